@@ -1,0 +1,273 @@
+"""The nouns that pass through the suite: frozen, typed, and true when they are made.
+
+Imports the standard library only. Knows no file format, no model and no system.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Literal
+
+Finish = Literal["eos", "stop", "length", "error"]
+"""Why an answer ended: end-of-sequence token, the prompt's stop rule, the token limit, or a failure."""
+
+AnswerStyle = Literal["direct", "bridge"]
+"""What the prompt asks for: the answer alone, or short reasoning and then a marked final answer."""
+
+SourceKind = Literal["official", "hub", "own", "sample", "miniature"]
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """One text of a corpus. `text` does not contain `title`; paragraphs are set apart by a blank line."""
+
+    id: str
+    title: str
+    text: str
+
+    def __post_init__(self) -> None:
+        if not self.id:
+            raise ValueError("a document needs an id")
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What a system is asked. It carries no reference answer: see `Gold`."""
+
+    id: str
+    text: str
+    kind: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.id or not self.text.strip():
+            raise ValueError(f"question {self.id!r} needs an id and a text")
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Characters ``[start, end)`` of one document's text."""
+
+    document_id: str
+    start: int
+    end: int
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.start < self.end:
+            raise ValueError(f"span {self.start}..{self.end} of {self.document_id} is empty or negative")
+
+    def overlaps(self, other: Span) -> bool:
+        """Whether the two spans share at least one character of the same document."""
+        return self.document_id == other.document_id and self.start < other.end and other.start < self.end
+
+
+@dataclass(frozen=True, slots=True)
+class Gold:
+    """What scoring knows of one question, and no system but the oracle may see.
+
+    Attributes:
+        question_id: The question it belongs to.
+        references: All accepted answers, the one to show first. Never empty.
+        evidence: One entry a supporting fact; each entry holds the spans of which any one states that fact.
+    """
+
+    question_id: str
+    references: tuple[str, ...]
+    evidence: tuple[tuple[Span, ...], ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.references:
+            raise ValueError(f"question {self.question_id} has no reference answer")
+        if any(not spans for spans in self.evidence):
+            raise ValueError(f"question {self.question_id} has a supporting fact without a span")
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where a corpus came from: kind, a name without machine paths, and the hash of its bytes."""
+
+    kind: SourceKind
+    name: str
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """The documents of one draw and the questions about them."""
+
+    id: str
+    dataset: str
+    size: str
+    draw: int
+    documents: tuple[Document, ...]
+    questions: tuple[Question, ...]
+    source: Source
+
+    def __post_init__(self) -> None:
+        for noun, ids in (
+            ("document", [document.id for document in self.documents]),
+            ("question", [question.id for question in self.questions]),
+        ):
+            if len(set(ids)) != len(ids):
+                raise ValueError(f"corpus {self.id} holds a {noun} id twice")
+
+    @cached_property
+    def sha256(self) -> str:
+        """Hash over all documents and questions, in order: the same bytes are the same corpus."""
+        digest = hashlib.sha256()
+        for document in self.documents:
+            _feed(digest, document.id, document.title, document.text)
+        for question in self.questions:
+            _feed(digest, question.id, question.text, question.kind)
+        return digest.hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Draw:
+    """A corpus and, apart from it, the gold of its questions, in the questions' order."""
+
+    corpus: Corpus
+    gold: tuple[Gold, ...]
+
+    def __post_init__(self) -> None:
+        if [gold.question_id for gold in self.gold] != [question.id for question in self.corpus.questions]:
+            raise ValueError(f"corpus {self.corpus.id}: gold and questions do not match")
+
+
+@dataclass(frozen=True, slots=True)
+class RunSpec:
+    """What one run asks: one system in one setting, on one dataset and size, with one model. Every field is hashed.
+
+    `data` names the source with its hash, never a path of this machine; `settings` holds the rare options in order.
+    """
+
+    system: str
+    dataset: str
+    size: str
+    model: str
+    data: str
+    tokenizer: str | None = None
+    top_k: int | None = None
+    embedder: str | None = None
+    answer_style: AnswerStyle = "direct"
+    max_answer_tokens: int = 64
+    batch: int = 1
+    chunk_tokens: int = 512
+    chunk_overlap: int = 0
+    seed: int = 0
+    draws: int = 1
+    questions: int | None = None
+    dtype: str = "float32"
+    device: str = "cpu"
+    settings: tuple[tuple[str, str], ...] = ()
+
+    def __post_init__(self) -> None:
+        for name in ("max_answer_tokens", "batch", "chunk_tokens", "draws"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1")
+        if self.top_k is not None and self.top_k < 1:
+            raise ValueError("top_k must be at least 1")
+        if not 0 <= self.chunk_overlap < self.chunk_tokens:
+            raise ValueError("chunk_overlap must be at least 0 and smaller than chunk_tokens")
+
+    @property
+    def mode(self) -> Literal["latency", "throughput"]:
+        """`latency` asks one question at a time; `throughput` asks `batch` at once. The two are never pooled."""
+        return "latency" if self.batch == 1 else "throughput"
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """What it cost to get one corpus ready.
+
+    Attributes:
+        seconds: Wall seconds by part (tokenize, chunk, embed, index, prefill, save, load), in order.
+        bytes: Bytes kept for answering (index, KV cache or memory).
+        tokens: Tokens kept ready for every question (0 where each question reads its own context).
+        shared: Whether the work was done for another run of the same command and is counted there too.
+    """
+
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    bytes: int = 0
+    tokens: int = 0
+    shared: bool = False
+
+    @property
+    def total_seconds(self) -> float:
+        """All parts together."""
+        return sum(self.seconds.values())
+
+
+@dataclass(frozen=True, slots=True)
+class TokenCounts:
+    """Tokens of one answer: read for it, of these already cached, and written by it."""
+
+    prompt: int = 0
+    cached: int = 0
+    output: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Timings:
+    """Wall seconds of one answer; in throughput mode the row's equal share of its batch.
+
+    `total` runs from the question's arrival to its answer and also holds what lies between the parts.
+    """
+
+    retrieve: float = 0.0
+    prefill: float = 0.0
+    first_token: float = 0.0
+    decode: float = 0.0
+    total: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Retrieved:
+    """One chunk that retrieval chose, best first: where it lies and how it scored."""
+
+    document_id: str
+    start: int
+    end: int
+    score: float
+
+    @property
+    def span(self) -> Span:
+        """The chunk as characters of its document."""
+        return Span(self.document_id, self.start, self.end)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One answer as it was given. `text` is the final answer that is scored, `raw` all that the model wrote."""
+
+    question_id: str
+    text: str
+    finish: Finish
+    raw: str = ""
+    tokens: TokenCounts = TokenCounts()
+    timings: Timings = Timings()
+    retrieved: tuple[Retrieved, ...] = ()
+    output_ids: tuple[int, ...] = ()
+    error: str | None = None
+    warmup: bool = False
+
+    def __post_init__(self) -> None:
+        if (self.error is not None) != (self.finish == "error"):
+            raise ValueError(f"answer to {self.question_id}: an error and finish='error' go together")
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """One metric's value for one answer, nominally in [0, 1]; None where it does not apply."""
+
+    metric: str
+    value: float | None
+
+
+def _feed(digest: hashlib._Hash, *texts: str) -> None:
+    for text in texts:
+        data = text.encode("utf-8", "surrogatepass")
+        digest.update(len(data).to_bytes(8, "big"))
+        digest.update(data)

@@ -1,0 +1,76 @@
+"""The one error a user is meant to see: what is wrong, where, and what to do.
+
+Only `rmtbench.cli` turns it into two lines on stderr and exit code 2. Anything else that escapes is a defect of ours.
+"""
+
+from __future__ import annotations
+
+import difflib
+import errno
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+class UserError(Exception):
+    """A mistake in the input or the surroundings that the user can mend.
+
+    Attributes:
+        what: What is wrong, one sentence without a full stop.
+        where: The file, row and field, or the option it came from; may be empty.
+        remedy: What to do about it, one sentence.
+    """
+
+    def __init__(self, what: str, *, where: str = "", remedy: str = "") -> None:
+        super().__init__(what)
+        self.what = what
+        self.where = where
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        place = f"{self.where}: " if self.where else ""
+        return f"{place}{self.what}"
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Say which names are right, the nearest first.
+
+    Args:
+        name: The name that was not found.
+        known: All names that would have been.
+
+    Returns:
+        A sentence such as ``did you mean 'cag'? Known: cag, oracle``.
+    """
+    names = sorted(known)
+    close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    guess = f"did you mean '{close[0]}'? " if close else ""
+    return f"{guess}Known: {', '.join(names)}"
+
+
+@contextmanager
+def disk_errors(path: Path) -> Iterator[None]:
+    """Turn a full disk or a forbidden path while writing into a `UserError`; other errors pass.
+
+    Args:
+        path: What is being written, for the message.
+
+    Raises:
+        UserError: The disk is full, or the path cannot be written.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise UserError(
+                "the disk is full",
+                where=str(path),
+                remedy="free some room and give the same command again: everything written so far is kept",
+            ) from error
+        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR):
+            raise UserError(
+                f"cannot be written ({error.strerror})",
+                where=str(path),
+                remedy="choose another folder with --results",
+            ) from error
+        raise

@@ -1,0 +1,79 @@
+"""Which file of a run holds what, and the run's name. See `docs/results.md` for the format."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path, PurePath
+
+from rmtbench.core import RunSpec
+from rmtbench.journal.rows import spec_to_row
+
+
+@dataclass(frozen=True, slots=True)
+class RunFolder:
+    """The files of one run."""
+
+    path: Path
+
+    @property
+    def spec(self) -> Path:
+        """What was asked, and the provenance of the first process that answered (one JSON object)."""
+        return self.path / "spec.json"
+
+    @property
+    def sessions(self) -> Path:
+        """Provenance of every process that wrote to the run, one a line."""
+        return self.path / "sessions.jsonl"
+
+    @property
+    def corpora(self) -> Path:
+        """Ids, hashes and sizes of the draws, one a line."""
+        return self.path / "corpora.jsonl"
+
+    @property
+    def gold(self) -> Path:
+        """Questions with their references and evidence, one a line."""
+        return self.path / "gold.jsonl"
+
+    @property
+    def prepared(self) -> Path:
+        """What preparing each draw cost, one line a draw and process."""
+        return self.path / "prepared.jsonl"
+
+    @property
+    def answers(self) -> Path:
+        """The journal: one line an answer, in the order they were made."""
+        return self.path / "answers.jsonl"
+
+    @property
+    def scores(self) -> Path:
+        """Scores made from the journal, one line an answer."""
+        return self.path / "scores.jsonl"
+
+    @property
+    def summary(self) -> Path:
+        """Means and counts made from journal and scores (one JSON object)."""
+        return self.path / "summary.json"
+
+    @property
+    def lock(self) -> Path:
+        """Held by the one process that may write."""
+        return self.path / ".lock"
+
+
+def spec_hash(spec: RunSpec) -> str:
+    """SHA-256 of the spec's fields in a fixed order and spelling."""
+    text = json.dumps(spec_to_row(spec), sort_keys=True, ensure_ascii=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def run_id(spec: RunSpec) -> str:
+    """A readable name with the first eight digits of the spec's hash: the same spec is the same run."""
+    setting = f"top{spec.top_k}" if spec.top_k is not None else ""
+    batch = f"batch{spec.batch}" if spec.batch > 1 else ""
+    parts = [spec.system, setting, PurePath(spec.dataset).name, spec.size, PurePath(spec.model).name, batch]
+    name = "-".join(re.sub(r"[^a-z0-9.]+", "-", part.lower()).strip("-.") for part in parts if part)
+    return f"{name}-{spec_hash(spec)[:8]}"

@@ -1,0 +1,133 @@
+"""Append-only JSON lines that survive a kill: a torn last line is dropped, anything else damaged is an error."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from io import BufferedWriter
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from rmtbench.errors import UserError, disk_errors
+from rmtbench.journal.versions import SCHEMA, check_version
+
+
+def dumps(row: Mapping[str, Any]) -> str:
+    """One row as compact JSON with the schema version first, characters outside ASCII kept as they are."""
+    return json.dumps({"schema": SCHEMA, **row}, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+
+
+def encode(row: Mapping[str, Any]) -> bytes:
+    """`dumps` as one line of UTF-8; half a surrogate pair, which a model can write, is stored as ``?``."""
+    return (dumps(row) + "\n").encode("utf-8", "replace")
+
+
+def read_lines(path: Path) -> Iterator[dict[str, Any]]:
+    """Yield the rows of a JSON-lines file, without a torn last line.
+
+    Args:
+        path: The file; a missing one has no rows.
+
+    Yields:
+        One decoded object a line, its schema version checked.
+
+    Raises:
+        UserError: A line that is not the last one is not JSON, or a row has another schema version.
+    """
+    if not path.exists():
+        return
+    with path.open("rb") as stream:
+        for number, line in enumerate(stream, start=1):
+            if not line.endswith(b"\n"):
+                return  # torn by a kill while it was written: that row is made again
+            where = f"{path}, line {number}"
+            try:
+                row = json.loads(line)
+            except ValueError as error:
+                raise UserError(
+                    f"damaged: not JSON ({error})",
+                    where=where,
+                    remedy="remove that line, or start anew with --fresh",
+                ) from error
+            if not isinstance(row, dict):
+                raise UserError("damaged: not an object", where=where, remedy="remove that line, or use --fresh")
+            check_version(row, where)
+            yield row
+
+
+class LineWriter:
+    """Appends rows to a file, each flushed to the operating system before `append` returns."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._stream: BufferedWriter | None = None
+
+    def __enter__(self) -> Self:
+        with disk_errors(self._path):
+            drop_torn_line(self._path)
+            self._stream = self._path.open("ab")
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._stream is not None:
+            # What a full disk refused stays in the buffer; closing the descriptor first keeps it from trying again.
+            self._stream.raw.close()
+            self._stream = None
+
+    def append(self, row: Mapping[str, Any]) -> None:
+        """Write one row.
+
+        Args:
+            row: JSON values by field; the schema version is added.
+
+        Raises:
+            UserError: The disk is full.
+            RuntimeError: The writer is not open.
+        """
+        if self._stream is None:
+            raise RuntimeError("append outside the with block")
+        with disk_errors(self._path):
+            self._stream.write(encode(row))
+            self._stream.flush()
+
+
+def drop_torn_line(path: Path) -> None:
+    """Cut the file back to its last complete line, so that the next row starts on a line of its own."""
+    if not path.is_file():
+        return
+    with path.open("r+b") as stream:
+        end = stream.seek(0, os.SEEK_END)
+        keep = end
+        while keep > 0:
+            start = max(0, keep - 65536)
+            stream.seek(start)
+            cut = stream.read(keep - start).rfind(b"\n")
+            if cut >= 0:
+                keep = start + cut + 1
+                break
+            keep = start
+        if keep != end:
+            stream.truncate(keep)
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Write a file under a temporary name and rename it: readers see the old file or the new one, never a part.
+
+    Args:
+        path: The file to make or replace.
+        data: Its whole content.
+
+    Raises:
+        UserError: The disk is full or the folder cannot be written.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with disk_errors(path):
+            temporary.write_bytes(data)
+            temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)

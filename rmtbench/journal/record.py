@@ -1,0 +1,145 @@
+"""Read a run back: everything that scoring and reporting need of it, from its files alone."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rmtbench.core import Answer, Gold, Prepared, Question, RunSpec
+from rmtbench.errors import UserError
+from rmtbench.journal.layout import RunFolder
+from rmtbench.journal.lines import read_lines
+from rmtbench.journal.rows import answer_from_row, gold_from_row, prepared_from_row, spec_from_row
+from rmtbench.journal.versions import check_version
+
+Key = tuple[int, str]
+"""Draw number and question id: names one answer within a run."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunRecord:
+    """One run as it lies on disk.
+
+    Attributes:
+        folder: Its files.
+        run_id: Its name.
+        spec: What was asked.
+        provenance: Models, hashes, versions and machine of the first process that answered.
+        corpora: One row a draw: id, documents, questions, tokens, sha256, source.
+        questions: The questions by draw and id, in their order.
+        gold: Their gold, by the same keys.
+        prepared: What each draw's preparation cost, one entry a process that prepared it.
+        answers: The answers by the same keys; where a key stands twice, the first one counts.
+        scores: Metric values by the same keys; empty before scoring.
+        scorers: What produced each metric (name and hash), by metric; empty before scoring.
+    """
+
+    folder: RunFolder
+    run_id: str
+    spec: RunSpec
+    provenance: Mapping[str, Any]
+    corpora: Sequence[Mapping[str, Any]]
+    questions: Mapping[Key, Question]
+    gold: Mapping[Key, Gold]
+    prepared: Sequence[tuple[int, Prepared]]
+    answers: Mapping[Key, Answer]
+    scores: Mapping[Key, Mapping[str, float | None]]
+    scorers: Mapping[str, str]
+
+    @property
+    def complete(self) -> bool:
+        """Whether every draw was begun and every question of it has an answer (a failed one counts)."""
+        return len(self.corpora) == self.spec.draws and all(key in self.answers for key in self.gold)
+
+    @property
+    def expected(self) -> int:
+        """Questions of all draws begun so far: the denominator of every mean."""
+        return len(self.gold)
+
+    @property
+    def errors(self) -> int:
+        """Answers that failed; they stay in the denominator."""
+        return sum(answer.error is not None for answer in self.answers.values())
+
+
+def read_run(path: Path) -> RunRecord:
+    """Read one run folder.
+
+    Args:
+        path: The run's folder.
+
+    Returns:
+        The run; one that was only begun has few or no answers.
+
+    Raises:
+        UserError: A file is missing, damaged or of another version.
+    """
+    folder = RunFolder(path)
+    head = read_json(folder.spec)
+    where = str(folder.spec)
+    for name in ("run_id", "spec", "provenance"):
+        if name not in head:
+            raise UserError(
+                f"damaged: field '{name}' is missing", where=where, remedy="start that run anew with --fresh"
+            )
+    gold = {}
+    questions = {}
+    for row in read_lines(folder.gold):
+        draw, question, truth = gold_from_row(row, str(folder.gold))
+        questions[draw, question.id] = question
+        gold[draw, question.id] = truth
+    answers: dict[Key, Answer] = {}
+    for row in read_lines(folder.answers):
+        answer = answer_from_row(row, str(folder.answers))
+        answers.setdefault((row["draw"], answer.question_id), answer)
+    scores = {(row["draw"], row["question_id"]): row["scores"] for row in read_lines(folder.scores)}
+    scorers = read_json(folder.summary).get("scorers", {}) if folder.summary.exists() else {}
+    return RunRecord(
+        folder=folder,
+        run_id=head["run_id"],
+        spec=spec_from_row(head["spec"], where),
+        provenance=head["provenance"],
+        corpora=list(read_lines(folder.corpora)),
+        questions=questions,
+        gold=gold,
+        prepared=[prepared_from_row(row, str(folder.prepared)) for row in read_lines(folder.prepared)],
+        answers=answers,
+        scores=scores,
+        scorers=scorers,
+    )
+
+
+def find_runs(results: Path) -> list[Path]:
+    """The run folders directly under `results` (or `results` itself, if it is one), by name.
+
+    Raises:
+        UserError: The folder does not exist.
+    """
+    if not results.is_dir():
+        raise UserError("no such folder", where=str(results), remedy="run something first: rmtbench run --help")
+    if RunFolder(results).spec.is_file():
+        return [results]
+    return sorted(path for path in results.iterdir() if RunFolder(path).spec.is_file())
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read one versioned JSON object.
+
+    Raises:
+        UserError: The file is missing, is not a JSON object, or has another schema version.
+    """
+    try:
+        value = json.loads(path.read_bytes())
+    except FileNotFoundError as error:
+        raise UserError("missing", where=str(path), remedy="start that run anew with --fresh") from error
+    except ValueError as error:
+        raise UserError(
+            f"damaged: not JSON ({error})", where=str(path), remedy="start that run anew with --fresh"
+        ) from error
+    if not isinstance(value, dict):
+        raise UserError("damaged: not an object", where=str(path), remedy="start that run anew with --fresh")
+    check_version(value, str(path))
+    return value

@@ -1,0 +1,123 @@
+"""Means and counts of one run, made from its journal and scores: the numbers that tables print."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from rmtbench.core import Answer, Prepared
+from rmtbench.journal.record import RunRecord
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """One run in figures. Times leave out failed answers and each process's warm-up answer; scores leave out nothing.
+
+    Attributes:
+        expected: Questions asked: the denominator of every score.
+        answered: Answers on disk, failed ones included.
+        errors: Failed answers.
+        cut_off: Answers that ended at the token limit.
+        empty: Answers without text.
+        draws: Draws begun.
+        documents: Mean number of documents a draw.
+        corpus_tokens: Mean number of tokens in a draw's documents.
+        means: Mean of each metric over the questions where it applies; a missing or failed answer counts as zero.
+        applicable: Over how many questions each mean is taken.
+        median_seconds: Median of each timing over the counted answers; None without any.
+        p90_seconds: Their 90th percentile.
+        mean_seconds: Their mean.
+        timed: How many answers the times are taken over.
+        prepare_seconds: Mean seconds a draw by part, over the first preparation of each draw.
+        kept_bytes: Mean bytes kept for answering, a draw.
+    """
+
+    expected: int
+    answered: int
+    errors: int
+    cut_off: int
+    empty: int
+    draws: int
+    documents: float | None
+    corpus_tokens: float | None
+    means: dict[str, float | None]
+    applicable: dict[str, int]
+    median_seconds: dict[str, float | None]
+    p90_seconds: dict[str, float | None]
+    mean_seconds: dict[str, float | None]
+    timed: int
+    prepare_seconds: dict[str, float]
+    kept_bytes: float | None
+
+
+TIMINGS = ("retrieve", "prefill", "first_token", "decode", "total")
+
+
+def summarize(run: RunRecord) -> Summary:
+    """Compute a run's figures from its files.
+
+    Args:
+        run: The run, complete or not; whether it is complete is `run.complete`.
+
+    Returns:
+        Its figures; a metric that was never scored is absent, not zero.
+    """
+    answers = list(run.answers.values())
+    metrics = sorted({metric for values in run.scores.values() for metric in values})
+    means: dict[str, float | None] = {}
+    applicable: dict[str, int] = {}
+    for metric in metrics:
+        values = []
+        for key in run.gold:
+            row = run.scores.get(key)
+            value = row.get(metric, 0.0) if row is not None else 0.0
+            if value is not None:
+                values.append(value)
+        means[metric] = statistics.fmean(values) if values else None
+        applicable[metric] = len(values)
+    timed = [answer for answer in answers if answer.error is None and not answer.warmup]
+    first: dict[int, Prepared] = {}
+    for draw, prepared in run.prepared:
+        first.setdefault(draw, prepared)
+    parts = dict.fromkeys(part for prepared in first.values() for part in prepared.seconds)
+    return Summary(
+        expected=run.expected,
+        answered=len(answers),
+        errors=run.errors,
+        cut_off=sum(answer.finish == "length" for answer in answers),
+        empty=sum(not answer.text.strip() for answer in answers),
+        draws=len(run.corpora),
+        documents=_mean(row["documents"] for row in run.corpora),
+        corpus_tokens=_mean(row["tokens"] for row in run.corpora),
+        means=means,
+        applicable=applicable,
+        median_seconds=_over(timed, statistics.median),
+        p90_seconds=_over(timed, _p90),
+        mean_seconds=_over(timed, statistics.fmean),
+        timed=len(timed),
+        prepare_seconds={
+            part: statistics.fmean(prepared.seconds.get(part, 0.0) for prepared in first.values()) for part in parts
+        },
+        kept_bytes=_mean(prepared.bytes for prepared in first.values()),
+    )
+
+
+def _over(answers: list[Answer], reduce: Callable[[list[float]], float]) -> dict[str, float | None]:
+    return {
+        name: reduce([getattr(answer.timings, name) for answer in answers]) if answers else None for name in TIMINGS
+    }
+
+
+def _p90(values: list[float]) -> float:
+    """Linear interpolation between closest ranks, as `numpy.quantile` does by default."""
+    ordered = sorted(values)
+    place = 0.9 * (len(ordered) - 1)
+    below = int(place)
+    above = min(below + 1, len(ordered) - 1)
+    return ordered[below] + (ordered[above] - ordered[below]) * (place - below)
+
+
+def _mean(values: Iterable[float]) -> float | None:
+    listed = list(values)
+    return statistics.fmean(listed) if listed else None

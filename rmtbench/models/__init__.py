@@ -1,0 +1,1 @@
+"""Models: loading, prompting, decoding, embedding. Knows no data set, system or metric."""

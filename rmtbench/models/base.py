@@ -1,0 +1,108 @@
+"""The seams of all models: what a system may ask of a language model or an embedder.
+
+The contract speaks of texts, not tensors, so that a model behind an API fits it too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+from rmtbench.core import Finish
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """A titled text as it stands in a prompt: a whole document, a chunk of one, or a paragraph of evidence."""
+
+    title: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """Context first, then the question."""
+
+    passages: tuple[Passage, ...]
+    question: str
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """What a model wrote for one prompt, and what it cost. Seconds are a row's equal share of its batch.
+
+    Attributes:
+        raw: All that was written.
+        final: The final answer, as the answer style marks it.
+        finish: Why it ended.
+        output_ids: Token ids written, without the end-of-sequence token; empty where the model gives none.
+        prompt_tokens: Tokens of context and question.
+        cached_tokens: Of these, how many were not read again.
+        prefill_seconds: Until the logits of the first answer token were known.
+        decode_seconds: From there to the end.
+        error: Why there is no answer, when `finish` is ``error``.
+    """
+
+    raw: str
+    final: str
+    finish: Finish
+    output_ids: tuple[int, ...]
+    prompt_tokens: int
+    cached_tokens: int
+    prefill_seconds: float
+    decode_seconds: float
+    error: str | None = None
+
+
+class LanguageModel(Protocol):
+    """A model that answers prompts, greedily, under one prompt contract."""
+
+    @property
+    def context_limit(self) -> int | None:
+        """Most tokens of prompt and answer together; None if the model sets no limit."""
+        ...
+
+    @property
+    def provenance(self) -> dict[str, Any]:
+        """Id, revision, weights hash, tokenizer hash, dtype, device, attention implementation, label."""
+        ...
+
+    def count_tokens(self, texts: Sequence[str]) -> Sequence[int]:
+        """Tokens of each text, without special tokens."""
+        ...
+
+    def generate(self, prompts: Sequence[Prompt]) -> list[Generation]:
+        """Read each prompt in full and answer it; several prompts make one batch."""
+        ...
+
+
+class Embedder(Protocol):
+    """Turns texts into unit vectors whose inner product is their similarity."""
+
+    @property
+    def name(self) -> str:
+        """What the user called it, such as ``minilm``."""
+        ...
+
+    @property
+    def sha256(self) -> str:
+        """Hash over weights, tokenizer and settings: the same hash embeds the same text to the same vector."""
+        ...
+
+    @property
+    def dimension(self) -> int:
+        """Width of a vector."""
+        ...
+
+    def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Embed texts.
+
+        Returns:
+            Shape ``[len(texts), dimension]``, rows of unit length.
+        """
+        ...

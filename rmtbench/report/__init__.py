@@ -1,0 +1,1 @@
+"""Tables from whatever runs a results folder holds. Runs without torch; recomputes no answer and no score."""
