@@ -1,0 +1,64 @@
+"""Embedders that only the sentence-transformers library can run: other poolings, extra layers, prompts.
+
+Apart from `embed` because the library is an extra and takes seconds to import.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rmtbench.errors import UserError
+from rmtbench.models.embed_files import hash_files
+
+MODEL_SUFFIXES = {".json", ".txt", ".model", ".safetensors", ".bin"}
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+class LibraryEmbedder:
+    """A sentence-transformers model run by its own library; attributes as in `embed.TransformersEmbedder`."""
+
+    def __init__(self, name: str, folder: Path, device: str = "cpu") -> None:
+        try:
+            from sentence_transformers import SentenceTransformer
+        except ImportError as error:
+            raise UserError(
+                f"the embedder {name!r} needs the sentence-transformers library, which is not installed",
+                where=str(folder),
+                remedy="pip install 'rmtbench[sentence-transformers]'",
+            ) from error
+        try:
+            self._model: Any = SentenceTransformer(str(folder), device=device)
+        except Exception as error:  # the library runs whatever modules the model names, and they raise anything
+            raise UserError(
+                f"sentence-transformers cannot load the embedder ({error})",
+                where=str(folder),
+                remedy="download the model again, or name another with --embedder",
+            ) from error
+        self.name = name
+        self.max_tokens: int | None = self._model.max_seq_length
+        self.dimension = len(self._model.encode("", show_progress_bar=False))
+        files = sorted(path for path in folder.rglob("*") if path.suffix in MODEL_SUFFIXES and path.is_file())
+        self.sha256 = hash_files(folder, files)
+
+    def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Embed texts, as `Embedder.embed`."""
+        import numpy as np
+
+        distinct = list(dict.fromkeys(texts))
+        if not distinct:
+            return np.empty((0, self.dimension), dtype=np.float32)
+        vectors = self._model.encode(distinct, normalize_embeddings=True, show_progress_bar=False)
+        row = {text: number for number, text in enumerate(distinct)}
+        return np.asarray(vectors, dtype=np.float32)[[row[text] for text in texts]]
+
+    def truncated(self, texts: Sequence[str]) -> int:
+        """How many of the texts are longer than `max_tokens`."""
+        if self.max_tokens is None or not texts:
+            return 0
+        encoded = self._model.tokenizer(list(texts), truncation=False, verbose=False)["input_ids"]
+        return sum(len(ids) > self.max_tokens for ids in encoded)
