@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from io import BufferedWriter
 from pathlib import Path
 from types import TracebackType
@@ -25,13 +26,19 @@ def encode(row: Mapping[str, Any]) -> bytes:
 
 
 def read_lines(path: Path) -> Iterator[dict[str, Any]]:
-    """Yield the rows of a JSON-lines file, without a torn last line.
+    """Yield the rows of a JSON-lines file, without a torn last line: `read_numbered` without the places."""
+    for _, row in read_numbered(path):
+        yield row
+
+
+def read_numbered(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield the rows of a JSON-lines file with the place of each, without a torn last line.
 
     Args:
         path: The file; a missing one has no rows.
 
     Yields:
-        One decoded object a line, its schema version checked.
+        File and line for messages, and the decoded object, its schema version checked.
 
     Raises:
         UserError: A line that is not the last one is not JSON, or a row has another schema version.
@@ -54,7 +61,7 @@ def read_lines(path: Path) -> Iterator[dict[str, Any]]:
             if not isinstance(row, dict):
                 raise UserError("damaged: not an object", where=where, remedy="remove that line, or use --fresh")
             check_version(row, where)
-            yield row
+            yield where, row
 
 
 class LineWriter:
@@ -130,4 +137,6 @@ def write_whole(path: Path, data: bytes) -> None:
             temporary.write_bytes(data)
             temporary.replace(path)
     finally:
-        temporary.unlink(missing_ok=True)
+        # A folder that cannot be written cannot be tidied either, and that must not hide the reason.
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)

@@ -11,8 +11,17 @@ from typing import Any
 from rmtbench.core import Answer, Gold, Prepared, Question, RunSpec
 from rmtbench.errors import UserError
 from rmtbench.journal.layout import RunFolder
-from rmtbench.journal.lines import read_lines
-from rmtbench.journal.rows import answer_from_row, gold_from_row, prepared_from_row, spec_from_row
+from rmtbench.journal.lines import read_numbered
+from rmtbench.journal.rows import (
+    answer_from_row,
+    corpus_from_row,
+    damaged,
+    gold_from_row,
+    key_from_row,
+    prepared_from_row,
+    scores_from_row,
+    spec_from_row,
+)
 from rmtbench.journal.versions import check_version
 
 Key = tuple[int, str]
@@ -28,7 +37,7 @@ class RunRecord:
         run_id: Its name.
         spec: What was asked.
         provenance: Models, hashes, versions and machine of the first process that answered.
-        corpora: One row a draw: id, documents, questions, tokens, sha256, source.
+        corpora: One row a draw: id, documents, questions, tokens, sha256, source; where a draw stands twice, the first.
         questions: The questions by draw and id, in their order.
         gold: Their gold, by the same keys.
         prepared: What each draw's preparation cost, one entry a process that prepared it.
@@ -52,7 +61,8 @@ class RunRecord:
     @property
     def complete(self) -> bool:
         """Whether every draw was begun and every question of it has an answer (a failed one counts)."""
-        return len(self.corpora) == self.spec.draws and all(key in self.answers for key in self.gold)
+        asked = sum(row["questions"] for row in self.corpora)
+        return len(self.corpora) == self.spec.draws and asked == len(self.gold) == len(self.answers)
 
     @property
     def expected(self) -> int:
@@ -79,33 +89,39 @@ def read_run(path: Path) -> RunRecord:
     """
     folder = RunFolder(path)
     head = read_json(folder.spec)
-    where = str(folder.spec)
-    for name in ("run_id", "spec", "provenance"):
-        if name not in head:
-            raise UserError(
-                f"damaged: field '{name}' is missing", where=where, remedy="start that run anew with --fresh"
-            )
+    for name, kind in (("run_id", str), ("spec", dict), ("provenance", dict)):
+        if not isinstance(head.get(name), kind):
+            raise damaged(str(folder.spec), f"field {name!r} is missing or of the wrong type")
+    spec = spec_from_row(head["spec"], str(folder.spec))
+    # Read in the reverse of the order in which a run writes, so that a run that is still going on reads as an earlier
+    # moment of itself and never as answers without their questions.
+    scorers = read_json(folder.summary).get("scorers", {}) if folder.summary.exists() else {}
+    scores = {key_from_row(row, where): scores_from_row(row, where) for where, row in read_numbered(folder.scores)}
+    answers: dict[Key, Answer] = {}
+    for where, row in read_numbered(folder.answers):
+        answers.setdefault(key_from_row(row, where), answer_from_row(row, where))
+    prepared = [prepared_from_row(row, where) for where, row in read_numbered(folder.prepared)]
     gold = {}
     questions = {}
-    for row in read_lines(folder.gold):
-        draw, question, truth = gold_from_row(row, str(folder.gold))
+    for where, row in read_numbered(folder.gold):
+        draw, question, truth = gold_from_row(row, where)
         questions[draw, question.id] = question
         gold[draw, question.id] = truth
-    answers: dict[Key, Answer] = {}
-    for row in read_lines(folder.answers):
-        answer = answer_from_row(row, str(folder.answers))
-        answers.setdefault((row["draw"], answer.question_id), answer)
-    scores = {(row["draw"], row["question_id"]): row["scores"] for row in read_lines(folder.scores)}
-    scorers = read_json(folder.summary).get("scorers", {}) if folder.summary.exists() else {}
+    corpora: dict[int, dict[str, Any]] = {}
+    for where, row in read_numbered(folder.corpora):
+        corpus = corpus_from_row(row, where)
+        corpora.setdefault(corpus["draw"], corpus)
+    if stray := next((key for key in answers if key not in gold), None):
+        raise damaged(str(folder.gold), f"draw {stray[0]}, question {stray[1]!r} has an answer and stands not here")
     return RunRecord(
         folder=folder,
         run_id=head["run_id"],
-        spec=spec_from_row(head["spec"], where),
+        spec=spec,
         provenance=head["provenance"],
-        corpora=list(read_lines(folder.corpora)),
+        corpora=list(corpora.values()),
         questions=questions,
         gold=gold,
-        prepared=[prepared_from_row(row, str(folder.prepared)) for row in read_lines(folder.prepared)],
+        prepared=prepared,
         answers=answers,
         scores=scores,
         scorers=scorers,
@@ -115,14 +131,20 @@ def read_run(path: Path) -> RunRecord:
 def find_runs(results: Path) -> list[Path]:
     """The run folders directly under `results` (or `results` itself, if it is one), by name.
 
+    A folder with answers and no spec counts as a run: reading it says what is missing, instead of leaving it out.
+
     Raises:
         UserError: The folder does not exist.
     """
     if not results.is_dir():
         raise UserError("no such folder", where=str(results), remedy="run something first: rmtbench run --help")
-    if RunFolder(results).spec.is_file():
+    if _is_run(RunFolder(results)):
         return [results]
-    return sorted(path for path in results.iterdir() if RunFolder(path).spec.is_file())
+    return sorted(path for path in results.iterdir() if _is_run(RunFolder(path)))
+
+
+def _is_run(folder: RunFolder) -> bool:
+    return folder.spec.is_file() or folder.answers.is_file()
 
 
 def read_json(path: Path) -> dict[str, Any]:

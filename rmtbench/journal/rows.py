@@ -14,6 +14,7 @@ from rmtbench.core import (
     Question,
     Retrieved,
     RunSpec,
+    Source,
     Span,
     Timings,
     TokenCounts,
@@ -36,7 +37,7 @@ def spec_from_row(row: Mapping[str, Any], where: str) -> RunSpec:
         settings = tuple(sorted((str(key), str(value)) for key, value in row["settings"].items()))
         return RunSpec(**{**row, "settings": settings})
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise _damaged(where, error) from error
+        raise damaged(where, error) from error
 
 
 def answer_to_row(answer: Answer, draw: int, session: int) -> dict[str, Any]:
@@ -65,19 +66,45 @@ def answer_from_row(row: Mapping[str, Any], where: str) -> Answer:
     """
     try:
         return Answer(
-            question_id=row["question_id"],
-            text=row["text"],
+            question_id=_text(row, "question_id"),
+            text=_text(row, "text"),
             raw=row["raw"],
             finish=row["finish"],
             error=row["error"],
-            tokens=TokenCounts(**row["tokens"]),
-            timings=Timings(**row["timings"]),
+            tokens=TokenCounts(**_check_numbers(row["tokens"])),
+            timings=Timings(**_check_numbers(row["timings"])),
             retrieved=tuple(Retrieved(*chunk) for chunk in row["retrieved"]),
             output_ids=tuple(row["output_ids"]),
             warmup=row["warmup"],
         )
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise damaged(where, error) from error
+
+
+def key_from_row(row: Mapping[str, Any], where: str) -> tuple[int, str]:
+    """Draw number and question id, which name one answer within a run.
+
+    Raises:
+        UserError: One of them is missing or of the wrong type.
+    """
+    try:
+        return _number(row, "draw"), _text(row, "question_id")
+    except (KeyError, TypeError) as error:
+        raise damaged(where, error) from error
+
+
+def scores_from_row(row: Mapping[str, Any], where: str) -> dict[str, float | None]:
+    """Metric values of one answer.
+
+    Raises:
+        UserError: The field is missing, or a value is neither a number nor null.
+    """
+    try:
+        values: dict[str, float | None] = dict(row["scores"])
+        _check_numbers({metric: value for metric, value in values.items() if value is not None})
     except (KeyError, TypeError, ValueError) as error:
-        raise _damaged(where, error) from error
+        raise damaged(where, error) from error
+    return values
 
 
 def gold_to_row(gold: Gold, question: Question, draw: int) -> dict[str, Any]:
@@ -100,10 +127,10 @@ def gold_from_row(row: Mapping[str, Any], where: str) -> tuple[int, Question, Go
     """
     try:
         evidence = tuple(tuple(Span(*span) for span in spans) for spans in row["evidence"])
-        gold = Gold(row["question_id"], tuple(row["references"]), evidence)
-        return row["draw"], Question(row["question_id"], row["question"], row["kind"]), gold
+        gold = Gold(_text(row, "question_id"), tuple(row["references"]), evidence)
+        return _number(row, "draw"), Question(gold.question_id, _text(row, "question"), row["kind"]), gold
     except (KeyError, TypeError, ValueError) as error:
-        raise _damaged(where, error) from error
+        raise damaged(where, error) from error
 
 
 def corpus_to_row(corpus: Corpus, tokens: int) -> dict[str, Any]:
@@ -119,6 +146,23 @@ def corpus_to_row(corpus: Corpus, tokens: int) -> dict[str, Any]:
         "sha256": corpus.sha256,
         "source": asdict(corpus.source),
     }
+
+
+def corpus_from_row(row: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """Identity and size of one draw, its fields checked; the documents themselves are not kept with a run.
+
+    Raises:
+        UserError: A field is missing or of the wrong type.
+    """
+    try:
+        for name in ("draw", "documents", "questions", "tokens"):
+            _number(row, name)
+        for name in ("id", "sha256"):
+            _text(row, name)
+        Source(**row["source"])
+        return dict(row)
+    except (KeyError, TypeError) as error:
+        raise damaged(where, error) from error
 
 
 def prepared_to_row(prepared: Prepared, draw: int, session: int) -> dict[str, Any]:
@@ -137,17 +181,47 @@ def prepared_from_row(row: Mapping[str, Any], where: str) -> tuple[int, Prepared
     """Draw number and preparation from their row.
 
     Raises:
-        UserError: A field is missing.
+        UserError: A field is missing or of the wrong type.
     """
     try:
-        return row["draw"], Prepared(row["seconds"], row["bytes"], row["tokens"], row["shared"])
-    except KeyError as error:
-        raise _damaged(where, error) from error
+        seconds = _check_numbers(dict(row["seconds"]))
+        return _number(row, "draw"), Prepared(seconds, _number(row, "bytes"), _number(row, "tokens"), row["shared"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise damaged(where, error) from error
 
 
-def _damaged(where: str, error: Exception) -> UserError:
-    return UserError(
-        f"damaged row ({type(error).__name__}: {error})",
-        where=where,
-        remedy="start that run anew with --fresh",
-    )
+def damaged(where: str, error: Exception | str) -> UserError:
+    """The error for a row that is JSON of the right version and still makes no sense.
+
+    Args:
+        where: File and line.
+        error: What reading it raised, or the reason in words.
+    """
+    if isinstance(error, KeyError):
+        reason = f"field {error} is missing"
+    elif isinstance(error, Exception):
+        reason = f"{type(error).__name__}: {error}"
+    else:
+        reason = error
+    return UserError(f"damaged row ({reason})", where=where, remedy="start that run anew with --fresh")
+
+
+def _text(row: Mapping[str, Any], name: str) -> str:
+    value = row[name]
+    if not isinstance(value, str):
+        raise TypeError(f"field {name!r} is {type(value).__name__}, not a text")
+    return value
+
+
+def _number(row: Mapping[str, Any], name: str) -> int:
+    value = row[name]
+    if not isinstance(value, int):
+        raise TypeError(f"field {name!r} is {type(value).__name__}, not a whole number")
+    return value
+
+
+def _check_numbers(values: dict[str, Any]) -> dict[str, Any]:
+    for name, value in values.items():
+        if not isinstance(value, int | float):
+            raise TypeError(f"field {name!r} is {type(value).__name__}, not a number")
+    return values

@@ -52,6 +52,7 @@ class Summary:
 
 
 TIMINGS = ("retrieve", "prefill", "first_token", "decode", "total")
+"""The parts of one answer's time, in their order."""
 
 
 def summarize(run: RunRecord) -> Summary:
@@ -68,12 +69,7 @@ def summarize(run: RunRecord) -> Summary:
     means: dict[str, float | None] = {}
     applicable: dict[str, int] = {}
     for metric in metrics:
-        values = []
-        for key in run.gold:
-            row = run.scores.get(key)
-            value = row.get(metric, 0.0) if row is not None else 0.0
-            if value is not None:
-                values.append(value)
+        values = [value for draw in values_by_draw(run, metric).values() for value in draw]
         means[metric] = statistics.fmean(values) if values else None
         applicable[metric] = len(values)
     timed = [answer for answer in answers if answer.error is None and not answer.warmup]
@@ -101,6 +97,27 @@ def summarize(run: RunRecord) -> Summary:
         },
         kept_bytes=_mean(prepared.bytes for prepared in first.values()),
     )
+
+
+def values_by_draw(run: RunRecord, metric: str) -> dict[int, list[float]]:
+    """One metric's values, question by question, under the draw they belong to.
+
+    Args:
+        run: The run, scored.
+        metric: Name of the metric.
+
+    Returns:
+        Values by draw number, over the questions where the metric applies; a question without an answer or a score
+        counts as zero, unless the metric applies to none of the answers that were scored.
+    """
+    if all(row.get(metric, 0.0) is None for row in run.scores.values()):
+        return {}
+    values: dict[int, list[float]] = {}
+    for key in run.gold:
+        value = run.scores.get(key, {}).get(metric, 0.0)
+        if value is not None:
+            values.setdefault(key[0], []).append(value)
+    return values
 
 
 def _over(answers: list[Answer], reduce: Callable[[list[float]], float]) -> dict[str, float | None]:
