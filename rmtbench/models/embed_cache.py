@@ -1,0 +1,156 @@
+"""Embeddings kept on disk by content: the same text under the same embedder is computed once, whoever asks.
+
+One SQLite file an embedder, so that several processes may read and write at once. Knows no chunk, index or corpus.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rmtbench.errors import UserError, disk_errors
+from rmtbench.models.base import Embedder
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+SLICE = 512
+"""Texts computed between two writes: what a kill can cost."""
+
+WAIT_SECONDS = 30.0
+"""How long to wait while another process writes."""
+
+COLUMN_TYPE = "<f4"
+
+
+class CachedEmbedder:
+    """An embedder that looks each text up on disk before it computes it, and keeps what it computes.
+
+    For documents, whose embeddings are reused. A question timed through the cache would cost nothing in the second
+    run: give questions to `embedder` itself.
+
+    Attributes:
+        embedder: The one that computes.
+        path: The SQLite file, named after the embedder's hash: other weights are another file.
+        hits: Texts asked for so far that were not computed.
+        misses: Texts asked for so far that were.
+    """
+
+    def __init__(self, embedder: Embedder, folder: Path) -> None:
+        self.embedder = embedder
+        self.path = folder / f"embeddings-{embedder.sha256[:32]}.sqlite"
+        self.hits = 0
+        self.misses = 0
+
+    @property
+    def name(self) -> str:
+        """The embedder's name."""
+        return self.embedder.name
+
+    @property
+    def sha256(self) -> str:
+        """The embedder's hash: the cache changes no vector."""
+        return self.embedder.sha256
+
+    @property
+    def dimension(self) -> int:
+        """Width of a vector."""
+        return self.embedder.dimension
+
+    def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Embed texts, from disk where they have been embedded before.
+
+        Args:
+            texts: Any number of texts.
+
+        Returns:
+            Shape ``[len(texts), dimension]``, rows of unit length, bit for bit as they were first computed.
+
+        Raises:
+            UserError: The file cannot be read or written, is damaged or locked, or the disk is full.
+        """
+        import numpy as np
+
+        distinct = {text: _key(text) for text in texts}
+        vectors = self._read(distinct)
+        missing = [text for text in distinct if text not in vectors]
+        for start in range(0, len(missing), SLICE):
+            batch = missing[start : start + SLICE]
+            computed = dict(zip(batch, self.embedder.embed(batch), strict=True))
+            self._write({distinct[text]: vector for text, vector in computed.items()})
+            vectors.update(computed)
+        self.misses += len(missing)
+        self.hits += len(texts) - len(missing)
+        if not texts:
+            return np.empty((0, self.dimension), dtype=np.float32)
+        return np.stack([vectors[text] for text in texts])
+
+    def _read(self, keys: dict[str, bytes]) -> dict[str, NDArray[np.float32]]:
+        import numpy as np
+
+        found = {}
+        with self._database() as database:
+            for text, key in keys.items():
+                row = database.execute("SELECT vector FROM vectors WHERE key = ?", (key,)).fetchone()
+                if row is not None:
+                    found[text] = np.frombuffer(row[0], dtype=COLUMN_TYPE).astype(np.float32)
+        if any(len(vector) != self.dimension for vector in found.values()):
+            raise self._damaged("a vector of another length")
+        return found
+
+    def _write(self, vectors: dict[bytes, NDArray[np.float32]]) -> None:
+        rows = [(key, vector.astype(COLUMN_TYPE).tobytes()) for key, vector in vectors.items()]
+        with self._database() as database:
+            # Another process may have been faster; its vectors are as good.
+            database.executemany("INSERT OR IGNORE INTO vectors VALUES (?, ?)", rows)
+
+    @contextmanager
+    def _database(self) -> Iterator[sqlite3.Connection]:
+        """An open transaction, committed at the end; never held while the embedder computes."""
+        with disk_errors(self.path), suppress(FileExistsError):  # SQLite itself refuses a file where a folder should be
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with closing(sqlite3.connect(self.path, timeout=WAIT_SECONDS)) as database, database:
+                database.execute("PRAGMA journal_mode = WAL")
+                database.execute("CREATE TABLE IF NOT EXISTS vectors (key BLOB PRIMARY KEY, vector BLOB) WITHOUT ROWID")
+                yield database
+        except sqlite3.Error as error:
+            raise self._explain(error) from error
+
+    def _explain(self, error: sqlite3.Error) -> UserError:
+        code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
+        if code == sqlite3.SQLITE_FULL:
+            return UserError(
+                "the disk is full",
+                where=str(self.path),
+                remedy="free some room and give the same command again: every embedding written so far is kept",
+            )
+        if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+            return UserError(
+                f"the embedding cache has been locked by another process for {WAIT_SECONDS:.0f} s",
+                where=str(self.path),
+                remedy="wait until the other process has ended, then give the same command again",
+            )
+        if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM):
+            return UserError(
+                f"the embedding cache cannot be written ({error})",
+                where=str(self.path),
+                remedy="choose a folder for the cache that can be written",
+            )
+        return self._damaged(str(error))
+
+    def _damaged(self, what: str) -> UserError:
+        return UserError(
+            f"the embedding cache is damaged ({what})",
+            where=str(self.path),
+            remedy="delete the file: it holds nothing that is not computed again",
+        )
+
+
+def _key(text: str) -> bytes:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()

@@ -1,0 +1,158 @@
+"""The embedding cache: computes once, changes nothing, survives company, and says plainly what is wrong."""
+
+import sqlite3
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+from rmtbench.errors import UserError
+from rmtbench.models import embed_cache
+from rmtbench.models.embed_cache import CachedEmbedder
+
+TEXTS = ["one", "two", "", "three", "two"]
+
+
+class Letters:
+    """A real embedder of another kind: counts letters, so that it needs no weights. Remembers what it was asked."""
+
+    name = "letters"
+    dimension = 128
+
+    def __init__(self, sha256="a" * 64):
+        self.sha256 = sha256
+        self.asked = []
+
+    def embed(self, texts):
+        self.asked.extend(texts)
+        vectors = np.full((len(texts), self.dimension), 0.5, dtype=np.float32)
+        for vector, text in zip(vectors, texts, strict=True):
+            for letter in text:
+                vector[ord(letter) % self.dimension] += 1
+        return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+
+def test_the_vectors_are_those_of_the_embedder_whether_computed_or_read(tmp_path):
+    expected = Letters().embed(TEXTS)
+    assert np.array_equal(CachedEmbedder(Letters(), tmp_path).embed(TEXTS), expected)
+    again = CachedEmbedder(Letters(), tmp_path).embed(TEXTS)
+    assert np.array_equal(again, expected)
+    assert again.dtype == np.float32
+
+
+def test_each_text_is_computed_once_and_the_counters_say_so(tmp_path):
+    embedder = Letters()
+    cached = CachedEmbedder(embedder, tmp_path)
+    cached.embed(TEXTS)
+    assert embedder.asked == ["one", "two", "", "three"]
+    assert (cached.hits, cached.misses) == (1, 4)
+    cached.embed(["four", "one"])
+    assert embedder.asked[4:] == ["four"]
+    assert (cached.hits, cached.misses) == (2, 5)
+
+
+def test_it_stands_for_its_embedder(tmp_path):
+    cached = CachedEmbedder(Letters(), tmp_path)
+    assert (cached.name, cached.sha256, cached.dimension) == ("letters", "a" * 64, 128)
+    assert cached.embed([]).shape == (0, 128)
+
+
+def test_another_embedder_shares_the_folder_but_no_vector(tmp_path):
+    CachedEmbedder(Letters(), tmp_path).embed(TEXTS)
+    other = CachedEmbedder(Letters("b" * 64), tmp_path)
+    other.embed(TEXTS)
+    assert other.misses == 4
+
+
+def test_what_was_computed_before_an_interruption_is_kept(tmp_path, monkeypatch):
+    class Interrupted(Letters):
+        def embed(self, texts):
+            if len(self.asked) >= 2:
+                raise KeyboardInterrupt
+            return super().embed(texts)
+
+    monkeypatch.setattr(embed_cache, "SLICE", 2)
+    with pytest.raises(KeyboardInterrupt):
+        CachedEmbedder(Interrupted(), tmp_path).embed(TEXTS)
+    after = CachedEmbedder(Letters(), tmp_path)
+    after.embed(TEXTS)
+    assert after.misses == 2
+
+
+def test_many_writers_at_once_lose_nothing_and_disturb_nobody(tmp_path):
+    texts = [f"text {number}" for number in range(60)]
+    expected = Letters().embed(texts)
+
+    def work(shift):
+        rolled = texts[shift:] + texts[:shift]
+        return np.roll(CachedEmbedder(Letters(), tmp_path).embed(rolled), shift, axis=0)
+
+    with ThreadPoolExecutor(8) as pool:
+        for vectors in pool.map(work, range(0, 60, 3)):
+            assert np.array_equal(vectors, expected)
+    last = CachedEmbedder(Letters(), tmp_path)
+    last.embed(texts)
+    assert last.misses == 0
+
+
+def test_a_file_that_is_no_database_is_damaged(tmp_path):
+    cached = CachedEmbedder(Letters(), tmp_path)
+    cached.path.write_bytes(b"not a database at all, but long enough to be one" * 40)
+    with pytest.raises(UserError, match="damaged") as caught:
+        cached.embed(TEXTS)
+    assert caught.value.where == str(cached.path)
+    assert "delete the file" in caught.value.remedy
+
+
+def test_a_vector_of_another_length_is_damage_not_an_answer(tmp_path):
+    cached = CachedEmbedder(Letters(), tmp_path)
+    cached.embed(TEXTS)
+    with sqlite3.connect(cached.path) as database:
+        database.execute("UPDATE vectors SET vector = substr(vector, 1, 100)")
+    with pytest.raises(UserError, match="damaged"):
+        cached.embed(TEXTS)
+
+
+def test_a_lock_that_is_not_given_up_is_named(tmp_path, monkeypatch):
+    cached = CachedEmbedder(Letters(), tmp_path)
+    cached.embed(["one"])
+    monkeypatch.setattr(embed_cache, "WAIT_SECONDS", 0.1)
+    holder = sqlite3.connect(cached.path)
+    holder.execute("BEGIN IMMEDIATE")
+    assert cached.embed(["one"]).shape == (1, 128)  # readers need not wait
+    with pytest.raises(UserError, match="locked by another process"):
+        cached.embed(["two"])
+    holder.close()
+
+
+def test_a_full_disk_is_named_and_loses_nothing(tmp_path, monkeypatch):
+    CachedEmbedder(Letters(), tmp_path).embed(["kept"])
+    connect = sqlite3.connect
+
+    def on_a_full_disk(*args, **kwargs):
+        database = connect(*args, **kwargs)
+        database.execute("PRAGMA max_page_count = 1")
+        return database
+
+    cached = CachedEmbedder(Letters(), tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(sqlite3, "connect", on_a_full_disk)
+        with pytest.raises(UserError, match="the disk is full") as caught:
+            cached.embed([f"text {number}" for number in range(100)])
+    assert caught.value.where == str(cached.path)
+    assert cached.embed(["kept"]).shape == (1, 128)
+    assert cached.misses == 0
+
+
+def test_a_folder_that_is_a_file_is_named(tmp_path):
+    (tmp_path / "cache").write_text("")
+    with pytest.raises(UserError) as caught:
+        CachedEmbedder(Letters(), tmp_path / "cache").embed(TEXTS)
+    assert "cache" in caught.value.where
+
+
+def test_a_file_that_is_a_folder_is_named(tmp_path):
+    cached = CachedEmbedder(Letters(), tmp_path)
+    cached.path.mkdir()
+    with pytest.raises(UserError, match="cannot be written"):
+        cached.embed(TEXTS)
