@@ -74,3 +74,7 @@ def disk_errors(path: Path) -> Iterator[None]:
                 remedy="choose another folder with --results",
             ) from error
         raise
+
+
+class AnswerError(Exception):
+    """One question cannot be answered; the run goes on, and the answer's row says why."""

@@ -5,7 +5,7 @@ The contract speaks of texts, not tensors, so that a model behind an API fits it
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -68,12 +68,16 @@ class LanguageModel(Protocol):
         ...
 
     @property
-    def provenance(self) -> dict[str, Any]:
+    def provenance(self) -> Mapping[str, Any]:
         """Id, revision, weights hash, tokenizer hash, dtype, device, attention implementation, label."""
         ...
 
     def count_tokens(self, texts: Sequence[str]) -> Sequence[int]:
         """Tokens of each text, without special tokens."""
+        ...
+
+    def token_ids(self, text: str) -> list[int]:
+        """Token ids of a text, without special tokens."""
         ...
 
     def generate(self, prompts: Sequence[Prompt]) -> list[Generation]:

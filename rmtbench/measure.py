@@ -1,0 +1,90 @@
+"""Clocks and memory: monotonic, device-synchronised, at the bottom so that every room measures alike."""
+
+from __future__ import annotations
+
+import resource
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+Synchronise = Callable[[], None]
+"""Waits until the device has done what it was given; does nothing on the CPU."""
+
+
+def synchroniser(device: str) -> Synchronise:
+    """How to wait for a device before reading the clock.
+
+    Args:
+        device: A torch device name such as ``cpu`` or ``cuda:0``.
+
+    Returns:
+        A function that returns once the device is idle.
+    """
+    if device.startswith("cuda"):
+        import torch
+
+        return torch.cuda.synchronize
+    if device.startswith("mps"):
+        import torch
+
+        return torch.mps.synchronize
+    return lambda: None
+
+
+class Stopwatch:
+    """Adds up wall seconds by part, in the order in which the parts first appear."""
+
+    def __init__(self, synchronise: Synchronise = lambda: None) -> None:
+        self.seconds: dict[str, float] = {}
+        self._synchronise = synchronise
+
+    @contextmanager
+    def part(self, name: str) -> Iterator[None]:
+        """Add the block's wall seconds to part `name`, with the device idle at both ends."""
+        self._synchronise()
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self._synchronise()
+            self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
+
+
+def peak_resident_bytes() -> int:
+    """Most memory that this process has had resident since its start or the last `reset_peak_memory`."""
+    try:
+        for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+    except OSError:
+        pass
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def peak_device_bytes(device: str) -> int | None:
+    """Most device memory allocated since `reset_peak_memory`; None where the device shares the machine's memory."""
+    if not device.startswith("cuda"):
+        return None
+    import torch
+
+    return int(torch.cuda.max_memory_allocated(device))
+
+
+def reset_peak_memory(device: str) -> bool:
+    """Forget the peaks so far, so that the next reading belongs to what follows.
+
+    Returns:
+        Whether the resident peak could be reset; where not (outside Linux), it is the process's peak so far.
+    """
+    if device.startswith("cuda"):
+        import torch
+
+        torch.cuda.reset_peak_memory_stats(device)
+    try:
+        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+    except OSError:
+        return False
+    return True

@@ -1,0 +1,270 @@
+"""Load a causal language model by hub id, path or ``random:GEOMETRY``, and say exactly what was loaded."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rmtbench.core import AnswerStyle
+from rmtbench.errors import UserError
+from rmtbench.models.local import LocalModel, count_tokens
+from rmtbench.models.prompt import CONTRACT_VERSION, make_contract
+from rmtbench.models.random_geometry import build_random, geometry, is_random
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+DTYPES = ("float32", "bfloat16", "float16")
+RANDOM_LABEL = "random weights"
+
+
+def choose_device(device: str) -> str:
+    """Turn ``auto`` into the accelerator there is, else the CPU; check that a named device exists.
+
+    Raises:
+        UserError: The device is not there.
+    """
+    import torch
+
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    kind = device.partition(":")[0]
+    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if not there.get(kind, False):
+        ready = ", ".join(name for name, found in there.items() if found)
+        raise UserError(f"no device '{device}' here", where="--device", remedy=f"devices found: {ready}")
+    return device
+
+
+def choose_dtype(dtype: str, device: str) -> str:
+    """Turn ``auto`` into float32 on the CPU and bfloat16 elsewhere.
+
+    Raises:
+        UserError: The name is not one of `DTYPES`.
+    """
+    if dtype == "auto":
+        return "float32" if device == "cpu" else "bfloat16"
+    if dtype not in DTYPES:
+        raise UserError(f"no dtype '{dtype}'", where="--dtype", remedy=f"choose one of auto, {', '.join(DTYPES)}")
+    return dtype
+
+
+def load_model(
+    name: str,
+    *,
+    tokenizer: str | None = None,
+    style: AnswerStyle = "direct",
+    max_answer_tokens: int = 64,
+    dtype: str = "float32",
+    device: str = "cpu",
+    seed: int = 0,
+) -> LocalModel:
+    """Load weights and tokenizer.
+
+    Args:
+        name: Hub id, path, or ``random:GEOMETRY``.
+        tokenizer: Another tokenizer's id or path; None for the model's own.
+        style: Answer style of its prompts.
+        max_answer_tokens: Most tokens of an answer.
+        dtype: One of `DTYPES`.
+        device: A torch device name.
+        seed: Seed of random weights.
+
+    Raises:
+        UserError: The model or tokenizer is missing or cannot serve.
+    """
+    import torch
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()  # it would break through ours
+    kind = getattr(torch, dtype)
+    if is_random(name):
+        geometry(name)
+        model = build_random(name, seed, kind, device)
+        identity: dict[str, Any] = {"id": name, "revision": f"seed {seed}", "label": RANDOM_LABEL}
+        identity["weights_sha256"] = _random_hash(model, name, seed)
+    else:
+        model = _from_pretrained(name, kind, device)
+        identity = {"id": _public_name(name), "revision": getattr(model.config, "_commit_hash", None), "label": ""}
+        identity["weights_sha256"] = _weights_hash(name, model)
+    check_supported(model)
+    words = load_tokenizer(name, tokenizer)
+    limit = getattr(model.config, "max_position_embeddings", None)
+    provenance = {
+        **identity,
+        "class": type(model).__name__,
+        "parameters": model.num_parameters(),
+        "tokenizer": _tokenizer_name(name, tokenizer),
+        "tokenizer_sha256": tokenizer_hash(words),
+        "dtype": dtype,
+        "device": device,
+        "attention": model.config._attn_implementation,  # noqa: SLF001 - the only place that tells
+        "context_limit": limit,
+        "prompt_contract": CONTRACT_VERSION,
+    }
+    return LocalModel(
+        model=model,
+        contract=make_contract(words, style),
+        end_ids=_end_ids(model, words),
+        context_limit=limit,
+        max_answer_tokens=max_answer_tokens,
+        provenance=provenance,
+    )
+
+
+def load_tokenizer(model: str, tokenizer: str | None = None) -> PreTrainedTokenizerBase:
+    """Load a model's tokenizer, or another that is named.
+
+    Random geometries have no tokenizer of their own: they read MiniLM's English WordPiece.
+
+    Raises:
+        UserError: It is missing.
+    """
+    from transformers import AutoTokenizer
+
+    if tokenizer is None and is_random(model):
+        geometry(model)
+        from rmtbench.models.embed_files import MINILM, model_folder
+
+        tokenizer = str(model_folder(MINILM))
+    name = tokenizer or model
+    try:
+        words: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(name)
+    except (OSError, ValueError, KeyError) as error:
+        raise _missing("tokenizer", name, "--tokenizer" if tokenizer else "--model", error) from error
+    # Its own limit is a training length; what counts is the model's, which is checked for every prompt.
+    words.model_max_length = int(1e30)
+    return words
+
+
+def load_token_counter(model: str, tokenizer: str | None = None) -> Callable[[Sequence[str]], list[int]]:
+    """A function that counts each text's tokens with a model's tokenizer, without loading its weights.
+
+    Raises:
+        UserError: The tokenizer is missing.
+    """
+    words = load_tokenizer(model, tokenizer)
+    return lambda texts: count_tokens(words, texts)
+
+
+def tokenizer_hash(tokenizer: PreTrainedTokenizerBase) -> str:
+    """SHA-256 over the fast tokenizer's whole definition and the chat format."""
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    definition = backend.to_str() if backend is not None else repr(sorted(tokenizer.get_vocab().items()))
+    return hashlib.sha256(f"{definition}\n{tokenizer.chat_template or ''}".encode()).hexdigest()
+
+
+def check_supported(model: PreTrainedModel) -> None:
+    """Refuse a model whose cache our preallocated one cannot stand in for.
+
+    Raises:
+        UserError: It keeps recurrent state, or cannot give the last token's logits alone.
+    """
+    name = type(model).__name__
+    layer_types = set(getattr(model.config, "layer_types", None) or ["full_attention"])
+    unknown = layer_types - {"full_attention", "sliding_attention"}
+    if unknown:
+        raise UserError(
+            f"{name} has layers that are not plain attention ({', '.join(sorted(unknown))})",
+            where="--model",
+            remedy="choose a model whose layers are all attention",
+        )
+    if "logits_to_keep" not in inspect.signature(model.forward).parameters:
+        raise UserError(
+            f"{name} cannot give the last token's logits alone", where="--model", remedy="choose a newer architecture"
+        )
+
+
+def uses_sliding_window(model: PreTrainedModel) -> bool:
+    """Whether some layer sees only the last so many tokens: then our batch masks would be wrong."""
+    config = model.config
+    if "sliding_attention" in (getattr(config, "layer_types", None) or []):
+        return True
+    window = getattr(config, "sliding_window", None)
+    return window is not None and getattr(config, "use_sliding_window", True) is not False
+
+
+def _from_pretrained(name: str, dtype: torch.dtype, device: str) -> PreTrainedModel:
+    from transformers import AutoModelForCausalLM
+
+    if os.sep in name and name.startswith((".", os.sep, "~")) and not Path(name).expanduser().is_dir():
+        raise UserError("no such folder", where=f"--model {name}", remedy="give the folder that holds config.json")
+    try:
+        model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
+            str(Path(name).expanduser()) if name.startswith("~") else name, dtype=dtype, attn_implementation="sdpa"
+        )
+    except (OSError, ValueError, KeyError) as error:
+        raise _missing("model", name, "--model", error) from error
+    return model.to(device).eval()
+
+
+def _missing(noun: str, name: str, option: str, error: Exception) -> UserError:
+    if "gated repo" in str(error).lower() or "401" in str(error):
+        return UserError(
+            f"{noun} '{name}' needs a licence or a token",
+            where=option,
+            remedy="accept its licence on the hub and set HF_TOKEN",
+        )
+    return UserError(
+        f"{noun} '{name}' cannot be loaded ({type(error).__name__})",
+        where=option,
+        remedy="give a folder with config.json, tokenizer and weights, or random:tiny; a hub id needs the network or a "
+        "filled hub cache",
+    )
+
+
+def _public_name(name: str) -> str:
+    """A hub id as it is; of a path, the folder's own name: results hold no path of this machine."""
+    return Path(name).name if Path(name).expanduser().is_dir() else name
+
+
+def _tokenizer_name(model: str, tokenizer: str | None) -> str:
+    if tokenizer is not None:
+        return _public_name(tokenizer)
+    return "all-MiniLM-L6-v2 WordPiece" if is_random(model) else _public_name(model)
+
+
+def _end_ids(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:
+    configured = getattr(model.generation_config, "eos_token_id", None)
+    ids = configured if isinstance(configured, list) else [configured]
+    return frozenset(token for token in [*ids, tokenizer.eos_token_id] if token is not None)
+
+
+def _weights_hash(name: str, model: PreTrainedModel) -> str:
+    """SHA-256 over the weight files; hub files are stored under their own SHA-256, which is taken as it is."""
+    folder = Path(name).expanduser()
+    if not folder.is_dir():
+        from huggingface_hub import try_to_load_from_cache
+
+        config = try_to_load_from_cache(name, "config.json", revision=getattr(model.config, "_commit_hash", None))
+        if not isinstance(config, str):
+            return "not recorded"
+        folder = Path(config).parent
+    files = sorted(folder.glob("*.safetensors")) or sorted(folder.glob("pytorch_model*.bin"))
+    digest = hashlib.sha256()
+    for file in files:
+        blob = file.resolve().name
+        if len(blob) == 64 and file.is_symlink():
+            digest.update(bytes.fromhex(blob))
+        else:
+            with file.open("rb") as stream:
+                digest.update(hashlib.file_digest(stream, "sha256").digest())
+    return digest.hexdigest()
+
+
+def _random_hash(model: PreTrainedModel, name: str, seed: int) -> str:
+    """Hash of the weights themselves where that is quick, else of what determines them."""
+    digest = hashlib.sha256(f"{name}\n{seed}".encode())
+    if model.num_parameters() <= 200_000_000:
+        import torch
+
+        state: Mapping[str, Any] = model.state_dict()
+        for key in sorted(state):
+            digest.update(key.encode())
+            digest.update(state[key].detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,136 @@
+"""A transformers causal language model on this machine, behind the seam that systems see."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from rmtbench.core import Finish
+from rmtbench.errors import AnswerError
+from rmtbench.models.base import Generation, Passage, Prompt
+from rmtbench.models.decode import Reader, greedy
+from rmtbench.models.prompt import PromptContract
+from rmtbench.models.readers import OwnPrompts
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+
+@dataclass(frozen=True)
+class LocalModel:
+    """Weights, tokenizer and prompt contract of one model.
+
+    Attributes:
+        model: The transformers model, in evaluation mode on its device.
+        contract: Makes its prompts; holds its tokenizer.
+        end_ids: Its end-of-sequence tokens.
+        context_limit: Most positions it has; None if it sets no limit.
+        max_answer_tokens: Most tokens of an answer.
+        provenance: Id, hashes, dtype, device, label: see `rmtbench.models.load`.
+    """
+
+    model: PreTrainedModel
+    contract: PromptContract
+    end_ids: frozenset[int]
+    context_limit: int | None
+    max_answer_tokens: int
+    provenance: Mapping[str, Any]
+
+    @property
+    def device(self) -> str:
+        """The torch device's name."""
+        return str(self.model.device)
+
+    def count_tokens(self, texts: Sequence[str]) -> Sequence[int]:
+        """Tokens of each text, without special tokens."""
+        return count_tokens(self.contract.tokenizer, texts)
+
+    def token_ids(self, text: str) -> list[int]:
+        """Token ids of a text, without special tokens."""
+        ids: list[int] = self.contract.tokenizer.encode(text, add_special_tokens=False)
+        return ids
+
+    def context_ids(self, passages: Sequence[Passage]) -> list[int]:
+        """Token ids of everything before the question."""
+        return self.contract.context_ids(passages)
+
+    def question_ids(self, question: str) -> list[int]:
+        """Token ids of the question and the answer's cue."""
+        return self.contract.question_ids(question)
+
+    def generate(self, prompts: Sequence[Prompt]) -> list[Generation]:
+        """Read each prompt in full and answer it; several prompts make one batch.
+
+        Args:
+            prompts: At least one.
+
+        Returns:
+            One result a prompt, in order; prefill holds the context's and the question's tokenisation too.
+
+        Raises:
+            AnswerError: A prompt with its answer is longer than the model's context.
+        """
+        start = time.perf_counter()
+        pairs = [(self.context_ids(prompt.passages), self.question_ids(prompt.question)) for prompt in prompts]
+        lengths = [len(context) + len(tail) for context, tail in pairs]
+        self.check_length(max(lengths))
+        reader = OwnPrompts(self.model, pairs, self.max_answer_tokens)
+        return self.decode(reader, lengths, [0] * len(pairs), time.perf_counter() - start)
+
+    def decode(
+        self, reader: Reader, prompt_tokens: Sequence[int], cached_tokens: Sequence[int], before: float
+    ) -> list[Generation]:
+        """Run the decode loop over a prepared batch.
+
+        Args:
+            reader: Holds the prompts.
+            prompt_tokens: Tokens of each whole prompt.
+            cached_tokens: Of these, how many are not read again.
+            before: Seconds already spent on the batch, counted as prefill.
+
+        Returns:
+            One result a row; seconds are the row's equal share of the batch's.
+        """
+        rows = len(prompt_tokens)
+        decoded = greedy(reader, rows, self._finish, self.max_answer_tokens)
+        decode_seconds = max(row.decode_seconds for row in decoded) / rows
+        generations = []
+        for row, total, cached in zip(decoded, prompt_tokens, cached_tokens, strict=True):
+            raw: str = self.contract.tokenizer.decode(row.ids, skip_special_tokens=True)
+            generations.append(
+                Generation(
+                    raw=raw,
+                    final=self.contract.final_answer(raw),
+                    finish=row.finish,
+                    output_ids=row.ids,
+                    prompt_tokens=total,
+                    cached_tokens=cached,
+                    prefill_seconds=(before + row.prefill_seconds) / rows,
+                    decode_seconds=decode_seconds,
+                )
+            )
+        return generations
+
+    def check_length(self, prompt_tokens: int) -> None:
+        """Refuse a prompt that leaves no room for the longest answer.
+
+        Raises:
+            AnswerError: It does not fit.
+        """
+        if self.context_limit is not None and prompt_tokens + self.max_answer_tokens > self.context_limit:
+            raise AnswerError(
+                f"prompt of {prompt_tokens} tokens and answer of {self.max_answer_tokens} exceed the model's "
+                f"context of {self.context_limit}"
+            )
+
+    def _finish(self, ids: Sequence[int]) -> Finish | None:
+        return self.contract.finish(ids, self.end_ids)
+
+
+def count_tokens(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> list[int]:
+    """Tokens of each text, without special tokens; no texts give an empty list."""
+    if not texts:
+        return []
+    return [len(ids) for ids in tokenizer(list(texts), add_special_tokens=False)["input_ids"]]

@@ -1,0 +1,167 @@
+"""The two ways a batch reaches the model: prompts of their own, or tails over one shared prefix.
+
+Both append to a `SlotCache` in place. A batch of one needs no mask of ours and runs the model's fastest path.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import torch
+
+from rmtbench.models.slots import SlotCache
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+Ids = Sequence[int]
+
+
+class OwnPrompts:
+    """Every row has its own context, read in full; then its own tail. Rows end side by side and step together.
+
+    Row i fills the slots that end at the longest row's end, so that all rows append at the same slot. Positions count
+    from each row's own start.
+    """
+
+    def __init__(self, model: PreTrainedModel, prompts: Sequence[tuple[Ids, Ids]], max_tokens: int) -> None:
+        self._model = model
+        self._prompts = prompts
+        self._lengths = torch.tensor([len(context) + len(tail) for context, tail in prompts], device=model.device)
+        self._longest = int(self._lengths.max())
+        self._cache = SlotCache(model.config.num_hidden_layers, len(prompts), self._longest + max_tokens)
+        self._steps = 0
+
+    def read(self) -> torch.Tensor:
+        """Context, then tail, row by row: the arithmetic of a row does not depend on its neighbours."""
+        window = self._cache.window
+        logits = []
+        for row, (context, tail) in enumerate(self._prompts):
+            window.row, window.first = row, self._longest - len(context) - len(tail)
+            window.next = window.first
+            if context:
+                forward(self._model, self._cache, context, start=0)
+            logits.append(forward(self._model, self._cache, tail, start=len(context)))
+        window.row, window.first = None, 0
+        return torch.cat(logits)
+
+    def step(self, rows: Sequence[int], tokens: torch.Tensor) -> torch.Tensor:
+        """One token a row; ended rows ride along unread, since leaving them out would copy the cache."""
+        count = len(self._prompts)
+        positions = (self._lengths + self._steps)[:, None]
+        self._steps += 1
+        if count == 1:
+            return step_forward(self._model, self._cache, tokens[:, None], positions, None)
+        fed = torch.zeros(count, dtype=torch.long, device=self._model.device)
+        index = torch.tensor(rows, device=self._model.device)
+        fed[index] = tokens
+        slots = torch.arange(self._cache.window.next + 1, device=self._model.device)
+        visible = slots[None, :] >= (self._longest - self._lengths)[:, None]
+        return step_forward(self._model, self._cache, fed[:, None], positions, visible[:, None, None, :])[index]
+
+
+class SharedPrefix:
+    """All rows continue one prefix that is already in the cache, stored once and read once a step for all rows.
+
+    The rows' tokens lie one after the other behind the prefix; a mask keeps each row to the prefix and to itself.
+    """
+
+    def __init__(self, model: PreTrainedModel, cache: SlotCache, prefix_tokens: int, tails: Sequence[Ids]) -> None:
+        self._model, self._cache, self._prefix, self._tails = model, cache, prefix_tokens, tails
+        self._lengths = torch.tensor([len(tail) for tail in tails], device=model.device)
+        self._owners = torch.empty(0, dtype=torch.long, device=model.device)
+        cache.window.first, cache.window.next, cache.window.row = 0, prefix_tokens, None
+
+    def read(self) -> torch.Tensor:
+        """All tails in one forward."""
+        if len(self._tails) == 1:
+            return forward(self._model, self._cache, self._tails[0], start=self._prefix)
+        device = self._model.device
+        self._owners = torch.repeat_interleave(torch.arange(len(self._tails), device=device), self._lengths)
+        offsets = torch.cat([torch.arange(len(tail), device=device) for tail in self._tails])
+        earlier = torch.ones(len(offsets), len(offsets), dtype=torch.bool, device=device).tril()
+        own = (self._owners[:, None] == self._owners[None, :]) & earlier
+        ids = torch.tensor([[token for tail in self._tails for token in tail]], device=device)
+        return step_forward(
+            self._model,
+            self._cache,
+            ids,
+            (self._prefix + offsets)[None],
+            self._mask(own),
+            keep=self._lengths.cumsum(0) - 1,
+        )
+
+    def step(self, rows: Sequence[int], tokens: torch.Tensor) -> torch.Tensor:
+        """One token for each live row."""
+        index = torch.tensor(rows, device=self._model.device)
+        positions = (self._prefix + self._lengths[index])[None]
+        self._lengths[index] += 1
+        if len(self._tails) == 1:
+            return step_forward(self._model, self._cache, tokens[None], positions, None)
+        self._owners = torch.cat([self._owners, index])
+        own = index[:, None] == self._owners[None, :]
+        return step_forward(
+            self._model,
+            self._cache,
+            tokens[None],
+            positions,
+            self._mask(own),
+            keep=torch.arange(len(rows), device=self._model.device),
+        )
+
+    def _mask(self, own: torch.Tensor) -> torch.Tensor:
+        """``[1, 1, queries, prefix + own slots]``: the prefix is visible to all."""
+        return torch.nn.functional.pad(own, (self._prefix, 0), value=True)[None, None]
+
+
+def forward(model: PreTrainedModel, cache: SlotCache, ids: Ids, start: int) -> torch.Tensor:
+    """Append one run of tokens to the cache's window.
+
+    Args:
+        model: A causal language model of transformers.
+        cache: Its cache; `window` says where to write, and is moved on.
+        ids: Token ids, at least one.
+        start: Position of the first.
+
+    Returns:
+        Logits after the last token, ``[1, vocabulary]``.
+    """
+    tokens = torch.tensor([list(ids)], device=model.device)
+    positions = torch.arange(start, start + tokens.shape[1], device=model.device)[None]
+    return step_forward(model, cache, tokens, positions, None)
+
+
+@torch.inference_mode()
+def step_forward(
+    model: PreTrainedModel,
+    cache: SlotCache,
+    tokens: torch.Tensor,
+    positions: torch.Tensor,
+    visible: torch.Tensor | None,
+    *,
+    keep: torch.Tensor | int = 1,
+) -> torch.Tensor:
+    """One call of the model.
+
+    Args:
+        model: A causal language model of transformers.
+        cache: Its cache; the window is moved on by ``tokens.shape[1]``.
+        tokens: ``[rows, length]``.
+        positions: Their positions, same shape.
+        visible: Which slots each query sees, ``[rows or 1, 1, length, slots]``; None for plain causal order.
+        keep: Logits of which positions: the last so many, or a vector of indexes.
+
+    Returns:
+        Logits, ``[rows, vocabulary]`` for one kept position a row, ``[kept, vocabulary]`` for one row.
+    """
+    logits: torch.Tensor = model(
+        input_ids=tokens,
+        position_ids=positions,
+        attention_mask=visible,
+        past_key_values=cache,
+        use_cache=True,
+        logits_to_keep=keep,
+    ).logits
+    cache.window.next += tokens.shape[1]
+    return logits[:, -1] if isinstance(keep, int) else logits[0]

@@ -1,0 +1,171 @@
+"""The seam everything hangs on: one system object per draw, which owns what it prepared until it is closed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any, Protocol, Self, TypeVar
+
+from rmtbench.core import Answer, Corpus, Gold, Prepared, Question, Retrieved, RunSpec, Timings, TokenCounts
+from rmtbench.errors import AnswerError
+from rmtbench.models.base import Embedder, Generation, LanguageModel
+
+T = TypeVar("T")
+
+
+class System(Protocol):
+    """One way of bringing a corpus to a model. Contract: `prepare` once, then `answer`, inside one ``with`` block."""
+
+    def __enter__(self) -> Self: ...
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+    def prepare(self, corpus: Corpus) -> Prepared:
+        """Make ready whatever is shared by all questions; called once, before any answer."""
+        ...
+
+    def answer(self, questions: Sequence[Question]) -> Iterator[Answer]:
+        """Answer in order, each answer given as soon as it is there.
+
+        Raises:
+            RuntimeError: `prepare` was not called.
+        """
+        ...
+
+
+class SharedWork:
+    """What several runs over one draw may share, such as an index; closed when the draw is done."""
+
+    def __init__(self) -> None:
+        self._made: dict[tuple[Any, ...], Any] = {}
+        self._stack = ExitStack()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._made.clear()
+        self._stack.close()
+
+    def get(self, key: tuple[Any, ...], make: Callable[[], T]) -> tuple[T, bool]:
+        """The value made for `key`, and whether it stood ready (else it is made now)."""
+        if key in self._made:
+            return self._made[key], True
+        value = make()
+        self._made[key] = value
+        return value, False
+
+
+@dataclass(frozen=True)
+class Equipment:
+    """What a system is built with.
+
+    Attributes:
+        spec: What the run asks.
+        model: The language model.
+        embedder: Embeds questions, for systems that need it.
+        document_embedder: Embeds chunks; may look them up on disk instead of computing them again.
+        gold: The gold of the draw by question id; given to systems that declare `sees_gold` alone, else empty.
+        shared: Work shared with other runs of the same command over the same draw.
+    """
+
+    spec: RunSpec
+    model: LanguageModel
+    embedder: Embedder | None = None
+    document_embedder: Embedder | None = None
+    gold: Mapping[str, Gold] = field(default_factory=dict)
+    shared: SharedWork = field(default_factory=SharedWork)
+
+
+@dataclass(frozen=True, slots=True)
+class SystemKind:
+    """A system as the registry knows it.
+
+    Attributes:
+        name: What stands after ``--system``.
+        summary: One line for ``rmtbench systems``.
+        make: Builds the system for one draw.
+        takes_top_k: Whether it runs once for each ``--top-k``.
+        needs_embedder: Whether it needs an embedder.
+        reads_corpus: Whether the whole corpus must fit the model's context.
+        sees_gold: Whether it is built with the gold: an oracle.
+    """
+
+    name: str
+    summary: str
+    make: Callable[[Equipment], System]
+    takes_top_k: bool = False
+    needs_embedder: bool = False
+    reads_corpus: bool = False
+    sees_gold: bool = False
+
+
+def batches(questions: Sequence[Question], size: int) -> Iterator[Sequence[Question]]:
+    """Consecutive groups of at most `size` questions."""
+    for start in range(0, len(questions), size):
+        yield questions[start : start + size]
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What retrieval contributed to one answer: the chunks, and the seconds it took."""
+
+    retrieved: tuple[Retrieved, ...] = ()
+    seconds: float = 0.0
+
+
+def answer_batch(
+    questions: Sequence[Question],
+    generate: Callable[[], list[Generation]],
+    started: float,
+    found: Sequence[Found] | None = None,
+) -> Iterator[Answer]:
+    """Turn one call of a model into answers, or its failure into rows that say why.
+
+    Args:
+        questions: The batch.
+        generate: Calls the model for the whole batch.
+        started: `time.perf_counter()` at the questions' arrival.
+        found: What retrieval contributed, one entry a question.
+    """
+    rows = len(questions)
+    found = found or [Found()] * rows
+    try:
+        generations = generate()
+    except AnswerError as error:
+        seconds = (time.perf_counter() - started) / rows
+        for question, part in zip(questions, found, strict=True):
+            yield Answer(
+                question_id=question.id,
+                text="",
+                finish="error",
+                error=str(error),
+                retrieved=part.retrieved,
+                timings=Timings(retrieve=part.seconds, total=seconds),
+            )
+        return
+    total = (time.perf_counter() - started) / rows
+    for question, generation, part in zip(questions, generations, found, strict=True):
+        yield Answer(
+            question_id=question.id,
+            text=generation.final,
+            raw=generation.raw,
+            finish=generation.finish,
+            error=generation.error,
+            tokens=TokenCounts(generation.prompt_tokens, generation.cached_tokens, len(generation.output_ids)),
+            timings=Timings(
+                retrieve=part.seconds,
+                prefill=generation.prefill_seconds,
+                first_token=part.seconds + generation.prefill_seconds,
+                decode=generation.decode_seconds,
+                total=total,
+            ),
+            retrieved=part.retrieved,
+            output_ids=generation.output_ids,
+        )

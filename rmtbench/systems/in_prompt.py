@@ -1,0 +1,105 @@
+"""Systems that put passages chosen beforehand into every prompt: none, the gold evidence, or the whole corpus.
+
+They prepare nothing; each question's prompt is read in full.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from types import TracebackType
+from typing import Self
+
+from rmtbench.core import Answer, Corpus, Document, Gold, Prepared, Question, Span
+from rmtbench.models.base import Passage, Prompt
+from rmtbench.systems.base import Equipment, SystemKind, answer_batch, batches
+
+Choose = Callable[[Corpus], Callable[[Question], tuple[Passage, ...]]]
+"""Given the corpus, says which passages stand in the prompt of a question."""
+
+
+class InPrompt:
+    """A `System` without preparation; what it puts into the prompt is its one setting."""
+
+    def __init__(self, equipment: Equipment, choose: Choose) -> None:
+        self._equipment = equipment
+        self._choose = choose
+        self._passages: Callable[[Question], tuple[Passage, ...]] | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._passages = None
+
+    def prepare(self, corpus: Corpus) -> Prepared:
+        """Note the corpus; costs nothing and keeps nothing."""
+        self._passages = self._choose(corpus)
+        return Prepared()
+
+    def answer(self, questions: Sequence[Question]) -> Iterator[Answer]:
+        """Read each question's whole prompt and answer it.
+
+        Raises:
+            RuntimeError: `prepare` was not called.
+        """
+        if self._passages is None:
+            raise RuntimeError("answer before prepare")
+        for batch in batches(questions, self._equipment.spec.batch):
+            started = time.perf_counter()
+            prompts = [Prompt(self._passages(question), question.text) for question in batch]
+            yield from answer_batch(batch, partial(self._equipment.model.generate, prompts), started)
+
+
+def whole_corpus(corpus: Corpus) -> tuple[Passage, ...]:
+    """All documents as passages, in the corpus's order."""
+    return tuple(Passage(document.title, document.text) for document in corpus.documents)
+
+
+def evidence_passages(gold: Gold, documents: Mapping[str, Document]) -> tuple[Passage, ...]:
+    """The paragraphs that state a question's supporting facts, each once, in the order of the facts.
+
+    Args:
+        gold: The question's gold; of each fact the first span counts.
+        documents: The corpus's documents by id.
+    """
+    spans = dict.fromkeys(_paragraph(documents[fact[0].document_id], fact[0]) for fact in gold.evidence)
+    return tuple(Passage(documents[s.document_id].title, documents[s.document_id].text[s.start : s.end]) for s in spans)
+
+
+def _paragraph(document: Document, span: Span) -> Span:
+    """The paragraphs, set apart by blank lines, that the span touches."""
+    before = document.text.rfind("\n\n", 0, span.start)
+    after = document.text.find("\n\n", span.end)
+    start = 0 if before < 0 else before + 2
+    return Span(document.id, start, len(document.text) if after < 0 else after)
+
+
+def _closed_book(equipment: Equipment) -> InPrompt:
+    return InPrompt(equipment, lambda _corpus: lambda _question: ())
+
+
+def _full_context(equipment: Equipment) -> InPrompt:
+    def choose(corpus: Corpus) -> Callable[[Question], tuple[Passage, ...]]:
+        passages = whole_corpus(corpus)
+        return lambda _question: passages
+
+    return InPrompt(equipment, choose)
+
+
+def _oracle(equipment: Equipment) -> InPrompt:
+    def choose(corpus: Corpus) -> Callable[[Question], tuple[Passage, ...]]:
+        documents = {document.id: document for document in corpus.documents}
+        return lambda question: evidence_passages(equipment.gold[question.id], documents)
+
+    return InPrompt(equipment, choose)
+
+
+CLOSED_BOOK = SystemKind("closed-book", "the question alone: the floor", _closed_book)
+ORACLE = SystemKind("oracle", "the gold evidence alone: the ceiling", _oracle, sees_gold=True)
+FULL_CONTEXT = SystemKind(
+    "full-context", "the whole corpus read again for every question (w/o CAG)", _full_context, reads_corpus=True
+)
