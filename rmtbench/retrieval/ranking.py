@@ -1,0 +1,41 @@
+"""The best k of many scores, ties by position: the one rule by which every index ranks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rmtbench.retrieval.base import Hit
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+def top_k(scores: NDArray[np.float64], k: int) -> list[Hit]:
+    """Rank chunks by score.
+
+    Args:
+        scores: One score a chunk, shape ``[chunks]``, by position.
+        k: How many to keep, at least 1.
+
+    Returns:
+        The best `k` (all, where there are fewer chunks), best first; of equal scores the lower position first.
+    """
+    positions = candidates(scores, k)
+    order = (-scores[positions]).argsort(kind="stable")[:k]
+    return [Hit(int(position), float(scores[position])) for position in positions[order]]
+
+
+def candidates(scores: NDArray[np.floating], k: int, margin: float = 0.0) -> NDArray[np.intp]:
+    """Positions, ascending, of all scores within `margin` of the k-th best: what the best k can be among.
+
+    Args:
+        scores: One score a chunk, shape ``[chunks]``.
+        k: At least 1.
+        margin: How far a score may be off.
+    """
+    import numpy as np
+
+    if len(scores) <= k:
+        return np.arange(len(scores))
+    return np.flatnonzero(scores >= np.partition(scores, -k)[-k] - margin)
