@@ -1,0 +1,1 @@
+"""Benches: each times one promise of the suite beside the naive way, in the same process."""

@@ -1,0 +1,186 @@
+"""How long one query takes: our BM25 and dense search beside rank-bm25 and LlamaIndex's SimpleVectorStore.
+
+On invented text of realistic length; the chunks' vectors are random, since exact search costs the same for any.
+"""
+
+from __future__ import annotations
+
+import random
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from rmtbench.retrieval.base import Chunk
+from rmtbench.runs.provenance import surroundings
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+Query = TypeVar("Query")
+Found = TypeVar("Found")
+
+WARM_UP = 5
+"""Queries asked before the clock starts."""
+
+
+def run(chunks: int = 5000, queries: int = 200, k: int = 10) -> dict[str, Any]:
+    """Time every search over the same chunks and queries, one query at a time, and compare what they find.
+
+    Args:
+        chunks: How many chunks of 100 to 500 words.
+        queries: How many queries, at least 2.
+        k: How many chunks a query gets.
+
+    Returns:
+        Milliseconds a query as medians (`sparse_ms`, `dense_ms`, `rank_bm25_ms`, `simple_vector_store_ms`) and 90th
+        percentiles (`*_p90_ms`), dense search without its query's embedding (`embed_query_ms`); `dense_product_ms` is
+        the bare matrix product, below which no exact search goes. Seconds to build (`*_build_s`), bytes kept, ratios,
+        `rankings_equal` (ours against rank-bm25 and against brute force in float64, all queries) and the surroundings.
+    """
+    from rmtbench.models.embed import load_embedder
+    from rmtbench.retrieval.bm25 import FastBM25Index, RankBM25Index
+    from rmtbench.retrieval.dense import DenseIndex
+
+    texts = invent_chunks(chunks, seed=0)
+    questions = invent_queries(texts, queries, seed=1)
+    embedder = load_embedder("minilm")
+    vectors, embed_query = _time_each(lambda text: embedder.embed([text])[0], questions)
+    matrix = _unit_vectors(chunks, embedder.dimension, seed=2)
+
+    RankBM25Index(texts[:1]), _simple_vector_store(matrix[:1])  # their imports are no part of building
+    sparse, sparse_build = _time(lambda: FastBM25Index(texts))
+    reference, reference_build = _time(lambda: RankBM25Index(texts))
+    dense, dense_build = _time(lambda: DenseIndex(matrix, embedder))
+    store, store_build = _time(lambda: _simple_vector_store(matrix))
+
+    sparse_hits, sparse_ms = _time_each(lambda text: sparse.search([text], k)[0], questions)
+    reference_hits, reference_ms = _time_each(lambda text: reference.search([text], k)[0], questions)
+    dense_hits, dense_ms = _time_each(lambda vector: dense.search_vector(vector, k), vectors)
+    _, product_ms = _time_each(lambda vector: matrix @ vector, vectors)
+    store_hits, store_ms = _time_each(lambda vector: store(vector, k), vectors)
+
+    dense_found = [[hit.position for hit in hits] for hits in dense_hits]
+    return {
+        "chunks": chunks,
+        "queries": queries,
+        "k": k,
+        "dimension": embedder.dimension,
+        **_summary("dense_product", product_ms),
+        **_summary("sparse", sparse_ms),
+        **_summary("rank_bm25", reference_ms),
+        **_summary("dense", dense_ms),
+        **_summary("simple_vector_store", store_ms),
+        **_summary("embed_query", embed_query),
+        "sparse_speedup": statistics.median(reference_ms) / statistics.median(sparse_ms),
+        "dense_speedup": statistics.median(store_ms) / statistics.median(dense_ms),
+        "sparse_build_s": sparse_build,
+        "rank_bm25_build_s": reference_build,
+        "dense_build_s": dense_build,
+        "simple_vector_store_build_s": store_build,
+        "sparse_bytes": sparse.bytes,
+        "dense_bytes": dense.bytes,
+        "rankings_equal": sparse_hits == reference_hits and dense_found == _brute_force(matrix, vectors, k),
+        "simple_vector_store_rankings_equal": dense_found == store_hits,
+        **surroundings("cpu"),
+    }
+
+
+def invent_chunks(count: int, seed: int) -> list[Chunk]:
+    """Make chunks of 100 to 500 made-up words, whose frequencies fall off by rank as in a language.
+
+    Args:
+        count: How many.
+        seed: Decides every word.
+    """
+    draw = random.Random(seed)  # noqa: S311  # not for secrets
+    syllables = [
+        "ba",
+        "do",
+        "fen",
+        "gar",
+        "hi",
+        "jo",
+        "kel",
+        "lu",
+        "mor",
+        "ni",
+        "pra",
+        "qui",
+        "ros",
+        "sta",
+        "tir",
+        "vu",
+    ]
+    vocabulary = ["".join(draw.choices(syllables, k=draw.randint(1, 4))) for _ in range(20_000)]
+    weights = [1 / rank for rank in range(1, len(vocabulary) + 1)]
+    chunks = []
+    for number in range(count):
+        text = " ".join(draw.choices(vocabulary, weights, k=draw.randint(100, 500)))
+        chunks.append(Chunk(f"document {number}", " ".join(draw.choices(vocabulary, k=2)), text, 0, len(text)))
+    return chunks
+
+
+def invent_queries(chunks: Sequence[Chunk], count: int, seed: int) -> list[str]:
+    """Make queries of 6 to 20 words, each taken from one of the chunks.
+
+    Args:
+        chunks: Where the words come from; at least one.
+        count: How many queries.
+        seed: Decides chunks and words.
+    """
+    draw = random.Random(seed)  # noqa: S311  # not for secrets
+    return [" ".join(draw.sample(draw.choice(chunks).text.split(), k=draw.randint(6, 20))) for _ in range(count)]
+
+
+def _unit_vectors(count: int, dimension: int, seed: int) -> NDArray[np.float32]:
+    import numpy as np
+
+    vectors = np.random.default_rng(seed).standard_normal((count, dimension), dtype=np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    return vectors
+
+
+def _simple_vector_store(matrix: NDArray[np.float32]) -> Callable[[NDArray[np.float32], int], list[int]]:
+    """LlamaIndex's default store over the same vectors, as a search that gives positions."""
+    from llama_index.core.schema import TextNode
+    from llama_index.core.vector_stores import SimpleVectorStore, VectorStoreQuery
+
+    store = SimpleVectorStore()
+    store.add([TextNode(id_=str(row), text="", embedding=vector.tolist()) for row, vector in enumerate(matrix)])
+
+    def search(vector: NDArray[np.float32], k: int) -> list[int]:
+        found = store.query(VectorStoreQuery(query_embedding=vector.tolist(), similarity_top_k=k))
+        return [int(node_id) for node_id in found.ids]
+
+    return search
+
+
+def _brute_force(matrix: NDArray[np.float32], vectors: Sequence[NDArray[np.float32]], k: int) -> list[list[int]]:
+    import numpy as np
+
+    exact = matrix.astype(np.float64)
+    return [np.argsort(-(exact @ vector), kind="stable")[:k].tolist() for vector in vectors]
+
+
+def _time(build: Callable[[], Found]) -> tuple[Found, float]:
+    start = time.perf_counter()
+    built = build()
+    return built, time.perf_counter() - start
+
+
+def _time_each(search: Callable[[Query], Found], queries: Sequence[Query]) -> tuple[list[Found], list[float]]:
+    """What each query found, and the milliseconds each took."""
+    for query in queries[:WARM_UP]:
+        search(query)
+    timed = [_time(partial(search, query)) for query in queries]
+    return [found for found, _ in timed], [1000 * seconds for _, seconds in timed]
+
+
+def _summary(name: str, milliseconds: list[float]) -> dict[str, float]:
+    return {
+        f"{name}_ms": statistics.median(milliseconds),
+        f"{name}_p90_ms": statistics.quantiles(milliseconds, n=10, method="inclusive")[-1],
+    }
