@@ -1,0 +1,35 @@
+"""`rmtbench doctor`: what this machine has, and what is missing for which job."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import typer
+
+
+def doctor() -> None:
+    """Check the machine: versions, device, embedder, data folder, hub access."""
+    from rmtbench.models.embed_files import MINILM, model_folder
+    from rmtbench.models.load import choose_device
+    from rmtbench.runs.provenance import surroundings
+
+    device = choose_device("auto")
+    facts = surroundings(device)
+    machine = facts["machine"]
+    for name, version in facts["versions"].items():
+        typer.echo(f"{name:22} {version}")
+    typer.echo(
+        f"{'machine':22} {machine['processor']}, {machine['cores']} cores, {machine['memory_bytes'] / 2**30:.0f} GiB"
+    )
+    typer.echo(f"{'device':22} {machine.get('accelerator', device)}, {facts['threads']} threads")
+    typer.echo(f"{'embedder minilm':22} {'ready' if (model_folder(MINILM) / 'modules.json').is_file() else 'missing'}")
+    data = os.environ.get("RMTBENCH_DATA")
+    found = "not set: squad, hotpotqa and triviaqa come from the hub, or give --data-dir"
+    if data:
+        found = data if Path(data).is_dir() else f"{data} does not exist"
+    typer.echo(f"{'RMTBENCH_DATA':22} {found}")
+    offline = os.environ.get("HF_HUB_OFFLINE", "") not in {"", "0"}
+    typer.echo(
+        f"{'hub':22} {'offline by HF_HUB_OFFLINE' if offline else 'asked when a model or data set is not local'}"
+    )

@@ -1,0 +1,86 @@
+"""What a person sees while runs go on: bars on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import typer
+
+if TYPE_CHECKING:
+    from rmtbench.runs.loop import Event
+
+LINE_EVERY_SECONDS = 5.0
+"""A plain log says where a run is this often, so that it neither floods nor falls silent."""
+
+
+def note(text: str) -> None:
+    """One line for the person, on stderr: stdout belongs to results."""
+    typer.echo(text, err=True)
+
+
+@contextmanager
+def show_runs() -> Iterator[Callable[[Event], None]]:
+    """A callback for `rmtbench.runs.loop.execute` that shows the runs' progress while the block lasts."""
+    if sys.stderr.isatty():
+        with _bars() as report:
+            yield report
+    else:
+        yield _lines()
+
+
+@contextmanager
+def _bars() -> Iterator[Callable[[Event], None]]:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[speed]}"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True)) as progress:
+        tasks: dict[str, tuple[TaskID, float, int]] = {}
+
+        def report(event: Event) -> None:
+            if event.run_id not in tasks or event.kind == "begin":
+                if event.run_id in tasks:
+                    progress.update(tasks[event.run_id][0], total=event.total)
+                else:
+                    task = progress.add_task(event.run_id, total=event.total, completed=event.done, speed="preparing")
+                    tasks[event.run_id] = (task, time.perf_counter(), event.done)
+            task_id, _, _ = tasks[event.run_id]
+            if event.kind == "prepared":
+                tasks[event.run_id] = (task_id, time.perf_counter(), event.done)
+                progress.update(task_id, speed=f"prepared in {event.prepare_seconds:.1f} s")
+            if event.kind == "answer":
+                _, since, before = tasks[event.run_id]
+                rate = (event.done - before) / max(time.perf_counter() - since, 1e-9)
+                progress.update(task_id, completed=event.done, total=event.total, speed=f"{rate:.2f} questions/s")
+
+        yield report
+
+
+def _lines() -> Callable[[Event], None]:
+    last = {"at": 0.0}
+    began: dict[str, tuple[float, int]] = {}
+
+    def report(event: Event) -> None:
+        now = time.perf_counter()
+        if event.kind == "prepared":
+            began[event.run_id] = (now, event.done)
+            note(f"{event.run_id}: draw {event.draw} prepared in {event.prepare_seconds:.2f} s")
+            last["at"] = now
+        elif event.kind == "end" or (event.kind == "answer" and now - last["at"] > LINE_EVERY_SECONDS):
+            since, before = began[event.run_id]
+            rate = (event.done - before) / max(now - since, 1e-9)
+            left = (event.total - event.done) / rate if rate else float("inf")
+            note(f"{event.run_id}: {event.done} of {event.total} questions, {rate:.2f} questions/s, {left:.0f} s left")
+            last["at"] = now
+
+    return report

@@ -1,0 +1,88 @@
+"""What `rmtbench run` does once its words are understood: plan, load, execute, score, and say how it went."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from rmtbench.cli.progress import note, show_runs
+from rmtbench.core import Draw, RunSpec
+from rmtbench.journal.layout import run_id
+from rmtbench.journal.writer import finished_run
+from rmtbench.models.load import RANDOM_LABEL
+from rmtbench.runs.loop import Outcome, Tools, execute
+from rmtbench.runs.session import load_tools, make_draws, open_session
+from rmtbench.spec import Request
+
+METRICS = ("em", "f1", "minilm_cosine", "bertscore", "recall")
+
+
+def run_request(request: Request, results: Path, *, fresh: bool) -> int:
+    """Do all runs of a request and score them.
+
+    Args:
+        request: What was asked.
+        results: Folder of all runs.
+        fresh: Whether finished and half-done runs are begun anew.
+
+    Returns:
+        The exit code: 0, 1 if some answers failed, 130 if interrupted.
+
+    Raises:
+        UserError: Something asked for is missing or does not fit.
+    """
+    try:
+        return _run(request, results, fresh=fresh)
+    except KeyboardInterrupt:
+        note("interrupted: every answer so far is kept; the same command resumes")
+        return 130
+
+
+def _run(request: Request, results: Path, *, fresh: bool) -> int:
+    session = open_session(request, os.environ)
+    todo = [spec for spec in session.specs if fresh or not finished_run(results, spec)]
+    for spec in session.specs:
+        if spec not in todo:
+            note(f"{run_id(spec)}: finished already; --fresh begins anew")
+    outcomes: list[Outcome] = []
+    if todo:
+        tools = load_tools(todo, session.device, cache_folder())
+        draws = make_draws(session, tools.model.count_tokens)
+        _say_what_runs(todo, draws, tools)
+        with show_runs() as report:
+            outcomes = execute(todo, draws, tools, results, report, fresh=fresh)
+    _score([results / run_id(spec) for spec in session.specs], request.scorer)
+    failed = sum(outcome.failed for outcome in outcomes)
+    answered = sum(outcome.answered for outcome in outcomes)
+    if failed:
+        note(f"{failed} of {answered} answers failed; they are kept with their reasons and count as wrong")
+    note(f"next: rmtbench report {results}")
+    return 1 if failed else 0
+
+
+def cache_folder() -> Path:
+    """Where embeddings are kept between runs: `RMTBENCH_CACHE`, else the user's cache folder."""
+    given = os.environ.get("RMTBENCH_CACHE")
+    base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return Path(given or f"{base}/rmtbench").expanduser()
+
+
+def _say_what_runs(specs: Sequence[RunSpec], draws: Sequence[Draw], tools: Tools) -> None:
+    model = tools.provenance["model"]
+    questions = sum(len(draw.corpus.questions) for draw in draws)
+    source = draws[0].corpus.source
+    note(
+        f"{len(specs)} runs x {questions} questions; {draws[0].corpus.dataset} {specs[0].size} ({source.kind}: "
+        f"{source.name}); {model['id']} in {model['dtype']} on {model['device']}"
+    )
+    if model["label"] == RANDOM_LABEL:
+        note(f"{model['id']} has random weights: its answers are meaningless, its timings are real")
+
+
+def _score(folders: Sequence[Path], scorer: str) -> None:
+    from rmtbench.cli.score import show_scoring
+    from rmtbench.scoring.score import score_runs
+
+    with show_scoring() as progress:
+        score_runs(folders, METRICS, scorer, progress)

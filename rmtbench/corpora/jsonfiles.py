@@ -1,0 +1,95 @@
+"""Read JSON from users' files, so that every defect is named by file, row and field."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+from rmtbench.errors import UserError
+
+T = TypeVar("T")
+
+
+def load_json(path: Path) -> Any:  # noqa: ANN401 - whatever the file holds
+    """Decode one JSON file.
+
+    Raises:
+        UserError: The file is missing, empty, not UTF-8 or not JSON (with line and column).
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise UserError(f"cannot be read ({error.strerror})", where=str(path), remedy="check the path") from error
+    if not data.strip():
+        raise UserError("the file is empty", where=str(path), remedy="download it again")
+    return decode(data, str(path))
+
+
+def decode(data: bytes, where: str) -> Any:  # noqa: ANN401 - whatever the text holds
+    """Decode one JSON text.
+
+    Raises:
+        UserError: It is not UTF-8 or not JSON.
+    """
+    try:
+        return json.loads(data)
+    except json.JSONDecodeError as error:
+        raise UserError(
+            f"not JSON: {error.msg}",
+            where=f"{where}, line {error.lineno}, column {error.colno}",
+            remedy="mend the file or download it again",
+        ) from error
+    except UnicodeDecodeError as error:
+        raise UserError("not UTF-8 text", where=where, remedy="save it as UTF-8") from error
+
+
+def field(row: object, name: str, kind: type[T], where: str) -> T:
+    """One field of a row, of the type it must have.
+
+    Args:
+        row: The decoded row.
+        name: The field.
+        kind: Its type.
+        where: File and row, for the message.
+
+    Raises:
+        UserError: The row is not an object, or the field is missing or of another type.
+    """
+    if not isinstance(row, Mapping):
+        raise UserError("not an object", where=where, remedy="see docs/data.md for the format")
+    if name not in row:
+        raise UserError(f"field '{name}' is missing", where=where, remedy="see docs/data.md for the format")
+    value = row[name]
+    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+        found = type(value).__name__
+        raise UserError(
+            f"field '{name}' must be {kind.__name__}, not {found}",
+            where=where,
+            remedy="see docs/data.md for the format",
+        )
+    return value
+
+
+def text_field(row: object, name: str, where: str) -> str:
+    """A text field that is not blank.
+
+    Raises:
+        UserError: It is missing, not a text, or blank.
+    """
+    value = field(row, name, str, where)
+    if not value.strip():
+        raise UserError(f"field '{name}' is blank", where=where, remedy="fill it in or remove the row")
+    return value
+
+
+def listed(value: object, kind: type[T], where: str) -> Sequence[T]:
+    """A list whose items all have one type.
+
+    Raises:
+        UserError: It is not a list, or an item has another type.
+    """
+    if not isinstance(value, list) or not all(isinstance(item, kind) for item in value):
+        raise UserError(f"must be a list of {kind.__name__}", where=where, remedy="see docs/data.md for the format")
+    return value

@@ -1,0 +1,141 @@
+"""From a name to an opened data set: official files, else the hub, the sample, or a user's folder.
+
+Never one in place of another without being asked.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from rmtbench.core import Source
+from rmtbench.corpora.base import Dataset
+from rmtbench.corpora.hotpotqa import HotpotQA
+from rmtbench.corpora.official import TriviaRows, read_hotpotqa, read_squad
+from rmtbench.corpora.own import read_folder
+from rmtbench.corpora.squad import Squad
+from rmtbench.corpora.triviaqa import TriviaQA
+from rmtbench.errors import UserError, nearest
+
+NAMES = ("squad", "hotpotqa", "triviaqa", "sample")
+DATA_VARIABLE = "RMTBENCH_DATA"
+SAMPLE = Path(__file__).parent.parent / "assets" / "sample"
+
+OFFICIAL_NAMES: Mapping[str, Sequence[str]] = {
+    "squad": ("dev-v1.1.json", "train-v1.1.json"),
+    "hotpotqa": ("hotpot_dev_distractor_v1.json", "hotpot_train_v1.1.json"),
+    "triviaqa": ("wikipedia-dev.json", "web-dev.json", "wikipedia-train.json", "web-train.json"),
+}
+"""Files looked for in a folder; the first one there is taken."""
+
+
+def open_dataset(name: str, data_dir: Path | None, environ: Mapping[str, str]) -> Dataset:
+    """Open a data set.
+
+    Args:
+        name: One of `NAMES`, or the path of a user's own folder.
+        data_dir: Folder or file of official data; None for the folder in the environment, else the hub.
+        environ: Environment variables, for `RMTBENCH_DATA`.
+
+    Raises:
+        UserError: The name is unknown, or the data is missing or not in its format.
+    """
+    if name == "sample":
+        return read_folder(SAMPLE, "sample", "sample")
+    if name not in OFFICIAL_NAMES:
+        return _open_own(name)
+    given = data_dir or (Path(environ[DATA_VARIABLE]) if environ.get(DATA_VARIABLE) else None)
+    if given is not None:
+        return _open_official(name, find_file(name, given.expanduser()))
+    from rmtbench.corpora.hub import load_hub
+
+    source, rows = load_hub(name)
+    return _dataset(name, source, rows)
+
+
+def find_file(name: str, path: Path) -> Path:
+    """The official file of a data set: `path` itself, or the one it holds.
+
+    A folder is searched for a subfolder of the data set's name, then (TriviaQA) for ``qa/``, then for the official
+    names, then for the only JSON file, or the only one whose name begins with ``dev``.
+
+    Args:
+        name: The data set.
+        path: A file or folder.
+
+    Raises:
+        UserError: There is nothing there, or there are several and none has an official name.
+    """
+    if path.is_file():
+        return path
+    if not path.is_dir():
+        raise UserError("no such file or folder", where=str(path), remedy="check --data-dir or RMTBENCH_DATA")
+    if (path / name).is_dir():
+        path /= name
+    if name == "triviaqa" and (path / "qa").is_dir():
+        path /= "qa"
+    for official in OFFICIAL_NAMES[name]:
+        if (path / official).is_file():
+            return path / official
+    found = sorted(candidate for candidate in path.glob("*.json") if _looks_right(name, candidate))
+    begin = [candidate for candidate in found if candidate.name.startswith("dev")]
+    for few in (found, begin):
+        if len(few) == 1:
+            return few[0]
+    if found:
+        names = ", ".join(candidate.name for candidate in found)
+        raise UserError(f"several files could be {name}: {names}", where=str(path), remedy="name one with --data-dir")
+    inside = ", ".join(sorted(entry.name for entry in path.iterdir())[:8]) or "nothing"
+    raise UserError(
+        f"no {name} file here (it holds {inside})",
+        where=str(path),
+        remedy=f"give the folder that holds {OFFICIAL_NAMES[name][0]}, or one file",
+    )
+
+
+def _looks_right(name: str, path: Path) -> bool:
+    """A first look at the outermost bracket: HotpotQA files are lists, the others objects."""
+    with path.open("rb") as stream:
+        first = stream.read(64).lstrip(b"\xef\xbb\xbf \t\r\n")[:1]
+    return first == (b"[" if name == "hotpotqa" else b"{")
+
+
+def _open_official(name: str, path: Path) -> Dataset:
+    rows: object
+    if name == "squad":
+        rows = read_squad(path)
+    elif name == "hotpotqa":
+        rows = read_hotpotqa(path)
+    else:
+        rows = TriviaRows(path, _evidence_folder(path))
+    # TriviaQA's evidence is not hashed here (it can be gigabytes): every draw's own hash covers what it holds.
+    with path.open("rb") as stream:
+        source = Source("official", path.name, hashlib.file_digest(stream, "sha256").hexdigest())
+    return _dataset(name, source, rows)
+
+
+def _evidence_folder(path: Path) -> Path:
+    for base in (path.parent.parent, path.parent):
+        if (base / "evidence").is_dir():
+            return base / "evidence"
+    raise UserError(
+        "no evidence folder beside it", where=str(path), remedy="unpack evidence/ beside the folder that holds the file"
+    )
+
+
+def _dataset(name: str, source: Source, rows: object) -> Dataset:
+    makers = {"squad": Squad, "hotpotqa": HotpotQA, "triviaqa": TriviaQA}
+    made: Dataset = makers[name](source, rows)
+    return made
+
+
+def _open_own(name: str) -> Dataset:
+    folder = Path(name).expanduser()
+    if not folder.is_dir():
+        if "/" in name or name.startswith((".", "~")):
+            raise UserError("no such folder", where=f"--dataset {name}", remedy="give a folder that holds documents/")
+        raise UserError(
+            f"no data set '{name}'", where="--dataset", remedy=f"{nearest(name, NAMES)}, or the path of a folder"
+        )
+    return read_folder(folder, folder.resolve().name, "own")

@@ -1,0 +1,188 @@
+"""A user's own folder: ``documents/`` (txt, md) and ``questions.jsonl``. The embedded sample is such a folder too.
+
+Size `all` is every document; the other sizes are token budgets, filled with documents in random order.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rmtbench.core import Document, Draw, Gold, Question, Source, SourceKind, Span
+from rmtbench.corpora.base import DatasetFacts, DrawRequest, TokenCounter
+from rmtbench.corpora.draws import choose_size, generator, make_draw, shuffled, too_small
+from rmtbench.corpora.jsonfiles import decode, field, text_field
+from rmtbench.errors import UserError
+
+BUDGETS = {"all": 0, "smoke": 1_000, "small": 21_000, "medium": 43_000, "large": 85_000}
+SUFFIXES = (".txt", ".md")
+
+
+@dataclass(frozen=True)
+class OwnFolder:
+    """A `Dataset` over a folder's documents and questions."""
+
+    name: str
+    source: Source
+    documents: Sequence[Document]
+    asked: Sequence[tuple[Question, Gold]]
+
+    def facts(self) -> DatasetFacts:
+        """Counts, and how many questions name their evidence."""
+        notes = {"questions without evidence": sum(not gold.evidence for _, gold in self.asked)}
+        return DatasetFacts(len(self.documents), len(self.asked), notes)
+
+    def draw(self, request: DrawRequest, count_tokens: TokenCounter) -> Draw:
+        """Every document for `all`, else as many as the budget holds, with the questions that they can answer.
+
+        A question without evidence is asked only where every document is there.
+
+        Raises:
+            UserError: An unknown size, or fewer tokens than it needs.
+        """
+        budget = choose_size(BUDGETS, request.size)
+        chance = generator(self.name, request)
+        documents = shuffled(self.documents, chance)
+        if budget:
+            documents = self._within(documents, budget, request.size, count_tokens)
+        there = {document.id for document in documents}
+        asked = [
+            (question, gold)
+            for question, gold in self.asked
+            if len(there) == len(self.documents)
+            or (gold.evidence and all(any(span.document_id in there for span in fact) for fact in gold.evidence))
+        ]
+        return make_draw(
+            dataset=self.name,
+            request=request,
+            source=self.source,
+            documents=documents,
+            asked=shuffled([_only(pair, there) for pair in asked], chance),
+        )
+
+    def _within(
+        self, documents: Sequence[Document], budget: int, size: str, count_tokens: TokenCounter
+    ) -> list[Document]:
+        counts = count_tokens([f"{document.title}\n{document.text}" for document in documents])
+        if sum(counts) < budget * 0.98:
+            raise too_small(BUDGETS, size, sum(counts), "tokens", self.source)
+        kept, total = [], 0
+        for document, count in zip(documents, counts, strict=True):
+            if total + count <= budget * 1.02:
+                kept.append(document)
+                total += count
+        return kept
+
+
+def read_folder(folder: Path, name: str, kind: SourceKind) -> OwnFolder:
+    """Read a folder of documents and questions.
+
+    Args:
+        folder: Holds ``documents/`` and ``questions.jsonl``.
+        name: What the data set is called.
+        kind: Whether it is the user's own or the embedded sample.
+
+    Raises:
+        UserError: Something is missing, empty or not in the format: which file, line and field.
+    """
+    digest = hashlib.sha256()
+    documents = _read_documents(folder / "documents", digest)
+    path = folder / "questions.jsonl"
+    if not path.is_file():
+        raise UserError("missing", where=str(path), remedy="write one JSON object a line: question, answers")
+    data = path.read_bytes()
+    digest.update(data)
+    texts = {document.id: document.text for document in documents}
+    asked = []
+    for number, line in enumerate(data.splitlines(), start=1):
+        if line.strip():
+            asked.append(_read_question(line, f"{path}, line {number}", number, texts))
+    if not asked:
+        raise UserError("no questions", where=str(path), remedy="write one JSON object a line: question, answers")
+    _check_unique([question.id for question, _ in asked], path)
+    return OwnFolder(name, Source(kind, name, digest.hexdigest()), documents, asked)
+
+
+def _read_documents(folder: Path, digest: hashlib._Hash) -> list[Document]:
+    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
+    if not paths:
+        raise UserError("no .txt or .md file", where=str(folder), remedy="put the documents there")
+    documents = []
+    for path in paths:
+        data = path.read_bytes()
+        try:
+            text = data.decode("utf-8-sig").replace("\r\n", "\n")
+        except UnicodeDecodeError as error:
+            raise UserError("not UTF-8 text", where=str(path), remedy="save it as UTF-8") from error
+        title, body = _title(text, path.stem)
+        if not body.strip():
+            raise UserError("the document is empty", where=str(path), remedy="fill it in or remove it")
+        name = path.relative_to(folder).as_posix()
+        digest.update(f"{name}\n{len(data)}\n".encode())
+        digest.update(data)
+        documents.append(Document(name, title, body))
+    return documents
+
+
+def _title(text: str, stem: str) -> tuple[str, str]:
+    """Title and text: a first line that is a Markdown heading is the title, else the file's name is."""
+    first, _, rest = text.lstrip().partition("\n")
+    if first.startswith("# "):
+        return first[2:].strip(), rest.strip()
+    return stem.replace("_", " "), text.strip()
+
+
+def _read_question(line: bytes, where: str, number: int, texts: Mapping[str, str]) -> tuple[Question, Gold]:
+    row = decode(line, where)
+    text = text_field(row, "question", where)
+    answers = row.get("answers", row.get("answer"))
+    references = [answers] if isinstance(answers, str) else answers
+    if not isinstance(references, list) or not all(isinstance(item, str) for item in references):
+        raise UserError("field 'answers' must be a text or a list of texts", where=where, remedy="see docs/data.md")
+    references = [reference for reference in references if reference.strip()]
+    if not references:
+        raise UserError("question without a reference answer", where=where, remedy="fill in 'answers'")
+    identity = str(row.get("id", f"q{number}"))
+    evidence = [
+        (_span(entry, texts, f"{where}, evidence {place}"),)
+        for place, entry in enumerate(field({"evidence": [], **row}, "evidence", list, where))
+    ]
+    kind = str(row.get("kind", ""))
+    return Question(identity, text.strip(), kind), Gold(identity, tuple(references), tuple(evidence))
+
+
+def _span(entry: object, texts: Mapping[str, str], where: str) -> Span:
+    """A document's name stands for all of it; an object narrows it by `text`, or by `start` and `end`."""
+    name = entry if isinstance(entry, str) else text_field(entry, "document", where)
+    if name not in texts:
+        raise UserError(f"no document '{name}'", where=where, remedy="name a file as it lies under documents/")
+    text = texts[name]
+    if isinstance(entry, dict) and "text" in entry:
+        quote = text_field(entry, "text", where)
+        start = text.find(quote)
+        if start < 0:
+            raise UserError("the text does not stand in that document", where=where, remedy="copy it verbatim")
+        return Span(name, start, start + len(quote))
+    if isinstance(entry, dict) and "start" in entry:
+        start, end = field(entry, "start", int, where), field(entry, "end", int, where)
+        if not 0 <= start < end <= len(text):
+            raise UserError(f"{start}..{end} is not within its {len(text)} characters", where=where, remedy="mend it")
+        return Span(name, start, end)
+    return Span(name, 0, len(text))
+
+
+def _check_unique(ids: Sequence[str], path: Path) -> None:
+    seen: set[str] = set()
+    for identity in ids:
+        if identity in seen:
+            raise UserError(f"question id '{identity}' stands twice", where=str(path), remedy="make the ids unique")
+        seen.add(identity)
+
+
+def _only(pair: tuple[Question, Gold], there: set[str]) -> tuple[Question, Gold]:
+    """The gold with the spans that lie in the chosen documents."""
+    question, gold = pair
+    facts = (tuple(span for span in fact if span.document_id in there) for fact in gold.evidence)
+    return question, Gold(gold.question_id, gold.references, tuple(fact for fact in facts if fact))

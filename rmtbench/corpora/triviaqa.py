@@ -1,0 +1,115 @@
+"""TriviaQA (rc): evidence documents fill a token budget, and the questions are those that they answer."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from rmtbench.core import Document, Draw, Gold, Question, Source, Span
+from rmtbench.corpora.base import DatasetFacts, DrawRequest, TokenCounter
+from rmtbench.corpora.draws import choose_size, generator, make_draw, shuffled, too_small
+from rmtbench.corpora.rows import TriviaDocument, TriviaRow
+from rmtbench.normalize import normalize_triviaqa
+
+BUDGETS = {"smoke": 1_000, "small": 21_000, "medium": 43_000, "large": 85_000}
+TOLERANCE = 0.02
+MOST_SPANS = 50
+"""Occurrences of an answer that are kept as evidence, a question: a frequent word would fill files otherwise."""
+
+
+@dataclass(frozen=True)
+class TriviaQA:
+    """A `Dataset` over TriviaQA rows."""
+
+    source: Source
+    rows: Sequence[TriviaRow]
+    name: str = "triviaqa"
+
+    def facts(self) -> DatasetFacts:
+        """Counts, and how often each quirk of the data set occurs; reads all evidence."""
+        documents = {document.id for row in self.rows for document in row.documents}
+        notes = {
+            "evidence files missing": sum(len(row.missing) for row in self.rows),
+            "rows without evidence": sum(not row.documents for row in self.rows),
+            "rows marked as not gradable": sum(not row.gradable for row in self.rows),
+            "rows whose evidence holds no answer": sum(
+                row.gradable and not any(find_answers(row.references, document) for document in row.documents)
+                for row in self.rows
+            ),
+        }
+        return DatasetFacts(len(documents), len(self.rows), notes)
+
+    def draw(self, request: DrawRequest, count_tokens: TokenCounter) -> Draw:
+        """Take rows in random order and their evidence documents, each once, while the budget holds.
+
+        Raises:
+            UserError: An unknown size, or less evidence than it needs.
+        """
+        budget = choose_size(BUDGETS, request.size)
+        chance = generator(self.name, request)
+        chosen: dict[str, TriviaDocument] = {}
+        passed_over: set[str] = set()
+        visited: list[TriviaRow] = []
+        total = seen = 0
+        for place in shuffled(range(len(self.rows)), chance):
+            row = self.rows[place]
+            visited.append(row)
+            new = [entry for entry in row.documents if entry.id not in chosen and entry.id not in passed_over]
+            counts = count_tokens([f"{entry.title}\n{entry.text}" for entry in new])
+            for entry, count in zip(new, counts, strict=True):
+                seen += count
+                if total + count <= budget * (1 + TOLERANCE):
+                    chosen[entry.id] = entry
+                    total += count
+                else:
+                    passed_over.add(entry.id)
+            if total >= budget * (1 - TOLERANCE):
+                break
+        else:
+            raise too_small(BUDGETS, request.size, min(total, seen), "tokens of fitting evidence", self.source)
+        return make_draw(
+            dataset=self.name,
+            request=request,
+            source=self.source,
+            documents=shuffled([Document(entry.id, entry.title, entry.text) for entry in chosen.values()], chance),
+            asked=list(_answered(visited, chosen)),
+        )
+
+
+def find_answers(references: Sequence[str], document: TriviaDocument) -> list[Span]:
+    """Where a document states an answer, on word boundaries, any case; the whole document if only normalised.
+
+    Args:
+        references: Accepted answers.
+        document: Where to look.
+
+    Returns:
+        At most `MOST_SPANS` spans in the order of the text; none if no answer occurs.
+    """
+    longest_first = sorted({reference.strip() for reference in references if reference.strip()}, key=len, reverse=True)
+    pattern = "|".join(re.escape(reference) for reference in longest_first)
+    spans = []
+    for match in re.finditer(rf"(?<!\w)(?:{pattern})(?!\w)", document.text, re.IGNORECASE):
+        spans.append(Span(document.id, match.start(), match.end()))
+        if len(spans) == MOST_SPANS:
+            break
+    if spans:
+        return spans
+    words = f" {normalize_triviaqa(document.text)} "
+    forms = {normalize_triviaqa(reference) for reference in references} - {""}
+    if any(f" {form} " in words for form in forms):
+        return [Span(document.id, 0, len(document.text))]
+    return []
+
+
+def _answered(rows: Sequence[TriviaRow], chosen: dict[str, TriviaDocument]) -> Iterator[tuple[Question, Gold]]:
+    """Questions of the rows whose own evidence, as far as it was chosen, holds an answer."""
+    given: set[str] = set()
+    for row in rows:
+        if not row.gradable or row.id in given:
+            continue
+        spans = [span for entry in row.documents if entry.id in chosen for span in find_answers(row.references, entry)]
+        if spans:
+            given.add(row.id)
+            yield Question(row.id, row.question, "trivia"), Gold(row.id, row.references, (tuple(spans[:MOST_SPANS]),))

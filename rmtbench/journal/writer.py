@@ -1,0 +1,175 @@
+"""The writing side of a run: one locked folder, appended to row by row, so that a kill loses at most a torn line."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from rmtbench.core import Answer, Corpus, Draw, Prepared, Question, RunSpec
+from rmtbench.errors import UserError, disk_errors
+from rmtbench.journal.layout import RunFolder, run_id
+from rmtbench.journal.lines import LineWriter, encode, read_lines, write_whole
+from rmtbench.journal.lock import only_writer
+from rmtbench.journal.record import Key, read_json
+from rmtbench.journal.rows import answer_to_row, corpus_to_row, gold_to_row, prepared_to_row, spec_to_row
+
+
+class RunWriter:
+    """One run's folder, held by this process alone while the block lasts.
+
+    Attributes:
+        run_id: The run's name.
+        folder: Its files.
+        done: Keys of the answers already on disk.
+    """
+
+    def __init__(self, results: Path, spec: RunSpec, *, fresh: bool = False) -> None:
+        self.run_id = run_id(spec)
+        self.folder = RunFolder(results / self.run_id)
+        self.done: set[Key] = set()
+        self._spec, self._fresh = spec, fresh
+        self._session = 0
+        self._stack = ExitStack()
+        self._writers: dict[Path, LineWriter] = {}
+        self._corpora: dict[int, str] = {}
+        self._gold: set[Key] = set()
+
+    def __enter__(self) -> Self:
+        with disk_errors(self.folder.path):
+            self.folder.path.mkdir(parents=True, exist_ok=True)
+        with self._stack as stack:
+            stack.enter_context(only_writer(self.folder.lock))
+            if self._fresh:
+                _empty(self.folder)
+            self._read_state()
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stack.close()
+
+    def remaining(self, corpus: Corpus) -> list[Question]:
+        """The questions of a draw that have no answer yet, in their order."""
+        return [question for question in corpus.questions if (corpus.draw, question.id) not in self.done]
+
+    def begin(self, provenance: Mapping[str, Any]) -> None:
+        """Note that this process answers from here on, and with what.
+
+        Args:
+            provenance: Models, hashes, versions and machine.
+
+        Raises:
+            UserError: The run was begun with other weights, tokenizer or code contract.
+        """
+        if self.folder.spec.exists():
+            self._check_same(read_json(self.folder.spec)["provenance"], provenance)
+        else:
+            head = {"run_id": self.run_id, "spec": spec_to_row(self._spec), "provenance": provenance}
+            pretty = json.dumps(json.loads(encode(head)), ensure_ascii=False, indent=1)
+            write_whole(self.folder.spec, (pretty + "\n").encode())
+        self._append(self.folder.sessions, {"session": self._session, "provenance": provenance})
+
+    def add_draw(self, draw: Draw, tokens: int) -> None:
+        """Note a draw and its gold, unless they stand there already.
+
+        Args:
+            draw: The corpus with its gold.
+            tokens: Tokens of its documents, by the run's tokenizer.
+
+        Raises:
+            UserError: The draw on disk was made from other data.
+        """
+        corpus = draw.corpus
+        known = self._corpora.get(corpus.draw)
+        if known is not None and known != corpus.sha256:
+            raise UserError(
+                f"draw {corpus.draw} was begun with other documents or questions",
+                where=str(self.folder.corpora),
+                remedy="restore the data it was begun with, or start that run anew with --fresh",
+            )
+        for question, gold in zip(corpus.questions, draw.gold, strict=True):
+            if (corpus.draw, question.id) not in self._gold:
+                self._append(self.folder.gold, gold_to_row(gold, question, corpus.draw))
+        if known is None:
+            self._append(self.folder.corpora, corpus_to_row(corpus, tokens))
+
+    def prepared(self, prepared: Prepared, draw: int) -> None:
+        """Note what preparing a draw cost."""
+        self._append(self.folder.prepared, prepared_to_row(prepared, draw, self._session))
+
+    def answer(self, answer: Answer, draw: int) -> None:
+        """Append one answer to the journal; it is safe from a kill when this returns."""
+        self._append(self.folder.answers, answer_to_row(answer, draw, self._session))
+        self.done.add((draw, answer.question_id))
+
+    def usage(self, draw: int, resident: int, device: int | None) -> None:
+        """Note the most memory, in bytes, that preparing and answering a draw took."""
+        row = {"draw": draw, "session": self._session, "peak_resident_bytes": resident, "peak_device_bytes": device}
+        self._append(self.folder.usage, row)
+
+    def _append(self, path: Path, row: Mapping[str, Any]) -> None:
+        if path not in self._writers:
+            self._writers[path] = self._stack.enter_context(LineWriter(path))
+        self._writers[path].append(row)
+
+    def _read_state(self) -> None:
+        folder = self.folder
+        if folder.spec.exists():
+            read_json(folder.spec)  # its version is checked before anything is added to it
+        self.done = {(row["draw"], row["question_id"]) for row in read_lines(folder.answers)}
+        self._gold = {(row["draw"], row["question_id"]) for row in read_lines(folder.gold)}
+        self._corpora = {row["draw"]: row["sha256"] for row in read_lines(folder.corpora)}
+        self._session = sum(1 for _ in read_lines(folder.sessions))
+
+    def _check_same(self, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+        for path in (
+            ("model", "weights_sha256"),
+            ("model", "tokenizer_sha256"),
+            ("model", "prompt_contract"),
+            ("embedder", "sha256"),
+        ):
+            if _at(before, path) != _at(now, path):
+                raise UserError(
+                    f"this run was begun with another {' '.join(path)}",
+                    where=str(self.folder.spec),
+                    remedy="use what it was begun with, or start that run anew with --fresh",
+                )
+
+
+def finished_run(results: Path, spec: RunSpec) -> bool:
+    """Whether the run of this spec stands complete on disk.
+
+    Raises:
+        UserError: It was written by another version, or is damaged.
+    """
+    folder = RunFolder(results / run_id(spec))
+    if not folder.spec.exists():
+        return False
+    read_json(folder.spec)
+    corpora = {row["draw"]: row["questions"] for row in read_lines(folder.corpora)}
+    answered = {(row["draw"], row["question_id"]) for row in read_lines(folder.answers)}
+    return len(corpora) == spec.draws and sum(corpora.values()) == len(answered)
+
+
+def _empty(folder: RunFolder) -> None:
+    for path in folder.path.iterdir():
+        if path == folder.lock:
+            continue
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+
+
+def _at(tree: Mapping[str, Any], path: Sequence[str]) -> object:
+    value: object = tree
+    for name in path:
+        value = value.get(name) if isinstance(value, Mapping) else None
+    return value

@@ -1,0 +1,155 @@
+"""The run loop: for each draw and run, load, prepare, answer, append. No branch on a system's name.
+
+Reports what happens to a callback; holds no terminal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from rmtbench.core import Answer, Draw, RunSpec
+from rmtbench.journal.writer import RunWriter
+from rmtbench.measure import peak_device_bytes, peak_resident_bytes, reset_peak_memory
+from rmtbench.models.base import Embedder, LanguageModel
+from rmtbench.runs.fit import check_fit
+from rmtbench.systems.base import Equipment, SharedWork, SystemKind
+from rmtbench.systems.registry import find_system
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """What all runs of a command are given: loaded once."""
+
+    model: LanguageModel
+    provenance: dict[str, Any]
+    embedder: Embedder | None = None
+    document_embedder: Embedder | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something happened in a run.
+
+    Attributes:
+        kind: ``begin`` (a run's draw starts), ``prepared``, ``answer``, or ``end`` (the draw is done).
+        run_id: The run.
+        draw: The draw.
+        done: Questions of this run answered so far, earlier sessions included.
+        total: Questions of this run over the draws seen so far.
+        answer: The answer, for ``answer``.
+        prepare_seconds: What preparing took, for ``prepared``.
+    """
+
+    kind: Literal["begin", "prepared", "answer", "end"]
+    run_id: str
+    draw: int
+    done: int
+    total: int
+    answer: Answer | None = None
+    prepare_seconds: float = 0.0
+
+
+Report = Callable[[Event], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How one run ended: answers on disk, and how many of those made now have failed."""
+
+    run_id: str
+    folder: Path
+    answered: int
+    failed: int
+
+
+def execute(
+    specs: Sequence[RunSpec],
+    draws: Sequence[Draw],
+    tools: Tools,
+    results: Path,
+    report: Report,
+    *,
+    fresh: bool = False,
+) -> list[Outcome]:
+    """Run every spec over every draw, resuming what lies half done.
+
+    Args:
+        specs: The runs; they share dataset, model and draws.
+        draws: The draws, in order.
+        tools: Model and embedders.
+        results: Folder of all runs.
+        report: Told of everything that happens.
+        fresh: Whether to begin anew instead of resuming.
+
+    Returns:
+        One outcome a run, in order.
+
+    Raises:
+        UserError: A corpus does not fit, a run is being written by another process or does not match, the disk is full.
+    """
+    kinds = [find_system(spec.system) for spec in specs]
+    tokens = [_corpus_tokens(draw, tools.model) for draw in draws]
+    check_fit(specs, kinds, draws, tokens, tools.model)
+    with ExitStack() as stack:
+        writers = [stack.enter_context(RunWriter(results, spec, fresh=fresh)) for spec in specs]
+        for writer, kind in zip(writers, kinds, strict=True):
+            provenance = dict(tools.provenance)
+            if not kind.needs_embedder:
+                provenance.pop("embedder", None)
+            writer.begin(provenance)
+        failed = dict.fromkeys((writer.run_id for writer in writers), 0)
+        # The first batch of each run and process still sets kernels and caches up: it is marked, and not timed.
+        warmups = {writer.run_id: spec.batch for writer, spec in zip(writers, specs, strict=True)}
+        for draw, count in zip(draws, tokens, strict=True):
+            with SharedWork() as shared:
+                for writer, spec, kind in zip(writers, specs, kinds, strict=True):
+                    writer.add_draw(draw, count)
+                    equipment = Equipment(
+                        spec=spec,
+                        model=tools.model,
+                        embedder=tools.embedder,
+                        document_embedder=tools.document_embedder,
+                        gold={gold.question_id: gold for gold in draw.gold} if kind.sees_gold else {},
+                        shared=shared,
+                    )
+                    failed[writer.run_id] += _run_draw(writer, kind, equipment, draw, warmups, report)
+        return [
+            Outcome(writer.run_id, writer.folder.path, len(writer.done), failed[writer.run_id]) for writer in writers
+        ]
+
+
+def _run_draw(
+    writer: RunWriter, kind: SystemKind, equipment: Equipment, draw: Draw, warmups: dict[str, int], report: Report
+) -> int:
+    """Answer what one run still owes of one draw; returns how many answers failed."""
+    corpus = draw.corpus
+    questions = writer.remaining(corpus)
+    if not questions:
+        return 0
+    total = len(writer.done) + len(questions)
+    device = equipment.spec.device
+    report(Event("begin", writer.run_id, corpus.draw, len(writer.done), total))
+    reset_peak_memory(device)
+    failed = 0
+    with kind.make(equipment) as system:
+        prepared = system.prepare(corpus)
+        writer.prepared(prepared, corpus.draw)
+        report(Event("prepared", writer.run_id, corpus.draw, len(writer.done), total, None, prepared.total_seconds))
+        for answer in system.answer(questions):
+            counted = replace(answer, warmup=warmups[writer.run_id] > 0)
+            warmups[writer.run_id] -= 1
+            writer.answer(counted, corpus.draw)
+            failed += counted.error is not None
+            report(Event("answer", writer.run_id, corpus.draw, len(writer.done), total, counted))
+    writer.usage(corpus.draw, peak_resident_bytes(), peak_device_bytes(device))
+    report(Event("end", writer.run_id, corpus.draw, len(writer.done), total))
+    return failed
+
+
+def _corpus_tokens(draw: Draw, model: LanguageModel) -> int:
+    texts = [f"{document.title}\n{document.text}" for document in draw.corpus.documents]
+    return sum(model.count_tokens(texts))

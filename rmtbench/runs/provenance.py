@@ -1,0 +1,98 @@
+"""What produced a run's numbers: versions, machine, threads, code. Asks package metadata, imports no package for it."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+from datetime import UTC, datetime
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import rmtbench
+
+PACKAGES = (
+    "torch", "transformers", "tokenizers", "numpy", "llama-index-core", "rank-bm25", "bert-score", "datasets",
+)  # fmt: skip
+
+
+def surroundings(device: str) -> dict[str, Any]:
+    """Facts about this process and machine.
+
+    Args:
+        device: The torch device that answers.
+
+    Returns:
+        `versions`, `threads`, `machine`, `code` and `started` (UTC), JSON values all.
+    """
+    import torch
+
+    return {
+        "versions": {"python": platform.python_version(), **_versions()},
+        "threads": torch.get_num_threads(),
+        "machine": _machine(device),
+        "code": _code(),
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def _machine(device: str) -> dict[str, Any]:
+    import psutil
+
+    facts: dict[str, Any] = {
+        "system": platform.system(),
+        "architecture": platform.machine(),
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+        "memory_bytes": psutil.virtual_memory().total,
+    }
+    if device.startswith("cuda"):
+        import torch
+
+        facts["accelerator"] = torch.cuda.get_device_name(device)
+    return facts
+
+
+def _processor() -> str:
+    try:
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or "not recorded"
+
+
+@cache
+def _code() -> dict[str, Any]:
+    """Version, and the commit where the package runs from a git checkout of its own."""
+    folder = Path(rmtbench.__file__).parent
+    commit = _git(folder, "rev-parse", "HEAD") if (folder.parent / ".git").exists() else None
+    dirty = bool(_git(folder, "status", "--porcelain", "--", str(folder))) if commit else None
+    return {"version": rmtbench.__version__, "commit": commit, "dirty": dirty}
+
+
+def _git(folder: Path, *words: str) -> str | None:
+    try:
+        done = subprocess.run(  # noqa: S603 - fixed words
+            ["git", "-C", str(folder), *words],  # noqa: S607 - whichever git the user has
+            capture_output=True,
+            text=True,
+            timeout=10,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()

@@ -1,0 +1,84 @@
+"""The door: what a user may ask for, checked before anything is loaded. Inside, only frozen specs pass."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from rmtbench.core import AnswerStyle
+from rmtbench.errors import UserError, nearest
+
+SIZES = {"smoke": "about 1k tokens", "small": "21k", "medium": "32-43k", "large": "50-85k", "all": "own documents"}
+
+PROFILES: Mapping[str, Mapping[str, Any]] = {
+    "mini": {"model": "random:tiny", "dataset": "sample", "size": "all", "scorer": "minilm"},
+    "paper": {"model": "meta-llama/Llama-3.1-8B-Instruct", "dataset": "hotpotqa", "scorer": "roberta-large"},
+}
+"""A profile is a set of defaults and nothing else. `mini` stands on random weights until its own model is trained."""
+
+Positive = Annotated[int, Field(ge=1)]
+
+
+class Request(BaseModel):
+    """One command's worth of runs: every system in every setting over one dataset and size."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+
+    systems: Annotated[tuple[str, ...], Field(min_length=1)]
+    dataset: str
+    size: str = "small"
+    model: str
+    tokenizer: str | None = None
+    data_dir: Path | None = None
+    top_k: Annotated[tuple[Positive, ...], Field(min_length=1)] = (1, 3, 5, 10)
+    embedder: str = "minilm"
+    scorer: str = "minilm"
+    answer_style: AnswerStyle = "direct"
+    max_answer_tokens: Positive = 64
+    batch: Positive = 1
+    chunk_tokens: Positive = 512
+    chunk_overlap: Annotated[int, Field(ge=0)] = 0
+    seed: Annotated[int, Field(ge=0)] = 0
+    draws: Positive = 1
+    questions: Positive | None = None
+    dtype: str = "auto"
+    device: str = "auto"
+
+    @field_validator("size")
+    @classmethod
+    def _known_size(cls, size: str) -> str:
+        if size not in SIZES:
+            raise ValueError(f"no size '{size}'; {nearest(size, SIZES)}")
+        return size
+
+
+def make_request(profile: str, given: Mapping[str, Any]) -> Request:
+    """Lay what the user gave over a profile's defaults.
+
+    Args:
+        profile: One of `PROFILES`.
+        given: Option values by field; None means not given.
+
+    Raises:
+        UserError: An unknown profile, field or value: which option, and what would be right.
+    """
+    if profile not in PROFILES:
+        raise UserError(f"no profile '{profile}'", where="--profile", remedy=nearest(profile, PROFILES))
+    values = {**PROFILES[profile], **{name: value for name, value in given.items() if value is not None}}
+    if "size" not in given or given["size"] is None:
+        values["size"] = "all" if values["dataset"] == "sample" else "small"
+    try:
+        return Request(**values)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        option = str(first["loc"][0]).replace("_", "-") if first["loc"] else ""
+        option = {"systems": "system"}.get(option, option)
+        what, _, remedy = first["msg"].removeprefix("Value error, ").partition("; ")
+        raise UserError(
+            f"{what} (given: {first['input']!r})",
+            where=f"--{option}",
+            remedy=remedy or f"see rmtbench run --help for what --{option} takes",
+        ) from error
