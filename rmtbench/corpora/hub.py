@@ -1,0 +1,214 @@
+"""SQuAD, HotpotQA and TriviaQA from the Hugging Face hub, through `datasets`, to the same rows as official files give.
+
+Only `load_hub` reaches out; the rest turns a `datasets.Dataset` with the hub's features into rows.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import groupby
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, Any, overload
+
+from rmtbench.core import Source
+from rmtbench.corpora.jsonfiles import field, text_field
+from rmtbench.corpora.official import clean_title, mend_quotes, trivia_references
+from rmtbench.corpora.rows import HotpotRow, SquadArticle, SquadParagraph, SquadQuestion, TriviaDocument, TriviaRow
+from rmtbench.errors import UserError
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+Rows = Sequence[SquadArticle] | Sequence[HotpotRow] | Sequence[TriviaRow]
+
+SPLIT = "validation"
+REPOSITORIES: Mapping[str, tuple[str, str | None]] = {
+    "squad": ("rajpurkar/squad", None),
+    "hotpotqa": ("hotpotqa/hotpot_qa", "distractor"),
+    "triviaqa": ("mandarjoshi/trivia_qa", "rc"),
+}
+"""Repository and configuration of each data set."""
+
+_EVIDENCE = (("entity_pages", "wikipedia", "wiki_context"), ("search_results", "web", "search_context"))
+"""TriviaQA's evidence columns, the folder below ``evidence/`` that each stands for, and where its text is."""
+
+
+def load_hub(name: str) -> tuple[Source, Rows]:
+    """Load a data set's validation split from the hub or its local cache.
+
+    Args:
+        name: One of `REPOSITORIES`.
+
+    Returns:
+        What was loaded, and its rows.
+
+    Raises:
+        UserError: The hub cannot be reached and nothing is cached, or the rows are not in the expected format.
+    """
+    import httpx
+    from datasets import load_dataset
+
+    repository, configuration = REPOSITORIES[name]
+    try:
+        dataset = load_dataset(repository, configuration, split=SPLIT)
+    except (OSError, ValueError, httpx.HTTPError) as error:
+        raise UserError(
+            f"the hub cannot be reached for '{name}' ({type(error).__name__}), and it is not cached here",
+            where=repository,
+            remedy="give official files with --data-dir or RMTBENCH_DATA",
+        ) from error
+    makers: Mapping[str, Callable[[Dataset], Rows]] = {
+        "squad": squad_rows,
+        "hotpotqa": hotpotqa_rows,
+        "triviaqa": triviaqa_rows,
+    }
+    return Source("hub", f"{repository} {SPLIT}", content_hash(dataset)), makers[name](dataset)
+
+
+def content_hash(dataset: Dataset) -> str:
+    """SHA-256 over the rows, which is the same on every machine, as the fingerprint of `datasets` need not be.
+
+    TriviaQA's evidence is left out, as for official files: it is gigabytes, and every draw's own hash covers what it
+    holds.
+    """
+    evidence = {column for column, _, _ in _EVIDENCE}
+    digest = hashlib.sha256()
+    for row in dataset.select_columns([column for column in dataset.column_names if column not in evidence]):
+        line = json.dumps(row, ensure_ascii=False, sort_keys=True) + "\n"
+        digest.update(line.encode("utf-8", "surrogatepass"))
+    return digest.hexdigest()
+
+
+def squad_rows(dataset: Dataset) -> tuple[SquadArticle, ...]:
+    """Put SQuAD's rows, which are one a question there, together again as articles and paragraphs, in order.
+
+    Paragraphs without questions are not on the hub, so they are missing here.
+
+    Raises:
+        UserError: A column is missing or of another type; a question has no answer.
+    """
+    articles: dict[str, list[tuple[str, SquadQuestion]]] = {}
+    for where, row in _numbered(dataset, "squad"):
+        pair = text_field(row, "context", where), _squad_question(row, where)
+        articles.setdefault(clean_title(text_field(row, "title", where)), []).append(pair)
+    return tuple(
+        SquadArticle(
+            title,
+            tuple(
+                SquadParagraph(context, tuple(question for _, question in group))
+                for context, group in groupby(pairs, key=lambda pair: pair[0])
+            ),
+        )
+        for title, pairs in articles.items()
+    )
+
+
+def _squad_question(row: Mapping[str, Any], where: str) -> SquadQuestion:
+    answers = field(row, "answers", dict, where)
+    texts, starts = field(answers, "text", list, where), field(answers, "answer_start", list, where)
+    if not texts:
+        raise UserError("question without a reference answer", where=where, remedy="use SQuAD v1.1")
+    return SquadQuestion(
+        text_field(row, "id", where),
+        text_field(row, "question", where).strip(),
+        tuple(zip(texts, starts, strict=True)),
+    )
+
+
+def hotpotqa_rows(dataset: Dataset) -> tuple[HotpotRow, ...]:
+    """Turn HotpotQA's rows, whose lists of pairs are pairs of lists there, into ours.
+
+    Raises:
+        UserError: A column is missing or of another type.
+    """
+    return tuple(_hotpot_row(row, where) for where, row in _numbered(dataset, "hotpotqa"))
+
+
+def _hotpot_row(row: Mapping[str, Any], where: str) -> HotpotRow:
+    context, facts = field(row, "context", dict, where), field(row, "supporting_facts", dict, where)
+    paragraphs = zip(field(context, "title", list, where), field(context, "sentences", list, where), strict=True)
+    return HotpotRow(
+        id=text_field(row, "id", where),
+        question=text_field(row, "question", where).strip(),
+        answer=text_field(row, "answer", where).strip(),
+        kind=str(row.get("type") or ""),
+        paragraphs=tuple((title, tuple(sentences)) for title, sentences in paragraphs),
+        facts=tuple(zip(field(facts, "title", list, where), field(facts, "sent_id", list, where), strict=True)),
+    )
+
+
+def triviaqa_rows(dataset: Dataset) -> Sequence[TriviaRow]:
+    """TriviaQA's rows, each made when it is asked for: their evidence together is gigabytes.
+
+    Raises:
+        UserError: A column is missing; when a row is asked for: a field is of another type, or it has no answer.
+    """
+    needed = ("question_id", "question", "answer", *(column for column, _, _ in _EVIDENCE))
+    for column in needed:
+        if column not in dataset.column_names:
+            raise UserError(f"column '{column}' is missing", where=REPOSITORIES["triviaqa"][0], remedy="use config rc")
+    return _TriviaRows(dataset)
+
+
+class _TriviaRows(Sequence[TriviaRow]):
+    def __init__(self, dataset: Dataset) -> None:
+        self._dataset = dataset
+
+    def __len__(self) -> int:
+        return len(self._dataset)
+
+    @overload
+    def __getitem__(self, number: int) -> TriviaRow: ...
+    @overload
+    def __getitem__(self, number: slice) -> Sequence[TriviaRow]: ...
+    def __getitem__(self, number: int | slice) -> TriviaRow | Sequence[TriviaRow]:
+        if isinstance(number, slice):
+            return [self[place] for place in range(*number.indices(len(self)))]
+        if not -len(self) <= number < len(self):
+            raise IndexError(number)
+        return _trivia_row(self._dataset[number], _where("triviaqa", number % len(self)))
+
+
+def _trivia_row(row: Mapping[str, Any], where: str) -> TriviaRow:
+    where = f"{where} (question_id {row['question_id']})"
+    answer = field(row, "answer", dict, where)
+    official = {
+        "Value": answer.get("value"),
+        "Aliases": answer.get("aliases"),
+        "NormalizedAliases": answer.get("normalized_aliases"),
+    }
+    documents: dict[str, TriviaDocument] = {}
+    missing = []
+    for name, title, text in _evidence(row, where):
+        if text is None:
+            missing.append(name)
+        elif text.strip():
+            documents[name] = TriviaDocument(name, title, text)
+    return TriviaRow(
+        id=text_field(row, "question_id", where),
+        question=mend_quotes(text_field(row, "question", where)),
+        references=trivia_references(official, where),
+        documents=tuple(documents.values()),
+        missing=tuple(missing),
+    )
+
+
+def _evidence(row: Mapping[str, Any], where: str) -> Iterator[tuple[str, str, str | None]]:
+    """File below the official evidence folder, title and text of each document."""
+    for column, folder, context in _EVIDENCE:
+        listing = field(row, column, dict, where)
+        columns = [field(listing, name, list, where) for name in ("filename", "title", context)]
+        for filename, title, text in zip(*columns, strict=True):
+            if filename:
+                yield f"{folder}/{filename}", (title or PurePosixPath(filename).stem).strip(), text
+
+
+def _numbered(dataset: Dataset, name: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    for number, row in enumerate(dataset):
+        yield _where(name, number), row
+
+
+def _where(name: str, number: int) -> str:
+    return f"{REPOSITORIES[name][0]} {SPLIT}, row {number}"
