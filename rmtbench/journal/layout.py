@@ -49,6 +49,11 @@ class RunFolder:
         return self.path / "answers.jsonl"
 
     @property
+    def usage(self) -> Path:
+        """Most memory taken, one line a draw and process."""
+        return self.path / "usage.jsonl"
+
+    @property
     def scores(self) -> Path:
         """Scores made from the journal, one line an answer."""
         return self.path / "scores.jsonl"

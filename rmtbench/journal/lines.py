@@ -45,13 +45,14 @@ def read_numbered(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     """
     if not path.exists():
         return
+    name = str(path)
     with path.open("rb") as stream:
         for number, line in enumerate(stream, start=1):
             if not line.endswith(b"\n"):
                 return  # torn by a kill while it was written: that row is made again
-            where = f"{path}, line {number}"
+            where = f"{name}, line {number}"
             try:
-                row = json.loads(line)
+                row = json.loads(line.decode())  # told the encoding, json need not guess it for every line
             except ValueError as error:
                 raise UserError(
                     f"damaged: not JSON ({error})",

@@ -19,8 +19,10 @@ from rmtbench.journal.rows import (
     gold_from_row,
     key_from_row,
     prepared_from_row,
+    provenance_from_row,
     scores_from_row,
     spec_from_row,
+    usage_from_row,
 )
 from rmtbench.journal.versions import check_version
 
@@ -44,6 +46,8 @@ class RunRecord:
         answers: The answers by the same keys; where a key stands twice, the first one counts.
         scores: Metric values by the same keys; empty before scoring.
         scorers: What produced each metric (name and hash), by metric; empty before scoring.
+        sessions: Provenance of every process that wrote to the run, the first one included.
+        peak_bytes: Most memory that any process of the run took, resident and on the device; None where not measured.
     """
 
     folder: RunFolder
@@ -57,6 +61,8 @@ class RunRecord:
     answers: Mapping[Key, Answer]
     scores: Mapping[Key, Mapping[str, float | None]]
     scorers: Mapping[str, str]
+    sessions: Sequence[Mapping[str, Any]]
+    peak_bytes: tuple[int | None, int | None]
 
     @property
     def complete(self) -> bool:
@@ -111,6 +117,8 @@ def read_run(path: Path) -> RunRecord:
     for where, row in read_numbered(folder.corpora):
         corpus = corpus_from_row(row, where)
         corpora.setdefault(corpus["draw"], corpus)
+    sessions = [provenance_from_row(row, where) for where, row in read_numbered(folder.sessions)]
+    usage = [usage_from_row(row, where) for where, row in read_numbered(folder.usage)]
     if stray := next((key for key in answers if key not in gold), None):
         raise damaged(str(folder.gold), f"draw {stray[0]}, question {stray[1]!r} has an answer and stands not here")
     return RunRecord(
@@ -125,6 +133,11 @@ def read_run(path: Path) -> RunRecord:
         answers=answers,
         scores=scores,
         scorers=scorers,
+        sessions=sessions or [head["provenance"]],
+        peak_bytes=(
+            max((resident for resident, _ in usage if resident is not None), default=None),
+            max((device for _, device in usage if device is not None), default=None),
+        ),
     )
 
 

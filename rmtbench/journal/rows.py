@@ -21,6 +21,8 @@ from rmtbench.core import (
 )
 from rmtbench.errors import UserError
 
+_NUMBER = (int, float)  # made once: `int | float` would be made anew for every value of every row
+
 
 def spec_to_row(spec: RunSpec) -> dict[str, Any]:
     """All fields of a spec as JSON values."""
@@ -190,6 +192,33 @@ def prepared_from_row(row: Mapping[str, Any], where: str) -> tuple[int, Prepared
         raise damaged(where, error) from error
 
 
+def provenance_from_row(row: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """Provenance of one process.
+
+    Raises:
+        UserError: The field is missing or of the wrong type.
+    """
+    try:
+        return dict(row["provenance"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise damaged(where, error) from error
+
+
+def usage_from_row(row: Mapping[str, Any], where: str) -> tuple[int | None, int | None]:
+    """Most bytes taken during one draw, resident and on the device; None where not measured.
+
+    Raises:
+        UserError: A field is missing or of the wrong type.
+    """
+    try:
+        resident, device = (
+            None if row[name] is None else _number(row, name) for name in ("peak_resident_bytes", "peak_device_bytes")
+        )
+    except (KeyError, TypeError) as error:
+        raise damaged(where, error) from error
+    return resident, device
+
+
 def damaged(where: str, error: Exception | str) -> UserError:
     """The error for a row that is JSON of the right version and still makes no sense.
 
@@ -222,6 +251,6 @@ def _number(row: Mapping[str, Any], name: str) -> int:
 
 def _check_numbers(values: dict[str, Any]) -> dict[str, Any]:
     for name, value in values.items():
-        if not isinstance(value, int | float):
+        if not isinstance(value, _NUMBER):
             raise TypeError(f"field {name!r} is {type(value).__name__}, not a number")
     return values

@@ -114,7 +114,8 @@ def values_by_draw(run: RunRecord, metric: str) -> dict[int, list[float]]:
         return {}
     values: dict[int, list[float]] = {}
     for key in run.gold:
-        value = run.scores.get(key, {}).get(metric, 0.0)
+        row = run.scores.get(key)
+        value = row.get(metric, 0.0) if row is not None else 0.0
         if value is not None:
             values.setdefault(key[0], []).append(value)
     return values

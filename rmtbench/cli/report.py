@@ -1,0 +1,36 @@
+"""`rmtbench report`: tables of whatever a results folder holds. Loads no model library."""
+
+from __future__ import annotations
+
+import json as json_format
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def report(
+    results: Annotated[Path, typer.Argument(help="Folder that holds the runs.", show_default=True)] = Path("results"),
+    *,
+    json: Annotated[bool, typer.Option("--json", help="Print the tables' records as one JSON object instead.")] = False,
+) -> None:
+    """Show all runs as tables, and write them to RESULTS/report as Markdown and CSV."""
+    from rmtbench.report.write import write_report
+
+    written = write_report(results)
+    if json:
+        typer.echo(json_format.dumps({"schema": 1, **written.records}, ensure_ascii=False, allow_nan=False))
+        return
+    from rich.console import Console
+
+    from rmtbench.cli.tables import draw_chapter
+
+    # A pipe has no width of its own; the tables are made for 120 columns.
+    console = Console() if sys.stdout.isatty() else Console(width=120)
+    for chapter in written.chapters:
+        console.print(draw_chapter(chapter))
+        console.print()
+    console.print(
+        f"Written to {written.folder}: {', '.join(written.files)}", markup=False, highlight=False, soft_wrap=True
+    )

@@ -1,0 +1,148 @@
+"""One run reduced to what tables print: made once from its files, after which its answers can be let go.
+
+Knows no table and no layout.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import PurePath
+from typing import Any
+
+from rmtbench.core import RunSpec
+from rmtbench.journal.record import RunRecord
+from rmtbench.journal.summary import Summary, summarize, values_by_draw
+from rmtbench.report.clustered import clustered_standard_error
+
+NOT_RECORDED = "not recorded"
+
+
+@dataclass(frozen=True, slots=True)
+class MeanTokens:
+    """Mean tokens of an answer: read, of these already cached, and written. None without an answer."""
+
+    prompt: float | None
+    cached: float | None
+    output: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One run in figures.
+
+    Attributes:
+        run_id: Its name.
+        spec: What was asked.
+        provenance: What answered first: see `rmtbench.journal.record.RunRecord`.
+        sessions: The same of every process that answered.
+        scorers: What produced each metric, by metric.
+        corpora: One row a draw.
+        summary: Means and counts.
+        standard_errors: Of each metric's mean, clustered by draw; None where it is undefined.
+        tokens: Mean tokens an answer, over the answers that did not fail.
+        peak_bytes: Most memory taken, resident and on the device; None where not measured.
+        warmups: Answers left out of all times, because they were the first of their process.
+        shared: Whether its preparation was done for another run too, and is counted there as well.
+        unscored: Answers given but not scored; failed answers need no score.
+        complete: Whether every question of every draw has an answer.
+    """
+
+    run_id: str
+    spec: RunSpec
+    provenance: Mapping[str, Any]
+    sessions: tuple[Mapping[str, Any], ...]
+    scorers: Mapping[str, str]
+    corpora: tuple[Mapping[str, Any], ...]
+    summary: Summary
+    standard_errors: Mapping[str, float | None]
+    tokens: MeanTokens
+    peak_bytes: tuple[int | None, int | None]
+    warmups: int
+    shared: bool
+    unscored: int
+    complete: bool
+
+    @property
+    def hash(self) -> str:
+        """The last eight digits of the run's name, which tell it from all others."""
+        return self.run_id.rpartition("-")[2]
+
+    @property
+    def model(self) -> Mapping[str, Any]:
+        """What is recorded of the model."""
+        recorded = self.provenance.get("model")
+        return recorded if isinstance(recorded, Mapping) else {"id": recorded} if recorded else {}
+
+    @property
+    def dataset(self) -> str:
+        """The dataset's name; of own documents, the folder's name without its path."""
+        return PurePath(self.spec.dataset).name
+
+    @property
+    def random_weights(self) -> bool:
+        """Whether the model's weights are random, so that its answers mean nothing."""
+        labels = f"{self.model.get('label') or ''} {self.provenance.get('label') or ''}"
+        return self.spec.model.startswith("random:") or "random weights" in labels
+
+    @property
+    def scored(self) -> bool:
+        """Whether scores cover the answers: means over half of them would be too low and look like results."""
+        return bool(self.summary.means) and self.unscored == 0
+
+    @property
+    def source_kind(self) -> str:
+        """Kind of the data source, by the draws; before the first one, as the spec names it."""
+        kinds = sorted({row["source"]["kind"] for row in self.corpora})
+        return " and ".join(kinds) or self.spec.data.partition(":")[0]
+
+    @property
+    def preparation(self) -> float | None:
+        """Mean seconds that getting one draw ready took; None where nothing was prepared yet."""
+        return None if self.summary.kept_bytes is None else sum(self.summary.prepare_seconds.values())
+
+    @property
+    def seconds_with_preparation(self) -> float | None:
+        """Mean seconds a question when the preparation is shared over the questions answered so far."""
+        mean = self.summary.mean_seconds["total"]
+        if mean is None or self.preparation is None:
+            return None
+        return mean + self.preparation * self.summary.draws / self.summary.answered
+
+    @property
+    def asked(self) -> frozenset[tuple[int, str]]:
+        """Draws and their hashes: two runs with the same ones were asked the same questions."""
+        return frozenset((row["draw"], row["sha256"]) for row in self.corpora)
+
+
+def make_cell(run: RunRecord) -> Cell:
+    """Reduce a run to its figures.
+
+    Args:
+        run: The run as it was read.
+    """
+    summary = summarize(run)
+    answered = [answer for answer in run.answers.values() if answer.error is None]
+    return Cell(
+        run_id=run.run_id,
+        spec=run.spec,
+        provenance=run.provenance,
+        sessions=tuple(run.sessions),
+        scorers=run.scorers,
+        corpora=tuple(run.corpora),
+        summary=summary,
+        standard_errors={
+            metric: clustered_standard_error(list(values_by_draw(run, metric).values())) for metric in summary.means
+        },
+        tokens=MeanTokens(
+            prompt=statistics.fmean(answer.tokens.prompt for answer in answered) if answered else None,
+            cached=statistics.fmean(answer.tokens.cached for answer in answered) if answered else None,
+            output=statistics.fmean(answer.tokens.output for answer in answered) if answered else None,
+        ),
+        peak_bytes=run.peak_bytes,
+        warmups=sum(answer.warmup for answer in run.answers.values()),
+        shared=any(prepared.shared for _, prepared in run.prepared),
+        unscored=sum(answer.error is None and key not in run.scores for key, answer in run.answers.items()),
+        complete=run.complete,
+    )

@@ -1,0 +1,128 @@
+"""What a reader must know before believing a table: marks on its figures, and the sentences that explain them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from rmtbench.report.cells import Cell
+from rmtbench.report.grid import Grid, row_of
+from rmtbench.report.numbers import seconds
+from rmtbench.report.sections import flat_provenance
+
+RANDOM = "†"
+INCOMPLETE = "*"
+SHARED = "‡"
+
+
+def marks(cell: Cell) -> str:
+    """The signs that every score of a run carries."""
+    return (RANDOM if cell.random_weights else "") + ("" if cell.complete else INCOMPLETE)
+
+
+def name_of(cell: Cell) -> str:
+    """A run's system and top-k, and its hash to find it by."""
+    top_k = "" if cell.spec.top_k is None else f" top-{cell.spec.top_k}"
+    return f"{row_of(cell.spec).label}{top_k} (run {cell.hash})"
+
+
+def preparation_text(cell: Cell) -> str:
+    """Seconds of preparation, marked where the work is counted in other runs too."""
+    return f"{seconds(cell.preparation)} {SHARED if cell.shared else ''}".rstrip()
+
+
+def shared_notes(cells: Iterable[Cell]) -> list[str]:
+    """Explain the mark of shared preparation."""
+    shared = any(cell.shared for cell in cells)
+    return [f"{SHARED} done once for several runs of one command, and counted in each of them"] if shared else []
+
+
+def mark_notes(cells: Sequence[Cell]) -> list[str]:
+    """Explain the marks that these runs carry."""
+    notes = []
+    if any(cell.random_weights for cell in cells):
+        notes.append(f"{RANDOM} random weights: answers are meaningless, timings are real")
+    begun = [
+        f"{cell.spec.size} {name_of(cell)}: {cell.summary.answered} of {cell.summary.expected} questions answered, "
+        f"{cell.summary.draws} of {cell.spec.draws} draws begun"
+        for cell in cells
+        if not cell.complete
+    ]
+    if begun:
+        notes.append(f"{INCOMPLETE} incomplete (the same command again resumes it): {'; '.join(begun)}")
+    return notes
+
+
+def score_notes(grid: Grid) -> list[str]:
+    """Explain a grid's scores: what is not scored, standard errors, and what hinders a comparison."""
+    cells = list(grid.shown.values())
+    notes = mark_notes(cells)
+    if any(not cell.complete for cell in cells):
+        notes.append(f"scores marked {INCOMPLETE} count every question without an answer as zero, and have no ±")
+    unscored = [
+        f"{cell.spec.size} {name_of(cell)}"
+        + (f": scores lack {cell.unscored} of {cell.summary.answered} answers" if cell.summary.means else "")
+        for cell in cells
+        if not cell.scored
+    ]
+    if unscored:
+        notes.append(f"not scored (rmtbench score does it, from the answers on disk): {'; '.join(unscored)}")
+    scored = [cell for cell in cells if cell.scored]
+    whole = [cell.summary.draws for cell in scored if cell.complete]
+    if any(draws > 1 for draws in whole):
+        notes.append("± is the standard error of the mean, clustered by draw")
+    if any(draws == 1 for draws in whole):
+        notes.append("a score without ±: standard error undefined (one draw)")
+    return notes + scorer_notes(scored) + embedder_notes(cells) + question_notes(grid) + replaced_notes(grid)
+
+
+def scorer_notes(cells: Iterable[Cell]) -> list[str]:
+    """Name the metrics that different scorers made in different rows."""
+    made = _distinct((metric, digest) for cell in cells for metric, digest in cell.scorers.items())
+    return [
+        f"{metric} was made by different scorers ({digests}): do not compare rows; rmtbench score makes them alike"
+        for metric, digests in made
+    ]
+
+
+def embedder_notes(cells: Iterable[Cell]) -> list[str]:
+    """Name the embedders whose weights were not the same in all rows."""
+    used = ((cell.spec.embedder, flat_provenance(cell)["embedder_sha256"]) for cell in cells if cell.spec.embedder)
+    return [
+        f"embedder {name} had different weights ({digests}): do not compare rows" for name, digests in _distinct(used)
+    ]
+
+
+def question_notes(grid: Grid) -> list[str]:
+    """Say at which sizes complete runs were not asked the same questions."""
+    notes = []
+    for size in grid.sizes:
+        groups: dict[frozenset[tuple[int, str]], list[Cell]] = {}
+        for _, cell in grid.at(size):
+            if cell is not None and cell.complete:
+                groups.setdefault(cell.asked, []).append(cell)
+        if len(groups) > 1:
+            told = "; ".join(
+                f"{members[0].summary.expected} questions in {members[0].summary.draws} draw(s): "
+                + ", ".join(name_of(cell) for cell in members)
+                for members in groups.values()
+            )
+            notes.append(f"{size}: the rows do not all answer the same questions: {told}")
+    return notes
+
+
+def replaced_notes(grid: Grid) -> list[str]:
+    """Name the runs that stand in no cell, because another run in the same setting is shown."""
+    return [
+        f"not shown: {other.spec.size} {name_of(other)}: {other.summary.answered} questions answered in "
+        f"{other.summary.draws} of {other.spec.draws} draw(s); run {shown.hash} has the same setting and is complete, "
+        "has more draws or questions, or is newer"
+        for other, shown in grid.replaced
+    ]
+
+
+def _distinct(pairs: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Names that have more than one value, with all values in one text."""
+    values: dict[str, set[str]] = {}
+    for name, value in pairs:
+        values.setdefault(name, set()).add(value)
+    return [(name, "; ".join(sorted(found))) for name, found in sorted(values.items()) if len(found) > 1]

@@ -1,0 +1,158 @@
+"""Which runs may stand in one table: those that agree in model, data source, machine and mode. Others never meet.
+
+Also says what produced a section's tables. Knows no table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rmtbench.report.cells import NOT_RECORDED, Cell
+
+Facts = tuple[tuple[str, str], ...]
+"""Names and values, in the order in which they are told."""
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """Runs that may be compared.
+
+    Attributes:
+        title: What sets the section apart, in short.
+        setting: What all its runs have in common; no two sections have the same.
+        cells: Its runs, by name.
+    """
+
+    title: str
+    setting: Facts
+    cells: tuple[Cell, ...]
+
+    @property
+    def provenance(self) -> Facts:
+        """What produced the section's tables: what its runs have in common, then everything else that is recorded."""
+        varied = (
+            ("data", [_data(cell) for cell in self.cells]),
+            ("draws", [f"{cell.summary.draws} of {cell.spec.draws}" for cell in self.cells]),
+            ("embedders", [_embedder(cell) for cell in self.cells if cell.spec.embedder] or ["none"]),
+            (
+                "scorers",
+                [f"{metric} {made}" for cell in self.cells for metric, made in cell.scorers.items()] or ["none"],
+            ),
+            ("versions", [_of_sessions(cell, "versions") for cell in self.cells]),
+            ("code", [_of_sessions(cell, "code") for cell in self.cells]),
+            ("first run started", [min(started(cell) for cell in self.cells)]),
+        )
+        return self.setting + tuple((name, "; ".join(sorted(set(values)))) for name, values in varied)
+
+
+def make_sections(cells: Iterable[Cell]) -> tuple[Section, ...]:
+    """Set runs apart that must not be pooled.
+
+    Args:
+        cells: All runs.
+
+    Returns:
+        The sections, those with random weights last, each with at least one run.
+    """
+    groups: dict[Facts, list[Cell]] = {}
+    for cell in sorted(cells, key=lambda cell: cell.run_id):
+        groups.setdefault(setting_of(cell), []).append(cell)
+    ordered = sorted(groups.items(), key=lambda item: (item[1][0].random_weights, item[0]))
+    titles = [_title(dict(setting)) for setting, _ in ordered]
+    return tuple(
+        Section(_distinct(title, dict(setting), titles), setting, tuple(members))
+        for title, (setting, members) in zip(titles, ordered, strict=True)
+    )
+
+
+def setting_of(cell: Cell) -> Facts:
+    """What a run must have in common with another to be compared with it.
+
+    Args:
+        cell: The run; one whose processes differ in threads or machine can be compared only with its like.
+    """
+    spec, model = cell.spec, cell.model
+    label = "random weights" if cell.random_weights else model.get("label")
+    name = model.get("id") or spec.model
+    mode = "latency (one question at a time)" if spec.batch == 1 else f"throughput (batches of {spec.batch})"
+    return (
+        ("model", f"{name} ({label})" if label else str(name)),
+        ("revision", _flat(model.get("revision"))),
+        ("weights", _flat(model.get("weights_sha256"))),
+        ("tokenizer", _flat(model.get("tokenizer") or spec.tokenizer)),
+        ("tokenizer hash", _flat(model.get("tokenizer_sha256"))),
+        ("prompt contract", _flat(model.get("prompt_contract"))),
+        ("data source", cell.source_kind),
+        ("device", spec.device),
+        ("dtype", spec.dtype),
+        ("attention", _flat(model.get("attention"))),
+        ("threads", _of_sessions(cell, "threads")),
+        ("machine", _of_sessions(cell, "machine")),
+        ("mode", mode),
+        ("answer style", f"{spec.answer_style}, at most {spec.max_answer_tokens} tokens"),
+        ("seed", str(spec.seed)),
+    )
+
+
+def started(cell: Cell) -> str:
+    """When the run's first process started, as recorded."""
+    return _flat(cell.provenance.get("started"))
+
+
+def flat_provenance(cell: Cell) -> dict[str, str]:
+    """What is recorded of a run's making that its section's setting does not tell, for files."""
+    return {
+        "embedder_sha256": _flat(_mapping(cell.provenance.get("embedder")).get("sha256")),
+        "scorers": "; ".join(f"{metric} {digest}" for metric, digest in sorted(cell.scorers.items())) or NOT_RECORDED,
+        "versions": _of_sessions(cell, "versions"),
+        "code": _of_sessions(cell, "code"),
+        "started": started(cell),
+    }
+
+
+def _title(setting: Mapping[str, str]) -> str:
+    machine = f"{setting['device']} {setting['dtype']}"
+    mode = setting["mode"].removesuffix(" (one question at a time)")
+    return f"{setting['model']}, {setting['data source']} data, {machine}, {mode}"
+
+
+def _distinct(title: str, setting: Mapping[str, str], titles: Sequence[str]) -> str:
+    """Add what the short title leaves out where two sections would otherwise be called the same."""
+    if titles.count(title) == 1:
+        return title
+    told = ("answer style", "seed", "threads", "machine", "tokenizer", "attention")
+    return f"{title}; {', '.join(f'{name} {setting[name]}' for name in told)}"
+
+
+def _data(cell: Cell) -> str:
+    sources = {(row["source"]["name"], row["source"]["sha256"]) for row in cell.corpora}
+    return f"{cell.dataset}: " + (", ".join(f"{name} ({sha})" for name, sha in sorted(sources)) or cell.spec.data)
+
+
+def _embedder(cell: Cell) -> str:
+    recorded = _mapping(cell.provenance.get("embedder"))
+    return f"{recorded.get('name') or cell.spec.embedder} ({_flat(recorded.get('sha256'))})"
+
+
+def _of_sessions(cell: Cell, name: str) -> str:
+    """What every process of a run recorded under a name, each value once, in the order of the processes."""
+    return " then ".join(dict.fromkeys(_flat(session.get(name)) for session in cell.sessions))
+
+
+def _mapping(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _flat(value: object) -> str:
+    """Any JSON value on one line; nothing recorded is said in words."""
+    if value is None or value in ("", {}, []):
+        return NOT_RECORDED
+    if isinstance(value, Mapping):
+        # Memory differs by a few pages from one start of the same machine to the next.
+        told = {name: part for name, part in value.items() if name != "memory_bytes"}
+        return ", ".join(f"{name} {_flat(part)}" for name, part in sorted(told.items()))
+    if isinstance(value, list):
+        return ", ".join(_flat(part) for part in value)
+    return str(value)

@@ -1,0 +1,213 @@
+"""The paper's three tables from one section's runs, as texts in rows and columns.
+
+How they are drawn is for `markdown` and the command line; figures for scripts are in `csv_files`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from rmtbench.report import numbers
+from rmtbench.report.cells import Cell
+from rmtbench.report.corpora import corpora_of
+from rmtbench.report.grid import Grid, Row
+from rmtbench.report.notes import mark_notes, marks, preparation_text, question_notes, score_notes, shared_notes
+from rmtbench.report.numbers import MISSING
+from rmtbench.report.sections import Section
+
+METRICS = (
+    ("em", "EM"),
+    ("f1", "F1"),
+    ("minilm_cosine", "MiniLM cosine"),
+    ("bertscore_f1", "BERTScore F1"),
+    ("recall", "recall"),
+)
+"""Metrics of table 2 and their headings; files hold all that were made."""
+
+PAPER_METRIC = "minilm_cosine"
+CACHED, UNCACHED = "cag", "full-context"
+"""The two systems that table 3 compares."""
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table ready to be drawn.
+
+    Attributes:
+        title: Its heading.
+        caption: What its figures are, one or two sentences.
+        columns: Headings.
+        rows: One text a column.
+        labels: How many leading columns are words; the others are figures.
+        notes: What a reader must know of single rows.
+    """
+
+    title: str
+    caption: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    labels: int
+    notes: tuple[str, ...] = ()
+
+
+def corpora_table(section: Section) -> Table:
+    """Table 1: what was read and asked, one row a dataset and size."""
+    tokenizer = dict(section.setting)["tokenizer"]
+    return Table(
+        title="Table 1: corpora",
+        caption=f"Documents and tokens are means over the draws; tokens are counted with the tokenizer {tokenizer}.",
+        columns=("dataset", "size", "source", "draws", "documents a draw", "tokens a draw", "questions in all"),
+        rows=tuple(
+            (
+                corpus.dataset,
+                corpus.size,
+                corpus.kind or MISSING,
+                str(corpus.draws),
+                numbers.whole(corpus.documents),
+                numbers.whole(corpus.tokens),
+                numbers.whole(corpus.questions),
+            )
+            for corpus in corpora_of(section)
+        ),
+        labels=3,
+    )
+
+
+def score_table(grid: Grid) -> Table:
+    """Table 2: scores of every system and top-k, in one block a size."""
+    return Table(
+        title=f"Table 2: scores, {grid.name}",
+        caption="Means over all questions asked, failed answers counting as zero. "
+        f"{MISSING}: nothing was run; n/a: the metric does not apply.",
+        columns=("size", "system", "top-k", *(heading for _, heading in METRICS), "answered", "failed"),
+        rows=tuple(
+            (size, *_who(grid, row, cell), *(score_text(cell, metric) for metric, _ in METRICS), *_outcome(cell))
+            for size in grid.sizes
+            for row, cell in grid.at(size)
+        ),
+        labels=2,
+        notes=tuple(score_notes(grid)),
+    )
+
+
+def paper_table(grid: Grid) -> Table | None:
+    """Table 2 in the paper's shape, sizes side by side; None where there is nothing to set side by side."""
+    scored = [cell for cell in grid.shown.values() if cell.scored and cell.summary.means.get(PAPER_METRIC) is not None]
+    if len(grid.sizes) < 2 or not scored:
+        return None
+    return Table(
+        title=f"Table 2 in the paper's shape: MiniLM cosine, {grid.name}",
+        caption="The score that Don't Do RAG (arXiv 2412.15605v1) calls BERT-Score.",
+        columns=("system", *grid.sizes),
+        rows=tuple(
+            (
+                " top-".join(part for part in _who(grid, row, None) if part),
+                *(score_text(grid.shown.get((size, row)), PAPER_METRIC) for size in grid.sizes),
+            )
+            for row in grid.rows
+        ),
+        labels=1,
+        notes=tuple(mark_notes(list(grid.shown.values()))),
+    )
+
+
+def time_table(grids: Sequence[Grid]) -> Table | None:
+    """Table 3: seconds a question with and without the cache, preparation beside it; None without either system."""
+    rows = []
+    notes = []
+    for grid in grids:
+        compared = cache_comparison(grid)
+        rows += [(grid.name, size, _who(grid, row, cell)[0], *_times(cell, base)) for size, row, cell, base in compared]
+        shown = [cell for _, _, cell, _ in compared if cell is not None]
+        told = mark_notes(shown) + shared_notes(shown) + (question_notes(grid) if compared else [])
+        notes += [f"{grid.name}: {note}" for note in told]
+    if not rows:
+        return None
+    return Table(
+        title="Table 3: generation time with and without cache",
+        caption="Time of a question, warm-up answers left out; preparation of a draw, and the mean with it shared over "
+        "the questions answered. Faster: full-context's mean over the row's, without and with preparation.",
+        columns=(
+            "dataset",
+            "size",
+            "system",
+            "mean",
+            "median",
+            "faster",
+            "preparation",
+            "mean with it",
+            "faster with it",
+            "timed",
+        ),
+        rows=tuple(rows),
+        labels=3,
+        notes=tuple(notes),
+    )
+
+
+def cache_comparison(grid: Grid) -> list[tuple[str, Row, Cell | None, Cell | None]]:
+    """What table 3 sets side by side.
+
+    Args:
+        grid: The runs.
+
+    Returns:
+        Size, row, its run, and the run without cache that it is held against, at every size for every variant of the
+        two systems. One of the two that was never run has a row too, without a run; without both there is nothing.
+    """
+    rows = [row for row in grid.rows if row.system in (CACHED, UNCACHED)]
+    if not rows:
+        return []
+    met = {row.system for row in rows}
+    rows += [replace(rows[0], system=name, settings=()) for name in (CACHED, UNCACHED) if name not in met]
+    rows.sort(key=lambda row: row.order)
+    base_row = next(row for row in rows if row.system == UNCACHED)
+    return [
+        (size, row, grid.shown.get((size, row)), grid.shown.get((size, base_row)))
+        for size in grid.sizes
+        for row in rows
+    ]
+
+
+def score_text(cell: Cell | None, metric: str) -> str:
+    """One score with its marks; why there is none, where there is none."""
+    if cell is None:
+        return MISSING
+    if not cell.scored or metric not in cell.summary.means:
+        return "not scored"
+    mean = cell.summary.means[metric]
+    if mean is None:
+        return "n/a"
+    # Zeros for what was not asked yet would make the error of an incomplete run's mean look like a measurement.
+    error = cell.standard_errors.get(metric) if cell.complete else None
+    return numbers.score(mean, error, marks(cell))
+
+
+def _who(grid: Grid, row: Row, cell: Cell | None) -> tuple[str, str]:
+    signs = marks(cell) if cell is not None else ""
+    return (f"{grid.label(row)} {signs}".rstrip(), "" if row.top_k is None else str(row.top_k))
+
+
+def _outcome(cell: Cell | None) -> tuple[str, str]:
+    if cell is None:
+        return (MISSING, MISSING)
+    summary = cell.summary
+    answered = str(summary.answered) if cell.complete else f"{summary.answered} of {summary.expected}*"
+    return (answered, str(summary.errors))
+
+
+def _times(cell: Cell | None, base: Cell | None) -> tuple[str, ...]:
+    if cell is None:
+        return (MISSING,) * 7
+    mean = cell.summary.mean_seconds["total"]
+    both = cell.seconds_with_preparation
+    return (
+        numbers.seconds(mean),
+        numbers.seconds(cell.summary.median_seconds["total"]),
+        numbers.times(base.summary.mean_seconds["total"] if base else None, mean),
+        preparation_text(cell),
+        numbers.seconds(both),
+        numbers.times(base.seconds_with_preparation if base else None, both),
+        str(cell.summary.timed),
+    )
