@@ -136,7 +136,7 @@ class Draw:
             raise ValueError(f"corpus {self.corpus.id}: gold and questions do not match")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class RunSpec:
     """What one run asks: one system in one setting, on one dataset and size, with one model. Every field is hashed.
 

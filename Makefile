@@ -1,0 +1,53 @@
+# Every target works from a clean clone: whatever needs the environment makes it first.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+RESULTS ?= results
+
+.PHONY: install demo test test-slow check format bench-retrieval bench-scoring bench-overhead clean help
+
+help:
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 18
+
+install: $(STAMP)  ## make .venv and install rmtbench with its pinned dependencies
+
+# torch first and by its very version: a later line that only needs "some torch" then installs nothing more.
+$(STAMP): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet -c constraints.txt "$$(grep -E '^torch==' constraints.txt)"
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev]'
+	touch $(STAMP)
+
+demo: $(STAMP)  ## run all systems on the embedded sample corpus, offline, then print the report
+	HF_HUB_OFFLINE=1 $(BIN)/rmtbench run --system all --dataset sample --model random:tiny --results $(RESULTS)
+	HF_HUB_OFFLINE=1 $(BIN)/rmtbench report $(RESULTS)
+
+test: $(STAMP)  ## run the tests, offline (RMTBENCH_DATA adds those on real rows)
+	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -n 2
+
+test-slow: $(STAMP)  ## run the tests that take minutes
+	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -m slow
+
+check: $(STAMP)  ## lint, formatting and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(STAMP)  ## mend what lint and formatting can mend by themselves
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench-retrieval: $(STAMP)  ## BM25 and dense search, beside rank-bm25 and SimpleVectorStore
+	$(BIN)/rmtbench bench retrieval --json $(RESULTS)/bench-retrieval.json
+
+bench-scoring: $(STAMP)  ## BERTScore of four systems, beside four calls of bert-score
+	$(BIN)/rmtbench bench scoring --json $(RESULTS)/bench-scoring.json
+
+bench-overhead: $(STAMP)  ## share of a run that is neither model, embedder nor retrieval
+	$(BIN)/rmtbench bench overhead --json $(RESULTS)/bench-overhead.json
+
+clean:  ## remove the environment and every cache; results stay
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
