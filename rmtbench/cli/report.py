@@ -31,6 +31,4 @@ def report(
     for chapter in written.chapters:
         console.print(draw_chapter(chapter))
         console.print()
-    console.print(
-        f"Written to {written.folder}: {', '.join(written.files)}", markup=False, highlight=False, soft_wrap=True
-    )
+    typer.echo(f"Written to {written.folder}: report.md and {len(written.files) - 1} CSV files")

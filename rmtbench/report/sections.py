@@ -5,6 +5,7 @@ Also says what produced a section's tables. Knows no table.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -60,11 +61,8 @@ def make_sections(cells: Iterable[Cell]) -> tuple[Section, ...]:
     for cell in sorted(cells, key=lambda cell: cell.run_id):
         groups.setdefault(setting_of(cell), []).append(cell)
     ordered = sorted(groups.items(), key=lambda item: (item[1][0].random_weights, item[0]))
-    titles = [_title(dict(setting)) for setting, _ in ordered]
-    return tuple(
-        Section(_distinct(title, dict(setting), titles), setting, tuple(members))
-        for title, (setting, members) in zip(titles, ordered, strict=True)
-    )
+    settings = [dict(setting) for setting, _ in ordered]
+    return tuple(Section(_title(dict(setting), settings), setting, tuple(members)) for setting, members in ordered)
 
 
 def setting_of(cell: Cell) -> Facts:
@@ -112,18 +110,23 @@ def flat_provenance(cell: Cell) -> dict[str, str]:
     }
 
 
-def _title(setting: Mapping[str, str]) -> str:
+def _title(setting: Mapping[str, str], settings: Sequence[Mapping[str, str]]) -> str:
+    """The short title, and after it whatever else tells the section from others of the same short title."""
+    short = _short_title(setting)
+    alike = [other for other in settings if _short_title(other) == short]
+    told = [name for name in setting if len({other[name] for other in alike}) > 1]
+    values = ", ".join(f"{name} {_short_hash(setting[name])}" for name in told)
+    return f"{short}; {values}" if told else short
+
+
+def _short_hash(value: str) -> str:
+    return value[:12] if re.fullmatch("[0-9a-f]{13,}", value) else value
+
+
+def _short_title(setting: Mapping[str, str]) -> str:
     machine = f"{setting['device']} {setting['dtype']}"
     mode = setting["mode"].removesuffix(" (one question at a time)")
     return f"{setting['model']}, {setting['data source']} data, {machine}, {mode}"
-
-
-def _distinct(title: str, setting: Mapping[str, str], titles: Sequence[str]) -> str:
-    """Add what the short title leaves out where two sections would otherwise be called the same."""
-    if titles.count(title) == 1:
-        return title
-    told = ("answer style", "seed", "threads", "machine", "tokenizer", "attention")
-    return f"{title}; {', '.join(f'{name} {setting[name]}' for name in told)}"
 
 
 def _data(cell: Cell) -> str:

@@ -1,0 +1,102 @@
+"""What `rmtbench report` prints: readable in 120 columns, every mark in its place, records for scripts."""
+
+import json
+
+import pytest
+import typer
+from golden_runs import make_golden_runs
+from report_runs import EMBEDDER, add_run, spec_of
+from rich.console import Console
+from typer.testing import CliRunner
+
+from rmtbench.cli.report import report
+from rmtbench.cli.tables import draw_table
+from rmtbench.report.tables import Table
+
+app = typer.Typer()
+app.command()(report)
+
+
+def printed(results, *options):
+    result = CliRunner().invoke(app, [str(results), *options], catch_exceptions=False)
+    assert result.exit_code == 0
+    return result.stdout
+
+
+def test_the_widest_usual_report_fits_120_columns_without_breaking_a_figure(tmp_path):
+    prepare = {
+        "tokenize": 0.1,
+        "chunk": 0.0123,
+        "embed": 41.5,
+        "index": 0.0312,
+        "prefill": 105.0,
+        "save": 1.5,
+        "load": 0.123,
+    }
+    random = {"model": "random:tiny", "dataset": "hotpotqa", "data": "miniature:x@1", "draws": 3}
+    for size in ("smoke", "small", "medium", "large"):
+        for system in ("full-context", "cag"):
+            spec = spec_of(system, size=size, **random)
+            add_run(
+                tmp_path, spec, score=0.456, seconds=123.4, prepare=prepare, kept=10**10, kind="miniature", shared=True
+            )
+        for system in ("rag-sparse", "rag-dense"):
+            spec = spec_of(system, size=size, top_k=10, embedder="minilm" if system == "rag-dense" else None, **random)
+            add_run(tmp_path, spec, score=0.456, seconds=0.0123, prepare=prepare, kind="miniature", provenance=EMBEDDER)
+    text = printed(tmp_path)
+    lines = text.splitlines()
+    # The last line holds a path, which must not be broken.
+    assert max(len(line.rstrip()) for line in lines[:-1]) <= 120
+    row = next(line for line in lines if line.lstrip().startswith("rag-dense †") and "±" in line)
+    assert row.split() == ["rag-dense", "†", "10", *["0.489†", "±.033"] * 4, "0.245†", "±.017", "12", "0"]
+    time_row = next(line for line in lines if line.lstrip().startswith("rag-dense †") and " ms" in line)
+    assert " ".join(time_row.split()[4:]) == "1.23/1.23 ms 6.15/6.15 ms 7.38/7.38 ms 3.08/3.08 ms 12.3/12.3 ms"
+
+
+def test_a_pipe_gets_the_same_text_every_time_and_where_the_files_lie(tmp_path):
+    make_golden_runs(tmp_path)
+    first = printed(tmp_path)
+    assert printed(tmp_path) == first
+    assert first.splitlines()[-1] == f"Written to {tmp_path / 'report'}: report.md and 5 CSV files"
+    assert "\x1b" not in first
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        "org/model-8b, official data, cpu float32, latency",
+        "random:tiny (random weights), miniature data, cpu float32, latency",
+        "Table 1: corpora",
+        "Table 2: scores, hotpotqa",
+        "Table 2 in the paper's shape: MiniLM cosine, hotpotqa",
+        "Table 3: generation time with and without cache",
+        "Anatomy: tokens and outcomes, squad",
+        "† random weights: answers are meaningless, timings are real",
+        "5 of 8*",
+        "0.325*",
+        "not scored",
+    ],
+)
+def test_headings_and_marks_are_printed(tmp_path, told):
+    make_golden_runs(tmp_path)
+    assert told in printed(tmp_path)
+
+
+def test_json_is_one_object_with_the_records_of_every_table(tmp_path):
+    make_golden_runs(tmp_path)
+    value = json.loads(printed(tmp_path, "--json"))
+    assert set(value) == {"schema", "table1", "table2-hotpotqa", "table2-squad", "table3", "anatomy"}
+    assert (tmp_path / "report" / "report.md").is_file()
+
+
+def test_texts_are_shown_literally_and_a_repeated_first_column_once_a_block():
+    table = Table(
+        "A [bold]title[/]", "caption", ("size", "n"), (("small", "[red]1[/]"), ("small", "2"), ("large", "3")), 1
+    )
+    console = Console(width=60, record=True, file=None, quiet=False)
+    with console.capture() as capture:
+        console.print(draw_table(table))
+    text = capture.get()
+    assert "A [bold]title[/]" in text
+    assert "[red]1[/]" in text
+    assert text.count("small") == 1
