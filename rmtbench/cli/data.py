@@ -1,0 +1,159 @@
+"""`rmtbench data`: which data sets are there, whether they are sound, and draws as files."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from rmtbench.corpora.base import Dataset, TokenCounter
+
+app = typer.Typer(help="Look at data sets: list, check, export.", no_args_is_help=True)
+
+DataDir = Annotated[Path | None, typer.Option(help="Official files: a folder or one file (else RMTBENCH_DATA).")]
+Model = Annotated[str, typer.Option(help="Whose tokenizer counts: hub id, path, or random:GEOMETRY.")]
+Tokenizer = Annotated[str | None, typer.Option(help="Another tokenizer than the model's own.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Seed = Annotated[int, typer.Option(help="Seed of the draw.")]
+
+
+@app.command("list")
+def list_datasets(
+    data_dir: DataDir = None,
+    model: Model = "random:tiny",
+    tokenizer: Tokenizer = None,
+    seed: Seed = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Show the data sets that are here, and how large the first draw of each size is."""
+    from rmtbench.corpora.open import NAMES
+    from rmtbench.models.load import load_token_counter
+
+    count_tokens = load_token_counter(model, tokenizer)
+    rows = [_describe(name, data_dir, count_tokens, seed) for name in NAMES]
+    if as_json:
+        typer.echo(json.dumps(rows, indent=1))
+        return
+    for row in rows:
+        source = row["source"]
+        typer.echo(f"{row['dataset']}: " + (f"{source['kind']}, {source['name']}" if source else "not here"))
+        for size in row["sizes"]:
+            if "problem" in size:
+                typer.echo(f"  {size['size']:7}{_reason(size['problem'])}")
+            else:
+                counts = f"{size['tokens']:9,} tokens {size['documents']:5,} documents {size['questions']:5,} questions"
+                typer.echo(f"  {size['size']:7}{counts}")
+        if row["problem"]:
+            typer.echo(f"  {_reason(row['problem'])}")
+
+
+@app.command()
+def check(
+    name: Annotated[str, typer.Argument(help="squad, hotpotqa, triviaqa, sample, or a folder of your own.")],
+    data_dir: DataDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Read all of a data set and count its documents, questions and oddities; the first defect ends it."""
+    from rmtbench.corpora.open import open_dataset
+
+    dataset = open_dataset(name, data_dir, os.environ)
+    facts = dataset.facts()
+    source = _source(dataset)
+    if as_json:
+        row = {"dataset": dataset.name, "source": source, "documents": facts.documents, "questions": facts.questions}
+        typer.echo(json.dumps(row | {"notes": dict(facts.notes)}, indent=1))
+        return
+    typer.echo(f"{dataset.name}: sound ({source['kind']}, {source['name']}, sha256 {source['sha256'][:16]})")
+    counts = {"documents": facts.documents, "questions": facts.questions, **facts.notes}
+    for noun, count in counts.items():
+        typer.echo(f"{count:9,}  {noun}")
+
+
+@app.command()
+def export(
+    out: Annotated[Path, typer.Option(help="A new or empty folder.")],
+    dataset: Annotated[str, typer.Option(help="squad, hotpotqa, triviaqa, sample, or a folder of your own.")],
+    size: Annotated[str, typer.Option(help="smoke, small, medium, large; all for own documents.")],
+    draw: Annotated[int, typer.Option(min=0, help="Which draw, from 0.")] = 0,
+    seed: Seed = 0,
+    data_dir: DataDir = None,
+    model: Model = "random:tiny",
+    tokenizer: Tokenizer = None,
+) -> None:
+    """Write one draw as files in its data set's official format, or as a folder like your own."""
+    from rmtbench.corpora.base import DrawRequest
+    from rmtbench.corpora.export import export_draw
+    from rmtbench.corpora.open import open_dataset
+    from rmtbench.models.load import load_token_counter
+
+    opened = open_dataset(dataset, data_dir, os.environ)
+    drawn = opened.draw(DrawRequest(size, draw, seed), load_token_counter(model, tokenizer))
+    files = export_draw(drawn, out)
+    corpus = drawn.corpus
+    typer.echo(
+        f"{len(files)} files in {out}: {len(corpus.documents)} documents, {len(corpus.questions)} questions "
+        f"({corpus.id}, sha256 {corpus.sha256[:16]})"
+    )
+
+
+def _describe(name: str, data_dir: Path | None, count_tokens: TokenCounter, seed: int) -> dict[str, Any]:
+    """Source and sizes of a data set, or why it is not here. Never asks the hub, whose files can be gigabytes."""
+    from rmtbench.corpora.open import DATA_VARIABLE, open_dataset
+    from rmtbench.errors import UserError
+
+    if name != "sample" and data_dir is None and not os.environ.get(DATA_VARIABLE):
+        unnamed = UserError(
+            "no official files are named",
+            remedy=f"give --data-dir or set {DATA_VARIABLE}; without either, a run asks the hub",
+        )
+        return _missing(name, unnamed)
+    try:
+        dataset = open_dataset(name, data_dir, os.environ)
+    except UserError as error:
+        return _missing(name, error)
+    sizes = [_measure(dataset, size, count_tokens, seed) for size in _sizes(name)]
+    return {"dataset": name, "source": _source(dataset), "sizes": sizes, "problem": None}
+
+
+def _missing(name: str, error: Exception) -> dict[str, Any]:
+    return {"dataset": name, "source": None, "sizes": [], "problem": _problem(error)}
+
+
+def _sizes(name: str) -> tuple[str, ...]:
+    from rmtbench.corpora.base import SIZES
+
+    return ("all", *SIZES) if name == "sample" else SIZES
+
+
+def _measure(dataset: Dataset, size: str, count_tokens: TokenCounter, seed: int) -> dict[str, Any]:
+    from rmtbench.corpora.base import DrawRequest
+    from rmtbench.errors import UserError
+
+    try:
+        corpus = dataset.draw(DrawRequest(size, 0, seed), count_tokens).corpus
+    except UserError as error:
+        return {"size": size, "problem": _problem(error)}
+    return {
+        "size": size,
+        "tokens": sum(count_tokens([f"{document.title}\n{document.text}" for document in corpus.documents])),
+        "documents": len(corpus.documents),
+        "questions": len(corpus.questions),
+    }
+
+
+def _source(dataset: Dataset) -> dict[str, str]:
+    source = dataset.source
+    return {"kind": source.kind, "name": source.name, "sha256": source.sha256}
+
+
+def _problem(error: Exception) -> dict[str, str]:
+    return {name: getattr(error, name) for name in ("what", "where", "remedy")}
+
+
+def _reason(problem: dict[str, str]) -> str:
+    where = f"{problem['where']}: " if problem["where"] else ""
+    return f"{where}{problem['what']}; {problem['remedy']}"

@@ -1,0 +1,120 @@
+"""`rmtbench data` says what is there, names the first defect, and writes draws that can be read again."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from rmtbench.cli.data import app
+from rmtbench.errors import UserError
+
+RUNNER = CliRunner()
+
+
+@pytest.fixture(autouse=True)
+def _no_data_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("RMTBENCH_DATA", raising=False)
+
+
+@pytest.fixture
+def data_folder(tmp_path: Path) -> Path:
+    """One SQuAD article, and a HotpotQA file that is not JSON."""
+    question = {"id": "s1", "question": "When?", "answers": [{"text": "1642", "answer_start": 11}]}
+    paragraph = {"context": "Founded in 1642.", "qas": [question]}
+    article = {"title": "Port_Amaret", "paragraphs": [paragraph, paragraph | {"qas": []}]}
+    (tmp_path / "data" / "squad").mkdir(parents=True)
+    (tmp_path / "data" / "hotpotqa").mkdir()
+    (tmp_path / "data" / "squad" / "dev-v1.1.json").write_text(json.dumps({"version": "1.1", "data": [article]}))
+    (tmp_path / "data" / "hotpotqa" / "hotpot_dev_distractor_v1.json").write_text('[{"_id": \n')
+    return tmp_path / "data"
+
+
+def listed(*options: str) -> dict[str, dict]:
+    result = RUNNER.invoke(app, ["list", "--json", *options], catch_exceptions=False)
+    assert result.exit_code == 0
+    return {row["dataset"]: row for row in json.loads(result.stdout)}
+
+
+def test_list_shows_the_sample_and_its_sizes_without_any_data() -> None:
+    sample = listed()["sample"]
+    assert sample["source"]["kind"] == "sample"
+    sizes = {size["size"]: size for size in sample["sizes"]}
+    assert sizes["all"]["documents"] == 10
+    assert sizes["all"]["questions"] >= 24
+    assert 4_000 < sizes["all"]["tokens"] < 8_000
+    assert 0 < sizes["smoke"]["tokens"] <= 1_020
+    assert "needs 85,000 tokens" in sizes["large"]["problem"]["what"]
+
+
+def test_list_says_of_missing_data_sets_why_and_what_to_do() -> None:
+    rows = listed()
+    assert all(rows[name]["source"] is None for name in ("squad", "hotpotqa", "triviaqa"))
+    assert "RMTBENCH_DATA" in rows["squad"]["problem"]["remedy"]
+    text = RUNNER.invoke(app, ["list"], catch_exceptions=False).stdout
+    assert "squad: not here\n  no official files are named; give --data-dir or set RMTBENCH_DATA" in text
+
+
+def test_list_goes_on_after_a_defect_and_shows_it(data_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RMTBENCH_DATA", str(data_folder))
+    rows = listed()
+    assert rows["squad"]["source"]["name"] == "dev-v1.1.json"
+    assert rows["squad"]["sizes"][0] == {"size": "smoke", "tokens": 7, "documents": 1, "questions": 1}
+    assert "needs 3 articles" in rows["squad"]["sizes"][1]["problem"]["what"]
+    assert "not JSON" in rows["hotpotqa"]["problem"]["what"]
+    assert rows["triviaqa"]["problem"]
+
+
+def test_check_counts_documents_questions_and_oddities(data_folder: Path) -> None:
+    result = RUNNER.invoke(app, ["check", "squad", "--data-dir", str(data_folder), "--json"], catch_exceptions=False)
+    row = json.loads(result.stdout)
+    assert (row["dataset"], row["documents"], row["questions"]) == ("squad", 1, 1)
+    assert row["notes"]["duplicate paragraphs"] == 1
+    text = RUNNER.invoke(app, ["check", "squad", "--data-dir", str(data_folder)], catch_exceptions=False).stdout
+    assert text.startswith("squad: sound (official, dev-v1.1.json, sha256 ")
+    assert "        1  duplicate paragraphs\n" in text
+
+
+def test_check_ends_at_the_first_defect_and_names_its_place(data_folder: Path) -> None:
+    result = RUNNER.invoke(app, ["check", "hotpotqa", "--data-dir", str(data_folder)])
+    assert isinstance(result.exception, UserError)
+    assert "hotpot_dev_distractor_v1.json, line 2" in result.exception.where
+
+
+def test_check_names_the_nearest_data_set() -> None:
+    result = RUNNER.invoke(app, ["check", "hotpot"])
+    assert isinstance(result.exception, UserError)
+    assert "did you mean 'hotpotqa'?" in result.exception.remedy
+
+
+def test_an_exported_draw_is_checked_as_an_own_folder(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    result = RUNNER.invoke(
+        app, ["export", "--dataset", "sample", "--size", "all", "--out", str(out)], catch_exceptions=False
+    )
+    assert result.stdout.startswith(f"11 files in {out}: 10 documents, 24 questions (sample-all-seed0-draw0, sha256 ")
+    again = RUNNER.invoke(app, ["check", str(out), "--json"], catch_exceptions=False)
+    assert json.loads(again.stdout) | {"source": None} == {
+        "dataset": "out",
+        "source": None,
+        "documents": 10,
+        "questions": 24,
+        "notes": {"questions without evidence": 0},
+    }
+
+
+def test_export_writes_official_files(data_folder: Path, tmp_path: Path) -> None:
+    options = ["--dataset", "squad", "--size", "smoke", "--data-dir", str(data_folder), "--out", str(tmp_path / "out")]
+    RUNNER.invoke(app, ["export", *options], catch_exceptions=False)
+    again = RUNNER.invoke(
+        app, ["check", "squad", "--data-dir", str(tmp_path / "out"), "--json"], catch_exceptions=False
+    )
+    assert json.loads(again.stdout)["questions"] == 1
+
+
+def test_the_command_imports_nothing_but_typer() -> None:
+    script = "import sys, rmtbench.cli.data; print([m for m in ('torch', 'datasets', 'numpy') if m in sys.modules])"
+    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == "[]"
