@@ -13,10 +13,18 @@ from typing import Any, Self
 from rmtbench.core import Answer, Corpus, Draw, Prepared, Question, RunSpec
 from rmtbench.errors import UserError, disk_errors
 from rmtbench.journal.layout import RunFolder, run_id
-from rmtbench.journal.lines import LineWriter, encode, read_lines, write_whole
+from rmtbench.journal.lines import LineWriter, encode, read_lines, read_numbered, write_whole
 from rmtbench.journal.lock import only_writer
 from rmtbench.journal.record import Key, read_json
-from rmtbench.journal.rows import answer_to_row, corpus_to_row, gold_to_row, prepared_to_row, spec_to_row
+from rmtbench.journal.rows import (
+    answer_to_row,
+    corpus_from_row,
+    corpus_to_row,
+    gold_to_row,
+    key_from_row,
+    prepared_to_row,
+    spec_to_row,
+)
 
 
 class RunWriter:
@@ -69,7 +77,7 @@ class RunWriter:
             UserError: The run was begun with other weights, tokenizer or code contract.
         """
         if self.folder.spec.exists():
-            self._check_same(read_json(self.folder.spec)["provenance"], provenance)
+            self._check_same(read_json(self.folder.spec).get("provenance", {}), provenance)
         else:
             head = {"run_id": self.run_id, "spec": spec_to_row(self._spec), "provenance": provenance}
             pretty = json.dumps(json.loads(encode(head)), ensure_ascii=False, indent=1)
@@ -123,9 +131,9 @@ class RunWriter:
         folder = self.folder
         if folder.spec.exists():
             read_json(folder.spec)  # its version is checked before anything is added to it
-        self.done = {(row["draw"], row["question_id"]) for row in read_lines(folder.answers)}
-        self._gold = {(row["draw"], row["question_id"]) for row in read_lines(folder.gold)}
-        self._corpora = {row["draw"]: row["sha256"] for row in read_lines(folder.corpora)}
+        self.done = _keys(folder.answers)
+        self._gold = _keys(folder.gold)
+        self._corpora = {draw: row["sha256"] for draw, row in _corpora(folder.corpora).items()}
         self._session = sum(1 for _ in read_lines(folder.sessions))
 
     def _check_same(self, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
@@ -153,9 +161,18 @@ def finished_run(results: Path, spec: RunSpec) -> bool:
     if not folder.spec.exists():
         return False
     read_json(folder.spec)
-    corpora = {row["draw"]: row["questions"] for row in read_lines(folder.corpora)}
-    answered = {(row["draw"], row["question_id"]) for row in read_lines(folder.answers)}
-    return len(corpora) == spec.draws and sum(corpora.values()) == len(answered)
+    corpora = _corpora(folder.corpora)
+    asked = sum(row["questions"] for row in corpora.values())
+    return len(corpora) == spec.draws and asked == len(_keys(folder.answers))
+
+
+def _keys(path: Path) -> set[Key]:
+    return {key_from_row(row, where) for where, row in read_numbered(path)}
+
+
+def _corpora(path: Path) -> dict[int, dict[str, Any]]:
+    rows = [corpus_from_row(row, where) for where, row in read_numbered(path)]
+    return {row["draw"]: row for row in rows}
 
 
 def _empty(folder: RunFolder) -> None:
