@@ -33,7 +33,7 @@ def preparation_text(cell: Cell) -> str:
 def shared_notes(cells: Iterable[Cell]) -> list[str]:
     """Explain the mark of shared preparation."""
     shared = any(cell.shared for cell in cells)
-    return [f"{SHARED} done once for several runs of one command, and counted in each of them"] if shared else []
+    return [f"{SHARED} done for another run of the same command, and counted there too"] if shared else []
 
 
 def mark_notes(cells: Sequence[Cell]) -> list[str]:

@@ -275,7 +275,7 @@ def test_table_3_marks_preparation_that_other_runs_count_too(tmp_path):
     add_run(tmp_path, spec_of("cag"), shared=True)
     table = time_table([grid_of(tmp_path)])
     assert lines(table, "preparation") == [("–",), ("100 ms ‡",)]
-    assert table.notes == ("hotpotqa: ‡ done once for several runs of one command, and counted in each of them",)
+    assert table.notes == ("hotpotqa: ‡ done for another run of the same command, and counted there too",)
 
 
 @pytest.mark.parametrize(("run", "missing"), [("cag", "full-context"), ("full-context", "cag")])
