@@ -15,8 +15,6 @@ from rmtbench.runs.loop import Outcome, Tools, execute
 from rmtbench.runs.session import load_tools, make_draws, open_session
 from rmtbench.spec import Request
 
-METRICS = ("em", "f1", "minilm_cosine", "bertscore", "recall")
-
 
 def run_request(request: Request, results: Path, *, fresh: bool) -> int:
     """Do all runs of a request and score them.
@@ -82,6 +80,7 @@ def _say_what_runs(specs: Sequence[RunSpec], draws: Sequence[Draw], tools: Tools
 
 def _score(folders: Sequence[Path], scorer: str) -> None:
     from rmtbench.cli.score import show_scoring
+    from rmtbench.scoring.base import METRICS
     from rmtbench.scoring.score import score_runs
 
     with show_scoring() as progress:

@@ -10,10 +10,10 @@ from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Self
 
-from rmtbench.errors import AnswerError, UserError
+from rmtbench.errors import AnswerError
 from rmtbench.measure import Stopwatch, synchroniser
+from rmtbench.models.architecture import check_batch
 from rmtbench.models.base import Generation, Passage
-from rmtbench.models.load import uses_sliding_window
 from rmtbench.models.local import LocalModel
 from rmtbench.models.readers import SharedPrefix, forward
 from rmtbench.models.slots import SlotCache
@@ -92,12 +92,7 @@ def read_prefix(model: LocalModel, passages: Sequence[Passage], questions: Seque
         UserError: The model has sliding-window layers and `batch` is above one.
         AnswerError: The context leaves no room for an answer.
     """
-    if batch > 1 and uses_sliding_window(model.model):
-        raise UserError(
-            f"{type(model.model).__name__} has sliding-window layers, which a batch over one prefix cannot serve",
-            where="--batch",
-            remedy="use --batch 1 with this model",
-        )
+    check_batch(model.model, batch)
     watch = Stopwatch(synchroniser(model.device))
     with watch.part("tokenize"):
         ids = model.context_ids(passages)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import inspect
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -11,9 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from rmtbench.core import AnswerStyle
 from rmtbench.errors import UserError
+from rmtbench.models.architecture import check_supported
 from rmtbench.models.local import LocalModel, count_tokens
 from rmtbench.models.prompt import CONTRACT_VERSION, make_contract
 from rmtbench.models.random_geometry import build_random, geometry, is_random
+from rmtbench.models.weights import weights_hash
 
 if TYPE_CHECKING:
     import torch
@@ -91,7 +92,7 @@ def load_model(
     else:
         model = _from_pretrained(name, kind, device)
         identity = {"id": _public_name(name), "revision": getattr(model.config, "_commit_hash", None), "label": ""}
-        identity["weights_sha256"] = _weights_hash(name, model)
+        identity["weights_sha256"] = weights_hash(name, identity["revision"])
     check_supported(model)
     words = load_tokenizer(name, tokenizer)
     limit = getattr(model.config, "max_position_embeddings", None)
@@ -159,36 +160,6 @@ def tokenizer_hash(tokenizer: PreTrainedTokenizerBase) -> str:
     return hashlib.sha256(f"{definition}\n{tokenizer.chat_template or ''}".encode()).hexdigest()
 
 
-def check_supported(model: PreTrainedModel) -> None:
-    """Refuse a model whose cache our preallocated one cannot stand in for.
-
-    Raises:
-        UserError: It keeps recurrent state, or cannot give the last token's logits alone.
-    """
-    name = type(model).__name__
-    layer_types = set(getattr(model.config, "layer_types", None) or ["full_attention"])
-    unknown = layer_types - {"full_attention", "sliding_attention"}
-    if unknown:
-        raise UserError(
-            f"{name} has layers that are not plain attention ({', '.join(sorted(unknown))})",
-            where="--model",
-            remedy="choose a model whose layers are all attention",
-        )
-    if "logits_to_keep" not in inspect.signature(model.forward).parameters:
-        raise UserError(
-            f"{name} cannot give the last token's logits alone", where="--model", remedy="choose a newer architecture"
-        )
-
-
-def uses_sliding_window(model: PreTrainedModel) -> bool:
-    """Whether some layer sees only the last so many tokens: then our batch masks would be wrong."""
-    config = model.config
-    if "sliding_attention" in (getattr(config, "layer_types", None) or []):
-        return True
-    window = getattr(config, "sliding_window", None)
-    return window is not None and getattr(config, "use_sliding_window", True) is not False
-
-
 def _from_pretrained(name: str, dtype: torch.dtype, device: str) -> PreTrainedModel:
     from transformers import AutoModelForCausalLM
 
@@ -233,28 +204,6 @@ def _end_ids(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> froz
     configured = getattr(model.generation_config, "eos_token_id", None)
     ids = configured if isinstance(configured, list) else [configured]
     return frozenset(token for token in [*ids, tokenizer.eos_token_id] if token is not None)
-
-
-def _weights_hash(name: str, model: PreTrainedModel) -> str:
-    """SHA-256 over the weight files; hub files are stored under their own SHA-256, which is taken as it is."""
-    folder = Path(name).expanduser()
-    if not folder.is_dir():
-        from huggingface_hub import try_to_load_from_cache
-
-        config = try_to_load_from_cache(name, "config.json", revision=getattr(model.config, "_commit_hash", None))
-        if not isinstance(config, str):
-            return "not recorded"
-        folder = Path(config).parent
-    files = sorted(folder.glob("*.safetensors")) or sorted(folder.glob("pytorch_model*.bin"))
-    digest = hashlib.sha256()
-    for file in files:
-        blob = file.resolve().name
-        if len(blob) == 64 and file.is_symlink():
-            digest.update(bytes.fromhex(blob))
-        else:
-            with file.open("rb") as stream:
-                digest.update(hashlib.file_digest(stream, "sha256").digest())
-    return digest.hexdigest()
 
 
 def _random_hash(model: PreTrainedModel, name: str, seed: int) -> str:

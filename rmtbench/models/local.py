@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from rmtbench.core import Finish
 from rmtbench.errors import AnswerError
+from rmtbench.models.architecture import check_batch
 from rmtbench.models.base import Generation, Passage, Prompt
 from rmtbench.models.decode import Reader, greedy
 from rmtbench.models.prompt import PromptContract
@@ -71,7 +72,9 @@ class LocalModel:
 
         Raises:
             AnswerError: A prompt with its answer is longer than the model's context.
+            UserError: The model cannot serve a batch.
         """
+        check_batch(self.model, len(prompts))
         start = time.perf_counter()
         pairs = [(self.context_ids(prompt.passages), self.question_ids(prompt.question)) for prompt in prompts]
         lengths = [len(context) + len(tail) for context, tail in pairs]

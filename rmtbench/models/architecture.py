@@ -1,0 +1,55 @@
+"""Which architectures our cache and masks can serve, and which they must refuse."""
+
+from __future__ import annotations
+
+import inspect
+from typing import TYPE_CHECKING
+
+from rmtbench.errors import UserError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+
+def check_supported(model: PreTrainedModel) -> None:
+    """Refuse a model whose cache our preallocated one cannot stand in for.
+
+    Raises:
+        UserError: It keeps recurrent state, or cannot give the last token's logits alone.
+    """
+    name = type(model).__name__
+    layer_types = set(getattr(model.config, "layer_types", None) or ["full_attention"])
+    unknown = layer_types - {"full_attention", "sliding_attention"}
+    if unknown or not getattr(model.config, "num_attention_heads", None):
+        raise UserError(
+            f"{name} has layers that are not plain attention ({', '.join(sorted(unknown)) or 'no attention heads'})",
+            where="--model",
+            remedy="choose a model whose layers are all attention",
+        )
+    if "logits_to_keep" not in inspect.signature(model.forward).parameters:
+        raise UserError(
+            f"{name} cannot give the last token's logits alone", where="--model", remedy="choose a newer architecture"
+        )
+
+
+def uses_sliding_window(model: PreTrainedModel) -> bool:
+    """Whether some layer sees only the last so many tokens."""
+    config = model.config
+    if "sliding_attention" in (getattr(config, "layer_types", None) or []):
+        return True
+    window = getattr(config, "sliding_window", None)
+    return window is not None and getattr(config, "use_sliding_window", True) is not False
+
+
+def check_batch(model: PreTrainedModel, rows: int) -> None:
+    """Refuse a batch for a model whose sliding windows the batch's masks would undo.
+
+    Raises:
+        UserError: More than one row, and the model has such layers.
+    """
+    if rows > 1 and uses_sliding_window(model):
+        raise UserError(
+            f"{type(model).__name__} has sliding-window layers, which a batch cannot serve",
+            where="--batch",
+            remedy="use --batch 1 with this model",
+        )

@@ -1,0 +1,37 @@
+"""One hash for a model's weights, wherever they lie."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+
+def weights_hash(name: str, revision: str | None = None) -> str:
+    """SHA-256 over a model's weight files, by name.
+
+    Hub files are stored under their own SHA-256, which is taken as it is instead of reading gigabytes again.
+
+    Args:
+        name: A folder, or a hub id whose files are in the local hub cache.
+        revision: The commit, of a hub id.
+
+    Returns:
+        64 hexadecimal digits, or ``not recorded`` where the files cannot be found.
+    """
+    folder = Path(name).expanduser()
+    if not folder.is_dir():
+        from huggingface_hub import try_to_load_from_cache
+
+        config = try_to_load_from_cache(name, "config.json", revision=revision)
+        if not isinstance(config, str):
+            return "not recorded"
+        folder = Path(config).parent
+    digest = hashlib.sha256()
+    for file in sorted(folder.glob("*.safetensors")) or sorted(folder.glob("pytorch_model*.bin")):
+        blob = file.resolve().name
+        if len(blob) == 64 and file.is_symlink():
+            digest.update(bytes.fromhex(blob))
+        else:
+            with file.open("rb") as stream:
+                digest.update(hashlib.file_digest(stream, "sha256").digest())
+    return digest.hexdigest()

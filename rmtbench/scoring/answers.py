@@ -1,0 +1,69 @@
+"""Exact match and token F1 by the official rules of SQuAD v1.1, HotpotQA and TriviaQA.
+
+Other data sets are scored by SQuAD's rules. The best of all references counts.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+
+from rmtbench.normalize import normalize_hotpotqa, normalize_squad, normalize_triviaqa
+from rmtbench.scoring.base import EachItem
+
+_NORMALIZE: Mapping[str, Callable[[str], str]] = {
+    "squad": normalize_squad,
+    "hotpotqa": normalize_hotpotqa,
+    "triviaqa": normalize_triviaqa,
+}
+_WHOLE_ANSWERS = frozenset({"yes", "no", "noanswer"})
+"""HotpotQA: an answer that is one of these, or should be, is right or wrong as a whole."""
+
+
+def exact_match(prediction: str, references: Sequence[str], dataset: str) -> float:
+    """1 if the answer's normal form is that of a reference, else 0.
+
+    Args:
+        prediction: The answer; an empty one is wrong.
+        references: All accepted answers.
+        dataset: Decides the normal form.
+    """
+    normalize = _NORMALIZE.get(dataset, normalize_squad)
+    if not prediction.strip():
+        return 0.0
+    form = normalize(prediction)
+    return float(any(form == normalize(reference) for reference in references))
+
+
+def token_f1(prediction: str, references: Sequence[str], dataset: str) -> float:
+    """Harmonic mean of token precision and recall of the normal forms, best over the references, in [0, 1]."""
+    normalize = _NORMALIZE.get(dataset, normalize_squad)
+    form = normalize(prediction)
+    return max((_f1(form, normalize(reference), dataset) for reference in references), default=0.0)
+
+
+def exact_match_metric(_scorer_model: str) -> EachItem:
+    """`exact_match` as a metric."""
+    return EachItem(
+        {"em": "official rules v1"},
+        lambda item: {"em": exact_match(item.text, item.gold.references, item.dataset)},
+    )
+
+
+def token_f1_metric(_scorer_model: str) -> EachItem:
+    """`token_f1` as a metric."""
+    return EachItem(
+        {"f1": "official rules v1"},
+        lambda item: {"f1": token_f1(item.text, item.gold.references, item.dataset)},
+    )
+
+
+def _f1(prediction: str, reference: str, dataset: str) -> float:
+    if dataset == "hotpotqa" and prediction != reference and {prediction, reference} & _WHOLE_ANSWERS:
+        return 0.0
+    words, truth = prediction.split(), reference.split()
+    common = (Counter(words) & Counter(truth)).total()
+    if common == 0:
+        return 0.0
+    precision, recall = common / len(words), common / len(truth)
+    return 2 * precision * recall / (precision + recall)

@@ -1,0 +1,247 @@
+"""BERTScore (Zhang et al., arXiv 1904.09675), equal to the bert-score package, many systems at the cost of few.
+
+Every distinct text is embedded once over all systems and references, and every distinct pair matched once. The
+package's defects under transformers 5 (empty texts, missing length limits, RoBERTa's leading space) are mended here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from rmtbench.errors import UserError
+from rmtbench.models.weights import weights_hash
+from rmtbench.scoring.base import Item, Progress
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+NAMES = ("bertscore_precision", "bertscore_recall", "bertscore_f1")
+MINILM = "minilm"
+BATCH_TOKENS = 1024
+"""Tokens embedded at once: texts are sorted by length, so little of it is padding."""
+PAIRS = 512
+"""Pairs matched at once."""
+CANDIDATES = 8192
+"""Answers whose token vectors are held at once; those of the references stay."""
+
+Triple = tuple[float, float, float]
+
+
+@dataclass(frozen=True)
+class Vectors:
+    """A text's token vectors ``[tokens, width]``, unit length, special tokens first and last, which weigh nothing."""
+
+    matrix: torch.Tensor
+
+
+class BertScorer:
+    """A model that embeds tokens, cut to the layer whose states are compared.
+
+    Attributes:
+        name: The string that identifies the scorer, as bert-score writes it, with the weights' hash.
+    """
+
+    def __init__(self, model_name: str, layers: int | None = None) -> None:
+        from transformers import AutoModel, AutoTokenizer
+        from transformers.utils import logging
+
+        logging.disable_progress_bar()
+        place = _place(model_name)
+        try:
+            tokenizer = AutoTokenizer.from_pretrained(place)
+            if "roberta" in type(tokenizer).__name__.lower():
+                # Asked for at every call by bert-score, where transformers 5 ignores it: the first word would differ.
+                tokenizer = AutoTokenizer.from_pretrained(place, add_prefix_space=True)
+            model = AutoModel.from_pretrained(place).eval()
+        except (OSError, ValueError) as error:
+            raise UserError(
+                f"scorer model '{model_name}' cannot be loaded ({type(error).__name__})",
+                where="--scorer",
+                remedy="use minilm, a folder with config.json, tokenizer and weights, or a hub id within reach",
+            ) from error
+        self.layers = layers or known_layers(model_name) or model.config.num_hidden_layers
+        if hasattr(model, "encoder") and hasattr(model.encoder, "layer"):
+            model.encoder.layer = model.encoder.layer[: self.layers]
+        elif self.layers != model.config.num_hidden_layers:
+            raise UserError(f"'{model_name}' has no encoder layers to cut", where="--scorer", remedy="use a BERT model")
+        self._model: PreTrainedModel = model
+        self._tokenizer: PreTrainedTokenizerBase = tokenizer
+        self._limit = min(tokenizer.model_max_length, _positions(model))
+        self.name = f"{_hash_string(model_name, self.layers)} weights sha256:{weights_hash(place)[:16]}"
+
+    def embed(self, texts: Sequence[str], progress: Progress | None = None) -> dict[str, Vectors]:
+        """Token vectors of each distinct text, which must not be blank."""
+        import torch
+
+        distinct = list(dict.fromkeys(texts))
+        if not distinct:
+            return {}
+        encoded = self._tokenizer(
+            [text.strip() for text in distinct], truncation=True, max_length=self._limit, add_special_tokens=True
+        )["input_ids"]
+        order = sorted(range(len(distinct)), key=lambda place: len(encoded[place]), reverse=True)
+        found: dict[str, Vectors] = {}
+        for batch in _by_tokens(order, [len(encoded[place]) for place in order]):
+            longest = max(len(encoded[place]) for place in batch)
+            ids = torch.full((len(batch), longest), self._tokenizer.pad_token_id or 0)
+            mask = torch.zeros(len(batch), longest, dtype=torch.long)
+            for row, place in enumerate(batch):
+                ids[row, : len(encoded[place])] = torch.tensor(encoded[place])
+                mask[row, : len(encoded[place])] = 1
+            with torch.inference_mode():
+                # Rows of one length need no mask, and run on a faster path without one.
+                states = self._model(ids, attention_mask=None if bool(mask.all()) else mask)[0]
+                states = states / states.norm(dim=-1, keepdim=True)
+            for row, place in enumerate(batch):
+                found[distinct[place]] = Vectors(states[row, : len(encoded[place])])
+            if progress is not None:
+                progress("bertscore", len(found), len(distinct))
+        return found
+
+
+class BertScore:
+    """The `Metric`; loads its model when it is first asked for anything."""
+
+    def __init__(self, model_name: str) -> None:
+        self._model_name = model_name
+
+    @cached_property
+    def scorer(self) -> BertScorer:
+        """The model."""
+        return BertScorer(self._model_name)
+
+    @property
+    def scorers(self) -> Mapping[str, str]:
+        """The scorer's string for each of the three values."""
+        return dict.fromkeys(NAMES, self.scorer.name)
+
+    def score(self, items: Sequence[Item], progress: Progress) -> list[dict[str, float | None]]:
+        """Precision, recall and F1 for each item, each the best over its references; 0 for an empty answer."""
+        pairs = [(item.text, reference) for item in items for reference in item.gold.references]
+        values = score_pairs(self.scorer, pairs, progress)
+        rows: list[dict[str, float | None]] = []
+        for item in items:
+            triples = [values[item.text, reference] for reference in item.gold.references]
+            rows.append({name: max(triple[place] for triple in triples) for place, name in enumerate(NAMES)})
+        return rows
+
+
+def bertscore_metric(scorer_model: str) -> BertScore:
+    """The metric with the model that was asked for."""
+    return BertScore(scorer_model)
+
+
+def score_pairs(
+    scorer: BertScorer, pairs: Sequence[tuple[str, str]], progress: Progress | None = None
+) -> dict[tuple[str, str], Triple]:
+    """Precision, recall and F1 of each distinct (candidate, reference) pair; all 0 where one of them is blank."""
+    distinct = list(dict.fromkeys(pairs))
+    values: dict[tuple[str, str], Triple] = {
+        pair: (0.0, 0.0, 0.0) for pair in distinct if not (pair[0].strip() and pair[1].strip())
+    }
+    todo: dict[str, list[str]] = {}
+    for candidate, reference in distinct:
+        if (candidate, reference) not in values:
+            todo.setdefault(candidate, []).append(reference)
+    candidates = list(todo)
+    known = scorer.embed([reference for references in todo.values() for reference in references], progress)
+    for start in range(0, len(candidates), CANDIDATES):
+        few = candidates[start : start + CANDIDATES]
+        vectors = {**known, **scorer.embed([text for text in few if text not in known], progress)}
+        part = [(candidate, reference) for candidate in few for reference in todo[candidate]]
+        part.sort(key=lambda pair: (len(vectors[pair[0]].matrix), len(vectors[pair[1]].matrix)))
+        for place in range(0, len(part), PAIRS):
+            batch = part[place : place + PAIRS]
+            values.update(zip(batch, _match(batch, vectors), strict=True))
+    return values
+
+
+def known_layers(model_name: str) -> int | None:
+    """The layer that bert-score recommends for a model it knows, else None."""
+    if model_name == MINILM:
+        return None
+    from bert_score.utils import model2layers
+
+    layers: int | None = model2layers.get(model_name)
+    return layers
+
+
+def _match(pairs: Sequence[tuple[str, str]], vectors: Mapping[str, Vectors]) -> list[Triple]:
+    """Greedy matching: each word takes its most similar token on the other side, special tokens included."""
+    import torch
+    from torch.nn.utils.rnn import pad_sequence
+
+    left = [vectors[candidate].matrix for candidate, _ in pairs]
+    right = [vectors[reference].matrix for _, reference in pairs]
+    candidates, references = pad_sequence(left, batch_first=True), pad_sequence(right, batch_first=True)
+    candidate_lengths = torch.tensor([len(matrix) for matrix in left])
+    reference_lengths = torch.tensor([len(matrix) for matrix in right])
+    similar = torch.bmm(candidates, references.transpose(1, 2))
+    # Padding must never be the most similar token. In bert-score it can be, with similarity 0, where all others are
+    # negative: there a value can depend on which other pairs share its batch (its `batch_size=1` is what stands here).
+    precision_of = similar.masked_fill(_beyond(reference_lengths, similar.shape[2])[:, None, :], -torch.inf)
+    recall_of = similar.masked_fill(_beyond(candidate_lengths, similar.shape[1])[:, :, None], -torch.inf)
+    precision = _mean_over_words(precision_of.amax(dim=2), candidate_lengths)
+    recall = _mean_over_words(recall_of.amax(dim=1), reference_lengths)
+    f1 = torch.nan_to_num(2 * precision * recall / (precision + recall))
+    return list(zip(precision.tolist(), recall.tolist(), f1.tolist(), strict=True))
+
+
+def _beyond(lengths: torch.Tensor, longest: int) -> torch.Tensor:
+    """Which places of ``[rows, longest]`` are padding."""
+    import torch
+
+    return torch.arange(longest)[None] >= lengths[:, None]
+
+
+def _mean_over_words(best: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
+    """Mean of ``best [pairs, tokens]`` over the tokens between the two special ones; 0 where there is none."""
+    import torch
+
+    places = torch.arange(best.shape[1])[None]
+    words = (places > 0) & (places < lengths[:, None] - 1)
+    return torch.where(words, best, 0).sum(dim=1) / words.sum(dim=1).clamp(min=1)
+
+
+def _by_tokens(order: Sequence[int], lengths: Sequence[int]) -> Iterator[list[int]]:
+    """Groups of places, longest first, each of at most `BATCH_TOKENS` tokens with its padding."""
+    group: list[int] = []
+    longest = 0
+    for place, length in zip(order, lengths, strict=True):
+        if group and longest * (len(group) + 1) > BATCH_TOKENS:
+            yield group
+            group = []
+        if not group:
+            longest = length
+        group.append(place)
+    if group:
+        yield group
+
+
+def _place(model_name: str) -> str:
+    if model_name != MINILM:
+        return model_name
+    from rmtbench.models.embed_files import model_folder
+
+    return str(model_folder(MINILM))
+
+
+def _positions(model: PreTrainedModel) -> int:
+    """Tokens that the model's position embeddings reach; RoBERTa's begin after its padding index."""
+    limit: int = getattr(model.config, "max_position_embeddings", 512)
+    if model.config.model_type in {"roberta", "xlm-roberta", "camembert"}:
+        limit -= model.config.pad_token_id + 1
+    return limit
+
+
+def _hash_string(model_name: str, layers: int) -> str:
+    """As bert-score spells it; its release 0.3.13 calls itself 0.3.12 there."""
+    from importlib.metadata import version
+    from pathlib import Path
+
+    name = Path(model_name).name if Path(model_name).is_dir() else model_name
+    return f"{name}_L{layers}_no-idf_version=0.3.12(hug_trans={version('transformers')})"

@@ -1,0 +1,80 @@
+"""Score runs together, from their journals: what they share (references, equal answers) is worked out once."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from rmtbench.journal.lines import encode, write_whole
+from rmtbench.journal.record import RunRecord, read_run
+from rmtbench.journal.summary import summarize
+from rmtbench.scoring.base import METRICS, Item, Progress, make_metric
+
+DIGITS = 7
+
+
+def score_runs(
+    paths: Sequence[Path],
+    metrics: Sequence[str] = METRICS,
+    scorer_model: str = "minilm",
+    progress: Progress = lambda _stage, _done, _total: None,
+) -> None:
+    """Write `scores.jsonl` and `summary.json` of each run; a run whose scores stand already is left alone.
+
+    Args:
+        paths: Run folders.
+        metrics: Which metrics, from `METRICS`.
+        scorer_model: The model of BERTScore.
+        progress: Told how far each metric is.
+
+    Raises:
+        UserError: An unknown metric, a missing scorer model, or a damaged run.
+    """
+    made = [make_metric(name, scorer_model) for name in metrics]
+    runs = [read_run(path) for path in paths]
+    asked = json.dumps([sorted(metrics), scorer_model])
+    todo = [run for run in runs if not _stands(run, asked)]
+    if not todo:
+        return
+    keys = [(run, key) for run in todo for key in run.gold if key in run.answers]
+    datasets = {run.run_id: {row["draw"]: row["dataset"] for row in run.corpora} for run in todo}
+    items = [
+        Item(datasets[run.run_id][key[0]], run.answers[key], run.gold[key], retrieves=run.spec.top_k is not None)
+        for run, key in keys
+    ]
+    rows: list[dict[str, float | None]] = [{} for _ in items]
+    scorers: dict[str, str] = {}
+    for metric in made:
+        for row, values in zip(rows, metric.score(items, progress), strict=True):
+            row.update({name: None if value is None else round(value, DIGITS) for name, value in values.items()})
+        scorers.update(metric.scorers)
+    for run in todo:
+        lines = [
+            encode({"draw": draw, "question_id": question, "scores": row})
+            for (owner, (draw, question)), row in zip(keys, rows, strict=True)
+            if owner is run
+        ]
+        write_whole(run.folder.scores, b"".join(lines))
+        _write_summary(run.folder.path, scorers, asked)
+
+
+def _stands(run: RunRecord, asked: str) -> bool:
+    """Whether exactly the answered questions are scored, and by what is asked for now."""
+    if set(run.scores) != set(run.answers) or not run.folder.summary.exists():
+        return False
+    return bool(json.loads(run.folder.summary.read_bytes()).get("asked") == asked)
+
+
+def _write_summary(path: Path, scorers: dict[str, str], asked: str) -> None:
+    run = read_run(path)
+    summary = {
+        "run_id": run.run_id,
+        "complete": run.complete,
+        "scorers": scorers,
+        "asked": asked,
+        **asdict(summarize(run)),
+    }
+    pretty = json.dumps(json.loads(encode(summary)), ensure_ascii=False, indent=1)
+    write_whole(run.folder.summary, (pretty + "\n").encode())

@@ -1,0 +1,57 @@
+"""Small real things that tests of several rooms need: a tiny model, a corpus, a folder of real rows."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from rmtbench.core import Corpus, Document, Draw, Gold, Question, Source, Span
+from rmtbench.models.load import load_model
+from rmtbench.models.local import LocalModel
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+
+@pytest.fixture(scope="session")
+def tiny_model() -> LocalModel:
+    """A real Llama with random weights, whose answers depend on what it reads."""
+    return load_model("random:tiny", max_answer_tokens=8)
+
+
+@pytest.fixture
+def real_data() -> Path:
+    """The folder of real rows named by RMTBENCH_DATA."""
+    folder = os.environ.get("RMTBENCH_DATA")
+    if not folder or not Path(folder).is_dir():
+        pytest.skip("RMTBENCH_DATA names no folder of real rows")
+    return Path(folder)
+
+
+TOWNS = ("Arden", "Belmo", "Corvin", "Dunmere", "Elstow", "Farley")
+
+
+@pytest.fixture
+def towns() -> Draw:
+    """Six documents of two paragraphs, and a question about each; the gold is the second paragraph's first sentence."""
+    documents, questions, golds = [], [], []
+    for number, town in enumerate(TOWNS):
+        first = f"{town} lies on the river Oss, {number + 3} miles from the sea. Its market is held on Fridays."
+        second = f"The mayor of {town} is Tam {town[::-1].title()}. The office is filled every {number + 2} years."
+        documents.append(Document(f"{town}.md", town, f"{first}\n\n{second}"))
+        questions.append(Question(f"q{number}", f"Who is the mayor of {town}{', please' * number}?", "single"))
+        start = len(first) + 2
+        span = Span(f"{town}.md", start, start + second.index(".") + 1)
+        golds.append(Gold(f"q{number}", (f"Tam {town[::-1].title()}",), ((span,),)))
+    corpus = Corpus(
+        id="towns-all-seed0-draw0",
+        dataset="towns",
+        size="all",
+        draw=0,
+        documents=tuple(documents),
+        questions=tuple(questions),
+        source=Source("own", "towns", "0" * 64),
+    )
+    return Draw(corpus, tuple(golds))
