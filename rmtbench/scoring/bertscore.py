@@ -181,21 +181,13 @@ def _match(pairs: Sequence[tuple[str, str]], vectors: Mapping[str, Vectors]) -> 
     candidate_lengths = torch.tensor([len(matrix) for matrix in left])
     reference_lengths = torch.tensor([len(matrix) for matrix in right])
     similar = torch.bmm(candidates, references.transpose(1, 2))
-    # Padding must never be the most similar token. In bert-score it can be, with similarity 0, where all others are
-    # negative: there a value can depend on which other pairs share its batch (its `batch_size=1` is what stands here).
-    precision_of = similar.masked_fill(_beyond(reference_lengths, similar.shape[2])[:, None, :], -torch.inf)
-    recall_of = similar.masked_fill(_beyond(candidate_lengths, similar.shape[1])[:, :, None], -torch.inf)
-    precision = _mean_over_words(precision_of.amax(dim=2), candidate_lengths)
-    recall = _mean_over_words(recall_of.amax(dim=1), reference_lengths)
+    # In bert-score padding counts as a token of similarity 0, so a value below 0 stands only for the longest text of a
+    # batch and depends on which pairs share it. Here no similarity is below 0, whatever shares the batch.
+    similar = similar.clamp(min=0)
+    precision = _mean_over_words(similar.amax(dim=2), candidate_lengths)
+    recall = _mean_over_words(similar.amax(dim=1), reference_lengths)
     f1 = torch.nan_to_num(2 * precision * recall / (precision + recall))
     return list(zip(precision.tolist(), recall.tolist(), f1.tolist(), strict=True))
-
-
-def _beyond(lengths: torch.Tensor, longest: int) -> torch.Tensor:
-    """Which places of ``[rows, longest]`` are padding."""
-    import torch
-
-    return torch.arange(longest)[None] >= lengths[:, None]
 
 
 def _mean_over_words(best: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
