@@ -15,14 +15,15 @@ from rmtbench.report.tables import Table
 from rmtbench.report.write import Chapter
 
 
-def draw_chapter(chapter: Chapter) -> RenderableType:
+def draw_chapter(chapter: Chapter, *, anatomy: bool = False) -> RenderableType:
     """A chapter: its heading, what produced it, and its tables.
 
     Args:
         chapter: One part of a report.
+        anatomy: Draw the tables that explain the paper's, too.
     """
     parts: list[RenderableType] = [Text(chapter.title, style="bold reverse"), _facts(chapter.provenance)]
-    parts += [draw_table(table) for table in chapter.tables]
+    parts += [draw_table(table) for table in chapter.tables + (chapter.anatomy if anatomy else ())]
     return Group(*parts)
 
 

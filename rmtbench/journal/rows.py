@@ -176,6 +176,7 @@ def prepared_to_row(prepared: Prepared, draw: int, session: int) -> dict[str, An
         "bytes": prepared.bytes,
         "tokens": prepared.tokens,
         "shared": prepared.shared,
+        "counts": dict(prepared.counts),
     }
 
 
@@ -186,8 +187,10 @@ def prepared_from_row(row: Mapping[str, Any], where: str) -> tuple[int, Prepared
         UserError: A field is missing or of the wrong type.
     """
     try:
-        seconds = _check_numbers(dict(row["seconds"]))
-        return _number(row, "draw"), Prepared(seconds, _number(row, "bytes"), _number(row, "tokens"), row["shared"])
+        seconds, counts = (_check_numbers(dict(row[name])) for name in ("seconds", "counts"))
+        return _number(row, "draw"), Prepared(
+            seconds, _number(row, "bytes"), _number(row, "tokens"), row["shared"], counts
+        )
     except (KeyError, TypeError, ValueError) as error:
         raise damaged(where, error) from error
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
@@ -31,6 +32,7 @@ class Summary:
         timed: How many answers the times are taken over.
         prepare_seconds: Mean seconds a draw by part, over the first preparation of each draw.
         kept_bytes: Mean bytes kept for answering, a draw.
+        prepared_counts: What was prepared, by name, over all draws: see `rmtbench.core.Prepared`.
     """
 
     expected: int
@@ -49,6 +51,7 @@ class Summary:
     timed: int
     prepare_seconds: dict[str, float]
     kept_bytes: float | None
+    prepared_counts: dict[str, int]
 
 
 TIMINGS = ("retrieve", "prefill", "first_token", "decode", "total")
@@ -77,6 +80,9 @@ def summarize(run: RunRecord) -> Summary:
     for draw, prepared in run.prepared:
         first.setdefault(draw, prepared)
     parts = dict.fromkeys(part for prepared in first.values() for part in prepared.seconds)
+    counts: Counter[str] = Counter()
+    for prepared in first.values():
+        counts.update(prepared.counts)
     return Summary(
         expected=run.expected,
         answered=len(answers),
@@ -96,6 +102,7 @@ def summarize(run: RunRecord) -> Summary:
             part: statistics.fmean(prepared.seconds.get(part, 0.0) for prepared in first.values()) for part in parts
         },
         kept_bytes=_mean(prepared.bytes for prepared in first.values()),
+        prepared_counts=dict(counts),
     )
 
 

@@ -103,10 +103,19 @@ class Embedder(Protocol):
         """Width of a vector."""
         ...
 
+    @property
+    def max_tokens(self) -> int | None:
+        """Tokens that it reads of one text; None if it sets no limit."""
+        ...
+
     def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Embed texts.
 
         Returns:
             Shape ``[len(texts), dimension]``, rows of unit length.
         """
+        ...
+
+    def truncated(self, texts: Sequence[str]) -> int:
+        """How many of the texts are longer than `max_tokens`, so that their ends are not read."""
         ...

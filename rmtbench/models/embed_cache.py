@@ -62,6 +62,15 @@ class CachedEmbedder:
         """Width of a vector."""
         return self.embedder.dimension
 
+    @property
+    def max_tokens(self) -> int | None:
+        """The embedder's limit."""
+        return self.embedder.max_tokens
+
+    def truncated(self, texts: Sequence[str]) -> int:
+        """How many of the texts the embedder reads only in part."""
+        return self.embedder.truncated(texts)
+
     def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Embed texts, from disk where they have been embedded before.
 

@@ -165,6 +165,8 @@ def _anatomy(cell: Cell, parts: Sequence[str]) -> Record:
         "prompt_tokens": _digits(cell.tokens.prompt),
         "cached_tokens": _digits(cell.tokens.cached),
         "output_tokens": _digits(cell.tokens.output),
+        "chunks": summary.prepared_counts.get("chunks"),
+        "truncated_chunks": summary.prepared_counts.get("truncated_chunks"),
         "kept_bytes": summary.kept_bytes,
         "peak_resident_bytes": cell.peak_bytes[0],
         "peak_device_bytes": cell.peak_bytes[1],

@@ -72,7 +72,14 @@ def score_notes(grid: Grid) -> list[str]:
         notes.append("± is the standard error of the mean, clustered by draw")
     if any(draws == 1 for draws in whole):
         notes.append("a score without ±: standard error undefined (one draw)")
-    return notes + scorer_notes(scored) + embedder_notes(cells) + question_notes(grid) + replaced_notes(grid)
+    return (
+        notes
+        + scorer_notes(scored)
+        + embedder_notes(cells)
+        + truncation_notes(cells)
+        + question_notes(grid)
+        + replaced_notes(grid)
+    )
 
 
 def scorer_notes(cells: Iterable[Cell]) -> list[str]:
@@ -90,6 +97,17 @@ def embedder_notes(cells: Iterable[Cell]) -> list[str]:
     return [
         f"embedder {name} had different weights ({digests}): do not compare rows" for name, digests in _distinct(used)
     ]
+
+
+def truncation_notes(cells: Iterable[Cell]) -> list[str]:
+    """Say which embedders read chunks only in part: their recall is that of the chunks' beginnings."""
+    told = dict.fromkeys(
+        f"{cell.spec.size}: embedder {cell.spec.embedder} reads only the beginning of {truncated:,} of "
+        f"{cell.summary.prepared_counts['chunks']:,} chunks"
+        for cell in cells
+        if (truncated := cell.summary.prepared_counts.get("truncated_chunks", 0))
+    )
+    return list(told)
 
 
 def question_notes(grid: Grid) -> list[str]:

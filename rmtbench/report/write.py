@@ -21,11 +21,12 @@ from rmtbench.report.tables import Table, corpora_table, paper_table, score_tabl
 
 @dataclass(frozen=True, slots=True)
 class Chapter:
-    """One section's tables, under what produced them."""
+    """One section's tables, under what produced them: the paper's, and those that explain them."""
 
     title: str
     provenance: Facts
     tables: tuple[Table, ...]
+    anatomy: tuple[Table, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +86,8 @@ def _chapter(section: Section) -> Chapter:
         tables += [table for table in (score_table(grid), paper_table(grid)) if table is not None]
     if (times := time_table(grids)) is not None:
         tables.append(times)
-    tables += [table for grid in grids for table in anatomy_tables(grid)]
-    return Chapter(section.title, section.provenance, tuple(tables))
+    anatomy = tuple(table for grid in grids for table in anatomy_tables(grid))
+    return Chapter(section.title, section.provenance, tuple(tables), anatomy)
 
 
 def _document(chapters: tuple[Chapter, ...], runs: int) -> str:
@@ -100,7 +101,7 @@ def _document(chapters: tuple[Chapter, ...], runs: int) -> str:
             "What produced these tables:",
             markdown.facts(chapter.provenance),
         ]
-        blocks += [markdown.table(table) for table in chapter.tables]
+        blocks += [markdown.table(table) for table in chapter.tables + chapter.anatomy]
     return "\n\n".join(blocks) + "\n"
 
 

@@ -6,7 +6,7 @@ Chunks and indexes are shared by all runs of a command that differ only in top-k
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from types import TracebackType
 from typing import Self
@@ -17,8 +17,8 @@ from rmtbench.models.base import Passage, Prompt
 from rmtbench.retrieval.base import Chunk, Index
 from rmtbench.systems.base import Equipment, Found, SystemKind, answer_batch, batches
 
-BuildIndex = Callable[[Equipment, Sequence[Chunk], Stopwatch], Index]
-"""Indexes chunks, adding what it costs to the stopwatch's parts."""
+BuildIndex = Callable[[Equipment, Sequence[Chunk], Stopwatch], tuple[Index, Mapping[str, int]]]
+"""Indexes chunks, adding what it costs to the stopwatch's parts, and counts what `Prepared.counts` tells."""
 
 
 class RetrievalAugmented:
@@ -45,9 +45,12 @@ class RetrievalAugmented:
         spec, shared = self._equipment.spec, self._equipment.shared
         cut = (corpus.sha256, spec.chunk_tokens, spec.chunk_overlap)
         (self._chunks, chunk_seconds), _ = shared.get(("chunks", *cut), lambda: self._cut(corpus))
-        (self._index, index_seconds), ready = shared.get((self._kind, *cut, spec.embedder), self._make_index)
+        (self._index, index_seconds, index_counts), ready = shared.get(
+            (self._kind, *cut, spec.embedder), self._make_index
+        )
         kept = self._index.bytes + sum(len(chunk.text.encode()) for chunk in self._chunks)
-        return Prepared({**chunk_seconds, **index_seconds}, bytes=kept, shared=ready)
+        counts = {"chunks": len(self._chunks), **index_counts}
+        return Prepared({**chunk_seconds, **index_seconds}, bytes=kept, shared=ready, counts=counts)
 
     def answer(self, questions: Sequence[Question]) -> Iterator[Answer]:
         """Retrieve, then read the chunks and the question, best chunk first.
@@ -84,20 +87,22 @@ class RetrievalAugmented:
             )
         return chunks, watch.seconds
 
-    def _make_index(self) -> tuple[Index, dict[str, float]]:
+    def _make_index(self) -> tuple[Index, dict[str, float], Mapping[str, int]]:
         watch = Stopwatch()
-        return self._build(self._equipment, self._chunks, watch), watch.seconds
+        index, counts = self._build(self._equipment, self._chunks, watch)
+        return index, watch.seconds, counts
 
 
-def _build_sparse(_equipment: Equipment, chunks: Sequence[Chunk], watch: Stopwatch) -> Index:
+def _build_sparse(_equipment: Equipment, chunks: Sequence[Chunk], watch: Stopwatch) -> tuple[Index, Mapping[str, int]]:
     from rmtbench.retrieval.bm25 import FastBM25Index
 
     with watch.part("index"):
-        return FastBM25Index(chunks)
+        return FastBM25Index(chunks), {}
 
 
-def _build_dense(equipment: Equipment, chunks: Sequence[Chunk], watch: Stopwatch) -> Index:
+def _build_dense(equipment: Equipment, chunks: Sequence[Chunk], watch: Stopwatch) -> tuple[Index, Mapping[str, int]]:
     from rmtbench.models.embed_cache import CachedEmbedder
+    from rmtbench.retrieval.chunks import indexed_text
     from rmtbench.retrieval.dense import DenseIndex, embed_chunks
 
     if equipment.embedder is None or equipment.document_embedder is None:
@@ -111,7 +116,8 @@ def _build_dense(equipment: Equipment, chunks: Sequence[Chunk], watch: Stopwatch
     part = "load" if cache and cache.misses == computed else "embed"
     watch.seconds[part] = made.seconds["embed"]
     with watch.part("index"):
-        return DenseIndex(matrix, equipment.embedder)
+        index = DenseIndex(matrix, equipment.embedder)
+    return index, {"truncated_chunks": equipment.embedder.truncated([indexed_text(chunk) for chunk in chunks])}
 
 
 RAG_SPARSE = SystemKind(

@@ -77,7 +77,14 @@ specs = st.builds(
     questions=st.none() | st.integers(1, 500),
     settings=st.dictionaries(names, texts, max_size=3).map(lambda options: tuple(sorted(options.items()))),
 )
-prepareds = st.builds(Prepared, st.dictionaries(names, seconds, max_size=4), counts, counts, st.booleans())
+prepareds = st.builds(
+    Prepared,
+    st.dictionaries(names, seconds, max_size=4),
+    counts,
+    counts,
+    st.booleans(),
+    st.dictionaries(names, counts, max_size=2),
+)
 
 
 def through_disk(row):

@@ -23,7 +23,8 @@ def make_golden_runs(results: Path) -> None:
     add_run(results, spec_of("rag-sparse", top_k=1), score=0.4, seconds=0.4, prepare=index, kept=123_456, shared=True)
     add_run(results, spec_of("rag-sparse", top_k=3), score=None, seconds=0.5, prepare=index, kept=123_456, shared=True)
     dense = spec_of("rag-dense", top_k=3, embedder="minilm")
-    add_run(results, dense, score=0.5, seconds=0.5, prepare=index | {"embed": 4.1}, provenance=EMBEDDER)
+    embed, counts = index | {"embed": 4.1}, {"chunks": 1_000, "truncated_chunks": 7}
+    add_run(results, dense, score=0.5, seconds=0.5, prepare=embed, provenance=EMBEDDER, counts=counts)
     # The same cell twice: the run of one draw gives way to the one of two draws.
     add_run(results, spec_of("closed-book", draws=1), score=0.9)
     # At another size some rows are missing, one is unfinished, and one has scores of its first answers only.

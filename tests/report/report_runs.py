@@ -71,6 +71,7 @@ def add_run(
     prepare: dict[str, float] | None = None,
     kept: int = 0,
     shared: bool = False,
+    counts: dict[str, int] | None = None,
     kind: SourceKind = "official",
     provenance: dict[str, Any] | None = None,
     scored: int | None = None,
@@ -89,6 +90,7 @@ def add_run(
         prepare: Seconds by part; 0.1 s of tokenizing where it is not said.
         kept: Bytes kept.
         shared: Whether preparation is counted elsewhere too.
+        counts: What preparing a draw counted.
         kind: Kind of the source.
         provenance: What differs from `PROVENANCE`.
         scored: Only the first so many answers are scored; None for all.
@@ -113,7 +115,8 @@ def add_run(
         corpus = Corpus(f"{spec.dataset}-{spec.size}-{draw}", spec.dataset, spec.size, draw, documents, asked, source)
         corpora.append(corpus_to_row(corpus, tokens=21_000 + 500 * draw))
         golds += [gold_to_row(Gold(question.id, ("blue",)), question, draw) for question in asked]
-        prepared.append(prepared_to_row(Prepared(prepare or {"tokenize": 0.1}, kept, 21_000, shared), draw, 0))
+        made = Prepared(prepare or {"tokenize": 0.1}, kept, 21_000, shared, counts or {})
+        prepared.append(prepared_to_row(made, draw, 0))
         for question in asked[: limit - len(answers)]:
             fails = len(answers) >= limit - failed
             given = answer_of(spec, question.id, seconds * (1 if answers else 10), fails=fails, warmup=not answers)
@@ -133,8 +136,8 @@ def add_run(
     append(folder.answers, answers)
     if score is not None:
         append(folder.scores, scores[:scored])
-        made = scorers or {metric: f"{metric}:1" for metric in METRICS}
-        write_whole(folder.summary, encode({"scorers": made}))
+        scored_by = scorers or {metric: f"{metric}:1" for metric in METRICS}
+        write_whole(folder.summary, encode({"scorers": scored_by}))
     return folder
 
 

@@ -43,7 +43,7 @@ def test_the_widest_usual_report_fits_120_columns_without_breaking_a_figure(tmp_
         for system in ("rag-sparse", "rag-dense"):
             spec = spec_of(system, size=size, top_k=10, embedder="minilm" if system == "rag-dense" else None, **random)
             add_run(tmp_path, spec, score=0.456, seconds=0.0123, prepare=prepare, kind="miniature", provenance=EMBEDDER)
-    text = printed(tmp_path)
+    text = printed(tmp_path, "--anatomy")
     lines = text.splitlines()
     # The last line holds a path, which must not be broken.
     assert max(len(line.rstrip()) for line in lines[:-1]) <= 120
@@ -70,7 +70,6 @@ def test_a_pipe_gets_the_same_text_every_time_and_where_the_files_lie(tmp_path):
         "Table 2: scores, hotpotqa",
         "Table 2 in the paper's shape: MiniLM cosine, hotpotqa",
         "Table 3: generation time with and without cache",
-        "Anatomy: tokens and outcomes, squad",
         "† random weights: answers are meaningless, timings are real",
         "5 of 8*",
         "0.325*",
@@ -80,6 +79,15 @@ def test_a_pipe_gets_the_same_text_every_time_and_where_the_files_lie(tmp_path):
 def test_headings_and_marks_are_printed(tmp_path, told):
     make_golden_runs(tmp_path)
     assert told in printed(tmp_path)
+
+
+def test_what_explains_the_tables_is_printed_where_it_is_asked_for(tmp_path):
+    make_golden_runs(tmp_path)
+    title = "Anatomy: tokens and outcomes, squad"
+    assert title in printed(tmp_path, "--anatomy")
+    text = printed(tmp_path)
+    assert title not in text
+    assert "--anatomy" in text
 
 
 def test_json_is_one_object_with_the_records_of_every_table(tmp_path):
