@@ -76,9 +76,22 @@ def make_request(profile: str, given: Mapping[str, Any]) -> Request:
         first = error.errors(include_url=False)[0]
         option = str(first["loc"][0]).replace("_", "-") if first["loc"] else ""
         option = {"systems": "system"}.get(option, option)
-        what, _, remedy = first["msg"].removeprefix("Value error, ").partition("; ")
+        what, _, remedy = _in_words(first["type"], first["msg"]).partition("; ")
         raise UserError(
             f"{what} (given: {first['input']!r})",
             where=f"--{option}",
             remedy=remedy or f"see rmtbench run --help for what --{option} takes",
         ) from error
+
+
+def _in_words(kind: str, message: str) -> str:
+    """What pydantic found, for someone who does not know it."""
+    if kind == "too_short":
+        return "names nothing"
+    if kind == "int_parsing":
+        return "must be a whole number"
+    return (
+        message.removeprefix("Value error, ")
+        .replace("Input should", "must")
+        .replace("greater than or equal to", "at least")
+    )

@@ -7,13 +7,16 @@ import signal
 import sys
 import traceback
 from types import FrameType
-from typing import Annotated
+from typing import Annotated, Any, cast
 
 import typer
 
 import rmtbench
 from rmtbench.cli import bench, data, doctor, report, run, score, systems
 from rmtbench.errors import UserError
+
+# Typer carries click inside and gives a public name only to this child of its UsageError.
+USAGE_ERROR = cast("Any", typer.BadParameter.__base__)
 
 app = typer.Typer(
     name="rmtbench",
@@ -50,25 +53,44 @@ def options(
 
 
 def main() -> None:
-    """Run the command line; the process's exit code is 0, 1 (answers failed), 2 (bad input) or 130 (interrupted)."""
+    """Run the command line; exit with 0, 1 (answers failed), 2 (bad input), 130 (interrupted) or 141 (broken pipe)."""
     debug = "--debug" in sys.argv
     signal.signal(signal.SIGTERM, _as_interrupt)
     # The tokenizers library warns at every fork otherwise, and helps nothing here.
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    if not sys.stderr.isatty():
+        os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     try:
-        app(standalone_mode=True)
+        # Whoever reads a command line types --debug where it is noticed: behind the command that failed.
+        code = app([word for word in sys.argv[1:] if word != "--debug"], prog_name="rmtbench", standalone_mode=False)
+        sys.stdout.flush()
     except UserError as error:
-        if debug:
-            traceback.print_exc()
-        where = f"{error.where}: " if error.where else ""
-        typer.echo(f"error: {where}{error.what}", err=True)
-        if error.remedy:
-            typer.echo(f"  {error.remedy}", err=True)
-        sys.exit(2)
-    except BrokenPipeError:
-        # The reader, such as `head`, has had enough.
+        code = _complain(error, debug=debug)
+    except USAGE_ERROR as error:
+        what = error.format_message().rstrip(".")
+        remedy = f"see {error.ctx.command_path if error.ctx else 'rmtbench'} --help"
+        # Without any words the help is shown, and there is nothing to say.
+        code = _complain(UserError(what, remedy=remedy), debug=debug) if what else 2
+    except (BrokenPipeError, SystemExit):
+        # The reader, such as `head`, has had enough; typer tells it by SystemExit. The code is the shells' for it.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
+        code = 141
+    except KeyboardInterrupt:
+        code = 130
+    if code == 130:
+        typer.echo("interrupted: every answer so far is kept; the same command resumes", err=True)
+    sys.exit(code or 0)
+
+
+def _complain(error: UserError, *, debug: bool) -> int:
+    """Say what is wrong and what to do, one line each; returns the exit code."""
+    if debug:
+        traceback.print_exc()
+    where = f"{error.where}: " if error.where else ""
+    typer.echo(f"error: {where}{error.what}", err=True)
+    if error.remedy:
+        typer.echo(f"  {error.remedy}", err=True)
+    return 2
 
 
 def _as_interrupt(_number: int, _frame: FrameType | None) -> None:

@@ -8,10 +8,11 @@ from pathlib import Path
 
 from rmtbench.cli.progress import note, show_runs
 from rmtbench.core import Draw, RunSpec
-from rmtbench.journal.layout import run_id
+from rmtbench.journal.layout import RunFolder, run_id
+from rmtbench.journal.record import read_json
 from rmtbench.journal.writer import finished_run
 from rmtbench.models.load import RANDOM_LABEL
-from rmtbench.runs.loop import Outcome, Tools, execute
+from rmtbench.runs.loop import Tools, execute
 from rmtbench.runs.session import load_tools, make_draws, open_session
 from rmtbench.spec import Request
 
@@ -25,34 +26,28 @@ def run_request(request: Request, results: Path, *, fresh: bool) -> int:
         fresh: Whether finished and half-done runs are begun anew.
 
     Returns:
-        The exit code: 0, 1 if some answers failed, 130 if interrupted.
+        The exit code: 0, or 1 if answers of these runs failed, now or in an earlier process.
 
     Raises:
         UserError: Something asked for is missing or does not fit.
+        KeyboardInterrupt: The user has had enough; every answer so far is on disk.
     """
-    try:
-        return _run(request, results, fresh=fresh)
-    except KeyboardInterrupt:
-        note("interrupted: every answer so far is kept; the same command resumes")
-        return 130
-
-
-def _run(request: Request, results: Path, *, fresh: bool) -> int:
     session = open_session(request, os.environ)
     todo = [spec for spec in session.specs if fresh or not finished_run(results, spec)]
     for spec in session.specs:
         if spec not in todo:
             note(f"{run_id(spec)}: finished already; --fresh begins anew")
-    outcomes: list[Outcome] = []
     if todo:
         tools = load_tools(todo, session.device, cache_folder())
         draws = make_draws(session, tools.model.count_tokens)
         _say_what_runs(todo, draws, tools)
         with show_runs() as report:
-            outcomes = execute(todo, draws, tools, results, report, fresh=fresh)
-    _score([results / run_id(spec) for spec in session.specs], request.scorer)
-    failed = sum(outcome.failed for outcome in outcomes)
-    answered = sum(outcome.answered for outcome in outcomes)
+            execute(todo, draws, tools, results, report, fresh=fresh)
+    folders = [RunFolder(results / run_id(spec)) for spec in session.specs]
+    _score([folder.path for folder in folders], request.scorer)
+    summaries = [read_json(folder.summary) for folder in folders]
+    failed = sum(summary["errors"] for summary in summaries)
+    answered = sum(summary["answered"] for summary in summaries)
     if failed:
         note(f"{failed} of {answered} answers failed; they are kept with their reasons and count as wrong")
     note(f"next: rmtbench report {results}")
