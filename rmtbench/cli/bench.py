@@ -9,9 +9,21 @@ from typing import Annotated, Any
 
 import typer
 
+from rmtbench.errors import UserError
+
 app = typer.Typer(help="Measure the suite itself: retrieval, scoring, harness overhead.", no_args_is_help=True)
 
-JsonFile = Annotated[Path | None, typer.Option("--json", help="Also write the figures to this file.")]
+
+def _in_a_folder(path: Path | None) -> Path | None:
+    """Refuse a file that cannot be written before minutes of measuring, not after."""
+    if path is not None and not path.parent.is_dir():
+        raise UserError("no such folder", where=f"--json {path}", remedy=f"make {path.parent}, or name another file")
+    return path
+
+
+JsonFile = Annotated[
+    Path | None, typer.Option("--json", help="Also write the figures to this file.", callback=_in_a_folder)
+]
 
 
 @app.command("retrieval")
@@ -64,12 +76,11 @@ def _show(figures: Mapping[str, Any], json_file: Path | None) -> None:
                 typer.echo(f"  {name}: {inner} = {_figure(entry)}", err=True)
         else:
             typer.echo(f"  {name} = {_figure(value)}", err=True)
-    text = json.dumps(figures, ensure_ascii=False)
+    typer.echo(json.dumps(figures, ensure_ascii=False))
     if json_file is not None:
         from rmtbench.journal.lines import write_whole
 
         write_whole(json_file, (json.dumps(figures, indent=1, ensure_ascii=False) + "\n").encode())
-    typer.echo(text)
 
 
 def _figure(value: object) -> str:
