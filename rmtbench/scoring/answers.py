@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 
 from rmtbench.normalize import normalize_hotpotqa, normalize_squad, normalize_triviaqa
-from rmtbench.scoring.base import EachItem
+from rmtbench.scoring.base import EachItem, Item
 
 _NORMALIZE: Mapping[str, Callable[[str], str]] = {
     "squad": normalize_squad,
@@ -24,13 +24,11 @@ def exact_match(prediction: str, references: Sequence[str], dataset: str) -> flo
     """1 if the answer's normal form is that of a reference, else 0.
 
     Args:
-        prediction: The answer; an empty one is wrong.
+        prediction: The answer; even an empty one equals a reference without a normal form, such as "The".
         references: All accepted answers.
         dataset: Decides the normal form.
     """
     normalize = _NORMALIZE.get(dataset, normalize_squad)
-    if not prediction.strip():
-        return 0.0
     form = normalize(prediction)
     return float(any(form == normalize(reference) for reference in references))
 
@@ -43,11 +41,13 @@ def token_f1(prediction: str, references: Sequence[str], dataset: str) -> float:
 
 
 def exact_match_metric(_scorer_model: str) -> EachItem:
-    """`exact_match` as a metric."""
-    return EachItem(
-        {"em": "official rules v1"},
-        lambda item: {"em": exact_match(item.text, item.gold.references, item.dataset)},
-    )
+    """`exact_match` as a metric; a failed answer is wrong, whatever the reference."""
+
+    def value(item: Item) -> dict[str, float | None]:
+        failed = item.answer.error is not None
+        return {"em": 0.0 if failed else exact_match(item.text, item.gold.references, item.dataset)}
+
+    return EachItem({"em": "official rules v1"}, value)
 
 
 def token_f1_metric(_scorer_model: str) -> EachItem:
