@@ -33,9 +33,15 @@ Triple = tuple[float, float, float]
 
 @dataclass(frozen=True)
 class Vectors:
-    """A text's token vectors ``[tokens, width]``, unit length, special tokens first and last, which weigh nothing."""
+    """One text, token by token.
+
+    Attributes:
+        matrix: Unit vectors ``[tokens, width]``.
+        words: Which tokens weigh anything ``[tokens]``: all but those that begin and end a text.
+    """
 
     matrix: torch.Tensor
+    words: torch.Tensor
 
 
 class BertScorer:
@@ -70,6 +76,8 @@ class BertScorer:
             raise UserError(f"'{model_name}' has no encoder layers to cut", where="--scorer", remedy="use a BERT model")
         self._model: PreTrainedModel = model
         self._tokenizer: PreTrainedTokenizerBase = tokenizer
+        ends = (tokenizer.cls_token_id, tokenizer.sep_token_id)
+        self._ends = [token for token in ends if token is not None]
         self._limit = min(tokenizer.model_max_length, _positions(model))
         self.name = f"{_hash_string(model_name, self.layers)} weights sha256:{weights_hash(place)[:16]}"
 
@@ -92,12 +100,13 @@ class BertScorer:
             for row, place in enumerate(batch):
                 ids[row, : len(encoded[place])] = torch.tensor(encoded[place])
                 mask[row, : len(encoded[place])] = 1
+            words = mask.bool() & ~torch.isin(ids, torch.tensor(self._ends))
             with torch.inference_mode():
                 # Rows of one length need no mask, and run on a faster path without one.
                 states = self._model(ids, attention_mask=None if bool(mask.all()) else mask)[0]
                 states = states / states.norm(dim=-1, keepdim=True)
             for row, place in enumerate(batch):
-                found[distinct[place]] = Vectors(states[row, : len(encoded[place])])
+                found[distinct[place]] = Vectors(states[row, : len(encoded[place])], words[row, : len(encoded[place])])
             if progress is not None:
                 progress("bertscore", len(found), len(distinct))
         return found
@@ -138,7 +147,7 @@ def bertscore_metric(scorer_model: str) -> BertScore:
 def score_pairs(
     scorer: BertScorer, pairs: Sequence[tuple[str, str]], progress: Progress | None = None
 ) -> dict[tuple[str, str], Triple]:
-    """Precision, recall and F1 of each distinct (candidate, reference) pair; all 0 where one of them is blank."""
+    """Precision, recall and F1 of each distinct (candidate, reference) pair; all 0 where one has no words."""
     distinct = list(dict.fromkeys(pairs))
     values: dict[tuple[str, str], Triple] = {
         pair: (0.0, 0.0, 0.0) for pair in distinct if not (pair[0].strip() and pair[1].strip())
@@ -175,27 +184,27 @@ def _match(pairs: Sequence[tuple[str, str]], vectors: Mapping[str, Vectors]) -> 
     import torch
     from torch.nn.utils.rnn import pad_sequence
 
-    left = [vectors[candidate].matrix for candidate, _ in pairs]
-    right = [vectors[reference].matrix for _, reference in pairs]
-    candidates, references = pad_sequence(left, batch_first=True), pad_sequence(right, batch_first=True)
-    candidate_lengths = torch.tensor([len(matrix) for matrix in left])
-    reference_lengths = torch.tensor([len(matrix) for matrix in right])
+    left = [vectors[candidate] for candidate, _ in pairs]
+    right = [vectors[reference] for _, reference in pairs]
+    candidates, references = (pad_sequence([text.matrix for text in side], batch_first=True) for side in (left, right))
+    candidate_words, reference_words = (
+        pad_sequence([text.words for text in side], batch_first=True) for side in (left, right)
+    )
     similar = torch.bmm(candidates, references.transpose(1, 2))
     # In bert-score padding counts as a token of similarity 0, so a value below 0 stands only for the longest text of a
     # batch and depends on which pairs share it. Here no similarity is below 0, whatever shares the batch.
     similar = similar.clamp(min=0)
-    precision = _mean_over_words(similar.amax(dim=2), candidate_lengths)
-    recall = _mean_over_words(similar.amax(dim=1), reference_lengths)
+    both = candidate_words.any(dim=1) & reference_words.any(dim=1)
+    precision = _mean_over(candidate_words, similar.amax(dim=2)) * both
+    recall = _mean_over(reference_words, similar.amax(dim=1)) * both
     f1 = torch.nan_to_num(2 * precision * recall / (precision + recall))
     return list(zip(precision.tolist(), recall.tolist(), f1.tolist(), strict=True))
 
 
-def _mean_over_words(best: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
-    """Mean of ``best [pairs, tokens]`` over the tokens between the two special ones; 0 where there is none."""
+def _mean_over(words: torch.Tensor, best: torch.Tensor) -> torch.Tensor:
+    """Mean of ``best [pairs, tokens]`` over the tokens that weigh anything; 0 where there is none."""
     import torch
 
-    places = torch.arange(best.shape[1])[None]
-    words = (places > 0) & (places < lengths[:, None] - 1)
     return torch.where(words, best, 0).sum(dim=1) / words.sum(dim=1).clamp(min=1)
 
 
