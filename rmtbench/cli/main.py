@@ -75,6 +75,11 @@ def main() -> None:
         # The reader, such as `head`, has had enough; typer tells it by SystemExit. The code is the shells' for it.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 141
+    except OSError as error:
+        # A file, folder or device that does not do what is asked of it is no defect of ours, wherever it shows.
+        what = (error.strerror or str(error) or type(error).__name__).splitlines()[0]
+        remedy = "mend the file or folder, or choose another one; everything written so far is kept"
+        code = _complain(UserError(what, where=str(error.filename or ""), remedy=remedy), debug=debug)
     except KeyboardInterrupt:
         code = 130
     if code == 130:

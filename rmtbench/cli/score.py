@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from rmtbench.cli.progress import note
+from rmtbench.errors import UserError
 
 
 def score(
@@ -25,6 +26,8 @@ def score(
 
     chosen = METRICS if metrics == "all" else tuple(name.strip() for name in metrics.split(","))
     paths = find_runs(results)
+    if not paths:
+        raise UserError("no runs here", where=str(results), remedy="run something first: rmtbench run --help")
     with show_scoring() as progress:
         score_runs(paths, chosen, scorer, progress)
     note(f"{len(paths)} runs scored; next: rmtbench report {results}")

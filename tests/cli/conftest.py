@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 
+import huggingface_hub.constants
 import pytest
 from cli_commands import Command, Said
 from transformers import AutoConfig, AutoModelForCausalLM
@@ -23,6 +25,7 @@ def rmtbench(
     """Give a command line; its caches, data and network are those of a fresh machine without any."""
     monkeypatch.setenv("RMTBENCH_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)  # it has read the variable long ago
     monkeypatch.delenv("RMTBENCH_DATA", raising=False)
     before = signal.getsignal(signal.SIGTERM)
 
@@ -46,10 +49,15 @@ def sample_run(tmp_path: Path) -> tuple[str, ...]:
 
 
 @pytest.fixture(scope="session")
-def short_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model folder whose context is 200 tokens: some evidence of the sample fits it, some does not."""
-    folder = tmp_path_factory.mktemp("models") / "short"
-    config = AutoConfig.for_model(**{**geometry("random:tiny"), "max_position_embeddings": 200})
-    AutoModelForCausalLM.from_config(config).save_pretrained(folder)
-    load_tokenizer("random:tiny").save_pretrained(folder)
-    return folder
+def model_of_context(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], Path]:
+    """Make a model folder whose context is so many tokens, its weights those of random:tiny."""
+
+    @cache
+    def make(tokens: int) -> Path:
+        folder = tmp_path_factory.mktemp("models") / f"context-{tokens}"
+        config = AutoConfig.for_model(**{**geometry("random:tiny"), "max_position_embeddings": tokens})
+        AutoModelForCausalLM.from_config(config).save_pretrained(folder)
+        load_tokenizer("random:tiny").save_pretrained(folder)
+        return folder
+
+    return make

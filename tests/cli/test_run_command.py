@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from cli_commands import CONSOLE, Command, child_environment, journals, told
@@ -64,9 +65,9 @@ def test_every_top_k_is_a_run_and_other_systems_have_one(
 
 
 def test_failed_answers_are_kept_and_counted_and_exit_with_1_every_time(
-    rmtbench: Command, sample_run: tuple[str, ...], short_model: Path, tmp_path: Path
+    rmtbench: Command, sample_run: tuple[str, ...], model_of_context: Callable[[int], Path], tmp_path: Path
 ) -> None:
-    words = (*sample_run, "--system", "oracle", "--model", short_model, "--questions", "24")
+    words = (*sample_run, "--system", "oracle", "--model", model_of_context(200), "--questions", "24")
     said = rmtbench(*words)
     [answers] = journals(tmp_path / "results").values()
     failed = [answer for answer in answers if answer["error"] is not None]
