@@ -110,7 +110,8 @@ def test_of_several_references_each_value_takes_its_own_best_as_in_the_package(m
     each = metric.score([item(candidates[0], short), item(candidates[0], whole)], nothing)
     assert each[0]["bertscore_precision"] < each[1]["bertscore_precision"]
     assert each[0]["bertscore_recall"] > each[1]["bertscore_recall"]
-    assert ours[0] == [max(one[name] for one in each) for name in NAMES]
+    # Batches of other shapes differ in the last bits of a float32.
+    assert ours[0] == pytest.approx([max(one[name] for one in each) for name in NAMES], abs=1e-6)
 
 
 @pytest.mark.parametrize("blank", ["", " \n\t"])
