@@ -36,9 +36,26 @@ def choose_size(sizes: Mapping[str, int], size: str) -> int:
     return sizes[size]
 
 
-def too_small(sizes: Mapping[str, int], wanted: str, there: int, noun: str, source: Source) -> UserError:
-    """The error for a source that holds less than a size needs: says how much, and which sizes fit."""
-    fitting = [name for name, need in sizes.items() if need <= there]
+def too_small(
+    sizes: Mapping[str, int],
+    wanted: str,
+    there: int,
+    noun: str,
+    source: Source,
+    fitting: Sequence[str] | None = None,
+) -> UserError:
+    """The error for a source that holds less than a size needs: says how much, and which sizes fit.
+
+    Args:
+        sizes: How much each size needs.
+        wanted: The size that does not fit.
+        there: How much there is.
+        noun: Of what.
+        source: Where it was looked for.
+        fitting: The sizes that fit; None for all that need no more than there is.
+    """
+    if fitting is None:
+        fitting = [name for name, need in sizes.items() if need <= there]
     remedy = f"use more data, or --size {' or '.join(fitting)}" if fitting else "use more data: no size fits"
     return UserError(
         f"size '{wanted}' needs {sizes[wanted]:,} {noun}; there are {there:,}", where=source.name, remedy=remedy

@@ -27,8 +27,13 @@ def load_json(path: Path) -> Any:  # noqa: ANN401 - whatever the file holds
     return decode(data, str(path))
 
 
-def decode(data: bytes, where: str) -> Any:  # noqa: ANN401 - whatever the text holds
+def decode(data: bytes, where: str, line: int = 1) -> Any:  # noqa: ANN401 - whatever the text holds
     """Decode one JSON text.
+
+    Args:
+        data: The text.
+        where: Its file, for the message.
+        line: The line of the file that it begins in.
 
     Raises:
         UserError: It is not UTF-8 or not JSON.
@@ -38,11 +43,12 @@ def decode(data: bytes, where: str) -> Any:  # noqa: ANN401 - whatever the text 
     except json.JSONDecodeError as error:
         raise UserError(
             f"not JSON: {error.msg}",
-            where=f"{where}, line {error.lineno}, column {error.colno}",
+            where=f"{where}, line {line + error.lineno - 1}, column {error.colno}",
             remedy="mend the file or download it again",
         ) from error
     except UnicodeDecodeError as error:
-        raise UserError("not UTF-8 text", where=where, remedy="save it as UTF-8") from error
+        number = line + error.object[: error.start].count(b"\n")
+        raise UserError("not UTF-8 text", where=f"{where}, line {number}", remedy="save it as UTF-8") from error
 
 
 def field(row: object, name: str, kind: type[T], where: str) -> T:

@@ -52,8 +52,8 @@ def _squad_paragraph(paragraph: object, where: str) -> SquadParagraph:
     questions = []
     for number, row in enumerate(field(paragraph, "qas", list, where)):
         place = f"{where}, question {number}"
-        identity = str(row.get("id", number)) if isinstance(row, dict) else ""
-        place = f"{place} (id {identity})"
+        if isinstance(row, dict) and "id" in row:
+            place = f"{place} (id {row['id']})"
         answers = tuple(
             (text_field(answer, "text", place), field(answer, "answer_start", int, place))
             for answer in field(row, "answers", list, place)
@@ -181,13 +181,16 @@ def trivia_references(answer: Mapping[str, Any], where: str) -> tuple[str, ...]:
         First the value, then aliases as they are written, then normal forms that none of those has.
 
     Raises:
-        UserError: There is none.
+        UserError: There is none, or a list of aliases is not one of texts.
     """
-    truths = {str(alias) for alias in answer.get("NormalizedAliases") or []}
-    human = [str(alias) for alias in answer.get("HumanAnswers") or []]
-    truths |= {normalize_triviaqa(alias) for alias in human}
-    written = [answer.get("Value") or "", *(answer.get("Aliases") or []), *human]
-    kept = [str(alias) for alias in written if normalize_triviaqa(str(alias)) in truths]
+    normal, aliases, human = (
+        listed(answer.get(name) or [], str, f"{where}, field '{name}'")
+        for name in ("NormalizedAliases", "Aliases", "HumanAnswers")
+    )
+    truths = {*normal, *map(normalize_triviaqa, human)}
+    # A blank text is no answer, though its normal form is that of "The", which may be a ground truth.
+    written = [alias for alias in (str(answer.get("Value") or ""), *aliases, *human) if alias.strip()]
+    kept = [alias for alias in written if normalize_triviaqa(alias) in truths]
     covered = {normalize_triviaqa(alias) for alias in kept}
     kept += sorted(truth for truth in truths if truth.strip() and normalize_triviaqa(truth) not in covered)
     if not kept:
@@ -197,15 +200,13 @@ def trivia_references(answer: Mapping[str, Any], where: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(kept))
 
 
-def _evidence_names(row: object, where: str) -> Iterator[tuple[str, str]]:
+def _evidence_names(row: Mapping[str, Any], where: str) -> Iterator[tuple[str, str]]:
     """File below the evidence folder and title of each listed document; both lists may be empty or absent."""
     for listing, folder in (("EntityPages", "wikipedia"), ("SearchResults", "web")):
-        for entry in (row.get(listing) or []) if isinstance(row, dict) else []:
-            name = entry.get("Filename") if isinstance(entry, dict) else None
+        for entry in listed(row.get(listing) or [], dict, f"{where}, field '{listing}'"):
+            name = entry.get("Filename")
             if name:
                 yield f"{folder}/{name}", str(entry.get("Title") or Path(name).stem).strip()
-            elif not isinstance(entry, dict):
-                raise UserError(f"field '{listing}' must hold objects", where=where, remedy=_SCHEMA)
 
 
 def _gradable(row: Mapping[str, Any]) -> bool:

@@ -116,7 +116,8 @@ def _open_official(name: str, path: Path) -> Dataset:
 
 
 def _evidence_folder(path: Path) -> Path:
-    for base in (path.parent.parent, path.parent):
+    parent = path.absolute().parent
+    for base in (parent.parent, parent):
         if (base / "evidence").is_dir():
             return base / "evidence"
     raise UserError(

@@ -9,6 +9,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from rmtbench.core import Document, Draw, Gold, Question, Source, SourceKind, Span
 from rmtbench.corpora.base import DatasetFacts, DrawRequest, TokenCounter
@@ -98,7 +99,7 @@ def read_folder(folder: Path, name: str, kind: SourceKind) -> OwnFolder:
     asked = []
     for number, line in enumerate(data.splitlines(), start=1):
         if line.strip():
-            asked.append(_read_question(line, f"{path}, line {number}", number, texts))
+            asked.append(_read_question(decode(line, str(path), number), f"{path}, line {number}", number, texts))
     if not asked:
         raise UserError("no questions", where=str(path), remedy="write one JSON object a line: question, answers")
     _check_unique([question.id for question, _ in asked], path)
@@ -134,8 +135,7 @@ def _title(text: str, stem: str) -> tuple[str, str]:
     return stem.replace("_", " "), text.strip()
 
 
-def _read_question(line: bytes, where: str, number: int, texts: Mapping[str, str]) -> tuple[Question, Gold]:
-    row = decode(line, where)
+def _read_question(row: Any, where: str, number: int, texts: Mapping[str, str]) -> tuple[Question, Gold]:  # noqa: ANN401
     text = text_field(row, "question", where)
     answers = row.get("answers", row.get("answer"))
     references = [answers] if isinstance(answers, str) else answers
@@ -145,6 +145,8 @@ def _read_question(line: bytes, where: str, number: int, texts: Mapping[str, str
     if not references:
         raise UserError("question without a reference answer", where=where, remedy="fill in 'answers'")
     identity = str(row.get("id", f"q{number}"))
+    if not identity.strip():
+        raise UserError("field 'id' is blank", where=where, remedy="fill it in or leave it out")
     evidence = [
         (_span(entry, texts, f"{where}, evidence {place}"),)
         for place, entry in enumerate(field({"evidence": [], **row}, "evidence", list, where))

@@ -39,7 +39,7 @@ class Squad:
                 len({text for text, _ in question.answers}) > 1 for question in questions
             ),
             "answers not where they are annotated": sum(
-                not paragraph.text.startswith(text, start)
+                not _stands_at(text, start, paragraph.text)
                 for paragraph in paragraphs
                 for question in paragraph.questions
                 for text, start in question.answers
@@ -118,9 +118,14 @@ def _ask(question: SquadQuestion, paragraph: SquadParagraph, document_id: str, o
     return Question(question.id, question.text, "span"), Gold(question.id, references, (tuple(spans),))
 
 
+def _stands_at(answer: str, start: int, text: str) -> bool:
+    """Whether the answer begins there; a negative start, which Python counts from the end, is nowhere."""
+    return start >= 0 and text.startswith(answer, start)
+
+
 def _place(answer: str, annotated: int, text: str) -> tuple[int, int]:
     """Where the answer stands: as annotated, else its nearest occurrence, else the whole paragraph."""
-    if text.startswith(answer, annotated):
+    if _stands_at(answer, annotated, text):
         return annotated, annotated + len(answer)
     starts = [start for start in range(len(text)) if text.startswith(answer, start)]
     if not starts:

@@ -48,26 +48,16 @@ class TriviaQA:
         """
         budget = choose_size(BUDGETS, request.size)
         chance = generator(self.name, request)
-        chosen: dict[str, TriviaDocument] = {}
-        passed_over: set[str] = set()
-        visited: list[TriviaRow] = []
-        total = seen = 0
-        for place in shuffled(range(len(self.rows)), chance):
-            row = self.rows[place]
-            visited.append(row)
-            new = [entry for entry in row.documents if entry.id not in chosen and entry.id not in passed_over]
-            counts = count_tokens([f"{entry.title}\n{entry.text}" for entry in new])
-            for entry, count in zip(new, counts, strict=True):
-                seen += count
-                if total + count <= budget * (1 + TOLERANCE):
-                    chosen[entry.id] = entry
-                    total += count
-                else:
-                    passed_over.add(entry.id)
-            if total >= budget * (1 - TOLERANCE):
-                break
-        else:
-            raise too_small(BUDGETS, request.size, min(total, seen), "tokens of fitting evidence", self.source)
+        order = shuffled(range(len(self.rows)), chance)
+        visited, chosen, total = self._fill(order, budget, count_tokens)
+        if total < budget * (1 - TOLERANCE):
+            # Evidence that is too long for a smaller budget would not fill that one: the remedy names what was tried.
+            fitting = [
+                name
+                for name, less in BUDGETS.items()
+                if less < budget and self._fill(order, less, count_tokens)[2] >= less * (1 - TOLERANCE)
+            ]
+            raise too_small(BUDGETS, request.size, total, "tokens of fitting evidence", self.source, fitting)
         return make_draw(
             dataset=self.name,
             request=request,
@@ -75,6 +65,29 @@ class TriviaQA:
             documents=shuffled([Document(entry.id, entry.title, entry.text) for entry in chosen.values()], chance),
             asked=list(_answered(visited, chosen)),
         )
+
+    def _fill(
+        self, order: Sequence[int], budget: int, count_tokens: TokenCounter
+    ) -> tuple[list[TriviaRow], dict[str, TriviaDocument], int]:
+        """The rows that were visited until the budget was met, the documents that fit, and their tokens."""
+        chosen: dict[str, TriviaDocument] = {}
+        passed_over: set[str] = set()
+        visited: list[TriviaRow] = []
+        total = 0
+        for place in order:
+            row = self.rows[place]
+            visited.append(row)
+            new = [entry for entry in row.documents if entry.id not in chosen and entry.id not in passed_over]
+            counts = count_tokens([f"{entry.title}\n{entry.text}" for entry in new])
+            for entry, count in zip(new, counts, strict=True):
+                if total + count <= budget * (1 + TOLERANCE):
+                    chosen[entry.id] = entry
+                    total += count
+                else:
+                    passed_over.add(entry.id)
+            if total >= budget * (1 - TOLERANCE):
+                break
+        return visited, chosen, total
 
 
 def find_answers(references: Sequence[str], document: TriviaDocument) -> list[Span]:

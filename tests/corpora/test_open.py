@@ -1,0 +1,251 @@
+"""From a name and a place to a data set: which file is taken, and never another one in its stead."""
+
+import hashlib
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+from corpora_files import draw, refusal, write, write_json
+
+from rmtbench.corpora.open import NAMES, find_file, open_dataset
+
+SQUAD = {
+    "data": [
+        {
+            "title": "Port_Amaret",
+            "paragraphs": [
+                {
+                    "context": "Founded in 1642.",
+                    "qas": [{"id": "s", "question": "When?", "answers": [{"text": "1642", "answer_start": 11}]}],
+                }
+            ],
+        }
+    ]
+}
+HOTPOTQA = [{"_id": "h", "question": "Who?", "answer": "Wren", "supporting_facts": [], "context": [["T", ["Wren."]]]}]
+TRIVIAQA = {
+    "Data": [
+        {
+            "QuestionId": "t",
+            "Question": "Which?",
+            "EntityPages": [{"Filename": "Petrel.txt"}],
+            "Answer": {"NormalizedAliases": ["petrel"]},
+        }
+    ]
+}
+CONTENT = {"squad": SQUAD, "hotpotqa": HOTPOTQA, "triviaqa": TRIVIAQA}
+
+
+def lay(folder: Path, files: Mapping[str, object] | list[str]) -> Path:
+    """Writes files with the given contents; names alone are files that hold an empty object."""
+    for name in files:
+        content = files[name] if isinstance(files, Mapping) else {}
+        write_json(folder / name, content)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("name", "files", "found"),
+    [
+        ("squad", ["dev-v1.1.json", "train-v1.1.json", "zzz.json"], "dev-v1.1.json"),
+        ("squad", ["train-v1.1.json", "dev-mine.json"], "train-v1.1.json"),
+        ("squad", ["squad/dev-v1.1.json", "dev-v1.1.json"], "squad/dev-v1.1.json"),
+        ("squad", ["mine.json"], "mine.json"),
+        ("squad", ["squad/mine.json", "notes.txt"], "squad/mine.json"),
+        ("squad", ["dev-subset.json", "train-subset.json"], "dev-subset.json"),
+        ("squad", {"mine.json": SQUAD, "rows.json": HOTPOTQA}, "mine.json"),
+        ("hotpotqa", {"mine.json": SQUAD, "rows.json": HOTPOTQA}, "rows.json"),
+        (
+            "hotpotqa",
+            {"hotpot_train_v1.1.json": HOTPOTQA, "hotpot_dev_distractor_v1.json": HOTPOTQA},
+            "hotpot_dev_distractor_v1.json",
+        ),
+        (
+            "hotpotqa",
+            {"hotpotqa/hotpot_subset.json": HOTPOTQA, "hotpotqa/sources.json": {}},
+            "hotpotqa/hotpot_subset.json",
+        ),
+        ("triviaqa", ["qa/web-dev.json", "qa/wikipedia-dev.json"], "qa/wikipedia-dev.json"),
+        ("triviaqa", ["qa/web-train.json", "qa/web-dev.json"], "qa/web-dev.json"),
+        ("triviaqa", ["triviaqa/qa/web-train.json", "triviaqa/other.json"], "triviaqa/qa/web-train.json"),
+        ("triviaqa", ["web-train.json"], "web-train.json"),
+        ("triviaqa", ["qa/web-mine.json"], "qa/web-mine.json"),
+    ],
+)
+def test_a_folder_is_searched_for_the_official_file_or_the_only_one(
+    tmp_path: Path, name: str, files: list[str], found: str
+) -> None:
+    assert find_file(name, lay(tmp_path, files)) == tmp_path / found
+
+
+@pytest.mark.parametrize("name", CONTENT)
+def test_a_file_of_any_name_is_taken_as_it_is(tmp_path: Path, name: str) -> None:
+    path = write_json(tmp_path / "qa" / "rows of mine.txt", CONTENT[name])
+    write(tmp_path / "evidence" / "wikipedia" / "Petrel.txt", "The Petrel.")
+    dataset = open_dataset(name, path, {})
+    assert (dataset.name, dataset.facts().questions) == (name, 1)
+    assert (dataset.source.kind, dataset.source.name) == ("official", "rows of mine.txt")
+    assert dataset.source.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+@pytest.mark.parametrize(
+    ("name", "files", "where", "what", "remedy"),
+    [
+        (
+            "squad",
+            ["squad/one.json", "squad/two.json"],
+            "squad",
+            "several files could be squad: one.json, two.json",
+            "name one with --data-dir",
+        ),
+        (
+            "squad",
+            ["dev-1.json", "dev-2.json", "train.json"],
+            "",
+            "several files could be squad: dev-1.json, dev-2.json, train.json",
+            "name one with --data-dir",
+        ),
+        (
+            "hotpotqa",
+            ["mine.json"],  # an object, where the official file is a list
+            "",
+            "no hotpotqa file here (it holds mine.json)",
+            "give the folder that holds hotpot_dev_distractor_v1.json, or one file",
+        ),
+        (
+            "triviaqa",
+            ["triviaqa/one/qa/web-dev.json", "triviaqa/two/qa/web-dev.json"],
+            "triviaqa",
+            "no triviaqa file here (it holds one, two)",
+            "give the folder that holds wikipedia-dev.json, or one file",
+        ),
+        (
+            "squad",
+            [],
+            "",
+            "no squad file here (it holds nothing)",
+            "give the folder that holds dev-v1.1.json, or one file",
+        ),
+    ],
+)
+def test_a_folder_without_the_file_or_with_several_is_refused(
+    tmp_path: Path, name: str, files: list[str], where: str, what: str, remedy: str
+) -> None:
+    lay(tmp_path, files)
+    assert refusal(lambda: open_dataset(name, tmp_path, {}), tmp_path / where) == ("", what, remedy)
+
+
+def test_evidence_lies_beside_the_qa_folder_or_beside_the_file(tmp_path: Path) -> None:
+    for number, place in enumerate(("qa/web-dev.json", "web-dev.json")):
+        folder = tmp_path / str(number)
+        write(folder / "evidence" / "wikipedia" / "Petrel.txt", "The Petrel.")
+        assert open_dataset("triviaqa", write_json(folder / place, TRIVIAQA), {}).facts().documents == 1
+    alone = write_json(tmp_path / "alone" / "qa" / "web-dev.json", TRIVIAQA)
+    remedy = "unpack evidence/ beside the folder that holds the file"
+    assert refusal(lambda: open_dataset("triviaqa", alone, {}), alone) == ("", "no evidence folder beside it", remedy)
+
+
+def test_evidence_is_found_from_within_the_qa_folder_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path / "evidence" / "wikipedia" / "Petrel.txt", "The Petrel.")
+    monkeypatch.chdir(write_json(tmp_path / "qa" / "web-dev.json", TRIVIAQA).parent)
+    assert open_dataset("triviaqa", Path("web-dev.json"), {}).facts().documents == 1
+
+
+def test_the_environment_names_the_folder_unless_an_option_does(tmp_path: Path) -> None:
+    lay(tmp_path, {"ours/squad/dev-v1.1.json": SQUAD, "given/mine.json": SQUAD})
+    environ = {"RMTBENCH_DATA": str(tmp_path / "ours")}
+    assert open_dataset("squad", None, environ).source.name == "dev-v1.1.json"
+    assert open_dataset("squad", tmp_path / "given", environ).source.name == "mine.json"
+    gone = tmp_path / "gone"
+    expected = ("", "no such file or folder", "check --data-dir or RMTBENCH_DATA")
+    assert refusal(lambda: open_dataset("squad", gone, environ), gone) == expected
+    assert refusal(lambda: open_dataset("squad", None, {"RMTBENCH_DATA": str(gone)}), gone) == expected
+
+
+def test_a_home_folder_may_be_written_with_a_tilde(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    lay(tmp_path, {"mine/dev-v1.1.json": SQUAD})
+    assert open_dataset("squad", Path("~/mine"), {}).facts().questions == 1
+
+
+def test_the_sample_is_the_packages_own_wherever_official_data_lies(tmp_path: Path) -> None:
+    dataset = open_dataset("sample", tmp_path, {"RMTBENCH_DATA": str(tmp_path)})
+    assert (dataset.name, dataset.source.kind, dataset.source.name) == ("sample", "sample", "sample")
+
+
+def test_any_other_name_is_a_folder_of_ones_own_called_by_its_last_part(tmp_path: Path) -> None:
+    write(tmp_path / "mine" / "documents" / "a.md", "Text.")
+    write_json(tmp_path / "mine" / "questions.jsonl", {"question": "What?", "answers": "Text"})
+    dataset = open_dataset(f"{tmp_path}/mine/../mine/", None, {})
+    assert (dataset.name, dataset.source.kind, dataset.source.name) == ("mine", "own", "mine")
+
+
+@pytest.mark.parametrize(
+    ("name", "where", "what", "remedy"),
+    [
+        (
+            "hotpot",
+            "--dataset",
+            "no data set 'hotpot'",
+            f"did you mean 'hotpotqa'? Known: {', '.join(sorted(NAMES))}, or the path of a folder",
+        ),
+        ("./nowhere", "--dataset ./nowhere", "no such folder", "give a folder that holds documents/"),
+        ("~/nowhere at all", "--dataset ~/nowhere at all", "no such folder", "give a folder that holds documents/"),
+    ],
+)
+def test_a_name_that_is_nothing_is_refused(name: str, where: str, what: str, remedy: str) -> None:
+    assert refusal(lambda: open_dataset(name, None, {}), Path(where)) == ("", what, remedy)
+
+
+SCRIPT = """
+import sys
+from pathlib import Path
+from rmtbench.corpora.base import DrawRequest
+from rmtbench.corpora.open import open_dataset
+for name in ("squad", "hotpotqa", "triviaqa", "sample"):
+    draw = open_dataset(name, Path(sys.argv[1]), {}).draw(DrawRequest("smoke", 0), lambda texts: [500] * len(texts))
+    print(draw.corpus.sha256, draw.gold)
+"""
+
+
+def test_another_process_draws_the_same_bytes_whatever_its_hash_seed(tmp_path: Path) -> None:
+    files = {
+        "squad/dev-v1.1.json": SQUAD,
+        "hotpotqa/rows.json": HOTPOTQA * 3,
+        "triviaqa/qa/web-dev.json": trivia_rows(),
+    }
+    lay(tmp_path, files)
+    write(tmp_path / "triviaqa" / "evidence" / "wikipedia" / "Petrel.txt", "The Petrel, a petrel ship.")
+    write(tmp_path / "triviaqa" / "evidence" / "wikipedia" / "Tern.txt", "The Tern, an AUK.")
+    said = {
+        subprocess.run(
+            [sys.executable, "-c", SCRIPT, str(tmp_path)],
+            env={**os.environ, "PYTHONHASHSEED": seed},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for seed in ("1", "2", "3")
+    }
+    assert len(said) == 1
+    assert said.pop().count("Gold(") > 4
+
+
+def trivia_rows() -> dict:
+    aliases = ["petrel", "petrel ship", "auk", "tern", "ship"]
+    pages = [{"Filename": "Petrel.txt"}, {"Filename": "Tern.txt"}]
+    row = {"Question": "Which?", "EntityPages": pages, "Answer": {"NormalizedAliases": aliases}}
+    return {"Data": [{"QuestionId": f"t{number}", **row} for number in range(4)]}
+
+
+@pytest.mark.real
+def test_real_folders_are_told_apart_by_name(real_data: Path) -> None:
+    environ = {"RMTBENCH_DATA": str(real_data)}
+    assert open_dataset("squad", None, environ).source.name == "dev-subset-v1.1.json"
+    assert open_dataset("hotpotqa", None, environ).source.name == "hotpot_subset_distractor.json"
+    assert draw(open_dataset("triviaqa", real_data / "triviaqa" / "longbench", environ), "smoke").corpus.documents
+    what = "no triviaqa file here (it holds allennlp-sample, longbench)"
+    assert refusal(lambda: open_dataset("triviaqa", None, environ), real_data / "triviaqa")[:2] == ("", what)

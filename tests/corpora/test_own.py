@@ -1,0 +1,232 @@
+"""A folder of one's own: documents as they lie, questions a line each, evidence in four forms."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+from corpora_files import SCHEMA, check_same_draws_again, cited, draw, refusal, tokens, write
+
+from rmtbench.core import Span
+from rmtbench.corpora.base import Dataset
+from rmtbench.corpora.open import open_dataset
+
+DOCUMENTS = {
+    "a.md": "# Port Amaret\n\nIt was founded in 1642. It burnt in 1688.\n",
+    "deep/grey_pans.txt": "The Grey Pans closed in 1954.\n",
+}
+
+
+def opened(folder: Path, documents: Mapping[str, str | bytes], *lines: object) -> Dataset:
+    """Writes the folder and opens it; a line is a row, or the bytes of one."""
+    for name, text in documents.items():
+        path = write(folder / "documents" / name, "")
+        path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    data = [line if isinstance(line, bytes) else json.dumps(line).encode() for line in lines]
+    (folder / "questions.jsonl").write_bytes(b"\n".join(data))
+    return open_dataset(str(folder), None, {})
+
+
+def asking(**more: object) -> dict:
+    return {"question": "When was it founded?", "answers": ["1642"], **more}
+
+
+def test_a_document_is_known_by_its_path_and_titled_by_its_heading_or_its_name(tmp_path: Path) -> None:
+    documents = DOCUMENTS | {
+        "b.md": "## No title\nText.",
+        "c.TXT": b"\xef\xbb\xbf# Marked\r\nOne.\r\nTwo.",
+        "d.csv": "x",
+    }
+    made = draw(opened(tmp_path, documents, asking()), "all")
+    assert {(one.id, one.title, one.text) for one in made.corpus.documents} == {
+        ("a.md", "Port Amaret", "It was founded in 1642. It burnt in 1688."),
+        ("deep/grey_pans.txt", "grey pans", "The Grey Pans closed in 1954."),
+        ("b.md", "b", "## No title\nText."),
+        ("c.TXT", "Marked", "One.\nTwo."),
+    }
+
+
+def test_a_question_has_one_answer_or_several_an_id_and_a_kind_if_it_likes(tmp_path: Path) -> None:
+    dataset = opened(
+        tmp_path,
+        DOCUMENTS,
+        b"\xef\xbb\xbf" + json.dumps(asking(answers="1642")).encode(),
+        b"",
+        {"question": " Who? ", "answer": "nobody", "kind": "single"},
+        asking(answers=["1642", " ", "in 1642"], id="mine"),
+        asking(id=7),
+    )
+    made = draw(dataset, "all")
+    questions = {one.id: (one.text, one.kind) for one in made.corpus.questions}
+    assert {gold.question_id: (*questions[gold.question_id], gold.references) for gold in made.gold} == {
+        "q1": ("When was it founded?", "", ("1642",)),
+        "q3": ("Who?", "single", ("nobody",)),
+        "mine": ("When was it founded?", "", ("1642", "in 1642")),
+        "7": ("When was it founded?", "", ("1642",)),
+    }
+    assert dataset.facts().notes == {"questions without evidence": 4}
+
+
+@pytest.mark.parametrize(
+    ("entry", "text"),
+    [
+        ("deep/grey_pans.txt", "The Grey Pans closed in 1954."),
+        ({"document": "deep/grey_pans.txt"}, "The Grey Pans closed in 1954."),
+        ({"document": "a.md", "text": "It burnt in 1688."}, "It burnt in 1688."),
+        ({"document": "a.md", "start": 18, "end": 22}, "1642"),
+    ],
+)
+def test_evidence_is_a_document_a_quotation_or_a_range_of_characters(tmp_path: Path, entry: object, text: str) -> None:
+    made = draw(opened(tmp_path, DOCUMENTS, asking(evidence=[entry])), "all")
+    assert cited(made) == {"q1": [[text]]}
+
+
+def test_each_entry_of_evidence_is_a_fact_of_its_own(tmp_path: Path) -> None:
+    entries = [{"document": "a.md", "text": "1688"}, "deep/grey_pans.txt"]
+    made = draw(opened(tmp_path, DOCUMENTS, asking(evidence=entries)), "all")
+    assert made.gold[0].evidence == ((Span("a.md", 36, 40),), (Span("deep/grey_pans.txt", 0, 29),))
+
+
+def town(folder: Path) -> Dataset:
+    """Forty documents of 600 words; each has a question, and one with its neighbour; one question names none."""
+    documents = {f"d{number}.md": f"# D{number}\nFact {number}." + " word" * 597 for number in range(40)}
+    rows = [asking(id=f"q{number}", evidence=[f"d{number}.md"]) for number in range(40)]
+    pairs = [asking(id=f"p{number}", evidence=[f"d{number}.md", f"d{number + 1}.md"]) for number in range(39)]
+    return opened(folder, documents, *rows, *pairs, asking(id="open"))
+
+
+@pytest.mark.parametrize(("size", "budget"), [("smoke", 1_000), ("small", 21_000)])
+def test_a_size_is_a_budget_and_only_what_its_documents_answer_is_asked(tmp_path: Path, size: str, budget: int) -> None:
+    for number in range(4):
+        made = draw(town(tmp_path), size, number)
+        there = {document.id.removesuffix(".md") for document in made.corpus.documents}
+        assert budget - 600 < tokens(made) <= budget * 1.02
+        asked = {question.id for question in made.corpus.questions}
+        pairs = {f"p{number}" for number in range(39) if {f"d{number}", f"d{number + 1}"} <= there}
+        assert asked == {f"q{name[1:]}" for name in there} | pairs
+        assert all(texts[0][0].startswith("Fact ") for texts in cited(made).values())
+
+
+def test_all_is_every_document_and_every_question(tmp_path: Path) -> None:
+    made = draw(town(tmp_path), "all")
+    assert (len(made.corpus.documents), len(made.corpus.questions)) == (40, 80)
+    assert [document.id for document in made.corpus.documents] != sorted(one.id for one in made.corpus.documents)
+    assert len(draw(town(tmp_path), "all", questions=3).corpus.questions) == 3
+
+
+def test_too_little_text_is_told_with_the_sizes_that_fit(tmp_path: Path) -> None:
+    dataset = town(tmp_path)
+    assert refusal(lambda: draw(dataset, "medium"), Path(tmp_path.name)) == (
+        "",
+        "size 'medium' needs 43,000 tokens; there are 24,000",
+        "use more data, or --size all or smoke or small",
+    )
+
+
+def test_a_draw_is_the_same_every_time_and_other_draws_differ(tmp_path: Path) -> None:
+    town(tmp_path)
+    check_same_draws_again(lambda: open_dataset(str(tmp_path), None, {}), "small")
+
+
+def test_the_hash_covers_names_documents_and_questions(tmp_path: Path) -> None:
+    variants = [
+        (DOCUMENTS, asking()),
+        (DOCUMENTS, asking(answers="1643")),
+        (DOCUMENTS | {"a.md": DOCUMENTS["a.md"] + "More."}, asking()),
+        ({"b.md": DOCUMENTS["a.md"], "deep/grey_pans.txt": DOCUMENTS["deep/grey_pans.txt"]}, asking()),
+    ]
+    hashes = [opened(tmp_path / str(number), *one).source.sha256 for number, one in enumerate(variants)]
+    assert len(set(hashes)) == len(variants)
+    assert opened(tmp_path / "again", *variants[0]).source.sha256 == hashes[0]
+
+
+ANSWERS = "field 'answers' must be a text or a list of texts"
+FIRST = ", line 2, evidence 0"
+BAD_ROWS = [
+    (
+        b'{"question": "Who?"',
+        ", line 2, column 20",
+        "not JSON: Expecting ',' delimiter",
+        "mend the file or download it again",
+    ),
+    (b'{"question": "Caf\xe9?"}', ", line 2", "not UTF-8 text", "save it as UTF-8"),
+    ([], ", line 2", "not an object", SCHEMA),
+    ({"answers": "x"}, ", line 2", "field 'question' is missing", SCHEMA),
+    (asking(question=" "), ", line 2", "field 'question' is blank", "fill it in or remove the row"),
+    ({"question": "Who?"}, ", line 2", ANSWERS, "see docs/data.md"),
+    (asking(answers=[1642]), ", line 2", ANSWERS, "see docs/data.md"),
+    (asking(answers=[]), ", line 2", "question without a reference answer", "fill in 'answers'"),
+    (asking(answers=["", " "]), ", line 2", "question without a reference answer", "fill in 'answers'"),
+    (asking(id=" "), ", line 2", "field 'id' is blank", "fill it in or leave it out"),
+    (asking(id="q1"), "", "question id 'q1' stands twice", "make the ids unique"),
+    (asking(evidence="a.md"), ", line 2", "field 'evidence' must be list, not str", SCHEMA),
+    (asking(evidence=["b.md"]), FIRST, "no document 'b.md'", "name a file as it lies under documents/"),
+    (
+        asking(evidence=["a.md", "A.md"]),
+        ", line 2, evidence 1",
+        "no document 'A.md'",
+        "name a file as it lies under documents/",
+    ),
+    (asking(evidence=[7]), FIRST, "not an object", SCHEMA),
+    (asking(evidence=[{"text": "1642"}]), FIRST, "field 'document' is missing", SCHEMA),
+    (
+        asking(evidence=[{"document": "a.md", "text": "in 1643"}]),
+        FIRST,
+        "the text does not stand in that document",
+        "copy it verbatim",
+    ),
+    (asking(evidence=[{"document": "a.md", "start": 3}]), FIRST, "field 'end' is missing", SCHEMA),
+    (
+        asking(evidence=[{"document": "a.md", "start": 9, "end": 9}]),
+        FIRST,
+        "9..9 is not within its 41 characters",
+        "mend it",
+    ),
+    (
+        asking(evidence=[{"document": "a.md", "start": 0, "end": 42}]),
+        FIRST,
+        "0..42 is not within its 41 characters",
+        "mend it",
+    ),
+]
+
+
+@pytest.mark.parametrize(("line", "where", "what", "remedy"), BAD_ROWS)
+def test_a_bad_row_is_told_with_line_and_field(
+    tmp_path: Path, line: object, where: str, what: str, remedy: str
+) -> None:
+    action = lambda: opened(tmp_path, DOCUMENTS, asking(), line)  # noqa: E731 - it is two arguments away from its use
+    assert refusal(action, tmp_path / "questions.jsonl") == (where, what, remedy)
+
+
+@pytest.mark.parametrize(
+    ("documents", "lines", "where", "what", "remedy"),
+    [
+        ({}, [asking()], "documents", "no .txt or .md file", "put the documents there"),
+        ({"a.csv": "x"}, [asking()], "documents", "no .txt or .md file", "put the documents there"),
+        ({"a.md": " \n"}, [asking()], "documents/a.md", "the document is empty", "fill it in or remove it"),
+        (
+            {"a.md": "# Only a title\n"},
+            [asking()],
+            "documents/a.md",
+            "the document is empty",
+            "fill it in or remove it",
+        ),
+        ({"a.md": b"Caf\xe9"}, [asking()], "documents/a.md", "not UTF-8 text", "save it as UTF-8"),
+        (DOCUMENTS, [b" ", b""], "questions.jsonl", "no questions", "write one JSON object a line: question, answers"),
+    ],
+)
+def test_a_folder_that_lacks_something_is_told_with_the_file(
+    tmp_path: Path, documents: dict, lines: list, where: str, what: str, remedy: str
+) -> None:
+    assert refusal(lambda: opened(tmp_path, documents, *lines), tmp_path / where) == ("", what, remedy)
+
+
+def test_missing_questions_are_told(tmp_path: Path) -> None:
+    write(tmp_path / "documents" / "a.md", "Text.")
+    remedy = "write one JSON object a line: question, answers"
+    assert refusal(lambda: open_dataset(str(tmp_path), None, {}), tmp_path / "questions.jsonl") == (
+        "",
+        "missing",
+        remedy,
+    )
