@@ -1,0 +1,190 @@
+"""The one training loop. Each step's random numbers come from the recipe's seed and the step's number alone.
+
+So a resumed training draws the very batches of an uninterrupted one, and ends in the same weights, bit for bit on one
+machine, with no random state to save.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import random
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+
+import torch
+
+from rmtbench.errors import UserError
+from rmtbench.training import log
+from rmtbench.training.base import CHECKPOINT, LOG, MODEL, Objective, Progress, Recipe, Stage, Trained
+from rmtbench.training.checkpoint import State, Window, replaced, restore, save
+from rmtbench.training.optimizers import make_optimizers, rate_at
+
+
+def train(
+    objective: Objective,
+    recipe: Recipe,
+    out: Path,
+    report: Callable[[Progress], None],
+    *,
+    checkpoint_every_seconds: float = 120.0,
+    log_every: int = 10,
+) -> Trained:
+    """Train to the recipe's end, from the last checkpoint where there is one.
+
+    Args:
+        objective: What is learnt; its module is changed in place.
+        recipe: How.
+        out: Gets ``checkpoint/``, ``log.jsonl``, the snapshots and ``model/``.
+        report: Told every step.
+        checkpoint_every_seconds: An ending by force costs at most the steps of so many seconds.
+        log_every: Steps between two lines of the log; a stage's last step has one too.
+
+    Returns:
+        The finished training; of a finished one nothing is done again.
+
+    Raises:
+        UserError: The checkpoint in `out` is of another recipe or damaged, or the loss is not a number.
+        KeyboardInterrupt: Interrupted; a checkpoint of the last whole step is written.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    training = _Training(objective, recipe, out, log_every)
+    began, saved_at = training.state.step, time.monotonic()
+    try:
+        for stage, end in recipe.ends():
+            objective.module.train()
+            while training.state.step < end:
+                with _interrupts_held():
+                    progress = training.advance(stage, end)
+                report(progress)
+                if time.monotonic() - saved_at >= checkpoint_every_seconds:
+                    training.save()
+                    saved_at = time.monotonic()
+            if stage.name in recipe.snapshots:
+                training.export(recipe.snapshots[stage.name])
+        training.export(MODEL)
+    except KeyboardInterrupt:
+        training.save()
+        raise
+    state = training.state
+    return Trained(state.step, state.seconds, state.tokens, out / MODEL, state.step - began)
+
+
+class _Training:
+    """What the steps of one call share."""
+
+    def __init__(self, objective: Objective, recipe: Recipe, out: Path, log_every: int) -> None:
+        self._objective, self._recipe, self._out, self._log_every = objective, recipe, out, log_every
+        self._parameters = [each for each in objective.module.parameters() if each.requires_grad]
+        self._optimizers = make_optimizers(objective.module, recipe.learning_rate)
+        restored = restore(out / CHECKPOINT, recipe, objective.module, self._optimizers)
+        self.state = restored or State()
+        self._kept = self.state.step if restored else None
+        self._speed = _Speed()
+        log.cut_back(out / LOG, self.state.step)
+
+    def advance(self, stage: Stage, end: int) -> Progress:
+        """Take one step. Nothing is changed before its loss is known to be a number."""
+        began, state, total = time.perf_counter(), self.state, self._recipe.steps
+        seed = _seed(self._recipe.seed, state.step)
+        torch.manual_seed(seed)
+        batch = self._objective.sample(stage, random.Random(seed))  # noqa: S311 - reproducible is what is wanted
+        for optimizer in self._optimizers:
+            optimizer.zero_grad()
+        loss, metrics, tokens = self._objective.loss(batch)
+        loss.backward()  # type: ignore[no-untyped-call]
+        norm = torch.nn.utils.clip_grad_norm_(self._parameters, self._recipe.gradient_clip)
+        # Both at once: the device is waited for one time a step.
+        value, size = torch.stack((loss.detach().float(), norm.detach().float())).tolist()
+        if not (math.isfinite(value) and math.isfinite(size)):
+            raise self._not_a_number(stage, value, size)
+        rate = rate_at(self._recipe, state.step)
+        for optimizer in self._optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = rate
+            optimizer.step()
+        seconds = time.perf_counter() - began
+        state.step += 1
+        state.tokens += tokens
+        state.seconds += seconds
+        state.window.add(value, size, metrics, tokens, seconds)
+        if state.step % self._log_every == 0 or state.step == end:
+            log.append(self._out / LOG, log.line(state, total, stage.name, rate))
+            state.window = Window()
+        self._speed.add(tokens, seconds)
+        left = (total - state.step) * self._speed.seconds
+        return Progress(
+            state.step, total, stage.name, value, metrics, self._speed.tokens / max(self._speed.seconds, 1e-9), left
+        )
+
+    def save(self) -> None:
+        """Write a checkpoint of the last whole step."""
+        with _interrupts_held():
+            save(self._out / CHECKPOINT, self._recipe, self._objective.module, self._optimizers, self.state)
+            self._kept = self.state.step
+
+    def export(self, name: str) -> None:
+        """Write the model under `name`, once; a folder that somebody removed is written again if it still can be."""
+        if name in self.state.exported and (name != MODEL or (self._out / MODEL).exists()):
+            return
+        with replaced(self._out / name) as folder:
+            self._objective.export(folder)
+        self.state.exported = sorted({*self.state.exported, name})
+        self.save()
+
+    def _not_a_number(self, stage: Stage, loss: float, norm: float) -> UserError:
+        kept = "no checkpoint was written yet" if self._kept is None else f"the checkpoint of step {self._kept} is kept"
+        return UserError(
+            f"step {self.state.step + 1} of {self._recipe.steps} (stage {stage.name}) has loss {loss} "
+            f"and gradient norm {norm}; {kept}",
+            where=str(self._out),
+            remedy="give the same command again to resume; if it comes again, use a recipe with a lower learning rate "
+            "and another --out",
+        )
+
+
+class _Speed:
+    """Seconds and tokens of a step: a mean over the first twenty, then one that forgets."""
+
+    def __init__(self) -> None:
+        self.steps, self.tokens, self.seconds = 0, 0.0, 0.0
+
+    def add(self, tokens: int, seconds: float) -> None:
+        self.steps += 1
+        weight = 1 / min(self.steps, 20)
+        self.tokens += weight * (tokens - self.tokens)
+        self.seconds += weight * (seconds - self.seconds)
+
+
+def _seed(seed: int, step: int) -> int:
+    """A seed for one step, unlike its neighbours'."""
+    return int.from_bytes(hashlib.sha256(f"{seed}:{step}".encode()).digest()[:7], "big")
+
+
+@contextmanager
+def _interrupts_held() -> Iterator[None]:
+    """Let a signal wait for the end of the block: half a step, or half a checkpoint, is none."""
+    came: list[int] = []
+
+    def hold(number: int, _frame: FrameType | None) -> None:
+        came.append(number)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield  # Python gives signals to the main thread alone
+        return
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: handler for number, handler in before.items() if callable(handler)}
+    for number in before:
+        signal.signal(number, hold)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    if came:
+        signal.raise_signal(came[0])

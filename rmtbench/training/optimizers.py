@@ -1,0 +1,60 @@
+"""Which optimizer moves which parameter, and how fast: Muon for hidden matrices, AdamW for all else."""
+
+from __future__ import annotations
+
+import torch
+
+from rmtbench.training.base import Recipe
+
+
+def make_optimizers(module: torch.nn.Module, learning_rate: float) -> list[torch.optim.Optimizer]:
+    """Share the trainable parameters between Muon and AdamW, so that one learning rate serves both.
+
+    Muon (Jordan et al., 2024) takes the matrices, its update scaled to AdamW's root mean square as in "Muon is
+    Scalable for LLM Training" (Liu et al., arXiv:2502.16982). Embeddings, with any head tied to one, are tables of
+    rows rather than maps between spaces, and go to AdamW with vectors and scalars.
+
+    Args:
+        module: Holds the parameters; frozen ones are left out.
+        learning_rate: The rate until another one is set.
+
+    Returns:
+        One or two optimizers, the same for the same module.
+
+    Raises:
+        ValueError: Nothing is trainable.
+    """
+    # By identity: a head tied to an embedding is the same parameter.
+    tables = {id(child.weight) for child in module.modules() if isinstance(child, torch.nn.Embedding)}
+    trainable = [parameter for parameter in module.parameters() if parameter.requires_grad]
+    matrices = [parameter for parameter in trainable if parameter.ndim == 2 and id(parameter) not in tables]
+    taken = {id(parameter) for parameter in matrices}
+    others = [parameter for parameter in trainable if id(parameter) not in taken]
+    optimizers: list[torch.optim.Optimizer] = []
+    if matrices:
+        optimizers.append(
+            torch.optim.Muon(
+                matrices, lr=learning_rate, momentum=0.95, weight_decay=0.01, adjust_lr_fn="match_rms_adamw"
+            )
+        )
+    if others:
+        optimizers.append(torch.optim.AdamW(others, lr=learning_rate, betas=(0.9, 0.98), weight_decay=0.0))
+    if not optimizers:
+        raise ValueError("no parameter is trainable")
+    return optimizers
+
+
+def rate_at(recipe: Recipe, step: int) -> float:
+    """The learning rate of a step: a linear rise, a plateau, a linear fall.
+
+    Args:
+        recipe: Says how high, and when it rises and falls.
+        step: Steps done before it, from 0; at `recipe.steps` the rate would be at its floor.
+
+    Returns:
+        The rate, above 0 at every step of the recipe.
+    """
+    rise = min(1.0, (step + 1) / recipe.warmup_steps) if recipe.warmup_steps else 1.0
+    start = recipe.decay_from * recipe.steps
+    fallen = (step - start) / (recipe.steps - start) if step > start else 0.0
+    return recipe.learning_rate * rise * (1.0 - (1.0 - recipe.floor) * fallen)

@@ -1,0 +1,163 @@
+"""Training examples for reading: a context of the miniature world, then many questions about it with their answers.
+
+The prompt contract writes them, so that a model meets in training the very token ids that the suite asks with.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+from typing import TYPE_CHECKING
+
+from rmtbench.corpora.miniature.asking import Asked, QuestionKind, all_kinds, ask_about_group
+from rmtbench.corpora.miniature.styles import STYLES, plan_world, tell
+from rmtbench.corpora.miniature.words import NameWords, fresh_words, small_pools
+from rmtbench.corpora.miniature.world import World, make_world
+from rmtbench.models.prompt import FINAL_MARK
+
+if TYPE_CHECKING:
+    from rmtbench.models.prompt import PromptContract
+
+TOKENS_A_WORD = 1.25
+"""Tokens of the miniature's English by its own tokenizer, titles and breaks included; steers sizes, decides nothing."""
+
+_MIX: Mapping[QuestionKind, float] = {
+    "single": 0.4, "bridge": 0.25, "comparison": 0.12, "yes/no": 0.11, "unknown": 0.12,
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Answer tokens ``[start, end)`` of an example; the end-of-sequence token is the last."""
+
+    start: int
+    end: int
+    kind: QuestionKind
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One row: token ids, their positions (which may leap between passages), and what is to be learnt."""
+
+    ids: Sequence[int]
+    positions: Sequence[int]
+    targets: Sequence[Target]
+
+
+@dataclass(frozen=True, slots=True)
+class ReadingPlan:
+    """What an example is like.
+
+    Attributes:
+        context: Tokens of the context, about.
+        questions: Most questions.
+        words: Least and most words of a paragraph.
+        again: How often a later sentence calls its subject by full name, not by a short form or a pronoun.
+        new_names: Share of name words that the tokenizer has never seen.
+        leap: Longest sum of leaps in position between passages; 0 for none.
+    """
+
+    context: int
+    questions: int
+    words: tuple[int, int]
+    again: float = 0.35
+    new_names: float = 0.15
+    leap: int = 0
+
+
+def make_example(plan: ReadingPlan, contract: PromptContract, chance: random.Random) -> Example:
+    """Write one context with questions.
+
+    Args:
+        plan: Its size.
+        contract: Makes the token ids; its style must be ``bridge``.
+        chance: Random numbers.
+    """
+    style = chance.choice(STYLES)
+    low, high = plan.words
+    typical = (low + high) / 2 + 4
+    count = max(3, round(plan.context * chance.uniform(0.75, 1.0) / (typical * TOKENS_A_WORD)))
+    world = make_world(plan_world(style, _groups(style, count, chance), _names(plan, count, chance)), chance)
+    pages = tell(style, world, chance, plan.words, plan.again)
+    chance.shuffle(pages)
+    encode = contract.tokenizer.encode
+    ids = contract.context_ids([])
+    positions = list(range(len(ids)))
+    next_position = len(ids)
+    for page, leap in zip(pages, _leaps(plan.leap, len(pages), chance), strict=True):
+        next_position += leap
+        tokens = encode(f"{page.title}\n{page.text}\n\n", add_special_tokens=False)
+        ids += tokens
+        positions += range(next_position, next_position + len(tokens))
+        next_position += len(tokens)
+    targets = []
+    for asked in ask_many(world, plan.questions, chance):
+        question, answer = contract.question_ids(asked.text), answer_ids(asked, contract)
+        start = len(ids) + len(question)
+        ids += question + answer
+        targets.append(Target(start, len(ids), asked.kind))
+    positions += range(next_position, next_position + len(ids) - len(positions))
+    return Example(ids, positions, targets)
+
+
+def answer_ids(asked: Asked, contract: PromptContract) -> list[int]:
+    """What a model is to write behind the cue: reasoning, mark, answer, end of sequence."""
+    text = f"{asked.reasoning} {FINAL_MARK} {asked.references[0]}".strip()
+    ids: list[int] = contract.tokenizer.encode(text, add_special_tokens=False)
+    return [*ids, int(contract.tokenizer.eos_token_id)]
+
+
+def ask_many(world: World, most: int, chance: random.Random) -> list[Asked]:
+    """Different questions of all kinds about a world; fewer where it does not hold so many.
+
+    Args:
+        world: The world.
+        most: Most questions.
+        chance: Random numbers.
+    """
+    kinds, weights = list(all_kinds()), [_MIX[kind] for kind in all_kinds()]
+    asked: dict[tuple[object, ...], Asked] = {}
+    for _ in range(2 * most):
+        if len(asked) == most:
+            break
+        group = chance.choice(world.groups)
+        if chance.random() < 0.5:
+            group = [*group, *chance.sample(list(world.entities), min(10, len(world.entities)))]
+            group = list({entity.id: entity for entity in group}.values())
+        one = ask_about_group(world, group, chance.choices(kinds, weights)[0], chance)
+        if one is not None:
+            # A fact that was asked before could be read off the earlier answer.
+            asked.setdefault((one.kind, *(fact.relation.name for fact in one.facts), *one.subjects), one)
+    return list(asked.values())
+
+
+def _groups(style: str, count: int, chance: random.Random) -> list[int]:
+    size = {"hotpotqa": 10, "triviaqa": chance.randint(3, 6), "squad": chance.randint(6, 40)}[style]
+    size = min(size, count)
+    return [size] * max(1, round(count / size))
+
+
+def _names(plan: ReadingPlan, count: int, chance: random.Random) -> NameWords:
+    names = fresh_words(chance, plan.new_names)
+    if chance.random() < 0.3:
+        return names
+    few = count / chance.uniform(1, 5)
+    return small_pools(
+        names,
+        chance,
+        {"first": round(0.5 * few), "last": round(0.5 * few), "town": round(0.4 * few), "company": round(0.3 * few)},
+    )
+
+
+def _leaps(longest: int, passages: int, chance: random.Random) -> list[int]:
+    """How far positions leap before each passage: a random share of `longest` in all, at few or many places."""
+    if not longest:
+        return [0] * passages
+    weights = [0.0] * passages
+    for place in chance.sample(range(passages), chance.randint(1, passages)):
+        weights[place] = chance.expovariate(1)
+    total, reach = sum(weights), chance.random() * longest
+    ends = [round(reach * part / total) for part in accumulate(weights)]
+    return [end - begin for begin, end in zip([0, *ends], ends, strict=False)]
