@@ -25,7 +25,7 @@ demo: $(STAMP)  ## run all systems on the embedded sample corpus, offline, then 
 	HF_HUB_OFFLINE=1 $(BIN)/rmtbench report $(RESULTS)
 
 test: $(STAMP)  ## run the tests, offline (RMTBENCH_DATA adds those on real rows)
-	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -n 2
+	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
 
 test-slow: $(STAMP)  ## run the tests that take minutes
 	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -m slow

@@ -43,7 +43,7 @@ def nearest(name: str, known: Iterable[str]) -> str:
         A sentence such as ``did you mean 'cag'? Known: cag, oracle``.
     """
     names = sorted(known)
-    close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    close = difflib.get_close_matches(name.lower(), names, n=1, cutoff=0.5)
     guess = f"did you mean '{close[0]}'? " if close else ""
     return f"{guess}Known: {', '.join(names)}"
 

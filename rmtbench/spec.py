@@ -14,10 +14,13 @@ from rmtbench.errors import UserError, nearest
 SIZES = {"smoke": "about 1k tokens", "small": "21k", "medium": "32-43k", "large": "50-85k", "all": "own documents"}
 
 PROFILES: Mapping[str, Mapping[str, Any]] = {
-    "mini": {"model": "random:tiny", "dataset": "sample", "size": "all", "scorer": "minilm"},
+    "mini": {"model": "mini", "dataset": "hotpotqa", "scorer": "minilm", "generated": True},
     "paper": {"model": "meta-llama/Llama-3.1-8B-Instruct", "dataset": "hotpotqa", "scorer": "roberta-large"},
 }
-"""A profile is a set of defaults and nothing else. `mini` stands on random weights until its own model is trained."""
+"""A profile is a set of defaults and nothing else."""
+
+SHIPPED_MODELS = ("mini", "mini-short")
+"""Models that come with the package. They answer by the `bridge` style alone, which is therefore their default."""
 
 Positive = Annotated[int, Field(ge=1)]
 
@@ -33,6 +36,7 @@ class Request(BaseModel):
     model: str
     tokenizer: str | None = None
     data_dir: Path | None = None
+    generated: bool = False  # data sets of which no files are named are the miniature's, not the hub's
     top_k: Annotated[tuple[Positive, ...], Field(min_length=1)] = (1, 3, 5, 10)
     embedder: str = "minilm"
     scorer: str = "minilm"
@@ -65,11 +69,10 @@ def make_request(profile: str, given: Mapping[str, Any]) -> Request:
     Raises:
         UserError: An unknown profile, field or value: which option, and what would be right.
     """
-    if profile not in PROFILES:
-        raise UserError(f"no profile '{profile}'", where="--profile", remedy=nearest(profile, PROFILES))
-    values = {**PROFILES[profile], **{name: value for name, value in given.items() if value is not None}}
+    values = {**profile_defaults(profile), **{name: value for name, value in given.items() if value is not None}}
     if "size" not in given or given["size"] is None:
         values["size"] = "all" if values["dataset"] == "sample" else "small"
+    values.setdefault("answer_style", "bridge" if values["model"] in SHIPPED_MODELS else "direct")
     try:
         return Request(**values)
     except ValidationError as error:
@@ -82,6 +85,17 @@ def make_request(profile: str, given: Mapping[str, Any]) -> Request:
             where=f"--{option}",
             remedy=remedy or f"see rmtbench run --help for what --{option} takes",
         ) from error
+
+
+def profile_defaults(profile: str) -> Mapping[str, Any]:
+    """The defaults that a profile stands for.
+
+    Raises:
+        UserError: There is no such profile.
+    """
+    if profile not in PROFILES:
+        raise UserError(f"no profile '{profile}'", where="--profile", remedy=nearest(profile, PROFILES))
+    return PROFILES[profile]
 
 
 def _in_words(kind: str, message: str) -> str:

@@ -68,6 +68,27 @@ def overhead(
     _show(run(make_request("mini", {**given, "systems": tuple(system.split(","))})), json_file)
 
 
+@app.command("reading")
+def reading(
+    model: Annotated[str, typer.Option(help="As for rmtbench run.")] = "mini",
+    sizes: Annotated[
+        str, typer.Option(help="Sizes of the miniature, comma-separated; 'without': no context.")
+    ] = "smoke",
+    styles: Annotated[str, typer.Option(help="Styles, comma-separated.")] = "squad,hotpotqa,triviaqa",
+    names: Annotated[str, typer.Option(help="Name words: all, seen or held-out.")] = "all",
+    draws: Annotated[int, typer.Option(min=1, help="Contexts of each size and style.")] = 5,
+    questions: Annotated[int, typer.Option(min=1, help="Questions of each kind about each context.")] = 20,
+    json_file: JsonFile = None,
+) -> None:
+    """How well a model reads the miniature world, by kind of question and length of context."""
+    from rmtbench.bench.reading import run
+    from rmtbench.cli.progress import note
+
+    chosen, told = sizes.split(","), styles.split(",")
+    figures = run(model=model, sizes=chosen, styles=told, names=names, draws=draws, questions=questions, report=note)
+    _show(figures, json_file)
+
+
 def _show(figures: Mapping[str, Any], json_file: Path | None) -> None:
     """Print the figures, and write them where they are wanted: the last line on stdout is the JSON."""
     for name, value in figures.items():

@@ -15,7 +15,10 @@ if TYPE_CHECKING:
 app = typer.Typer(help="Look at data sets: list, check, export.", no_args_is_help=True)
 
 DataDir = Annotated[Path | None, typer.Option(help="Official files: a folder or one file (else RMTBENCH_DATA).")]
-Model = Annotated[str, typer.Option(help="Whose tokenizer counts: hub id, path, or random:GEOMETRY.")]
+Model = Annotated[
+    str | None, typer.Option(help="Whose tokenizer counts: hub id, path, random:GEOMETRY (default: the profile's).")
+]
+Profile = Annotated[str, typer.Option(help="mini: the miniature where no files are named; paper: the hub's data.")]
 Tokenizer = Annotated[str | None, typer.Option(help="Another tokenizer than the model's own.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Seed = Annotated[int, typer.Option(help="Seed of the draw.")]
@@ -24,7 +27,8 @@ Seed = Annotated[int, typer.Option(help="Seed of the draw.")]
 @app.command("list")
 def list_datasets(
     data_dir: DataDir = None,
-    model: Model = "random:tiny",
+    model: Model = None,
+    profile: Profile = "mini",
     tokenizer: Tokenizer = None,
     seed: Seed = 0,
     as_json: AsJson = False,
@@ -32,9 +36,11 @@ def list_datasets(
     """Show the data sets that are here, and how large the first draw of each size is."""
     from rmtbench.corpora.open import NAMES
     from rmtbench.models.load import load_token_counter
+    from rmtbench.spec import profile_defaults
 
-    count_tokens = load_token_counter(model, tokenizer)
-    rows = [_describe(name, data_dir, count_tokens, seed) for name in NAMES]
+    defaults = profile_defaults(profile)
+    count_tokens = load_token_counter(model or defaults["model"], tokenizer)
+    rows = [_describe(name, data_dir, count_tokens, seed, generated="generated" in defaults) for name in NAMES]
     if as_json:
         typer.echo(json.dumps(rows, indent=1))
         return
@@ -55,12 +61,14 @@ def list_datasets(
 def check(
     name: Annotated[str, typer.Argument(help="squad, hotpotqa, triviaqa, sample, or a folder of your own.")],
     data_dir: DataDir = None,
+    profile: Profile = "mini",
     as_json: AsJson = False,
 ) -> None:
     """Read all of a data set and count its documents, questions and oddities; the first defect ends it."""
     from rmtbench.corpora.open import open_dataset
+    from rmtbench.spec import profile_defaults
 
-    dataset = open_dataset(name, data_dir, os.environ)
+    dataset = open_dataset(name, data_dir, os.environ, generated="generated" in profile_defaults(profile))
     facts = dataset.facts()
     source = _source(dataset)
     if as_json:
@@ -81,7 +89,8 @@ def export(
     draw: Annotated[int, typer.Option(min=0, help="Which draw, from 0.")] = 0,
     seed: Seed = 0,
     data_dir: DataDir = None,
-    model: Model = "random:tiny",
+    model: Model = None,
+    profile: Profile = "mini",
     tokenizer: Tokenizer = None,
 ) -> None:
     """Write one draw as files in its data set's official format, or as a folder like your own."""
@@ -89,9 +98,11 @@ def export(
     from rmtbench.corpora.export import export_draw
     from rmtbench.corpora.open import open_dataset
     from rmtbench.models.load import load_token_counter
+    from rmtbench.spec import profile_defaults
 
-    opened = open_dataset(dataset, data_dir, os.environ)
-    drawn = opened.draw(DrawRequest(size, draw, seed), load_token_counter(model, tokenizer))
+    defaults = profile_defaults(profile)
+    opened = open_dataset(dataset, data_dir, os.environ, generated="generated" in defaults)
+    drawn = opened.draw(DrawRequest(size, draw, seed), load_token_counter(model or defaults["model"], tokenizer))
     files = export_draw(drawn, out)
     corpus = drawn.corpus
     typer.echo(
@@ -100,19 +111,21 @@ def export(
     )
 
 
-def _describe(name: str, data_dir: Path | None, count_tokens: TokenCounter, seed: int) -> dict[str, Any]:
+def _describe(
+    name: str, data_dir: Path | None, count_tokens: TokenCounter, seed: int, *, generated: bool
+) -> dict[str, Any]:
     """Source and sizes of a data set, or why it is not here. Never asks the hub, whose files can be gigabytes."""
     from rmtbench.corpora.open import DATA_VARIABLE, open_dataset
     from rmtbench.errors import UserError
 
-    if name != "sample" and data_dir is None and not os.environ.get(DATA_VARIABLE):
+    if name != "sample" and not generated and data_dir is None and not os.environ.get(DATA_VARIABLE):
         unnamed = UserError(
             "no official files are named",
             remedy=f"give --data-dir or set {DATA_VARIABLE}; without either, a run asks the hub",
         )
         return _missing(name, unnamed)
     try:
-        dataset = open_dataset(name, data_dir, os.environ)
+        dataset = open_dataset(name, data_dir, os.environ, generated=generated)
     except UserError as error:
         return _missing(name, error)
     sizes = [_measure(dataset, size, count_tokens, seed) for size in _sizes(name)]

@@ -12,7 +12,7 @@ from typing import Annotated, Any, cast
 import typer
 
 import rmtbench
-from rmtbench.cli import bench, data, doctor, report, run, score, systems
+from rmtbench.cli import bench, data, doctor, report, run, score, sweep, systems, train
 from rmtbench.errors import UserError
 
 # Typer carries click inside and gives a public name only to this child of its UsageError.
@@ -28,12 +28,14 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("run")(run.run)
+app.command("sweep")(sweep.sweep)
 app.command("score")(score.score)
 app.command("report")(report.report)
 app.command("systems")(systems.systems)
 app.command("doctor")(doctor.doctor)
 app.add_typer(data.app, name="data")
 app.add_typer(bench.app, name="bench")
+app.add_typer(train.app, name="train")
 
 
 def _version(wanted: bool) -> None:

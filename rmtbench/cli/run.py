@@ -14,7 +14,7 @@ def run(
         str | None, typer.Option(help="squad, hotpotqa, triviaqa, sample, or a folder of your own.")
     ] = None,
     size: Annotated[str | None, typer.Option(help="smoke, small, medium, large; all for own documents.")] = None,
-    model: Annotated[str | None, typer.Option(help="Hub id, path, or random:GEOMETRY (default random:tiny).")] = None,
+    model: Annotated[str | None, typer.Option(help="Hub id, path, mini, mini-short, or random:GEOMETRY.")] = None,
     data_dir: Annotated[
         Path | None, typer.Option(help="Official files: a folder or one file (else RMTBENCH_DATA, else the hub).")
     ] = None,

@@ -14,16 +14,17 @@ from rmtbench.journal.writer import finished_run
 from rmtbench.models.load import RANDOM_LABEL
 from rmtbench.runs.loop import Tools, execute
 from rmtbench.runs.session import load_tools, make_draws, open_session
-from rmtbench.spec import Request
+from rmtbench.spec import SHIPPED_MODELS, Request
 
 
-def run_request(request: Request, results: Path, *, fresh: bool) -> int:
+def run_request(request: Request, results: Path, *, fresh: bool, say_next: bool = True) -> int:
     """Do all runs of a request and score them.
 
     Args:
         request: What was asked.
         results: Folder of all runs.
         fresh: Whether finished and half-done runs are begun anew.
+        say_next: Whether the person is told what to do next.
 
     Returns:
         The exit code: 0, or 1 if answers of these runs failed, now or in an earlier process.
@@ -50,7 +51,8 @@ def run_request(request: Request, results: Path, *, fresh: bool) -> int:
     answered = sum(summary["answered"] for summary in summaries)
     if failed:
         note(f"{failed} of {answered} answers failed; they are kept with their reasons and count as wrong")
-    note(f"next: rmtbench report {results}")
+    if say_next:
+        note(f"next: rmtbench report {results}")
     return 1 if failed else 0
 
 
@@ -69,6 +71,8 @@ def _say_what_runs(specs: Sequence[RunSpec], draws: Sequence[Draw], tools: Tools
         f"{len(specs)} runs x {questions} questions; {draws[0].corpus.dataset} {specs[0].size} ({source.kind}: "
         f"{source.name}); {model['id']} in {model['dtype']} on {model['device']}"
     )
+    if specs[0].model in SHIPPED_MODELS and source.kind != "miniature":
+        note(f"{specs[0].model} knows the miniature world's English alone: of these texts its answers mean nothing")
     if model["label"] == RANDOM_LABEL:
         note(f"{model['id']} has random weights: its answers are meaningless, its timings are real")
 

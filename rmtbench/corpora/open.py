@@ -30,13 +30,14 @@ OFFICIAL_NAMES: Mapping[str, Sequence[str]] = {
 """Files looked for in a folder; the first one there is taken."""
 
 
-def open_dataset(name: str, data_dir: Path | None, environ: Mapping[str, str]) -> Dataset:
+def open_dataset(name: str, data_dir: Path | None, environ: Mapping[str, str], *, generated: bool = False) -> Dataset:
     """Open a data set.
 
     Args:
         name: One of `NAMES`, or the path of a user's own folder.
         data_dir: Folder or file of official data; None for the folder in the environment, else the hub.
         environ: Environment variables, for `RMTBENCH_DATA`.
+        generated: Whether the miniature in the data set's style is meant where no files are named, instead of the hub.
 
     Raises:
         UserError: The name is unknown, or the data is missing or not in its format.
@@ -48,6 +49,11 @@ def open_dataset(name: str, data_dir: Path | None, environ: Mapping[str, str]) -
     given = data_dir or (Path(environ[DATA_VARIABLE]) if environ.get(DATA_VARIABLE) else None)
     if given is not None:
         return _open_official(name, find_file(name, given.expanduser()))
+    if generated:
+        from rmtbench.corpora.miniature.dataset import Miniature
+        from rmtbench.corpora.miniature.styles import STYLES
+
+        return next(Miniature(style) for style in STYLES if style == name)
     from rmtbench.corpora.hub import load_hub
 
     source, rows = load_hub(name)

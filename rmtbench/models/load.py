@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+SHIPPED = {name: Path(__file__).parent.parent / "assets" / "models" / name for name in ("mini", "mini-short")}
+"""Models that come with the package, by the name that stands for their folder."""
+
 DTYPES = ("float32", "bfloat16", "float16")
 RANDOM_LABEL = "random weights"
 
@@ -68,7 +71,7 @@ def load_model(
     """Load weights and tokenizer.
 
     Args:
-        name: Hub id, path, or ``random:GEOMETRY``.
+        name: Hub id, path, one of `SHIPPED`, or ``random:GEOMETRY``.
         tokenizer: Another tokenizer's id or path; None for the model's own.
         style: Answer style of its prompts.
         max_answer_tokens: Most tokens of an answer.
@@ -84,6 +87,7 @@ def load_model(
 
     logging.disable_progress_bar()  # it would break through ours
     kind = getattr(torch, dtype)
+    named, name = name, str(SHIPPED.get(name, name))
     if is_random(name):
         geometry(name)
         model = build_random(name, seed, kind, device)
@@ -91,7 +95,7 @@ def load_model(
         identity["weights_sha256"] = _random_hash(model, name, seed)
     else:
         model = _from_pretrained(name, kind, device)
-        identity = {"id": _public_name(name), "revision": getattr(model.config, "_commit_hash", None), "label": ""}
+        identity = {"id": _public_name(named), "revision": getattr(model.config, "_commit_hash", None), "label": ""}
         identity["weights_sha256"] = weights_hash(name, identity["revision"])
     check_supported(model)
     words = load_tokenizer(name, tokenizer)
@@ -133,7 +137,7 @@ def load_tokenizer(model: str, tokenizer: str | None = None) -> PreTrainedTokeni
         from rmtbench.models.embed_files import MINILM, model_folder
 
         tokenizer = str(model_folder(MINILM))
-    name = tokenizer or model
+    name = str(SHIPPED.get(tokenizer or model, tokenizer or model))
     try:
         words: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(name)
     except (OSError, ValueError, KeyError) as error:

@@ -8,6 +8,7 @@ from rmtbench.core import Draw, RunSpec
 from rmtbench.errors import UserError
 from rmtbench.models.base import LanguageModel
 from rmtbench.systems.base import SystemKind
+from rmtbench.systems.in_prompt import whole_corpus
 
 NOMINAL_TOKENS = {
     "squad": {"smoke": 1_000, "small": 21_000, "medium": 32_000, "large": 50_000},
@@ -46,8 +47,7 @@ def check_fit(
         return
     spec = readers[0][0]
     for draw, count in zip(draws, tokens, strict=True):
-        longest = max(model.count_tokens([question.text for question in draw.corpus.questions]))
-        needed = count + longest + spec.max_answer_tokens
+        needed = _longest_prompt(draw, count, model) + spec.max_answer_tokens
         if needed > limit:
             budgets = NOMINAL_TOKENS.get(draw.corpus.dataset, BUDGETS)
             fitting = [size for size, budget in budgets.items() if budget + spec.max_answer_tokens < limit]
@@ -58,3 +58,14 @@ def check_fit(
                 where=f"corpus {draw.corpus.id} ({names})",
                 remedy=f"{choice} leave these systems out or choose a model with a longer context",
             )
+
+
+def _longest_prompt(draw: Draw, documents: int, model: LanguageModel) -> int:
+    """Tokens of the longest prompt over the whole corpus; documents and question alone where a model shows no ids."""
+    from rmtbench.models.local import LocalModel
+
+    questions = [question.text for question in draw.corpus.questions]
+    if not isinstance(model, LocalModel):
+        return documents + max(model.count_tokens(questions))
+    context = model.context_ids(whole_corpus(draw.corpus))
+    return len(context) + max(len(model.question_ids(question)) for question in questions)

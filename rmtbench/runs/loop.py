@@ -100,7 +100,8 @@ def execute(
             provenance = dict(tools.provenance)
             if not kind.needs_embedder:
                 provenance.pop("embedder", None)
-            writer.begin(provenance)
+            if any(writer.remaining(draw.corpus) for draw in draws):
+                writer.begin(provenance)
         failed = dict.fromkeys((writer.run_id for writer in writers), 0)
         # The first batch of each run and process still sets kernels and caches up: it is marked, and not timed.
         warmups = {writer.run_id: spec.batch for writer, spec in zip(writers, specs, strict=True)}
@@ -145,6 +146,7 @@ def _run_draw(
             writer.answer(counted, corpus.draw)
             failed += counted.error is not None
             report(Event("answer", writer.run_id, corpus.draw, len(writer.done), total, counted))
+    warmups[writer.run_id] = 0  # the first batch ends with its draw, however few questions that still owed
     writer.usage(corpus.draw, peak_resident_bytes(), peak_device_bytes(device))
     report(Event("end", writer.run_id, corpus.draw, len(writer.done), total))
     return failed

@@ -41,7 +41,7 @@ def open_session(request: Request, environ: Mapping[str, str]) -> Session:
     for name in request.systems:
         if name != "all":
             find_system(name)  # a misspelt name must not wait for the data
-    dataset = open_dataset(request.dataset, request.data_dir, environ)
+    dataset = open_dataset(request.dataset, request.data_dir, environ, generated=request.generated)
     device = choose_device(request.device)
     specs = plan_runs(request, dataset.source, device=device, dtype=choose_dtype(request.dtype, device))
     return Session(request, dataset, specs, device)

@@ -120,6 +120,28 @@ class Found:
     seconds: float = 0.0
 
 
+def generate_apart(generate: Callable[[Sequence[T]], list[Generation]], prompts: Sequence[T]) -> list[Generation]:
+    """Answer a batch; where it cannot be answered as one, each prompt by itself: one too long fails no neighbour.
+
+    Args:
+        generate: Calls the model for a whole batch.
+        prompts: The batch, at least one.
+
+    Returns:
+        One result a prompt, in order; `error` says why there is no answer.
+    """
+    try:
+        return generate(prompts)
+    except AnswerError as error:
+        if len(prompts) == 1:
+            return [_failed(error)]
+    return [generation for prompt in prompts for generation in generate_apart(generate, [prompt])]
+
+
+def _failed(error: AnswerError) -> Generation:
+    return Generation("", "", "error", (), 0, 0, 0.0, 0.0, str(error))
+
+
 def answer_batch(
     questions: Sequence[Question],
     generate: Callable[[], list[Generation]],
@@ -139,17 +161,7 @@ def answer_batch(
     try:
         generations = generate()
     except AnswerError as error:
-        seconds = (time.perf_counter() - started) / rows
-        for question, part in zip(questions, found, strict=True):
-            yield Answer(
-                question_id=question.id,
-                text="",
-                finish="error",
-                error=str(error),
-                retrieved=part.retrieved,
-                timings=Timings(retrieve=part.seconds, total=seconds),
-            )
-        return
+        generations = [_failed(error)] * rows
     total = (time.perf_counter() - started) / rows
     for question, generation, part in zip(questions, generations, found, strict=True):
         yield Answer(

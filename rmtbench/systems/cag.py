@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Self
 
 from rmtbench.core import Answer, Corpus, Prepared, Question
 from rmtbench.errors import AnswerError, UserError
-from rmtbench.systems.base import Equipment, SystemKind, answer_batch, batches
+from rmtbench.systems.base import Equipment, SystemKind, answer_batch, batches, generate_apart
 from rmtbench.systems.in_prompt import whole_corpus
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ class CacheAugmented:
         for batch in batches(questions, self._equipment.spec.batch):
             started = time.perf_counter()
             texts = [question.text for question in batch]
-            yield from answer_batch(batch, partial(prefix.generate, texts), started)
+            yield from answer_batch(batch, partial(generate_apart, prefix.generate, texts), started)
 
 
 CAG = SystemKind(

@@ -13,7 +13,7 @@ from typing import Self
 
 from rmtbench.core import Answer, Corpus, Document, Gold, Prepared, Question, Span
 from rmtbench.models.base import Passage, Prompt
-from rmtbench.systems.base import Equipment, SystemKind, answer_batch, batches
+from rmtbench.systems.base import Equipment, SystemKind, answer_batch, batches, generate_apart
 
 Choose = Callable[[Corpus], Callable[[Question], tuple[Passage, ...]]]
 """Given the corpus, says which passages stand in the prompt of a question."""
@@ -51,7 +51,8 @@ class InPrompt:
         for batch in batches(questions, self._equipment.spec.batch):
             started = time.perf_counter()
             prompts = [Prompt(self._passages(question), question.text) for question in batch]
-            yield from answer_batch(batch, partial(self._equipment.model.generate, prompts), started)
+            generate = partial(generate_apart, self._equipment.model.generate, prompts)
+            yield from answer_batch(batch, generate, started)
 
 
 def whole_corpus(corpus: Corpus) -> tuple[Passage, ...]:

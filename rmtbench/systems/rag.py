@@ -15,7 +15,7 @@ from rmtbench.core import Answer, Corpus, Prepared, Question, Retrieved
 from rmtbench.measure import Stopwatch
 from rmtbench.models.base import Passage, Prompt
 from rmtbench.retrieval.base import Chunk, Index
-from rmtbench.systems.base import Equipment, Found, SystemKind, answer_batch, batches
+from rmtbench.systems.base import Equipment, Found, SystemKind, answer_batch, batches, generate_apart
 
 BuildIndex = Callable[[Equipment, Sequence[Chunk], Stopwatch], tuple[Index, Mapping[str, int]]]
 """Indexes chunks, adding what it costs to the stopwatch's parts, and counts what `Prepared.counts` tells."""
@@ -73,7 +73,8 @@ class RetrievalAugmented:
                 Found(tuple(Retrieved(c.document_id, c.start, c.end, float(score)) for c, score in row), seconds)
                 for row in chosen
             ]
-            yield from answer_batch(batch, partial(self._equipment.model.generate, prompts), started, found)
+            generate = partial(generate_apart, self._equipment.model.generate, prompts)
+            yield from answer_batch(batch, generate, started, found)
 
     def _cut(self, corpus: Corpus) -> tuple[Sequence[Chunk], dict[str, float]]:
         from rmtbench.retrieval.chunks import chunk_documents, warm_up

@@ -80,8 +80,8 @@ class Miniature:
         }
         return DatasetFacts(0, 0, notes)
 
-    def draw(self, request: DrawRequest, count_tokens: TokenCounter) -> Draw:
-        """Generate a draw; the same request and tokenizer give the same bytes anywhere.
+    def tell(self, request: DrawRequest, count_tokens: TokenCounter) -> tuple[World, list[Page], random.Random]:
+        """The world of a draw, its pages, and the random numbers that the questions go on with.
 
         Args:
             request: Which draw.
@@ -97,6 +97,19 @@ class Miniature:
         names = _share_words(NAMES[self.names](), groups * size, chance)
         world = make_world(plan_world(self.style, [size] * groups, names), chance)
         pages = _to_budget(tell(self.style, world, chance), budget, count_tokens, chance, self.style)
+        return world, pages, chance
+
+    def draw(self, request: DrawRequest, count_tokens: TokenCounter) -> Draw:
+        """Generate a draw; the same request and tokenizer give the same bytes anywhere.
+
+        Args:
+            request: Which draw.
+            count_tokens: Counts tokens for the size's budget.
+
+        Raises:
+            UserError: As `tell`.
+        """
+        world, pages, chance = self.tell(request, count_tokens)
         ids = DocumentIds()
         documents = [Document(ids.new(page.title), page.title, page.text) for page in pages]
         places = _places(pages, documents, exact=self.style == "squad")

@@ -1,0 +1,194 @@
+"""A sweep: many requests from one YAML file, all of them checked before the first one runs.
+
+An entry of the file holds options of `rmtbench run`; lists of data sets, sizes and models multiply out, in order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+from typing import Annotated, Any
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from rmtbench.corpora.open import NAMES, open_dataset
+from rmtbench.errors import UserError, nearest
+from rmtbench.spec import Request, make_request, profile_defaults
+from rmtbench.systems.registry import find_system
+
+OPTIONS = frozenset(Request.model_fields) - {"systems", "generated", "chunk_overlap"} | {"system"}
+"""Keys of an entry: the options of `rmtbench run`, but for the profile and the places, which are the sweep's."""
+
+MULTIPLIED = ("dataset", "size", "model")
+LISTS = ("system", "top_k")
+
+
+@dataclass(frozen=True, slots=True)
+class SweepRequest:
+    """One request, and the entry of the file that it came from."""
+
+    where: str
+    request: Request
+
+
+@dataclass(frozen=True, slots=True)
+class Sweep:
+    """What a file asks for, in the file's order; no request stands twice."""
+
+    name: str
+    description: str
+    requests: tuple[SweepRequest, ...]
+
+
+class _File(BaseModel):
+    """The outermost keys; what an entry holds is checked as a request."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    name: str = ""
+    profile: str = "mini"
+    description: str = ""
+    runs: Annotated[list[dict[str, Any]], Field(min_length=1)]
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML in which a key that stands twice is an error, and not a value that is silently lost."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        seen = set[str]()
+        for key, _ in node.value:
+            name = str(key.value)
+            if name in seen:
+                raise yaml.constructor.ConstructorError(
+                    problem=f"key '{name}' stands twice", problem_mark=key.start_mark
+                )
+            seen.add(name)
+        return super().construct_mapping(node, deep)
+
+
+def read_sweep(path: Path, data_dir: Path | None = None) -> Sweep:
+    """Read a file and make every request of it; opens no official data and loads no model.
+
+    Args:
+        path: The YAML file.
+        data_dir: Official files, in place of any that the file names.
+
+    Raises:
+        UserError: The file is missing or not YAML, or a key, value, system or data set in it does not exist: which
+            entry, in which line, and what would be right.
+    """
+    content, lines = _load(path)
+    try:
+        file = _File.model_validate(content)
+    except ValidationError as error:
+        raise _in_words(error, path, lines) from error
+    try:
+        profile_defaults(file.profile)
+    except UserError as error:
+        raise UserError(error.what, where=f"{path}, profile", remedy=error.remedy) from error
+    requests: dict[Request, str] = {}
+    for number, entry in enumerate(file.runs):
+        where = _entry_place(path, number, lines)
+        for request in _requests(file.profile, entry, data_dir, where):
+            requests.setdefault(request, where)
+    made = tuple(SweepRequest(where, request) for request, where in requests.items())
+    return Sweep(file.name or path.stem, file.description.strip(), made)
+
+
+def _load(path: Path) -> tuple[object, list[int]]:
+    """What the file holds, and the lines in which the entries of `runs` begin."""
+    try:
+        loader = _Loader(path.read_bytes())
+    except OSError as error:
+        raise UserError(f"cannot be read ({error.strerror})", where=str(path), remedy="check the path") from error
+    except yaml.YAMLError as error:
+        raise _not_yaml(error, path) from error
+    try:
+        node = loader.get_single_node()
+        content = None if node is None else loader.construct_document(node)
+    except (yaml.YAMLError, ValueError) as error:
+        raise _not_yaml(error, path) from error
+    finally:
+        loader.dispose()
+    pairs = node.value if isinstance(node, yaml.MappingNode) else []
+    listings = [value for key, value in pairs if key.value == "runs" and isinstance(value, yaml.SequenceNode)]
+    return content, [entry.start_mark.line + 1 for listing in listings for entry in listing.value]
+
+
+def _not_yaml(error: Exception, path: Path) -> UserError:
+    mark = error.problem_mark if isinstance(error, yaml.MarkedYAMLError) else None
+    what = error.problem if isinstance(error, yaml.MarkedYAMLError) else str(error).splitlines()[0]
+    return UserError(
+        f"not YAML: {what}",
+        where=str(path) + (f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""),
+        remedy="mend the file; experiments/smoke.yaml shows the format",
+    )
+
+
+def _entry_place(path: Path, number: int, lines: list[int]) -> str:
+    line = f" (line {lines[number]})" if number < len(lines) else ""  # entries merged in stand elsewhere
+    return f"{path}, run {number + 1}{line}"
+
+
+def _in_words(error: ValidationError, path: Path, lines: list[int]) -> UserError:
+    """What pydantic found wrong with the outermost keys, for someone who does not know it."""
+    first = error.errors(include_url=False)[0]
+    kind, place = first["type"], first["loc"]
+    remedy = "experiments/smoke.yaml shows the format"
+    if kind == "extra_forbidden":
+        return UserError(f"no key '{place[0]}'", where=str(path), remedy=nearest(str(place[0]), _File.model_fields))
+    if kind == "missing":
+        return UserError(f"key '{place[0]}' is missing", where=str(path), remedy=remedy)
+    if not place:
+        return UserError("must be keys with values: name, profile, description, runs", where=str(path), remedy=remedy)
+    entry = _entry_place(path, int(place[1]), lines) if len(place) > 1 else f"{path}, {place[0]}"
+    if kind == "too_short":
+        return UserError("names nothing", where=entry, remedy=remedy)
+    what = "must be options with values" if len(place) > 1 else first["msg"].replace("Input should", "must")
+    return UserError(f"{what} (given: {first['input']!r})", where=entry, remedy=remedy)
+
+
+def _requests(profile: str, entry: Mapping[str, Any], data_dir: Path | None, where: str) -> list[Request]:
+    for key in entry:
+        if key not in OPTIONS:
+            raise UserError(f"no option '{key}'", where=where, remedy=nearest(str(key), OPTIONS))
+    listed = {key: _values(entry[key], f"{where}, {key}") for key in entry}
+    given = {key: listed[key] if key in LISTS else entry[key] for key in entry if key not in MULTIPLIED}
+    given["systems"] = given.pop("system", ("all",))
+    given["data_dir"] = data_dir or given.get("data_dir")
+    made = []
+    for values in product(*(listed.get(key, (None,)) for key in MULTIPLIED)):
+        try:
+            request = make_request(profile, given | dict(zip(MULTIPLIED, values, strict=True)))
+            _check_names(request)
+        except UserError as error:
+            option = error.where.removeprefix("--").replace("-", "_")
+            raise UserError(error.what, where=f"{where}, {option}", remedy=error.remedy) from error
+        made.append(request)
+    return made
+
+
+def _values(value: object, where: str) -> tuple[object, ...]:
+    """A value, or all of a list; YAML's other types, such as the truth that `on` and `no` are, are no option's."""
+    values = value if isinstance(value, list) else [value]
+    if not values or None in values:
+        raise UserError("names nothing", where=where, remedy="fill it in, or leave the key out")
+    for one in values:
+        if isinstance(one, bool) or not isinstance(one, str | int):
+            raise UserError(
+                f"must be a text, a whole number or a list of these (given: {one!r})", where=where, remedy="mend it"
+            )
+    return tuple(values)
+
+
+def _check_names(request: Request) -> None:
+    """A misspelt system or data set is met now; a folder or file that is not there concerns its own request alone."""
+    for name in request.systems:
+        if name != "all":
+            find_system(name)
+    name = request.dataset
+    if name not in NAMES and "/" not in name and not name.startswith((".", "~")) and not Path(name).is_dir():
+        open_dataset(name, None, {})

@@ -1,0 +1,156 @@
+"""`rmtbench sweep` does what as many `rmtbench run` would, and no request that fails stops the others."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from cli_commands import CONSOLE, Command, child_environment, journals, told
+
+BASE = "system: closed-book, dataset: sample, model: 'random:tiny', questions: 2, max_answer_tokens: 4"
+RUN = ("run", "--system", "closed-book", "--dataset", "sample", "--model", "random:tiny", "--questions", "2",
+       "--max-answer-tokens", "4")  # fmt: skip
+Words = Callable[..., tuple[object, ...]]
+
+
+@pytest.fixture
+def sweep(tmp_path: Path) -> Words:
+    """Make the words of a sweep whose entries are small runs with these options besides."""
+
+    def words(*entries: str, base: str = BASE) -> tuple[object, ...]:
+        path = tmp_path / "mine.yaml"
+        path.write_text("description: small\nruns:\n" + "".join(f"  - {{{base}{more}}}\n" for more in entries))
+        return ("sweep", path, "--results", tmp_path / "results")
+
+    return words
+
+
+def contents(folder: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_sweep_answers_what_as_many_runs_would_and_says_what_is_next_once(
+    rmtbench: Command, sweep: Words, tmp_path: Path
+) -> None:
+    said = rmtbench(*sweep(", size: [all, smoke]"))
+    assert (said.code, said.out) == (0, "")
+    assert said.err.count("next: ") == 1
+    assert said.err.endswith(f"next: rmtbench report {tmp_path / 'results'}\n")
+    for size in ("all", "smoke"):
+        assert rmtbench(*RUN, "--size", size, "--results", tmp_path / "single").code == 0
+    assert told(tmp_path / "results") == told(tmp_path / "single")
+    assert len(list((tmp_path / "results").glob("*/summary.json"))) == 2
+
+
+def test_the_plan_is_told_first_and_each_request_as_it_begins(rmtbench: Command, sweep: Words) -> None:
+    lines = rmtbench(*sweep(", size: all", ", size: all, seed: 1, draws: 2")).err.splitlines()
+    first = "closed-book  sample all  random:tiny  1 draws  at most 2 questions each"
+    second = "closed-book  sample all  random:tiny  2 draws  at most 2 questions each"
+    assert lines[:5] == ["mine: small", "2 requests", f"   1  {first}", f"   2  {second}", f"[1/2] {first}"]
+    assert f"[2/2] {second}" in lines[5:]
+
+
+def test_a_dry_run_prints_every_run_and_leaves_nothing(rmtbench: Command, sweep: Words, tmp_path: Path) -> None:
+    words = sweep(", size: smoke", ", size: smoke, system: [rag-sparse, closed-book], top_k: [1, 2]", base=BASE[21:])
+    said = rmtbench(*words, "--dry-run")
+    assert said.code == 0
+    assert not (tmp_path / "results").exists()
+    assert "next: " not in said.err
+    rest = "sample smoke  random:tiny  1 draws  at most 2 questions each"
+    ids, asked = zip(*(line.split("  ", 1) for line in said.out.splitlines()), strict=True)
+    assert asked[-3:] == (f"rag-sparse top-1  {rest}", f"rag-sparse top-2  {rest}", f"closed-book  {rest}")
+    assert rmtbench(*words).code == 0
+    assert set(journals(tmp_path / "results")) == set(ids)
+
+
+def test_a_mistake_anywhere_in_the_file_is_told_before_the_first_run(
+    rmtbench: Command, sweep: Words, tmp_path: Path
+) -> None:
+    said = rmtbench(*sweep("", ", sead: 1"))
+    assert said.code == 2
+    assert said.err == (
+        f"error: {tmp_path / 'mine.yaml'}, run 2 (line 4): no option 'sead'\n"
+        f"  did you mean 'seed'? {said.err.partition('? ')[2]}"
+    )
+    assert not (tmp_path / "results").exists()
+
+
+def test_a_request_that_cannot_be_done_stops_no_other_and_is_listed_at_the_end(
+    rmtbench: Command, sweep: Words, tmp_path: Path
+) -> None:
+    words = sweep(
+        ", size: [large, all]", ", dataset: ./nowhere", ", seed: 1", base=BASE.replace("dataset: sample, ", "")
+    )
+    path = tmp_path / "mine.yaml"
+    path.write_text(
+        path.read_text().replace("size: [", "dataset: sample, size: [").replace("seed", "dataset: sample, seed")
+    )
+    said = rmtbench(*words)
+    assert said.code == 2
+    assert len(journals(tmp_path / "results")) == 2
+    end = said.err.splitlines()[-5:]
+    assert end[0] == "2 of 4 requests cannot be done; once mended, the same command does what is left:"
+    assert end[1].startswith(f"error: {path}, run 1 (line 3), sample large, random:tiny: sample: size 'large' needs")
+    assert end[2] == "  use more data, or --size all or smoke"
+    assert end[3].startswith(
+        f"error: {path}, run 2 (line 4), ./nowhere small, random:tiny: --dataset ./nowhere: no such"
+    )
+    assert end[4] == "  give a folder that holds documents/"
+
+
+def test_a_dry_run_lists_what_cannot_be_done_too(rmtbench: Command, sweep: Words, tmp_path: Path) -> None:
+    words = sweep(", dataset: [squad, sample]", base=BASE.replace("dataset: sample, ", ""))
+    said = rmtbench(*words, "--dry-run", "--data-dir", tmp_path / "nowhere")
+    assert said.code == 2
+    assert said.out.startswith("closed-book-sample-all-")
+    assert "nowhere: no such file or folder\n  check --data-dir or RMTBENCH_DATA\n" in said.err
+
+
+def test_failed_answers_exit_with_1_unless_a_request_cannot_be_done(
+    rmtbench: Command, sweep: Words, model_of_context: Callable[[int], Path]
+) -> None:
+    failing = f"system: oracle, dataset: sample, model: '{model_of_context(200)}', max_answer_tokens: 4"
+    assert rmtbench(*sweep("", base=failing)).code == 1
+    assert rmtbench(*sweep(", size: [all, large]", base=failing)).code == 2
+
+
+def test_finished_runs_are_left_alone_unless_fresh_is_asked(rmtbench: Command, sweep: Words, tmp_path: Path) -> None:
+    words = sweep("")
+    assert rmtbench(*words).code == 0
+    before, answers = contents(tmp_path / "results"), told(tmp_path / "results")
+    said = rmtbench(*words)
+    assert said.code == 0
+    assert "finished already; --fresh begins anew" in said.err
+    assert contents(tmp_path / "results") == before
+    [journal] = (tmp_path / "results").glob("*/answers.jsonl")
+    journal.write_text("")
+    assert rmtbench(*words, "--fresh").code == 0
+    assert told(tmp_path / "results") == answers
+
+
+def test_ctrl_c_ends_all_at_once_and_the_same_command_completes_it(
+    rmtbench: Command, sweep: Words, tmp_path: Path
+) -> None:
+    long = BASE.replace("questions: 2", "questions: 8").replace("tokens: 4", "tokens: 64")
+    words = [str(word) for word in sweep("", ", seed: 1", base=long)]
+    child = subprocess.Popen([*CONSOLE, *words], stderr=subprocess.PIPE, text=True, env=child_environment(tmp_path))
+    until = time.monotonic() + 60
+    while not any(len(answers) >= 2 for answers in journals(tmp_path / "results").values()):
+        assert child.poll() is None, "it ended before it could be interrupted"
+        assert time.monotonic() < until
+        time.sleep(0.01)
+    child.send_signal(signal.SIGINT)
+    _, err = child.communicate(timeout=60)
+    assert child.returncode == 130
+    assert err.endswith("interrupted: every answer so far is kept; the same command resumes\n")
+    assert "[2/2]" not in err
+    [answered] = told(tmp_path / "results").values()
+    assert 2 <= len(answered) < 8
+    assert rmtbench(*words).code == 0
+    resumed = told(tmp_path / "results")
+    assert [len(answers) for answers in resumed.values()] == [8, 8]
+    assert answered in [answers[: len(answered)] for answers in resumed.values()]

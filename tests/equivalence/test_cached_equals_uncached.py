@@ -1,0 +1,115 @@
+"""`cag` answers as `full-context`, token for token in float32, and leaves its cache as it was."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch  # noqa: TC002 - it is loaded anyway
+from teacher_forced import largest_difference, logits_by_reader, logits_by_transformers
+
+from rmtbench.core import Answer, Draw, Question, RunSpec
+from rmtbench.kvcache.plain import PlainPrefix, read_prefix
+from rmtbench.models.local import LocalModel
+from rmtbench.models.readers import SharedPrefix
+from rmtbench.models.slots import SlotLayer
+from rmtbench.systems.base import Equipment, System
+from rmtbench.systems.cag import CAG, CacheAugmented
+from rmtbench.systems.in_prompt import CLOSED_BOOK, FULL_CONTEXT, whole_corpus
+
+BATCHES = (1, 4, 6)
+"""Of six questions, each two tokens longer than the one before."""
+
+
+def equipment(model: LocalModel, batch: int = 1) -> Equipment:
+    return Equipment(RunSpec("any", "towns", "all", "tiny", "own:towns@0", max_answer_tokens=8, batch=batch), model)
+
+
+def answers(system: System, towns: Draw) -> list[Answer]:
+    with system:
+        system.prepare(towns.corpus)
+        return list(system.answer(towns.corpus.questions))
+
+
+def held(prefix: PlainPrefix) -> list[tuple[int, int, tuple[int, ...], bytes]]:
+    """Of every layer's keys and values: address of the buffer, of its storage, its shape, and the context's bytes."""
+    assert prefix._cache is not None
+    return [
+        (
+            tensor.data_ptr(),
+            tensor.untyped_storage().data_ptr(),
+            tuple(tensor.shape),
+            tensor[:, :, : prefix.tokens].contiguous().numpy().tobytes(),
+        )
+        for layer in prefix._cache.layers
+        for tensor in (layer.keys, layer.values)
+    ]
+
+
+def test_what_a_model_writes_depends_on_context_and_question(family: LocalModel, towns: Draw) -> None:
+    """Without this, every equality below could hold by chance."""
+    full = [answer.output_ids for answer in answers(FULL_CONTEXT.make(equipment(family)), towns)]
+    closed = [answer.output_ids for answer in answers(CLOSED_BOOK.make(equipment(family)), towns)]
+    assert len(set(full + closed)) > 9
+
+
+def test_cag_answers_as_full_context_token_for_token(family: LocalModel, towns: Draw) -> None:
+    expected = answers(FULL_CONTEXT.make(equipment(family)), towns)
+    assert {answer.tokens.cached for answer in expected} == {0}
+    for batch in BATCHES:
+        cached = answers(CAG.make(equipment(family, batch)), towns)
+        for ours, theirs in zip(cached, expected, strict=True):
+            same = [(row.output_ids, row.text, row.finish, row.tokens.prompt) for row in (ours, theirs)]
+            assert same[0] == same[1], f"{ours.question_id} in batches of {batch}"
+        assert {answer.tokens.cached for answer in cached} == {len(family.context_ids(whole_corpus(towns.corpus)))}
+
+
+def test_logits_over_the_cache_are_those_of_one_uncached_forward(family: LocalModel, towns: Draw) -> None:
+    questions = [question.text for question in towns.corpus.questions]
+    written = [answer.output_ids for answer in answers(FULL_CONTEXT.make(equipment(family)), towns)]
+    tails = [family.question_ids(question) for question in questions]
+    assert len({len(tail) for tail in tails}) == len(tails)
+    context = family.context_ids(whole_corpus(towns.corpus))
+    expected = [logits_by_transformers(family, context + tail, row) for tail, row in zip(tails, written, strict=True)]
+    for batch in BATCHES:
+        with read_prefix(family, whole_corpus(towns.corpus), questions, batch) as prefix:
+            assert prefix._cache is not None
+            for some in (slice(start, start + batch) for start in range(0, len(tails), batch)):
+                reader = SharedPrefix(family.model, prefix._cache, prefix.tokens, tails[some])
+                difference = largest_difference(logits_by_reader(reader, written[some]), expected[some])
+                assert difference < 1e-4, f"{some} in batches of {batch}: largest difference {difference}"
+
+
+@pytest.mark.parametrize("batch", BATCHES)
+def test_answering_leaves_the_cache_where_and_as_it_was(family: LocalModel, towns: Draw, batch: int) -> None:
+    questions = [question.text for question in towns.corpus.questions]
+    with CAG.make(equipment(family, batch)) as system:
+        assert isinstance(system, CacheAugmented)
+        system.prepare(towns.corpus)
+        prefix = system._prefix
+        assert isinstance(prefix, PlainPrefix)
+        before, size = held(prefix), prefix.bytes
+        too_long = Question("long", "Who is the mayor? " * 80)
+        rows = list(system.answer([*towns.corpus.questions, too_long]))
+        assert [row.question_id for row in rows if row.error is not None] == ["long"]
+        assert held(prefix) == before
+        assert prefix.bytes == size
+        assert [generation.output_ids for generation in prefix.generate(questions[:1])] == [rows[0].output_ids]
+
+
+def test_attention_reads_the_buffer_itself_and_no_copy_of_it(
+    family: LocalModel, towns: Draw, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: set[int] = set()
+    update = SlotLayer.update
+
+    def noting(layer: SlotLayer, *states: torch.Tensor, **others: Any) -> tuple[torch.Tensor, torch.Tensor]:
+        keys, values = update(layer, *states, **others)
+        seen.update(tensor.untyped_storage().data_ptr() for tensor in (keys, values))
+        return keys, values
+
+    questions = [question.text for question in towns.corpus.questions]
+    with read_prefix(family, whole_corpus(towns.corpus), questions, batch=3) as prefix:
+        monkeypatch.setattr(SlotLayer, "update", noting)
+        prefix.generate(questions[:3])
+        assert seen == {storage for _, storage, _, _ in held(prefix)}

@@ -1,0 +1,173 @@
+"""A sweep file becomes requests, in its order; whatever is wrong with it is named by file, entry and key."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from rmtbench.cli.run import run
+from rmtbench.errors import UserError
+from rmtbench.runs.sweep import OPTIONS, Sweep, read_sweep
+from rmtbench.spec import make_request
+
+EXPERIMENTS = Path(__file__).parents[2] / "experiments"
+Write = Callable[[str], Path]
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Write:
+    """Make a file of a text."""
+
+    def make(text: str) -> Path:
+        path = tmp_path / "mine.yaml"
+        path.write_text(text, encoding="utf-8")
+        return path
+
+    return make
+
+
+def triples(sweep: Sweep) -> list[tuple[str, str, str]]:
+    return [(one.request.dataset, one.request.size, one.request.model) for one in sweep.requests]
+
+
+def test_an_entry_is_the_request_that_the_same_options_of_a_run_are(write: Write) -> None:
+    path = write(
+        "name: all options\ndescription: |\n  every kind of value\nruns:\n"
+        "  - {system: [cag, rag-sparse], dataset: squad, size: medium, model: 'random:tiny', top_k: [2, 1], draws: 3,\n"
+        "     questions: 5, batch: 2, answer_style: bridge, max_answer_tokens: 8, seed: 7, chunk_tokens: 64,\n"
+        "     embedder: mine, scorer: yours, tokenizer: words, dtype: float32, device: cpu, data_dir: official}\n"
+    )
+    sweep = read_sweep(path)
+    given = {"systems": ("cag", "rag-sparse"), "dataset": "squad", "size": "medium", "model": "random:tiny",
+             "top_k": (2, 1), "draws": 3, "questions": 5, "batch": 2, "answer_style": "bridge", "max_answer_tokens": 8,
+             "seed": 7, "chunk_tokens": 64, "embedder": "mine", "scorer": "yours", "tokenizer": "words",
+             "dtype": "float32", "device": "cpu", "data_dir": Path("official")}  # fmt: skip
+    assert (sweep.name, sweep.description) == ("all options", "every kind of value")
+    assert [one.request for one in sweep.requests] == [make_request("mini", given)]
+
+
+def test_every_option_of_a_run_may_stand_in_an_entry() -> None:
+    of_the_sweep = {"profile", "results", "fresh"}
+    assert set(inspect.signature(run).parameters) - of_the_sweep == OPTIONS
+
+
+@pytest.mark.parametrize("profile", ["mini", "paper"])
+def test_what_an_entry_leaves_out_is_the_profiles(write: Write, profile: str) -> None:
+    [one] = read_sweep(write(f"profile: {profile}\nruns:\n  - questions: 2\n")).requests
+    assert one.request == make_request(profile, {"systems": ("all",), "questions": 2})
+
+
+def test_lists_of_data_sets_sizes_and_models_multiply_out_in_order(write: Write) -> None:
+    path = write(
+        "runs:\n  - {dataset: [squad, triviaqa], size: [small, large], model: [a, b], top_k: 3}\n  - {model: c}\n"
+    )
+    sweep = read_sweep(path)
+    assert triples(sweep)[:5] == [
+        ("squad", "small", "a"),
+        ("squad", "small", "b"),
+        ("squad", "large", "a"),
+        ("squad", "large", "b"),
+        ("triviaqa", "small", "a"),
+    ]
+    assert len(sweep.requests) == 9
+    assert {one.request.top_k for one in sweep.requests[:8]} == {(3,)}
+    assert sweep.requests[8].request.model == "c"
+
+
+def test_a_request_that_stands_twice_is_made_once(write: Write) -> None:
+    sweep = read_sweep(write("runs:\n  - {dataset: [sample, sample]}\n  - {dataset: sample, system: all}\n"))
+    assert len(sweep.requests) == 1
+
+
+def test_entries_may_share_options_by_yaml_anchors(write: Write) -> None:
+    path = write("runs:\n  - &base {dataset: sample, questions: 2, seed: 1}\n  - {<<: *base, seed: 2}\n")
+    assert [(one.request.questions, one.request.seed) for one in read_sweep(path).requests] == [(2, 1), (2, 2)]
+
+
+def test_a_folder_of_official_files_given_apart_takes_the_place_of_the_files_own(write: Write) -> None:
+    path = write("runs:\n  - {dataset: squad, data_dir: there}\n  - {dataset: squad}\n")
+    assert [one.request.data_dir for one in read_sweep(path).requests] == [Path("there"), None]
+    assert [one.request.data_dir for one in read_sweep(path, Path("here")).requests] == [Path("here")]
+
+
+def test_the_name_is_the_files_where_none_is_given(write: Write) -> None:
+    assert read_sweep(write("runs: [{dataset: sample}]")).name == "mine"
+
+
+ENTRY = "runs:\n  - {dataset: sample}\n\n  # the second\n  - "
+DEFECTS = [
+    ("", "", "must be keys with values: name, profile, description, runs", "experiments/smoke.yaml"),
+    ("- dataset: sample", "", "must be keys with values", "experiments/smoke.yaml"),
+    ("name: x", "", "key 'runs' is missing", "experiments/smoke.yaml"),
+    ("name: 7\nruns: [{}]", ", name", "must be a valid string (given: 7)", "experiments/smoke.yaml"),
+    ("runs: []", ", runs", "names nothing", "experiments/smoke.yaml"),
+    ("runs: sample", ", runs", "must be a valid list (given: 'sample')", "experiments/smoke.yaml"),
+    ("runz: [{}]\nruns: [{}]", "", "no key 'runz'", "did you mean 'runs'?"),
+    ("profile: papr\nruns: [{}]", ", profile", "no profile 'papr'", "did you mean 'paper'?"),
+    ("runs:\n  - [unclosed", ", line 2, column", "not YAML", "mend the file"),
+    ("runs:\n  - {when: 2024-13-99}", "", "not YAML: month must be", "mend the file"),
+    ("name: \x07", "", "not YAML", "mend the file"),
+    ("runs:\n  - {seed: 1, seed: 2}", ", line 2, column 15", "key 'seed' stands twice", "mend the file"),
+    ("runs: [{}]\nruns: [{}]", ", line 2, column 1", "key 'runs' stands twice", "mend the file"),
+    (ENTRY + "sample", ", run 2 (line 5)", "must be options with values (given: 'sample')", "experiments/smoke.yaml"),
+    (ENTRY + "{datset: sample}", ", run 2 (line 5)", "no option 'datset'", "did you mean 'dataset'?"),
+    (ENTRY + "{max-answer-tokens: 4}", ", run 2 (line 5)", "no option", "did you mean 'max_answer_tokens'?"),
+    (ENTRY + "{generated: 1}", ", run 2 (line 5)", "no option 'generated'", "Known: answer_style"),
+    (ENTRY + "{system: [cag, orcale]}", ", run 2 (line 5), system", "no system 'orcale'", "did you mean 'oracle'?"),
+    (ENTRY + "{system: []}", ", run 2 (line 5), system", "names nothing", "fill it in"),
+    (ENTRY + "{questions: }", ", run 2 (line 5), questions", "names nothing", "leave the key out"),
+    (ENTRY + "{dataset: hotpot}", ", run 2 (line 5), dataset", "no data set 'hotpot'", "did you mean 'hotpotqa'?"),
+    (ENTRY + "{size: [small, smal]}", ", run 2 (line 5), size", "no size 'smal'", "did you mean 'small'?"),
+    (ENTRY + "{questions: 0}", ", run 2 (line 5), questions", "must be at least 1 (given: 0)", "rmtbench run --help"),
+    (ENTRY + "{questions: yes}", ", run 2 (line 5), questions", "must be a text, a whole number", "mend it"),
+    (ENTRY + "{draws: 1.5}", ", run 2 (line 5), draws", "must be a text, a whole number", "mend it"),
+    (ENTRY + "{draws: [1, 2]}", ", run 2 (line 5), draws", "must be a valid integer (given: [1, 2])", "--help"),
+    (ENTRY + "{top_k: [1, x]}", ", run 2 (line 5), top_k", "must be a whole number (given: 'x')", "--help"),
+    (ENTRY + "{model: 7}", ", run 2 (line 5), model", "must be a valid string (given: 7)", "--help"),
+    (ENTRY + "{answer_style: long}", ", run 2 (line 5), answer_style", "must be 'direct' or 'bridge'", "--help"),
+]
+
+
+@pytest.mark.parametrize(("text", "place", "what", "remedy"), DEFECTS, ids=[f"{text[-25:]}" for text, *_ in DEFECTS])
+def test_a_defect_is_named_by_file_entry_and_key_with_what_would_be_right(
+    write: Write, text: str, place: str, what: str, remedy: str
+) -> None:
+    path = write(text)
+    with pytest.raises(UserError) as caught:
+        read_sweep(path)
+    error = caught.value
+    assert error.where.startswith(f"{path}{place}")
+    assert error.what.startswith(what) or f": {what}" in error.what
+    assert remedy in error.remedy
+    assert "\n" not in f"{error}{error.remedy}"
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"nowhere\.yaml: cannot be read \(No such file"):
+        read_sweep(tmp_path / "nowhere.yaml")
+
+
+def test_a_folder_that_is_not_there_concerns_its_own_request_alone(write: Write) -> None:
+    assert len(read_sweep(write("runs:\n  - {dataset: [./nowhere, sample]}\n")).requests) == 2
+
+
+def test_the_papers_experiment_asks_for_the_papers_draws() -> None:
+    sweep = read_sweep(EXPERIMENTS / "paper.yaml")
+    asked = {(one.request.dataset, one.request.size): one.request for one in sweep.requests}
+    draws = {size: asked["hotpotqa", size].draws for size in ("small", "medium", "large")}
+    assert draws == {"small": 87, "medium": 33, "large": 21}
+    assert {pair for pair in asked if pair[0] != "hotpotqa"} == {
+        (dataset, size) for dataset in ("squad", "triviaqa") for size in ("small", "medium", "large")
+    }
+    for (dataset, size), request in asked.items():
+        given = {"systems": ("all",), "dataset": dataset, "size": size}
+        assert request == make_request("paper", given | ({"draws": draws[size]} if dataset == "hotpotqa" else {}))
+
+
+def test_the_smoke_experiment_is_small_and_needs_nothing() -> None:
+    [one] = read_sweep(EXPERIMENTS / "smoke.yaml").requests
+    given = {"systems": ("all",), "dataset": "sample", "size": "smoke", "model": "random:tiny", "top_k": (1, 3)}
+    assert one.request == make_request("mini", {**given, "questions": 4})

@@ -1,0 +1,139 @@
+"""Systems are found by name, ours and other packages', and a wrong name is answered with the right one."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from rmtbench.core import Draw, RunSpec
+from rmtbench.errors import UserError
+from rmtbench.models.local import LocalModel
+from rmtbench.runs.loop import Tools, execute
+from rmtbench.systems.in_prompt import CLOSED_BOOK
+from rmtbench.systems.registry import find_system, system_names
+
+OURS = ["closed-book", "oracle", "full-context", "cag", "rag-sparse", "rag-dense"]
+
+Install = Callable[[str, str], None]
+
+SYSTEM = """
+from rmtbench.models.base import Passage
+from rmtbench.systems.base import SystemKind
+from rmtbench.systems.in_prompt import InPrompt
+
+given = []
+
+def make(equipment):
+    given.append(sorted(equipment.gold))
+    first = lambda corpus: lambda question: (Passage("First", corpus.documents[0].text),)
+    return InPrompt(equipment, first)
+
+FIRST = SystemKind("first-document", "the first document alone", make)
+SEEING = SystemKind("first-document", "the first document alone", make, sees_gold=True)
+NOTHING = "not a system"
+"""
+
+
+@pytest.fixture
+def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install]:
+    """Install another package, `their_package`, that names one thing under the group of entry points."""
+
+    def put(name: str, value: str) -> None:
+        (tmp_path / "their_package.py").write_text(SYSTEM)
+        info = tmp_path / "their_package-1.0.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text("Metadata-Version: 2.1\nName: their-package\nVersion: 1.0\n")
+        (info / "entry_points.txt").write_text(f"[rmtbench.systems]\n{name} = {value}\n")
+        monkeypatch.syspath_prepend(str(tmp_path))
+
+    yield put
+    sys.modules.pop("their_package", None)
+
+
+def run(name: str, towns: Draw, model: LocalModel, results: Path) -> list[dict[str, object]]:
+    spec = RunSpec(name, "towns", "all", "random:tiny", "own:towns@0", max_answer_tokens=8)
+    [outcome] = execute([spec], [towns], Tools(model, {}), results, lambda _event: None)
+    journal = (outcome.folder / "answers.jsonl").read_text(encoding="utf-8")
+    return [json.loads(line) for line in journal.splitlines()]
+
+
+def test_ours_are_named_in_the_order_in_which_tables_read() -> None:
+    assert system_names() == OURS
+
+
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [("rag-spares", "rag-sparse"), ("cagg", "cag"), ("fullcontext", "full-context"), ("closed_book", "closed-book")],
+)
+def test_an_unknown_name_gets_the_nearest_one(given: str, meant: str) -> None:
+    with pytest.raises(UserError) as caught:
+        find_system(given)
+    assert caught.value.what == f"no system '{given}'"
+    assert caught.value.where == "--system"
+    assert caught.value.remedy == f"did you mean '{meant}'? Known: {', '.join(sorted(OURS))}"
+
+
+def test_a_name_like_none_gets_them_all() -> None:
+    with pytest.raises(UserError) as caught:
+        find_system("xyz")
+    assert caught.value.remedy == f"Known: {', '.join(sorted(OURS))}"
+
+
+def test_another_packages_system_is_found_and_suggested(install: Install) -> None:
+    install("first-document", "their_package:FIRST")
+    assert system_names() == [*OURS, "first-document"]
+    assert find_system("first-document").summary == "the first document alone"
+    with pytest.raises(UserError) as caught:
+        find_system("first-documents")
+    assert caught.value.remedy.startswith("did you mean 'first-document'?")
+
+
+def test_names_are_listed_without_importing_the_package(install: Install) -> None:
+    install("first-document", "their_package:FIRST")
+    assert "first-document" in system_names()
+    assert "their_package" not in sys.modules
+
+
+def test_another_packages_system_runs_like_ours(
+    install: Install, towns: Draw, tiny_model: LocalModel, tmp_path: Path
+) -> None:
+    install("first-document", "their_package:FIRST")
+    rows = run("first-document", towns, tiny_model, tmp_path / "results")
+    assert [row["question_id"] for row in rows] == [question.id for question in towns.corpus.questions]
+    assert all(row["error"] is None and row["output_ids"] for row in rows)
+
+
+@pytest.mark.parametrize(("kind", "gold"), [("FIRST", []), ("SEEING", ["q0", "q1", "q2", "q3", "q4", "q5"])])
+def test_gold_reaches_a_system_that_declares_that_it_sees_it_and_no_other(
+    install: Install, towns: Draw, tiny_model: LocalModel, tmp_path: Path, kind: str, gold: list[str]
+) -> None:
+    install("first-document", f"their_package:{kind}")
+    run("first-document", towns, tiny_model, tmp_path / "results")
+    assert sys.modules["their_package"].given == [gold]
+
+
+@pytest.mark.parametrize(
+    ("value", "what"),
+    [
+        ("their_package:NOTHING", "system 'theirs' is not a SystemKind"),
+        ("their_package:make", "system 'theirs' is not a SystemKind"),
+        ("their_package:ABSENT", "system 'theirs' cannot be imported"),
+        ("no_such_package:SYSTEM", "system 'theirs' cannot be imported (No module named 'no_such_package')"),
+    ],
+)
+def test_what_is_no_system_is_refused_with_its_place(install: Install, value: str, what: str) -> None:
+    install("theirs", value)
+    with pytest.raises(UserError) as caught:
+        find_system("theirs")
+    assert caught.value.what.startswith(what)
+    assert (caught.value.where, caught.value.remedy) == (value, "mend that package")
+
+
+def test_a_name_of_ours_stays_ours(install: Install) -> None:
+    install("closed-book", "their_package:FIRST")
+    assert system_names() == OURS
+    assert find_system("closed-book") is CLOSED_BOOK
