@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from rmtbench.core import AnswerStyle
 from rmtbench.errors import UserError, nearest
@@ -18,6 +18,9 @@ PROFILES: Mapping[str, Mapping[str, Any]] = {
     "paper": {"model": "meta-llama/Llama-3.1-8B-Instruct", "dataset": "hotpotqa", "scorer": "roberta-large"},
 }
 """A profile is a set of defaults and nothing else."""
+
+DRAWN = ("squad", "hotpotqa", "triviaqa")
+"""Data sets that come in sizes; of a user's own folder all is read where no size is named."""
 
 SHIPPED_MODELS = ("mini", "mini-short")
 """Models that come with the package. They answer by the `bridge` style alone, which is therefore their default."""
@@ -51,6 +54,12 @@ class Request(BaseModel):
     dtype: str = "auto"
     device: str = "auto"
 
+    @model_validator(mode="after")
+    def _overlap_below_chunk(self) -> Self:
+        if self.chunk_overlap >= self.chunk_tokens:
+            raise ValueError("chunk_overlap must be smaller than chunk_tokens")
+        return self
+
     @field_validator("size")
     @classmethod
     def _known_size(cls, size: str) -> str:
@@ -71,7 +80,7 @@ def make_request(profile: str, given: Mapping[str, Any]) -> Request:
     """
     values = {**profile_defaults(profile), **{name: value for name, value in given.items() if value is not None}}
     if "size" not in given or given["size"] is None:
-        values["size"] = "all" if values["dataset"] == "sample" else "small"
+        values["size"] = "small" if values["dataset"] in DRAWN else "all"
     values.setdefault("answer_style", "bridge" if values["model"] in SHIPPED_MODELS else "direct")
     try:
         return Request(**values)

@@ -20,8 +20,8 @@ from rmtbench.kvcache.plain import read_prefix
 from rmtbench.models.base import Passage
 from rmtbench.models.load import load_model
 from rmtbench.models.local import LocalModel
-from rmtbench.report.clustered import clustered_standard_error
 from rmtbench.scoring.answers import exact_match
+from rmtbench.stats.clustered import clustered_standard_error
 from rmtbench.systems.base import batches
 
 BATCH = 16

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -58,8 +59,6 @@ def _run(request: Request, results: Path, *, fresh: bool) -> int:
 
 def _print_runs(request: Request) -> None:
     """One line a run, on stdout: its id, and what it asks."""
-    import os
-
     from rmtbench.journal.layout import run_id
     from rmtbench.runs.session import open_session
 

@@ -1,12 +1,14 @@
 """Write a draw as files that `rmtbench` and other people's tools can read: in the official format of its data set.
 
-Any other data set is written as an own folder. Documents, questions and references come back as they were; what a draw
-does not keep (TriviaQA's urls, HotpotQA's levels, which paragraphs stood in one row) cannot.
+Any other data set is written as an own folder. Documents, questions and references come back as they were, but for what
+a draw does not keep (TriviaQA's urls, HotpotQA's levels and rows) and what a format has no place for: HotpotQA has one
+reference a question; in SQuAD every reference has a place, and TriviaQA's evidence is wherever an answer stands.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -70,7 +72,11 @@ def _squad(draw: Draw) -> dict[str, bytes]:
             {
                 "context": document.text[start:end],
                 "qas": [
-                    {"id": question.id, "question": question.text, "answers": _answers(gold, document.text, start)}
+                    {
+                        "id": question.id,
+                        "question": question.text,
+                        "answers": _answers(gold, document.text[:end], start),
+                    }
                     for question, gold, spans in pairs
                     if start <= spans[0].start < end
                 ],
@@ -96,12 +102,15 @@ def _paragraphs(text: str, keep: Sequence[tuple[int, int]]) -> Iterator[tuple[in
 
 
 def _answers(gold: Gold, text: str, offset: int) -> list[dict[str, Any]]:
-    """Each reference where it stands; one that stands nowhere is placed at the paragraph's beginning."""
+    """Each reference where it is evidence, else where it stands nearest; one that stands nowhere at the beginning."""
     spans = gold.evidence[0]
     answers = []
     for reference in gold.references:
-        starts = [span.start - offset for span in spans if text[span.start : span.end] == reference]
-        answers += [{"text": reference, "answer_start": start} for start in starts or [0]]
+        starts = [span.start for span in spans if text[span.start : span.end] == reference]
+        if not starts:
+            found = (match.start() for match in re.finditer(re.escape(reference), text[offset:]))
+            starts = sorted((offset + start for start in found), key=lambda start: abs(start - spans[0].start))[:1]
+        answers += [{"text": reference, "answer_start": start - offset} for start in starts or [offset]]
     return answers
 
 
@@ -175,28 +184,34 @@ def _deal(draw: Draw) -> Iterator[list[Document]]:
 def _triviaqa(draw: Draw) -> dict[str, bytes]:
     """``qa/`` with one file, whose domain is Wikipedia if any evidence is, and ``evidence/``.
 
-    Evidence that answers none of the questions is listed with one that it does not answer.
+    Evidence that answers none of the questions is listed with one that it does not answer. A document whose id is no
+    name of an evidence file (the miniature's) becomes a page of the web.
     """
-    documents = {document.id: document for document in draw.corpus.documents}
-    listed = [dict.fromkeys(span.document_id for fact in gold.evidence for span in fact) for gold in draw.gold]
+    names = {document.id: _evidence_name(document.id) for document in draw.corpus.documents}
+    documents = {names[document.id]: document for document in draw.corpus.documents}
+    listed = [dict.fromkeys(names[span.document_id] for fact in gold.evidence for span in fact) for gold in draw.gold]
     for number, identity in enumerate(identity for identity in documents if not any(identity in row for row in listed)):
         document = TriviaDocument(identity, documents[identity].title, documents[identity].text)
         order = [(number + place) % len(listed) for place in range(len(listed))]
         silent = (place for place in order if not find_answers(draw.gold[place].references, document))
         listed[next(silent, order[0])][identity] = None
     rows = []
-    for question, gold, names in zip(draw.corpus.questions, draw.gold, listed, strict=True):
+    for question, gold, files in zip(draw.corpus.questions, draw.gold, listed, strict=True):
         row = {
             "QuestionId": question.id,
             "Question": question.text,
             "Answer": _trivia_answer(gold.references),
-            "EntityPages": _listing(names, "wikipedia/", documents),
-            "SearchResults": _listing(names, "web/", documents),
+            "EntityPages": _listing(files, "wikipedia/", documents),
+            "SearchResults": _listing(files, "web/", documents),
         }
         rows.append(row)
     domain = "Wikipedia" if any(name.startswith("wikipedia/") for name in documents) else "Web"
-    files = {f"qa/{domain.lower()}-dev.json": _json({"Domain": domain, "Version": 1.0, "Data": rows})}
-    return files | {f"evidence/{document.id}": _utf8(document.text) for document in documents.values()}
+    written = {f"qa/{domain.lower()}-dev.json": _json({"Domain": domain, "Version": 1.0, "Data": rows})}
+    return written | {f"evidence/{name}": _utf8(document.text) for name, document in documents.items()}
+
+
+def _evidence_name(identity: str) -> str:
+    return identity if identity.startswith(("wikipedia/", "web/")) else f"web/{identity}.txt"
 
 
 def _listing(names: Mapping[str, None], folder: str, documents: Mapping[str, Document]) -> list[dict[str, str]]:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from rmtbench.corpora.miniature.prose import ProsePlan
 from rmtbench.errors import UserError, nearest
 from rmtbench.models.load import choose_device
 from rmtbench.models.prompt import PromptContract, make_contract
@@ -85,17 +86,20 @@ class Reading:
 
         Args:
             stage: Settings `context` (tokens), `rows`, `questions` (a row), `least` and `most` (words a paragraph),
-                `again` (share of full names), `new` (share of new name words), `leaps` (share of batches
-                whose positions leap).
+                `again` (share of full names), `plain` (share of plain statements),
+                `new` (share of new name words), `shared` (share of contexts
+                whose names share words), `leaps` (share of batches whose positions leap).
             chance: Random numbers.
         """
         settings = stage.settings
         plan = ReadingPlan(
             context=int(settings["context"]),
             questions=int(settings["questions"]),
-            words=(int(settings["least"]), int(settings["most"])),
-            again=settings["again"],
+            prose=ProsePlan(
+                words=(int(settings["least"]), int(settings["most"])), again=settings["again"], plain=settings["plain"]
+            ),
             new_names=settings["new"],
+            shared_names=settings["shared"],
             leap=LEAP if chance.random() < settings["leaps"] else 0,
         )
         examples = [make_example(plan, self._contract, chance) for _ in range(int(settings["rows"]))]
@@ -250,19 +254,24 @@ def _stage(name: str, steps: int, **settings: float) -> Stage:
     return Stage(name, steps, settings)
 
 
-# Many small steps: what a step teaches hardly depends on its rows, and the first copies come after so many steps.
+# Many small steps: what a step teaches hardly depends on its rows, and the first copies come after so many steps. First
+# plain statements and names in full, then all that language has.
+_PROSE = {"least": 60, "most": 150, "again": 0.35, "plain": 0, "new": 0.15, "shared": 0.7}
+_PLAIN = {"again": 1, "plain": 1, "new": 0, "shared": 0}
+_EASY = {"again": 0.7, "plain": 0.6, "new": 0.1, "shared": 0.3}
+_MIXED = {"again": 0.5, "plain": 0.2, "new": 0.15, "shared": 0.6}
 _SHORT = (
-    _stage("128", 400, context=128, rows=8, questions=14, least=8, most=20, again=1.0, new=0.0, leaps=0),
-    _stage("256", 350, context=256, rows=6, questions=24, least=12, most=40, again=0.7, new=0.1, leaps=0),
-    _stage("512", 350, context=512, rows=4, questions=40, least=30, most=80, again=0.5, new=0.15, leaps=0),
-    _stage("1k", 250, context=1024, rows=2, questions=60, least=60, most=150, again=0.35, new=0.15, leaps=0),
-    _stage("2k", 150, context=2048, rows=1, questions=120, least=60, most=150, again=0.35, new=0.15, leaps=0),
+    _stage("128", 300, context=128, rows=8, questions=14, least=8, most=20, leaps=0, **_PLAIN),
+    _stage("256", 300, context=256, rows=6, questions=24, least=12, most=40, leaps=0, **_EASY),
+    _stage("512", 300, context=512, rows=4, questions=40, least=30, most=80, leaps=0, **_MIXED),
+    _stage("1k", 250, context=1024, rows=2, questions=60, leaps=0, **_PROSE),
+    _stage("2k", 120, context=2048, rows=1, questions=120, leaps=0, **_PROSE),
 )
 _LONG = (
-    _stage("1k leaping", 200, context=1024, rows=2, questions=60, least=60, most=150, again=0.35, new=0.15, leaps=0.7),
-    _stage("2k leaping", 250, context=2048, rows=1, questions=120, least=60, most=150, again=0.35, new=0.15, leaps=0.7),
-    _stage("4k", 150, context=4096, rows=1, questions=150, least=60, most=150, again=0.35, new=0.15, leaps=0.7),
-    _stage("8k", 100, context=8192, rows=1, questions=200, least=60, most=150, again=0.35, new=0.15, leaps=0.7),
+    _stage("1k leaping", 150, context=1024, rows=2, questions=60, leaps=0.7, **_PROSE),
+    _stage("2k leaping", 250, context=2048, rows=1, questions=120, leaps=0.7, **_PROSE),
+    _stage("4k", 150, context=4096, rows=1, questions=150, leaps=0.7, **_PROSE),
+    _stage("8k", 100, context=8192, rows=1, questions=200, leaps=0.7, **_PROSE),
 )
 RECIPES: Mapping[str, Recipe] = {
     "mini": Recipe(

@@ -12,6 +12,7 @@ from itertools import accumulate
 from typing import TYPE_CHECKING
 
 from rmtbench.corpora.miniature.asking import Asked, QuestionKind, all_kinds, ask_about_group
+from rmtbench.corpora.miniature.prose import ProsePlan
 from rmtbench.corpora.miniature.styles import STYLES, plan_world, tell
 from rmtbench.corpora.miniature.words import NameWords, fresh_words, small_pools
 from rmtbench.corpora.miniature.world import World, make_world
@@ -53,17 +54,17 @@ class ReadingPlan:
     Attributes:
         context: Tokens of the context, about.
         questions: Most questions.
-        words: Least and most words of a paragraph.
-        again: How often a later sentence calls its subject by full name, not by a short form or a pronoun.
+        prose: Length of paragraphs, and how plain they are.
         new_names: Share of name words that the tokenizer has never seen.
+        shared_names: Share of examples whose names are made of few words, so that many share one.
         leap: Longest sum of leaps in position between passages; 0 for none.
     """
 
     context: int
     questions: int
-    words: tuple[int, int]
-    again: float = 0.35
+    prose: ProsePlan
     new_names: float = 0.15
+    shared_names: float = 0.7
     leap: int = 0
 
 
@@ -76,11 +77,11 @@ def make_example(plan: ReadingPlan, contract: PromptContract, chance: random.Ran
         chance: Random numbers.
     """
     style = chance.choice(STYLES)
-    low, high = plan.words
+    low, high = plan.prose.words
     typical = (low + high) / 2 + 4
     count = max(3, round(plan.context * chance.uniform(0.75, 1.0) / (typical * TOKENS_A_WORD)))
     world = make_world(plan_world(style, _groups(style, count, chance), _names(plan, count, chance)), chance)
-    pages = tell(style, world, chance, plan.words, plan.again)
+    pages = tell(style, world, chance, plan.prose)
     chance.shuffle(pages)
     encode = contract.tokenizer.encode
     ids = contract.context_ids([])
@@ -141,7 +142,7 @@ def _groups(style: str, count: int, chance: random.Random) -> list[int]:
 
 def _names(plan: ReadingPlan, count: int, chance: random.Random) -> NameWords:
     names = fresh_words(chance, plan.new_names)
-    if chance.random() < 0.3:
+    if chance.random() >= plan.shared_names:
         return names
     few = count / chance.uniform(1, 5)
     return small_pools(

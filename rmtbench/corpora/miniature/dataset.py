@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import random
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
@@ -212,10 +213,16 @@ def _places(pages: Sequence[Page], documents: Sequence[Document], *, exact: bool
             for fact, first, last in _stated(paragraph.sentences, start):
                 span = Span(document.id, first, last)
                 if exact:
-                    found = document.text.index(fact.text, first, last)
+                    found = first + _object_start(fact, document.text[first:last])
                     span = Span(document.id, found, found + len(fact.text))
                 places[_key(fact)] = span
     return places
+
+
+def _object_start(fact: Fact, sentence: str) -> int:
+    """Where the object stands: a word of the subject's own name can be the object (a fair named after its town)."""
+    name = re.escape(fact.subject.name)
+    return re.sub(rf"\b{name}\b", lambda found: " " * len(found[0]), sentence, flags=re.IGNORECASE).index(fact.text)
 
 
 def _stated(sentences: Sequence[Sentence], start: int) -> Iterator[tuple[Fact, int, int]]:

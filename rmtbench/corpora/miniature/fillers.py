@@ -31,7 +31,7 @@ _ABOUT = (
 
 
 def filler(chance: random.Random) -> str:
-    """A sentence about nothing in particular, 5 to 14 words."""
+    """A sentence about nothing in particular, 5 to 17 words."""
     opening = chance.choice(_OPENINGS)
     text = f"{opening}{chance.choice(_SUBJECTS)} {chance.choice(_PREDICATES)}."
     return text[0].upper() + text[1:]

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rmtbench.corpora.miniature.fillers import about, filler
-from rmtbench.corpora.miniature.relations import Relation
+from rmtbench.corpora.miniature.relations import PLAIN, Relation
 from rmtbench.corpora.miniature.world import Entity, Fact
 
 _POSSESSIVE = {"he": "his", "she": "her", "it": "its"}
@@ -59,11 +59,13 @@ class ProsePlan:
         words: Least and most words of a paragraph.
         hints: How often a relation that is not stated is spoken of.
         again: How often a later sentence calls its subject by full name; the rest are short forms and pronouns.
+        plain: How often a statement is one of those that end with the object; else any.
     """
 
     words: tuple[int, int] = (60, 150)
     hints: float = 0.15
     again: float = 0.35
+    plain: float = 0.0
 
 
 PLAN = ProsePlan()
@@ -136,13 +138,16 @@ def write_paragraph(
         sentences.append(Sentence(_capital(f"{subject.name} is better known as {subject.alias}.")))
         reference.known = True
     for item in order:
-        sentences.append(_sentence(item, reference, chance, first=not sentences))
+        sentences.append(_sentence(item, reference, chance, plan.plain, first=not sentences))
     return Paragraph(subject, tuple(sentences))
 
 
-def _sentence(item: Fact | Relation | None, reference: _Reference, chance: random.Random, *, first: bool) -> Sentence:
+def _sentence(
+    item: Fact | Relation | None, reference: _Reference, chance: random.Random, plain: float, *, first: bool
+) -> Sentence:
     if isinstance(item, Fact):
-        text = reference.fill(chance.choice(item.relation.statements))
+        statements = PLAIN[item.relation.name] if plain and chance.random() < plain else item.relation.statements
+        text = reference.fill(chance.choice(statements))
         text = text.replace("{O}", item.text).replace("{A}", with_article(item.text))
         target = item.target
         reference.doubtful = target is not None and (target.kind == "person") == (item.subject.kind == "person")

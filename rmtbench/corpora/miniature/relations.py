@@ -267,6 +267,11 @@ RELATIONS: Sequence[Relation] = (
     ),
 )  # fmt: skip
 
+PLAIN: Mapping[str, Sequence[str]] = {
+    relation.name: [text for text in relation.statements if text.endswith(("{O}.", "{A}."))] for relation in RELATIONS
+}
+"""Statements that end with the object: whoever reads one knows by then whose it is and what."""
+
 BY_NAME: Mapping[str, Relation] = {relation.name: relation for relation in RELATIONS}
 BY_SUBJECT: Mapping[str, Sequence[Relation]] = {
     kind: [relation for relation in RELATIONS if relation.subject == kind] for kind in KINDS

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
-from rmtbench.corpora.miniature.prose import Paragraph, ProsePlan, write_paragraph
+from rmtbench.corpora.miniature.prose import PLAN, Paragraph, ProsePlan, write_paragraph
 from rmtbench.corpora.miniature.relations import EntityKind
 from rmtbench.corpora.miniature.words import NameWords
 from rmtbench.corpora.miniature.world import World, WorldPlan
@@ -85,23 +85,20 @@ def plan_world(style: Style, groups: Sequence[int], names: NameWords) -> WorldPl
     return WorldPlan(groups, names, told=plan.told, aliases=plan.aliases, first_kind=plan.first_kind)
 
 
-def tell(
-    style: Style, world: World, chance: random.Random, words: tuple[int, int] = (60, 150), again: float = 0.35
-) -> list[Page]:
+def tell(style: Style, world: World, chance: random.Random, prose: ProsePlan = PLAN) -> list[Page]:
     """Write a world down.
 
     Args:
-        style: How.
+        style: How; it also decides how often a text hints at what it does not tell.
         world: What.
         chance: Random numbers.
-        words: Least and most words of a paragraph.
-        again: How often a later sentence calls its subject by full name.
+        prose: Length of paragraphs, and how plain they are.
 
     Returns:
         Its pages, group by group.
     """
     plan = PLANS[style]
-    prose = ProsePlan(words=words, hints=plan.hints, again=again)
+    prose = replace(prose, hints=plan.hints)
     pages = []
     for number, group in enumerate(world.groups):
         paragraphs = [
