@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
 from rmtbench.core import AnswerStyle
 from rmtbench.errors import UserError, nearest
@@ -54,11 +54,12 @@ class Request(BaseModel):
     dtype: str = "auto"
     device: str = "auto"
 
-    @model_validator(mode="after")
-    def _overlap_below_chunk(self) -> Self:
-        if self.chunk_overlap >= self.chunk_tokens:
-            raise ValueError("chunk_overlap must be smaller than chunk_tokens")
-        return self
+    @field_validator("chunk_overlap")
+    @classmethod
+    def _below_chunk(cls, overlap: int, info: ValidationInfo) -> int:
+        if overlap >= info.data.get("chunk_tokens", overlap + 1):
+            raise ValueError("must be smaller than a chunk; choose fewer tokens than --chunk-tokens")
+        return overlap
 
     @field_validator("size")
     @classmethod

@@ -267,8 +267,9 @@ RELATIONS: Sequence[Relation] = (
     ),
 )  # fmt: skip
 
+_PLAIN_ENDS = ("{O}.", "{A}.", "{O} miles.", "{O} miles long.")
 PLAIN: Mapping[str, Sequence[str]] = {
-    relation.name: [text for text in relation.statements if text.endswith(("{O}.", "{A}."))] for relation in RELATIONS
+    relation.name: [text for text in relation.statements if text.endswith(_PLAIN_ENDS)] for relation in RELATIONS
 }
 """Statements that end with the object: whoever reads one knows by then whose it is and what."""
 
