@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 RESULTS ?= results
 
-.PHONY: install demo test test-slow check format bench-retrieval bench-scoring bench-overhead clean help
+.PHONY: install demo test test-slow check format bench-retrieval bench-scoring bench-overhead bench-reading clean help
 
 help:
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 18
@@ -20,9 +20,9 @@ $(STAMP): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev]'
 	touch $(STAMP)
 
-demo: $(STAMP)  ## run all systems on the embedded sample corpus, offline, then print the report
-	HF_HUB_OFFLINE=1 $(BIN)/rmtbench run --system all --dataset sample --model random:tiny --results $(RESULTS)
-	HF_HUB_OFFLINE=1 $(BIN)/rmtbench report $(RESULTS)
+demo: $(STAMP)  ## run all systems on generated corpora with the mini model, offline, then print the report
+	HF_HUB_OFFLINE=1 $(BIN)/rmtbench sweep experiments/mini.yaml --results $(RESULTS)/demo
+	HF_HUB_OFFLINE=1 $(BIN)/rmtbench report $(RESULTS)/demo
 
 test: $(STAMP)  ## run the tests, offline (RMTBENCH_DATA adds those on real rows)
 	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
@@ -47,6 +47,9 @@ bench-scoring: $(STAMP)  ## BERTScore of four systems, beside four calls of bert
 
 bench-overhead: $(STAMP)  ## share of a run that is neither model, embedder nor retrieval
 	$(BIN)/rmtbench bench overhead --json $(RESULTS)/bench-overhead.json
+
+bench-reading: $(STAMP)  ## accuracy of the mini model by kind of question and length of context (an hour)
+	$(BIN)/rmtbench bench reading --sizes smoke,small,medium,large,without --json $(RESULTS)/bench-reading.json
 
 clean:  ## remove the environment and every cache; results stay
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
