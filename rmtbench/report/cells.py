@@ -14,7 +14,7 @@ from typing import Any
 from rmtbench.core import RunSpec
 from rmtbench.journal.record import RunRecord
 from rmtbench.journal.summary import Summary, summarize, values_by_draw
-from rmtbench.report.clustered import clustered_standard_error
+from rmtbench.stats.clustered import clustered_standard_error
 
 NOT_RECORDED = "not recorded"
 

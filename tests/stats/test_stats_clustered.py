@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rmtbench.report.clustered import clustered_standard_error
+from rmtbench.stats.clustered import clustered_standard_error
 
 values = st.floats(0, 1).map(lambda value: round(value, 3))
 clusters = st.lists(st.lists(values, min_size=1, max_size=5), min_size=2, max_size=6)
