@@ -1,0 +1,186 @@
+"""Training examples for reading: what the suite asks, token for token, with the answers to be learnt."""
+
+import random
+import re
+from dataclasses import replace
+
+import pytest
+
+from rmtbench.corpora.miniature.asking import UNKNOWN, all_kinds, ask_about_group
+from rmtbench.corpora.miniature.prose import ProsePlan
+from rmtbench.corpora.miniature.styles import plan_world
+from rmtbench.corpora.miniature.words import held_out, inventory, seen
+from rmtbench.corpora.miniature.world import make_world
+from rmtbench.models.base import Passage
+from rmtbench.models.prompt import PromptContract, make_contract
+from rmtbench.training.mini_tokenizer import train_tokenizer
+from rmtbench.training.reading import Example, ReadingPlan, answer_ids, ask_many, make_example
+
+PLAN = ReadingPlan(context=1200, questions=16, prose=ProsePlan(words=(30, 60)))
+LEAPING = replace(PLAN, leap=3000)
+SEEDS = range(12)
+ANSWER = re.compile(r" (?P<reasoning>[^\n]+, \w+: [^\n]+\.) Answer: (?P<final>[^\n]+)</s>")
+
+
+@pytest.fixture(scope="module")
+def contract() -> PromptContract:
+    return make_contract(train_tokenizer(), "bridge")
+
+
+@pytest.fixture(scope="module")
+def examples(contract: PromptContract) -> list[Example]:
+    return [make_example(PLAN, contract, random.Random(seed)) for seed in SEEDS]
+
+
+@pytest.fixture(scope="module")
+def leaping(contract: PromptContract) -> list[Example]:
+    return [make_example(LEAPING, contract, random.Random(seed)) for seed in SEEDS]
+
+
+def questions(contract: PromptContract, example: Example) -> list[str]:
+    ends = [0, *(target.end for target in example.targets)]
+    texts = [
+        contract.tokenizer.decode(example.ids[begin : target.start])
+        for begin, target in zip(ends, example.targets, strict=False)
+    ]
+    return [re.findall(r"Question: ([^\n]+)\n Reasoning:$", text)[0] for text in texts]
+
+
+def context_length(contract: PromptContract, example: Example) -> int:
+    return example.targets[0].start - len(contract.question_ids(questions(contract, example)[0]))
+
+
+def context_text(contract: PromptContract, example: Example) -> str:
+    """The context as it was before the tokenizer's spaces."""
+    text: str = contract.tokenizer.decode(example.ids[1 : context_length(contract, example)])
+    return text[1:].replace("\n ", "\n")
+
+
+def leaps(example: Example) -> dict[int, int]:
+    """How many positions are left out before each token, where any are."""
+    gaps = [after - before - 1 for before, after in zip(example.positions, example.positions[1:], strict=False)]
+    return {place + 1: gap for place, gap in enumerate(gaps) if gap}
+
+
+def test_every_token_has_a_position_and_positions_increase(examples: list[Example], leaping: list[Example]) -> None:
+    for example in [*examples, *leaping]:
+        assert len(example.ids) == len(example.positions)
+        assert example.positions[0] == 0
+        assert all(gap > 0 for gap in leaps(example).values())
+    assert all(list(example.positions) == list(range(len(example.ids))) for example in examples)
+
+
+def test_positions_leap_between_passages_alone_and_not_too_far(
+    contract: PromptContract, leaping: list[Example]
+) -> None:
+    far = [sum(leaps(example).values()) for example in leaping]
+    assert max(far) <= LEAPING.leap
+    assert max(far) > 0.5 * LEAPING.leap
+    for example in leaping:
+        head = len(contract.context_ids([]))
+        for place in leaps(example):
+            assert head <= place < context_length(contract, example)
+            assert contract.tokenizer.decode([example.ids[place - 1]]) == "\n\n"
+
+
+def test_leaps_change_no_token_but_their_positions(contract: PromptContract) -> None:
+    plain, leaping = (make_example(replace(plan, questions=0), contract, random.Random(1)) for plan in (PLAN, LEAPING))
+    assert plain.ids == leaping.ids
+    assert plain.positions != leaping.positions
+
+
+def test_the_context_is_what_the_prompt_contract_gives_for_its_passages(
+    contract: PromptContract, examples: list[Example]
+) -> None:
+    for example in examples:
+        text = context_text(contract, example).removeprefix(contract.head)
+        title, _, rest = text.partition("\n")
+        assert rest.endswith("\n\n")
+        expected = contract.context_ids([Passage(title, rest.removesuffix("\n\n"))])
+        assert list(example.ids[: context_length(contract, example)]) == expected
+
+
+def test_each_question_is_what_the_prompt_contract_asks_and_the_first_stands_behind_the_context(
+    contract: PromptContract, examples: list[Example]
+) -> None:
+    for example in examples:
+        end = context_length(contract, example)
+        assert contract.tokenizer.decode([example.ids[end - 1]]) == "\n\n"
+        for text, target in zip(questions(contract, example), example.targets, strict=True):
+            asked = contract.question_ids(text)
+            assert list(example.ids[end : target.start]) == asked
+            end = target.end
+        assert end == len(example.ids)
+
+
+def test_a_target_is_reasoning_mark_answer_and_the_end_token(contract: PromptContract, examples: list[Example]) -> None:
+    for example in examples:
+        text = context_text(contract, example)
+        for target in example.targets:
+            ids = example.ids[target.start : target.end]
+            found = ANSWER.fullmatch(contract.tokenizer.decode(ids))
+            assert found is not None
+            assert ids.count(contract.tokenizer.eos_token_id) == 1
+            final = contract.final_answer(found[0].removesuffix("</s>"))
+            assert final == found["final"]
+            if target.kind == "yes/no":
+                assert final in {"yes", "no"}
+            elif target.kind == "unknown":
+                assert final == UNKNOWN
+            else:
+                assert final in text or final.capitalize() in text or f"The{final[3:]}" in text
+
+
+def test_an_answer_is_written_from_what_was_asked(contract: PromptContract) -> None:
+    world = make_world(plan_world("squad", [10], seen()), random.Random(0))
+    asked = ask_about_group(world, world.groups[0], "single", random.Random(0))
+    assert asked is not None
+    written = contract.tokenizer.decode(answer_ids(asked, contract))
+    assert written == f" {asked.reasoning} Answer: {asked.references[0]}</s>"
+
+
+def test_the_questions_of_an_example_are_distinct_and_of_all_kinds(
+    contract: PromptContract, examples: list[Example]
+) -> None:
+    kinds = set()
+    for example in examples:
+        texts = questions(contract, example)
+        assert len(set(texts)) == len(texts) == len(example.targets) <= PLAN.questions
+        kinds |= {target.kind for target in example.targets}
+    assert kinds == set(all_kinds())
+    assert sum(len(example.targets) for example in examples) > 0.8 * PLAN.questions * len(examples)
+
+
+def test_fewer_questions_are_asked_where_a_world_holds_no_more() -> None:
+    world = make_world(plan_world("squad", [2], seen()), random.Random(0))
+    assert 0 < len(ask_many(world, 500, random.Random(0))) < 500
+    assert ask_many(world, 0, random.Random(0)) == []
+
+
+def test_a_context_is_about_as_long_as_planned(contract: PromptContract, examples: list[Example]) -> None:
+    lengths = [context_length(contract, example) for example in examples]
+    assert all(0.55 * PLAN.context < length < 1.35 * PLAN.context for length in lengths)
+
+
+def name_words(contract: PromptContract, example: Example) -> set[str]:
+    return set(re.findall(r"(\w+) (?:Group|Works|Labs|Motors|Foods|Energy|Textiles)", context_text(contract, example)))
+
+
+def test_no_example_holds_a_held_out_word(contract: PromptContract, examples: list[Example]) -> None:
+    met = {word for example in examples for word in re.findall(r"\w+", contract.tokenizer.decode(example.ids))}
+    assert not met & {word for kind in held_out().by_kind.values() for word in kind}
+    assert len(met & {word for kind in seen().by_kind.values() for word in kind}) > 100
+
+
+def test_new_names_are_as_common_as_planned(contract: PromptContract) -> None:
+    every = {word for kind in inventory().by_kind.values() for word in kind}
+    for share in (0, 1):
+        example = make_example(replace(PLAN, new_names=share), contract, random.Random(2))
+        met = name_words(contract, example)
+        assert met
+        assert met & every == (set() if share else met)
+
+
+def test_the_same_random_numbers_write_the_same_example(contract: PromptContract, leaping: list[Example]) -> None:
+    assert make_example(LEAPING, contract, random.Random(SEEDS[3])) == leaping[3]
+    assert make_example(LEAPING, contract, random.Random(99)) != leaping[3]
