@@ -49,8 +49,7 @@ def test_no_more_is_taken_from_a_stream_than_is_read() -> None:
     lead = []
 
     def endless() -> Iterator[int]:
-        while True:
-            next(taken)
+        while next(taken) < 1000:  # enough for this test, and no machine's end if it fails
             yield 1
 
     def stop(step) -> None:

@@ -1,0 +1,110 @@
+"""The settings of a recurrent memory transformer, checked where they are made. Knows no torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from rmtbench.errors import UserError, nearest
+
+Kind = Literal["decoder", "encoder"]
+Trained = Literal["memory", "lora", "all"]
+Update = Literal["overwrite", "gated"]
+
+
+@dataclass(frozen=True, slots=True)
+class RmtConfig:
+    """All that decides what a wrapper computes and trains, its base model and weights aside.
+
+    Attributes:
+        kind: A ``decoder`` reads memory before a segment and writes it behind; an ``encoder`` does both in front.
+        segment_tokens: Most tokens of text in a segment; memory and special tokens come on top.
+        memory_tokens: Memory tokens, at most as many as a segment's.
+        backprop_segments: How many segments a gradient goes back, counted from each row's own end; None for all.
+        trained: Which weights train beside the memory: none (``memory``), adapters (``lora``) or ``all``.
+        update: ``overwrite`` takes the last hidden states as they are, as in the paper (Bulatov et al., 2022);
+            ``gated``, a variant of ours, mixes a map of them into the old memory.
+        lora_rank: Rank of the adapters.
+        lora_alpha: Their scale is this over the rank.
+        special_ids: Token ids of an encoder's [CLS] and [SEP]; None for a decoder.
+        seed: Decides memory, gate and adapters before training.
+
+    Raises:
+        UserError: A setting makes no sense.
+    """
+
+    kind: Kind
+    segment_tokens: int
+    memory_tokens: int
+    backprop_segments: int | None = None
+    trained: Trained = "all"
+    update: Update = "overwrite"
+    lora_rank: int = 8
+    lora_alpha: int = 32
+    special_ids: tuple[int, int] | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for field, known in (("kind", Kind), ("trained", Trained), ("update", Update)):
+            value = getattr(self, field)
+            if value not in get_args(known):
+                raise UserError(f"no {field} '{value}'", where=field, remedy=nearest(str(value), get_args(known)))
+        segment, memory = self.segment_tokens, self.memory_tokens
+        if segment < 1:
+            raise UserError(
+                f"a segment of {segment} tokens leaves no room for text",
+                where="segment_tokens",
+                remedy=f"set segment_tokens to at least memory_tokens ({memory})",
+            )
+        self._at_least_one("memory_tokens")
+        if memory > segment:
+            raise UserError(
+                f"a memory of {memory} tokens is larger than a segment of {segment}",
+                where="memory_tokens",
+                remedy=f"set memory_tokens to at most {segment}, or lengthen the segment",
+            )
+        if self.backprop_segments is not None:
+            self._at_least_one("backprop_segments")
+        self._at_least_one("lora_rank")
+        self._at_least_one("lora_alpha")
+        if (self.special_ids is None) != (self.kind == "decoder"):
+            raise UserError(
+                "an encoder needs the ids of its [CLS] and [SEP], and a decoder takes none",
+                where="special_ids",
+                remedy="give the tokenizer's cls_token_id and sep_token_id to an encoder alone",
+            )
+
+    @property
+    def around(self) -> int:
+        """Positions of a full segment that are not text: memory once or twice, and special tokens."""
+        return 2 * self.memory_tokens if self.kind == "decoder" else self.memory_tokens + 3
+
+    def check_room(self, positions: int | None) -> None:
+        """Refuse a base model whose positions do not hold a full segment.
+
+        Args:
+            positions: How many the model has; None if it sets no limit.
+
+        Raises:
+            UserError: A full segment with all that stands around it is longer.
+        """
+        if positions is None or self.segment_tokens + self.around <= positions:
+            return
+        left = positions - self.around
+        if left < self.memory_tokens:
+            raise UserError(
+                f"a memory of {self.memory_tokens} tokens leaves no room for text in the model's {positions} positions",
+                where="memory_tokens",
+                remedy="make the memory smaller, or choose a base model with more positions",
+            )
+        raise UserError(
+            f"a segment of {self.segment_tokens} tokens and the {self.around} around it exceed the model's "
+            f"{positions} positions",
+            where="segment_tokens",
+            remedy=f"set segment_tokens to at most {left}",
+        )
+
+    def _at_least_one(self, field: str) -> None:
+        value = getattr(self, field)
+        if value < 1:
+            raise UserError(f"{field} is {value}", where=field, remedy=f"set {field} to at least 1")

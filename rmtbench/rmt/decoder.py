@@ -1,0 +1,179 @@
+"""Recurrent memory around a causal language model: ``[memory | text | places to write]``, in causal order.
+
+Text has the same positions in every segment, and so have the written places: a short segment leaves a gap of positions
+before them, and moves nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+import torch
+
+from rmtbench.core import Finish
+from rmtbench.errors import AnswerError, UserError
+from rmtbench.models.architecture import check_batch, check_supported, uses_sliding_window
+from rmtbench.models.decode import Decoded, greedy
+from rmtbench.models.readers import OwnPrompts
+from rmtbench.rmt.base import BaseIdentity, Ids, SegmentRead
+from rmtbench.rmt.config import RmtConfig
+from rmtbench.rmt.module import RecurrentModule
+from rmtbench.rmt.segments import stacked
+from rmtbench.rmt.walk import read_rows
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+
+class RecurrentDecoder(RecurrentModule):
+    """A `Recurrent` over any causal language model of transformers whose layers are attention."""
+
+    def __init__(self, model: PreTrainedModel, config: RmtConfig, identity: BaseIdentity) -> None:
+        """Wrap a model, which is changed in place: weights are frozen, or given adapters.
+
+        Raises:
+            UserError: The model has too few positions for a segment, or cannot be read through.
+        """
+        check_supported(model)
+        config.check_room(getattr(model.config, "max_position_embeddings", None))
+        _check_window(model, config)
+        _check_head(model)
+        super().__init__(model, config, identity)
+        size, memory = config.segment_tokens, config.memory_tokens
+        self._text_from, self._written_from = memory, memory + size
+
+    def read_segment(self, memory: torch.Tensor, segments: Sequence[Ids]) -> SegmentRead:
+        """Read one segment a row, and write its memory.
+
+        Args:
+            memory: ``[rows, memory tokens, hidden]``.
+            segments: Token ids of each row, from one to the configured number.
+
+        Raises:
+            ValueError: A segment is empty or too long.
+        """
+        own = [len(segment) for segment in segments]
+        self.check_lengths(own)
+        ids, lengths = stacked(segments, self.device)
+        start, end = self._text_from, self._text_from + ids.shape[1]
+        inputs = self.joined(memory, self.embed(ids), self.memory.written(memory))
+        mask = positions = None
+        if min(own) < self.config.segment_tokens:
+            # Without a mask, transformers would take the gap in the positions for the seam of packed sequences.
+            mask = torch.ones(inputs.shape[:2], dtype=torch.long, device=self.device)
+            mask[:, start:end] = torch.arange(ids.shape[1], device=self.device) < lengths[:, None]
+            positions = torch.arange(inputs.shape[1], device=self.device)[None]
+            positions[:, end:] += self._written_from - end
+        states: torch.Tensor = self.base.base_model(
+            inputs_embeds=inputs, attention_mask=mask, position_ids=positions, use_cache=False
+        ).last_hidden_state
+        text = states[:, start:end]
+        rows = torch.arange(len(own), device=self.device)
+        return SegmentRead(self.renewed(memory, states[:, end:]), text, text[rows, lengths - 1])
+
+    def logits(self, states: torch.Tensor) -> torch.Tensor:
+        """The head alone: ``[..., vocabulary]`` for last hidden states ``[..., hidden]``."""
+        logits: torch.Tensor = self.base.get_output_embeddings()(states)
+        return logits
+
+    def prompts(self, memory: torch.Tensor, segments: Sequence[Ids], max_tokens: int) -> MemoryPrompts:
+        """Prepare answers that continue a last segment: a `Reader` for any decode loop. No memory is written.
+
+        Args:
+            memory: Before that segment, ``[rows, memory tokens, hidden]``.
+            segments: The last segment of each row, up to where the answer begins.
+            max_tokens: Most tokens of an answer.
+
+        Raises:
+            AnswerError: Segment and answer exceed the model's positions.
+            UserError: The model cannot serve a batch.
+            ValueError: A segment is empty or too long.
+        """
+        self.check_lengths([len(segment) for segment in segments])
+        check_batch(self.base, len(segments))
+        limit = getattr(self.base.config, "max_position_embeddings", None)
+        needed = self.config.memory_tokens + max(map(len, segments)) + max_tokens
+        if limit is not None and needed > limit:
+            raise AnswerError(
+                f"memory, last segment and answer of {needed} tokens exceed the model's {limit} positions"
+            )
+        return MemoryPrompts(self, memory, segments, max_tokens)
+
+    @torch.inference_mode()
+    def generate(
+        self, rows: Sequence[Sequence[Ids]], finish: Callable[[Sequence[int]], Finish | None], max_tokens: int
+    ) -> list[Decoded]:
+        """Read each row's segments and continue the last one greedily, keeping its keys and values.
+
+        Args:
+            rows: Segments of each row, at least one.
+            finish: Tells from a row's answer tokens so far whether it has ended.
+            max_tokens: Most tokens of an answer.
+
+        Raises:
+            AnswerError: As for `prompts`.
+            UserError: As for `prompts`.
+        """
+        memory = read_rows(self, [row[:-1] for row in rows])
+        return greedy(self.prompts(memory, [row[-1] for row in rows], max_tokens), len(rows), finish, max_tokens)
+
+
+class MemoryPrompts(OwnPrompts):
+    """Rows that begin with memory instead of tokens, and go on as any others do."""
+
+    def __init__(self, decoder: RecurrentDecoder, memory: torch.Tensor, segments: Sequence[Ids], most: int) -> None:
+        # A row's context is its memory: what stands for it here only counts.
+        super().__init__(decoder.base, [(range(memory.shape[1]), segment) for segment in segments], most)
+        self._decoder, self._memory = decoder, memory
+
+    @torch.inference_mode()
+    def read(self) -> torch.Tensor:
+        """Memory and last segment, row by row: the arithmetic of a row does not depend on its neighbours."""
+        window = self._cache.window
+        logits = []
+        for row, (_, segment) in enumerate(self._prompts):
+            ids, _ = stacked([segment], self._decoder.device)
+            inputs = self._decoder.joined(self._memory[row : row + 1], self._decoder.embed(ids))
+            window.row = row
+            window.first = window.next = self._longest - inputs.shape[1]
+            positions = torch.arange(inputs.shape[1], device=inputs.device)[None]
+            read = self._model(
+                inputs_embeds=inputs,
+                position_ids=positions,
+                past_key_values=self._cache,
+                use_cache=True,
+                logits_to_keep=1,
+            )
+            window.next += inputs.shape[1]
+            logits.append(read.logits[:, -1])
+        window.row, window.first = None, 0
+        return torch.cat(logits)
+
+
+def _check_window(model: PreTrainedModel, config: RmtConfig) -> None:
+    """Refuse a sliding window that hides the memory from a segment's end."""
+    window = getattr(model.config, "sliding_window", None) if uses_sliding_window(model) else None
+    if window is not None and window < config.segment_tokens + config.around:
+        raise UserError(
+            f"the model's sliding window of {window} tokens hides the memory from the end of a segment",
+            where="segment_tokens",
+            remedy=f"set segment_tokens to at most {window - config.around}, or choose another base model",
+        )
+
+
+@torch.inference_mode()
+def _check_head(model: PreTrainedModel) -> None:
+    """Refuse a model that does more to its last hidden states than its head: logits are computed without it."""
+    ids = torch.tensor([[0, 1, 2]], device=model.device)
+    was_training = model.training
+    model.eval()
+    whole = model(input_ids=ids, use_cache=False).logits
+    alone = model.get_output_embeddings()(model.base_model(input_ids=ids, use_cache=False).last_hidden_state)
+    model.train(was_training)
+    if not torch.allclose(whole, alone, rtol=1e-4, atol=1e-5):
+        raise UserError(
+            f"{type(model).__name__} changes its logits after the head",
+            where="--base",
+            remedy="choose a base model whose logits are its head's alone, such as a GPT-2 or a Llama",
+        )

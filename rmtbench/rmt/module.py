@@ -1,0 +1,85 @@
+"""What decoder and encoder share: the base model, its memory, and which of all weights train."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+
+from rmtbench.rmt.base import BaseIdentity
+from rmtbench.rmt.config import RmtConfig
+from rmtbench.rmt.memory import make_memory
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+
+class RecurrentModule(torch.nn.Module):
+    """A base model with memory tokens; weights that do not train are frozen, the memory always trains.
+
+    Attributes:
+        config: Its settings.
+        identity: Its base model.
+        base: The transformers model, its code unchanged.
+        memory: The memory tokens.
+    """
+
+    def __init__(self, model: PreTrainedModel, config: RmtConfig, identity: BaseIdentity) -> None:
+        super().__init__()
+        self.config, self.identity = config, identity
+        self.base = model
+        self.memory = make_memory(config, model.get_input_embeddings().weight)
+        model.requires_grad_(config.trained == "all")
+        if config.trained == "lora":
+            _add_adapters(model, config)
+
+    @property
+    def device(self) -> torch.device:
+        """Where it runs."""
+        return self.memory.tokens.weight.device
+
+    def initial_memory(self, rows: int) -> torch.Tensor:
+        """The learned memory before any text, ``[rows, memory tokens, hidden]``."""
+        return self.memory.initial(rows)
+
+    def joined(self, *parts: torch.Tensor) -> torch.Tensor:
+        """Memory and embeddings ``[rows, ..., hidden]`` side by side, in the base model's type."""
+        return torch.cat([part.to(self.base.get_input_embeddings().weight.dtype) for part in parts], dim=1)
+
+    def embed(self, ids: torch.Tensor) -> torch.Tensor:
+        """Token embeddings ``[..., hidden]`` of ids ``[...]``."""
+        embedded: torch.Tensor = self.base.get_input_embeddings()(ids)
+        return embedded
+
+    def renewed(self, memory: torch.Tensor, states: torch.Tensor) -> torch.Tensor:
+        """The memory after a segment, from that before it and the last hidden states at the written places."""
+        return self.memory.renew(memory, states.float())
+
+    def trained(self) -> dict[str, torch.nn.Parameter]:
+        """The weights that train, by name."""
+        return {name: weight for name, weight in self.named_parameters() if weight.requires_grad}
+
+    def check_lengths(self, lengths: list[int]) -> None:
+        """Refuse segments that are empty or longer than the configured number of tokens.
+
+        Raises:
+            ValueError: One is.
+        """
+        if not all(1 <= length <= self.config.segment_tokens for length in lengths):
+            raise ValueError(f"segments of {lengths} tokens, where 1 to {self.config.segment_tokens} can be read")
+
+
+def _add_adapters(model: PreTrainedModel, config: RmtConfig) -> None:
+    """Put a trainable adapter on every linear layer but the head, in place."""
+    from peft import LoraConfig, inject_adapter_in_model
+    from transformers.pytorch_utils import Conv1D
+
+    adapters = LoraConfig(
+        r=config.lora_rank,
+        lora_alpha=config.lora_alpha,
+        target_modules="all-linear",
+        fan_in_fan_out=any(isinstance(each, Conv1D) for each in model.modules()),  # as GPT-2 lays its weights out
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        inject_adapter_in_model(adapters, model)

@@ -1,0 +1,186 @@
+"""A trained memory on disk: its settings, what was trained, and which base model it belongs to. Never on another one.
+
+The JSON is written last and holds the weights' hash: without it, or with another file beside it, nothing is loaded.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from rmtbench.errors import UserError, disk_errors
+from rmtbench.rmt.base import BaseIdentity
+from rmtbench.rmt.config import RmtConfig
+from rmtbench.rmt.decoder import RecurrentDecoder
+from rmtbench.rmt.encoder import RecurrentEncoder
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+CONFIG, WEIGHTS = "rmt.json", "rmt.safetensors"
+VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What a folder says of itself, before any weights are read.
+
+    Attributes:
+        config: Settings.
+        base: The base model that it belongs to.
+        notes: What its maker wrote down, such as stages and accuracies.
+        weights_sha256: Hash of the file of weights.
+    """
+
+    config: RmtConfig
+    base: BaseIdentity
+    notes: Mapping[str, Any]
+    weights_sha256: str
+
+
+def wrap(model: PreTrainedModel, config: RmtConfig, identity: BaseIdentity) -> RecurrentDecoder | RecurrentEncoder:
+    """Give a pretrained model a memory that has learned nothing yet.
+
+    Args:
+        model: A transformers model, changed in place (weights are frozen, or given adapters): give a copy of one that
+            others use too.
+        config: Says of which kind.
+        identity: Which weights the model has.
+
+    Raises:
+        UserError: The model cannot be wrapped so.
+    """
+    return (RecurrentDecoder if config.kind == "decoder" else RecurrentEncoder)(model, config, identity)
+
+
+def save_pretrained(
+    model: RecurrentDecoder | RecurrentEncoder, folder: Path, notes: Mapping[str, Any] | None = None
+) -> None:
+    """Write settings, and the weights that train: memory, and adapters or the whole base model.
+
+    Args:
+        model: As it is now.
+        folder: Made if need be; files of an earlier saving are replaced.
+        notes: What else to keep, as JSON.
+
+    Raises:
+        UserError: The disk is full, or the folder cannot be written.
+    """
+    from safetensors.torch import save_file
+
+    with disk_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / CONFIG).unlink(missing_ok=True)
+        tensors = {name: weight.detach().contiguous() for name, weight in model.trained().items()}
+        save_file(tensors, folder / WEIGHTS, metadata={"format": "pt"})
+        described = {
+            "version": VERSION,
+            "config": asdict(model.config),
+            "base": asdict(model.identity),
+            "weights_sha256": _sha256(folder / WEIGHTS),
+            "notes": dict(notes or {}),
+        }
+        (folder / CONFIG).write_text(json.dumps(described, indent=1) + "\n", encoding="utf-8")
+
+
+def read_stored(folder: Path) -> Stored:
+    """What a folder says of itself.
+
+    Raises:
+        UserError: It holds no memory, one of another version, or a damaged one.
+    """
+    path = folder / CONFIG
+    if not path.is_file():
+        raise UserError(
+            f"no trained memory here: there is no {CONFIG}",
+            where=str(folder),
+            remedy="name a folder that `rmtbench train rmt` has written",
+        )
+    try:
+        row = json.loads(path.read_text(encoding="utf-8"))
+        version, settings = row["version"], row["config"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise _damaged(path, f"{type(error).__name__}: {error}") from error
+    if version != VERSION:
+        raise UserError(
+            f"the memory has version {version}, and this is version {VERSION}",
+            where=str(path),
+            remedy="use the rmtbench that wrote it, or train the memory again",
+        )
+    try:
+        special = settings["special_ids"]
+        config = RmtConfig(**settings | {"special_ids": special and (int(special[0]), int(special[1]))})
+        return Stored(config, BaseIdentity(**row["base"]), dict(row["notes"]), str(row["weights_sha256"]))
+    except (UserError, ValueError, KeyError, TypeError, IndexError) as error:
+        raise _damaged(path, f"{type(error).__name__}: {error}") from error
+
+
+def from_pretrained(
+    folder: Path, model: PreTrainedModel, identity: BaseIdentity
+) -> RecurrentDecoder | RecurrentEncoder:
+    """Wrap a base model and give it a trained memory.
+
+    Args:
+        folder: As `save_pretrained` wrote it.
+        model: The base model, changed in place (give a copy of one that others use too); saved weights take its dtype.
+        identity: Which weights it has.
+
+    Raises:
+        UserError: The memory belongs to another base model or tokenizer, or a file is missing or damaged.
+    """
+    stored = read_stored(folder)
+    _check_base(stored.base, identity, folder)
+    path = folder / WEIGHTS
+    if not path.is_file():
+        raise _damaged(path, "the file is missing")
+    if _sha256(path) != stored.weights_sha256:
+        raise _damaged(path, "it is not the file that was written")
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        tensors = load_file(path)
+    except SafetensorError as error:
+        raise _damaged(path, str(error).splitlines()[0]) from error
+    wrapped = wrap(model, stored.config, identity)
+    weights = wrapped.trained()
+    found = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+    if found != {name: tuple(weight.shape) for name, weight in weights.items()}:
+        raise _damaged(path, "it holds other weights than its settings say")
+    with torch.no_grad():
+        for name, weight in weights.items():
+            weight.copy_(tensors[name])
+    return wrapped
+
+
+def _check_base(stored: BaseIdentity, given: BaseIdentity, folder: Path) -> None:
+    for what, theirs, ours in (
+        ("weights", stored.weights_sha256, given.weights_sha256),
+        ("tokenizer", stored.tokenizer_sha256, given.tokenizer_sha256),
+    ):
+        if theirs != ours:
+            raise UserError(
+                f"the memory belongs to base model '{stored.id}' ({what} {(theirs or 'none')[:8]}), and this is "
+                f"'{given.id}' ({what} {(ours or 'none')[:8]})",
+                where=str(folder),
+                remedy=f"use it with '{stored.id}' as the base model, or train a memory for '{given.id}'",
+            )
+
+
+def _damaged(path: Path, why: str) -> UserError:
+    return UserError(
+        f"the trained memory is damaged ({why})",
+        where=str(path),
+        remedy="copy the folder again from where it came, or train the memory again",
+    )
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

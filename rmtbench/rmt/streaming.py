@@ -1,0 +1,62 @@
+"""Texts of any length, read from iterators of token ids: only one segment a text stands in memory at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+
+import torch
+
+from rmtbench.rmt.base import Ids, Recurrent, Step
+from rmtbench.rmt.segments import cut
+
+
+def read_tokens(
+    model: Recurrent,
+    streams: Sequence[Iterable[int]],
+    memory: torch.Tensor | None = None,
+    watch: Callable[[Step], None] = lambda _: None,
+) -> torch.Tensor:
+    """Read texts side by side from their token ids, cut into full segments from the front.
+
+    Args:
+        model: As for `read_streams`.
+        streams: Token ids of each text; nobody need know how many.
+        memory: As for `read_streams`.
+        watch: As for `read_streams`.
+
+    Returns:
+        As `read_streams`.
+    """
+    return read_streams(model, [cut(stream, model.config.segment_tokens) for stream in streams], memory, watch)
+
+
+@torch.inference_mode()
+def read_streams(
+    model: Recurrent,
+    streams: Sequence[Iterable[Ids]],
+    memory: torch.Tensor | None = None,
+    watch: Callable[[Step], None] = lambda _: None,
+) -> torch.Tensor:
+    """Read texts side by side, each to its own end, without gradient.
+
+    Args:
+        model: Reads; whether it drops out is its own mode's affair.
+        streams: Segments of each text, such as pieces of it that a question follows.
+        memory: Before the texts, ``[texts, memory tokens, hidden]``; None for the learned one.
+        watch: Told every step, for progress, perplexity, or what is known along the way. What it keeps, stays.
+
+    Returns:
+        The memory after each text, ``[texts, memory tokens, hidden]``; a text without segments keeps what it had.
+    """
+    held = (model.initial_memory(len(streams)) if memory is None else memory).clone()
+    sources = [iter(stream) for stream in streams]
+    rows, number = list(range(len(streams))), 0
+    while True:
+        segments = {row: segment for row in rows if (segment := next(sources[row], None)) is not None}
+        rows = list(segments)
+        if not rows:
+            return held
+        read = model.read_segment(held[rows], list(segments.values()))
+        held[rows] = read.memory
+        watch(Step(tuple(rows), (number,) * len(rows), tuple(segments.values()), read))
+        number += 1
