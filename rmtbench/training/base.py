@@ -44,6 +44,7 @@ class Recipe:
         floor: Fraction of the rate to which it falls.
         gradient_clip: Largest norm of the gradient over all parameters.
         seed: Decides every batch, and the random numbers of every step.
+        data: Names what is learnt from, where it can change; part of the identity.
         snapshots: Stage names to names of folders, written when that stage ends.
 
     Raises:
@@ -58,6 +59,7 @@ class Recipe:
     floor: float = 0.0
     gradient_clip: float = 1.0
     seed: int = 0
+    data: str = ""
     snapshots: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:

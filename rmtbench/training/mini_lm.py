@@ -8,13 +8,15 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
+from rmtbench.corpora.miniature.dataset import Miniature
 from rmtbench.corpora.miniature.prose import ProsePlan
+from rmtbench.corpora.miniature.styles import STYLES
 from rmtbench.errors import UserError, nearest
 from rmtbench.models.load import choose_device
 from rmtbench.models.prompt import PromptContract, make_contract
@@ -85,16 +87,17 @@ class Reading:
         """Write contexts and questions.
 
         Args:
-            stage: Settings `context` (tokens), `rows`, `questions` (a row), `least` and `most` (words a paragraph),
-                `again` (share of full names), `plain` (share of plain statements),
-                `new` (share of new name words), `shared` (share of contexts
-                whose names share words), `leaps` (share of batches whose positions leap).
+            stage: Settings `context` (tokens), `rows`, `questions` and `lookups` (a row), `least` and `most` (words a
+                paragraph), `again` (share of full names), `plain` (share of plain statements), `new` (share of new
+                name words), `shared` (share of contexts whose names share words), `leaps` (share of batches whose
+                positions leap).
             chance: Random numbers.
         """
         settings = stage.settings
         plan = ReadingPlan(
             context=int(settings["context"]),
             questions=int(settings["questions"]),
+            lookups=int(settings["lookups"]),
             prose=ProsePlan(
                 words=(int(settings["least"]), int(settings["most"])), again=settings["again"], plain=settings["plain"]
             ),
@@ -256,22 +259,22 @@ def _stage(name: str, steps: int, **settings: float) -> Stage:
 
 # Many small steps: what a step teaches hardly depends on its rows, and the first copies come after so many steps. First
 # plain statements and names in full, then all that language has.
-_PROSE = {"least": 60, "most": 150, "again": 0.35, "plain": 0, "new": 0.15, "shared": 0.7}
+_PROSE = {"least": 20, "most": 150, "again": 0.35, "plain": 0, "new": 0.15, "shared": 0.7}
 _PLAIN = {"again": 1, "plain": 1, "new": 0, "shared": 0}
 _EASY = {"again": 0.7, "plain": 0.6, "new": 0.1, "shared": 0.3}
 _MIXED = {"again": 0.5, "plain": 0.2, "new": 0.15, "shared": 0.6}
 _SHORT = (
-    _stage("128", 300, context=128, rows=8, questions=14, least=8, most=20, leaps=0, **_PLAIN),
-    _stage("256", 300, context=256, rows=6, questions=24, least=12, most=40, leaps=0, **_EASY),
-    _stage("512", 300, context=512, rows=4, questions=40, least=30, most=80, leaps=0, **_MIXED),
-    _stage("1k", 250, context=1024, rows=2, questions=60, leaps=0, **_PROSE),
-    _stage("2k", 120, context=2048, rows=1, questions=120, leaps=0, **_PROSE),
+    _stage("128", 400, context=128, rows=8, questions=8, lookups=30, least=8, most=20, leaps=0, **_PLAIN),
+    _stage("256", 400, context=256, rows=6, questions=10, lookups=60, least=10, most=30, leaps=0, **_EASY),
+    _stage("512", 400, context=512, rows=4, questions=16, lookups=100, least=12, most=70, leaps=0, **_MIXED),
+    _stage("1k", 350, context=1024, rows=2, questions=24, lookups=150, leaps=0, **_PROSE),
+    _stage("2k", 150, context=2048, rows=1, questions=40, lookups=200, leaps=0, **_PROSE),
 )
 _LONG = (
-    _stage("1k leaping", 150, context=1024, rows=2, questions=60, leaps=0.7, **_PROSE),
-    _stage("2k leaping", 250, context=2048, rows=1, questions=120, leaps=0.7, **_PROSE),
-    _stage("4k", 150, context=4096, rows=1, questions=150, leaps=0.7, **_PROSE),
-    _stage("8k", 100, context=8192, rows=1, questions=200, leaps=0.7, **_PROSE),
+    _stage("1k leaping", 150, context=1024, rows=2, questions=24, lookups=150, leaps=0.7, **_PROSE),
+    _stage("2k leaping", 250, context=2048, rows=1, questions=40, lookups=200, leaps=0.7, **_PROSE),
+    _stage("4k", 150, context=4096, rows=1, questions=50, lookups=300, leaps=0.7, **_PROSE),
+    _stage("8k", 100, context=8192, rows=1, questions=60, lookups=400, leaps=0.7, **_PROSE),
 )
 RECIPES: Mapping[str, Recipe] = {
     "mini": Recipe(
@@ -299,10 +302,15 @@ def make(recipe: str, device: str, *, fused: bool = True) -> tuple[Objective, Re
     """
     if recipe not in RECIPES:
         raise UserError(f"no recipe '{recipe}'", where="--recipe", remedy=nearest(recipe, RECIPES))
-    chosen = RECIPES[recipe]
+    chosen = replace(RECIPES[recipe], data=_data_hash())
     tokenizer = train_tokenizer()
     model = build_model(tokenizer, chosen.seed).to(choose_device(device))
     if fused:
         for layer in model.model.layers:
             layer.forward = torch.compile(layer.forward, dynamic=True)
     return Reading(model, tokenizer), chosen
+
+
+def _data_hash() -> str:
+    """Over all that examples are made of: a training is not gone on with where they have changed."""
+    return ", ".join(Miniature(style).source.sha256[:16] for style in STYLES)

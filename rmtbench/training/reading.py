@@ -9,9 +9,9 @@ import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
-from rmtbench.corpora.miniature.asking import Asked, QuestionKind, all_kinds, ask_about_group
+from rmtbench.corpora.miniature.asking import UNKNOWN, Asked, QuestionKind, all_kinds, ask_about_group
 from rmtbench.corpora.miniature.prose import ProsePlan
 from rmtbench.corpora.miniature.styles import STYLES, plan_world, tell
 from rmtbench.corpora.miniature.words import NameWords, fresh_words, small_pools
@@ -35,7 +35,7 @@ class Target:
 
     start: int
     end: int
-    kind: QuestionKind
+    kind: QuestionKind | Literal["lookup"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +54,7 @@ class ReadingPlan:
     Attributes:
         context: Tokens of the context, about.
         questions: Most questions.
+        lookups: Most facts that are looked up without a question.
         prose: Length of paragraphs, and how plain they are.
         new_names: Share of name words that the tokenizer has never seen.
         shared_names: Share of examples whose names are made of few words, so that many share one.
@@ -62,6 +63,7 @@ class ReadingPlan:
 
     context: int
     questions: int
+    lookups: int
     prose: ProsePlan
     new_names: float = 0.15
     shared_names: float = 0.7
@@ -94,6 +96,14 @@ def make_example(plan: ReadingPlan, contract: PromptContract, chance: random.Ran
         positions += range(next_position, next_position + len(tokens))
         next_position += len(tokens)
     targets = []
+    if plan.lookups:
+        ids += contract.tokenizer.encode("Reasoning:", add_special_tokens=False)
+        for subject, relation, found in _look_up(world, plan.lookups, chance):
+            ids += encode(f"{subject}, {relation}:", add_special_tokens=False)
+            start = len(ids)
+            ids += encode(f"{found}.", add_special_tokens=False)
+            targets.append(Target(start, len(ids), "lookup"))
+        ids.append(contract.tokenizer.eos_token_id)
     for asked in ask_many(world, plan.questions, chance):
         question, answer = contract.question_ids(asked.text), answer_ids(asked, contract)
         start = len(ids) + len(question)
@@ -101,6 +111,23 @@ def make_example(plan: ReadingPlan, contract: PromptContract, chance: random.Ran
         targets.append(Target(start, len(ids), asked.kind))
     positions += range(next_position, next_position + len(ids) - len(positions))
     return Example(ids, positions, targets)
+
+
+def _look_up(world: World, most: int, chance: random.Random) -> list[tuple[str, str, str]]:
+    """Facts in the short form of a reasoning, one in seven of them unknown: subject, relation, object.
+
+    A question costs five times the tokens of the lookup that it needs, and the lookup is what takes long to learn.
+    """
+    told = [fact for facts in world.facts.values() for fact in facts.values()]
+    rows = [(fact.subject.name, fact.relation.name, fact.text) for fact in told]
+    untold = [
+        (world.entities[identity].name, relation.name, UNKNOWN)
+        for identity, relations in world.untold.items()
+        for relation in relations
+    ]
+    rows += chance.sample(untold, min(len(untold), len(told) // 6))
+    chance.shuffle(rows)
+    return rows[:most]
 
 
 def answer_ids(asked: Asked, contract: PromptContract) -> list[int]:

@@ -22,9 +22,9 @@ from rmtbench.training.mini_tokenizer import train_tokenizer
 
 each_style = pytest.mark.parametrize("style", STYLES)
 PINS: dict[Style, str] = {
-    "squad": "b5fac16e5aa4c1e2f718fdcf0c98f694af7c1e74b580e1c620cab67fb782f248",
-    "hotpotqa": "9e44bbfc1eb99cdae03b5f50f5777f0516b3e152cef21391aad09500ec6053fd",
-    "triviaqa": "19fd7ac3ce55e18b0e98327bd82bc050b41255c336e27e3bd948a55f63e208fc",
+    "squad": "404956d961c4df8d8bf5099d7d085059a5092bbac4af70a2231687f4392e03d2",
+    "hotpotqa": "1fe0ebd769daea044b2b4718963244435eb62a64275cff7c94e7c716279a1a54",
+    "triviaqa": "f2385f944ce4322d7c1486d2d8b3064891a978780a20d6968e905cbd0a55083a",
 }
 """Hashes of the first smoke draws, counted in words. Where they change on purpose, `dataset.VERSION` must be raised."""
 
@@ -150,7 +150,7 @@ def test_squad_style_evidence_is_the_answer_itself(number: int) -> None:
     assert several > 0.2 * len(made.gold)
 
 
-@pytest.mark.parametrize(("number", "event"), [(6, "the Thertby March"), (9, "the Steatton Parade")])
+@pytest.mark.parametrize(("number", "event"), [(3, "the Fasby Parade"), (7, "the Pefenton Contest")])
 def test_a_town_that_an_event_is_named_after_is_found_outside_of_the_events_name(number: int, event: str) -> None:
     made = draw(Miniature("squad"), "small", number)
     texts = {document.id: document.text for document in made.corpus.documents}

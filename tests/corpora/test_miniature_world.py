@@ -71,7 +71,8 @@ def test_a_fifth_of_the_name_words_of_each_kind_is_held_out() -> None:
         kept, out = set(seen().by_kind[kind]), set(held_out().by_kind[kind])
         assert kept | out == set(all_words)
         assert not kept & out
-        assert len(out) == len(all_words) / words.HELD_OUT
+        # Syllables that make an English word are left out of either part.
+        assert len(out) == pytest.approx(len(all_words) / words.HELD_OUT, abs=1)
 
 
 def test_a_name_word_names_one_kind_of_thing_alone() -> None:

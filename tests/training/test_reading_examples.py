@@ -16,7 +16,7 @@ from rmtbench.models.prompt import PromptContract, make_contract
 from rmtbench.training.mini_tokenizer import train_tokenizer
 from rmtbench.training.reading import Example, ReadingPlan, answer_ids, ask_many, make_example
 
-PLAN = ReadingPlan(context=1200, questions=16, prose=ProsePlan(words=(30, 60)))
+PLAN = ReadingPlan(context=1200, questions=16, lookups=0, prose=ProsePlan(words=(30, 60)))
 LEAPING = replace(PLAN, leap=3000)
 SEEDS = range(12)
 ANSWER = re.compile(r" (?P<reasoning>[^\n]+, \w+: [^\n]+\.) Answer: (?P<final>[^\n]+)</s>")
@@ -137,6 +137,29 @@ def test_an_answer_is_written_from_what_was_asked(contract: PromptContract) -> N
     assert asked is not None
     written = contract.tokenizer.decode(answer_ids(asked, contract))
     assert written == f" {asked.reasoning} Answer: {asked.references[0]}</s>"
+
+
+def test_lookups_come_before_the_questions_in_the_form_of_a_reasoning(contract: PromptContract) -> None:
+    decode = contract.tokenizer.decode
+    plan, unknown, told = replace(PLAN, lookups=20), 0, 0
+    for seed in SEEDS:
+        example = make_example(plan, contract, random.Random(seed))
+        looked_up = [target for target in example.targets if target.kind == "lookup"]
+        assert list(example.targets[: len(looked_up)]) == looked_up
+        assert example.ids[looked_up[-1].end] == contract.tokenizer.eos_token_id
+        text = decode(example.ids[: looked_up[0].start])
+        ends = [text.rindex(" Reasoning:"), *(target.end for target in looked_up)]
+        context = text[: ends[0]].replace("\n ", "\n")
+        for number, target in enumerate(looked_up):
+            asked = text[ends[0] :] if not number else decode(example.ids[ends[number] : target.start])
+            subject = re.fullmatch(r"(?: Reasoning:)? ([^,]+), \w+:", asked)
+            found = decode(example.ids[target.start : target.end])
+            assert subject
+            assert subject[1].lower() in context.lower()
+            assert found.endswith(".")
+            unknown += found[1:-1] == UNKNOWN
+            told += found[1:-1] in context
+    assert told > 5 * unknown > 0
 
 
 def test_the_questions_of_an_example_are_distinct_and_of_all_kinds(

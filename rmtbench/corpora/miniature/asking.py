@@ -16,6 +16,8 @@ from rmtbench.corpora.miniature.world import Entity, Fact, World
 
 QuestionKind = Literal["single", "bridge", "comparison", "yes/no", "unknown"]
 UNKNOWN = "unknown"
+_GUESSABLE = frozenset({"place"})
+"""What a name can hint at, such as the town of the Krell Fair, is never asked as unknown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +111,7 @@ def references(fact: Fact) -> tuple[str, ...]:
     if fact.relation.object == "river":
         forms.append(fact.text.removeprefix("River "))
     if fact.target is not None and fact.target.kind == "person":
-        forms.append(fact.target.short)
+        forms += [fact.target.short] if fact.target.short != fact.subject.short else []
         forms += [fact.target.alias] if fact.target.alias else []
     return tuple(forms)
 
@@ -142,7 +144,12 @@ def ask_about_group(world: World, group: Sequence[Entity], kind: QuestionKind, c
     if kind == "single":
         return ask_single(chance.choice(facts), chance) if facts else None
     if kind == "unknown":
-        untold = [(entity, relation) for entity in group for relation in world.untold.get(entity.id, ())]
+        untold = [
+            (entity, relation)
+            for entity in group
+            for relation in world.untold.get(entity.id, ())
+            if relation.name not in _GUESSABLE
+        ]
         return ask_unknown(*chance.choice(untold), chance) if untold else None
     if kind == "bridge":
         inside = {entity.id for entity in group}
@@ -150,8 +157,16 @@ def ask_about_group(world: World, group: Sequence[Entity], kind: QuestionKind, c
         first = chance.choice(joins) if joins else None
         if first is None or first.target is None:
             return None
-        return ask_bridge(first, chance.choice(list(world.facts[first.target.id].values())), chance)
+        seconds = [fact for fact in world.facts[first.target.id].values() if _worth_asking(first, fact)]
+        return ask_bridge(first, chance.choice(seconds), chance) if seconds else None
     return _ask_about_pair(facts, kind, chance)
+
+
+def _worth_asking(first: Fact, second: Fact) -> bool:
+    """Not whom the question named already, nor the job of somebody who is named by an office."""
+    return second.text != first.subject.name and not (
+        first.target and second.relation.name == "job" and first.relation.name in {"mayor", "director", "author"}
+    )
 
 
 def _ask_about_pair(facts: Sequence[Fact], kind: QuestionKind, chance: random.Random) -> Asked | None:

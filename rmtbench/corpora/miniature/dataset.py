@@ -21,7 +21,7 @@ from rmtbench.corpora.miniature.words import NameWords, held_out, inventory, see
 from rmtbench.corpora.miniature.world import Entity, Fact, World, make_world
 from rmtbench.errors import UserError
 
-VERSION = 1
+VERSION = 2
 """Raise it whenever a draw changes: it is part of the source's hash."""
 
 BUDGETS: Mapping[Style, Mapping[str, int]] = {
@@ -119,7 +119,7 @@ class Miniature:
                 Question(f"{self.style}-{request.seed}-{request.draw}-{number}", one.text, one.kind),
                 Gold(
                     f"{self.style}-{request.seed}-{request.draw}-{number}",
-                    one.references,
+                    one.references[:1] if self.style == "hotpotqa" else one.references,  # its format knows one
                     tuple((places[_key(fact)],) for fact in one.facts),
                 ),
             )

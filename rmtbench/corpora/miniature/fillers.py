@@ -5,8 +5,8 @@ from __future__ import annotations
 import random
 
 _OPENINGS = (
-    "", "", "", "", "In winter ", "In those days ", "Now and then ", "As far as anyone knows, ", "On most days ",
-    "For a long time ", "Before the war ", "After the harvest ", "Since then ",
+    "", "", "", "", "In winter ", "In spring ", "Now and then ", "As far as anyone knows, ", "On most days ",
+    "In good years ", "People say that ",
 )  # fmt: skip
 _SUBJECTS = (
     "the road to the coast", "the market", "the old mill", "the local paper", "the weather", "the church bell",

@@ -41,7 +41,11 @@ class Paragraph:
 
     def longer(self, chance: random.Random) -> Paragraph:
         """The same paragraph with one more sentence about nothing at its end."""
-        return Paragraph(self.subject, (*self.sentences, Sentence(filler(chance), idle=True)))
+        there = {sentence.text for sentence in self.sentences}
+        text = filler(chance)
+        while text in there:
+            text = filler(chance)
+        return Paragraph(self.subject, (*self.sentences, Sentence(text, idle=True)))
 
     def shorter(self) -> Paragraph | None:
         """The same paragraph without its last idle sentence; None if there is none."""
@@ -149,8 +153,10 @@ def _sentence(
         statements = PLAIN[item.relation.name] if plain and chance.random() < plain else item.relation.statements
         text = reference.fill(chance.choice(statements))
         text = text.replace("{O}", item.text).replace("{A}", with_article(item.text))
-        target = item.target
-        reference.doubtful = target is not None and (target.kind == "person") == (item.subject.kind == "person")
+        person = item.subject.kind == "person"
+        reference.doubtful = (
+            item.relation.object == "person" if person else item.relation.object not in {"year", "number", "person"}
+        )
         return Sentence(_capital(text), item)
     if isinstance(item, Relation):
         reference.doubtful = False

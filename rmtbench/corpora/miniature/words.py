@@ -10,41 +10,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 
-_ONSETS = [
-    "b",
-    "c",
-    "d",
-    "f",
-    "g",
-    "h",
-    "j",
-    "k",
-    "l",
-    "m",
-    "n",
-    "p",
-    "r",
-    "s",
-    "t",
-    "v",
-    "z",
-    "br",
-    "dr",
-    "fr",
-    "gr",
-    "kr",
-    "pr",
-    "tr",
-    "st",
-    "sk",
-    "bl",
-    "fl",
-    "gl",
-    "th",
-    "sh",
-]
-_VOWELS = ["a", "e", "i", "o", "u", "ai", "ei", "ou", "ea"]
-_CLOSINGS = ["l", "n", "r", "s", "m", "k", "t", "nd", "rn", "st", "v", "x", "lm", "rt"]
+_ONSETS = "b c d f g h j k l m n p r s t v z br dr fr gr kr pr tr st sk bl fl gl th sh".split()
+_VOWELS = "a e i o u ai ei ou ea".split()
+_CLOSINGS = "l n r s m k t nd rn st v x lm rt".split()
 _ENDINGS = {
     "first": ("", "", "a", "en", "ia"),
     "last": ("", "sen", "ov", "man", "er"),
@@ -55,260 +23,45 @@ _ENDINGS = {
     "lake": ("mere", "water"),
 }
 _COUNTS = {"first": 320, "last": 480, "town": 400, "company": 260, "river": 220, "region": 60, "lake": 60}
+_ENGLISH = frozenset({"That", "This", "Stand", "Treat", "Train"})
+"""Syllables that make a word after all."""
+
 HELD_OUT = 5
 """Every so many-th word of an inventory is held out."""
 
-TOWN_SUFFIXES = ["Falls", "Bay", "Hill", "Bridge", "Port", "Valley", "Cross", "Heath", "Wells", "Park"]
-COMPANY_SUFFIXES = ["Group", "Works", "Labs", "Motors", "Foods", "Energy", "Press", "Textiles", "Systems", "Shipping"]
-EVENT_SUFFIXES = ["Fair", "Games", "Festival", "Regatta", "March", "Race", "Parade", "Contest"]
-ADJECTIVES = [
-    "Silent",
-    "Golden",
-    "Hidden",
-    "Broken",
-    "Distant",
-    "Frozen",
-    "Gentle",
-    "Crooked",
-    "Burning",
-    "Empty",
-    "Lonely",
-    "Painted",
-    "Quiet",
-    "Ruined",
-    "Secret",
-    "Silver",
-    "Stolen",
-    "Sunken",
-    "Tall",
-    "Velvet",
-    "Wandering",
-    "White",
-    "Wild",
-    "Winter",
-    "Woven",
-    "Bitter",
-    "Blue",
-    "Bright",
-    "Cold",
-    "Deep",
-    "Early",
-    "Faded",
-    "Grey",
-    "Hollow",
-    "Iron",
-    "Last",
-    "Little",
-    "Lost",
-    "Narrow",
-    "Northern",
-]
-NOUNS = [
-    "Harbour",
-    "Garden",
-    "Tower",
-    "Mirror",
-    "Lantern",
-    "Bell",
-    "Orchard",
-    "Letter",
-    "Window",
-    "Road",
-    "Island",
-    "Forest",
-    "Crown",
-    "Candle",
-    "Clock",
-    "Door",
-    "Field",
-    "Feather",
-    "Flute",
-    "Gate",
-    "Ladder",
-    "Meadow",
-    "Mountain",
-    "Needle",
-    "Ocean",
-    "Palace",
-    "Piano",
-    "Ring",
-    "Rose",
-    "Sail",
-    "Shadow",
-    "Ship",
-    "Song",
-    "Stair",
-    "Stone",
-    "Storm",
-    "Thread",
-    "Valley",
-    "Voice",
-    "Well",
-]
-ALIAS_ADJECTIVES = [
-    "Grey",
-    "Red",
-    "Old",
-    "Swift",
-    "Quiet",
-    "Bold",
-    "Clever",
-    "Lame",
-    "Proud",
-    "Stern",
-    "Merry",
-    "Pale",
-    "Young",
-    "Dark",
-    "Fair",
-    "Sly",
-]
-ALIAS_NOUNS = [
-    "Fox",
-    "Wolf",
-    "Queen",
-    "King",
-    "Hawk",
-    "Bear",
-    "Lion",
-    "Swan",
-    "Raven",
-    "Captain",
-    "Doctor",
-    "Duke",
-    "Widow",
-    "Miller",
-    "Judge",
-    "Pilgrim",
-    "Hermit",
-    "Shepherd",
-    "Hunter",
-    "Archer",
-    "Baron",
-    "Countess",
-    "Stranger",
-    "Giant",
-]
+TOWN_SUFFIXES = "Falls Bay Hill Bridge Port Valley Cross Heath Wells Park".split()
+COMPANY_SUFFIXES = "Group Works Labs Motors Foods Energy Press Textiles Systems Shipping".split()
+EVENT_SUFFIXES = "Fair Games Festival Regatta March Race Parade Contest".split()
+ADJECTIVES = (
+    "Silent Golden Hidden Broken Distant Frozen Gentle Crooked Burning Empty Lonely Painted Quiet Ruined Secret "
+    "Silver Stolen Sunken Tall Velvet Wandering White Wild Winter Woven Bitter Blue Bright Cold Deep Early Faded "
+    "Grey Hollow Iron Last Little Lost Narrow Northern"
+).split()
+NOUNS = (
+    "Harbour Garden Tower Mirror Lantern Bell Orchard Letter Window Road Island Forest Crown Candle Clock Door "
+    "Field Feather Flute Gate Ladder Meadow Mountain Needle Ocean Palace Piano Ring Rose Sail Shadow Ship Song "
+    "Stair Stone Storm Thread Valley Voice Well"
+).split()
+ALIAS_ADJECTIVES = "Grey Red Old Swift Quiet Bold Clever Lame Proud Stern Merry Pale Young Dark Fair Sly".split()
+# None that is a trade, or tells man from woman: a job or a pronoun would contradict it.
+ALIAS_NOUNS = "Fox Wolf Hawk Bear Lion Swan Raven Pilgrim Hermit Stranger Giant".split()
 
-JOBS = [
-    "baker",
-    "teacher",
-    "doctor",
-    "nurse",
-    "lawyer",
-    "painter",
-    "singer",
-    "pilot",
-    "farmer",
-    "judge",
-    "tailor",
-    "miner",
-    "plumber",
-    "chemist",
-    "dentist",
-    "surgeon",
-    "sculptor",
-    "poet",
-    "banker",
-    "broker",
-    "clerk",
-    "sailor",
-    "soldier",
-    "gardener",
-    "jeweller",
-    "weaver",
-    "potter",
-    "brewer",
-    "butcher",
-    "carpenter",
-    "mason",
-    "welder",
-    "librarian",
-    "historian",
-    "geologist",
-    "botanist",
-    "engineer",
-    "architect",
-    "surveyor",
-    "translator",
-    "journalist",
-    "photographer",
-    "actor",
-    "dancer",
-    "drummer",
-    "violinist",
-]
-PETS = [
-    "cat",
-    "dog",
-    "parrot",
-    "horse",
-    "goat",
-    "rabbit",
-    "turtle",
-    "snake",
-    "lizard",
-    "ferret",
-    "hamster",
-    "canary",
-    "falcon",
-    "donkey",
-    "pony",
-    "sheep",
-    "duck",
-    "goose",
-    "hedgehog",
-    "otter",
-    "owl",
-    "crow",
-    "llama",
-    "alpaca",
-    "pigeon",
-    "tortoise",
-    "frog",
-    "gecko",
-    "iguana",
-    "mule",
-]
-GOODS = [
-    "cheese",
-    "wine",
-    "honey",
-    "glass",
-    "paper",
-    "steel",
-    "copper",
-    "leather",
-    "silk",
-    "wool",
-    "cotton",
-    "lace",
-    "pottery",
-    "soap",
-    "salt",
-    "sugar",
-    "tea",
-    "coffee",
-    "tobacco",
-    "timber",
-    "marble",
-    "granite",
-    "slate",
-    "cider",
-    "butter",
-    "linen",
-    "rope",
-    "ink",
-    "wax",
-    "bread",
-    "mustard",
-    "vinegar",
-    "velvet",
-    "amber",
-    "coal",
-    "chalk",
-]
-FISH = ["trout", "perch", "pike", "eel", "salmon", "carp", "roach", "bream", "tench", "barbel"]
+JOBS = (
+    "baker teacher doctor nurse lawyer painter singer pilot farmer judge tailor miner plumber chemist dentist "
+    "surgeon sculptor poet banker broker clerk sailor soldier gardener jeweller weaver potter brewer butcher "
+    "carpenter mason welder librarian historian geologist botanist engineer architect surveyor translator "
+    "journalist photographer actor dancer drummer violinist"
+).split()
+PETS = (
+    "cat dog parrot horse goat rabbit turtle snake lizard ferret hamster canary falcon donkey pony sheep duck goose "
+    "hedgehog otter owl crow llama alpaca pigeon tortoise frog gecko iguana mule"
+).split()
+GOODS = (
+    "cheese wine honey glass paper steel copper leather silk wool cotton lace pottery soap salt sugar tea coffee "
+    "tobacco timber marble granite slate cider butter linen rope ink wax bread mustard vinegar velvet amber coal "
+    "chalk"
+).split()
+FISH = "trout perch pike eel salmon carp roach bream tench barbel".split()
 
 
 @dataclass(frozen=True)
@@ -321,6 +74,11 @@ class NameWords:
 @cache
 def inventory() -> NameWords:
     """All name words of the miniature world, held-out ones included; the same everywhere."""
+    return NameWords({kind: [w for w in words if w not in _ENGLISH] for kind, words in _made().by_kind.items()})
+
+
+@cache
+def _made() -> NameWords:
     chance, taken = random.Random("miniature name words"), set[str]()  # noqa: S311 - no secret
     return NameWords({kind: [_fresh_word(kind, chance, taken) for _ in range(n)] for kind, n in _COUNTS.items()})
 
@@ -328,13 +86,23 @@ def inventory() -> NameWords:
 @cache
 def seen() -> NameWords:
     """The name words that texts to train on may contain."""
-    return NameWords({k: [w for i, w in enumerate(ws) if i % HELD_OUT] for k, ws in inventory().by_kind.items()})
+    return NameWords(
+        {
+            k: [w for i, w in enumerate(ws) if i % HELD_OUT and w not in _ENGLISH]
+            for k, ws in inventory().by_kind.items()
+        }
+    )
 
 
 @cache
 def held_out() -> NameWords:
     """The name words that texts to train on never contain."""
-    return NameWords({k: [w for i, w in enumerate(ws) if not i % HELD_OUT] for k, ws in inventory().by_kind.items()})
+    return NameWords(
+        {
+            k: [w for i, w in enumerate(ws) if not i % HELD_OUT and w not in _ENGLISH]
+            for k, ws in inventory().by_kind.items()
+        }
+    )
 
 
 def fresh_words(chance: random.Random, share: float) -> NameWords:
@@ -346,7 +114,7 @@ def fresh_words(chance: random.Random, share: float) -> NameWords:
         chance: Random numbers.
         share: Share of new words, 0 to 1.
     """
-    taken = {word for words in inventory().by_kind.values() for word in words}
+    taken = {word for words in _made().by_kind.values() for word in words}
     return NameWords(
         {
             kind: [_fresh_word(kind, chance, taken) if chance.random() < share else word for word in words]

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 
 from rmtbench.corpora.miniature import words
 from rmtbench.corpora.miniature.relations import BY_SUBJECT, EntityKind, Relation
@@ -104,6 +105,7 @@ def make_world(plan: WorldPlan, chance: random.Random) -> World:
         by_kind.setdefault(entity.kind, []).append(entity)
     facts: dict[int, dict[str, Fact]] = {}
     untold: dict[int, list[Relation]] = {}
+    offices = _Offices()
     for group in groups:
         values = _Values(plan.names, chance)
         for entity in group:
@@ -116,7 +118,12 @@ def make_world(plan: WorldPlan, chance: random.Random) -> World:
                     untold.setdefault(entity.id, []).append(relation)
                     continue
                 if relation.object in _SHARES:
-                    target = _target(entity, relation.object, group, by_kind, chance) or namer.stranger(relation.object)
+                    target = offices.company_of(entity) if relation.name == "employer" else None
+                    if target is None:
+                        fitting = partial(offices.fits, entity, relation, facts)
+                        target = _target(entity, relation.object, group, by_kind, chance, fitting)
+                    target = target or namer.stranger(relation.object)
+                    offices.take(entity, relation, target)
                     told[relation.name] = Fact(entity, relation, target.name, target)
                 else:
                     told[relation.name] = Fact(entity, relation, values.draw(relation.object))
@@ -138,14 +145,46 @@ def _kinds(size: int, first: EntityKind | None, chance: random.Random) -> list[E
 
 
 def _target(
-    subject: Entity, kind: str, group: Sequence[Entity], by_kind: Mapping[str, list[Entity]], chance: random.Random
+    subject: Entity,
+    kind: str,
+    group: Sequence[Entity],
+    by_kind: Mapping[str, list[Entity]],
+    chance: random.Random,
+    fitting: Callable[[Entity], bool],
 ) -> Entity | None:
-    near = [entity for entity in group if entity.kind == kind and entity.id != subject.id]
+    near = [entity for entity in group if entity.kind == kind and entity.id != subject.id and fitting(entity)]
     if near and chance.random() < _PLACEABLE:
         return chance.choice(near)
     far = by_kind.get(kind, [])
     found = chance.choice(far) if far and chance.random() < 0.8 else None
-    return found if found is None or found.id != subject.id else None
+    return found if found is not None and found.id != subject.id and fitting(found) else None
+
+
+class _Offices:
+    """Who holds which office, so that facts do not contradict each other."""
+
+    def __init__(self) -> None:
+        self._held: dict[tuple[str, int], Entity] = {}
+
+    def company_of(self, person: Entity) -> Entity | None:
+        """The company that a person directs, which then employs them."""
+        return self._held.get(("director", person.id))
+
+    def take(self, subject: Entity, relation: Relation, holder: Entity) -> None:
+        """Note that the holder has the office."""
+        if relation.name in {"mayor", "director"}:
+            self._held[relation.name, holder.id] = subject
+
+    def fits(
+        self, subject: Entity, relation: Relation, facts: Mapping[int, Mapping[str, Fact]], holder: Entity
+    ) -> bool:
+        """One office a person; a director is employed by no other company; nobody was taught by their own pupil."""
+        told = facts.get(holder.id, {})
+        if relation.name == "teacher":
+            return "teacher" not in told or told["teacher"].target != subject
+        if relation.name == "director" and "employer" in told and told["employer"].target != subject:
+            return False
+        return (relation.name, holder.id) not in self._held
 
 
 class _Values:
@@ -187,7 +226,8 @@ class _Namer:
         """Somebody who is only mentioned: an entity outside the world, with a negative id."""
         self._strangers += 1
         kinds: dict[str, EntityKind] = {known: known for known in _SHARES}
-        return self.entity(-self._strangers, kinds[kind])
+        # No text would tell another name of theirs.
+        return replace(self.entity(-self._strangers, kinds[kind]), alias="")
 
     def _unique(self, kind: EntityKind) -> str:
         for attempt in range(10_000):
