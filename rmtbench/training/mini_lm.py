@@ -124,6 +124,8 @@ class Reading:
     def export(self, folder: Path) -> None:
         """Write weights in bfloat16 and the tokenizer, as transformers reads them."""
         state = {name: tensor.to(torch.bfloat16) for name, tensor in self._model.state_dict().items()}
+        del state["lm_head.weight"]  # tied to the embeddings
+        self._model.config.dtype = torch.bfloat16
         self._model.save_pretrained(folder, state_dict=state)
         self._tokenizer.save_pretrained(folder)
 
