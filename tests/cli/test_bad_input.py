@@ -17,8 +17,10 @@ from cli_commands import Command, Said, told
 from rmtbench.cli.running import run_request
 from rmtbench.spec import make_request
 
-SETTINGS = {"systems": ("closed-book",), "dataset": "sample", "questions": 8, "max_answer_tokens": 64}
-WORDS = ("run", "--system", "closed-book", "--dataset", "sample", "--questions", "8", "--results")
+SETTINGS = {"systems": ("closed-book",), "dataset": "sample", "model": "random:tiny", "questions": 8,
+            "max_answer_tokens": 64}  # fmt: skip
+WORDS = ("run", "--system", "closed-book", "--dataset", "sample", "--model", "random:tiny", "--questions", "8",
+         "--results")  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +90,7 @@ OPTIONS = [
     ("--model nobody/nothing", "--model: model 'nobody/nothing' cannot be loaded", "a hub id needs the network"),
     ("--tokenizer nobody/nothing", "--tokenizer: tokenizer 'nobody/nothing' cannot be loaded", "tokenizer"),
     ("--system rag-dense --embedder nobody/nothing", "no embedder 'nobody/nothing'", "--embedder minilm"),
-    ("--dataset squad", "the hub cannot be reached for 'squad'", "--data-dir"),
+    ("--profile paper --dataset squad", "the hub cannot be reached for 'squad'", "--data-dir"),
     ("--dataset squad --data-dir ./nowhere", "nowhere: no such file or folder", "check --data-dir"),
     ("--datset sample", "No such option: --datset (Possible options: --dataset", "rmtbench run --help"),
 ]

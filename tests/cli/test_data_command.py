@@ -33,7 +33,7 @@ def data_folder(tmp_path: Path) -> Path:
 
 
 def listed(*options: str) -> dict[str, dict]:
-    result = RUNNER.invoke(app, ["list", "--json", *options], catch_exceptions=False)
+    result = RUNNER.invoke(app, ["list", "--model", "random:tiny", "--json", *options], catch_exceptions=False)
     assert result.exit_code == 0
     return {row["dataset"]: row for row in json.loads(result.stdout)}
 
@@ -50,10 +50,10 @@ def test_list_shows_the_sample_and_its_sizes_without_any_data() -> None:
 
 
 def test_list_says_of_missing_data_sets_why_and_what_to_do() -> None:
-    rows = listed()
+    rows = listed("--profile", "paper")
     assert all(rows[name]["source"] is None for name in ("squad", "hotpotqa", "triviaqa"))
     assert "RMTBENCH_DATA" in rows["squad"]["problem"]["remedy"]
-    text = RUNNER.invoke(app, ["list"], catch_exceptions=False).stdout
+    text = RUNNER.invoke(app, ["list", "--profile", "paper", "--model", "random:tiny"], catch_exceptions=False).stdout
     assert "squad: not here\n  no official files are named; give --data-dir or set RMTBENCH_DATA" in text
 
 
@@ -118,3 +118,26 @@ def test_the_command_imports_nothing_but_typer() -> None:
     script = "import sys, rmtbench.cli.data; print([m for m in ('torch', 'datasets', 'numpy') if m in sys.modules])"
     run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "[]"
+
+
+def test_list_shows_the_miniature_of_each_style_where_no_files_are_named() -> None:
+    result = RUNNER.invoke(app, ["list", "--profile", "mini", "--json"], catch_exceptions=False)
+    rows = {row["dataset"]: row for row in json.loads(result.stdout)}
+    wanted = {
+        "squad": (21_000, 32_000, 50_000),
+        "hotpotqa": (21_000, 43_000, 85_000),
+        "triviaqa": (21_000, 43_000, 85_000),
+    }
+    for name, budgets in wanted.items():
+        assert rows[name]["source"]["kind"] == "miniature"
+        tokens = {size["size"]: size["tokens"] for size in rows[name]["sizes"]}
+        assert [tokens[size] for size in ("small", "medium", "large")] == [pytest.approx(b, rel=0.02) for b in budgets]
+
+
+def test_a_miniature_draw_is_exported_in_the_official_format_and_read_again(tmp_path: Path) -> None:
+    out = tmp_path / "exported"
+    words = ["export", "--dataset", "hotpotqa", "--profile", "mini", "--size", "small", "--out", str(out)]
+    assert RUNNER.invoke(app, words, catch_exceptions=False).exit_code == 0
+    result = RUNNER.invoke(app, ["check", "hotpotqa", "--data-dir", str(out), "--json"], catch_exceptions=False)
+    row = json.loads(result.stdout)
+    assert (row["source"]["kind"], row["documents"], row["questions"]) == ("official", 160, 16)

@@ -91,7 +91,7 @@ def test_a_request_that_cannot_be_done_stops_no_other_and_is_listed_at_the_end(
     assert count == "2 of 4 requests cannot be done; once mended, the same command does what is left:"
     assert first.startswith(f"error: {file}, run 1 (line 3), sample large, random:tiny: sample: size 'large' needs 85")
     assert do_first == "  use more data, or --size all or smoke"
-    place = f"{file}, run 2 (line 4), ./nowhere small, random:tiny"
+    place = f"{file}, run 2 (line 4), ./nowhere all, random:tiny"
     assert second == f"error: {place}: --dataset ./nowhere: no such folder"
     assert do_second == "  give a folder that holds documents/"
 
