@@ -48,7 +48,7 @@ bench-scoring: $(STAMP)  ## BERTScore of four systems, beside four calls of bert
 bench-overhead: $(STAMP)  ## share of a run that is neither model, embedder nor retrieval
 	$(BIN)/rmtbench bench overhead --json $(RESULTS)/bench-overhead.json
 
-bench-reading: $(STAMP)  ## accuracy of the mini model by kind of question and length of context (an hour)
+bench-reading: $(STAMP)  ## accuracy of the mini model by kind of question and length of context (long)
 	$(BIN)/rmtbench bench reading --sizes smoke,small,medium,large,without --json $(RESULTS)/bench-reading.json
 
 clean:  ## remove the environment and every cache; results stay

@@ -116,7 +116,8 @@ def make_example(plan: ReadingPlan, contract: PromptContract, chance: random.Ran
 def _look_up(world: World, most: int, chance: random.Random) -> list[tuple[str, str, str]]:
     """Facts in the short form of a reasoning, one in seven of them unknown: subject, relation, object.
 
-    A question costs five times the tokens of the lookup that it needs, and the lookup is what takes long to learn.
+    A question costs several times the tokens of the lookup that it needs, and the lookup is what takes long to learn.
+    They state most of a context's facts, so that questions behind them can be answered from here: see `docs/notes.md`.
     """
     told = [fact for facts in world.facts.values() for fact in facts.values()]
     rows = [(fact.subject.name, fact.relation.name, fact.text) for fact in told]
