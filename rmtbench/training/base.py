@@ -19,12 +19,39 @@ MODEL = "model"
 
 
 @dataclass(frozen=True, slots=True)
+class Promotion:
+    """When a stage has taught what it is to teach, so that the next one begins.
+
+    Attributes:
+        metric: Which of the objective's figures counts.
+        threshold: What its mean must reach.
+        steps: Over how many steps, those that had the figure; all of the same stage.
+
+    Raises:
+        ValueError: There are no steps to take a mean over.
+    """
+
+    metric: str
+    threshold: float
+    steps: int
+
+    def __post_init__(self) -> None:
+        if self.steps < 1:
+            raise ValueError(f"a promotion by {self.metric} over {self.steps} steps")
+
+
+@dataclass(frozen=True, slots=True)
 class Stage:
-    """Steps that share their settings: the objective's own numbers, such as tokens of context or rows a batch."""
+    """Steps that share their settings: the objective's own numbers, such as tokens of context or rows a batch.
+
+    With a promotion, `steps` are the most that it takes. Those left out count as done: the rate goes on from the
+    stage's end, and so does the numbering of steps.
+    """
 
     name: str
     steps: int
     settings: Mapping[str, float] = field(default_factory=dict)
+    promotion: Promotion | None = None
 
     def __post_init__(self) -> None:
         if self.steps < 1:
@@ -77,17 +104,14 @@ class Recipe:
 
     @property
     def steps(self) -> int:
-        """Steps of all stages."""
+        """Steps of all stages, promotions aside."""
         return sum(stage.steps for stage in self.stages)
 
     @property
     def identity(self) -> str:
         """SHA-256 over every field: equal recipes have equal identities, in every process."""
         fields = {name: getattr(self, name) for name in self.__slots__}
-        fields["stages"] = [
-            [stage.name, stage.steps, {key: float(value) for key, value in stage.settings.items()}]
-            for stage in self.stages
-        ]
+        fields["stages"] = [_identity(stage) for stage in self.stages]
         fields["snapshots"] = dict(self.snapshots)
         return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
 
@@ -97,6 +121,13 @@ class Recipe:
         for stage in self.stages:
             end += stage.steps
             yield stage, end
+
+
+def _identity(stage: Stage) -> list[Any]:
+    """A stage's fields. Without a promotion, those it had before there were any: checkpoints of then are still good."""
+    fields: list[Any] = [stage.name, stage.steps, {key: float(value) for key, value in stage.settings.items()}]
+    rule = stage.promotion
+    return fields if rule is None else [*fields, [rule.metric, float(rule.threshold), rule.steps]]
 
 
 class Objective(Protocol):
@@ -131,7 +162,10 @@ class Objective(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """One step, told when it is done: `step` counts it. Speeds are running means of this process."""
+    """One step, told when it is done: `step` counts it, and what a promotion left out.
+
+    Speeds are running means of this process.
+    """
 
     step: int
     total: int
@@ -146,7 +180,8 @@ class Progress:
 class Trained:
     """A finished training: its steps, seconds of stepping and tokens in all, and the model's folder.
 
-    `new_steps` are those that this call took; 0 says that the training was finished before.
+    Steps that promotions left out are not among them. `new_steps` are those that this call took; 0 says that the
+    training was finished before.
     """
 
     steps: int

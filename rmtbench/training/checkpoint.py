@@ -47,9 +47,21 @@ class Window:
 
 @dataclass(slots=True)
 class State:
-    """Where a training stands, its tensors aside; `exported` names the folders that are written and whole."""
+    """Where a training stands, its tensors aside.
+
+    Attributes:
+        step: Steps done or left out.
+        skipped: Of these, how many promotions left out.
+        recent: The last figures that this stage's promotion is decided by.
+        tokens: Read in all.
+        seconds: Of stepping.
+        exported: Names of the folders that are written and whole.
+        window: Since the last line of the log.
+    """
 
     step: int = 0
+    skipped: int = 0
+    recent: list[float] = field(default_factory=list)
     tokens: int = 0
     seconds: float = 0.0
     exported: list[str] = field(default_factory=list)

@@ -11,8 +11,11 @@ from rmtbench.errors import UserError
 from rmtbench.training.checkpoint import State
 
 
-def line(state: State, total: int, stage: str, learning_rate: float) -> dict[str, Any]:
-    """Means over the window's steps, beside where the training stands; a mean that is no number is null."""
+def line(state: State, total: int, stage: str, learning_rate: float, promoted: float | None = None) -> dict[str, Any]:
+    """Means over the window's steps, beside where the training stands; a mean that is no number is null.
+
+    Where a promotion ends the stage with this step, `promoted` is the mean that did.
+    """
     window = state.window
     metrics = {name: value / count for name, (value, count) in window.metrics.items()}
     return {
@@ -26,6 +29,7 @@ def line(state: State, total: int, stage: str, learning_rate: float) -> dict[str
         "tokens": state.tokens,
         "tokens_per_second": round(window.tokens / max(window.seconds, 1e-9), 1),
         "seconds": round(state.seconds, 3),
+        **({} if promoted is None else {"promoted": promoted}),
     }
 
 

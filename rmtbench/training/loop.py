@@ -12,7 +12,7 @@ import random
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -54,7 +54,7 @@ def train(
     """
     out.mkdir(parents=True, exist_ok=True)
     training = _Training(objective, recipe, out, log_every)
-    began, saved_at = training.state.step, time.monotonic()
+    began, saved_at = training.taken, time.monotonic()
     try:
         for stage, end in recipe.ends():
             objective.module.train()
@@ -72,7 +72,7 @@ def train(
         training.save()
         raise
     state = training.state
-    return Trained(state.step, state.seconds, state.tokens, out / MODEL, state.step - began)
+    return Trained(training.taken, state.seconds, state.tokens, out / MODEL, training.taken - began)
 
 
 class _Training:
@@ -88,8 +88,13 @@ class _Training:
         self._speed = _Speed()
         log.cut_back(out / LOG, self.state.step)
 
+    @property
+    def taken(self) -> int:
+        """Steps done in all, by this call and those before."""
+        return self.state.step - self.state.skipped
+
     def advance(self, stage: Stage, end: int) -> Progress:
-        """Take one step. Nothing is changed before its loss is known to be a number."""
+        """Take one step, which may be the stage's last. Nothing is changed before its loss is known to be a number."""
         began, state, total = time.perf_counter(), self.state, self._recipe.steps
         seed = _seed(self._recipe.seed, state.step)
         torch.manual_seed(seed)
@@ -113,9 +118,15 @@ class _Training:
         state.tokens += tokens
         state.seconds += seconds
         state.window.add(value, size, metrics, tokens, seconds)
-        if state.step % self._log_every == 0 or state.step == end:
-            log.append(self._out / LOG, log.line(state, total, stage.name, rate))
+        promoted = _promoted(state, stage, metrics)
+        if state.step % self._log_every == 0 or state.step == end or promoted is not None:
+            log.append(self._out / LOG, log.line(state, total, stage.name, rate, promoted))
             state.window = Window()
+        if promoted is not None:
+            state.skipped += end - state.step
+            state.step = end
+        if state.step == end:
+            state.recent = []
         self._speed.add(tokens, seconds)
         left = (total - state.step) * self._speed.seconds
         return Progress(
@@ -146,6 +157,16 @@ class _Training:
             remedy="give the same command again to resume; if it comes again, use a recipe with a lower learning rate "
             "and another --out",
         )
+
+
+def _promoted(state: State, stage: Stage, metrics: Mapping[str, float]) -> float | None:
+    """Count a step for its stage's promotion; the mean that reaches its threshold, else None."""
+    rule = stage.promotion
+    if rule is None or rule.metric not in metrics:
+        return None
+    state.recent = [*state.recent, float(metrics[rule.metric])][-rule.steps :]
+    mean = sum(state.recent) / len(state.recent)
+    return mean if len(state.recent) == rule.steps and mean >= rule.threshold else None
 
 
 class _Speed:

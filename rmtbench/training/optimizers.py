@@ -12,7 +12,8 @@ def make_optimizers(module: torch.nn.Module, learning_rate: float) -> list[torch
 
     Muon (Jordan et al., 2024) takes the matrices, its update scaled to AdamW's root mean square as in "Muon is
     Scalable for LLM Training" (Liu et al., arXiv:2502.16982). Embeddings, with any head tied to one, are tables of
-    rows rather than maps between spaces, and go to AdamW with vectors and scalars.
+    rows rather than maps between spaces, and go to AdamW with vectors and scalars. So does all of a module that says
+    `by_adamw`, such as a head: Muon's steps are of full size along every direction, however weak its gradient.
 
     Args:
         module: Holds the parameters; frozen ones are left out.
@@ -25,7 +26,12 @@ def make_optimizers(module: torch.nn.Module, learning_rate: float) -> list[torch
         ValueError: Nothing is trainable.
     """
     # By identity: a head tied to an embedding is the same parameter.
-    tables = {id(child.weight) for child in module.modules() if isinstance(child, torch.nn.Embedding)}
+    tables = {
+        id(parameter)
+        for child in module.modules()
+        if isinstance(child, torch.nn.Embedding) or getattr(child, "by_adamw", False)
+        for parameter in child.parameters()
+    }
     trainable = [parameter for parameter in module.parameters() if parameter.requires_grad]
     matrices = [parameter for parameter in trainable if parameter.ndim == 2 and id(parameter) not in tables]
     taken = {id(parameter) for parameter in matrices}
