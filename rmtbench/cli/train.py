@@ -4,27 +4,23 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from rmtbench.cli.progress import note
+from rmtbench.errors import UserError, nearest
 
 if TYPE_CHECKING:
-    from rmtbench.training.base import Progress
+    from rmtbench.training.base import Progress, Trained
 
 LINE_EVERY_SECONDS = 30.0
 """A training takes hours: its log is read in minutes."""
 
 app = typer.Typer(help="Train the models that the suite ships.", no_args_is_help=True)
-
-
-@app.callback()
-def _group() -> None:
-    """Keeps `lm` a command of its own while it is the only one."""
 
 
 @app.command("lm")
@@ -45,9 +41,85 @@ def lm(
     objective, made = make(recipe, device)
     with show_training() as report:
         trained = train(objective, made, out, report)
+    _tell(trained, made.name, out)
+
+
+@app.command("rmt")
+def rmt(
+    out: Annotated[Path, typer.Option(help="Folder for checkpoint, log and the trained memory, under model/.")],
+    base: Annotated[str, typer.Option(help="Base model: hub id, folder, mini, mini-short, minilm, random:GEOMETRY.")],
+    task: Annotated[str, typer.Option(help="What to learn: memorize, detect, facts-4, two-hop, reading, …")],
+    segments: Annotated[str, typer.Option(help="Segments of a text, stage by stage.")] = "1,2,4,8,16,32",
+    curriculum: Annotated[bool, typer.Option(help="Without: the last stage alone, with as much to read.")] = True,
+    steps: Annotated[str, typer.Option(help="Most steps of every stage, or of each (300,200,…).")] = "300",
+    promote: Annotated[float, typer.Option(help="Accuracy that ends a stage early; above 1: never.")] = 0.98,
+    mode: Annotated[str, typer.Option(help="memory, or query-first: the question follows every segment.")] = "memory",
+    names: Annotated[str, typer.Option(help="Names in the texts: seen, held-out or all.")] = "seen",
+    segment_tokens: Annotated[int, typer.Option(help="Tokens of a segment.")] = 128,
+    memory_tokens: Annotated[int, typer.Option(help="Memory tokens.")] = 16,
+    update: Annotated[str, typer.Option(help="How memory is renewed: gated, or overwrite as in the paper.")] = "gated",
+    trained: Annotated[str, typer.Option(help="Weights that train beside the memory: all, lora or memory.")] = "all",
+    backprop: Annotated[int | None, typer.Option(help="Segments that a gradient goes back (default: all).")] = None,
+    rows: Annotated[int, typer.Option(help="Texts a step; fewer above 8 segments.")] = 16,
+    mixed: Annotated[float, typer.Option(help="Share of texts with fewer segments than their stage's.")] = 0.3,
+    along: Annotated[int, typer.Option(help="Most earlier segments after which a text is asked about too.")] = 2,
+    rate: Annotated[float, typer.Option(help="Highest learning rate.")] = 1e-3,
+    style: Annotated[str, typer.Option("--answer-style", help="bridge or direct.")] = "bridge",
+    kind: Annotated[str, typer.Option(help="Of the base model: decoder or encoder.")] = "decoder",
+    mixed_precision: Annotated[bool, typer.Option(help="Matrix products in bfloat16.")] = True,
+    fused: Annotated[bool, typer.Option(help="Compile the layers (needs a C++ compiler on the CPU).")] = False,
+    seed: Annotated[int, typer.Option(help="Decides all that is random.")] = 0,
+    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads (default: torch's own choice).")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda.")] = "auto",
+) -> None:
+    """Train a recurrent memory by a curriculum. An interrupted training resumes with the same command."""
+    import torch
+
+    from rmtbench.models.load import choose_device
+    from rmtbench.rmt.recipes import Plan, make_training, whole_numbers
+    from rmtbench.training.loop import train
+
+    plan = Plan(
+        base=base,
+        task=task,
+        segments=whole_numbers(segments, "--segments"),
+        steps=whole_numbers(steps, "--steps"),
+        curriculum=curriculum,
+        mode=_one_of(mode, "mode", ("memory", "query-first")),
+        names=_one_of(names, "names", ("seen", "held-out", "all")),
+        segment_tokens=segment_tokens,
+        memory_tokens=memory_tokens,
+        update=_one_of(update, "update", ("gated", "overwrite")),
+        trained=_one_of(trained, "trained", ("all", "lora", "memory")),
+        backprop=backprop,
+        rows=rows,
+        rate=rate,
+        promote=promote,
+        mixed=mixed,
+        along=along,
+        style=_one_of(style, "answer-style", ("bridge", "direct")),
+        kind=_one_of(kind, "kind", ("decoder", "encoder")),
+        seed=seed,
+        mixed_precision=mixed_precision,
+    )
+    if threads is not None:
+        torch.set_num_threads(threads)
+    objective, recipe = make_training(plan, out, choose_device(device), fused=fused)
+    with show_training() as report:
+        done = train(objective, recipe, out, report)
+    _tell(done, recipe.name, out)
+
+
+def _tell(trained: Trained, recipe: str, out: Path) -> None:
     if not trained.new_steps:
-        note(f"{out}: recipe '{made.name}' was finished before; nothing to do")
+        note(f"{out}: recipe '{recipe}' was finished before; nothing to do")
     note(f"{trained.folder}: {trained.steps} steps, {trained.tokens} tokens, {trained.seconds:.0f} s")
+
+
+def _one_of(value: str, option: str, known: Sequence[str]) -> Any:  # noqa: ANN401 - one of a Literal's values
+    if value not in known:
+        raise UserError(f"no {option} '{value}'", where=f"--{option}", remedy=nearest(value, known))
+    return value
 
 
 @contextmanager

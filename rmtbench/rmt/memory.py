@@ -13,6 +13,8 @@ from rmtbench.rmt.config import RmtConfig
 class Memory(torch.nn.Module):
     """The paper's memory: learned embeddings at first, then the last hidden states at the written places."""
 
+    by_adamw = True  # a gate, too: see `rmtbench.training.optimizers`
+
     def __init__(self, config: RmtConfig, embeddings: torch.Tensor) -> None:
         super().__init__()
         self.scale = float(embeddings.detach().float().std())

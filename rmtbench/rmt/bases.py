@@ -1,0 +1,94 @@
+"""Base models to give a memory to: a private copy of the weights, the prompt contract, and what they are known by."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from rmtbench.core import AnswerStyle
+from rmtbench.errors import UserError
+from rmtbench.models.embed_files import MINILM, model_folder
+from rmtbench.models.load import load_model, tokenizer_hash
+from rmtbench.models.prompt import PromptContract, make_contract
+from rmtbench.models.weights import weights_hash
+from rmtbench.rmt.base import BaseIdentity
+from rmtbench.rmt.config import Kind
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+
+@dataclass(frozen=True, slots=True)
+class Base:
+    """A loaded base model.
+
+    Attributes:
+        model: Its weights, this caller's own; nothing in it drops out, so that answers in training are those in use.
+        contract: Its prompts.
+        identity: Its hashes.
+        kind: What it is.
+        special_ids: [CLS] and [SEP] of an encoder.
+    """
+
+    model: PreTrainedModel
+    contract: PromptContract
+    identity: BaseIdentity
+    kind: Kind
+    special_ids: tuple[int, int] | None
+
+
+def load_base(name: str, kind: Kind, device: str, *, style: AnswerStyle = "bridge", seed: int = 0) -> Base:
+    """Load a base model in float32.
+
+    Args:
+        name: As for `load_model`; of an encoder a folder, a hub id or ``minilm``.
+        kind: ``encoder`` loads it without any head, and answers in the ``direct`` style.
+        device: A torch device name.
+        style: Answer style of a decoder's prompts.
+        seed: Seed of random weights.
+
+    Raises:
+        UserError: It is missing or cannot serve.
+    """
+    if kind == "encoder":
+        base = _load_encoder(name, device)
+    else:
+        loaded = load_model(name, style=style, device=device, seed=seed)
+        base = Base(loaded.model, loaded.contract, BaseIdentity.of(loaded.provenance), kind, None)
+    _undropped(base.model)
+    return base
+
+
+def _load_encoder(name: str, device: str) -> Base:
+    from transformers import AutoModel, AutoTokenizer
+
+    path = str(model_folder(MINILM)) if name == MINILM else name
+    try:
+        model = AutoModel.from_pretrained(path, attn_implementation="sdpa").float().to(device)
+        words = AutoTokenizer.from_pretrained(path)
+    except (OSError, ValueError, KeyError) as error:
+        raise UserError(
+            f"encoder '{name}' cannot be loaded ({type(error).__name__})",
+            where="--base",
+            remedy=f"give a folder with config.json, tokenizer and weights, or {MINILM}",
+        ) from error
+    if words.cls_token_id is None or words.sep_token_id is None:
+        raise UserError(
+            f"the tokenizer of '{name}' has no [CLS] and [SEP]", where="--base", remedy="choose a BERT-style encoder"
+        )
+    words.model_max_length = int(1e30)  # its own limit is for whole texts
+    identity = BaseIdentity(name, weights_hash(path), tokenizer_hash(words))
+    words.eos_token = words.eos_token or words.sep_token  # what ends an answer
+    special = (int(words.cls_token_id), int(words.sep_token_id))
+    return Base(model, make_contract(words, "direct"), identity, "encoder", special)
+
+
+def _undropped(model: PreTrainedModel) -> None:
+    import torch
+
+    for child in model.modules():
+        if isinstance(child, torch.nn.Dropout):
+            child.p = 0.0
+        for field in ("attention_dropout", "dropout_prob"):  # numbers that a layer hands to the attention itself
+            if isinstance(getattr(child, field, None), float):
+                setattr(child, field, 0.0)

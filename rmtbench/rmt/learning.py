@@ -1,0 +1,334 @@
+"""What a recurrent memory learns: to answer from memory alone, after a text's last segment and along the way.
+
+Before the text has told the answer, the right one is that it is unknown: what memory must keep is learnt at every
+segment, and not only from the end.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+
+from rmtbench.errors import UserError
+from rmtbench.rmt.base import Ids
+from rmtbench.rmt.decoder import RecurrentDecoder
+from rmtbench.rmt.encoder import RecurrentEncoder
+from rmtbench.rmt.segments import stacked
+from rmtbench.rmt.storage import save_pretrained
+from rmtbench.rmt.tasks.base import Sample, Task
+from rmtbench.rmt.walk import walk
+from rmtbench.training.base import Stage
+
+HEAD = "head.safetensors"
+"""An encoder's head, beside its memory."""
+RECOMPUTE_ABOVE = 8
+"""Beyond so many segments with gradient, each is read again for it: what a step keeps then hardly grows with them."""
+DRAWS = 1000
+"""How often a sample is drawn anew before the task is said not to fit."""
+
+Notes = Callable[[], Mapping[str, Any]]
+"""What to keep beside the weights, asked for when they are written."""
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """One question of a batch.
+
+    Attributes:
+        row: Whose memory it is asked from.
+        after: Number of the segment after which it is asked.
+        figure: In which share of right answers it counts: ``accuracy`` at the end of rows of full length,
+            ``shorter`` at the end of others, ``along`` before the end.
+        kind: The sample's kind.
+        question: Token ids up to where the answer begins.
+        answer: Token ids of what is right there and then.
+    """
+
+    row: int
+    after: int
+    figure: Literal["accuracy", "shorter", "along"]
+    kind: str
+    question: Ids
+    answer: Ids
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Segments of each row, and what is asked about them."""
+
+    rows: Sequence[Sequence[Ids]]
+    queries: Sequence[Query]
+
+    @property
+    def tokens(self) -> int:
+        """Tokens of all segments."""
+        return sum(len(segment) for row in self.rows for segment in row)
+
+
+def draw_batch(task: Task, stage: Stage, segment_tokens: int, chance: random.Random) -> Batch:
+    """Draw texts with their questions.
+
+    Args:
+        task: Makes them.
+        stage: Settings `rows`, `segments` of a full row, `mixed` (share of rows with a random smaller number), `along`
+            (most earlier segments after which a row's question is asked too), `query_first` (1: the question follows
+            the text of every segment).
+        segment_tokens: Most tokens of a segment.
+        chance: Random numbers.
+
+    Raises:
+        UserError: The task cannot be told in so many segments, or its questions do not fit.
+    """
+    settings = stage.settings
+    full, along, query_first = int(settings["segments"]), int(settings["along"]), bool(settings["query_first"])
+    rows: list[Sequence[Ids]] = []
+    queries: list[Query] = []
+    for row in range(int(settings["rows"])):
+        # The first row is always full: every step has the figure that promotes.
+        shorter = full > 1 and row > 0 and chance.random() < settings["mixed"]
+        count = chance.randrange(1, full) if shorter else full
+        sample, segments = _draw(task, count, full, segment_tokens, query_first, chance)
+        if query_first:
+            segments = [[*segment, *sample.question] for segment in segments]
+        last = len(segments) - 1
+        rows.append(segments)
+        asked = sorted(chance.sample(range(last), min(along, last)))
+        for after in (*asked, last):
+            figure: Literal["accuracy", "shorter", "along"] = "along"
+            if after == last:
+                figure = "accuracy" if len(segments) == full else "shorter"
+            answer = sample.answer if after >= sample.told_by else sample.not_yet
+            queries.append(Query(row, after, figure, sample.kind, sample.question, answer))
+    return Batch(rows, queries)
+
+
+def _draw(
+    task: Task, count: int, full: int, segment_tokens: int, query_first: bool, chance: random.Random
+) -> tuple[Sample, Sequence[Ids]]:
+    """A sample that fits, of `count` segments or, where the task needs more, as few more as it does."""
+    for _ in range(DRAWS):
+        sample = None
+        while sample is None:
+            try:
+                sample = task.sample(count, chance)
+            except ValueError as error:
+                count += 1
+                if count > full:
+                    raise UserError(
+                        f"task '{task.name}' cannot be told in {full} segments ({error})",
+                        where="--segments",
+                        remedy="begin with more segments, or lengthen them with --segment-tokens",
+                    ) from error
+        segments = list(sample.segments)
+        text = max(map(len, segments)) if query_first else 0
+        if text + len(sample.question) <= segment_tokens:
+            return sample, segments
+    raise UserError(
+        f"questions of task '{task.name}' do not fit a segment of {segment_tokens} tokens",
+        where="--segment-tokens",
+        remedy="lengthen the segments",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class ClosedTask:
+    """A `Task` whose answers can be listed: where the text tells another one, it is drawn anew.
+
+    Attributes:
+        task: Makes samples.
+        answers: Token ids of all that can be right, each once.
+    """
+
+    task: Task
+    answers: tuple[Ids, ...]
+
+    @property
+    def name(self) -> str:
+        """The task's own."""
+        return self.task.name
+
+    def sample(self, segments: int, chance: random.Random) -> Sample:
+        """One sample of the task; raises what the task does."""
+        for _ in range(DRAWS):
+            sample = self.task.sample(segments, chance)
+            if tuple(sample.answer) in self.answers and tuple(sample.not_yet) in self.answers:
+                return sample
+        raise ValueError(f"none of {DRAWS} samples has an answer of the closed set")
+
+
+def close_task(task: Task, segments: int, most: int, chance: random.Random) -> ClosedTask:
+    """Keep a task's most frequent answers, and those that are right before the text has told one.
+
+    Args:
+        task: Makes samples.
+        segments: How many segments the samples have that are counted.
+        most: Most answers, the latter aside.
+        chance: Random numbers.
+    """
+    samples = [task.sample(segments, chance) for _ in range(20 * most)]
+    unknown = dict.fromkeys(tuple(sample.not_yet) for sample in samples)
+    counts = Counter(tuple(sample.answer) for sample in samples if tuple(sample.answer) not in unknown)
+    frequent = sorted(counts, key=lambda answer: (-counts[answer], answer))[:most]
+    return ClosedTask(task, (*unknown, *frequent))
+
+
+class AnswerFromMemory:
+    """An `Objective` for decoders: cross entropy over the tokens of answers that continue ``[memory | question]``."""
+
+    def __init__(
+        self, model: RecurrentDecoder, task: Task, notes: Notes = dict, *, mixed_precision: bool = True
+    ) -> None:
+        self._model, self._task, self._notes, self._mixed_precision = model, task, notes, mixed_precision
+
+    @property
+    def module(self) -> torch.nn.Module:
+        """The recurrent decoder."""
+        return self._model
+
+    def sample(self, stage: Stage, chance: random.Random) -> Batch:
+        """Draw texts with their questions: see `draw_batch`."""
+        return draw_batch(self._task, stage, self._model.config.segment_tokens, chance)
+
+    def loss(self, batch: Batch) -> tuple[torch.Tensor, Mapping[str, float], int]:
+        """Read the rows and ask; figures are shares of answers without an error, which greedy decoding would give."""
+        model = self._model
+        with _precision(model, wanted=self._mixed_precision):
+            memory, queries = memories(model, batch)
+            states = answer_states(model, memory, queries)
+            logits = model.logits(states).float()
+        expected = torch.tensor([token for query in queries for token in query.answer], device=model.device)
+        loss = torch.nn.functional.cross_entropy(logits, expected)
+        right = torch.split(logits.argmax(-1) == expected, [len(query.answer) for query in queries])
+        return loss, _figures(queries, [bool(each.all()) for each in right]), batch.tokens
+
+    def export(self, folder: Path) -> None:
+        """Write what `rmtbench.rmt.storage.from_pretrained` reads."""
+        save_pretrained(self._model, folder, self._notes())
+
+
+class ChooseFromMemory:
+    """An `Objective` for encoders: a linear head over the cue of the question, onto a closed set of answers."""
+
+    def __init__(
+        self,
+        model: RecurrentEncoder,
+        task: ClosedTask,
+        notes: Notes = dict,
+        *,
+        mixed_precision: bool = True,
+    ) -> None:
+        self._model, self._task, self._notes, self._mixed_precision = model, task, notes, mixed_precision
+        self._labels = {tuple(answer): label for label, answer in enumerate(task.answers)}
+        self._module = Choosing(model, len(task.answers))
+
+    @property
+    def module(self) -> torch.nn.Module:
+        """The recurrent encoder with its head."""
+        return self._module
+
+    def sample(self, stage: Stage, chance: random.Random) -> Batch:
+        """Draw texts with their questions: see `draw_batch`."""
+        return draw_batch(self._task, stage, self._model.config.segment_tokens, chance)
+
+    def loss(self, batch: Batch) -> tuple[torch.Tensor, Mapping[str, float], int]:
+        """Read the rows and choose; figures are shares of right choices."""
+        model = self._model
+        with _precision(model, wanted=self._mixed_precision):
+            memory, queries = memories(model, batch)
+            cue = model.read_segment(memory, [query.question for query in queries]).cue
+            logits = self._module.head(cue).float()
+        expected = torch.tensor([self._labels[tuple(query.answer)] for query in queries], device=model.device)
+        loss = torch.nn.functional.cross_entropy(logits, expected)
+        return loss, _figures(queries, (logits.argmax(-1) == expected).tolist()), batch.tokens
+
+    def export(self, folder: Path) -> None:
+        """Write the encoder as for `from_pretrained`, beside ``head.safetensors``; notes hold the answers in order."""
+        from safetensors.torch import save_file
+
+        notes = {**self._notes(), "answers": [list(answer) for answer in self._task.answers]}
+        save_pretrained(self._model, folder, notes)
+        save_file({name: weight.contiguous() for name, weight in self._module.head.state_dict().items()}, folder / HEAD)
+
+
+class Head(torch.nn.Linear):
+    """From a cue to answers."""
+
+    by_adamw = True
+
+
+class Choosing(torch.nn.Module):
+    """A recurrent encoder and the head that chooses."""
+
+    def __init__(self, model: RecurrentEncoder, answers: int) -> None:
+        super().__init__()
+        self.reader = model
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(model.config.seed)
+            self.head = Head(model.memory.tokens.embedding_dim, answers).to(model.device)
+
+
+def memories(model: RecurrentDecoder | RecurrentEncoder, batch: Batch) -> tuple[torch.Tensor, list[Query]]:
+    """The memories that a batch's questions are asked from.
+
+    Returns:
+        ``[questions, memory tokens, hidden]``, and the questions in that order.
+    """
+    wanted: dict[tuple[int, int], Query] = {(query.row, query.after): query for query in batch.queries}
+    longest = max(map(len, batch.rows))
+    depth = min(longest, model.config.backprop_segments or longest)
+    found: list[torch.Tensor] = []
+    queries: list[Query] = []
+    for step in walk(model, batch.rows, recompute=depth > RECOMPUTE_ABOVE):
+        here = [place for place, key in enumerate(zip(step.rows, step.numbers, strict=True)) if key in wanted]
+        if here:
+            found.append(step.read.memory[here])
+            queries += [wanted[step.rows[place], step.numbers[place]] for place in here]
+    return torch.cat(found), queries
+
+
+def answer_states(model: RecurrentDecoder, memory: torch.Tensor, queries: Sequence[Query]) -> torch.Tensor:
+    """Last hidden states that predict the answers' tokens.
+
+    Nothing is written behind an answer, as in decoding: padding behind it is hidden by causality alone, and needs no
+    mask.
+
+    Args:
+        model: Reads.
+        memory: Of each question, ``[questions, memory tokens, hidden]``.
+        queries: The questions.
+
+    Returns:
+        ``[answer tokens of all questions, hidden]``.
+    """
+    ids, _ = stacked([[*query.question, *query.answer[:-1]] for query in queries], model.device)
+    inputs = model.joined(memory, model.embed(ids))
+    states: torch.Tensor = model.base.base_model(inputs_embeds=inputs, use_cache=False).last_hidden_state
+    predicting: list[int] = []
+    for number, query in enumerate(queries):
+        first = number * inputs.shape[1] + memory.shape[1] + len(query.question) - 1
+        predicting += range(first, first + len(query.answer))
+    return states.flatten(0, 1)[torch.tensor(predicting, device=model.device)]
+
+
+def _figures(queries: Sequence[Query], right: Sequence[bool]) -> dict[str, float]:
+    """Shares of right answers by figure and, where there are several kinds, by kind at the end of full rows."""
+    several = len({query.kind for query in queries}) > 1
+    by_name: dict[str, list[bool]] = {}
+    for query, each in zip(queries, right, strict=True):
+        by_name.setdefault(query.figure, []).append(each)
+        if several and query.figure == "accuracy":
+            by_name.setdefault(query.kind, []).append(each)
+    return {name: sum(each) / len(each) for name, each in sorted(by_name.items())}
+
+
+def _precision(model: RecurrentDecoder | RecurrentEncoder, *, wanted: bool) -> torch.autocast:
+    """Matrix products in bfloat16; weights, memory and the loss stay float32."""
+    # Weights that are cast where no gradient is kept must not be taken again where one is.
+    kept = model.config.backprop_segments is None
+    return torch.autocast(model.device.type, torch.bfloat16, enabled=wanted, cache_enabled=kept)

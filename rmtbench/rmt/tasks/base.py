@@ -1,0 +1,62 @@
+"""The seam of tasks: a text in segments, of any length, and one question about it that is asked from memory alone."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Protocol
+
+from rmtbench.rmt.base import Ids
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One text to read and one question about it.
+
+    Attributes:
+        segments: Token ids, segment by segment, none longer than the task was made for; may be a generator, which
+            makes them as they are read, so that a text of millions of tokens never stands in memory.
+        question: Token ids of the question up to where the answer begins.
+        answer: Token ids of the answer, end-of-sequence token included.
+        told_by: Number of the segment, from 0, after which the answer can be known.
+        not_yet: The answer before that ("unknown"), end-of-sequence token included.
+        kind: What has to be done to answer, for tables.
+        partly: What is right instead of `not_yet` from the segment of this number to `told_by`: the first of two facts
+            is known by then. None where no such stretch is.
+    """
+
+    segments: Iterable[Ids]
+    question: Ids
+    answer: Ids
+    told_by: int
+    not_yet: Ids
+    kind: str = ""
+    partly: tuple[int, Ids] | None = None
+
+    def right_after(self, number: int) -> Ids:
+        """What is to be answered when segment `number`, from 0, has been read, and none behind it."""
+        if number >= self.told_by:
+            return self.answer
+        return self.partly[1] if self.partly is not None and number >= self.partly[0] else self.not_yet
+
+
+class Task(Protocol):
+    """Makes samples. The same random state makes the same sample."""
+
+    @property
+    def name(self) -> str:
+        """What stands after ``--task``."""
+        ...
+
+    def sample(self, segments: int, chance: random.Random) -> Sample:
+        """Make one sample.
+
+        Args:
+            segments: How many segments its text has, at least one; all are full but for the last.
+            chance: Random numbers.
+
+        Raises:
+            ValueError: The text cannot be told in so few segments.
+        """
+        ...

@@ -1,0 +1,53 @@
+"""Tasks by name: what ``--task`` may say."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rmtbench.errors import UserError, nearest
+from rmtbench.models.prompt import PromptContract
+from rmtbench.rmt.tasks.babilong import open_babilong
+from rmtbench.rmt.tasks.base import Task
+from rmtbench.rmt.tasks.corpus import Reading
+from rmtbench.rmt.tasks.miniature import NAMES, FactsInNoise, draw_facts, draw_two_hops, noise_ids
+
+BABILONG = "babilong:"
+"""What comes before the path of an official file."""
+
+_TOLD = {"memorize": 1, "detect": 1, **{f"facts-{count}": count for count in (1, 2, 4, 8)}}
+"""How many facts are told where one is asked for."""
+
+
+def task_names() -> tuple[str, ...]:
+    """All names, simplest first; ``babilong:FILE`` comes on top."""
+    return (*_TOLD, "two-hop", "reading")
+
+
+def make_task(name: str, contract: PromptContract, segment_tokens: int, names: str = "seen") -> Task:
+    """Make a task.
+
+    Args:
+        name: ``memorize`` (a fact opens the text), ``detect`` (it lies anywhere), ``facts-N`` (so many are told and one
+            is asked for), ``two-hop`` (two must be joined, among others), ``reading`` (the miniature's own corpora), or
+            ``babilong:FILE``.
+        contract: Makes the token ids, and decides whether answers are ``direct`` or come with reasoning.
+        segment_tokens: Tokens of a segment.
+        names: Which name words texts have: those of training texts (``seen``), only others (``held-out``), or ``all``.
+
+    Raises:
+        UserError: No task or choice of names is called so, or a file cannot be used.
+        ValueError: A segment has no room.
+    """
+    if segment_tokens < 1:
+        raise ValueError("a segment needs at least one token")
+    if names not in NAMES:
+        raise UserError(f"no names '{names}'", where="--names", remedy=nearest(names, NAMES))
+    if name.startswith(BABILONG):
+        return open_babilong(Path(name.removeprefix(BABILONG)), contract, segment_tokens)
+    if name == "reading":
+        return Reading(contract, segment_tokens, NAMES[names])
+    if name not in task_names():
+        raise UserError(f"no task '{name}'", where="--task", remedy=f"{nearest(name, task_names())}, or {BABILONG}FILE")
+    draw = draw_two_hops if name == "two-hop" else draw_facts(_TOLD[name])
+    noise = noise_ids(contract.tokenizer)
+    return FactsInNoise(name, contract, segment_tokens, NAMES[names], draw, noise, at_start=name == "memorize")

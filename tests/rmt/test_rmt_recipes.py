@@ -1,0 +1,124 @@
+"""From options to a curriculum, and from one command to a memory that its base model is given back with."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from rmtbench.errors import UserError
+from rmtbench.models.load import load_model
+from rmtbench.rmt.base import BaseIdentity
+from rmtbench.rmt.learning import ChooseFromMemory
+from rmtbench.rmt.recipes import Plan, make_recipe, make_training, whole_numbers
+from rmtbench.rmt.storage import from_pretrained, read_stored
+from rmtbench.training.loop import train
+from rmtbench.training.optimizers import rate_at
+
+PLAN = Plan("mini", "detect", (1, 2, 4, 8, 16, 32), steps=(100, 50, 50, 40, 40, 60))
+TINY = Plan("random:tiny", "detect", (1, 2), steps=(2,), segment_tokens=48, memory_tokens=4, rows=2)
+
+
+def test_stages_rise_and_all_but_the_last_are_left_at_the_asked_accuracy() -> None:
+    recipe = make_recipe(PLAN)
+    assert [stage.steps for stage in recipe.stages] == [100, 50, 50, 40, 40, 60]
+    assert [stage.settings["segments"] for stage in recipe.stages] == [1, 2, 4, 8, 16, 32]
+    assert [stage.settings["rows"] for stage in recipe.stages] == [16, 16, 16, 16, 8, 4]
+    rules = [stage.promotion for stage in recipe.stages]
+    assert [rule and (rule.metric, rule.threshold, rule.steps) for rule in rules] == [
+        *[("accuracy", 0.98, 13)] * 4,
+        ("accuracy", 0.98, 25),
+        None,
+    ]
+    assert rate_at(recipe, 280) == pytest.approx(PLAN.rate)
+    assert rate_at(recipe, 310) == pytest.approx(PLAN.rate * 0.525)
+    assert all(stage.promotion is None for stage in make_recipe(replace(PLAN, promote=2)).stages)
+
+
+def test_without_a_curriculum_as_much_is_read_in_the_last_stage_alone() -> None:
+    whole, alone = make_recipe(PLAN), make_recipe(replace(PLAN, curriculum=False))
+    assert [stage.settings["segments"] for stage in alone.stages] == [32]
+    read = [
+        sum(stage.steps * stage.settings["rows"] * stage.settings["segments"] for stage in recipe.stages)
+        for recipe in (whole, alone)
+    ]
+    assert read[1] == pytest.approx(read[0], rel=0.01)
+    assert whole.identity != alone.identity
+
+
+@pytest.mark.parametrize(
+    ("changes", "where"),
+    [
+        ({"segments": (2, 1)}, "--segments"),
+        ({"segments": (1, 1)}, "--segments"),
+        ({"segments": (0, 1)}, "--segments"),
+        ({"steps": (10, 10)}, "--steps"),
+        ({"steps": (0,)}, "--steps"),
+        ({"rows": 0}, "--rows"),
+        ({"mixed": 1.1}, "--mixed"),
+        ({"along": -1}, "--mixed"),
+        ({"rate": 0.0}, "--rate"),
+        ({"rate": float("nan")}, "--rate"),
+    ],
+)
+def test_numbers_that_make_no_sense_are_refused(changes: dict, where: str) -> None:
+    with pytest.raises(UserError) as refused:
+        replace(PLAN, **changes)
+    assert refused.value.where == where
+    assert refused.value.remedy
+
+
+def test_a_list_that_is_none_is_refused() -> None:
+    assert whole_numbers("1, 2,4", "--segments") == (1, 2, 4)
+    with pytest.raises(UserError, match="'1,two' is no list"):
+        whole_numbers("1,two", "--segments")
+
+
+@pytest.mark.parametrize(
+    "changes", [{"trained": "memory"}, {"trained": "lora", "mode": "query-first", "segment_tokens": 96}]
+)
+def test_a_trained_memory_is_loaded_onto_its_base_model_and_says_how_it_was_trained(
+    changes: dict, tmp_path: Path
+) -> None:
+    plan = replace(TINY, **changes)
+    objective, recipe = make_training(plan, tmp_path)
+    train(objective, recipe, tmp_path, lambda _: None)
+    notes = read_stored(tmp_path / "model").notes
+    assert (notes["task"], notes["mode"], notes["steps"]) == ("detect", plan.mode, 4)
+    assert [(stage["segments"], stage["steps"], stage["promoted"]) for stage in notes["stages"]] == [
+        (1, 2, False),
+        (2, 2, False),
+    ]
+    last = json.loads((tmp_path / "log.jsonl").read_text().splitlines()[-1])
+    assert notes["accuracy"] == round(last["metrics"]["accuracy"], 4)
+    base = load_model(plan.base)
+    model = from_pretrained(tmp_path / "model", base.model, BaseIdentity.of(base.provenance))
+    weights = objective.module.trained()
+    assert all(torch.equal(weight, weights[name]) for name, weight in model.trained().items())
+
+
+def test_what_is_learnt_from_is_part_of_a_recipes_identity(tmp_path: Path) -> None:
+    plans = (TINY, replace(TINY, segment_tokens=56), replace(TINY, update="overwrite"), replace(TINY, names="all"))
+    identities = [make_training(plan, tmp_path)[1].identity for plan in (TINY, *plans)]
+    assert identities[0] == identities[1]
+    assert len(set(identities)) == len(plans)
+
+
+def test_segments_that_questions_fill_are_refused_where_the_question_follows_the_text(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="leave too little of a segment of 24") as refused:
+        make_training(replace(TINY, mode="query-first", segment_tokens=24), tmp_path)
+    assert refused.value.where == "--segment-tokens"
+
+
+def test_minilm_is_an_encoder_that_chooses_an_answer(tmp_path: Path) -> None:
+    plan = Plan("minilm", "detect", (1,), steps=(1,), segment_tokens=64, memory_tokens=4, rows=2)
+    objective, recipe = make_training(plan, tmp_path)
+    assert isinstance(objective, ChooseFromMemory)
+    train(objective, recipe, tmp_path, lambda _: None)
+    stored = read_stored(tmp_path / "model")
+    assert (stored.config.kind, stored.base.id) == ("encoder", "minilm")
+    assert len(stored.notes["answers"]) == 33
+    assert not any(child.p for child in objective.module.modules() if isinstance(child, torch.nn.Dropout))
