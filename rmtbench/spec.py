@@ -48,6 +48,9 @@ class Request(BaseModel):
     batch: Positive = 1
     chunk_tokens: Positive = 512
     chunk_overlap: Annotated[int, Field(ge=0)] = 0
+    rmt: Path | None = None  # else the trained memory that is shipped for the model
+    rmt_chunk_tokens: Positive = 5000  # as MemAgent has it, and the next too
+    rmt_memory_tokens: Positive = 1024
     seed: Annotated[int, Field(ge=0)] = 0
     draws: Positive = 1
     questions: Positive | None = None

@@ -25,6 +25,11 @@ def run(
     answer_style: Annotated[str | None, typer.Option(help="direct, or bridge: reasoning, then the answer.")] = None,
     max_answer_tokens: Annotated[int | None, typer.Option(help="Longest answer (default 64).")] = None,
     chunk_tokens: Annotated[int | None, typer.Option(help="Longest chunk, for RAG (default 512).")] = None,
+    rmt: Annotated[
+        Path | None, typer.Option(help="Folder of a trained memory, for rmt-... (else the one shipped for the model).")
+    ] = None,
+    rmt_chunk_tokens: Annotated[int | None, typer.Option(help="Longest section, for rmt-text (default 5000).")] = None,
+    rmt_memory_tokens: Annotated[int | None, typer.Option(help="Longest notes, for rmt-text (default 1024).")] = None,
     embedder: Annotated[str | None, typer.Option(help="minilm, or a sentence-transformers model.")] = None,
     scorer: Annotated[str | None, typer.Option(help="BERTScore model: minilm, roberta-large, or a path.")] = None,
     tokenizer: Annotated[str | None, typer.Option(help="Another tokenizer than the model's own.")] = None,
@@ -54,6 +59,9 @@ def run(
             "answer_style": answer_style,
             "max_answer_tokens": max_answer_tokens,
             "chunk_tokens": chunk_tokens,
+            "rmt": rmt,
+            "rmt_chunk_tokens": rmt_chunk_tokens,
+            "rmt_memory_tokens": rmt_memory_tokens,
             "embedder": embedder,
             "scorer": scorer,
             "tokenizer": tokenizer,

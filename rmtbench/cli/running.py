@@ -13,8 +13,10 @@ from rmtbench.journal.record import read_json
 from rmtbench.journal.writer import finished_run
 from rmtbench.models.load import RANDOM_LABEL
 from rmtbench.runs.loop import Tools, execute
+from rmtbench.runs.plan import left_out_of_all
 from rmtbench.runs.session import load_tools, make_draws, open_session
 from rmtbench.spec import SHIPPED_MODELS, Request
+from rmtbench.systems.registry import find_system
 
 
 def run_request(request: Request, results: Path, *, fresh: bool, say_next: bool = True) -> int:
@@ -39,9 +41,11 @@ def run_request(request: Request, results: Path, *, fresh: bool, say_next: bool 
         if spec not in todo:
             note(f"{run_id(spec)}: finished already; --fresh begins anew")
     if todo:
-        tools = load_tools(todo, session.device, cache_folder())
+        tools = load_tools(todo, session.device, cache_folder(), request.rmt)
         draws = make_draws(session, tools.model.count_tokens)
         _say_what_runs(todo, draws, tools)
+        _say_what_is_left_out(request)
+        _say_where_modes_differ(todo, tools)
         with show_runs() as report:
             execute(todo, draws, tools, results, report, fresh=fresh)
     folders = [RunFolder(results / run_id(spec)) for spec in session.specs]
@@ -75,6 +79,20 @@ def _say_what_runs(specs: Sequence[RunSpec], draws: Sequence[Draw], tools: Tools
         note(f"{specs[0].model} knows the miniature world's English alone: of these texts its answers mean nothing")
     if model["label"] == RANDOM_LABEL:
         note(f"{model['id']} has random weights: its answers are meaningless, its timings are real")
+
+
+def _say_where_modes_differ(specs: Sequence[RunSpec], tools: Tools) -> None:
+    for spec in specs:
+        memory, mode = tools.memory(spec), find_system(spec.system).memory
+        trained = memory.provenance["notes"].get("mode", mode) if memory is not None else mode
+        if trained != mode:
+            note(f"{spec.system}: its memory was trained for {trained}, not for {mode}")
+
+
+def _say_what_is_left_out(request: Request) -> None:
+    left_out = [name for name in left_out_of_all(request) if name not in request.systems]
+    if "all" in request.systems and left_out:
+        note(f"all leaves out {', '.join(left_out)}: name them, with --rmt where {request.model} has no memory shipped")
 
 
 def _score(folders: Sequence[Path], scorer: str) -> None:

@@ -5,9 +5,9 @@ Reports what happens to a callback; holds no terminal.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,18 +16,25 @@ from rmtbench.journal.writer import RunWriter
 from rmtbench.measure import peak_device_bytes, peak_resident_bytes, reset_peak_memory
 from rmtbench.models.base import Embedder, LanguageModel
 from rmtbench.runs.fit import check_fit
+from rmtbench.runs.memories import LoadedMemory
 from rmtbench.systems.base import Equipment, SharedWork, SystemKind
 from rmtbench.systems.registry import find_system
 
 
 @dataclass(frozen=True, slots=True)
 class Tools:
-    """What all runs of a command are given: loaded once."""
+    """What all runs of a command are given: loaded once. `memories` are trained ones, by their names in the specs."""
 
     model: LanguageModel
     provenance: dict[str, Any]
     embedder: Embedder | None = None
     document_embedder: Embedder | None = None
+    memories: Mapping[str, LoadedMemory] = field(default_factory=dict)
+    writer: LanguageModel | None = None
+
+    def memory(self, spec: RunSpec) -> LoadedMemory | None:
+        """The trained memory that a run names; None where it names none."""
+        return self.memories.get(dict(spec.settings).get("memory", ""))
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,10 +103,12 @@ def execute(
     check_fit(specs, kinds, draws, tokens, tools.model)
     with ExitStack() as stack:
         writers = [stack.enter_context(RunWriter(results, spec, fresh=fresh)) for spec in specs]
-        for writer, kind in zip(writers, kinds, strict=True):
+        for writer, spec, kind in zip(writers, specs, kinds, strict=True):
             provenance = dict(tools.provenance)
             if not kind.needs_embedder:
                 provenance.pop("embedder", None)
+            if (memory := tools.memory(spec)) is not None:
+                provenance["memory"] = dict(memory.provenance)
             if any(writer.remaining(draw.corpus) for draw in draws):
                 writer.begin(provenance)
         failed = dict.fromkeys((writer.run_id for writer in writers), 0)
@@ -109,6 +118,7 @@ def execute(
             with SharedWork() as shared:
                 for writer, spec, kind in zip(writers, specs, kinds, strict=True):
                     writer.add_draw(draw, count)
+                    memory = tools.memory(spec)
                     equipment = Equipment(
                         spec=spec,
                         model=tools.model,
@@ -116,6 +126,8 @@ def execute(
                         document_embedder=tools.document_embedder,
                         gold={gold.question_id: gold for gold in draw.gold} if kind.sees_gold else {},
                         shared=shared,
+                        recurrent=memory.decoder if memory is not None else None,
+                        writer=tools.writer if kind.writes_notes else None,
                     )
                     failed[writer.run_id] += _run_draw(writer, kind, equipment, draw, warmups, report)
         return [

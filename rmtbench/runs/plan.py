@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from rmtbench.core import RunSpec, Source
+from rmtbench.errors import UserError
+from rmtbench.runs.memories import memory_folder, memory_label
 from rmtbench.spec import Request
+from rmtbench.systems.base import SystemKind
 from rmtbench.systems.registry import find_system, system_names
 
 
@@ -19,12 +22,12 @@ def plan_runs(request: Request, source: Source, *, device: str, dtype: str) -> l
         dtype: The dtype, chosen.
 
     Raises:
-        UserError: A system does not exist.
+        UserError: A system does not exist, or the trained memory that it needs.
     """
     specs = []
-    for name in _names(request.systems):
+    for name in _names(request):
         kind = find_system(name)
-        settings: Sequence[int | None] = sorted(set(request.top_k)) if kind.takes_top_k else [None]
+        top_ks: Sequence[int | None] = sorted(set(request.top_k)) if kind.takes_top_k else [None]
         specs += [
             RunSpec(
                 system=name,
@@ -46,12 +49,43 @@ def plan_runs(request: Request, source: Source, *, device: str, dtype: str) -> l
                 questions=request.questions,
                 dtype=dtype,
                 device=device,
+                settings=_settings(kind, request),
             )
-            for top_k in settings
+            for top_k in top_ks
         ]
     return specs
 
 
-def _names(systems: Sequence[str]) -> list[str]:
-    wanted = [name for given in systems for name in (system_names() if given == "all" else [given])]
+def left_out_of_all(request: Request) -> list[str]:
+    """Systems that ``all`` does not mean in this request: they must be named, or lack a trained memory."""
+    kinds = [find_system(name) for name in system_names()]
+    return [
+        kind.name
+        for kind in kinds
+        if not kind.in_all or (kind.memory and memory_folder(request.rmt, request.model, kind.memory) is None)
+    ]
+
+
+def _names(request: Request) -> list[str]:
+    left_out = left_out_of_all(request) if "all" in request.systems else []
+    everything = [name for name in system_names() if name not in left_out]
+    wanted = [name for given in request.systems for name in (everything if given == "all" else [given])]
     return list(dict.fromkeys(wanted))
+
+
+def _settings(kind: SystemKind, request: Request) -> tuple[tuple[str, str], ...]:
+    """What only some systems have, by name, in order."""
+    settings = {}
+    if kind.memory is not None:
+        folder = memory_folder(request.rmt, request.model, kind.memory)
+        if folder is None:
+            raise UserError(
+                f"no trained memory for '{request.model}'",
+                where=f"--system {kind.name}",
+                remedy="train one with `rmtbench train rmt`, and name its folder with --rmt",
+            )
+        settings["memory"] = memory_label(folder)
+    if kind.writes_notes:
+        settings["chunk_tokens"] = str(request.rmt_chunk_tokens)
+        settings["memory_tokens"] = str(request.rmt_memory_tokens)
+    return tuple(sorted(settings.items()))

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rmtbench.core import Draw, RunSpec
 from rmtbench.corpora.base import Dataset, DrawRequest, TokenCounter
 from rmtbench.corpora.open import open_dataset
 from rmtbench.errors import UserError
+from rmtbench.models.base import LanguageModel
 from rmtbench.models.load import choose_device, choose_dtype, load_model
+from rmtbench.models.local import LocalModel
 from rmtbench.runs.loop import Tools
+from rmtbench.runs.memories import LoadedMemory, load_memory, memory_folder
 from rmtbench.runs.plan import plan_runs
 from rmtbench.runs.provenance import surroundings
 from rmtbench.spec import Request
@@ -47,16 +50,17 @@ def open_session(request: Request, environ: Mapping[str, str]) -> Session:
     return Session(request, dataset, specs, device)
 
 
-def load_tools(specs: Sequence[RunSpec], device: str, cache: Path) -> Tools:
+def load_tools(specs: Sequence[RunSpec], device: str, cache: Path, rmt: Path | None = None) -> Tools:
     """Load the model and whatever else the runs need, so that nothing is imported or loaded inside a timed part.
 
     Args:
         specs: The runs; they share model and embedder.
         device: Where the model answers.
         cache: Folder of embeddings kept between runs.
+        rmt: Folder of a trained memory; None for the one shipped for the model.
 
     Raises:
-        UserError: A model or embedder is missing.
+        UserError: A model, embedder or trained memory is missing, or the memory belongs to another model.
     """
     spec = specs[0]
     model = load_model(
@@ -73,16 +77,39 @@ def load_tools(specs: Sequence[RunSpec], device: str, cache: Path) -> Tools:
         from rmtbench.retrieval.chunks import warm_up
 
         warm_up()
+    tools = Tools(model, provenance, memories=_memories(specs, model, rmt), writer=_writer(specs, model))
     name = next((spec.embedder for spec in specs if spec.embedder is not None), None)
     if name is None:
-        return Tools(model, provenance)
+        return tools
     from rmtbench.models.embed import load_embedder
     from rmtbench.models.embed_cache import CachedEmbedder
 
     embedder = load_embedder(name, device)
     embedder.embed(["the first call sets kernels up"])
     provenance["embedder"] = {"name": embedder.name, "sha256": embedder.sha256, "max_tokens": embedder.max_tokens}
-    return Tools(model, provenance, embedder, CachedEmbedder(embedder, cache))
+    return replace(tools, embedder=embedder, document_embedder=CachedEmbedder(embedder, cache))
+
+
+def _memories(specs: Sequence[RunSpec], model: LocalModel, rmt: Path | None) -> dict[str, LoadedMemory]:
+    """The trained memories of the runs by their names in the specs, each loaded once."""
+    loaded: dict[str, LoadedMemory] = {}
+    for spec in specs:
+        mode = find_system(spec.system).memory
+        folder = memory_folder(rmt, spec.model, mode) if mode else None
+        label = dict(spec.settings).get("memory", "")
+        if folder is not None and label not in loaded:
+            loaded[label] = load_memory(folder, model)
+    return loaded
+
+
+def _writer(specs: Sequence[RunSpec], model: LocalModel) -> LanguageModel | None:
+    """The model that writes notes, where a system has any written."""
+    settings = next((dict(spec.settings) for spec in specs if find_system(spec.system).writes_notes), None)
+    if settings is None:
+        return None
+    from rmtbench.systems.rmt_text import note_writer
+
+    return note_writer(model, int(settings["memory_tokens"]))
 
 
 def make_draws(session: Session, count_tokens: TokenCounter) -> list[Draw]:

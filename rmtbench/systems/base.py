@@ -7,11 +7,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Any, Protocol, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, Protocol, Self, TypeVar
 
 from rmtbench.core import Answer, Corpus, Gold, Prepared, Question, Retrieved, RunSpec, Timings, TokenCounts
 from rmtbench.errors import AnswerError
 from rmtbench.models.base import Embedder, Generation, LanguageModel
+
+if TYPE_CHECKING:
+    from rmtbench.rmt.decoder import RecurrentDecoder
 
 T = TypeVar("T")
 
@@ -73,6 +76,8 @@ class Equipment:
         document_embedder: Embeds chunks; may look them up on disk instead of computing them again.
         gold: The gold of the draw by question id; given to systems that declare `sees_gold` alone, else empty.
         shared: Work shared with other runs of the same command over the same draw.
+        recurrent: The model with a trained memory, on weights of its own; for systems that need one.
+        writer: The language model under the contract that writes notes; for systems that write them.
     """
 
     spec: RunSpec
@@ -81,6 +86,8 @@ class Equipment:
     document_embedder: Embedder | None = None
     gold: Mapping[str, Gold] = field(default_factory=dict)
     shared: SharedWork = field(default_factory=SharedWork)
+    recurrent: RecurrentDecoder | None = None
+    writer: LanguageModel | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +102,9 @@ class SystemKind:
         needs_embedder: Whether it needs an embedder.
         reads_corpus: Whether the whole corpus must fit the model's context.
         sees_gold: Whether it is built with the gold: an oracle.
+        memory: How it reads with a trained memory, and so which one is looked for; None where it needs none.
+        writes_notes: Whether the model also writes notes for it.
+        in_all: Whether ``--system all`` means it too; one that calls the model very often must be named.
     """
 
     name: str
@@ -104,6 +114,9 @@ class SystemKind:
     needs_embedder: bool = False
     reads_corpus: bool = False
     sees_gold: bool = False
+    memory: Literal["memory", "query-first"] | None = None
+    writes_notes: bool = False
+    in_all: bool = True
 
 
 def batches(questions: Sequence[Question], size: int) -> Iterator[Sequence[Question]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,7 +11,9 @@ import pytest
 from rmtbench.core import RunSpec, Source
 from rmtbench.errors import UserError
 from rmtbench.journal.layout import run_id
-from rmtbench.runs.plan import plan_runs
+from rmtbench.journal.rows import spec_from_row, spec_to_row
+from rmtbench.runs.memories import memory_label
+from rmtbench.runs.plan import left_out_of_all, plan_runs
 from rmtbench.spec import Request
 from rmtbench.systems.registry import system_names
 
@@ -33,10 +36,47 @@ def test_every_top_k_of_a_retrieving_system_is_a_run_and_any_other_system_is_one
     assert len({run_id(spec) for spec in specs}) == 4
 
 
-def test_all_means_every_system_and_each_is_run_once_however_often_it_is_named() -> None:
-    specs = plan("cag", "all", "cag", top_k=(1,))
-    assert sorted(spec.system for spec in specs) == sorted(system_names())
+def test_all_means_every_system_and_each_is_run_once_however_often_it_is_named(saved_memory: Path) -> None:
+    specs = plan("cag", "all", "cag", top_k=(1,), rmt=saved_memory)
+    assert sorted(spec.system for spec in specs) == sorted(name for name in system_names() if name != "rmt-text")
     assert specs[0].system == "cag"
+
+
+def test_all_leaves_out_what_lacks_a_memory_and_what_must_be_named_and_says_which(saved_memory: Path) -> None:
+    request = Request(systems=("all",), dataset="squad", model="random:tiny")
+    assert left_out_of_all(request) == ["rmt-memory", "rmt-query-first", "rmt-text"]
+    assert left_out_of_all(request.model_copy(update={"rmt": saved_memory})) == ["rmt-text"]
+    assert "rmt-memory" not in [spec.system for spec in plan("all")]
+    assert "rmt-text" in [spec.system for spec in plan("all", "rmt-text")]
+
+
+@pytest.mark.parametrize("system", ["rmt-memory", "rmt-query-first"])
+def test_a_system_that_is_named_and_lacks_a_memory_is_refused_with_what_to_do(system: str) -> None:
+    with pytest.raises(UserError) as caught:
+        plan("cag", system)
+    assert (caught.value.what, caught.value.where) == ("no trained memory for 'random:tiny'", f"--system {system}")
+    assert caught.value.remedy == "train one with `rmtbench train rmt`, and name its folder with --rmt"
+
+
+def test_a_memory_or_the_size_of_notes_stands_only_where_it_is_used(saved_memory: Path) -> None:
+    specs = plan("all", "rmt-text", top_k=(1,), rmt=saved_memory, rmt_chunk_tokens=300, rmt_memory_tokens=20)
+    memory = (("memory", memory_label(saved_memory)),)
+    found = {spec.system: spec.settings for spec in specs if spec.settings}
+    assert found == {
+        "rmt-memory": memory,
+        "rmt-query-first": memory,
+        "rmt-text": (("chunk_tokens", "300"), ("memory_tokens", "20")),
+    }
+
+
+def test_a_memory_leaves_the_runs_of_other_systems_what_they_are(saved_memory: Path) -> None:
+    without = {run_id(spec) for spec in plan("all")}
+    assert without < {run_id(spec) for spec in plan("all", rmt=saved_memory, rmt_chunk_tokens=1)}
+
+
+def test_a_spec_with_settings_is_read_back_as_it_was(saved_memory: Path) -> None:
+    for spec in plan("rmt-memory", "rmt-text", rmt=saved_memory):
+        assert spec_from_row(spec_to_row(spec), "here") == spec
 
 
 def test_chunk_settings_stand_only_where_chunks_are_cut() -> None:
@@ -55,7 +95,7 @@ def test_another_way_of_cutting_is_another_run_of_retrieval_and_the_same_one_of_
 
 def test_an_embedder_stands_only_where_one_is_needed() -> None:
     assert {spec.system: spec.embedder for spec in plan("all", top_k=(1,), embedder="mine")} == {
-        name: "mine" if name == "rag-dense" else None for name in system_names()
+        name: "mine" if name == "rag-dense" else None for name in system_names() if not name.startswith("rmt-")
     }
 
 

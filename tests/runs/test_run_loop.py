@@ -15,7 +15,9 @@ from rmtbench.errors import UserError
 from rmtbench.journal.record import read_run
 from rmtbench.models.local import LocalModel
 from rmtbench.runs.loop import Event, Outcome, Tools, execute
+from rmtbench.runs.memories import load_memory
 from rmtbench.systems.registry import system_names
+from rmtbench.systems.rmt_text import note_writer
 
 PROVENANCE = {"model": {"id": "random:tiny"}, "embedder": {"name": "minilm", "sha256": "ab"}}
 
@@ -125,18 +127,31 @@ def test_failed_answers_are_kept_counted_and_not_asked_again(
         assert [(outcome.answered, outcome.failed) for outcome in again] == [(6, 0), (6, 0)]
 
 
-def test_only_the_oracles_answers_change_with_the_gold(tiny_model: LocalModel, towns: Draw, tmp_path: Path) -> None:
+def test_only_the_oracles_answers_change_with_the_gold(
+    tiny_model: LocalModel, towns: Draw, saved_memory: Path, tmp_path: Path
+) -> None:
     turned = tuple(
         Gold(mine.question_id, ("another",), theirs.evidence)
         for mine, theirs in zip(towns.gold, reversed(towns.gold), strict=True)
     )
     without_embedder = [name for name in system_names() if name != "rag-dense"]
-    specs = [spec(name, top_k=2 if name == "rag-sparse" else None) for name in without_embedder]
+    settings = {
+        "rmt-memory": (("memory", "untaught"),),
+        "rmt-query-first": (("memory", "untaught"),),
+        "rmt-text": (("chunk_tokens", "96"), ("memory_tokens", "4")),
+    }
+    specs = [
+        spec(name, top_k=2 if name == "rag-sparse" else None, settings=settings.get(name, ()))
+        for name in without_embedder
+    ]
+    short = replace(tiny_model, max_answer_tokens=4)
+    memories = {"untaught": load_memory(saved_memory, short)}
+    tools = Tools(short, PROVENANCE, memories=memories, writer=note_writer(short, 4))
     texts = [
         [[row["output_ids"] for row in rows(outcome.folder, "answers.jsonl")] for outcome in outcomes]
         for outcomes in (
-            run(tmp_path / "true", specs, [towns], tiny_model),
-            run(tmp_path / "turned", specs, [Draw(towns.corpus, turned)], tiny_model),
+            execute(specs, [towns], tools, tmp_path / "true", lambda _event: None),
+            execute(specs, [Draw(towns.corpus, turned)], tools, tmp_path / "turned", lambda _event: None),
         )
     ]
     changed = [name for name, before, after in zip(without_embedder, *texts, strict=True) if before != after]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
@@ -12,8 +13,13 @@ from rmtbench.core import Draw, RunSpec
 from rmtbench.models.base import LanguageModel
 from rmtbench.models.embed import TransformersEmbedder, load_embedder
 from rmtbench.models.local import LocalModel
+from rmtbench.rmt.base import BaseIdentity
+from rmtbench.rmt.config import RmtConfig
+from rmtbench.rmt.decoder import RecurrentDecoder
+from rmtbench.rmt.storage import wrap
 from rmtbench.systems.base import Equipment, SharedWork, System
 from rmtbench.systems.registry import find_system
+from rmtbench.systems.rmt_text import note_writer
 
 Build = Callable[..., System]
 
@@ -26,8 +32,17 @@ def minilm() -> TransformersEmbedder:
     return embedder
 
 
+@pytest.fixture(scope="session")
+def recurrent(tiny_model: LocalModel) -> RecurrentDecoder:
+    """The tiny model on weights of its own, with a memory that has learned nothing."""
+    config = RmtConfig("decoder", segment_tokens=48, memory_tokens=4, update="gated")
+    made = wrap(copy.deepcopy(tiny_model.model), config, BaseIdentity.of(tiny_model.provenance)).eval()
+    assert isinstance(made, RecurrentDecoder)
+    return made
+
+
 @pytest.fixture
-def build(tiny_model: LocalModel, minilm: TransformersEmbedder, towns: Draw) -> Build:
+def build(tiny_model: LocalModel, minilm: TransformersEmbedder, towns: Draw, recurrent: RecurrentDecoder) -> Build:
     """Build a system by name for the towns; its model, shared work, references and fields of its spec can be given."""
 
     def make(
@@ -42,22 +57,28 @@ def build(tiny_model: LocalModel, minilm: TransformersEmbedder, towns: Draw) -> 
             fields = {"top_k": 2, "chunk_tokens": 32, **fields}
         if kind.needs_embedder:
             fields["embedder"] = "minilm"
+        if kind.writes_notes:
+            fields = {"settings": (("chunk_tokens", "96"), ("memory_tokens", "8")), **fields}
         spec = RunSpec(name, "towns", "all", "random:tiny", "own:towns@0", max_answer_tokens=8, **fields)
         truth = [replace(gold, references=references or gold.references) for gold in towns.gold]
         gold = {gold.question_id: gold for gold in truth} if kind.sees_gold else {}
-        return kind.make(Equipment(spec, model, minilm, minilm, gold, shared or SharedWork()))
+        writer = note_writer(replace(tiny_model, context_limit=model.context_limit), 8) if kind.writes_notes else None
+        memory = recurrent if kind.memory else None
+        return kind.make(Equipment(spec, model, minilm, minilm, gold, shared or SharedWork(), memory, writer))
 
     return make
 
 
 @pytest.fixture
-def read(tiny_model: LocalModel) -> Iterator[list[int]]:
+def read(tiny_model: LocalModel, recurrent: RecurrentDecoder) -> Iterator[list[int]]:
     """Token ids that the tiny model is given from here on, one forward after the other, its own answers included."""
     ids: list[int] = []
 
-    def note(_module: object, _positional: object, given: dict[str, Any]) -> None:
-        ids.extend(given["input_ids"].flatten().tolist())
+    def note(_module: object, given: tuple[Any, ...]) -> None:
+        ids.extend(given[0].flatten().tolist())
 
-    handle = tiny_model.model.register_forward_pre_hook(note, with_kwargs=True)
+    models = (tiny_model.model, recurrent.base)
+    handles = [model.get_input_embeddings().register_forward_pre_hook(note) for model in models]
     yield ids
-    handle.remove()
+    for handle in handles:
+        handle.remove()

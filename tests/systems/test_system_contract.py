@@ -15,6 +15,7 @@ from rmtbench.systems.base import System, SystemKind, batches, generate_apart
 from rmtbench.systems.registry import find_system, system_names
 
 Build = Callable[..., System]
+WITH_MEMORY = ("rmt-memory", "rmt-query-first")
 every_system = pytest.mark.parametrize("name", system_names())
 
 
@@ -58,7 +59,9 @@ def test_answers_come_in_the_order_of_the_questions(name: str, build: Build, tow
     questions = [towns.corpus.questions[place] for place in (4, 0, 5, 2, 1, 3)]
     rows = answers(build(name), towns, questions)
     assert [row.question_id for row in rows] == [question.id for question in questions]
-    assert all(row.finish == "length" and len(row.output_ids) == 8 == row.tokens.output for row in rows)
+    assert all(row.finish == "length" and len(row.output_ids) == 8 for row in rows)
+    notes = 3 * 8 if find_system(name).writes_notes else 0
+    assert {row.tokens.output for row in rows} == {notes + 8}
     assert all(row.error is None and row.timings.total > 0 for row in rows)
 
 
@@ -119,13 +122,22 @@ def test_cag_refuses_a_corpus_that_leaves_no_room_for_an_answer(
     assert caught.value.remedy == "choose a smaller --size"
 
 
+@pytest.mark.parametrize("name", WITH_MEMORY)
+def test_memory_tokens_are_refused_to_a_model_that_takes_texts_alone(
+    name: str, build: Build, tiny_model: LocalModel
+) -> None:
+    with pytest.raises(UserError, match="cannot be given memory tokens") as caught:
+        build(name, Endpoint(tiny_model))
+    assert (caught.value.where, caught.value.remedy) == (f"--system {name}", "use a local model, or rmt-text")
+
+
 def test_cag_refuses_a_model_whose_cache_is_elsewhere(build: Build, towns: Draw, tiny_model: LocalModel) -> None:
     with build("cag", Endpoint(tiny_model)) as system, pytest.raises(UserError, match="keeps no cache here") as caught:
         system.prepare(towns.corpus)
     assert caught.value.remedy == "use a local model"
 
 
-@pytest.mark.parametrize("name", [name for name in system_names() if name != "cag"])
+@pytest.mark.parametrize("name", [name for name in system_names() if name not in ("cag", *WITH_MEMORY)])
 def test_every_other_system_serves_any_model_behind_the_seam(
     name: str, build: Build, towns: Draw, tiny_model: LocalModel
 ) -> None:

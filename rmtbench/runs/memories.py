@@ -1,0 +1,96 @@
+"""Trained memories: which one a run is given, how results name it, and how it is put around the model's weights."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import rmtbench
+from rmtbench.errors import UserError
+from rmtbench.spec import SHIPPED_MODELS
+
+if TYPE_CHECKING:
+    from rmtbench.models.local import LocalModel
+    from rmtbench.rmt.decoder import RecurrentDecoder
+
+SHIPPED = Path(rmtbench.__file__).parent / "assets" / "rmt"
+"""Memories that come with the package: `<model>-<mode>`, or `<model>` where one serves both modes."""
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedMemory:
+    """A model that reads with a trained memory, and what is told of the memory."""
+
+    decoder: RecurrentDecoder
+    provenance: Mapping[str, Any]
+
+
+def memory_folder(given: Path | None, model: str, mode: str) -> Path | None:
+    """The folder of the memory that is given, else of that shipped for a model and mode, else None.
+
+    Args:
+        given: What the user named.
+        model: The model's name.
+        mode: How a system reads with it.
+    """
+    if given is not None:
+        return given.expanduser()
+    names = (f"{model}-{mode}", model) if model in SHIPPED_MODELS else ()
+    return next((SHIPPED / name for name in names if (SHIPPED / name).is_dir()), None)
+
+
+def memory_label(folder: Path) -> str:
+    """The name under which a memory stands in results: its folder's own, and eight digits of its hash.
+
+    Raises:
+        UserError: The folder holds no memory, or a damaged one.
+    """
+    return f"{folder.resolve().name}@{_sha256(folder)[:8]}"
+
+
+def load_memory(folder: Path, model: LocalModel) -> LoadedMemory:
+    """Put a trained memory around a copy of a model's weights, which other systems go on using as they are.
+
+    Args:
+        folder: As `rmtbench train rmt` wrote it.
+        model: The model that it was trained for.
+
+    Raises:
+        UserError: The memory belongs to another model, is damaged, or is an encoder's, which cannot answer.
+    """
+    from rmtbench.rmt.base import BaseIdentity
+    from rmtbench.rmt.decoder import RecurrentDecoder
+    from rmtbench.rmt.storage import from_pretrained, read_stored
+
+    stored = read_stored(folder)
+    if stored.config.kind != "decoder":
+        raise UserError(
+            "this memory is an encoder's, which writes no answers", where=f"--rmt {folder}", remedy="name a decoder's"
+        )
+    # Memory tokens alone leave every weight as it is: no second copy of a large model for them.
+    weights = model.model if stored.config.trained == "memory" else copy.deepcopy(model.model)
+    decoder = from_pretrained(folder, weights, BaseIdentity.of(model.provenance)).eval()
+    if not isinstance(decoder, RecurrentDecoder):  # pragma: no cover - its kind was checked
+        raise TypeError(type(decoder))
+    told = {
+        "name": folder.resolve().name,
+        "sha256": _sha256(folder),
+        "weights_sha256": stored.weights_sha256,
+        "config": asdict(stored.config),
+        "base": asdict(stored.base),
+        "notes": dict(stored.notes),
+    }
+    return LoadedMemory(decoder, json.loads(json.dumps(told)))
+
+
+def _sha256(folder: Path) -> str:
+    """Hash of what a memory says of itself, the hash of its weights included."""
+    from rmtbench.rmt.storage import CONFIG, read_stored
+
+    read_stored(folder)
+    return hashlib.sha256((folder / CONFIG).read_bytes()).hexdigest()

@@ -1,0 +1,183 @@
+"""The recurrent memory transformer: a corpus is read segment by segment into a few memory tokens; no more is kept.
+
+`memory` reads it once, before any question; `query-first` reads it for each question, which stands in every segment.
+Both answer from memory alone, by the same prompt contract and decode loop as every other system.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from functools import partial
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from rmtbench.core import Answer, Corpus, Prepared, Question
+from rmtbench.errors import AnswerError, UserError
+from rmtbench.measure import Stopwatch, synchroniser
+from rmtbench.models.base import Generation
+from rmtbench.systems.base import Equipment, SystemKind, answer_batch, batches, generate_apart
+
+if TYPE_CHECKING:
+    import torch
+
+    from rmtbench.models.local import LocalModel
+    from rmtbench.rmt.decoder import RecurrentDecoder
+
+
+class FromMemory:
+    """A `System` that reads the corpus once and keeps nothing of it but the memory."""
+
+    def __init__(self, equipment: Equipment) -> None:
+        self._equipment = equipment
+        self._model, self._decoder = _readers(equipment)
+        self._memory: torch.Tensor | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._memory = None
+
+    def prepare(self, corpus: Corpus) -> Prepared:
+        """Read the corpus, however long it is, into one memory.
+
+        Raises:
+            UserError: The tokenizer does not tell which characters a token is.
+        """
+        from rmtbench.rmt.streaming import read_streams
+        from rmtbench.systems.sentences import packed_ids
+
+        watch = Stopwatch(synchroniser(self._model.device))
+        with watch.part("tokenize"):
+            segments = list(packed_ids(_sentences(corpus, self._model), self._decoder.config.segment_tokens))
+        with watch.part("prefill"):
+            self._memory = read_streams(self._decoder, [segments])
+        counts = {"segments": len(segments), "read_tokens": sum(map(len, segments))}
+        return Prepared(watch.seconds, self._memory.nbytes, self._memory.shape[1], counts=counts)
+
+    def answer(self, questions: Sequence[Question]) -> Iterator[Answer]:
+        """Answer each question from the memory, which is left as it was.
+
+        Raises:
+            RuntimeError: `prepare` was not called.
+        """
+        if self._memory is None:
+            raise RuntimeError("answer before prepare")
+        for batch in batches(questions, self._equipment.spec.batch):
+            started = time.perf_counter()
+            texts = [question.text for question in batch]
+            yield from answer_batch(
+                batch, partial(generate_apart, partial(self._generate, self._memory), texts), started
+            )
+
+    def _generate(self, memory: torch.Tensor, texts: Sequence[str]) -> list[Generation]:
+        start = time.perf_counter()
+        tails = [_question_ids(self._model, self._decoder, text) for text in texts]
+        reader = self._decoder.prompts(memory.expand(len(tails), -1, -1), tails, self._model.max_answer_tokens)
+        kept = memory.shape[1]
+        prompt_tokens = [kept + len(tail) for tail in tails]
+        return self._model.decode(reader, prompt_tokens, [kept] * len(tails), time.perf_counter() - start)
+
+
+class QueryFirst:
+    """A `System` that reads the corpus anew for each question, which follows the text of every segment."""
+
+    def __init__(self, equipment: Equipment) -> None:
+        self._equipment = equipment
+        self._model, self._decoder = _readers(equipment)
+        self._sentences: list[list[int]] | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._sentences = None
+
+    def prepare(self, corpus: Corpus) -> Prepared:
+        """Tokenise the corpus; where it is cut depends on the question.
+
+        Raises:
+            UserError: The tokenizer does not tell which characters a token is.
+        """
+        watch = Stopwatch()
+        with watch.part("tokenize"):
+            self._sentences = _sentences(corpus, self._model)
+        return Prepared(watch.seconds)
+
+    def answer(self, questions: Sequence[Question]) -> Iterator[Answer]:
+        """Read all segments with each question, then answer it from the memory.
+
+        Raises:
+            RuntimeError: `prepare` was not called.
+        """
+        if self._sentences is None:
+            raise RuntimeError("answer before prepare")
+        for batch in batches(questions, self._equipment.spec.batch):
+            started = time.perf_counter()
+            texts = [question.text for question in batch]
+            generate = partial(self._generate, self._sentences)
+            yield from answer_batch(batch, partial(generate_apart, generate, texts), started)
+
+    def _generate(self, sentences: Sequence[Sequence[int]], texts: Sequence[str]) -> list[Generation]:
+        from rmtbench.rmt.streaming import read_streams
+        from rmtbench.systems.sentences import packed_ids
+
+        start = time.perf_counter()
+        size = self._decoder.config.segment_tokens
+        tails = [_question_ids(self._model, self._decoder, text, beside=1) for text in texts]
+        rows = [[[*pack, *tail] for pack in packed_ids(sentences, size - len(tail))] for tail in tails]
+        memory = read_streams(self._decoder, rows)
+        reader = self._decoder.prompts(memory, tails, self._model.max_answer_tokens)
+        prompt_tokens = [sum(map(len, row)) + len(tail) for row, tail in zip(rows, tails, strict=True)]
+        synchroniser(self._model.device)()
+        return self._model.decode(reader, prompt_tokens, [0] * len(tails), time.perf_counter() - start)
+
+
+def _readers(equipment: Equipment) -> tuple[LocalModel, RecurrentDecoder]:
+    """The model and, around weights of its own, the same one with a trained memory."""
+    from rmtbench.models.local import LocalModel
+
+    system = f"--system {equipment.spec.system}"
+    if not isinstance(equipment.model, LocalModel):
+        raise UserError(
+            "this model cannot be given memory tokens", where=system, remedy="use a local model, or rmt-text"
+        )
+    if equipment.recurrent is None:
+        raise UserError(
+            f"no trained memory for '{equipment.spec.model}'",
+            where=system,
+            remedy="train one with `rmtbench train rmt`, and name its folder with --rmt",
+        )
+    return equipment.model, equipment.recurrent
+
+
+def _sentences(corpus: Corpus, model: LocalModel) -> list[list[int]]:
+    from rmtbench.systems.sentences import sentence_ids
+
+    tokenizer = model.contract.tokenizer
+    return [sentence for document in corpus.documents for sentence in sentence_ids(document, tokenizer)]
+
+
+def _question_ids(model: LocalModel, decoder: RecurrentDecoder, text: str, beside: int = 0) -> list[int]:
+    """Token ids of a question and the answer's cue, which must leave room in a segment for so many of text."""
+    ids, size = model.question_ids(text), decoder.config.segment_tokens
+    if len(ids) + beside > size:
+        rest = f" and {beside} of text" if beside else ""
+        raise AnswerError(f"a question of {len(ids)} tokens{rest} exceed a segment of {size}")
+    return ids
+
+
+RMT_MEMORY = SystemKind(
+    "rmt-memory", "the corpus read once into memory tokens, which alone are kept", FromMemory, memory="memory"
+)
+RMT_QUERY_FIRST = SystemKind(
+    "rmt-query-first",
+    "the corpus read into memory tokens for every question, which stands in each segment",
+    QueryFirst,
+    memory="query-first",
+)

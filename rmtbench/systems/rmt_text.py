@@ -1,0 +1,180 @@
+"""A bounded memory of words: the model rewrites its notes section by section, then answers from the notes alone.
+
+Any model that takes texts can do it, one behind an API too. The scheme is MemAgent's (arXiv 2507.02259), the words are
+ours, and the model is not trained for it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from rmtbench.core import Answer, Corpus, Finish, Prepared, Question, TokenCounts
+from rmtbench.errors import UserError
+from rmtbench.models.base import Generation, LanguageModel, Passage, Prompt
+from rmtbench.models.prompt import FINAL_MARK, INSTRUCTION, PromptContract, make_contract
+from rmtbench.systems.base import Equipment, SystemKind, answer_batch, batches, generate_apart
+
+if TYPE_CHECKING:
+    from rmtbench.models.local import LocalModel
+
+NOTES = "Notes"
+NO_NOTES = "There are no notes yet."
+NOTES_INSTRUCTION = (
+    "You read long documents section by section to answer one question later, and only your notes will be left of "
+    "them. You are given the notes so far and the next section. Write new notes, which replace the old ones: keep what "
+    "still helps, add what the section tells about the question or about what leads to its answer, and leave out the "
+    "rest. Do not answer yet."
+)
+
+
+class NotesContract(PromptContract):
+    """The prompt contract for writing notes: they may have many lines, and end where the model ends them."""
+
+    def finish(self, ids: Sequence[int], end_ids: frozenset[int]) -> Finish | None:
+        """``eos`` at an end-of-sequence token, else None."""
+        return "eos" if ids[-1] in end_ids else None
+
+    def final_answer(self, raw: str) -> str:
+        """All that was written."""
+        return raw.strip()
+
+
+def note_writer(model: LocalModel, memory_tokens: int) -> LanguageModel:
+    """The same weights under the contract that writes notes.
+
+    Args:
+        model: Answers the questions.
+        memory_tokens: Most tokens of the notes.
+    """
+    direct = make_contract(model.contract.tokenizer, "direct")
+    contract = NotesContract(
+        tokenizer=direct.tokenizer,
+        style="direct",
+        head=direct.head.replace(INSTRUCTION["direct"], NOTES_INSTRUCTION),
+        bridge=direct.bridge,
+        tail=f"{direct.tail.removesuffix(FINAL_MARK)}{NOTES}:",
+    )
+    return replace(model, contract=contract, max_answer_tokens=memory_tokens)
+
+
+@dataclass(slots=True)
+class _Row:
+    """One question on its way: its notes, what they have cost, and why it has failed, if it has."""
+
+    question: str
+    notes: str = NO_NOTES
+    seconds: float = 0.0
+    read: int = 0
+    written: int = 0
+    failed: Generation | None = None
+
+    def add(self, generation: Generation) -> None:
+        self.seconds += generation.prefill_seconds + generation.decode_seconds
+        self.read += generation.prompt_tokens
+        self.written += len(generation.output_ids)
+
+
+class TextMemory:
+    """A `System` whose memory is a text. Sections are read anew for each question, which decides what is noted."""
+
+    def __init__(self, equipment: Equipment) -> None:
+        self._equipment = equipment
+        settings = dict(equipment.spec.settings)
+        self._chunk, self._notes = int(settings["chunk_tokens"]), int(settings["memory_tokens"])
+        self._sections: list[str] | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._sections = None
+
+    def prepare(self, corpus: Corpus) -> Prepared:
+        """Cut the corpus into sections; `calls_a_question` counts the calls of the model that each question takes.
+
+        Raises:
+            UserError: A section with the notes is longer than the model's context, or nothing can write notes.
+        """
+        from rmtbench.systems.sentences import packed_texts, sentence_texts
+
+        self._check_room()
+        started = time.perf_counter()
+        sentences = [text for document in corpus.documents for text in sentence_texts(document)]
+        self._sections = packed_texts(sentences, self._equipment.model.count_tokens, self._chunk)
+        counts = {"sections": len(self._sections), "calls_a_question": len(self._sections) + 1}
+        return Prepared({"tokenize": time.perf_counter() - started}, counts=counts)
+
+    def answer(self, questions: Sequence[Question]) -> Iterator[Answer]:
+        """Take notes of all sections for each question, then answer it. Tokens count all calls, notes included.
+
+        Raises:
+            RuntimeError: `prepare` was not called.
+        """
+        if self._sections is None:
+            raise RuntimeError("answer before prepare")
+        for batch in batches(questions, self._equipment.spec.batch):
+            started = time.perf_counter()
+            rows = [_Row(question.text) for question in batch]
+            self._take_notes(rows, self._sections)
+            generations = self._answer_from_notes(rows)
+            given = answer_batch(batch, generations.copy, started)
+            for answer, row in zip(given, rows, strict=True):
+                yield replace(answer, tokens=TokenCounts(row.read, 0, row.written))
+
+    def _take_notes(self, rows: Sequence[_Row], sections: Sequence[str]) -> None:
+        """Rewrite the notes of every row section by section; a row whose call fails is asked no more."""
+        writer = self._writer()
+        for number, section in enumerate(sections, start=1):
+            live = [row for row in rows if row.failed is None]
+            title = f"Section {number} of {len(sections)}"
+            prompts = [Prompt((Passage(NOTES, row.notes), Passage(title, section)), row.question) for row in live]
+            for row, generation in zip(live, generate_apart(writer.generate, prompts) if live else [], strict=True):
+                row.add(generation)
+                if generation.error is not None:
+                    row.failed = replace(generation, error=f"{title}: {generation.error}")
+                row.notes = generation.final
+
+    def _answer_from_notes(self, rows: Sequence[_Row]) -> list[Generation]:
+        live = [row for row in rows if row.failed is None]
+        prompts = [Prompt((Passage(NOTES, row.notes),), row.question) for row in live]
+        answers = iter(generate_apart(self._equipment.model.generate, prompts) if live else [])
+        generations = []
+        for row in rows:
+            if row.failed is None:
+                last, before = next(answers), row.seconds
+                row.add(last)
+                generations.append(replace(last, prefill_seconds=before + last.prefill_seconds))
+            else:
+                generations.append(row.failed)
+        return generations
+
+    def _writer(self) -> LanguageModel:
+        if self._equipment.writer is None:
+            raise UserError("this model cannot write notes", where="--system rmt-text", remedy="use a local model")
+        return self._equipment.writer
+
+    def _check_room(self) -> None:
+        limit = self._writer().context_limit
+        # The notes stand there twice: as they were, and as they are being written.
+        if limit is not None and self._chunk + 2 * self._notes >= limit:
+            raise UserError(
+                f"a section of {self._chunk} tokens and notes of {self._notes}, old and new, exceed the model's "
+                f"context of {limit}",
+                where="--rmt-chunk-tokens",
+                remedy="choose fewer tokens with --rmt-chunk-tokens, or with --rmt-memory-tokens",
+            )
+
+
+RMT_TEXT = SystemKind(
+    "rmt-text",
+    "notes rewritten section by section for every question, by any model that takes texts",
+    TextMemory,
+    writes_notes=True,
+    in_all=False,
+)

@@ -1,0 +1,110 @@
+"""Documents cut between sentences, for systems that read a corpus piece by piece. The pieces joined are the text.
+
+Where a sentence ends is a matter of marks and white space alone: an abbreviation may end one too soon, which cuts a
+little more often than need be and loses nothing.
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+from rmtbench.core import Document
+from rmtbench.errors import UserError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+_END = re.compile(r"""[.!?]["')\]]*\s+|\n\s*""")
+
+
+def sentence_texts(document: Document) -> list[str]:
+    """A document as it stands in a prompt, sentence by sentence, white space behind; the first has its title."""
+    text = _text(document)
+    return [text[start:end] for start, end in pairwise([0, *_ends(document, text)])]
+
+
+def sentence_ids(document: Document, tokenizer: PreTrainedTokenizerBase) -> list[list[int]]:
+    """Token ids of a document as it stands in a prompt, sentence by sentence: joined, they are the text's own.
+
+    Args:
+        document: With its title.
+        tokenizer: One that tells which characters a token is.
+
+    Raises:
+        UserError: The tokenizer does not tell.
+    """
+    text = _text(document)
+    if not tokenizer.is_fast:
+        raise UserError(
+            f"{type(tokenizer).__name__} does not tell which characters a token is",
+            where="--tokenizer",
+            remedy="choose a model with a fast tokenizer",
+        )
+    encoded = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
+    # By their ends: whether the space before a word is counted to its token differs between tokenizers.
+    ends = [end for _, end in encoded["offset_mapping"]]
+    cuts = [bisect_right(ends, end) for end in _ends(document, text)]
+    return [encoded["input_ids"][start:end] for start, end in pairwise([0, *cuts]) if end > start]
+
+
+def packed_ids(sentences: Iterable[Sequence[int]], size: int) -> Iterator[list[int]]:
+    """As many whole sentences as fit, again and again; one that is longer is cut.
+
+    Args:
+        sentences: Token ids.
+        size: Most tokens of a pack.
+    """
+    held: list[int] = []
+    for sentence in sentences:
+        if held and len(held) + len(sentence) > size:
+            yield held
+            held = []
+        held = [*held, *sentence]
+        while len(held) > size:
+            yield held[:size]
+            held = held[size:]
+    if held:
+        yield held
+
+
+def packed_texts(
+    sentences: Sequence[str], count_tokens: Callable[[Sequence[str]], Sequence[int]], size: int
+) -> list[str]:
+    """As many whole sentences as fit, again and again; one that is longer is cut in halves until it fits.
+
+    Args:
+        sentences: Their texts, white space included.
+        count_tokens: Counts the tokens of each text.
+        size: Most tokens of a pack, added up over its sentences.
+    """
+    packs, held, room = [], "", size
+    for text, tokens in _no_longer_than(size, sentences, count_tokens):
+        if held and tokens > room:
+            packs.append(held)
+            held, room = "", size
+        held, room = held + text, room - tokens
+    return [*packs, held] if held else packs
+
+
+def _no_longer_than(
+    size: int, texts: Sequence[str], count_tokens: Callable[[Sequence[str]], Sequence[int]]
+) -> Iterator[tuple[str, int]]:
+    for text, tokens in zip(texts, count_tokens(texts), strict=True):
+        if tokens <= size or len(text) < 2:
+            yield text, tokens
+        else:
+            middle = text.rfind(" ", 1, len(text) // 2) if " " in text[1 : len(text) // 2] else len(text) // 2
+            yield from _no_longer_than(size, [text[:middle], text[middle:]], count_tokens)
+
+
+def _text(document: Document) -> str:
+    return f"{document.title}\n{document.text}\n\n"
+
+
+def _ends(document: Document, text: str) -> list[int]:
+    found = [match.end() for match in _END.finditer(text, len(document.title) + 1)]
+    return found if found and found[-1] == len(text) else [*found, len(text)]
