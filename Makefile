@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 RESULTS ?= results
 
-.PHONY: install demo test test-slow check format bench-retrieval bench-scoring bench-overhead bench-reading clean help
+.PHONY: install demo test test-slow check format bench-retrieval bench-scoring bench-overhead bench-reading bench-rmt clean help
 
 help:
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 18
@@ -50,6 +50,9 @@ bench-overhead: $(STAMP)  ## share of a run that is neither model, embedder nor 
 
 bench-reading: $(STAMP)  ## accuracy of the mini model by kind of question and length of context (long)
 	$(BIN)/rmtbench bench reading --sizes smoke,small,medium,large,without --json $(RESULTS)/bench-reading.json
+
+bench-rmt: $(STAMP)  ## accuracy, speed and peak memory of the shipped memory to 2M tokens (hours)
+	$(BIN)/rmtbench bench rmt --lengths 4k,32k,128k,1M,2M --json $(RESULTS)/bench-rmt.json
 
 clean:  ## remove the environment and every cache; results stay
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -5,13 +5,17 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from rmtbench.core import AnswerStyle
 from rmtbench.errors import UserError
 
-app = typer.Typer(help="Measure the suite itself: retrieval, scoring, harness overhead.", no_args_is_help=True)
+if TYPE_CHECKING:
+    from rmtbench.report.tables import Table
+
+app = typer.Typer(help="Measure the suite itself, and what models and memories hold.", no_args_is_help=True)
 
 
 def _in_a_folder(path: Path | None) -> Path | None:
@@ -89,6 +93,122 @@ def reading(
     _show(figures, json_file)
 
 
+# What both benches of recurrent memory ask for.
+BaseModel = Annotated[str | None, typer.Option("--model", help="Base model, where the memory names a path.")]
+Names = Annotated[str, typer.Option(help="Name words: all, seen or held-out.")]
+Style = Annotated[AnswerStyle | None, typer.Option(help="bridge or direct (default: as the memory was trained).")]
+Seed = Annotated[int, typer.Option(help="Decides the texts.")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda.")]
+Dtype = Annotated[str, typer.Option(help="auto, float32, bfloat16, float16.")]
+Threads = Annotated[int | None, typer.Option(min=1, help="CPU threads (default: torch's own choice).")]
+
+
+@app.command("rmt")
+def rmt(
+    memory: Annotated[
+        Path | None, typer.Option(help="Folder of a trained memory (default: the one shipped for the task).")
+    ] = None,
+    task: Annotated[str, typer.Option(help="Task: see rmtbench train rmt.")] = "detect",
+    lengths: Annotated[
+        str, typer.Option(help="Tokens, comma-separated: k is 1,000, M is 1,000,000.")
+    ] = "4k,32k,128k,1M,2M",
+    samples: Annotated[
+        str | None, typer.Option(help="Texts: one number, or one a length (default: 200 to 128k, then 20).")
+    ] = None,
+    batch: Annotated[int, typer.Option(min=1, help="Texts read side by side.")] = 20,
+    base_too: Annotated[bool, typer.Option("--base-too", help="Let the base model read them in full, too.")] = False,
+    base_samples: Annotated[int, typer.Option(min=1, help="Texts of each length for the base model.")] = 10,
+    model: BaseModel = None,
+    names: Names = "all",
+    style: Style = None,
+    seed: Seed = 0,
+    device: Device = "auto",
+    dtype: Dtype = "auto",
+    threads: Threads = None,
+    json_file: JsonFile = None,
+) -> None:
+    """Accuracy, speed and peak memory of a recurrent memory by length of text, each length in a fresh process."""
+    from rmtbench.bench.rmt import run
+    from rmtbench.cli.bench_tables import rmt_table, show_reading
+
+    with show_reading() as report:
+        figures = run(
+            memory=memory,
+            task=task,
+            lengths=lengths.split(","),
+            samples=None if samples is None else _numbers(samples),
+            batch=batch,
+            base_too=base_too,
+            base_samples=base_samples,
+            model=model,
+            names=names,
+            style=style,
+            seed=seed,
+            device=device,
+            dtype=dtype,
+            threads=threads,
+            report=report,
+        )
+    _show_table(rmt_table(figures), figures, json_file)
+
+
+@app.command("perplexity")
+def perplexity(
+    memory: Annotated[Path, typer.Option(help="Folder of a trained memory.")],
+    tokens: Annotated[str, typer.Option(help="Length of a text: k is 1,000, M is 1,000,000.")] = "32k",
+    texts: Annotated[int, typer.Option(min=1, help="Texts of the task.")] = 4,
+    task: Annotated[str, typer.Option(help="Whose texts are read where no file is named.")] = "reading",
+    text: Annotated[list[Path] | None, typer.Option(help="Plain text file in place of the task's; repeatable.")] = None,
+    window: Annotated[int | None, typer.Option(min=1, help="Of the base model (default: a segment).")] = None,
+    model: BaseModel = None,
+    names: Names = "all",
+    style: Style = None,
+    seed: Seed = 0,
+    device: Device = "auto",
+    dtype: Dtype = "auto",
+    threads: Threads = None,
+    json_file: JsonFile = None,
+) -> None:
+    """Perplexity of long text with a recurrent memory, with it forgotten, and by the base model with a window."""
+    from rmtbench.bench.perplexity import run
+    from rmtbench.cli.bench_tables import perplexity_table, show_reading
+
+    with show_reading() as report:
+        figures = run(
+            memory=memory,
+            tokens=tokens,
+            texts=texts,
+            task=task,
+            files=text or (),
+            window=window,
+            model=model,
+            names=names,
+            style=style,
+            seed=seed,
+            device=device,
+            dtype=dtype,
+            threads=threads,
+            report=report,
+        )
+    _show_table(perplexity_table(figures), figures, json_file)
+
+
+def _numbers(text: str) -> list[int]:
+    try:
+        return [int(word) for word in text.split(",")]
+    except ValueError as error:
+        raise UserError(f"'{text}' are no numbers", where="--samples", remedy="give such as 200,200,20") from error
+
+
+def _show_table(table: Table, figures: Mapping[str, Any], json_file: Path | None) -> None:
+    from rich.console import Console
+
+    from rmtbench.cli.tables import draw_table
+
+    Console(stderr=True).print(draw_table(table))
+    _write(figures, json_file)
+
+
 def _show(figures: Mapping[str, Any], json_file: Path | None) -> None:
     """Print the figures, and write them where they are wanted: the last line on stdout is the JSON."""
     for name, value in figures.items():
@@ -97,6 +217,10 @@ def _show(figures: Mapping[str, Any], json_file: Path | None) -> None:
                 typer.echo(f"  {name}: {inner} = {_figure(entry)}", err=True)
         else:
             typer.echo(f"  {name} = {_figure(value)}", err=True)
+    _write(figures, json_file)
+
+
+def _write(figures: Mapping[str, Any], json_file: Path | None) -> None:
     typer.echo(json.dumps(figures, ensure_ascii=False))
     if json_file is not None:
         from rmtbench.journal.lines import write_whole

@@ -1,0 +1,261 @@
+"""How well the next token of long text is foretold: with memory, without it, and by the base model with a window.
+
+All read the same tokens and are scored on the same: every token of a text but its first. Nothing grows with the text.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import partial
+from itertools import chain, islice
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from rmtbench.bench.rmt import Reading, parse_tokens, trained_style
+from rmtbench.bench.rmt_texts import Opening, load_base, load_memory
+from rmtbench.core import AnswerStyle
+from rmtbench.errors import UserError
+from rmtbench.models.load import choose_device, choose_dtype
+from rmtbench.models.local import LocalModel
+from rmtbench.rmt.base import Step
+from rmtbench.rmt.decoder import RecurrentDecoder
+from rmtbench.rmt.segments import cut
+from rmtbench.rmt.storage import read_stored
+from rmtbench.rmt.streaming import read_streams
+from rmtbench.rmt.tasks.registry import make_task
+from rmtbench.runs.provenance import surroundings
+from rmtbench.stats.clustered import clustered_standard_error
+
+Watch = Callable[[int], None]
+
+
+@dataclass(slots=True)
+class Surprise:
+    """Negative log-likelihood of tokens, added up.
+
+    Attributes:
+        nats: The sum.
+        tokens: How many tokens were scored.
+    """
+
+    nats: float = 0.0
+    tokens: int = 0
+
+    def add(self, logits: torch.Tensor, ids: Sequence[int]) -> None:
+        """Score tokens ``[n]`` by the logits ``[n, vocabulary]`` before each."""
+        target = torch.tensor(ids, device=logits.device)
+        loss = torch.nn.functional.cross_entropy(logits.float(), target, reduction="sum")
+        self.nats += float(loss)
+        self.tokens += len(ids)
+
+
+@dataclass(slots=True)
+class _Listener:
+    """Scores each segment of one text by the states before its tokens; its first by the last segment's last state."""
+
+    model: RecurrentDecoder
+    watch: Watch
+    surprise: Surprise = field(default_factory=Surprise)
+    last: torch.Tensor | None = None
+    read: int = 0
+
+    def step(self, step: Step) -> None:
+        [ids], states = step.segments, step.read.text[0]
+        before = states[:-1] if self.last is None else torch.cat([self.last, states[:-1]])
+        scored = ids[1:] if self.last is None else ids
+        if len(scored):
+            self.surprise.add(self.model.logits(before), scored)
+        self.last = step.read.cue
+        self.read += len(ids)
+        self.watch(self.read)
+
+
+def with_memory(
+    model: RecurrentDecoder, ids: Iterable[int], *, forget: bool = False, watch: Watch = lambda _read: None
+) -> Surprise:
+    """Read one text by segments.
+
+    Args:
+        model: Reads.
+        ids: Token ids; an iterator is enough.
+        forget: Begin every segment with the memory of before any text: what training alone has given, without memory.
+        watch: Told the tokens read so far.
+    """
+    listener, segments = _Listener(model, watch), cut(ids, model.config.segment_tokens)
+    with torch.inference_mode():
+        for stream in ([segment] for segment in segments) if forget else (segments,):
+            read_streams(model, [stream], watch=listener.step)
+    return listener.surprise
+
+
+@torch.inference_mode()
+def with_window(
+    local: LocalModel, ids: Iterable[int], window: int, stride: int, watch: Watch = lambda _read: None
+) -> Surprise:
+    """Read one text by windows that know nothing of what lies before them.
+
+    Args:
+        local: Reads.
+        ids: Token ids; an iterator is enough.
+        window: Most tokens that are read at once.
+        stride: Of these, how many are new; the others were scored before, and give context. With as many as the
+            window, each window begins where the last one ended, and its first token is foretold by that one's end.
+        watch: Told the tokens read so far.
+
+    Raises:
+        ValueError: The stride is not between 1 and the window.
+    """
+    if not 1 <= stride <= window:
+        raise ValueError(f"a stride of {stride} in a window of {window}")
+    surprise, last, kept, read = Surprise(), None, list[int](), 0
+    head = local.model.get_output_embeddings()
+    for new in cut(ids, stride):
+        inputs = torch.tensor([[*kept, *new]], device=local.model.device)
+        states = local.model.base_model(input_ids=inputs, use_cache=False).last_hidden_state[0]
+        before = states[max(len(kept) - 1, 0) : -1]
+        if not kept and last is not None:
+            before = torch.cat([last, before])
+        scored = new if len(before) == len(new) else new[1:]
+        if scored:
+            surprise.add(head(before), scored)
+        last = states[-1:]
+        kept = [*kept, *new][-(window - stride) :] if stride < window else []
+        read += len(new)
+        watch(read)
+    return surprise
+
+
+def run(
+    *,
+    memory: Path,
+    tokens: str = "32k",
+    texts: int = 4,
+    task: str = "reading",
+    files: Sequence[Path] = (),
+    window: int | None = None,
+    model: str | None = None,
+    names: str = "all",
+    style: AnswerStyle | None = None,
+    seed: int = 0,
+    device: str = "auto",
+    dtype: str = "auto",
+    threads: int | None = None,
+    report: Callable[[Reading], None] = lambda _reading: None,
+) -> dict[str, Any]:
+    """Compare what foretells long text.
+
+    Args:
+        memory: Folder of a trained memory.
+        tokens: Length of a text, such as ``32k``; a file's text may be shorter.
+        texts: Texts of the task; files are one text each.
+        task: Whose texts are read where no file is named.
+        files: Plain texts in UTF-8.
+        window: Of the base model; None for as many tokens as a segment has.
+        model: As for `rmtbench.bench.rmt.run`, and so are the others.
+        names: As there.
+        style: As there.
+        seed: As there.
+        device: As there.
+        dtype: As there.
+        threads: As there.
+        report: Told how far it is.
+
+    Returns:
+        `rows`: `reader` (`memory`; `memory forgotten`, each segment with the first memory; `base`, windows end to end;
+        `base sliding`, windows that overlap by half), `perplexity`, `nll` (nats a token) with `standard_error` over
+        texts (null for one), `nll_above_memory` and its error (paired by text), `tokens` scored, `tokens_per_second`
+        of text. And what produced them.
+
+    Raises:
+        UserError: Memory, model, task, length or a file is wrong.
+    """
+    length, stored = parse_tokens(tokens), read_stored(memory)
+    size = stored.config.segment_tokens
+    span = window or size
+    device = choose_device(device)
+    opening = Opening(memory, model, style or trained_style(stored), device, choose_dtype(dtype, device), threads)
+    base = load_base(opening)
+    _, recurrent = load_memory(opening)
+    sources = _file_texts(files, base, length) if files else _task_texts(task, base, size, length, texts, names, seed)
+    readers: Mapping[str, Callable[[Iterable[int], Watch], Surprise]] = {
+        "memory": lambda ids, watch: with_memory(recurrent, ids, watch=watch),
+        "memory forgotten": lambda ids, watch: with_memory(recurrent, ids, forget=True, watch=watch),
+        "base": lambda ids, watch: with_window(base, ids, span, span, watch),
+        "base sliding": lambda ids, watch: with_window(base, ids, span, max(1, span // 2), watch),
+    }
+    found, seconds = dict[str, list[Surprise]](), dict[str, float]()
+    for name, read in readers.items():
+        start = time.perf_counter()
+        found[name] = [read(make(), _told(name, number, length, report)) for number, make in enumerate(sources)]
+        seconds[name] = time.perf_counter() - start
+    if any(not one.tokens for one in found["memory"]):
+        raise UserError("a text of fewer than two tokens", where="--text", remedy="name longer texts")
+    return {
+        "rows": [_row(name, ours, found["memory"], seconds[name]) for name, ours in found.items()],
+        "text": [file.name for file in files] or task,
+        "texts": len(sources),
+        "window": span,
+        "names": names,
+        "seed": seed,
+        "memory": {
+            "config": asdict(stored.config),
+            "weights_sha256": stored.weights_sha256,
+            "notes": dict(stored.notes),
+        },
+        "model": dict(base.provenance),
+        **surroundings(device),
+    }
+
+
+def _row(name: str, ours: Sequence[Surprise], memory: Sequence[Surprise], seconds: float) -> dict[str, Any]:
+    means = [one.nats / one.tokens for one in ours]
+    above = [mean - one.nats / one.tokens for mean, one in zip(means, memory, strict=True)]
+    tokens = sum(one.tokens for one in ours)
+    nll = sum(one.nats for one in ours) / tokens
+    return {
+        "reader": name,
+        "perplexity": math.exp(nll),
+        "nll": nll,
+        "standard_error": clustered_standard_error([[mean] for mean in means]),
+        "nll_above_memory": sum(above) / len(above),
+        "nll_above_memory_standard_error": clustered_standard_error([[value] for value in above]),
+        "tokens": tokens,
+        "seconds": seconds,
+        "tokens_per_second": tokens / seconds,
+    }
+
+
+def _told(name: str, number: int, length: int, report: Callable[[Reading], None]) -> Watch:
+    return lambda read: report(Reading(f"{name}, text {number + 1}", read, max(length, read)))
+
+
+def _task_texts(
+    name: str, local: LocalModel, size: int, length: int, texts: int, names: str, seed: int
+) -> list[Callable[[], Iterator[int]]]:
+    task = make_task(name, local.contract, size, names=names)
+
+    def make(number: int) -> Iterator[int]:
+        chance = random.Random(f"{seed}/perplexity/{number}")  # noqa: S311 - no secret
+        return islice(chain.from_iterable(task.sample(-(-length // size), chance).segments), length)
+
+    return [partial(make, number) for number in range(texts)]
+
+
+def _file_texts(files: Sequence[Path], local: LocalModel, length: int) -> list[Callable[[], Iterator[int]]]:
+    def make(file: Path) -> Iterator[int]:
+        with file.open(encoding="utf-8") as stream:
+            try:
+                yield from islice(chain.from_iterable(map(local.token_ids, stream)), length)
+            except UnicodeDecodeError as error:
+                raise UserError(f"no text in UTF-8 ({error})", where=str(file), remedy="convert it to UTF-8") from error
+
+    for file in files:
+        if not file.is_file():
+            raise UserError("no such file", where=f"--text {file}", remedy="name a plain text in UTF-8")
+    return [partial(make, file) for file in files]
