@@ -20,7 +20,7 @@ from rmtbench.corpora.miniature.styles import STYLES
 from rmtbench.errors import UserError, nearest
 from rmtbench.models.load import choose_device
 from rmtbench.models.prompt import PromptContract, make_contract
-from rmtbench.training.base import Objective, Recipe, Stage
+from rmtbench.training.base import Objective, Promotion, Recipe, Stage
 from rmtbench.training.mini_tokenizer import train_tokenizer
 from rmtbench.training.reading import Example, ReadingPlan, make_example
 
@@ -28,13 +28,13 @@ if TYPE_CHECKING:
     from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 LONGEST = 131_072
-LEAP = 96_000
-"""Positions leap in training to where a context of 85k tokens will have them, though contexts stay short."""
+NEAR, FAR = 2_000, 96_000
+"""How far positions leap in training: as far as contexts of 2k and 85k tokens reach, though texts are shorter."""
 
 SHAPE: Mapping[str, Any] = {
     "hidden_size": 128,
     "intermediate_size": 320,
-    "num_hidden_layers": 6,
+    "num_hidden_layers": 5,
     "num_attention_heads": 2,
     "num_key_value_heads": 2,
     "head_dim": 64,
@@ -89,8 +89,9 @@ class Reading:
         Args:
             stage: Settings `context` (tokens), `rows`, `questions` and `lookups` (a row), `least` and `most` (words a
                 paragraph), `again` (share of full names), `plain` (share of plain statements), `new` (share of new
-                name words), `shared` (share of contexts whose names share words), `leaps` (share of batches whose
-                positions leap).
+                name words), `shared` (share of contexts whose names share words), `rivals`
+                (share of contexts of one kind of entities), `leaps` (share of batches whose
+                positions leap), `reach` (how far they do).
             chance: Random numbers.
         """
         settings = stage.settings
@@ -103,7 +104,8 @@ class Reading:
             ),
             new_names=settings["new"],
             shared_names=settings["shared"],
-            leap=LEAP if chance.random() < settings["leaps"] else 0,
+            rivals=settings["rivals"],
+            leap=int(settings["reach"]) if chance.random() < settings["leaps"] else 0,
         )
         examples = [make_example(plan, self._contract, chance) for _ in range(int(settings["rows"]))]
         return _stack(examples, chance.uniform(0.7, 1.0), self._tokenizer.pad_token_id, self._model.device)
@@ -255,37 +257,41 @@ def _match(attention: Any, rows: slice, turns: torch.Tensor, width: int, heads: 
     attention.o_proj.weight[:, rows] += 1.2 * attention.v_proj.weight[rows].T / math.sqrt(width * heads)
 
 
-def _stage(name: str, steps: int, **settings: float) -> Stage:
-    return Stage(name, steps, settings)
+def _stage(name: str, steps: int, promote: float = 0, **settings: float) -> Stage:
+    return Stage(name, steps, settings, Promotion("lookup", promote, 20) if promote else None)
 
 
-# Many small steps: what a step teaches hardly depends on its rows, and the first copies come after so many steps. First
-# plain statements and names in full, then all that language has.
-_PROSE = {"least": 20, "most": 150, "again": 0.35, "plain": 0, "new": 0.15, "shared": 0.7}
-_PLAIN = {"again": 1, "plain": 1, "new": 0, "shared": 0}
-_EASY = {"again": 0.7, "plain": 0.6, "new": 0.1, "shared": 0.3}
-_MIXED = {"again": 0.5, "plain": 0.2, "new": 0.15, "shared": 0.6}
+# Small steps and dense texts: what is learnt at first depends on how many facts were looked up, and on little else. A
+# text gets harder only once lookups are right: with everything at once a model finds the relation, and never the name.
+_PLAIN = {"least": 0, "most": 20, "again": 1, "plain": 1, "new": 0, "shared": 0, "rivals": 0}
+_NAMES = {**_PLAIN, "new": 0.5, "shared": 0.5, "rivals": 0.5}
+_DENSE = {"least": 0, "most": 40, "again": 0.5, "plain": 0.3, "new": 0.8, "shared": 0.6, "rivals": 0.3}
+_MIXED = {"least": 8, "most": 60, "again": 0.4, "plain": 0.1, "new": 1, "shared": 0.7, "rivals": 0.2}
+_PROSE = {"least": 20, "most": 150, "again": 0.35, "plain": 0, "new": 1, "shared": 0.7, "rivals": 0.1}
+_NEAR, _FAR = {"leaps": 0.5, "reach": NEAR}, {"leaps": 0.7, "reach": FAR}
 _SHORT = (
-    _stage("128", 400, context=128, rows=8, questions=8, lookups=30, least=8, most=20, leaps=0, **_PLAIN),
-    _stage("256", 400, context=256, rows=6, questions=10, lookups=60, least=10, most=30, leaps=0, **_EASY),
-    _stage("512", 400, context=512, rows=4, questions=16, lookups=100, least=12, most=70, leaps=0, **_MIXED),
-    _stage("1k", 350, context=1024, rows=2, questions=24, lookups=150, leaps=0, **_PROSE),
-    _stage("2k", 150, context=2048, rows=1, questions=40, lookups=200, leaps=0, **_PROSE),
+    _stage("lookups", 500, 0.93, context=128, rows=12, questions=0, lookups=60, **_PLAIN, **_NEAR),
+    _stage("names", 400, 0.92, context=192, rows=8, questions=0, lookups=60, **_NAMES, **_NEAR),
+    _stage("dense", 800, 0.92, context=256, rows=6, questions=0, lookups=80, **_DENSE, **_NEAR),
+    _stage("questions", 1000, 0.94, context=256, rows=6, questions=10, lookups=40, **_DENSE, **_NEAR),
+    _stage("512", 1200, 0.96, context=512, rows=4, questions=16, lookups=60, **_MIXED, **_NEAR),
+    _stage("1k", 1000, context=1024, rows=2, questions=24, lookups=80, **_PROSE, **_NEAR),
+    _stage("2k", 600, context=2048, rows=1, questions=40, lookups=100, **_PROSE, **_NEAR),
 )
 _LONG = (
-    _stage("1k leaping", 150, context=1024, rows=2, questions=24, lookups=150, leaps=0.7, **_PROSE),
-    _stage("2k leaping", 250, context=2048, rows=1, questions=40, lookups=200, leaps=0.7, **_PROSE),
-    _stage("4k", 150, context=4096, rows=1, questions=50, lookups=300, leaps=0.7, **_PROSE),
-    _stage("8k", 100, context=8192, rows=1, questions=60, lookups=400, leaps=0.7, **_PROSE),
+    _stage("2k leaping", 800, context=2048, rows=1, questions=40, lookups=100, **_PROSE, **_FAR),
+    _stage("4k", 350, context=4096, rows=1, questions=50, lookups=150, **_PROSE, **_FAR),
+    _stage("8k", 150, context=8192, rows=1, questions=50, lookups=200, **_PROSE, **_FAR),
+    _stage("16k", 40, context=16384, rows=1, questions=60, lookups=250, **_PROSE, **_FAR),
 )
 RECIPES: Mapping[str, Recipe] = {
     "mini": Recipe(
         name="mini",
         stages=(*_SHORT, *_LONG),
-        learning_rate=4e-3,
+        learning_rate=5e-3,
         warmup_steps=40,
-        decay_from=0.6,
-        floor=0.03,
+        decay_from=0.35,
+        floor=0.08,
         snapshots={"2k": "mini-short"},
     ),
 }

@@ -6,27 +6,32 @@ The prompt contract writes them, so that a model meets in training the very toke
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import accumulate
 from typing import TYPE_CHECKING, Literal
 
 from rmtbench.corpora.miniature.asking import UNKNOWN, Asked, QuestionKind, all_kinds, ask_about_group
 from rmtbench.corpora.miniature.prose import ProsePlan
+from rmtbench.corpora.miniature.relations import KINDS
 from rmtbench.corpora.miniature.styles import STYLES, plan_world, tell
 from rmtbench.corpora.miniature.words import NameWords, fresh_words, small_pools
-from rmtbench.corpora.miniature.world import World, make_world
+from rmtbench.corpora.miniature.world import Fact, World, make_world
 from rmtbench.models.prompt import FINAL_MARK
 
 if TYPE_CHECKING:
     from rmtbench.models.prompt import PromptContract
 
+FactKey = tuple[int, str]
+"""A subject's id and a relation's name."""
+
 TOKENS_A_WORD = 1.25
 """Tokens of the miniature's English by its own tokenizer, titles and breaks included; steers sizes, decides nothing."""
 
 _MIX: Mapping[QuestionKind, float] = {
-    "single": 0.4, "bridge": 0.25, "comparison": 0.12, "yes/no": 0.11, "unknown": 0.12,
+    "single": 0.22, "bridge": 0.25, "comparison": 0.25, "yes/no": 0.16, "unknown": 0.12,
 }  # fmt: skip
+"""Single facts are the lookups' affair; comparing is learnt from questions alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +61,9 @@ class ReadingPlan:
         questions: Most questions.
         lookups: Most facts that are looked up without a question.
         prose: Length of paragraphs, and how plain they are.
-        new_names: Share of name words that the tokenizer has never seen.
+        new_names: Largest share of name words that the tokenizer has never seen; each example draws its own.
         shared_names: Share of examples whose names are made of few words, so that many share one.
+        rivals: Share of examples whose entities are all of one kind, so that the relation alone does not tell the fact.
         leap: Longest sum of leaps in position between passages; 0 for none.
     """
 
@@ -67,6 +73,7 @@ class ReadingPlan:
     prose: ProsePlan
     new_names: float = 0.15
     shared_names: float = 0.7
+    rivals: float = 0
     leap: int = 0
 
 
@@ -82,7 +89,11 @@ def make_example(plan: ReadingPlan, contract: PromptContract, chance: random.Ran
     low, high = plan.prose.words
     typical = (low + high) / 2 + 4
     count = max(3, round(plan.context * chance.uniform(0.75, 1.0) / (typical * TOKENS_A_WORD)))
-    world = make_world(plan_world(style, _groups(style, count, chance), _names(plan, count, chance)), chance)
+    world_plan = plan_world(style, _groups(style, count, chance), _names(plan, count, chance))
+    if chance.random() < plan.rivals:
+        kind = chance.choice(KINDS)
+        world_plan = replace(world_plan, told=0, first_kind=kind, kinds=(kind,))
+    world = make_world(world_plan, chance)
     pages = tell(style, world, chance, plan.prose)
     chance.shuffle(pages)
     encode = contract.tokenizer.encode
@@ -96,15 +107,17 @@ def make_example(plan: ReadingPlan, contract: PromptContract, chance: random.Ran
         positions += range(next_position, next_position + len(tokens))
         next_position += len(tokens)
     targets = []
+    known = set[FactKey]()
     if plan.lookups:
-        ids += contract.tokenizer.encode("Reasoning:", add_special_tokens=False)
-        for subject, relation, found in _look_up(world, plan.lookups, chance):
+        ids += encode("Reasoning:", add_special_tokens=False)
+        for key, subject, relation, found in _look_up(world, plan.lookups, chance, shared=plan.questions > 0):
+            known.add(key)
             ids += encode(f"{subject}, {relation}:", add_special_tokens=False)
             start = len(ids)
             ids += encode(f"{found}.", add_special_tokens=False)
             targets.append(Target(start, len(ids), "lookup"))
         ids.append(contract.tokenizer.eos_token_id)
-    for asked in ask_many(world, plan.questions, chance):
+    for asked in ask_many(world, plan.questions, known, chance):
         question, answer = contract.question_ids(asked.text), answer_ids(asked, contract)
         start = len(ids) + len(question)
         ids += question + answer
@@ -113,22 +126,22 @@ def make_example(plan: ReadingPlan, contract: PromptContract, chance: random.Ran
     return Example(ids, positions, targets)
 
 
-def _look_up(world: World, most: int, chance: random.Random) -> list[tuple[str, str, str]]:
-    """Facts in the short form of a reasoning, one in seven of them unknown: subject, relation, object.
+def _look_up(world: World, most: int, chance: random.Random, *, shared: bool) -> list[tuple[FactKey, str, str, str]]:
+    """Facts in the short form of a reasoning, one in nine unknown: key, subject, relation, object.
 
     A question costs several times the tokens of the lookup that it needs, and the lookup is what takes long to learn.
-    They state most of a context's facts, so that questions behind them can be answered from here: see `docs/notes.md`.
+    Where questions follow (`shared`), half of the facts are left to them, which could else be answered from here.
     """
     told = [fact for facts in world.facts.values() for fact in facts.values()]
-    rows = [(fact.subject.name, fact.relation.name, fact.text) for fact in told]
+    rows = [(key_of(fact), fact.subject.name, fact.relation.name, fact.text) for fact in told]
     untold = [
-        (world.entities[identity].name, relation.name, UNKNOWN)
+        ((identity, relation.name), world.entities[identity].name, relation.name, UNKNOWN)
         for identity, relations in world.untold.items()
         for relation in relations
     ]
-    rows += chance.sample(untold, min(len(untold), len(told) // 6))
+    rows += chance.sample(untold, min(len(untold), len(told) // 8))
     chance.shuffle(rows)
-    return rows[:most]
+    return rows[: min(most, len(rows) // 2 if shared else len(rows))]
 
 
 def answer_ids(asked: Asked, contract: PromptContract) -> list[int]:
@@ -138,17 +151,19 @@ def answer_ids(asked: Asked, contract: PromptContract) -> list[int]:
     return [*ids, int(contract.tokenizer.eos_token_id)]
 
 
-def ask_many(world: World, most: int, chance: random.Random) -> list[Asked]:
-    """Different questions of all kinds about a world; fewer where it does not hold so many.
+def ask_many(world: World, most: int, known: Collection[FactKey], chance: random.Random) -> list[Asked]:
+    """Questions of all kinds that rest on different facts, each asked once; fewer where a world does not hold so many.
 
     Args:
         world: The world.
         most: Most questions.
+        known: Facts, told or untold, that stand in the text already; no question rests on one.
         chance: Random numbers.
     """
     kinds, weights = list(all_kinds()), [_MIX[kind] for kind in all_kinds()]
-    asked: dict[tuple[object, ...], Asked] = {}
-    for _ in range(2 * most):
+    asked: list[Asked] = []
+    used = set(known)
+    for _ in range(4 * most):
         if len(asked) == most:
             break
         group = chance.choice(world.groups)
@@ -156,10 +171,21 @@ def ask_many(world: World, most: int, chance: random.Random) -> list[Asked]:
             group = [*group, *chance.sample(list(world.entities), min(10, len(world.entities)))]
             group = list({entity.id: entity for entity in group}.values())
         one = ask_about_group(world, group, chance.choices(kinds, weights)[0], chance)
-        if one is not None:
-            # A fact that was asked before could be read off the earlier answer.
-            asked.setdefault((one.kind, *(fact.relation.name for fact in one.facts), *one.subjects), one)
-    return list(asked.values())
+        if one is None:
+            continue
+        keys = {key_of(fact) for fact in one.facts}
+        if one.untold:
+            keys.add((one.subjects[0].id, one.untold.name))
+        # What an earlier answer states could be read off there.
+        if used.isdisjoint(keys):
+            used |= keys
+            asked.append(one)
+    return asked
+
+
+def key_of(fact: Fact) -> FactKey:
+    """What tells a fact from all others of its world."""
+    return fact.subject.id, fact.relation.name
 
 
 def _groups(style: str, count: int, chance: random.Random) -> list[int]:
@@ -169,7 +195,7 @@ def _groups(style: str, count: int, chance: random.Random) -> list[int]:
 
 
 def _names(plan: ReadingPlan, count: int, chance: random.Random) -> NameWords:
-    names = fresh_words(chance, plan.new_names)
+    names = fresh_words(chance, chance.random() * plan.new_names)
     if chance.random() >= plan.shared_names:
         return names
     few = count / chance.uniform(1, 5)

@@ -62,7 +62,11 @@ def test_a_question_of_each_kind_is_one_line_that_names_its_subjects(kind: Quest
 def test_the_reasoning_is_one_line_of_the_facts_that_it_rests_on(kind: QuestionKind) -> None:
     for one in ask(kind)[1]:
         assert "\n" not in one.reasoning
-        assert len(re.findall(r"[^,]+, \w+: [^:]+\.(?: |$)", one.reasoning)) == max(1, len(one.facts))
+        (named,) = {subject.alias for subject in one.subjects if subject.alias and subject.alias in one.text} or {""}
+        steps = max(1, len(one.facts)) + bool(named)
+        assert len(re.findall(r"[^,]+, \w+: [^:]+\.(?: |$)", one.reasoning)) == steps
+        if named:
+            assert one.reasoning.startswith(f"{named}, name: {one.subjects[0].name}. {one.subjects[0].name}, ")
         for fact in one.facts:
             assert f", {fact.relation.name}: {fact.text}." in one.reasoning
 

@@ -15,7 +15,7 @@ from rmtbench.training.mini_tokenizer import train_tokenizer
 from rmtbench.training.optimizers import make_optimizers
 
 STAGE = Stage("tiny", 1, {"context": 100, "rows": 2, "questions": 4, "lookups": 6, "least": 8, "most": 16, "again": 1,
-                          "plain": 1, "new": 0, "shared": 0, "leaps": 1})  # fmt: skip
+                          "plain": 1, "new": 0, "shared": 0, "rivals": 0, "leaps": 1, "reach": 500})  # fmt: skip
 
 
 @pytest.fixture(scope="module")

@@ -8,13 +8,14 @@ import pytest
 
 from rmtbench.corpora.miniature.asking import UNKNOWN, all_kinds, ask_about_group
 from rmtbench.corpora.miniature.prose import ProsePlan
+from rmtbench.corpora.miniature.relations import BY_SUBJECT, KINDS
 from rmtbench.corpora.miniature.styles import plan_world
 from rmtbench.corpora.miniature.words import held_out, inventory, seen
 from rmtbench.corpora.miniature.world import make_world
 from rmtbench.models.base import Passage
 from rmtbench.models.prompt import PromptContract, make_contract
 from rmtbench.training.mini_tokenizer import train_tokenizer
-from rmtbench.training.reading import Example, ReadingPlan, answer_ids, ask_many, make_example
+from rmtbench.training.reading import Example, ReadingPlan, answer_ids, ask_many, key_of, make_example
 
 PLAN = ReadingPlan(context=1200, questions=16, lookups=0, prose=ProsePlan(words=(30, 60)))
 LEAPING = replace(PLAN, leap=3000)
@@ -176,8 +177,36 @@ def test_the_questions_of_an_example_are_distinct_and_of_all_kinds(
 
 def test_fewer_questions_are_asked_where_a_world_holds_no_more() -> None:
     world = make_world(plan_world("squad", [2], seen()), random.Random(0))
-    assert 0 < len(ask_many(world, 500, random.Random(0))) < 500
-    assert ask_many(world, 0, random.Random(0)) == []
+    assert 0 < len(ask_many(world, 500, (), random.Random(0))) < 500
+    assert ask_many(world, 0, (), random.Random(0)) == []
+
+
+def test_no_question_rests_on_a_fact_that_stands_before_it_in_the_short_form() -> None:
+    """Else it could be answered from there, and nothing would be learnt from the text."""
+    world = make_world(plan_world("squad", [10], seen()), random.Random(0))
+    told = [key_of(fact) for facts in world.facts.values() for fact in facts.values()]
+    known = set(told[::2])
+    asked = ask_many(world, 500, known, random.Random(0))
+    rested_on = [key_of(fact) for one in asked for fact in one.facts]
+    assert len(set(rested_on)) == len(rested_on) > 5
+    assert not known & set(rested_on)
+
+
+def test_where_questions_follow_lookups_take_at_most_half_of_the_facts(contract: PromptContract) -> None:
+    alone, before = (
+        make_example(replace(PLAN, lookups=500, questions=count), contract, random.Random(3)) for count in (0, 8)
+    )
+    counts = [sum(target.kind == "lookup" for target in example.targets) for example in (alone, before)]
+    assert counts[1] == counts[0] // 2
+
+
+def test_rivals_are_entities_of_one_kind_alone(contract: PromptContract) -> None:
+    plan = replace(PLAN, lookups=500, questions=0, rivals=1)
+    for seed in SEEDS:
+        example = make_example(plan, contract, random.Random(seed))
+        text = contract.tokenizer.decode(example.ids[: example.targets[-1].end]).rpartition(" Reasoning:")[2]
+        relations = set(re.findall(r", (\w+):", text))
+        assert any(relations <= {relation.name for relation in BY_SUBJECT[kind]} for kind in KINDS)
 
 
 def test_a_context_is_about_as_long_as_planned(contract: PromptContract, examples: list[Example]) -> None:
@@ -197,11 +226,14 @@ def test_no_example_holds_a_held_out_word(contract: PromptContract, examples: li
 
 def test_new_names_are_as_common_as_planned(contract: PromptContract) -> None:
     every = {word for kind in inventory().by_kind.values() for word in kind}
-    for share in (0, 1):
-        example = make_example(replace(PLAN, new_names=share), contract, random.Random(2))
-        met = name_words(contract, example)
-        assert met
-        assert met & every == (set() if share else met)
+    shares = []
+    for most in (0, 1):
+        met = [name_words(contract, make_example(replace(PLAN, new_names=most), contract, random.Random(s))) for s in SEEDS]
+        assert all(met)
+        shares.append([len(words - every) / len(words) for words in met])
+    assert set(shares[0]) == {0}
+    assert min(shares[1]) < 0.3
+    assert max(shares[1]) > 0.7
 
 
 def test_the_same_random_numbers_write_the_same_example(contract: PromptContract, leaping: list[Example]) -> None:

@@ -31,6 +31,7 @@ class Asked:
         reasoning: The facts that lead to the answer, each as ``subject, relation: object.``
         facts: The facts that it rests on, in the order of the reasoning.
         subjects: The entities that it names.
+        untold: The relation that no text tells of its subject, if that is what it asks for.
     """
 
     kind: QuestionKind
@@ -39,20 +40,23 @@ class Asked:
     reasoning: str
     facts: tuple[Fact, ...]
     subjects: tuple[Entity, ...]
+    untold: Relation | None = None
 
 
 def ask_single(fact: Fact, chance: random.Random) -> Asked:
     """Ask for the object of one fact."""
     called = _called(fact.subject, chance)
     text = chance.choice(fact.relation.questions).replace("{S}", called)
-    return Asked("single", text, references(fact), _steps((called, fact.relation, fact.text)), (fact,), (fact.subject,))
+    steps = _named(fact.subject, called) + _steps((fact.subject.name, fact.relation, fact.text))
+    return Asked("single", text, references(fact), steps, (fact,), (fact.subject,))
 
 
 def ask_unknown(subject: Entity, relation: Relation, chance: random.Random) -> Asked:
     """Ask for what is not told of a subject."""
     called = _called(subject, chance)
     text = chance.choice(relation.questions).replace("{S}", called)
-    return Asked("unknown", text, (UNKNOWN,), _steps((called, relation, UNKNOWN)), (), (subject,))
+    steps = _named(subject, called) + _steps((subject.name, relation, UNKNOWN))
+    return Asked("unknown", text, (UNKNOWN,), steps, (), (subject,), relation)
 
 
 def ask_bridge(first: Fact, second: Fact, chance: random.Random) -> Asked:
@@ -99,6 +103,11 @@ def _about_two(kind: QuestionKind, template: str, one: Fact, other: Fact, answer
 def _steps(*looked_up: tuple[str, Relation, str]) -> str:
     """Whose, what and which, fact by fact: the same short form for all kinds, whatever words the texts have for it."""
     return " ".join(f"{subject}, {relation.name}: {found}." for subject, relation, found in looked_up)
+
+
+def _named(subject: Entity, called: str) -> str:
+    """A step of its own from another name to the name, so that a fact is always looked up by name."""
+    return "" if called == subject.name else f"{called}, name: {subject.name}. "
 
 
 def references(fact: Fact) -> tuple[str, ...]:

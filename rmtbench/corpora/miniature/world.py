@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from rmtbench.corpora.miniature import words
-from rmtbench.corpora.miniature.relations import BY_SUBJECT, EntityKind, Relation
+from rmtbench.corpora.miniature.relations import BY_SUBJECT, KINDS, EntityKind, Relation
 from rmtbench.corpora.miniature.words import NameWords
 
 _SHARES: Mapping[EntityKind, float] = {
@@ -76,6 +76,7 @@ class WorldPlan:
         told: Least share of its relations that are stated of an entity.
         aliases: Share of people that have another name.
         first_kind: Kind of each group's first entity; None for any.
+        kinds: Kinds of all others.
     """
 
     groups: Sequence[int]
@@ -83,6 +84,7 @@ class WorldPlan:
     told: float = 0.7
     aliases: float = 0.0
     first_kind: EntityKind | None = None
+    kinds: Sequence[EntityKind] = KINDS
 
 
 def make_world(plan: WorldPlan, chance: random.Random) -> World:
@@ -96,7 +98,7 @@ def make_world(plan: WorldPlan, chance: random.Random) -> World:
     groups: list[list[Entity]] = []
     count = 0
     for size in plan.groups:
-        kinds = _kinds(size, plan.first_kind, chance)
+        kinds = _kinds(size, plan, chance)
         groups.append([namer.entity(count + place, kind) for place, kind in enumerate(kinds)])
         count += size
     entities = [entity for group in groups for entity in group]
@@ -131,13 +133,14 @@ def make_world(plan: WorldPlan, chance: random.Random) -> World:
     return World(entities, groups, facts, untold)
 
 
-def _kinds(size: int, first: EntityKind | None, chance: random.Random) -> list[EntityKind]:
+def _kinds(size: int, plan: WorldPlan, chance: random.Random) -> list[EntityKind]:
     """Kinds of a group's entities; every kind but the rarest comes at least twice in a group of ten."""
-    kinds = list(_SHARES)
-    drawn = [first or chance.choices(kinds, list(_SHARES.values()))[0]]
+    kinds = list(plan.kinds)
+    shares = [_SHARES[kind] for kind in kinds]
+    drawn = [plan.first_kind or chance.choices(kinds, shares)[0]]
     while len(drawn) < size:
         # Pairs of a kind make comparisons possible; a pair of other kinds makes two facts join.
-        kind = chance.choices(kinds, list(_SHARES.values()))[0]
+        kind = chance.choices(kinds, shares)[0]
         drawn += [kind, kind] if chance.random() < 0.4 and size - len(drawn) > 1 else [kind]
     rest = drawn[1:]
     chance.shuffle(rest)
@@ -201,7 +204,7 @@ class _Values:
         if kind == "year":
             return str(self._chance.randrange(1700, 2000))
         if kind == "number":
-            return str(self._chance.randrange(21, 980))
+            return str(self._chance.randrange(100, 980))
         stock = self._stock.setdefault(kind, self._chance.sample(list(self._lists[kind]), 2))
         return self._chance.choice(stock if self._chance.random() < 0.5 else self._lists[kind])
 
