@@ -17,7 +17,7 @@ from rmtbench.corpora.miniature.dataset import Miniature
 from rmtbench.corpora.miniature.styles import Page, Style
 from rmtbench.corpora.miniature.world import World
 from rmtbench.kvcache.plain import read_prefix
-from rmtbench.models.base import Passage
+from rmtbench.models.base import Passage, Prompt
 from rmtbench.models.load import load_model
 from rmtbench.models.local import LocalModel
 from rmtbench.scoring.answers import exact_match
@@ -25,8 +25,8 @@ from rmtbench.stats.clustered import clustered_standard_error
 from rmtbench.systems.base import batches
 
 BATCH = 16
-WITHOUT = "without"
-"""A length: the same questions with no context at all."""
+WITHOUT, ORACLE = "without", "oracle"
+"""Lengths: the small size's questions with no context at all, and each with the pages alone that it rests on."""
 
 
 def run(
@@ -44,7 +44,8 @@ def run(
 
     Args:
         model: As ``--model``.
-        sizes: Sizes of the miniature; ``without`` asks about the small size and shows nothing of it.
+        sizes: Sizes of the miniature; ``without`` asks about the small size and shows nothing of it, ``oracle`` shows
+            each question the pages alone that it rests on.
         styles: Styles of the miniature.
         names: ``all``, ``seen`` or ``held-out`` name words.
         draws: Contexts of each size and style.
@@ -65,13 +66,16 @@ def run(
     for size in sizes:
         for style in styles:
             scores: dict[str, list[list[float]]] = {kind: [] for kind in all_kinds()}
-            tokens, prefill, asking, asked = 0, 0.0, 0.0, 0
+            tokens, prefill, asking, asked = 0.0, 0.0, 0.0, 0
             for draw in range(draws):
-                request = DrawRequest("small" if size == WITHOUT else size, draw, seed)
+                request = DrawRequest("small" if size in (WITHOUT, ORACLE) else size, draw, seed)
                 world, pages, chance = Miniature(_style(style), names).tell(request, loaded.count_tokens)
                 chance.shuffle(pages)
                 wanted = _questions(world, questions, chance)
-                found = _ask(loaded, [] if size == WITHOUT else pages, wanted)
+                if size == ORACLE:
+                    found = _ask_oracle(loaded, pages, wanted)
+                else:
+                    found = _ask(loaded, [] if size == WITHOUT else pages, wanted)
                 tokens += found[1]
                 prefill += found[2]
                 asking += found[3]
@@ -128,7 +132,7 @@ def _questions(world: World, each: int, chance: random.Random) -> list[Asked]:
     return list(asked.values())
 
 
-def _ask(model: LocalModel, pages: Sequence[Page], wanted: Sequence[Asked]) -> tuple[list[float], int, float, float]:
+def _ask(model: LocalModel, pages: Sequence[Page], wanted: Sequence[Asked]) -> tuple[list[float], float, float, float]:
     """Exact match of each answer, tokens of the context, seconds to read it, seconds for all questions."""
     texts = [one.text for one in wanted]
     with read_prefix(model, [Passage(page.title, page.text) for page in pages], texts, BATCH) as prefix:
@@ -139,3 +143,20 @@ def _ask(model: LocalModel, pages: Sequence[Page], wanted: Sequence[Asked]) -> t
         seconds = time.perf_counter() - start
         right = [exact_match(a.final, one.references, "squad") for a, one in zip(answers, wanted, strict=True)]
         return right, prefix.tokens, prefix.seconds["prefill"], seconds
+
+
+def _ask_oracle(
+    model: LocalModel, pages: Sequence[Page], wanted: Sequence[Asked]
+) -> tuple[list[float], float, float, float]:
+    """As `_ask`, each question over the pages about its subjects; nothing is read for several at once."""
+    about = {paragraph.subject.id: page for page in pages for paragraph in page.paragraphs}
+    start = time.perf_counter()
+    right, tokens = [], 0
+    for one in wanted:
+        subjects = [fact.subject for fact in one.facts] or one.subjects
+        chosen = {page.title: page for page in (about[subject.id] for subject in subjects)}
+        passages = [Passage(page.title, page.text) for page in chosen.values()]
+        (answer,) = model.generate([Prompt(tuple(passages), one.text)])
+        right.append(exact_match(answer.final, one.references, "squad"))
+        tokens += answer.prompt_tokens
+    return right, tokens / max(1, len(wanted)), 0.0, time.perf_counter() - start

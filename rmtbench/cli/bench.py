@@ -76,7 +76,7 @@ def overhead(
 def reading(
     model: Annotated[str, typer.Option(help="As for rmtbench run.")] = "mini",
     sizes: Annotated[
-        str, typer.Option(help="Sizes of the miniature, comma-separated; 'without': no context.")
+        str, typer.Option(help="Sizes of the miniature, comma-separated; 'without', 'oracle': no context, the gold.")
     ] = "smoke",
     styles: Annotated[str, typer.Option(help="Styles, comma-separated.")] = "squad,hotpotqa,triviaqa",
     names: Annotated[str, typer.Option(help="Name words: all, seen or held-out.")] = "all",

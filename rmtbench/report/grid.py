@@ -10,7 +10,10 @@ from rmtbench.core import RunSpec
 from rmtbench.corpora.base import SIZES
 from rmtbench.report.cells import Cell
 
-SYSTEMS = ("closed-book", "oracle", "full-context", "cag", "rag-sparse", "rag-dense", "rag-hybrid", "rmt", "rmt-text")
+SYSTEMS = (
+    "closed-book", "oracle", "full-context", "cag", "rag-sparse", "rag-dense", "rag-hybrid", "rmt-memory",
+    "rmt-query-first", "rmt-text",
+)  # fmt: skip
 """Order of rows: floor, ceiling, then the contestants; systems of other packages follow by name."""
 
 _DEFAULT_CHUNKS = (

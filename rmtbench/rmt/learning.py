@@ -103,8 +103,7 @@ def draw_batch(task: Task, stage: Stage, segment_tokens: int, chance: random.Ran
             figure: Literal["accuracy", "shorter", "along"] = "along"
             if after == last:
                 figure = "accuracy" if len(segments) == full else "shorter"
-            answer = sample.answer if after >= sample.told_by else sample.not_yet
-            queries.append(Query(row, after, figure, sample.kind, sample.question, answer))
+            queries.append(Query(row, after, figure, sample.kind, sample.question, sample.right_after(after)))
     return Batch(rows, queries)
 
 
