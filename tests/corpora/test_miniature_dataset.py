@@ -22,9 +22,9 @@ from rmtbench.training.mini_tokenizer import train_tokenizer
 
 each_style = pytest.mark.parametrize("style", STYLES)
 PINS: dict[Style, str] = {
-    "squad": "404956d961c4df8d8bf5099d7d085059a5092bbac4af70a2231687f4392e03d2",
-    "hotpotqa": "1fe0ebd769daea044b2b4718963244435eb62a64275cff7c94e7c716279a1a54",
-    "triviaqa": "f2385f944ce4322d7c1486d2d8b3064891a978780a20d6968e905cbd0a55083a",
+    "squad": "b557ec78d4ae5137a18546bee5c3f1eac9b8ff38466836802a5ef5016334dbbe",
+    "hotpotqa": "cd38ed4fa048f8ecb2e32830f5501b500ce8f4d534a88db77006067c332b7d31",
+    "triviaqa": "330d8b8ef95932dd8d0bef18aaf8042663811992a126554cc141cda3157dcf7d",
 }
 """Hashes of the first smoke draws, counted in words. Where they change on purpose, `dataset.VERSION` must be raised."""
 
@@ -150,7 +150,7 @@ def test_squad_style_evidence_is_the_answer_itself(number: int) -> None:
     assert several > 0.2 * len(made.gold)
 
 
-@pytest.mark.parametrize(("number", "event"), [(3, "the Fasby Parade"), (7, "the Pefenton Contest")])
+@pytest.mark.parametrize(("number", "event"), [(111, "the Joumia Parade"), (145, "the Grisia Regatta"), (152, "the Vasby Fair")])
 def test_a_town_that_an_event_is_named_after_is_found_outside_of_the_events_name(number: int, event: str) -> None:
     made = draw(Miniature("squad"), "small", number)
     texts = {document.id: document.text for document in made.corpus.documents}
