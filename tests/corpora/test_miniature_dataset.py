@@ -150,7 +150,7 @@ def test_squad_style_evidence_is_the_answer_itself(number: int) -> None:
     assert several > 0.2 * len(made.gold)
 
 
-@pytest.mark.parametrize(("number", "event"), [(111, "the Joumia Parade"), (145, "the Grisia Regatta"), (152, "the Vasby Fair")])
+@pytest.mark.parametrize(("number", "event"), [(111, "the Joumia Parade"), (152, "the Vasby Fair")])
 def test_a_town_that_an_event_is_named_after_is_found_outside_of_the_events_name(number: int, event: str) -> None:
     made = draw(Miniature("squad"), "small", number)
     texts = {document.id: document.text for document in made.corpus.documents}
