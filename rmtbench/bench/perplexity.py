@@ -173,14 +173,20 @@ def run(
         of text. And what produced them.
 
     Raises:
-        UserError: Memory, model, task, length or a file is wrong.
+        UserError: Memory, model, task, length, window or a file is wrong.
     """
-    length, stored = parse_tokens(tokens), read_stored(memory)
+    length, stored = parse_tokens(tokens, "--tokens"), read_stored(memory)
     size = stored.config.segment_tokens
     span = window or size
     device = choose_device(device)
     opening = Opening(memory, model, style or trained_style(stored), device, choose_dtype(dtype, device), threads)
     base = load_base(opening)
+    if base.context_limit is not None and span > base.context_limit:
+        raise UserError(
+            f"a window of {span} tokens exceeds the model's context of {base.context_limit}",
+            where="--window",
+            remedy=f"give at most {base.context_limit}",
+        )
     _, recurrent = load_memory(opening)
     sources = _file_texts(files, base, length) if files else _task_texts(task, base, size, length, texts, names, seed)
     readers: Mapping[str, Callable[[Iterable[int], Watch], Surprise]] = {
@@ -242,7 +248,15 @@ def _task_texts(
 
     def make(number: int) -> Iterator[int]:
         chance = random.Random(f"{seed}/perplexity/{number}")  # noqa: S311 - no secret
-        return islice(chain.from_iterable(task.sample(-(-length // size), chance).segments), length)
+        try:
+            sample = task.sample(-(-length // size), chance)
+        except ValueError as error:
+            raise UserError(
+                f"task '{name}' cannot be told in {length} tokens ({error})",
+                where="--tokens",
+                remedy="ask for longer texts",
+            ) from error
+        return islice(chain.from_iterable(sample.segments), length)
 
     return [partial(make, number) for number in range(texts)]
 

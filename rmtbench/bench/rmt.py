@@ -12,7 +12,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import rmtbench
 from rmtbench.bench.apart import Job, ProcessEndedError, run_apart
 from rmtbench.bench.published_rmt import published_for
 from rmtbench.bench.rmt_reading import read_by_memory, read_in_full
@@ -23,10 +22,10 @@ from rmtbench.models.load import choose_device, choose_dtype
 from rmtbench.models.local import LocalModel
 from rmtbench.rmt.storage import CONFIG, Stored, read_stored
 from rmtbench.rmt.tasks.base import Task
-from rmtbench.rmt.tasks.registry import make_task
+from rmtbench.rmt.tasks.registry import check_task, make_task
+from rmtbench.runs.memories import SHIPPED
 from rmtbench.runs.provenance import surroundings
 
-SHIPPED = Path(rmtbench.__file__).parent / "assets" / "rmt"
 SHORT, LONG = 32_000, 2_000_000
 """Lengths whose quotients are reported."""
 
@@ -105,7 +104,8 @@ def run(
         answers; `seconds` of all texts together = `read_seconds` (in which `text_seconds` went into making the texts) +
         `answer_seconds`; `tokens_per_second` and `seconds_per_token` of reading; `peak_memory_bytes` while reading
         (device memory on a GPU, else resident), `peak_resident_bytes`, and `loaded_resident_bytes` before reading.
-        `memory_ratio_2m_to_32k`, `time_per_token_ratio_2m_to_32k`: null where a length was not asked for.
+        `memory_ratio_2m_to_32k`, `time_per_token_ratio_2m_to_32k`: null where a length was not asked for, or fewer
+        texts were read side by side at one of them.
         `base_rows`: the same of the base model, with `error` where it cannot. `published`: points of others.
         And what produced them.
 
@@ -113,6 +113,7 @@ def run(
         UserError: Memory, model, task or a length is wrong, or a process ran out of memory.
     """
     wanted = parse_lengths(lengths, samples)
+    check_task(task)
     folder = shipped_memory(task) if memory is None else memory
     stored = read_stored(folder)
     device = choose_device(device)
@@ -181,16 +182,20 @@ def parse_lengths(lengths: Sequence[str], samples: Sequence[int] | None = None) 
     return [Length(*each) for each in zip(lengths, tokens, numbers, strict=True)]
 
 
-def parse_tokens(text: str) -> int:
+def parse_tokens(text: str, where: str = "--lengths") -> int:
     """A number of tokens as it is typed: ``500``, ``32k``, ``1.5M``.
+
+    Args:
+        text: What was typed.
+        where: Behind which option.
 
     Raises:
         UserError: It is none.
     """
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)([kKmM]?)", text.strip())
+    found = re.fullmatch(r"(\d{1,12}(?:\.\d+)?)([kKmM]?)", text.strip())
     tokens = round(float(found[1]) * {"": 1, "k": 1e3, "m": 1e6}[found[2].lower()]) if found else 0
     if tokens < 1:
-        raise UserError(f"'{text}' is no length", where="--lengths", remedy="give lengths such as 4k,128k,2M")
+        raise UserError(f"'{text}' is no length", where=where, remedy="give such as 4k, 128k or 2M")
     return tokens
 
 
@@ -259,6 +264,8 @@ def _pieces(order: _Order, local: LocalModel) -> tuple[Task, int]:
 
 
 def _ratio(lengths: Sequence[Length], rows: Sequence[Mapping[str, Any]], figure: str) -> float | None:
-    """The figure at 2M over that at 32k."""
-    found = {length.tokens: row[figure] for length, row in zip(lengths, rows, strict=True)}
-    return found[LONG] / found[SHORT] if {SHORT, LONG} <= found.keys() else None
+    """The figure at 2M over that at 32k, both of as many texts side by side."""
+    found = {length.tokens: row for length, row in zip(lengths, rows, strict=True)}
+    if not {SHORT, LONG} <= found.keys() or found[SHORT]["batch"] != found[LONG]["batch"]:
+        return None
+    return float(found[LONG][figure] / found[SHORT][figure])

@@ -68,13 +68,19 @@ def load_base(opening: Opening) -> LocalModel:
     """The base model as it was before the memory was trained.
 
     Raises:
-        UserError: There is no such memory, or no such model.
+        UserError: There is no such memory or model, or the memory is an encoder's.
     """
+    stored = read_stored(opening.memory)
+    if stored.config.kind != "decoder":
+        raise UserError(
+            "this memory belongs to an encoder, which writes no answers",
+            where=f"--memory {opening.memory}",
+            remedy="name a memory of a causal language model",
+        )
     if opening.threads is not None:
         torch.set_num_threads(opening.threads)
-    name = opening.model or read_stored(opening.memory).base.id
     return load_model(
-        name,
+        opening.model or stored.base.id,
         style=opening.style,
         max_answer_tokens=ANSWER_TOKENS,
         dtype=opening.dtype,
@@ -90,12 +96,8 @@ def load_memory(opening: Opening) -> tuple[LocalModel, RecurrentDecoder]:
     """
     local = load_base(opening)
     model = from_pretrained(opening.memory, local.model, BaseIdentity.of(local.provenance))
-    if not isinstance(model, RecurrentDecoder):
-        raise UserError(
-            "this memory belongs to an encoder, which writes no answers",
-            where=f"--memory {opening.memory}",
-            remedy="name a memory of a causal language model",
-        )
+    if not isinstance(model, RecurrentDecoder):  # pragma: no cover - its kind was checked
+        raise TypeError(type(model))
     return local, model.eval()
 
 

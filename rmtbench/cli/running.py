@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from rmtbench.cli.progress import note, show_runs
 from rmtbench.core import Draw, RunSpec
@@ -45,7 +46,7 @@ def run_request(request: Request, results: Path, *, fresh: bool, say_next: bool 
         draws = make_draws(session, tools.model.count_tokens)
         _say_what_runs(todo, draws, tools)
         _say_what_is_left_out(request)
-        _say_where_modes_differ(todo, tools)
+        _say_where_memories_differ(todo, tools)
         with show_runs() as report:
             execute(todo, draws, tools, results, report, fresh=fresh)
     folders = [RunFolder(results / run_id(spec)) for spec in session.specs]
@@ -81,12 +82,15 @@ def _say_what_runs(specs: Sequence[RunSpec], draws: Sequence[Draw], tools: Tools
         note(f"{model['id']} has random weights: its answers are meaningless, its timings are real")
 
 
-def _say_where_modes_differ(specs: Sequence[RunSpec], tools: Tools) -> None:
+def _say_where_memories_differ(specs: Sequence[RunSpec], tools: Tools) -> None:
     for spec in specs:
         memory, mode = tools.memory(spec), find_system(spec.system).memory
-        trained = memory.provenance["notes"].get("mode", mode) if memory is not None else mode
+        notes: dict[str, Any] = {} if memory is None else memory.provenance["notes"]
+        trained, style = notes.get("mode", mode), notes.get("style", spec.answer_style)
         if trained != mode:
             note(f"{spec.system}: its memory was trained for {trained}, not for {mode}")
+        if style != spec.answer_style:
+            note(f"{spec.system}: its memory was trained to answer in the style {style}, not {spec.answer_style}")
 
 
 def _say_what_is_left_out(request: Request) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rmtbench.core import AnswerStyle
@@ -53,7 +54,11 @@ def load_base(name: str, kind: Kind, device: str, *, style: AnswerStyle = "bridg
     if kind == "encoder":
         base = _load_encoder(name, device)
     else:
-        loaded = load_model(name, style=style, device=device, seed=seed)
+        try:
+            loaded = load_model(name, style=style, device=device, seed=seed)
+        except UserError as error:
+            where = error.where.replace("--model", "--base")
+            raise UserError(error.what, where=where, remedy=error.remedy) from error
         base = Base(loaded.model, loaded.contract, BaseIdentity.of(loaded.provenance), kind, None)
     _undropped(base.model)
     return base
@@ -77,7 +82,8 @@ def _load_encoder(name: str, device: str) -> Base:
             f"the tokenizer of '{name}' has no [CLS] and [SEP]", where="--base", remedy="choose a BERT-style encoder"
         )
     words.model_max_length = int(1e30)  # its own limit is for whole texts
-    identity = BaseIdentity(name, weights_hash(path), tokenizer_hash(words))
+    known = Path(name).name if Path(name).is_dir() else name  # a memory holds no path of this machine
+    identity = BaseIdentity(known, weights_hash(path), tokenizer_hash(words))
     words.eos_token = words.eos_token or words.sep_token  # what ends an answer
     special = (int(words.cls_token_id), int(words.sep_token_id))
     return Base(model, make_contract(words, "direct"), identity, "encoder", special)

@@ -43,8 +43,8 @@ class Query:
     Attributes:
         row: Whose memory it is asked from.
         after: Number of the segment after which it is asked.
-        figure: In which share of right answers it counts: ``accuracy`` at the end of rows of full length,
-            ``shorter`` at the end of others, ``along`` before the end.
+        figure: In which share of right answers it counts: ``accuracy`` at the end of rows that were not drawn to be
+            shorter, or are of full length all the same, ``shorter`` at the end of others, ``along`` before the end.
         kind: The sample's kind.
         question: Token ids up to where the answer begins.
         answer: Token ids of what is right there and then.
@@ -102,7 +102,7 @@ def draw_batch(task: Task, stage: Stage, segment_tokens: int, chance: random.Ran
         for after in (*asked, last):
             figure: Literal["accuracy", "shorter", "along"] = "along"
             if after == last:
-                figure = "accuracy" if len(segments) == full else "shorter"
+                figure = "shorter" if shorter and len(segments) < full else "accuracy"
             queries.append(Query(row, after, figure, sample.kind, sample.question, sample.right_after(after)))
     return Batch(rows, queries)
 
@@ -119,11 +119,7 @@ def _draw(
             except ValueError as error:
                 count += 1
                 if count > full:
-                    raise UserError(
-                        f"task '{task.name}' cannot be told in {full} segments ({error})",
-                        where="--segments",
-                        remedy="begin with more segments, or lengthen them with --segment-tokens",
-                    ) from error
+                    raise cannot_be_told(task, full, error) from error
         segments = list(sample.segments)
         text = max(map(len, segments)) if query_first else 0
         if text + len(sample.question) <= segment_tokens:
@@ -132,6 +128,15 @@ def _draw(
         f"questions of task '{task.name}' do not fit a segment of {segment_tokens} tokens",
         where="--segment-tokens",
         remedy="lengthen the segments",
+    )
+
+
+def cannot_be_told(task: Task, segments: int, error: ValueError) -> UserError:
+    """What to say where a task raises that its texts do not fit into so many segments."""
+    return UserError(
+        f"task '{task.name}' cannot be told in {segments} segments ({error})",
+        where="--segments",
+        remedy="begin with more segments, or lengthen them with --segment-tokens",
     )
 
 
@@ -169,8 +174,14 @@ def close_task(task: Task, segments: int, most: int, chance: random.Random) -> C
         segments: How many segments the samples have that are counted.
         most: Most answers, the latter aside.
         chance: Random numbers.
+
+    Raises:
+        UserError: The task cannot be told in so many segments.
     """
-    samples = [task.sample(segments, chance) for _ in range(20 * most)]
+    try:
+        samples = [task.sample(segments, chance) for _ in range(20 * most)]
+    except ValueError as error:
+        raise cannot_be_told(task, segments, error) from error
     unknown = dict.fromkeys(tuple(sample.not_yet) for sample in samples)
     counts = Counter(tuple(sample.answer) for sample in samples if tuple(sample.answer) not in unknown)
     frequent = sorted(counts, key=lambda answer: (-counts[answer], answer))[:most]

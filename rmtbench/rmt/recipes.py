@@ -19,10 +19,10 @@ from rmtbench.models.embed_files import MINILM
 from rmtbench.rmt.bases import Base, load_base
 from rmtbench.rmt.config import Kind, RmtConfig, Trained, Update
 from rmtbench.rmt.decoder import RecurrentDecoder
-from rmtbench.rmt.learning import AnswerFromMemory, ChooseFromMemory, close_task
+from rmtbench.rmt.learning import AnswerFromMemory, ChooseFromMemory, cannot_be_told, close_task
 from rmtbench.rmt.storage import wrap
-from rmtbench.rmt.tasks.base import Task
-from rmtbench.rmt.tasks.registry import make_task
+from rmtbench.rmt.tasks.base import Sample, Task
+from rmtbench.rmt.tasks.registry import BABILONG, make_task
 from rmtbench.training.base import LOG, Objective, Promotion, Recipe, Stage
 
 if TYPE_CHECKING:
@@ -32,9 +32,9 @@ Mode = Literal["memory", "query-first"]
 FULL_ROWS_UP_TO = 8
 """Segments up to which a step has all rows; beyond, fewer, so that a step reads no more."""
 LEAST_ROWS = 4
+"""Rows that a step has at least, where the plan has so many, however many segments it then reads."""
 JUDGED = 200
-"""Answers, at least, that a promotion is decided by."""
-
+"""Rows, at least, of the steps that a promotion is decided by; those that were drawn shorter do not count in it."""
 CLOSED = 32
 """Answers that an encoder chooses from, beside that none is told."""
 
@@ -103,8 +103,14 @@ class Plan:
             )
         if self.rows < 1:
             _refuse("--rows", f"{self.rows} rows a step", "give at least 1")
-        if not (0 <= self.mixed <= 1 and self.along >= 0):
-            _refuse("--mixed", f"mixed {self.mixed}, along {self.along}", "give a share, and a number of at least 0")
+        if not 0 <= self.mixed <= 1:
+            _refuse("--mixed", f"a share of {self.mixed}", "give one from 0 to 1")
+        if self.along < 0:
+            _refuse("--along", f"{self.along} segments", "give at least 0")
+        if self.along and self.task.startswith(BABILONG):
+            _refuse("--along", "rows of BABILong do not say where an answer begins to be known", "give --along 0")
+        if not self.promote > 0:
+            _refuse("--promote", f"an accuracy of {self.promote}", "give one above 0, or above 1 for never")
         if not 0 < self.rate < math.inf:
             _refuse("--rate", f"a rate of {self.rate}", "give a number above 0")
 
@@ -181,15 +187,16 @@ def make_training(
         base.model.set_attn_implementation("eager")  # the fused kernels' backward is slow on short segments there
     if fused:
         _fuse(base.model)
-    task = task or _make_task(plan, base)
-    recipe = make_recipe(plan, _data(plan, base, config, task))
+    learnt = task or _make_task(plan, base)
+    recipe = make_recipe(plan, _data(plan, base, config, learnt))
 
     def notes() -> Mapping[str, Any]:
-        return {**_described(plan), **curve(out / LOG, recipe)}
+        # The task's own name holds no path of this machine, and an encoder has its own style.
+        return {"task": learnt.name, "style": base.contract.style, **_described(plan), **curve(out / LOG, recipe)}
 
     if isinstance(model, RecurrentDecoder):
-        return AnswerFromMemory(model, task, notes, mixed_precision=plan.mixed_precision), recipe
-    closed = close_task(task, plan.segments[-1], CLOSED, random.Random(plan.seed))  # noqa: S311 - reproducible
+        return AnswerFromMemory(model, learnt, notes, mixed_precision=plan.mixed_precision), recipe
+    closed = close_task(learnt, plan.segments[-1], CLOSED, random.Random(plan.seed))  # noqa: S311 - reproducible
     return ChooseFromMemory(model, closed, notes, mixed_precision=plan.mixed_precision), recipe
 
 
@@ -242,7 +249,7 @@ def _make_task(plan: Plan, base: Base) -> Task:
     if plan.mode == "memory":
         return task
     chance = random.Random(plan.seed)  # noqa: S311 - reproducible is what is wanted
-    room = max(len(task.sample(plan.segments[-1], chance).question) for _ in range(300))
+    room = max(len(_sample(plan, task, chance).question) for _ in range(300))
     if plan.segment_tokens < 2 * room:
         _refuse(
             "--segment-tokens",
@@ -252,19 +259,27 @@ def _make_task(plan: Plan, base: Base) -> Task:
     return make_task(plan.task, base.contract, plan.segment_tokens - room, names=plan.names)
 
 
+def _sample(plan: Plan, task: Task, chance: random.Random) -> Sample:
+    """A sample of the last stage's length."""
+    try:
+        return task.sample(plan.segments[-1], chance)
+    except ValueError as error:
+        raise cannot_be_told(task, plan.segments[-1], error) from error
+
+
 def _data(plan: Plan, base: Base, config: RmtConfig, task: Task) -> str:
     """What is learnt from and by whom: a training is not gone on with where either has changed."""
     chance = random.Random(0)  # noqa: S311 - reproducible is what is wanted
     digest = hashlib.sha256(json.dumps([asdict(base.identity), asdict(config), plan.mixed_precision]).encode())
     for _ in range(8):
-        sample = task.sample(plan.segments[-1], chance)
+        sample = _sample(plan, task, chance)
         texts = [list(segment) for segment in sample.segments]
         digest.update(json.dumps([texts, list(sample.question), list(sample.answer), sample.told_by]).encode())
     return digest.hexdigest()
 
 
 def _described(plan: Plan) -> dict[str, Any]:
-    fields = ("task", "mode", "names", "curriculum", "style", "rate", "seed", "mixed", "along", "rows")
+    fields = ("mode", "names", "curriculum", "rate", "seed", "mixed", "along", "rows")
     return {name: getattr(plan, name) for name in fields}
 
 

@@ -123,6 +123,20 @@ def test_a_file_is_one_text_read_to_the_wanted_length(memory: Path, base, tmp_pa
     assert rows["base"]["nll"] == pytest.approx(with_window(base, ids, SEGMENT, SEGMENT).nats / 39)
 
 
+@pytest.mark.parametrize(
+    ("asked", "where"),
+    [
+        ({"tokens": "4x"}, "--tokens"),
+        ({"tokens": "20", "task": "facts-8"}, "--tokens"),
+        ({"window": 131_073}, "--window"),
+    ],
+)
+def test_what_cannot_be_read_is_refused_by_its_option(memory: Path, asked: dict, where: str) -> None:
+    with pytest.raises(UserError) as refused:
+        run(memory=memory, texts=1, device="cpu", **{"tokens": "100", "task": "detect", **asked})
+    assert refused.value.where == where
+
+
 @pytest.mark.parametrize(("content", "says"), [(None, "no such file"), (b"\xff\xfe", "UTF-8"), (b"", "two tokens")])
 def test_a_file_that_is_no_text_is_refused(memory: Path, tmp_path: Path, content: bytes | None, says: str) -> None:
     file = tmp_path / "text.txt"

@@ -17,7 +17,7 @@ from rmtbench.bench.rmt_reading import accuracy, read_by_memory, read_in_full
 from rmtbench.bench.rmt_texts import Length, load_base, load_memory, make_pieces
 from rmtbench.cli.bench_tables import rmt_table
 from rmtbench.errors import UserError
-from rmtbench.rmt.storage import read_stored
+from rmtbench.rmt.storage import CONFIG, read_stored
 
 LENGTH = Length("160", 5 * SEGMENT, 6)
 
@@ -155,7 +155,7 @@ def test_lengths_are_thousands_and_millions(text: str, tokens: int) -> None:
     assert rmt.parse_tokens(text) == tokens
 
 
-@pytest.mark.parametrize("text", ["", "k", "4kb", "-1", "0"])
+@pytest.mark.parametrize("text", ["", "k", "4kb", "-1", "0", "9" * 400])
 def test_what_is_no_length_is_refused(text: str) -> None:
     with pytest.raises(UserError, match="is no length"):
         rmt.parse_tokens(text)
@@ -171,10 +171,12 @@ def test_long_texts_are_fewer_unless_numbers_are_given() -> None:
 
 
 def test_quotients_are_of_2m_and_32k_and_of_nothing_else() -> None:
-    rows = [{"peak_memory_bytes": 10.0}, {"peak_memory_bytes": 12.0}, {"peak_memory_bytes": 15.0}]
+    rows = [{"peak_memory_bytes": peak, "batch": 20} for peak in (10.0, 12.0, 15.0)]
     lengths = rmt.parse_lengths(["4k", "32k", "2M"])
     assert rmt._ratio(lengths, rows, "peak_memory_bytes") == 1.25
     assert rmt._ratio(lengths[:2], rows[:2], "peak_memory_bytes") is None
+    fewer = [*rows[:2], {**rows[2], "batch": 10}]
+    assert rmt._ratio(lengths, fewer, "peak_memory_bytes") is None, "fewer side by side take less memory"
 
 
 def test_published_points_are_those_of_the_task() -> None:
@@ -232,6 +234,15 @@ def test_the_table_has_a_row_a_length_and_others_points_beside_it(figures) -> No
     assert {"memory_ratio_2m_to_32k: 1.040", "base model, 300k: too long"} < set(table.notes)
 
 
-def test_a_damaged_or_missing_memory_is_refused_before_any_process(tmp_path: Path) -> None:
+def test_an_encoders_memory_is_refused_before_its_base_model_is_loaded(tmp_path: Path) -> None:
+    path = save_memory(tmp_path) / CONFIG
+    described = json.loads(path.read_text())
+    described["config"] |= {"kind": "encoder", "special_ids": [1, 2]}
+    path.write_text(json.dumps(described | {"base": {**described["base"], "id": "./nowhere"}}))
+    with pytest.raises(UserError, match="belongs to an encoder"):
+        load_memory(opening(tmp_path))
+
+
+def test_a_missing_memory_is_refused_before_any_process(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no trained memory here"):
         rmt.run(memory=tmp_path, lengths=("128",), samples=(1,), device="cpu")

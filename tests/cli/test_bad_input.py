@@ -114,6 +114,11 @@ COMMANDS = [
     ("data check hotpot", "--dataset: no data set 'hotpot'", "did you mean 'hotpotqa'?"),
     ("data export --dataset sample", "Missing option '--out'", "rmtbench data export --help"),
     ("bench retrieval --chunks 1", "'--chunks'", "rmtbench bench retrieval --help"),
+    ("bench rmt --memory nowhere", "nowhere: no trained memory here", "rmtbench train rmt"),
+    ("bench rmt --memory nowhere --lengths 4x", "--lengths: '4x' is no length", "4k"),
+    ("bench rmt --task detekt", "--task: no task 'detekt'", "did you mean 'detect'?"),
+    ("bench perplexity --memory nowhere", "nowhere: no trained memory here", "rmtbench train rmt"),
+    ("bench perplexity --memory nowhere --tokens 4x", "--tokens: '4x' is no length", "4k"),
 ]
 
 

@@ -18,11 +18,12 @@ SAMPLE = ("--dataset", "sample", "--model", "random:tiny", "--questions", "2", "
 
 @pytest.fixture(scope="module")
 def memory(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An untaught memory of random:tiny, said to be trained for the mode `memory`."""
+    """An untaught memory of random:tiny, said to be trained for the mode `memory`, in the style `bridge`."""
     model = load_model("random:tiny")
     config = RmtConfig("decoder", segment_tokens=64, memory_tokens=4, trained="memory")
     folder = tmp_path_factory.mktemp("trained") / "untaught"
-    save_pretrained(wrap(model.model, config, BaseIdentity.of(model.provenance)), folder, {"mode": "memory"})
+    notes = {"mode": "memory", "style": "bridge"}
+    save_pretrained(wrap(model.model, config, BaseIdentity.of(model.provenance)), folder, notes)
     return folder
 
 
@@ -32,7 +33,11 @@ def test_a_named_memory_is_run_in_both_modes_and_finished_runs_are_left_alone(
     words = ("run", "--system", "rmt-memory,rmt-query-first", *SAMPLE, "--rmt", memory, "--results", tmp_path / "r")
     said = rmtbench(*words)
     assert said.code == 0, said.err
-    assert "rmt-query-first: its memory was trained for memory, not for query-first" in said.err.splitlines()
+    assert {
+        "rmt-query-first: its memory was trained for memory, not for query-first",
+        "rmt-memory: its memory was trained to answer in the style bridge, not direct",
+    } < set(said.err.splitlines())
+    assert "rmt-memory: its memory was trained for" not in said.err
     assert [name.partition("-sample")[0] for name in journals(tmp_path / "r")] == ["rmt-memory", "rmt-query-first"]
     for folder in (tmp_path / "r").iterdir():
         settings = json.loads((folder / "spec.json").read_text())["spec"]["settings"]

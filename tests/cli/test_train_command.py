@@ -36,6 +36,7 @@ def test_a_memory_is_trained_by_one_command_which_then_says_that_nothing_is_left
     ("words", "said"),
     [
         (("--task", "detekt"), "did you mean 'detect'"),
+        (("--base", "random:tinny"), "--base: no geometry 'tinny'"),
         (("--update", "gate"), "did you mean 'gated'"),
         (("--mode", "query"), "did you mean 'query-first'"),
         (("--segments", "4,2"), "--segments"),

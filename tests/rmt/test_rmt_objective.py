@@ -158,6 +158,19 @@ def test_a_task_that_needs_more_segments_gets_them_in_shorter_rows_and_is_refuse
     assert refused.value.where == "--segments"
 
 
+class AtMostTwo(Symbols):
+    """As a file's rows are: shorter than the stage, whatever is asked for."""
+
+    def sample(self, segments: int, chance: random.Random) -> Sample:
+        return super().sample(min(segments, 2), chance)
+
+
+def test_rows_that_are_as_long_as_their_texts_allow_count_as_full() -> None:
+    batch = drawn(AnswerFromMemory(wrapped("llama"), AtMostTwo()), segments=4, rows=6)
+    assert {len(row) for row in batch.rows} == {2}
+    assert {query.figure for query in batch.queries} == {"accuracy"}
+
+
 def gradients(objective, batch: Batch) -> dict[str, torch.Tensor]:
     objective.module.zero_grad()
     objective.loss(batch)[0].backward()

@@ -59,7 +59,10 @@ def test_without_a_curriculum_as_much_is_read_in_the_last_stage_alone() -> None:
         ({"steps": (0,)}, "--steps"),
         ({"rows": 0}, "--rows"),
         ({"mixed": 1.1}, "--mixed"),
-        ({"along": -1}, "--mixed"),
+        ({"along": -1}, "--along"),
+        ({"task": "babilong:qa1/4k.json"}, "--along"),
+        ({"promote": 0.0}, "--promote"),
+        ({"promote": float("nan")}, "--promote"),
         ({"rate": 0.0}, "--rate"),
         ({"rate": float("nan")}, "--rate"),
     ],
@@ -107,6 +110,13 @@ def test_what_is_learnt_from_is_part_of_a_recipes_identity(tmp_path: Path) -> No
     assert len(set(identities)) == len(plans)
 
 
+@pytest.mark.parametrize("mode", ["memory", "query-first"])
+def test_a_task_that_the_last_stage_cannot_tell_is_refused(mode: str, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="'facts-8' cannot be told in 2 segments") as refused:
+        make_training(replace(TINY, task="facts-8", segment_tokens=16, mode=mode), tmp_path)
+    assert refused.value.where == "--segments"
+
+
 def test_segments_that_questions_fill_are_refused_where_the_question_follows_the_text(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="leave too little of a segment of 24") as refused:
         make_training(replace(TINY, mode="query-first", segment_tokens=24), tmp_path)
@@ -121,4 +131,5 @@ def test_minilm_is_an_encoder_that_chooses_an_answer(tmp_path: Path) -> None:
     stored = read_stored(tmp_path / "model")
     assert (stored.config.kind, stored.base.id) == ("encoder", "minilm")
     assert len(stored.notes["answers"]) == 33
+    assert stored.notes["style"] == "direct"
     assert not any(child.p for child in objective.module.modules() if isinstance(child, torch.nn.Dropout))

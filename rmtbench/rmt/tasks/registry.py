@@ -23,6 +23,16 @@ def task_names() -> tuple[str, ...]:
     return (*_TOLD, "two-hop", "reading")
 
 
+def check_task(name: str) -> None:
+    """Refuse a name that no task has; of an official file, its form alone is looked at.
+
+    Raises:
+        UserError: No task is called so.
+    """
+    if name not in task_names() and not name.startswith(BABILONG):
+        raise UserError(f"no task '{name}'", where="--task", remedy=f"{nearest(name, task_names())}, or {BABILONG}FILE")
+
+
 def make_task(name: str, contract: PromptContract, segment_tokens: int, names: str = "seen") -> Task:
     """Make a task.
 
@@ -46,8 +56,7 @@ def make_task(name: str, contract: PromptContract, segment_tokens: int, names: s
         return open_babilong(Path(name.removeprefix(BABILONG)), contract, segment_tokens)
     if name == "reading":
         return Reading(contract, segment_tokens, NAMES[names])
-    if name not in task_names():
-        raise UserError(f"no task '{name}'", where="--task", remedy=f"{nearest(name, task_names())}, or {BABILONG}FILE")
+    check_task(name)
     draw = draw_two_hops if name == "two-hop" else draw_facts(_TOLD[name])
     noise = noise_ids(contract.tokenizer)
     return FactsInNoise(name, contract, segment_tokens, NAMES[names], draw, noise, at_start=name == "memorize")
