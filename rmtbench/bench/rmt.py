@@ -137,6 +137,8 @@ def run(
         try:
             row, _ = _followed(partial(_measure_base, order), f"base model {length.label}", fewer, report)
         except ProcessEndedError as error:
+            if error.code is None or error.code >= 0:
+                raise  # no want of memory, which ends by a signal
             row = {"length": length.label, "tokens": length.tokens, "samples": 0, "accuracy": None}
             row["error"] = f"the process ended with code {error.code}"
         base_rows.append(row)

@@ -57,6 +57,7 @@ class Batch:
         scale: Attention scores are multiplied by it; a tensor, since a number would have layers compiled anew.
         predicts: Flat indexes into ``rows * length`` whose next token is learnt, ``[targets]``.
         expected: Those tokens, ``[targets]``.
+        weight: What each counts in the loss, ``[targets]``.
         owner: Which question each target belongs to, ``[targets]``.
         kinds: Kind of each question.
     """
@@ -66,6 +67,7 @@ class Batch:
     scale: torch.Tensor
     predicts: torch.Tensor
     expected: torch.Tensor
+    weight: torch.Tensor
     owner: torch.Tensor
     kinds: Sequence[str]
 
@@ -91,7 +93,8 @@ class Reading:
                 paragraph), `again` (share of full names), `plain` (share of plain statements), `new` (share of new
                 name words), `shared` (share of contexts whose names share words), `rivals`
                 (share of contexts of one kind of entities), `leaps` (share of batches whose
-                positions leap), `reach` (how far they do).
+                positions leap), `reach` (how far they do), `stress` (what a token of a comparison's final answer counts
+                in the loss, 1 unless given).
             chance: Random numbers.
         """
         settings = stage.settings
@@ -108,14 +111,16 @@ class Reading:
             leap=int(settings["reach"]) if chance.random() < settings["leaps"] else 0,
         )
         examples = [make_example(plan, self._contract, chance) for _ in range(int(settings["rows"]))]
-        return _stack(examples, chance.uniform(0.7, 1.0), self._tokenizer.pad_token_id, self._model.device)
+        stress = settings.get("stress", 1.0)
+        return _stack(examples, chance.uniform(0.7, 1.0), stress, self._tokenizer.pad_token_id, self._model.device)
 
     def loss(self, batch: Batch) -> tuple[torch.Tensor, Mapping[str, float], int]:
         """Cross entropy over answer tokens; figures are the share of questions answered without an error, by kind."""
         with torch.autocast(batch.ids.device.type, torch.bfloat16):
             hidden = read(self._model, batch.ids, batch.positions, batch.scale)
             logits = self._model.lm_head(hidden.flatten(0, 1)[batch.predicts])
-        loss = torch.nn.functional.cross_entropy(logits.float(), batch.expected)
+        losses = torch.nn.functional.cross_entropy(logits.float(), batch.expected, reduction="none")
+        loss = (losses * batch.weight).sum() / batch.weight.sum()
         wrong = (logits.argmax(-1) != batch.expected).long()
         failed = torch.zeros(len(batch.kinds), dtype=torch.long, device=wrong.device).index_add_(0, batch.owner, wrong)
         right: dict[str, list[float]] = {}
@@ -156,12 +161,13 @@ def read(model: LlamaForCausalLM, ids: torch.Tensor, positions: torch.Tensor, sc
     return normed
 
 
-def _stack(examples: Sequence[Example], scale: float, padding: int, device: torch.device) -> Batch:
+def _stack(examples: Sequence[Example], scale: float, stress: float, padding: int, device: torch.device) -> Batch:
     length = max(len(example.ids) for example in examples)
     ids = torch.full((len(examples), length), padding)
     positions = torch.zeros((len(examples), length), dtype=torch.long)
     predicts: list[int] = []
     expected: list[int] = []
+    weight: list[float] = []
     owner: list[int] = []
     kinds: list[str] = []
     for row, example in enumerate(examples):
@@ -170,6 +176,10 @@ def _stack(examples: Sequence[Example], scale: float, padding: int, device: torc
         for target in example.targets:
             predicts += range(row * length + target.start - 1, row * length + target.end - 1)
             expected += example.ids[target.start : target.end]
+            decides = target.kind in {"comparison", "yes/no"}
+            weight += [
+                stress if decides and place >= target.final else 1.0 for place in range(target.start, target.end)
+            ]
             owner += [len(kinds)] * (target.end - target.start)
             kinds.append(target.kind)
     return Batch(
@@ -178,6 +188,7 @@ def _stack(examples: Sequence[Example], scale: float, padding: int, device: torc
         scale=torch.tensor(scale, device=device),
         predicts=torch.tensor(predicts, device=device),
         expected=torch.tensor(expected, device=device),
+        weight=torch.tensor(weight, device=device),
         owner=torch.tensor(owner, device=device),
         kinds=kinds,
     )
@@ -278,11 +289,12 @@ _SHORT = (
     _stage("1k", 1000, context=1024, rows=2, questions=24, lookups=80, **_PROSE, **_NEAR),
     _stage("2k", 600, context=2048, rows=1, questions=40, lookups=100, **_PROSE, **_NEAR),
 )
+# Of a comparison all but one token is copied or looked up: that one is lost among hundreds unless it counts for more.
 _LONG = (
-    _stage("2k leaping", 800, context=2048, rows=1, questions=40, lookups=100, **_PROSE, **_FAR),
-    _stage("4k", 350, context=4096, rows=1, questions=50, lookups=150, **_PROSE, **_FAR),
-    _stage("8k", 150, context=8192, rows=1, questions=50, lookups=200, **_PROSE, **_FAR),
-    _stage("16k", 40, context=16384, rows=1, questions=60, lookups=250, **_PROSE, **_FAR),
+    _stage("2k leaping", 800, context=2048, rows=1, questions=50, lookups=20, stress=10, **_PROSE, **_FAR),
+    _stage("4k", 350, context=4096, rows=1, questions=70, lookups=40, stress=10, **_PROSE, **_FAR),
+    _stage("8k", 150, context=8192, rows=1, questions=80, lookups=100, stress=10, **_PROSE, **_FAR),
+    _stage("16k", 40, context=16384, rows=1, questions=80, lookups=150, stress=10, **_PROSE, **_FAR),
 )
 RECIPES: Mapping[str, Recipe] = {
     "mini": Recipe(

@@ -36,11 +36,12 @@ _MIX: Mapping[QuestionKind, float] = {
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Answer tokens ``[start, end)`` of an example; the end-of-sequence token is the last."""
+    """Answer tokens ``[start, end)`` of an example, the last one ends it; behind the mark they begin at `final`."""
 
     start: int
     end: int
     kind: QuestionKind | Literal["lookup"]
+    final: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,13 +116,14 @@ def make_example(plan: ReadingPlan, contract: PromptContract, chance: random.Ran
             ids += encode(f"{subject}, {relation}:", add_special_tokens=False)
             start = len(ids)
             ids += encode(f"{found}.", add_special_tokens=False)
-            targets.append(Target(start, len(ids), "lookup"))
+            targets.append(Target(start, len(ids), "lookup", start))
         ids.append(contract.tokenizer.eos_token_id)
     for asked in ask_many(world, plan.questions, known, chance):
         question, answer = contract.question_ids(asked.text), answer_ids(asked, contract)
         start = len(ids) + len(question)
         ids += question + answer
-        targets.append(Target(start, len(ids), asked.kind))
+        final = len(ids) - len(encode(asked.references[0], add_special_tokens=False)) - 1
+        targets.append(Target(start, len(ids), asked.kind, final))
     positions += range(next_position, next_position + len(ids) - len(positions))
     return Example(ids, positions, targets)
 

@@ -35,6 +35,10 @@ def fingerprint(style: Style) -> str:
     return hashlib.sha256(repr(content).encode()).hexdigest()
 
 
+def source_hash(style: Style) -> str:
+    return Miniature(style).source.sha256
+
+
 def name_words(made: Draw) -> set[str]:
     text = " ".join(f"{document.title} {document.text}" for document in made.corpus.documents)
     return set(re.findall(r"\w+", text)) & {word for kind in inventory().by_kind.values() for word in kind}
@@ -89,10 +93,10 @@ def test_a_draw_is_the_one_that_it_always_was(style: Style) -> None:
 
 
 def test_another_process_makes_the_same_draws() -> None:
-    code = "from test_miniature_dataset import *; print(*map(fingerprint, STYLES))"
+    code = "from test_miniature_dataset import *; print(*map(fingerprint, STYLES), *map(source_hash, STYLES))"
     environ = os.environ | {"PYTHONHASHSEED": "4242", "PYTHONPATH": str(Path(__file__).parent)}
     made = subprocess.run([sys.executable, "-c", code], env=environ, capture_output=True, text=True, check=True)
-    assert made.stdout.split() == list(PINS.values())
+    assert made.stdout.split() == [*PINS.values(), *map(source_hash, STYLES)]
 
 
 @each_style

@@ -23,7 +23,7 @@ _ENDINGS = {
     "lake": ("mere", "water"),
 }
 _COUNTS = {"first": 320, "last": 480, "town": 400, "company": 260, "river": 220, "region": 60, "lake": 60}
-_ENGLISH = frozenset({"That", "This", "Stand", "Treat", "Train"})
+_ENGLISH = ("That", "This", "Stand", "Treat", "Train")
 """Syllables that make a word after all."""
 
 HELD_OUT = 5
