@@ -69,6 +69,7 @@ class Recipe:
         warmup_steps: Steps over which the rate rises linearly from nothing.
         decay_from: Fraction of all steps after which the rate falls linearly.
         floor: Fraction of the rate to which it falls.
+        settle_steps: Last steps of all, at the floor; the fall ends before them.
         gradient_clip: Largest norm of the gradient over all parameters.
         seed: Decides every batch, and the random numbers of every step.
         data: Names what is learnt from, where it can change; part of the identity.
@@ -84,6 +85,7 @@ class Recipe:
     warmup_steps: int = 0
     decay_from: float = 1.0
     floor: float = 0.0
+    settle_steps: int = 0
     gradient_clip: float = 1.0
     seed: int = 0
     data: str = ""
@@ -113,6 +115,8 @@ class Recipe:
         fields = {name: getattr(self, name) for name in self.__slots__}
         fields["stages"] = [_identity(stage) for stage in self.stages]
         fields["snapshots"] = dict(self.snapshots)
+        if not self.settle_steps:
+            del fields["settle_steps"]  # recipes from before there were such steps keep their identity
         return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
 
     def ends(self) -> Iterator[tuple[Stage, int]]:

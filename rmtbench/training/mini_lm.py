@@ -296,14 +296,21 @@ _LONG = (
     _stage("8k", 150, context=8192, rows=1, questions=80, lookups=100, stress=10, **_PROSE, **_FAR),
     _stage("16k", 40, context=16384, rows=1, questions=80, lookups=150, stress=10, **_PROSE, **_FAR),
 )
+# With lookups before every question a model goes on looking up where a question comes first, as it does in use.
+_ASKED = (
+    _stage("256 as asked", 150, context=256, rows=16, questions=2, lookups=0, stress=10, **_PROSE, **_NEAR),
+    _stage("1k as asked", 150, context=1024, rows=5, questions=2, lookups=0, stress=10, **_PROSE, **_FAR),
+    _stage("8k as asked", 20, context=8192, rows=1, questions=20, lookups=0, stress=10, **_PROSE, **_FAR),
+)
 RECIPES: Mapping[str, Recipe] = {
     "mini": Recipe(
         name="mini",
-        stages=(*_SHORT, *_LONG),
+        stages=(*_SHORT, *_LONG, *_ASKED),
         learning_rate=5e-3,
         warmup_steps=40,
         decay_from=0.35,
         floor=0.08,
+        settle_steps=320,
         snapshots={"2k": "mini-short"},
     ),
 }

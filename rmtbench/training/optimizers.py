@@ -55,12 +55,13 @@ def rate_at(recipe: Recipe, step: int) -> float:
 
     Args:
         recipe: Says how high, and when it rises and falls.
-        step: Steps done before it, from 0; at `recipe.steps` the rate would be at its floor.
+        step: Steps done before it, from 0; the rate is at its floor when those that settle begin.
 
     Returns:
         The rate, above 0 at every step of the recipe.
     """
     rise = min(1.0, (step + 1) / recipe.warmup_steps) if recipe.warmup_steps else 1.0
-    start = recipe.decay_from * recipe.steps
-    fallen = (step - start) / (recipe.steps - start) if step > start else 0.0
+    end = recipe.steps - recipe.settle_steps
+    start = recipe.decay_from * end
+    fallen = min(1.0, (step - start) / (end - start)) if step > start else 0.0
     return recipe.learning_rate * rise * (1.0 - (1.0 - recipe.floor) * fallen)
