@@ -318,10 +318,11 @@ def test_recipes_are_told_apart_by_every_field_and_not_by_the_order_of_settings(
     assert one.identity == replace(one, stages=(Stage("short", 12, {"tokens": 8, "rows": 16.0}),)).identity
     other = {
         "name": "x", "learning_rate": 0.1, "warmup_steps": 5, "decay_from": 0.6, "floor": 0.2, "gradient_clip": 2.0,
+        "settle_steps": 3,
         "seed": 4, "data": "other texts", "snapshots": {}, "stages": (Stage("short", 12, {**settings, "rows": 17}),),
     }  # fmt: skip
     assert other.keys() == set(Recipe.__slots__)
-    assert len({one.identity, *(replace(one, **{name: value}).identity for name, value in other.items())}) == 11
+    assert len({one.identity, *(replace(one, **{name: value}).identity for name, value in other.items())}) == 12
 
 
 @pytest.mark.parametrize(
