@@ -26,7 +26,7 @@ from rmtbench.systems.base import batches
 
 BATCH = 16
 WITHOUT, ORACLE = "without", "oracle"
-"""Lengths: the small size's questions with no context at all, and each with the pages alone that it rests on."""
+"""Lengths: the small size's questions with no context at all, and each with its gold paragraphs alone."""
 
 
 def run(
@@ -45,7 +45,7 @@ def run(
     Args:
         model: As ``--model``.
         sizes: Sizes of the miniature; ``without`` asks about the small size and shows nothing of it, ``oracle`` shows
-            each question the pages alone that it rests on.
+            each question the paragraphs alone about its subjects, as the system of that name does.
         styles: Styles of the miniature.
         names: ``all``, ``seen`` or ``held-out`` name words.
         draws: Contexts of each size and style.
@@ -55,7 +55,8 @@ def run(
 
     Returns:
         `rows`: style, size, kind, `em` (mean exact match), `standard_error` (clustered by context, null for one),
-        `questions`, `tokens` (of the context, mean), `prefill_seconds` and `question_seconds` (means); and what
+        `questions`, `tokens` (of the context, mean; for ``oracle`` of the whole prompt), `prefill_seconds` and
+        `question_seconds` (means; for ``oracle`` the first is zero, as every question is read by itself); and what
         produced them.
 
     Raises:
@@ -148,15 +149,14 @@ def _ask(model: LocalModel, pages: Sequence[Page], wanted: Sequence[Asked]) -> t
 def _ask_oracle(
     model: LocalModel, pages: Sequence[Page], wanted: Sequence[Asked]
 ) -> tuple[list[float], float, float, float]:
-    """As `_ask`, each question over the pages about its subjects; nothing is read for several at once."""
-    about = {paragraph.subject.id: page for page in pages for paragraph in page.paragraphs}
+    """As `_ask`, each question over the paragraphs about its subjects; nothing is read for several at once."""
+    about = {one.subject.id: Passage(page.title, one.text) for page in pages for one in page.paragraphs}
     start = time.perf_counter()
     right, tokens = [], 0
     for one in wanted:
         subjects = [fact.subject for fact in one.facts] or one.subjects
-        chosen = {page.title: page for page in (about[subject.id] for subject in subjects)}
-        passages = [Passage(page.title, page.text) for page in chosen.values()]
-        (answer,) = model.generate([Prompt(tuple(passages), one.text)])
+        passages = tuple(dict.fromkeys(about[subject.id] for subject in subjects))
+        (answer,) = model.generate([Prompt(passages, one.text)])
         right.append(exact_match(answer.final, one.references, "squad"))
         tokens += answer.prompt_tokens
     return right, tokens / max(1, len(wanted)), 0.0, time.perf_counter() - start

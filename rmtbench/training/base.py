@@ -101,6 +101,8 @@ class Recipe:
         plain = all(folder == Path(folder).name and not folder.startswith(".") for folder in folders)
         if not plain or len({*folders, CHECKPOINT, LOG, MODEL}) != len(folders) + 3:
             raise ValueError(f"recipe {self.name}: snapshots need plain folder names of their own, not {folders}")
+        if not 0 <= self.settle_steps < self.steps:
+            raise ValueError(f"recipe {self.name}: {self.settle_steps} of {self.steps} steps cannot all settle")
         if not (0 <= self.decay_from <= 1 and 0 <= self.floor <= 1 and self.gradient_clip > 0):
             raise ValueError(f"recipe {self.name}: decay_from and floor are fractions, gradient_clip is above 0")
 

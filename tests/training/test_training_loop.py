@@ -290,6 +290,15 @@ def test_the_rate_rises_stays_and_falls_linearly():
     assert rate_at(Recipe("r", (Stage("a", 10),), 0.5), 9) == 0.5
 
 
+def test_steps_that_settle_change_no_rate_before_them_and_keep_the_floors():
+    falling = Recipe("r", (Stage("a", 100),), 0.5, decay_from=0.6, floor=0.2)
+    settling = replace(falling, stages=(Stage("a", 100), Stage("b", 20)), settle_steps=20)
+    assert [rate_at(settling, step) for step in range(100)] == [rate_at(falling, step) for step in range(100)]
+    assert [rate_at(settling, step) for step in (100, 119)] == pytest.approx([0.1, 0.1])
+    with pytest.raises(ValueError, match="120 of 120 steps cannot all settle"):
+        replace(settling, settle_steps=120)
+
+
 def test_muon_gets_hidden_matrices_and_adamw_all_else():
     class Tied(torch.nn.Module):
         def __init__(self):
