@@ -272,7 +272,7 @@ def _stage(name: str, steps: int, promote: float = 0, **settings: float) -> Stag
     return Stage(name, steps, settings, Promotion("lookup", promote, 20) if promote else None)
 
 
-# A text gets harder only once lookups are right: with everything at once a model finds the relation, and never the name.
+# A text gets harder only once lookups are right: with everything at once a model finds the relation, not the name.
 _PLAIN = {"least": 0, "most": 20, "again": 1, "plain": 1, "new": 0, "shared": 0, "rivals": 0}
 _NAMES = {**_PLAIN, "new": 0.5, "shared": 0.5, "rivals": 0.5}
 _DENSE = {"least": 0, "most": 40, "again": 0.5, "plain": 0.3, "new": 0.8, "shared": 0.6, "rivals": 0.3}
