@@ -85,8 +85,19 @@ def main() -> None:
     except KeyboardInterrupt:
         code = 130
     if code == 130:
-        typer.echo("interrupted: every answer so far is kept; the same command resumes", err=True)
+        typer.echo(_interrupted(sys.argv[1:2]), err=True)
     sys.exit(code or 0)
+
+
+def _interrupted(command: list[str]) -> str:
+    """What an interruption means for a command: some keep what they have done, others begin anew."""
+    resumes = {
+        "run": "every answer so far is kept",
+        "sweep": "every answer so far is kept",
+        "train": "the last step is kept",
+    }
+    kept = resumes.get("".join(command))
+    return f"interrupted: {kept}; the same command resumes" if kept else "interrupted"
 
 
 def _complain(error: UserError, *, debug: bool) -> int:

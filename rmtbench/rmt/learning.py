@@ -218,8 +218,8 @@ class AnswerFromMemory:
         return loss, _figures(queries, [bool(each.all()) for each in right]), batch.tokens
 
     def export(self, folder: Path) -> None:
-        """Write what `rmtbench.rmt.storage.from_pretrained` reads."""
-        save_pretrained(self._model, folder, self._notes())
+        """Write what `rmtbench.rmt.storage.from_pretrained` reads, a base model that trained in bfloat16."""
+        save_pretrained(self._model, folder, self._notes(), compact=True)
 
 
 class ChooseFromMemory:

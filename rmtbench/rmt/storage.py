@@ -60,7 +60,11 @@ def wrap(model: PreTrainedModel, config: RmtConfig, identity: BaseIdentity) -> R
 
 
 def save_pretrained(
-    model: RecurrentDecoder | RecurrentEncoder, folder: Path, notes: Mapping[str, Any] | None = None
+    model: RecurrentDecoder | RecurrentEncoder,
+    folder: Path,
+    notes: Mapping[str, Any] | None = None,
+    *,
+    compact: bool = False,
 ) -> None:
     """Write settings, and the weights that train: memory, and adapters or the whole base model.
 
@@ -68,6 +72,8 @@ def save_pretrained(
         model: As it is now.
         folder: Made if need be; files of an earlier saving are replaced.
         notes: What else to keep, as JSON.
+        compact: Round the base model's own weights, where they train, to bfloat16: half the bytes, and no longer the
+            very weights. Memory and adapters keep float32.
 
     Raises:
         UserError: The disk is full, or the folder cannot be written.
@@ -78,6 +84,8 @@ def save_pretrained(
         folder.mkdir(parents=True, exist_ok=True)
         (folder / CONFIG).unlink(missing_ok=True)
         tensors = {name: weight.detach().contiguous() for name, weight in model.trained().items()}
+        if compact and model.config.trained == "all":
+            tensors |= {name: each.bfloat16() for name, each in tensors.items() if name.startswith("base.")}
         save_file(tensors, folder / WEIGHTS, metadata={"format": "pt"})
         described = {
             "version": VERSION,

@@ -69,7 +69,7 @@ class Recipe:
         warmup_steps: Steps over which the rate rises linearly from nothing.
         decay_from: Fraction of all steps after which the rate falls linearly.
         floor: Fraction of the rate to which it falls.
-        settle_steps: Last steps of all, at the floor; the fall ends before them.
+        settle_steps: Last steps of all, over which the rate falls again, from the floor to nothing.
         gradient_clip: Largest norm of the gradient over all parameters.
         seed: Decides every batch, and the random numbers of every step.
         data: Names what is learnt from, where it can change; part of the identity.

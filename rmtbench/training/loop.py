@@ -98,7 +98,11 @@ class _Training:
         began, state, total = time.perf_counter(), self.state, self._recipe.steps
         seed = _seed(self._recipe.seed, state.step)
         torch.manual_seed(seed)
-        batch = self._objective.sample(stage, random.Random(seed))  # noqa: S311 - reproducible is what is wanted
+        try:
+            batch = self._objective.sample(stage, random.Random(seed))  # noqa: S311 - reproducible is what is wanted
+        except UserError:
+            self.save()  # nothing is wrong with what was learnt so far
+            raise
         for optimizer in self._optimizers:
             optimizer.zero_grad()
         loss, metrics, tokens = self._objective.loss(batch)

@@ -57,7 +57,6 @@ class Batch:
         scale: Attention scores are multiplied by it; a tensor, since a number would have layers compiled anew.
         predicts: Flat indexes into ``rows * length`` whose next token is learnt, ``[targets]``.
         expected: Those tokens, ``[targets]``.
-        weight: What each counts in the loss, ``[targets]``.
         owner: Which question each target belongs to, ``[targets]``.
         kinds: Kind of each question.
     """
@@ -67,7 +66,6 @@ class Batch:
     scale: torch.Tensor
     predicts: torch.Tensor
     expected: torch.Tensor
-    weight: torch.Tensor
     owner: torch.Tensor
     kinds: Sequence[str]
 
@@ -89,12 +87,11 @@ class Reading:
         """Write contexts and questions.
 
         Args:
-            stage: Settings `context` (tokens), `rows`, `questions` and `lookups` (a row), `least` and `most` (words a
-                paragraph), `again` (share of full names), `plain` (share of plain statements), `new` (share of new
-                name words), `shared` (share of contexts whose names share words), `rivals`
-                (share of contexts of one kind of entities), `leaps` (share of batches whose
-                positions leap), `reach` (how far they do), `stress` (what a token of a comparison's final answer counts
-                in the loss, 1 unless given).
+            stage: Settings `context` (tokens), `rows`, `questions`, `lookups` and `judged` (a row), `least` and `most`
+                (words a paragraph), `again` (share of full names), `plain` (share of plain statements), `new` (share of
+                new name words), `shared` (share of contexts whose names share words), `rivals` (share of contexts of
+                one kind of entities), `parts` (share of contexts of pieces of pages), `leaps` (share of batches whose
+                positions leap), `reach` (how far they do). `parts` and `judged` may be left out.
             chance: Random numbers.
         """
         settings = stage.settings
@@ -108,19 +105,19 @@ class Reading:
             new_names=settings["new"],
             shared_names=settings["shared"],
             rivals=settings["rivals"],
+            judged=int(settings.get("judged", 0)),
+            parts=settings.get("parts", 0),
             leap=int(settings["reach"]) if chance.random() < settings["leaps"] else 0,
         )
         examples = [make_example(plan, self._contract, chance) for _ in range(int(settings["rows"]))]
-        stress = settings.get("stress", 1.0)
-        return _stack(examples, chance.uniform(0.7, 1.0), stress, self._tokenizer.pad_token_id, self._model.device)
+        return _stack(examples, chance.uniform(0.7, 1.0), self._tokenizer.pad_token_id, self._model.device)
 
     def loss(self, batch: Batch) -> tuple[torch.Tensor, Mapping[str, float], int]:
         """Cross entropy over answer tokens; figures are the share of questions answered without an error, by kind."""
         with torch.autocast(batch.ids.device.type, torch.bfloat16):
             hidden = read(self._model, batch.ids, batch.positions, batch.scale)
             logits = self._model.lm_head(hidden.flatten(0, 1)[batch.predicts])
-        losses = torch.nn.functional.cross_entropy(logits.float(), batch.expected, reduction="none")
-        loss = (losses * batch.weight).sum() / batch.weight.sum()
+        loss = torch.nn.functional.cross_entropy(logits.float(), batch.expected)
         wrong = (logits.argmax(-1) != batch.expected).long()
         failed = torch.zeros(len(batch.kinds), dtype=torch.long, device=wrong.device).index_add_(0, batch.owner, wrong)
         right: dict[str, list[float]] = {}
@@ -161,13 +158,12 @@ def read(model: LlamaForCausalLM, ids: torch.Tensor, positions: torch.Tensor, sc
     return normed
 
 
-def _stack(examples: Sequence[Example], scale: float, stress: float, padding: int, device: torch.device) -> Batch:
+def _stack(examples: Sequence[Example], scale: float, padding: int, device: torch.device) -> Batch:
     length = max(len(example.ids) for example in examples)
     ids = torch.full((len(examples), length), padding)
     positions = torch.zeros((len(examples), length), dtype=torch.long)
     predicts: list[int] = []
     expected: list[int] = []
-    weight: list[float] = []
     owner: list[int] = []
     kinds: list[str] = []
     for row, example in enumerate(examples):
@@ -176,10 +172,6 @@ def _stack(examples: Sequence[Example], scale: float, stress: float, padding: in
         for target in example.targets:
             predicts += range(row * length + target.start - 1, row * length + target.end - 1)
             expected += example.ids[target.start : target.end]
-            decides = target.kind in {"comparison", "yes/no"}
-            weight += [
-                stress if decides and place >= target.final else 1.0 for place in range(target.start, target.end)
-            ]
             owner += [len(kinds)] * (target.end - target.start)
             kinds.append(target.kind)
     return Batch(
@@ -188,7 +180,6 @@ def _stack(examples: Sequence[Example], scale: float, stress: float, padding: in
         scale=torch.tensor(scale, device=device),
         predicts=torch.tensor(predicts, device=device),
         expected=torch.tensor(expected, device=device),
-        weight=torch.tensor(weight, device=device),
         owner=torch.tensor(owner, device=device),
         kinds=kinds,
     )
@@ -288,28 +279,32 @@ _SHORT = (
     _stage("1k", 1000, context=1024, rows=2, questions=24, lookups=80, **_PROSE, **_NEAR),
     _stage("2k", 600, context=2048, rows=1, questions=40, lookups=100, **_PROSE, **_NEAR),
 )
-# Of a comparison all but one token is copied or looked up: that one is lost among hundreds unless it counts for more.
 _LONG = (
-    _stage("2k leaping", 800, context=2048, rows=1, questions=50, lookups=20, stress=10, **_PROSE, **_FAR),
-    _stage("4k", 350, context=4096, rows=1, questions=70, lookups=40, stress=10, **_PROSE, **_FAR),
-    _stage("8k", 150, context=8192, rows=1, questions=80, lookups=100, stress=10, **_PROSE, **_FAR),
-    _stage("16k", 40, context=16384, rows=1, questions=80, lookups=150, stress=10, **_PROSE, **_FAR),
+    _stage("2k leaping", 800, context=2048, rows=1, questions=50, lookups=20, **_PROSE, **_FAR),
+    _stage("4k", 350, context=4096, rows=1, questions=70, lookups=40, **_PROSE, **_FAR),
+    _stage("8k", 150, context=8192, rows=1, questions=80, lookups=100, **_PROSE, **_FAR),
+    _stage("16k", 40, context=16384, rows=1, questions=80, lookups=150, **_PROSE, **_FAR),
 )
-# With lookups before every question a model goes on looking up where a question comes first, as it does in use.
-_ASKED = (
-    _stage("256 as asked", 150, context=256, rows=16, questions=2, lookups=0, stress=10, **_PROSE, **_NEAR),
-    _stage("1k as asked", 150, context=1024, rows=5, questions=2, lookups=0, stress=10, **_PROSE, **_FAR),
-    _stage("8k as asked", 20, context=8192, rows=1, questions=20, lookups=0, stress=10, **_PROSE, **_FAR),
+# Comparing is one step among many that only copy, and is learnt where those are given.
+_PIECES = {**_PROSE, "new": 1.5, "parts": 0.5}
+_JUDGED = (
+    _stage("256 judged", 400, context=256, rows=4, questions=2, lookups=20, judged=20, **_PIECES, **_NEAR),
+    _stage("1k judged", 500, context=1024, rows=3, questions=6, lookups=40, judged=10, **_PIECES, **_FAR),
+    _stage("4k judged", 400, context=4096, rows=1, questions=30, lookups=100, judged=15, **_PIECES, **_FAR),
+    _stage("8k judged", 200, context=8192, rows=1, questions=40, lookups=150, judged=10, **_PIECES, **_FAR),
+    _stage("16k judged", 60, context=16384, rows=1, questions=40, lookups=150, judged=10, **_PIECES, **_FAR),
+    _stage("256 as asked", 200, context=256, rows=10, questions=2, lookups=0, judged=3, **_PIECES, **_NEAR),
+    _stage("1k as asked", 250, context=1024, rows=5, questions=3, lookups=0, judged=3, **_PIECES, **_FAR),
 )
 RECIPES: Mapping[str, Recipe] = {
     "mini": Recipe(
         name="mini",
-        stages=(*_SHORT, *_LONG, *_ASKED),
+        stages=(*_SHORT, *_LONG, *_JUDGED),
         learning_rate=5e-3,
         warmup_steps=40,
         decay_from=0.35,
-        floor=0.08,
-        settle_steps=sum(stage.steps for stage in _ASKED),
+        floor=0.25,
+        settle_steps=sum(stage.steps for stage in _JUDGED),
         snapshots={"2k": "mini-short"},
     ),
 }

@@ -6,7 +6,7 @@ import random
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from rmtbench.corpora.miniature.asking import all_kinds, ask_about_group
+from rmtbench.corpora.miniature.asking import all_kinds, ask_about_group, step
 from rmtbench.corpora.miniature.styles import STYLES, plan_world, tell
 from rmtbench.corpora.miniature.words import seen
 from rmtbench.corpora.miniature.world import make_world
@@ -72,7 +72,8 @@ def _texts(seed: int) -> Iterator[str]:
                 for kind in all_kinds():
                     asked = ask_about_group(world, group, kind, chance)
                     if asked is not None:
-                        yield f"Question: {asked.text}\nReasoning: {asked.reasoning} Answer: {asked.references[0]}"
+                        reasoning = " ".join(map(step, asked.lookups))
+                        yield f"Question: {asked.text}\nReasoning: {reasoning} Answer: {asked.references[0]}"
     for number in range(100):  # every pair of digits is one token
         yield f" {number:02d} 1{number:02d}1 {number:02d}{number:02d}" * 30
     for name_words in seen().by_kind.values():  # and every name word that may be trained on

@@ -51,7 +51,7 @@ def make_optimizers(module: torch.nn.Module, learning_rate: float) -> list[torch
 
 
 def rate_at(recipe: Recipe, step: int) -> float:
-    """The learning rate of a step: a linear rise, a plateau, a linear fall.
+    """The learning rate of a step: a linear rise, a plateau, a linear fall, and another one where steps settle.
 
     Args:
         recipe: Says how high, and when it rises and falls.
@@ -64,4 +64,5 @@ def rate_at(recipe: Recipe, step: int) -> float:
     end = recipe.steps - recipe.settle_steps
     start = recipe.decay_from * end
     fallen = min(1.0, (step - start) / (end - start)) if step > start else 0.0
-    return recipe.learning_rate * rise * (1.0 - (1.0 - recipe.floor) * fallen)
+    settled = max(0, step - end) / max(1, recipe.settle_steps)
+    return recipe.learning_rate * rise * (1.0 - (1.0 - recipe.floor) * fallen) * (1.0 - settled)

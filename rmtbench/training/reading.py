@@ -6,15 +6,16 @@ The prompt contract writes them, so that a model meets in training the very toke
 from __future__ import annotations
 
 import random
-from collections.abc import Collection, Mapping, Sequence
+from bisect import bisect_right
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate
 from typing import TYPE_CHECKING, Literal
 
-from rmtbench.corpora.miniature.asking import UNKNOWN, Asked, QuestionKind, all_kinds, ask_about_group
+from rmtbench.corpora.miniature.asking import UNKNOWN, Asked, QuestionKind, all_kinds, ask_about_group, step
 from rmtbench.corpora.miniature.prose import ProsePlan
 from rmtbench.corpora.miniature.relations import KINDS
-from rmtbench.corpora.miniature.styles import STYLES, plan_world, tell
+from rmtbench.corpora.miniature.styles import STYLES, Page, plan_world, tell
 from rmtbench.corpora.miniature.words import NameWords, fresh_words, small_pools
 from rmtbench.corpora.miniature.world import Fact, World, make_world
 from rmtbench.models.prompt import FINAL_MARK
@@ -36,12 +37,11 @@ _MIX: Mapping[QuestionKind, float] = {
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Answer tokens ``[start, end)`` of an example, the last one ends it; behind the mark they begin at `final`."""
+    """Answer tokens ``[start, end)`` of an example, the last one ends it."""
 
     start: int
     end: int
-    kind: QuestionKind | Literal["lookup"]
-    final: int
+    kind: QuestionKind | Literal["lookup", "judged"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,10 +61,13 @@ class ReadingPlan:
         context: Tokens of the context, about.
         questions: Most questions.
         lookups: Most facts that are looked up without a question.
+        judged: Most comparisons whose facts are given, so that only what follows from them is learnt.
         prose: Length of paragraphs, and how plain they are.
-        new_names: Largest share of name words that the tokenizer has never seen; each example draws its own.
+        new_names: Largest share of name words that the tokenizer has never seen; each example draws its own, and
+            above 1 some have none else.
         shared_names: Share of examples whose names are made of few words, so that many share one.
         rivals: Share of examples whose entities are all of one kind, so that the relation alone does not tell the fact.
+        parts: Share of examples whose pages come in pieces, each under the page's title, as retrieved passages do.
         leap: Longest sum of leaps in position between passages; 0 for none.
     """
 
@@ -72,9 +75,11 @@ class ReadingPlan:
     questions: int
     lookups: int
     prose: ProsePlan
+    judged: int = 0
     new_names: float = 0.15
     shared_names: float = 0.7
     rivals: float = 0
+    parts: float = 0
     leap: int = 0
 
 
@@ -96,6 +101,8 @@ def make_example(plan: ReadingPlan, contract: PromptContract, chance: random.Ran
         world_plan = replace(world_plan, told=0, first_kind=kind, kinds=(kind,))
     world = make_world(world_plan, chance)
     pages = tell(style, world, chance, plan.prose)
+    if chance.random() < plan.parts:
+        pages = [part for page in pages for part in _parts(page, chance)]
     chance.shuffle(pages)
     encode = contract.tokenizer.encode
     ids = contract.context_ids([])
@@ -108,63 +115,93 @@ def make_example(plan: ReadingPlan, contract: PromptContract, chance: random.Ran
         positions += range(next_position, next_position + len(tokens))
         next_position += len(tokens)
     targets = []
-    known = set[FactKey]()
+    asked = ask_many(world, plan.questions, chance)
+    for one in asked:
+        question, answer = contract.question_ids(one.text), answer_ids(one, contract)
+        start = len(ids) + len(question)
+        ids += question + answer
+        targets.append(Target(start, len(ids), one.kind))
+    # Behind the questions: in use a question comes first, and before them they would state what is asked.
     if plan.lookups:
         ids += encode("Reasoning:", add_special_tokens=False)
-        for key, subject, relation, found in _look_up(world, plan.lookups, chance, shared=plan.questions > 0):
-            known.add(key)
+        for subject, relation, found in _look_up(world, plan.lookups, rests_on(asked), chance):
             ids += encode(f"{subject}, {relation}:", add_special_tokens=False)
             start = len(ids)
             ids += encode(f"{found}.", add_special_tokens=False)
-            targets.append(Target(start, len(ids), "lookup", start))
+            targets.append(Target(start, len(ids), "lookup"))
         ids.append(contract.tokenizer.eos_token_id)
-    for asked in ask_many(world, plan.questions, known, chance):
-        question, answer = contract.question_ids(asked.text), answer_ids(asked, contract)
-        start = len(ids) + len(question)
-        ids += question + answer
-        final = len(ids) - len(encode(asked.references[0], add_special_tokens=False)) - 1
-        targets.append(Target(start, len(ids), asked.kind, final))
+    for one in _compare(world, plan.judged, chance):
+        ids += contract.question_ids(one.text)
+        targets += [Target(len(ids) + begin, len(ids) + end, "judged") for begin, end in concluded(one, contract)]
+        ids += answer_ids(one, contract)
     positions += range(next_position, next_position + len(ids) - len(positions))
     return Example(ids, positions, targets)
 
 
-def _look_up(world: World, most: int, chance: random.Random, *, shared: bool) -> list[tuple[FactKey, str, str, str]]:
-    """Facts in the short form of a reasoning, one in nine unknown: key, subject, relation, object.
+def _look_up(world: World, most: int, known: Collection[FactKey], chance: random.Random) -> list[tuple[str, str, str]]:
+    """Facts in the short form of a reasoning, one in nine unknown: subject, relation, object.
 
     A question costs several times the tokens of the lookup that it needs, and the lookup is what takes long to learn.
-    Where questions follow (`shared`), half of the facts are left to them, which could else be answered from here.
+    What is `known` from the questions before is left out.
     """
-    told = [fact for facts in world.facts.values() for fact in facts.values()]
-    rows = [(key_of(fact), fact.subject.name, fact.relation.name, fact.text) for fact in told]
+    told = [fact for facts in world.facts.values() for fact in facts.values() if key_of(fact) not in known]
+    rows = [(fact.subject.name, fact.relation.name, fact.text) for fact in told]
     untold = [
-        ((identity, relation.name), world.entities[identity].name, relation.name, UNKNOWN)
+        (world.entities[identity].name, relation.name, UNKNOWN)
         for identity, relations in world.untold.items()
         for relation in relations
+        if (identity, relation.name) not in known
     ]
     rows += chance.sample(untold, min(len(untold), len(told) // 8))
     chance.shuffle(rows)
-    return rows[: min(most, len(rows) // 2 if shared else len(rows))]
+    return rows[:most]
 
 
 def answer_ids(asked: Asked, contract: PromptContract) -> list[int]:
     """What a model is to write behind the cue: reasoning, mark, answer, end of sequence."""
-    text = f"{asked.reasoning} {FINAL_MARK} {asked.references[0]}".strip()
-    ids: list[int] = contract.tokenizer.encode(text, add_special_tokens=False)
+    ids: list[int] = contract.tokenizer.encode(_answer(asked), add_special_tokens=False)
     return [*ids, int(contract.tokenizer.eos_token_id)]
 
 
-def ask_many(world: World, most: int, known: Collection[FactKey], chance: random.Random) -> list[Asked]:
+def _answer(asked: Asked) -> str:
+    return f"{asked.reasoning} {FINAL_MARK} {asked.references[0]}"
+
+
+def concluded(asked: Asked, contract: PromptContract) -> list[tuple[int, int]]:
+    """Which of `answer_ids` follow from the facts that were looked up: ``[begin, end)`` of each stretch."""
+    text = _answer(asked)
+    encoded = contract.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
+    ends = [end for _, end in encoded["offset_mapping"]]
+    found, place = [], 0
+    for lookup in asked.lookups:
+        line = step(lookup).removesuffix(".")
+        begin = text.index(line, place)
+        found += [begin, begin + len(line)]
+        place = begin + len(line)
+    starts = [bisect_right(ends, character) for character in found[1:]]
+    bounds = [*starts, len(ends) + 1]  # and the end token
+    return list(zip(bounds[::2], bounds[1::2], strict=True))
+
+
+def _compare(world: World, most: int, chance: random.Random) -> list[Asked]:
+    """Comparisons and yes/no questions about any two entities; they may rest on the same facts."""
+    everybody = list(world.entities)
+    kinds: tuple[QuestionKind, ...] = ("comparison", "yes/no")
+    asked = (ask_about_group(world, everybody, chance.choice(kinds), chance) for _ in range(most))
+    return [one for one in asked if one is not None]
+
+
+def ask_many(world: World, most: int, chance: random.Random) -> list[Asked]:
     """Questions of all kinds that rest on different facts, each asked once; fewer where a world does not hold so many.
 
     Args:
         world: The world.
         most: Most questions.
-        known: Facts, told or untold, that stand in the text already; no question rests on one.
         chance: Random numbers.
     """
     kinds, weights = list(all_kinds()), [_MIX[kind] for kind in all_kinds()]
     asked: list[Asked] = []
-    used = set(known)
+    used = set[FactKey]()
     for _ in range(4 * most):
         if len(asked) == most:
             break
@@ -173,21 +210,32 @@ def ask_many(world: World, most: int, known: Collection[FactKey], chance: random
             group = [*group, *chance.sample(list(world.entities), min(10, len(world.entities)))]
             group = list({entity.id: entity for entity in group}.values())
         one = ask_about_group(world, group, chance.choices(kinds, weights)[0], chance)
-        if one is None:
-            continue
-        keys = {key_of(fact) for fact in one.facts}
-        if one.untold:
-            keys.add((one.subjects[0].id, one.untold.name))
         # What an earlier answer states could be read off there.
-        if used.isdisjoint(keys):
-            used |= keys
+        if one is not None and used.isdisjoint(rests_on([one])):
+            used |= rests_on([one])
             asked.append(one)
     return asked
+
+
+def rests_on(asked: Iterable[Asked]) -> set[FactKey]:
+    """The facts, told or untold, that answers state."""
+    keys = {key_of(fact) for one in asked for fact in one.facts}
+    return keys | {(one.subjects[0].id, one.untold.name) for one in asked if one.untold}
 
 
 def key_of(fact: Fact) -> FactKey:
     """What tells a fact from all others of its world."""
     return fact.subject.id, fact.relation.name
+
+
+def _parts(page: Page, chance: random.Random) -> list[Page]:
+    """Runs of a page's paragraphs, each a page under the same title."""
+    paragraphs, parts = page.paragraphs, []
+    while paragraphs:
+        size = chance.choice((1, 1, 2, 4))
+        parts.append(replace(page, paragraphs=paragraphs[:size]))
+        paragraphs = paragraphs[size:]
+    return parts
 
 
 def _groups(style: str, count: int, chance: random.Random) -> list[int]:
@@ -197,7 +245,7 @@ def _groups(style: str, count: int, chance: random.Random) -> list[int]:
 
 
 def _names(plan: ReadingPlan, count: int, chance: random.Random) -> NameWords:
-    names = fresh_words(chance, chance.random() * plan.new_names)
+    names = fresh_words(chance, min(1.0, chance.random() * plan.new_names))
     if chance.random() >= plan.shared_names:
         return names
     few = count / chance.uniform(1, 5)

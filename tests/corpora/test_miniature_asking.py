@@ -64,11 +64,30 @@ def test_the_reasoning_is_one_line_of_the_facts_that_it_rests_on(kind: QuestionK
         assert "\n" not in one.reasoning
         (named,) = {subject.alias for subject in one.subjects if subject.alias and subject.alias in one.text} or {""}
         steps = max(1, len(one.facts)) + bool(named)
-        assert len(re.findall(r"[^,]+, \w+: [^:]+\.(?: |$)", one.reasoning)) == steps
+        assert len(re.findall(r"[^,.]+, \w+: [^:]+\.(?: |$)", one.reasoning)) == steps
         if named:
             assert one.reasoning.startswith(f"{named}, name: {one.subjects[0].name}. {one.subjects[0].name}, ")
         for fact in one.facts:
-            assert f", {fact.relation.name}: {fact.text}." in one.reasoning
+            assert re.search(rf", {fact.relation.name}: {re.escape(fact.text)}[. ]", one.reasoning)
+
+
+def test_a_comparison_notes_whose_each_object_is_and_concludes_with_the_one_that_wins() -> None:
+    early, late = pair(BY_NAME["published"], "1850", "1902")
+    least, most = "least: 1850 Name A.", "most: 1902 Name B."
+    verdicts = {ask_order(late, early, CHANCE).reasoning for _ in range(20)}
+    looked_up = "Name B, published: 1902 Name B. Name A, published: 1850 Name A."
+    assert verdicts == {f"{looked_up} {least}", f"{looked_up} {most}"}
+    baker, poet = pair(BY_NAME["job"], "baker", "poet")
+    picks = {ask_pick(baker, poet, CHANCE).reasoning for _ in range(20)}
+    looked_up = "Name A, job: baker Name A. Name B, job: poet Name B."
+    assert picks == {f"{looked_up} sought: baker Name A.", f"{looked_up} sought: poet Name B."}
+
+
+def test_whether_two_are_the_same_is_noted_by_counting_what_was_found() -> None:
+    same = ask_same(*pair(BY_NAME["job"], "poet", "poet"), CHANCE)
+    assert same.reasoning == "Name A, job: poet one. Name B, job: poet one."
+    other = ask_same(*pair(BY_NAME["job"], "poet", "baker"), CHANCE)
+    assert other.reasoning == "Name A, job: poet one. Name B, job: baker two."
 
 
 def test_the_answer_to_a_single_question_is_the_object_in_its_subjects_paragraph() -> None:

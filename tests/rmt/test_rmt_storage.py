@@ -56,6 +56,18 @@ def test_only_what_was_trained_is_kept(how: str, kept: int, tmp_path: Path) -> N
     assert all("lora_" in name for name in names if name.startswith("base.")) == (how != "all")
 
 
+def test_a_compact_one_rounds_the_base_models_weights_and_nothing_else(tmp_path: Path) -> None:
+    model = trained("llama", trained="all", update="gated")
+    save_pretrained(model, tmp_path, compact=True)
+    back = from_pretrained(tmp_path, base_model("llama"), IDENTITY)
+    for name, weight in back.trained().items():
+        ours = model.trained()[name]
+        assert torch.equal(weight, ours.bfloat16().float() if name.startswith("base.") else ours), name
+        assert weight.dtype == torch.float32
+    kept = load_file(tmp_path / WEIGHTS)
+    assert {name.startswith("base.") for name, each in kept.items() if each.dtype == torch.bfloat16} == {True}
+
+
 def test_saving_again_replaces_what_was_there(tmp_path: Path) -> None:
     save_pretrained(trained("llama", trained="memory"), tmp_path, {"step": 1})
     later = wrapped("llama", trained="memory")

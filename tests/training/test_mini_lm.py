@@ -60,24 +60,6 @@ def test_the_same_chance_gives_the_same_batch_and_steps_on_it_lower_its_loss(rea
     assert set(metrics) >= {"lookup"}
 
 
-def test_stress_weighs_the_final_answers_of_comparisons_and_nothing_else(reading: Reading) -> None:
-    settings = {**STAGE.settings, "context": 600, "questions": 30, "lookups": 0}
-    plain, stressed = (
-        reading.sample(Stage("tiny", 1, {**settings, **more}), random.Random(2)) for more in ({}, {"stress": 10})
-    )
-    assert set(plain.weight.tolist()) == {1}
-    decode = train_tokenizer().decode
-    compared = [kind in {"comparison", "yes/no"} for kind in stressed.kinds]
-    for number, each in enumerate(compared):
-        own = stressed.owner == number
-        heavy = stressed.expected[own & (stressed.weight == 10)].tolist()
-        assert bool(heavy) == each
-        # Behind the mark, to the end token: a yes or a name, and nothing of the reasoning.
-        text = decode(stressed.expected[own].tolist())
-        assert not heavy or text.endswith(f"Answer:{decode(heavy)}")
-    assert 0 < sum(compared) < len(compared)
-
-
 def test_a_recipe_that_is_not_there_is_refused_with_those_that_are() -> None:
     with pytest.raises(UserError, match="no recipe 'maxi'") as refused:
         make("maxi", "cpu")

@@ -2,6 +2,7 @@
 
 import random
 import re
+from collections import Counter
 from dataclasses import replace
 
 import pytest
@@ -15,7 +16,7 @@ from rmtbench.corpora.miniature.world import make_world
 from rmtbench.models.base import Passage
 from rmtbench.models.prompt import PromptContract, make_contract
 from rmtbench.training.mini_tokenizer import train_tokenizer
-from rmtbench.training.reading import Example, ReadingPlan, answer_ids, ask_many, key_of, make_example
+from rmtbench.training.reading import Example, ReadingPlan, answer_ids, ask_many, make_example, rests_on
 
 PLAN = ReadingPlan(context=1200, questions=16, lookups=0, prose=ProsePlan(words=(30, 60)))
 LEAPING = replace(PLAN, leap=3000)
@@ -140,20 +141,20 @@ def test_an_answer_is_written_from_what_was_asked(contract: PromptContract) -> N
     assert written == f" {asked.reasoning} Answer: {asked.references[0]}</s>"
 
 
-def test_lookups_come_before_the_questions_in_the_form_of_a_reasoning(contract: PromptContract) -> None:
+def test_lookups_come_behind_the_questions_in_the_form_of_a_reasoning(contract: PromptContract) -> None:
     decode = contract.tokenizer.decode
-    plan, unknown, told = replace(PLAN, lookups=20), 0, 0
+    plan, unknown, told = replace(PLAN, questions=3, lookups=20), 0, 0
     for seed in SEEDS:
         example = make_example(plan, contract, random.Random(seed))
         looked_up = [target for target in example.targets if target.kind == "lookup"]
-        assert list(example.targets[: len(looked_up)]) == looked_up
-        assert example.ids[looked_up[-1].end] == contract.tokenizer.eos_token_id
-        text = decode(example.ids[: looked_up[0].start])
-        ends = [text.rindex(" Reasoning:"), *(target.end for target in looked_up)]
-        context = text[: ends[0]].replace("\n ", "\n")
-        for number, target in enumerate(looked_up):
-            asked = text[ends[0] :] if not number else decode(example.ids[ends[number] : target.start])
-            subject = re.fullmatch(r"(?: Reasoning:)? ([^,]+), \w+:", asked)
+        asked_before = list(example.targets[: -len(looked_up)])
+        assert 0 < len(asked_before) <= 3
+        assert example.targets[-len(looked_up) :] == looked_up
+        assert list(example.ids[looked_up[-1].end :]) == [contract.tokenizer.eos_token_id]
+        context = decode(example.ids[: asked_before[0].start]).replace("\n ", "\n")
+        ends = [asked_before[-1].end, *(target.end for target in looked_up)]
+        for end, target in zip(ends, looked_up, strict=False):
+            subject = re.fullmatch(r"(?: Reasoning:)? ([^,]+), \w+:", decode(example.ids[end : target.start]))
             found = decode(example.ids[target.start : target.end])
             assert subject
             assert subject[1].lower() in context.lower()
@@ -177,27 +178,63 @@ def test_the_questions_of_an_example_are_distinct_and_of_all_kinds(
 
 def test_fewer_questions_are_asked_where_a_world_holds_no_more() -> None:
     world = make_world(plan_world("squad", [2], seen()), random.Random(0))
-    assert 0 < len(ask_many(world, 500, (), random.Random(0))) < 500
-    assert ask_many(world, 0, (), random.Random(0)) == []
+    assert 0 < len(ask_many(world, 500, random.Random(0))) < 500
+    assert ask_many(world, 0, random.Random(0)) == []
 
 
-def test_no_question_rests_on_a_fact_that_stands_before_it_in_the_short_form() -> None:
+def test_no_question_rests_on_a_fact_that_another_ones_answer_states() -> None:
     """Else it could be answered from there, and nothing would be learnt from the text."""
     world = make_world(plan_world("squad", [10], seen()), random.Random(0))
-    told = [key_of(fact) for facts in world.facts.values() for fact in facts.values()]
-    known = set(told[::2])
-    asked = ask_many(world, 500, known, random.Random(0))
-    rested_on = [key_of(fact) for one in asked for fact in one.facts]
+    rested_on = [key for one in ask_many(world, 500, random.Random(0)) for key in rests_on([one])]
     assert len(set(rested_on)) == len(rested_on) > 5
-    assert not known & set(rested_on)
 
 
-def test_where_questions_follow_lookups_take_at_most_half_of_the_facts(contract: PromptContract) -> None:
-    alone, before = (
-        make_example(replace(PLAN, lookups=500, questions=count), contract, random.Random(3)) for count in (0, 8)
-    )
-    counts = [sum(target.kind == "lookup" for target in example.targets) for example in (alone, before)]
-    assert counts[1] == counts[0] // 2
+def test_no_lookup_asks_for_what_a_questions_answer_states(contract: PromptContract) -> None:
+    decode = contract.tokenizer.decode
+    for seed in SEEDS:
+        example = make_example(replace(PLAN, questions=8, lookups=500), contract, random.Random(seed))
+        looked_up = [target for target in example.targets if target.kind == "lookup"]
+        first = next(number for number, target in enumerate(example.targets) if target.kind == "lookup")
+        answers = " ".join(decode(example.ids[target.start : target.end]) for target in example.targets[:first])
+        ends = [target.end for target in example.targets[first - 1 :]]
+        asked = [decode(example.ids[end : each.start]) for end, each in zip(ends, looked_up, strict=False)]
+        assert len(asked) > 15
+        assert not [each for each in asked if each.removeprefix(" Reasoning:") in answers]
+
+
+def test_of_a_judged_comparison_all_is_learnt_but_what_is_looked_up(contract: PromptContract) -> None:
+    decode, notes = contract.tokenizer.decode, Counter[str]()
+    for seed in SEEDS:
+        plan = replace(PLAN, questions=0, judged=6)
+        example = make_example(plan, contract, random.Random(seed))
+        targets = example.targets
+        assert {target.kind for target in targets} == {"judged"}
+        for one, other in zip(targets[::2], targets[1::2], strict=True):
+            given = decode(example.ids[one.end : other.start])
+            assert re.fullmatch(r" [^,]+, \w+: [^:,]+", given)
+            note, rest = (decode(example.ids[target.start : target.end]) for target in (one, other))
+            kind = "yes/no" if rest.endswith((": yes</s>", ": no</s>")) else "comparison"
+            form = (
+                r" (one|two)\. Answer: (yes|no)</s>" if kind == "yes/no" else r" [^:]+\. \w+: [^:]+\. Answer: [^:]+</s>"
+            )
+            assert re.fullmatch(form, rest)
+            assert re.fullmatch(r" [^.:]+\.", note)
+            notes[kind] += 1
+    assert min(notes["yes/no"], notes["comparison"]) > 15
+
+
+def test_pages_in_pieces_stand_under_their_titles_and_tell_the_same(contract: PromptContract) -> None:
+    plan = replace(PLAN, context=3000, questions=0)
+    for seed in SEEDS:
+        whole, pieces = (
+            contract.tokenizer.decode(make_example(replace(plan, parts=parts), contract, random.Random(seed)).ids)
+            for parts in (0, 1)
+        )
+        paragraphs = [set(text.split("\n\n")[1:]) for text in (whole, pieces)]
+        ends = [{paragraph.rpartition("\n")[2] for paragraph in each} for each in paragraphs]
+        assert ends[0] == ends[1]
+        titles = [text.count("\n") for text in (whole, pieces)]
+        assert titles[1] >= titles[0]
 
 
 def test_rivals_are_entities_of_one_kind_alone(contract: PromptContract) -> None:

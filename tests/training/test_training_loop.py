@@ -278,6 +278,20 @@ def test_a_loss_that_is_no_number_stops_and_keeps_the_last_checkpoint(tmp_path, 
     assert_same_training(whole, tmp_path)
 
 
+def test_a_batch_that_cannot_be_made_stops_and_keeps_every_step_before_it(tmp_path, whole):
+    class Dry(Sine):
+        def sample(self, stage, chance):
+            if self.calls == 8:
+                raise UserError("no more texts")
+            return super().sample(stage, chance)
+
+    with pytest.raises(UserError, match="no more texts"):
+        run(tmp_path, Dry(), checkpoint_every_seconds=1e9)
+    _, told = run(tmp_path)
+    assert told[0].step == 9
+    assert_same_training(whole, tmp_path)
+
+
 def test_a_loss_that_is_no_number_before_any_checkpoint_says_so(tmp_path):
     with pytest.raises(UserError, match="no checkpoint was written yet"):
         run(tmp_path, Sine(lambda call: math.nan))
@@ -290,11 +304,11 @@ def test_the_rate_rises_stays_and_falls_linearly():
     assert rate_at(Recipe("r", (Stage("a", 10),), 0.5), 9) == 0.5
 
 
-def test_steps_that_settle_change_no_rate_before_them_and_keep_the_floors():
+def test_steps_that_settle_change_no_rate_before_them_and_go_on_from_the_floor_to_nothing():
     falling = Recipe("r", (Stage("a", 100),), 0.5, decay_from=0.6, floor=0.2)
     settling = replace(falling, stages=(Stage("a", 100), Stage("b", 20)), settle_steps=20)
     assert [rate_at(settling, step) for step in range(100)] == [rate_at(falling, step) for step in range(100)]
-    assert [rate_at(settling, step) for step in (100, 119)] == pytest.approx([0.1, 0.1])
+    assert [rate_at(settling, step) for step in (100, 110, 119)] == pytest.approx([0.1, 0.05, 0.005])
     with pytest.raises(ValueError, match="120 of 120 steps cannot all settle"):
         replace(settling, settle_steps=120)
 

@@ -28,35 +28,57 @@ class Asked:
         kind: What has to be done to answer it.
         text: The question.
         references: Accepted answers, the one to show first.
-        reasoning: The facts that lead to the answer, each as ``subject, relation: object.``
         facts: The facts that it rests on, in the order of the reasoning.
         subjects: The entities that it names.
+        called: Another name by which it calls its subject, if it does.
         untold: The relation that no text tells of its subject, if that is what it asks for.
+        notes: What the reasoning notes behind each fact, where it sets facts side by side.
+        verdict: What the reasoning concludes from the notes; empty where nothing is concluded.
     """
 
     kind: QuestionKind
     text: str
     references: tuple[str, ...]
-    reasoning: str
     facts: tuple[Fact, ...]
     subjects: tuple[Entity, ...]
+    called: str = ""
     untold: Relation | None = None
+    notes: tuple[str, ...] = ()
+    verdict: str = ""
+
+    @property
+    def lookups(self) -> tuple[tuple[str, str, str], ...]:
+        """Subject, relation and object of what has to be found, in order."""
+        subject = self.subjects[0].name
+        named = [(self.called, "name", subject)] if self.called else []
+        found = [(fact.subject.name, fact.relation.name, fact.text) for fact in self.facts]
+        return (*named, *found, *([(subject, self.untold.name, UNKNOWN)] if self.untold else []))
+
+    @property
+    def reasoning(self) -> str:
+        """One short form, whatever words the texts have for it: ``subject, relation: object.`` for all."""
+        notes = self.notes or ("",) * len(self.lookups)
+        return " ".join([*map(step, self.lookups, notes), *([self.verdict] if self.verdict else [])])
+
+
+def step(lookup: tuple[str, str, str], note: str = "") -> str:
+    """One line of a reasoning: whose, what and which, and what is noted about it."""
+    subject, relation, found = lookup
+    return f"{subject}, {relation}: {found}{note and ' '}{note}."
 
 
 def ask_single(fact: Fact, chance: random.Random) -> Asked:
     """Ask for the object of one fact."""
-    called = _called(fact.subject, chance)
-    text = chance.choice(fact.relation.questions).replace("{S}", called)
-    steps = _named(fact.subject, called) + _steps((fact.subject.name, fact.relation, fact.text))
-    return Asked("single", text, references(fact), steps, (fact,), (fact.subject,))
+    name, called = _called(fact.subject, chance)
+    text = chance.choice(fact.relation.questions).replace("{S}", name)
+    return Asked("single", text, references(fact), (fact,), (fact.subject,), called)
 
 
 def ask_unknown(subject: Entity, relation: Relation, chance: random.Random) -> Asked:
     """Ask for what is not told of a subject."""
-    called = _called(subject, chance)
-    text = chance.choice(relation.questions).replace("{S}", called)
-    steps = _named(subject, called) + _steps((subject.name, relation, UNKNOWN))
-    return Asked("unknown", text, (UNKNOWN,), steps, (), (subject,), relation)
+    name, called = _called(subject, chance)
+    text = chance.choice(relation.questions).replace("{S}", name)
+    return Asked("unknown", text, (UNKNOWN,), (), (subject,), called, relation)
 
 
 def ask_bridge(first: Fact, second: Fact, chance: random.Random) -> Asked:
@@ -69,45 +91,52 @@ def ask_bridge(first: Fact, second: Fact, chance: random.Random) -> Asked:
         raise ValueError("the first fact's object must be the second's subject")
     phrase = chance.choice(first.relation.phrases).replace("{S}", first.subject.name)
     text = chance.choice(second.relation.questions).replace("{S}", phrase)
-    steps = _steps((first.subject.name, first.relation, first.text), (first.text, second.relation, second.text))
-    return Asked("bridge", text, references(second), steps, (first, second), (first.subject,))
+    return Asked("bridge", text, references(second), (first, second), (first.subject,))
 
 
 def ask_order(one: Fact, other: Fact, chance: random.Random) -> Asked:
     """Ask which of two subjects comes first by year or number; the objects must differ."""
     template, smaller = chance.choice(one.relation.order)
     winner = one if (int(one.text) < int(other.text)) == smaller else other
-    return _about_two("comparison", template, one, other, winner.subject.name)
+    return _ask_which("least" if smaller else "most", winner, template, one, other)
 
 
 def ask_pick(one: Fact, other: Fact, chance: random.Random) -> Asked:
     """Ask which of two subjects has a given object; the objects must differ."""
     winner = chance.choice((one, other))
     noun = with_article(winner.text) if winner.relation.object in {"job", "pet"} else winner.text
-    template = chance.choice(one.relation.pick).replace("{O}", noun)
-    return _about_two("comparison", template, one, other, winner.subject.name)
+    return _ask_which("sought", winner, chance.choice(one.relation.pick).replace("{O}", noun), one, other)
 
 
 def ask_same(one: Fact, other: Fact, chance: random.Random) -> Asked:
     """Ask whether two subjects have the same object."""
-    template = chance.choice(one.relation.same)
-    return _about_two("yes/no", template, one, other, "yes" if one.text == other.text else "no")
+    same = one.text == other.text
+    text = _about_two(chance.choice(one.relation.same), one, other)
+    notes = ("one", "one" if same else "two")
+    return Asked("yes/no", text, ("yes" if same else "no",), (one, other), (one.subject, other.subject), notes=notes)
 
 
-def _about_two(kind: QuestionKind, template: str, one: Fact, other: Fact, answer: str) -> Asked:
-    text = template.replace("{A}", one.subject.name).replace("{B}", other.subject.name)
-    steps = _steps(*((fact.subject.name, fact.relation, fact.text) for fact in (one, other)))
-    return Asked(kind, text, (answer,), steps, (one, other), (one.subject, other.subject))
+def _ask_which(by: str, winner: Fact, template: str, one: Fact, other: Fact) -> Asked:
+    """Each object is noted with whose it is: what follows the object that wins is then the answer.
+
+    Written so, choosing is finding the least, the greatest or the sought among few, which attention does at once;
+    a model that was to name the subject straight away went on guessing.
+    """
+    subjects = (one.subject, other.subject)
+    verdict = f"{by}: {winner.text} {winner.subject.name}."
+    return Asked(
+        "comparison",
+        _about_two(template, one, other),
+        (winner.subject.name,),
+        (one, other),
+        subjects,
+        notes=tuple(subject.name for subject in subjects),
+        verdict=verdict,
+    )
 
 
-def _steps(*looked_up: tuple[str, Relation, str]) -> str:
-    """Whose, what and which, fact by fact: the same short form for all kinds, whatever words the texts have for it."""
-    return " ".join(f"{subject}, {relation.name}: {found}." for subject, relation, found in looked_up)
-
-
-def _named(subject: Entity, called: str) -> str:
-    """A step of its own from another name to the name, so that a fact is always looked up by name."""
-    return "" if called == subject.name else f"{called}, name: {subject.name}. "
+def _about_two(template: str, one: Fact, other: Fact) -> str:
+    return template.replace("{A}", one.subject.name).replace("{B}", other.subject.name)
 
 
 def references(fact: Fact) -> tuple[str, ...]:
@@ -125,8 +154,9 @@ def references(fact: Fact) -> tuple[str, ...]:
     return tuple(forms)
 
 
-def _called(subject: Entity, chance: random.Random) -> str:
-    return subject.alias if subject.alias and chance.random() < 0.4 else subject.name
+def _called(subject: Entity, chance: random.Random) -> tuple[str, str]:
+    """How a question calls its subject, and the same again where that is another name than its own."""
+    return (subject.alias,) * 2 if subject.alias and chance.random() < 0.4 else (subject.name, "")
 
 
 def pairs_by_relation(facts: Sequence[Fact], wanted: Callable[[Relation], object]) -> list[tuple[Fact, Fact]]:

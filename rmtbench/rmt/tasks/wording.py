@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from rmtbench.corpora.miniature.asking import UNKNOWN, Asked
+from rmtbench.corpora.miniature.asking import UNKNOWN, Asked, step
 from rmtbench.errors import UserError
 from rmtbench.models.prompt import FINAL_MARK, PromptContract
 from rmtbench.rmt.base import Ids
@@ -64,27 +64,22 @@ def make_sample(
         contract: Makes the token ids.
         named: Number of the segment that tells of another name, if the question uses one.
     """
-    steps = [
-        (f"{fact.subject.name}, {fact.relation.name}", fact.text, number)
-        for fact, number in zip(asked.facts, told, strict=True)
-    ]
-    if asked.untold is not None:
-        steps.append((f"{asked.subjects[0].name}, {asked.untold.name}", UNKNOWN, 0))
-    before, is_name, name = asked.reasoning.partition(", name: ")
-    if is_name:
-        steps.insert(0, (f"{before}, name", name.partition(". ")[0], named))
+    numbers = [*([named] if asked.called else []), *told, *([0] if asked.untold else [])]
+    steps = list(zip(asked.lookups, asked.notes or ("",) * len(numbers), numbers, strict=True))
     chained = asked.kind not in {"comparison", "yes/no"}
 
     def right(number: int) -> tuple[int, ...]:
         lines, missing = [], False
-        for asks, found, stated in steps:
+        for (subject, relation, found), note, stated in steps:
             missing |= stated > number
-            lines.append(f"{asks}: {UNKNOWN if stated > number else found}.")
+            lines.append(step((subject, relation, UNKNOWN if stated > number else found), "" if missing else note))
             if chained and missing:
                 break  # the next step begins with what this one found
+        if asked.verdict and not missing:
+            lines.append(asked.verdict)
         return answer(contract, UNKNOWN if missing else asked.references[0], " ".join(lines))
 
-    changes = sorted({number for _, _, number in steps})
+    changes = sorted(set(numbers))
     not_yet, final = right(-1), right(changes[-1])
     told_by = 0 if not_yet == final else next(number for number in changes if right(number) == final)
     partly = [(number, right(number)) for number in changes if number < told_by and right(number) != not_yet]

@@ -25,7 +25,8 @@ def samples() -> list[Sample]:
 
 def steps(sample: Sample) -> list[tuple[str, str, str]]:
     said = text_of(contract_of(), sample.answer).partition(" Answer: ")[0]
-    return [found.groups() for found in re.finditer(r"([^,]+), (\w+): ([^.]+)\.(?: |$)", said)]
+    noted = r"(?: (?:\1|one|two))?"  # behind objects that are set side by side
+    return [found.groups() for found in re.finditer(rf"([^,.:]+), (\w+): ([^.]+?){noted}\.(?: |$)", said)]
 
 
 def test_texts_of_one_segment_or_many_are_full(samples: list[Sample]) -> None:
