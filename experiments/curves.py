@@ -16,8 +16,8 @@ from typing import Any
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
-OVER = 8
-"""Lines of a log that a point is the mean of."""
+OVER, EVERY = 8, 4
+"""Lines of a log that a point is the mean of, and lines from one point to the next."""
 
 
 def points(lines: list[dict[str, Any]], metric: str) -> tuple[list[float], list[float]]:
@@ -25,9 +25,9 @@ def points(lines: list[dict[str, Any]], metric: str) -> tuple[list[float], list[
     told = [(line["tokens"] / 1e6, line["metrics"][metric]) for line in lines if metric in line["metrics"]]
     means = [
         sum(value for _, value in told[max(0, place - OVER + 1) : place + 1]) / min(place + 1, OVER)
-        for place in range(len(told))
+        for place in range(0, len(told), EVERY)
     ]
-    return [tokens for tokens, _ in told], means
+    return [tokens for tokens, _ in told[::EVERY]], means
 
 
 def stages(lines: list[dict[str, Any]]) -> list[tuple[float, str]]:
@@ -64,7 +64,7 @@ def draw(out: Path, metrics: list[str], logs: dict[str, Path]) -> None:
                 axes.text(start, 1.02, name, rotation=60, fontsize=7, color="0.35")
     axes.set(xlabel="millions of tokens read", ylabel="share right in training", ylim=(0, 1))
     axes.legend(frameon=False, loc="lower right")
-    figure.savefig(out, metadata={"Date": None, "Creator": None})
+    figure.savefig(out, metadata={"Date": None, "Creator": None} if out.suffix == ".svg" else None)
 
 
 if __name__ == "__main__":

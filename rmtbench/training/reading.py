@@ -186,7 +186,7 @@ def concluded(asked: Asked, contract: PromptContract) -> list[tuple[int, int]]:
 def _compare(world: World, most: int, chance: random.Random) -> list[Asked]:
     """Comparisons and yes/no questions about any two entities; they may rest on the same facts."""
     everybody = list(world.entities)
-    kinds: tuple[QuestionKind, ...] = ("comparison", "yes/no")
+    kinds: tuple[QuestionKind, ...] = ("comparison", "comparison", "yes/no")  # the harder ones more often
     asked = (ask_about_group(world, everybody, chance.choice(kinds), chance) for _ in range(most))
     return [one for one in asked if one is not None]
 
