@@ -56,7 +56,7 @@ class Asked:
 
     @property
     def reasoning(self) -> str:
-        """One short form, whatever words the texts have for it: ``subject, relation: object.`` for all."""
+        """What leads to the answer, in one short form: ``subject, relation: object.``, notes and verdict."""
         notes = self.notes or ("",) * len(self.lookups)
         return " ".join([*map(step, self.lookups, notes), *([self.verdict] if self.verdict else [])])
 
