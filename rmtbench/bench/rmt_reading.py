@@ -9,6 +9,7 @@ import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import chain, islice
 from typing import Any
 
@@ -258,9 +259,14 @@ def _graded(
         reference = local.contract.final_answer(raw)
         if not reference:  # nothing would then be as good as the answer
             raise ValueError(f"the task's answer {raw!r} has no final answer in style '{local.contract.style}'")
-        right = bool(answer.final) and exact_match(answer.final, (reference,), "squad") == 1
+        judge = sample.judge or partial(_exactly, reference)
+        right = bool(answer.final) and judge(answer.final)
         graded.append((sample.kind, right, answer.finish != "length"))
     return graded
+
+
+def _exactly(reference: str, answer: str) -> bool:
+    return exact_match(answer, (reference,), "squad") == 1
 
 
 def _measured(local: LocalModel, length: Length, segments: int, batches: Iterator[_Done], batch: int) -> dict[str, Any]:

@@ -85,6 +85,7 @@ def load_base(opening: Opening) -> LocalModel:
         max_answer_tokens=ANSWER_TOKENS,
         dtype=opening.dtype,
         device=opening.device,
+        seed=int(stored.notes.get("seed", 0)),  # of random weights, which training drew by the same seed
     )
 
 

@@ -17,7 +17,10 @@ from rmtbench.bench.rmt_reading import accuracy, read_by_memory, read_in_full
 from rmtbench.bench.rmt_texts import Length, load_base, load_memory, make_pieces
 from rmtbench.cli.bench_tables import rmt_table
 from rmtbench.errors import UserError
-from rmtbench.rmt.storage import CONFIG, read_stored
+from rmtbench.models.load import load_model
+from rmtbench.rmt.base import BaseIdentity
+from rmtbench.rmt.config import RmtConfig
+from rmtbench.rmt.storage import CONFIG, read_stored, save_pretrained, wrap
 
 LENGTH = Length("160", 5 * SEGMENT, 6)
 
@@ -246,3 +249,15 @@ def test_an_encoders_memory_is_refused_before_its_base_model_is_loaded(tmp_path:
 def test_a_missing_memory_is_refused_before_any_process(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no trained memory here"):
         rmt.run(memory=tmp_path, lengths=("128",), samples=(1,), device="cpu")
+
+
+def test_random_weights_are_found_again_by_the_seed_that_the_memory_was_trained_with(tmp_path: Path) -> None:
+    local = load_model("random:tiny", seed=3)
+    config = RmtConfig(kind="decoder", segment_tokens=32, memory_tokens=4, trained="memory")
+    model = wrap(local.model, config, BaseIdentity.of(local.provenance))
+    save_pretrained(model, tmp_path / "right", {"seed": 3})
+    save_pretrained(model, tmp_path / "wrong", {"seed": 4})
+    again, _ = load_memory(opening(tmp_path / "right"))
+    assert again.provenance["weights_sha256"] == local.provenance["weights_sha256"]
+    with pytest.raises(UserError, match="the memory belongs to base model 'random:tiny'"):
+        load_memory(opening(tmp_path / "wrong"))

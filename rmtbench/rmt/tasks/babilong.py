@@ -9,6 +9,7 @@ import random
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from rmtbench.corpora.jsonfiles import decode, text_field
@@ -18,6 +19,7 @@ from rmtbench.models.prompt import PromptContract
 from rmtbench.rmt.segments import cut
 from rmtbench.rmt.tasks.base import Sample
 from rmtbench.rmt.tasks.wording import answer
+from rmtbench.scoring.babilong import is_right, is_scored
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +34,8 @@ class BabilongRow:
 @dataclass(frozen=True)
 class Babilong:
     """A `Task` over the rows of one file, whose texts have the lengths that they have.
+
+    Answers to a file of ``qa1`` to ``qa20`` are judged by the benchmark's own rule, others by exact match.
 
     Attributes:
         name: ``babilong:`` with the file's folder and stem.
@@ -71,8 +75,10 @@ class Babilong:
         ids = self.contract.tokenizer.encode(row.input, add_special_tokens=False, verbose=False)
         segments = list(cut(ids, self.segment_tokens))
         question, right = self.contract.question_ids(row.question), answer(self.contract, row.target)
+        judge = partial(is_right, self.kind, row.question, row.target) if is_scored(self.kind) else None
         # Rows do not say where their facts lie: only at the end is an answer sure to be known.
-        return Sample(segments, question, right, len(segments) - 1, answer(self.contract, UNKNOWN), self.kind)
+        told_by, not_yet = len(segments) - 1, answer(self.contract, UNKNOWN)
+        return Sample(segments, question, right, told_by, not_yet, self.kind, judge=judge)
 
 
 def open_babilong(path: Path, contract: PromptContract, segment_tokens: int) -> Babilong:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -24,6 +24,8 @@ class Sample:
         kind: What has to be done to answer, for tables.
         partly: What is right instead of `not_yet` from the segment of this number to `told_by`: the first of two facts
             is known by then. None where no such stretch is.
+        judge: Says whether a final answer in words is right, where a benchmark has a rule of its own; None for exact
+            match with the answer.
     """
 
     segments: Iterable[Ids]
@@ -33,6 +35,7 @@ class Sample:
     not_yet: Ids
     kind: str = ""
     partly: tuple[int, Ids] | None = None
+    judge: Callable[[str], bool] | None = None
 
     def right_after(self, number: int) -> Ids:
         """What is to be answered when segment `number`, from 0, has been read, and none behind it."""

@@ -48,6 +48,16 @@ def test_every_row_becomes_a_sample_whose_segments_are_its_text(file: Path) -> N
         assert text_of(contract, sample.not_yet) == "Answer: unknown</s>"
 
 
+def test_its_own_tasks_are_judged_by_its_own_rule_and_other_files_by_exact_match(file: Path) -> None:
+    sample = next(open_babilong(file, contract_of(), 30).samples())
+    assert sample.judge is not None
+    assert sample.judge("She went to the garden")
+    assert not sample.judge("the garden or the kitchen")
+    other = file.parent.parent / "mine.json"
+    other.write_text(file.read_text(encoding="utf-8"), encoding="utf-8")
+    assert next(open_babilong(other, contract_of(), 30).samples()).judge is None
+
+
 def test_a_sample_is_any_row_that_is_short_enough(file: Path) -> None:
     task = open_babilong(file, contract_of("mini", "direct"), 30)
     short, middle, long = (len(list(sample.segments)) for sample in task.samples())
