@@ -39,7 +39,8 @@ def test_with_the_text_it_answers_and_without_it_does_not() -> None:
         chosen = [row for row in rows if row["size"] == size and row["kind"] in kinds]
         return sum(row["em"] * row["questions"] for row in chosen) / sum(row["questions"] for row in chosen)
 
-    assert share("smoke", "single", "bridge") >= 0.7
+    assert share("smoke", "single", "bridge") >= 0.75
+    assert share("smoke", "comparison", "yes/no") >= 0.8
     assert share(WITHOUT, "single", "bridge") <= 0.05
 
 
