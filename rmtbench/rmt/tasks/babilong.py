@@ -17,9 +17,9 @@ from rmtbench.corpora.miniature.asking import UNKNOWN
 from rmtbench.errors import UserError
 from rmtbench.models.prompt import PromptContract
 from rmtbench.rmt.segments import cut
+from rmtbench.rmt.tasks.babilong_rule import is_right, is_scored
 from rmtbench.rmt.tasks.base import Sample
 from rmtbench.rmt.tasks.wording import answer
-from rmtbench.scoring.babilong import is_right, is_scored
 
 
 @dataclass(frozen=True, slots=True)

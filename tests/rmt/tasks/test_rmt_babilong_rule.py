@@ -2,7 +2,7 @@
 
 import pytest
 
-from rmtbench.scoring.babilong import is_right, is_scored
+from rmtbench.rmt.tasks.babilong_rule import is_right, is_scored
 
 WHERE = "Where is Mary?"
 
