@@ -49,7 +49,7 @@ bench-overhead: $(STAMP)  ## share of a run that is neither model, embedder nor 
 	$(BIN)/rmtbench bench overhead --json $(RESULTS)/bench-overhead.json
 
 bench-reading: $(STAMP)  ## accuracy of the mini model by kind of question and length of context (long)
-	$(BIN)/rmtbench bench reading --sizes smoke,small,medium,large,without --json $(RESULTS)/bench-reading.json
+	$(BIN)/rmtbench bench reading --sizes oracle,smoke,small,medium,large,without --json $(RESULTS)/bench-reading.json
 
 bench-rmt: $(STAMP)  ## accuracy, speed and peak memory of a trained memory (MEMORY=DIR) to 2M tokens (hours)
 	$(BIN)/rmtbench bench rmt $(if $(MEMORY),--memory $(MEMORY)) --lengths 4k,32k,128k,1M,2M --json $(RESULTS)/bench-rmt.json
