@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import traceback
+from collections.abc import Sequence
 from types import FrameType
 from typing import Annotated, Any, cast
 
@@ -85,18 +86,19 @@ def main() -> None:
     except KeyboardInterrupt:
         code = 130
     if code == 130:
-        typer.echo(_interrupted(sys.argv[1:2]), err=True)
+        typer.echo(_interrupted(sys.argv[1:]), err=True)
     sys.exit(code or 0)
 
 
-def _interrupted(command: list[str]) -> str:
+def _interrupted(words: Sequence[str]) -> str:
     """What an interruption means for a command: some keep what they have done, others begin anew."""
     resumes = {
         "run": "every answer so far is kept",
         "sweep": "every answer so far is kept",
         "train": "the last step is kept",
     }
-    kept = resumes.get("".join(command))
+    command = next((word for word in words if not word.startswith("-")), "")
+    kept = resumes.get(command)
     return f"interrupted: {kept}; the same command resumes" if kept else "interrupted"
 
 
