@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import sqlite3
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
@@ -125,7 +126,7 @@ class CachedEmbedder:
             self.path.parent.mkdir(parents=True, exist_ok=True)
         try:
             with closing(sqlite3.connect(self.path, timeout=WAIT_SECONDS)) as database, database:
-                database.execute("PRAGMA journal_mode = WAL")
+                _share(database)
                 database.execute("CREATE TABLE IF NOT EXISTS vectors (key BLOB PRIMARY KEY, vector BLOB) WITHOUT ROWID")
                 yield database
         except sqlite3.Error as error:
@@ -163,3 +164,20 @@ class CachedEmbedder:
 
 def _key(text: str) -> bytes:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
+
+
+def _share(database: sqlite3.Connection) -> None:
+    """Let readers and a writer go on side by side (write-ahead log); a property of the file, once it is set.
+
+    SQLite waits for other locks by itself, but refuses at once where two connections set this on a new file.
+    """
+    deadline = time.monotonic() + WAIT_SECONDS
+    while True:
+        try:
+            database.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() >= deadline:
+                raise
+            time.sleep(0.005)
+        else:
+            return

@@ -95,6 +95,13 @@ def test_many_writers_at_once_lose_nothing_and_disturb_nobody(tmp_path):
     assert last.misses == 0
 
 
+def test_writers_that_make_the_file_together_wait_for_each_other(tmp_path):
+    """SQLite does not: 27 of 12,800 openings of a new file were refused as locked, at once, before they did."""
+    for attempt in range(60):
+        with ThreadPoolExecutor(16) as pool:
+            list(pool.map(lambda _: CachedEmbedder(Letters(), tmp_path / f"{attempt}").embed(TEXTS), range(32)))  # noqa: B023
+
+
 def test_a_file_that_is_no_database_is_damaged(tmp_path):
     cached = CachedEmbedder(Letters(), tmp_path)
     cached.path.write_bytes(b"not a database at all, but long enough to be one" * 40)
