@@ -90,8 +90,10 @@ class Reading:
             stage: Settings `context` (tokens), `rows`, `questions`, `lookups` and `judged` (a row), `least` and `most`
                 (words a paragraph), `again` (share of full names), `plain` (share of plain statements), `new` (share of
                 new name words), `shared` (share of contexts whose names share words), `rivals` (share of contexts of
-                one kind of entities), `parts` (share of contexts of pieces of pages), `leaps` (share of batches whose
-                positions leap), `reach` (how far they do). `parts` and `judged` may be left out.
+                one kind of entities), `parts` (share of contexts of pieces of pages), `aliases` (share of contexts of
+                people with other names), `hard` (how many times likelier lookups of hard facts are), `leaps` (share of
+                batches whose positions leap), `reach` (how far they do). `parts`, `judged`, `aliases` and `hard` may be
+                left out.
             chance: Random numbers.
         """
         settings = stage.settings
@@ -107,6 +109,8 @@ class Reading:
             rivals=settings["rivals"],
             judged=int(settings.get("judged", 0)),
             parts=settings.get("parts", 0),
+            aliases=settings.get("aliases", 0),
+            hard=settings.get("hard", 1),
             leap=int(settings["reach"]) if chance.random() < settings["leaps"] else 0,
         )
         examples = [make_example(plan, self._contract, chance) for _ in range(int(settings["rows"]))]
@@ -286,7 +290,7 @@ _LONG = (
     _stage("16k", 40, context=16384, rows=1, questions=80, lookups=150, **_PROSE, **_FAR),
 )
 # Comparing is one step among many that only copy, and is learnt where those are given.
-_PIECES = {**_PROSE, "new": 1.5, "parts": 0.5}
+_PIECES = {**_PROSE, "new": 1.5, "parts": 0.5, "aliases": 0.4, "hard": 4}
 _JUDGED = (
     _stage("256 judged", 750, context=256, rows=4, questions=2, lookups=20, judged=20, **_PIECES, **_NEAR),
     _stage("1k judged", 950, context=1024, rows=3, questions=6, lookups=40, judged=10, **_PIECES, **_FAR),

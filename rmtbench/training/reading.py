@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from itertools import accumulate
 from typing import TYPE_CHECKING, Literal
 
-from rmtbench.corpora.miniature.asking import UNKNOWN, Asked, QuestionKind, all_kinds, ask_about_group, step
+from rmtbench.corpora.miniature.asking import NAME, UNKNOWN, Asked, QuestionKind, all_kinds, ask_about_group, step
 from rmtbench.corpora.miniature.prose import ProsePlan
 from rmtbench.corpora.miniature.relations import KINDS
 from rmtbench.corpora.miniature.styles import STYLES, Page, plan_world, tell
@@ -68,6 +68,8 @@ class ReadingPlan:
         shared_names: Share of examples whose names are made of few words, so that many share one.
         rivals: Share of examples whose entities are all of one kind, so that the relation alone does not tell the fact.
         parts: Share of examples whose pages come in pieces, each under the page's title, as retrieved passages do.
+        aliases: Share of examples in which most people have another name.
+        hard: How many times likelier than others a fact is looked up whose object stands before its subject.
         leap: Longest sum of leaps in position between passages; 0 for none.
     """
 
@@ -80,6 +82,8 @@ class ReadingPlan:
     shared_names: float = 0.7
     rivals: float = 0
     parts: float = 0
+    aliases: float = 0
+    hard: float = 1
     leap: int = 0
 
 
@@ -99,6 +103,8 @@ def make_example(plan: ReadingPlan, contract: PromptContract, chance: random.Ran
     if chance.random() < plan.rivals:
         kind = chance.choice(KINDS)
         world_plan = replace(world_plan, told=0, first_kind=kind, kinds=(kind,))
+    if chance.random() < plan.aliases:
+        world_plan = replace(world_plan, aliases=0.8)
     world = make_world(world_plan, chance)
     pages = tell(style, world, chance, plan.prose)
     if chance.random() < plan.parts:
@@ -124,7 +130,8 @@ def make_example(plan: ReadingPlan, contract: PromptContract, chance: random.Ran
     # Behind the questions: in use a question comes first, and before them they would state what is asked.
     if plan.lookups:
         ids += encode("Reasoning:", add_special_tokens=False)
-        for subject, relation, found in _look_up(world, plan.lookups, rests_on(asked), chance):
+        weights = dict.fromkeys(_backward(pages), plan.hard)
+        for subject, relation, found in _look_up(world, plan.lookups, rests_on(asked), weights, chance):
             ids += encode(f"{subject}, {relation}:", add_special_tokens=False)
             start = len(ids)
             ids += encode(f"{found}.", add_special_tokens=False)
@@ -138,23 +145,48 @@ def make_example(plan: ReadingPlan, contract: PromptContract, chance: random.Ran
     return Example(ids, positions, targets)
 
 
-def _look_up(world: World, most: int, known: Collection[FactKey], chance: random.Random) -> list[tuple[str, str, str]]:
+def _look_up(
+    world: World,
+    most: int,
+    known: Collection[FactKey],
+    weights: Mapping[FactKey, float],
+    chance: random.Random,
+) -> list[tuple[str, str, str]]:
     """Facts in the short form of a reasoning, one in nine unknown: subject, relation, object.
 
     A question costs several times the tokens of the lookup that it needs, and the lookup is what takes long to learn.
-    What is `known` from the questions before is left out.
+    What is `known` from the questions before is left out; what has a weight above 1 comes before the rest as often.
     """
-    told = [fact for facts in world.facts.values() for fact in facts.values() if key_of(fact) not in known]
-    rows = [(fact.subject.name, fact.relation.name, fact.text) for fact in told]
-    untold = [
-        (world.entities[identity].name, relation.name, UNKNOWN)
+    rows = {
+        key_of(fact): (fact.subject.name, fact.relation.name, fact.text)
+        for facts in world.facts.values()
+        for fact in facts.values()
+    }
+    untold = {
+        (identity, relation.name): (world.entities[identity].name, relation.name, UNKNOWN)
         for identity, relations in world.untold.items()
         for relation in relations
-        if (identity, relation.name) not in known
-    ]
-    rows += chance.sample(untold, min(len(untold), len(told) // 8))
-    chance.shuffle(rows)
-    return rows[:most]
+    }
+    rows |= {key: untold[key] for key in chance.sample(list(untold), min(len(untold), len(rows) // 8))}
+    rows |= {(one.id, NAME): (one.alias, NAME, one.name) for one in world.entities if one.alias}
+    left = [key for key in rows if key not in known]
+    # The first of keys ordered by random ** (1 / weight) are a weighted sample without replacement.
+    left.sort(key=lambda key: chance.random() ** (1 / weights.get(key, 1)), reverse=True)
+    chosen = left[:most]
+    chance.shuffle(chosen)
+    return [rows[key] for key in chosen]
+
+
+def _backward(pages: Iterable[Page]) -> set[FactKey]:
+    """What is hard to find: facts whose object stands before their subject, and other names, told behind the name."""
+    keys = set[FactKey]()
+    for paragraph in (paragraph for page in pages for paragraph in page.paragraphs):
+        if paragraph.subject.alias:
+            keys.add((paragraph.subject.id, NAME))
+        for fact, text in ((one.fact, one.text) for one in paragraph.sentences if one.fact):
+            if text.lower().find(fact.text.lower()) < len(text) / 3:
+                keys.add(key_of(fact))
+    return keys
 
 
 def answer_ids(asked: Asked, contract: PromptContract) -> list[int]:
@@ -218,8 +250,10 @@ def ask_many(world: World, most: int, chance: random.Random) -> list[Asked]:
 
 
 def rests_on(asked: Iterable[Asked]) -> set[FactKey]:
-    """The facts, told or untold, that answers state."""
+    """The facts, told or untold, that answers state, and whose other name they tell."""
+    asked = list(asked)
     keys = {key_of(fact) for one in asked for fact in one.facts}
+    keys |= {(one.subjects[0].id, NAME) for one in asked if one.called}
     return keys | {(one.subjects[0].id, one.untold.name) for one in asked if one.untold}
 
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from rmtbench.corpora.miniature.asking import UNKNOWN, all_kinds, ask_about_group
+from rmtbench.corpora.miniature.asking import NAME, UNKNOWN, all_kinds, ask_about_group
 from rmtbench.corpora.miniature.prose import ProsePlan
 from rmtbench.corpora.miniature.relations import BY_SUBJECT, KINDS
 from rmtbench.corpora.miniature.styles import plan_world
@@ -244,7 +244,7 @@ def test_rivals_are_entities_of_one_kind_alone(contract: PromptContract) -> None
     for seed in SEEDS:
         example = make_example(plan, contract, random.Random(seed))
         text = contract.tokenizer.decode(example.ids[: example.targets[-1].end]).rpartition(" Reasoning:")[2]
-        relations = set(re.findall(r", (\w+):", text))
+        relations = set(re.findall(r", (\w+):", text)) - {NAME}
         assert any(relations <= {relation.name for relation in BY_SUBJECT[kind]} for kind in KINDS)
 
 
@@ -278,3 +278,38 @@ def test_new_names_are_as_common_as_planned(contract: PromptContract) -> None:
 def test_the_same_random_numbers_write_the_same_example(contract: PromptContract, leaping: list[Example]) -> None:
     assert make_example(LEAPING, contract, random.Random(SEEDS[3])) == leaping[3]
     assert make_example(LEAPING, contract, random.Random(99)) != leaping[3]
+
+
+def test_other_names_are_looked_up_as_facts_are_and_once(contract: PromptContract) -> None:
+    """A question by another name needs that lookup first, and few questions have one."""
+    decode, found = contract.tokenizer.decode, 0
+    for seed in SEEDS:
+        example = make_example(replace(PLAN, aliases=1, lookups=500), contract, random.Random(seed))
+        text = decode(example.ids)
+        names = re.findall(r"(the \w+ \w+), name: (\w+ \w+)\.", text)
+        told = dict(re.findall(r"(\w+ \w+) is better known as (the \w+ \w+)\.", text))
+        assert len({alias for alias, _ in names}) == len(names)
+        assert all(told[name] == alias for alias, name in names)
+        found += len(names)
+    assert found > len(SEEDS)
+
+
+def test_facts_told_before_their_subject_are_looked_up_more_often_where_that_is_wanted(
+    contract: PromptContract,
+) -> None:
+    decode = contract.tokenizer.decode
+
+    def share_backward(hard: float) -> float:
+        backward, count = 0, 0
+        for seed in range(40):
+            example = make_example(replace(PLAN, questions=1, lookups=12, hard=hard), contract, random.Random(seed))
+            context = decode(example.ids[: example.targets[0].start]).replace("\n ", "\n")
+            for target in example.targets[1:]:
+                told = decode(example.ids[target.start : target.end - 1])
+                sentence = next((one for one in re.split(r"(?<=[.])\s", context) if told in one), None)
+                if sentence is not None and told != UNKNOWN:
+                    count += 1
+                    backward += sentence.index(told) < len(sentence) / 3
+        return backward / count
+
+    assert share_backward(8) > 1.3 * share_backward(1)

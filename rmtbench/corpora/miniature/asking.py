@@ -16,6 +16,8 @@ from rmtbench.corpora.miniature.world import Entity, Fact, World
 
 QuestionKind = Literal["single", "bridge", "comparison", "yes/no", "unknown"]
 UNKNOWN = "unknown"
+NAME = "name"
+"""What a reasoning calls the relation from another name to the name."""
 _GUESSABLE = frozenset({"place"})
 """What a name can hint at, such as the town of the Krell Fair, is never asked as unknown."""
 
@@ -50,7 +52,7 @@ class Asked:
     def lookups(self) -> tuple[tuple[str, str, str], ...]:
         """Subject, relation and object of what has to be found, in order."""
         subject = self.subjects[0].name
-        named = [(self.called, "name", subject)] if self.called else []
+        named = [(self.called, NAME, subject)] if self.called else []
         found = [(fact.subject.name, fact.relation.name, fact.text) for fact in self.facts]
         return (*named, *found, *([(subject, self.untold.name, UNKNOWN)] if self.untold else []))
 
