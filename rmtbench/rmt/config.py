@@ -8,7 +8,7 @@ from typing import Literal, get_args
 from rmtbench.errors import UserError, nearest
 
 Kind = Literal["decoder", "encoder"]
-Trained = Literal["memory", "lora", "all"]
+Trained = Literal["memory", "lora", "layers", "all"]
 Update = Literal["overwrite", "gated"]
 
 
@@ -21,7 +21,8 @@ class RmtConfig:
         segment_tokens: Most tokens of text in a segment; memory and special tokens come on top.
         memory_tokens: Memory tokens, at most as many as a segment's.
         backprop_segments: How many segments a gradient goes back, counted from each row's own end; None for all.
-        trained: Which weights train beside the memory: none (``memory``), adapters (``lora``) or ``all``.
+        trained: Which weights train beside the memory: none (``memory``), adapters (``lora``),
+            all but embeddings and head (``layers``), or ``all``.
         update: ``overwrite`` takes the last hidden states as they are, as in the paper (Bulatov et al., 2022);
             ``gated``, a variant of ours, mixes a map of them into the old memory.
         lora_rank: Rank of the adapters.

@@ -29,7 +29,11 @@ class RecurrentModule(torch.nn.Module):
         self.config, self.identity = config, identity
         self.base = model
         self.memory = make_memory(config, model.get_input_embeddings().weight)
-        model.requires_grad_(config.trained == "all")
+        model.requires_grad_(config.trained in ("layers", "all"))
+        if config.trained == "layers":
+            for part in (model.get_input_embeddings(), model.get_output_embeddings()):
+                if part is not None:
+                    part.requires_grad_(False)
         if config.trained == "lora":
             _add_adapters(model, config)
 

@@ -84,7 +84,7 @@ def save_pretrained(
         folder.mkdir(parents=True, exist_ok=True)
         (folder / CONFIG).unlink(missing_ok=True)
         tensors = {name: weight.detach().contiguous() for name, weight in model.trained().items()}
-        if compact and model.config.trained == "all":
+        if compact and model.config.trained in ("layers", "all"):
             tensors |= {name: each.bfloat16() for name, each in tensors.items() if name.startswith("base.")}
         save_file(tensors, folder / WEIGHTS, metadata={"format": "pt"})
         described = {

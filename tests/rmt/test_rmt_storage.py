@@ -31,7 +31,7 @@ def trained(name: str, **changes):
 
 
 @pytest.mark.parametrize("name", ["gpt2", "llama", "bert"])
-@pytest.mark.parametrize("how", ["memory", "lora", "all"])
+@pytest.mark.parametrize("how", ["memory", "lora", "layers", "all"])
 @pytest.mark.parametrize("update", ["overwrite", "gated"])
 def test_it_comes_back_bit_for_bit(name: str, how: str, update: str, tmp_path: Path) -> None:
     model = trained(name, trained=how, update=update, backprop_segments=2, lora_rank=2)
@@ -47,17 +47,18 @@ def test_it_comes_back_bit_for_bit(name: str, how: str, update: str, tmp_path: P
     assert sorted(path.name for path in (tmp_path / "made").iterdir()) == [CONFIG, WEIGHTS]
 
 
-@pytest.mark.parametrize(("how", "kept"), [("memory", 1), ("lora", 29), ("all", 22)])
+@pytest.mark.parametrize(("how", "kept"), [("memory", 1), ("lora", 29), ("layers", 20), ("all", 22)])
 def test_only_what_was_trained_is_kept(how: str, kept: int, tmp_path: Path) -> None:
     save_pretrained(trained("llama", trained=how), tmp_path)
     names = list(load_file(tmp_path / WEIGHTS))
     assert len(names) == kept
     assert "memory.tokens.weight" in names
-    assert all("lora_" in name for name in names if name.startswith("base.")) == (how != "all")
+    assert all("lora_" in name for name in names if name.startswith("base.")) == (how in {"memory", "lora"})
 
 
-def test_a_compact_one_rounds_the_base_models_weights_and_nothing_else(tmp_path: Path) -> None:
-    model = trained("llama", trained="all", update="gated")
+@pytest.mark.parametrize("how", ["layers", "all"])
+def test_a_compact_one_rounds_the_base_models_weights_and_nothing_else(how: str, tmp_path: Path) -> None:
+    model = trained("llama", trained=how, update="gated")
     save_pretrained(model, tmp_path, compact=True)
     back = from_pretrained(tmp_path, base_model("llama"), IDENTITY)
     for name, weight in back.trained().items():
