@@ -58,7 +58,7 @@ def rmt(
     segment_tokens: Annotated[int, typer.Option(help="Tokens of a segment.")] = 128,
     memory_tokens: Annotated[int, typer.Option(help="Memory tokens.")] = 16,
     update: Annotated[str, typer.Option(help="How memory is renewed: gated, or overwrite as in the paper.")] = "gated",
-    trained: Annotated[str, typer.Option(help="What trains beside the memory: all, layers (no embeddings), lora, memory.")] = "all",
+    trained: Annotated[str, typer.Option(help="What trains: all, layers, lora or memory alone.")] = "all",
     backprop: Annotated[int | None, typer.Option(help="Segments that a gradient goes back (default: all).")] = None,
     rows: Annotated[int, typer.Option(help="Texts a step; fewer above 8 segments.")] = 16,
     mixed: Annotated[float, typer.Option(help="Share of texts with fewer segments than their stage's.")] = 0.3,
