@@ -3,10 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from types import TracebackType
-from typing import Protocol, Self
+from typing import TYPE_CHECKING, Protocol, Self
 
 from rmtbench.models.base import Generation
+
+if TYPE_CHECKING:
+    import torch
+
+
+@dataclass(frozen=True)
+class PrefixTensors:
+    """What reading a context leaves behind: what a prefill yields, the store keeps and the shared prefix reads.
+
+    Attributes:
+        keys: One tensor a layer, ``[key-value heads, tokens, head width]``, contiguous, positions already rotated in.
+        values: The same of the values.
+        token_ids: The context's token ids.
+    """
+
+    keys: tuple[torch.Tensor, ...]
+    values: tuple[torch.Tensor, ...]
+    token_ids: tuple[int, ...]
+
+    @property
+    def tokens(self) -> int:
+        """Tokens of the context."""
+        return len(self.token_ids)
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of keys and values."""
+        return sum(tensor.nbytes for tensor in (*self.keys, *self.values))
 
 
 class Prefix(Protocol):

@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from rmtbench.errors import AnswerError
 from rmtbench.measure import Stopwatch, synchroniser
@@ -17,6 +17,10 @@ from rmtbench.models.base import Generation, Passage
 from rmtbench.models.local import LocalModel
 from rmtbench.models.readers import SharedPrefix, forward
 from rmtbench.models.slots import SlotCache
+
+if TYPE_CHECKING:
+    from rmtbench.kvcache.base import PrefixTensors
+    from rmtbench.kvcache.obtain import ReadContext
 
 
 class PlainPrefix:
@@ -76,7 +80,13 @@ class PlainPrefix:
         return model.decode(reader, lengths, [self._tokens] * len(tails), time.perf_counter() - start)
 
 
-def read_prefix(model: LocalModel, passages: Sequence[Passage], questions: Sequence[str], batch: int) -> PlainPrefix:
+def read_prefix(
+    model: LocalModel,
+    passages: Sequence[Passage],
+    questions: Sequence[str],
+    batch: int,
+    read: ReadContext | None = None,
+) -> PlainPrefix:
     """Read a context once and keep its keys and values.
 
     Args:
@@ -84,6 +94,7 @@ def read_prefix(model: LocalModel, passages: Sequence[Passage], questions: Seque
         passages: The context.
         questions: Those that will be asked: room for the longest, `batch` times over, is kept behind the context.
         batch: Most questions asked at once.
+        read: Reads the context, or has it already; None for one forward straight into the buffer, the reference.
 
     Returns:
         The prefix, its cost by part (tokenize, prefill) inside.
@@ -100,6 +111,19 @@ def read_prefix(model: LocalModel, passages: Sequence[Passage], questions: Seque
     model.check_length(len(ids) + longest)
     room = batch * (longest + model.max_answer_tokens)
     cache = SlotCache(model.model.config.num_hidden_layers, rows=1, capacity=len(ids) + room)
-    with watch.part("prefill"):
-        forward(model.model, cache, ids, start=0)
+    if read is None:
+        with watch.part("prefill"):
+            forward(model.model, cache, ids, start=0)
+    else:
+        tensors = read(model, ids, watch.seconds)
+        with watch.part("place"):
+            _fill(cache, tensors)
     return PlainPrefix(model, cache, len(ids), watch.seconds)
+
+
+def _fill(cache: SlotCache, tensors: PrefixTensors) -> None:
+    """Copy a context to where the questions can be written behind it."""
+    for layer, keys, values in zip(cache.layers, tensors.keys, tensors.values, strict=True):
+        layer.lazy_initialization(keys[None, :, :0], values[None, :, :0])
+        layer.keys[0, :, : tensors.tokens] = keys
+        layer.values[0, :, : tensors.tokens] = values

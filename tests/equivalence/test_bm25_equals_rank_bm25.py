@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from rank_bm25 import BM25Okapi
 
 from rmtbench.retrieval.base import Chunk
-from rmtbench.retrieval.bm25 import FastBM25Index, RankBM25Index, words
+from rmtbench.retrieval.bm25 import FastBM25Index, RankBM25Index
+from rmtbench.retrieval.words import words
 
 
 def make_chunks(texts):

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
-import torch  # noqa: TC002 - it is loaded anyway
+import torch
 from teacher_forced import largest_difference, logits_by_reader, logits_by_transformers
 
 from rmtbench.core import Answer, Draw, Question, RunSpec
+from rmtbench.kvcache.base import Prefix
 from rmtbench.kvcache.plain import PlainPrefix, read_prefix
+from rmtbench.kvcache.shared import SharedPlaces, SharedPrefixCache, read_shared
 from rmtbench.models.local import LocalModel
 from rmtbench.models.readers import SharedPrefix
 from rmtbench.models.slots import SlotLayer
@@ -21,8 +25,12 @@ BATCHES = (1, 4, 6)
 """Of six questions, each two tokens longer than the one before."""
 
 
-def equipment(model: LocalModel, batch: int = 1) -> Equipment:
-    return Equipment(RunSpec("any", "towns", "all", "tiny", "own:towns@0", max_answer_tokens=8, batch=batch), model)
+PREFIXES = ("shared", "plain")
+
+
+def equipment(model: LocalModel, batch: int = 1, prefix: str = "shared") -> Equipment:
+    spec = RunSpec("any", "towns", "all", "tiny", "own:towns@0", max_answer_tokens=8, batch=batch)
+    return Equipment(replace(spec, settings=(("prefix", prefix),)), model)
 
 
 def answers(system: System, towns: Draw) -> list[Answer]:
@@ -31,19 +39,40 @@ def answers(system: System, towns: Draw) -> list[Answer]:
         return list(system.answer(towns.corpus.questions))
 
 
-def held(prefix: PlainPrefix) -> list[tuple[int, int, tuple[int, ...], bytes]]:
+def held(prefix: Prefix | None) -> list[tuple[int, int, tuple[int, ...], bytes]]:
     """Of every layer's keys and values: address of the buffer, of its storage, its shape, and the context's bytes."""
-    assert prefix._cache is not None
+    if isinstance(prefix, SharedPrefixCache):
+        assert prefix._held is not None
+        tensors, suffixes = prefix._held
+        buffers: list[torch.Tensor] = [*tensors.keys, *tensors.values, *suffixes.keys, *suffixes.values]
+        context = [*tensors.keys, *tensors.values, *[torch.empty(0)] * (2 * len(suffixes.keys))]
+    else:
+        assert isinstance(prefix, PlainPrefix)
+        assert prefix._cache is not None
+        buffers = [tensor for layer in prefix._cache.layers for tensor in (layer.keys, layer.values)]
+        context = [tensor[:, :, : prefix.tokens] for tensor in buffers]
     return [
         (
             tensor.data_ptr(),
             tensor.untyped_storage().data_ptr(),
             tuple(tensor.shape),
-            tensor[:, :, : prefix.tokens].contiguous().numpy().tobytes(),
+            kept.contiguous().numpy().tobytes(),
         )
-        for layer in prefix._cache.layers
-        for tensor in (layer.keys, layer.values)
+        for tensor, kept in zip(buffers, context, strict=True)
     ]
+
+
+class AllAtOnce:
+    """Places whose rows begin together, as a `Reader`."""
+
+    def __init__(self, places: SharedPlaces, tails: list[list[int]]) -> None:
+        self._places, self._tails = places, tails
+
+    def read(self) -> torch.Tensor:
+        return self._places.advance([], [], list(enumerate(self._tails)))
+
+    def step(self, rows: Sequence[int], tokens: torch.Tensor) -> torch.Tensor:
+        return self._places.advance(rows, tokens.tolist(), [])
 
 
 def test_what_a_model_writes_depends_on_context_and_question(family: LocalModel, towns: Draw) -> None:
@@ -53,11 +82,12 @@ def test_what_a_model_writes_depends_on_context_and_question(family: LocalModel,
     assert len(set(full + closed)) > 9
 
 
-def test_cag_answers_as_full_context_token_for_token(family: LocalModel, towns: Draw) -> None:
+@pytest.mark.parametrize("prefix", PREFIXES)
+def test_cag_answers_as_full_context_token_for_token(family: LocalModel, towns: Draw, prefix: str) -> None:
     expected = answers(FULL_CONTEXT.make(equipment(family)), towns)
     assert {answer.tokens.cached for answer in expected} == {0}
     for batch in BATCHES:
-        cached = answers(CAG.make(equipment(family, batch)), towns)
+        cached = answers(CAG.make(equipment(family, batch, prefix)), towns)
         for ours, theirs in zip(cached, expected, strict=True):
             same = [(row.output_ids, row.text, row.finish, row.tokens.prompt) for row in (ours, theirs)]
             assert same[0] == same[1], f"{ours.question_id} in batches of {batch}"
@@ -78,16 +108,23 @@ def test_logits_over_the_cache_are_those_of_one_uncached_forward(family: LocalMo
                 reader = SharedPrefix(family.model, prefix._cache, prefix.tokens, tails[some])
                 difference = largest_difference(logits_by_reader(reader, written[some]), expected[some])
                 assert difference < 1e-4, f"{some} in batches of {batch}: largest difference {difference}"
+        with read_shared(family, whole_corpus(towns.corpus), questions, batch) as shared:
+            assert shared._held is not None
+            for some in (slice(start, start + batch) for start in range(0, len(tails), batch)):
+                rows = AllAtOnce(SharedPlaces(family, *shared._held), tails[some])
+                difference = largest_difference(logits_by_reader(rows, written[some]), expected[some])
+                assert difference < 1e-4, f"{some} in batches of {batch}, shared: largest difference {difference}"
 
 
+@pytest.mark.parametrize("kind", PREFIXES)
 @pytest.mark.parametrize("batch", BATCHES)
-def test_answering_leaves_the_cache_where_and_as_it_was(family: LocalModel, towns: Draw, batch: int) -> None:
+def test_answering_leaves_the_cache_where_and_as_it_was(family: LocalModel, towns: Draw, batch: int, kind: str) -> None:
     questions = [question.text for question in towns.corpus.questions]
-    with CAG.make(equipment(family, batch)) as system:
+    with CAG.make(equipment(family, batch, kind)) as system:
         assert isinstance(system, CacheAugmented)
         system.prepare(towns.corpus)
         prefix = system._prefix
-        assert isinstance(prefix, PlainPrefix)
+        assert prefix is not None
         before, size = held(prefix), prefix.bytes
         too_long = Question("long", "Who is the mayor? " * 80)
         rows = list(system.answer([*towns.corpus.questions, too_long]))

@@ -1,0 +1,340 @@
+"""How fast questions over one cached context are answered: the shared prefix, beside the ways that others have.
+
+The ways run in one process on the same keys, values and token ids, one after the other; what they write is compared.
+"""
+
+from __future__ import annotations
+
+import copy
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from rmtbench.measure import peak_device_bytes, peak_resident_bytes, reset_peak_memory, synchroniser
+from rmtbench.runs.provenance import surroundings
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import DynamicCache
+
+    from rmtbench.kvcache.base import PrefixTensors
+    from rmtbench.models.local import LocalModel
+
+QUESTION_TOKENS, ANSWER_TOKENS = 24, 8
+LOOP_QUESTIONS = 3
+"""The loops answer one question after the other, each at the same cost: so many are enough."""
+SMALL, LARGE = 21_000, 85_000
+"""Prefix lengths of the two figures that stand by themselves."""
+AGREEMENT_QUESTIONS, AGREEMENT_TOKENS = 8, 1000
+"""Size of the comparison in bfloat16."""
+
+Ids = Sequence[int]
+
+
+@dataclass(frozen=True)
+class _Timed:
+    """What one way needed for its questions; `step` is a decode step, whatever the batch."""
+
+    answers: list[tuple[int, ...]]
+    seconds: float
+    first: float
+    step: float
+    peak: int
+    cache: int
+
+
+def run(
+    geometries: Sequence[str] = ("mini", "random:llama-0.1b"),
+    lengths: Sequence[int] = (1000, 4000, SMALL),
+    batches: Sequence[int] = (1, 8, 32),
+    *,
+    device: str = "cpu",
+    dtype: str = "float32",
+    report: Callable[[str], None] = lambda _line: None,
+) -> dict[str, Any]:
+    """Time every way for every geometry, prefix length and batch.
+
+    Args:
+        geometries: Models by name, as for ``rmtbench run``.
+        lengths: Tokens of the prefixes.
+        batches: Questions at once, for the shared prefix; the others answer one at a time.
+        device: A torch device.
+        dtype: Of weights and caches.
+        report: Told of each row.
+
+    Returns:
+        `rows`: geometry, prefix tokens, way (``shared``, ``loop``: transformers' DynamicCache, cut back after each
+        question, ``deepcopy``: a copy of it for each question, ``no cache``), batch, questions, seconds in all, a
+        question, for the first token and a decode step, questions a second, peak memory, cache bytes, `agreement`
+        (share of answers equal to the loop's, token for token) and `speedup_vs_loop`, `speedup_vs_no_cache` (questions
+        a second). `speedup_vs_loop_21k_batch32` and, at batch 1 and 85k, `speedup_vs_full_context_large`, of the first
+        geometry, and `..._by_geometry` of each; None where not measured. `roofline_fraction_decode`: time to read
+        weights and cache once at the card's measured bandwidth, over the time of a step; None without a GPU.
+        `bfloat16`: agreement of cached with uncached answers and the largest difference of their first logits. The
+        surroundings.
+
+    Raises:
+        UserError: A model cannot be loaded or served.
+    """
+    from rmtbench.models.load import load_model
+
+    rows: list[dict[str, Any]] = []
+    halves = []
+    for geometry in geometries:
+        model = load_model(geometry, dtype=dtype, device=device)
+        for length in lengths:
+            measured = _measure(model, length, batches)
+            rows += [{"geometry": geometry, "prefix_tokens": length, **row} for row in measured]
+            for row in measured:
+                report(
+                    f"{geometry}, {length:,} tokens, {row['way']}, batch {row['batch']}: "
+                    f"{row['questions_per_second']:.3g} questions/s, {row['step_seconds'] * 1000:.3g} ms a step"
+                )
+        del model
+        halves.append({"geometry": geometry, **_agreement(load_model(geometry, dtype="bfloat16", device=device))})
+    loop = _of_geometries(rows, geometries, "speedup_vs_loop", SMALL, 32)
+    full = _of_geometries(rows, geometries, "speedup_vs_no_cache", LARGE, 1)
+    return {
+        "speedup_vs_loop_21k_batch32": loop[geometries[0]],
+        "speedup_vs_loop_21k_batch32_by_geometry": loop,
+        "speedup_vs_full_context_large": full[geometries[0]],
+        "speedup_vs_full_context_large_by_geometry": full,
+        "roofline_fraction_decode": _roofline(rows, device),
+        "rows": rows,
+        "bfloat16": halves,
+        "question_tokens": QUESTION_TOKENS,
+        "answer_tokens": ANSWER_TOKENS,
+        "dtype": dtype,
+        "device": device,
+        **surroundings(device),
+    }
+
+
+def _measure(model: LocalModel, length: int, batches: Sequence[int]) -> list[dict[str, Any]]:
+    """All ways over one prefix."""
+    uncached, prefix = _no_cache(model, _ids(model, length, 0), _ids(model, QUESTION_TOKENS, 1))
+    questions = [_ids(model, QUESTION_TOKENS, 1 + number) for number in range(max(batches))]
+    few = questions[:LOOP_QUESTIONS]
+    others = {"no cache": uncached, "loop": _loop(model, prefix, few), "deepcopy": _deepcopy(model, prefix, few)}
+    loop = others["loop"]
+    timed = [("shared", batch, _shared(model, prefix, questions[:batch], batch)) for batch in batches]
+    timed += [(way, 1, found) for way, found in others.items()]
+    weights = sum(parameter.nbytes for parameter in model.model.parameters())
+    return [
+        {
+            "way": way,
+            "batch": batch,
+            "questions": len(found.answers),
+            "seconds": found.seconds,
+            "seconds_per_question": found.seconds / len(found.answers),
+            "questions_per_second": len(found.answers) / found.seconds,
+            "first_token_seconds": found.first,
+            "step_seconds": found.step,
+            "peak_bytes": found.peak,
+            "cache_bytes": found.cache,
+            "weights_bytes": weights,
+            "agreement": statistics.mean(a == b for a, b in zip(found.answers, loop.answers, strict=False)),
+            "speedup_vs_loop": _per_question(loop) / _per_question(found),
+            "speedup_vs_no_cache": _per_question(uncached) / _per_question(found),
+        }
+        for way, batch, found in timed
+    ]
+
+
+def _per_question(found: _Timed) -> float:
+    return found.seconds / len(found.answers)
+
+
+def _ids(model: LocalModel, count: int, seed: int) -> list[int]:
+    """Random tokens: how long they take does not depend on which they are."""
+    import torch
+
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randint(10, model.model.config.vocab_size, (count,), generator=generator).tolist()
+
+
+def _never(_ids: Ids) -> None:
+    """No answer ends before its length."""
+
+
+def _shared(model: LocalModel, prefix: PrefixTensors, questions: Sequence[Ids], batch: int) -> _Timed:
+    """The shared prefix as `cag` reads it."""
+    from rmtbench.kvcache.shared import SharedPlaces
+    from rmtbench.kvcache.suffixes import Suffixes
+    from rmtbench.models.decode import greedy_continuous
+
+    suffixes = Suffixes(prefix, batch, QUESTION_TOKENS + ANSWER_TOKENS)
+    places = SharedPlaces(model, prefix, suffixes)
+
+    def ask(some: Sequence[Ids]) -> list[Any]:
+        return [row for _, row in sorted(greedy_continuous(places, iter(enumerate(some)), batch, _never, ANSWER_TOKENS),
+                                         key=lambda ended: ended[0])]  # fmt: skip
+
+    ask(questions[:1])
+    reset_peak_memory(model.device)
+    start = time.perf_counter()
+    decoded = ask(questions)
+    seconds = time.perf_counter() - start
+    return _Timed(
+        [row.ids for row in decoded],
+        seconds,
+        sum(row.prefill_seconds for row in decoded),  # of one round: all begin together
+        sum(row.decode_seconds for row in decoded) / (ANSWER_TOKENS - 1),
+        _peak(model.device),
+        prefix.bytes + suffixes.bytes,
+    )
+
+
+def _loop(model: LocalModel, prefix: PrefixTensors, questions: Sequence[Ids]) -> _Timed:
+    """One question after the other over transformers' growing cache, which is cut back after each."""
+    cache = _dynamic(prefix)
+
+    def ask(question: Ids) -> tuple[tuple[int, ...], float, float]:
+        answer = _by_transformers(model, cache, question)
+        cache.crop(prefix.tokens - cache.get_seq_length())
+        return answer
+
+    return _one_by_one(model, questions, ask, prefix.bytes)
+
+
+def _deepcopy(model: LocalModel, prefix: PrefixTensors, questions: Sequence[Ids]) -> _Timed:
+    """The documented recipe: each question continues a copy of the whole cache."""
+    cache = _dynamic(prefix)
+
+    def ask(question: Ids) -> tuple[tuple[int, ...], float, float]:
+        start = time.perf_counter()
+        copied = copy.deepcopy(cache)
+        before = time.perf_counter() - start
+        ids, first, step = _by_transformers(model, copied, question)
+        return ids, before + first, step
+
+    return _one_by_one(model, questions, ask, 2 * prefix.bytes)
+
+
+def _one_by_one(
+    model: LocalModel, questions: Sequence[Ids], ask: Callable[[Ids], tuple[tuple[int, ...], float, float]], cache: int
+) -> _Timed:
+    ask(questions[0])
+    reset_peak_memory(model.device)
+    start = time.perf_counter()
+    told = [ask(question) for question in questions]
+    seconds = time.perf_counter() - start
+    answers, firsts, steps = zip(*told, strict=True)
+    return _Timed(list(answers), seconds, statistics.mean(firsts), statistics.mean(steps), _peak(model.device), cache)
+
+
+def _no_cache(model: LocalModel, context: Ids, question: Ids) -> tuple[_Timed, PrefixTensors]:
+    """One question with its whole context, as `full-context` reads it, and the keys and values that this leaves."""
+    from rmtbench.kvcache.base import PrefixTensors
+    from rmtbench.models.decode import greedy
+    from rmtbench.models.readers import OwnPrompts
+
+    reset_peak_memory(model.device)
+    start = time.perf_counter()
+    reader = OwnPrompts(model.model, [(context, question)], ANSWER_TOKENS)
+    row = greedy(reader, 1, _never, ANSWER_TOKENS)[0]
+    seconds = time.perf_counter() - start
+    layers, count = reader.cache.layers, len(context)
+    timed = _Timed(
+        [row.ids],
+        seconds,
+        row.prefill_seconds,
+        row.decode_seconds / (ANSWER_TOKENS - 1),
+        _peak(model.device),
+        reader.cache.nbytes,
+    )
+    return timed, PrefixTensors(
+        tuple(layer.keys[0, :, :count].contiguous() for layer in layers),
+        tuple(layer.values[0, :, :count].contiguous() for layer in layers),
+        tuple(context),
+    )
+
+
+def _dynamic(prefix: PrefixTensors) -> DynamicCache:
+    from transformers import DynamicCache
+
+    cache = DynamicCache()
+    for layer, (key, value) in enumerate(zip(prefix.keys, prefix.values, strict=True)):
+        cache.update(key[None], value[None], layer)
+    return cache
+
+
+def _by_transformers(model: LocalModel, cache: DynamicCache, question: Ids) -> tuple[tuple[int, ...], float, float]:
+    """The plain loop that people write: answer tokens, seconds of the first token, seconds of a step."""
+    import torch
+
+    start = time.perf_counter()
+    ids: list[int] = []
+    fed = torch.tensor([list(question)], device=model.model.device)
+    with torch.inference_mode():
+        for _ in range(ANSWER_TOKENS):
+            logits = model.model(fed, past_key_values=cache, use_cache=True, logits_to_keep=1).logits
+            fed = logits[:, -1].argmax(-1)[None]
+            ids.append(int(fed))
+            if len(ids) == 1:
+                first = time.perf_counter() - start
+    return tuple(ids), first, (time.perf_counter() - start - first) / (ANSWER_TOKENS - 1)
+
+
+def _peak(device: str) -> int:
+    on_device = peak_device_bytes(device)
+    return peak_resident_bytes() if on_device is None else on_device
+
+
+def _of_geometries(
+    rows: Sequence[dict[str, Any]], geometries: Sequence[str], name: str, length: int, batch: int
+) -> dict[str, float | None]:
+    found = {row["geometry"]: row[name] for row in rows if (row["way"], row["prefix_tokens"], row["batch"]) ==
+             ("shared", length, batch)}  # fmt: skip
+    return {geometry: found.get(geometry) for geometry in geometries}
+
+
+def _roofline(rows: Sequence[dict[str, Any]], device: str) -> float | None:
+    """Of the longest prefix and the largest batch of the last geometry."""
+    if not device.startswith("cuda"):
+        return None
+    import torch
+
+    source = torch.empty(1 << 30, dtype=torch.uint8, device=device)
+    target, wait, fastest = torch.empty_like(source), synchroniser(device), float("inf")
+    for _ in range(10):
+        wait()
+        start = time.perf_counter()
+        target.copy_(source)
+        wait()
+        fastest = min(fastest, time.perf_counter() - start)
+    row = [row for row in rows if row["way"] == "shared"][-1]
+    return float((row["weights_bytes"] + row["cache_bytes"]) / (2 * source.nbytes / fastest) / row["step_seconds"])
+
+
+def _agreement(model: LocalModel) -> dict[str, Any]:
+    """Cached answers, all in one batch, beside uncached ones."""
+    context = _ids(model, AGREEMENT_TOKENS, 0)
+    questions = [_ids(model, QUESTION_TOKENS, 1 + number) for number in range(AGREEMENT_QUESTIONS)]
+    uncached, prefix = _no_cache(model, context, questions[0])
+    plain = uncached.answers + [_no_cache(model, context, question)[0].answers[0] for question in questions[1:]]
+    cached = _shared(model, prefix, questions, len(questions)).answers
+    difference = (_first_logits(model, prefix, questions) - _first_logits(model, None, questions, context)).abs().max()
+    return {
+        "prefix_tokens": AGREEMENT_TOKENS,
+        "questions": len(questions),
+        "agreement": statistics.mean(a == b for a, b in zip(cached, plain, strict=True)),
+        "largest_logit_difference": float(difference),
+    }
+
+
+def _first_logits(
+    model: LocalModel, prefix: PrefixTensors | None, questions: Sequence[Ids], context: Ids = ()
+) -> torch.Tensor:
+    import torch
+
+    from rmtbench.kvcache.shared import SharedPlaces
+    from rmtbench.kvcache.suffixes import Suffixes
+    from rmtbench.models.readers import OwnPrompts
+
+    if prefix is not None:
+        places = SharedPlaces(model, prefix, Suffixes(prefix, len(questions), QUESTION_TOKENS))
+        return places.advance([], [], list(enumerate(questions))).float()
+    return torch.cat([OwnPrompts(model.model, [(context, question)], 1).read() for question in questions]).float()

@@ -1,0 +1,200 @@
+"""Exact attention over one stored prefix and many suffixes, as an attention implementation of transformers.
+
+Attention over the union of two key sets is a weighted mean of attention over each, weighted by their log-sum-exps. So
+the prefix is read once for all rows and all heads of a group (Hydragen, arXiv 2402.05099).
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, NoReturn
+
+import torch
+from transformers import AttentionInterface, AttentionMaskInterface
+
+if TYPE_CHECKING:
+    from rmtbench.kvcache.suffixes import Round
+
+NAME = "rmtbench_shared_prefix"
+"""The implementation's name among those of transformers."""
+
+Partial = tuple[torch.Tensor, torch.Tensor]
+"""Attention over some of the keys: outputs ``[rows, heads, queries, width]`` and log-sum-exps without the width."""
+
+# Private operators of torch, which alone return the log-sum-exp: where one is missing, `attend_by_matmul` serves.
+_CPU = getattr(torch.ops.aten, "_scaled_dot_product_flash_attention_for_cpu", None)
+_CUDA = getattr(torch.ops.aten, "_scaled_dot_product_flash_attention", None)
+
+
+def attend(
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    scale: float,
+    *,
+    causal: bool = False,
+    bias: torch.Tensor | None = None,
+) -> Partial:
+    """Attention with its log-sum-exp, by the fastest exact way there is.
+
+    Args:
+        query: ``[rows, heads, queries, width]``.
+        key: ``[rows, key-value heads, keys, width]``.
+        value: As `key`.
+        scale: Factor of the scores.
+        causal: Query i sees keys 0 to i alone.
+        bias: Added to the scores, ``[rows or 1, 1, queries or 1, keys]``; minus infinity hides a key. A query without
+            any key has output 0 and log-sum-exp minus infinity.
+    """
+    if query.device.type == "cpu" and _CPU is not None:
+        out, lse = _CPU(query, key, value, 0.0, causal, attn_mask=bias, scale=scale)
+        if bias is not None:  # of a query without any key the operator says 0
+            lse = lse.masked_fill(bias.amax(-1) == -torch.inf, -torch.inf)
+            out = out.nan_to_num_()
+        return out, lse
+    half, width = query.dtype in (torch.float16, torch.bfloat16), query.shape[-1]
+    if query.is_cuda and _CUDA is not None and bias is None and half and width % 8 == 0 and width <= 256:
+        found = _CUDA(query, key, value, 0.0, causal, False, scale=scale)
+        return found[0], found[1]
+    return attend_by_matmul(query, key, value, scale, causal=causal, bias=bias)
+
+
+def attend_by_matmul(
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    scale: float,
+    *,
+    causal: bool = False,
+    bias: torch.Tensor | None = None,
+) -> Partial:
+    """The same by two matrix products, for every device and type; all scores are held at once."""
+    group = query.shape[1] // key.shape[1]
+    key, value = (key, value) if group == 1 else (key.repeat_interleave(group, 1), value.repeat_interleave(group, 1))
+    scores = (query @ key.transpose(-1, -2)).float() * scale
+    if causal:
+        hidden = torch.ones(scores.shape[-2:], dtype=torch.bool, device=scores.device).triu(1)
+        scores = scores.masked_fill(hidden, -torch.inf)
+    if bias is not None:
+        scores = scores + bias
+    lse = scores.logsumexp(-1)
+    weights = (scores - lse[..., None]).exp().nan_to_num_()
+    return (weights.to(value.dtype) @ value), lse
+
+
+def merge(first: Partial, second: Partial) -> torch.Tensor:
+    """Outputs over the union of two disjoint key sets; at least one of them must be visible to every query.
+
+    Source: ``o = sigmoid(l2 - l1) * o2 + sigmoid(l1 - l2) * o1``, the identity of Hydragen (arXiv 2402.05099).
+    """
+    (out, lse), (other, other_lse) = first, second
+    weight = torch.sigmoid(other_lse - lse)[..., None]
+    return torch.lerp(out.float(), other.float(), weight.float()).to(out.dtype)
+
+
+def attend_to_prefix(
+    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scale: float, *, splits: int | None = None
+) -> Partial:
+    """Attention of all queries over the prefix, which is read once.
+
+    Args:
+        query: ``[heads, queries, width]``, the queries of all rows.
+        key: ``[key-value heads, tokens, width]``.
+        value: As `key`.
+        scale: Factor of the scores.
+        splits: In how many parts the prefix is read side by side; None for as many as keep all threads busy.
+
+    Returns:
+        Outputs ``[queries, heads, width]`` and log-sum-exps ``[queries, heads]``.
+    """
+    heads, queries, width = query.shape
+    # The heads of a group read the same keys, so to the operator they are more queries of one head.
+    folded = query.reshape(1, key.shape[0], -1, width)
+    splits = splits or _splits(folded, key.shape[1])
+    if splits == 1:
+        out, lse = attend(folded, key[None], value[None], scale)
+    else:
+        out, lse = _attend_in_parts(folded, key, value, scale, splits)
+    return out.reshape(heads, queries, width).transpose(0, 1), lse.reshape(heads, queries).t()
+
+
+def _splits(folded: torch.Tensor, keys: int) -> int:
+    """The CPU's operator gives a thread a head and up to 32 queries: few of them would leave threads idle."""
+    if folded.device.type != "cpu" or _CPU is None:
+        return 1
+    threads, tasks = torch.get_num_threads(), folded.shape[1] * -(-folded.shape[2] // 32)
+    wanted = 1 if tasks >= 4 * threads else threads // math.gcd(threads, tasks)
+    return max(1, min(wanted, keys // LEAST_KEYS))
+
+
+LEAST_KEYS = 1024
+"""Of a part: below, joining the parts costs more than it gains."""
+
+
+def _attend_in_parts(
+    folded: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scale: float, splits: int
+) -> Partial:
+    """Parts of equal length stand side by side as heads of the operator; what is left over is a short part more."""
+    kv_heads, keys, width = key.shape
+    length = keys // splits
+    query, end = folded.transpose(0, 1), splits * length
+    parts = [states[:, :end].view(kv_heads, splits, length, width) for states in (key, value)]
+    out, lse = attend(query.expand(-1, splits, -1, -1), parts[0], parts[1], scale)
+    if end < keys:
+        more = attend(query, key[:, None, end:], value[:, None, end:], scale)
+        out, lse = torch.cat([out, more[0]], 1), torch.cat([lse, more[1]], 1)
+    total = lse.logsumexp(1)
+    weights = (lse - total[:, None]).exp()[..., None].to(out.dtype)
+    return (out * weights).sum(1)[None], total[None]
+
+
+def shared_prefix_attention(
+    module: torch.nn.Module,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    _attention_mask: torch.Tensor | None,
+    scaling: float | None = None,
+    *,
+    reading: Round | None = None,
+    **others: object,
+) -> tuple[torch.Tensor, None]:
+    """The attention function that transformers calls in each layer.
+
+    Args:
+        module: The layer's attention, for its number.
+        query: ``[1, heads, tokens, width]``, the tokens of all rows in a line.
+        key: The same tokens' new keys, ``[1, key-value heads, tokens, width]``.
+        value: As `key`.
+        scaling: Factor of the scores; None for one over the root of the width.
+        reading: What is read now: the prefix, the suffixes and whose tokens these are.
+        others: What else the model says of its attention.
+
+    Returns:
+        Outputs, ``[1, tokens, heads, width]``.
+
+    Raises:
+        RuntimeError: It was called by another than the shared prefix, or for attention of another kind.
+    """
+    if reading is None:
+        raise RuntimeError(f"{NAME} answers over a shared prefix alone")
+    strange = [name for name in STRANGE if others.get(name) is not None]
+    if strange:
+        raise RuntimeError(f"{type(module).__name__} has {', '.join(strange)}, which {NAME} does not know")
+    layer = int(module.layer_idx)  # type: ignore[arg-type]
+    scale = query.shape[-1] ** -0.5 if scaling is None else scaling
+    prefix = attend_to_prefix(query[0], reading.prefix.keys[layer], reading.prefix.values[layer], scale)
+    return merge(prefix, reading.attend_to_suffixes(layer, query, key, value, scale))[None], None
+
+
+STRANGE = ("sliding_window", "softcap", "s_aux", "position_bias")
+"""What a model may tell its attention that changes the scores: windows, caps, sinks and biases."""
+
+
+def _no_mask(*_args: object, **_kwargs: object) -> NoReturn:
+    """Masks of transformers cannot say who sees what here; a call that wants one is not ours."""
+    raise RuntimeError(f"{NAME} takes no masks but its own")
+
+
+AttentionInterface.register(NAME, shared_prefix_attention)
+AttentionMaskInterface.register(NAME, _no_mask)

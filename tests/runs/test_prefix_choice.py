@@ -1,0 +1,40 @@
+"""`--prefix` chooses how `cag` keeps the corpus; it stands in a run only where it is not the default."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from rmtbench.core import RunSpec, Source
+from rmtbench.errors import UserError
+from rmtbench.journal.layout import run_id
+from rmtbench.runs.plan import plan_runs
+from rmtbench.spec import Request, make_request
+
+SOURCE = Source("official", "dev-v1.1.json", "ab" * 32)
+
+
+def plan(**fields: Any) -> list[RunSpec]:
+    request = Request(systems=("cag", "full-context"), dataset="squad", model="random:tiny", **fields)
+    return plan_runs(request, SOURCE, device="cpu", dtype="float32")
+
+
+def test_the_default_prefix_leaves_no_trace_so_that_a_run_has_one_name() -> None:
+    assert [spec.settings for spec in plan()] == [(), ()]
+    assert [run_id(spec) for spec in plan(prefix="shared")] == [run_id(spec) for spec in plan()]
+
+
+def test_another_prefix_is_a_run_of_its_own_for_cag_alone() -> None:
+    cag, full = plan(prefix="plain")
+    assert (cag.settings, full.settings) == ((("prefix", "plain"),), ())
+    assert run_id(cag) != run_id(plan()[0])
+    assert run_id(full) == run_id(plan()[1])
+
+
+def test_an_unknown_prefix_is_refused_with_the_names_there_are() -> None:
+    with pytest.raises(UserError) as caught:
+        make_request("mini", {"systems": ("cag",), "prefix": "plian"})
+    assert "no prefix 'plian'" in str(caught.value)
+    assert "--prefix" in str(caught.value)
+    assert "did you mean 'plain'? Known: plain, shared" in (caught.value.remedy or "")
