@@ -174,8 +174,23 @@ class RunSpec:
 
     @property
     def mode(self) -> Literal["latency", "throughput"]:
-        """`latency` asks one question at a time; `throughput` asks `batch` at once. The two are never pooled."""
-        return "latency" if self.batch == 1 else "throughput"
+        """`latency` asks one question at a time; `throughput` asks several at once. The two are never pooled."""
+        return "latency" if self.at_once == 1 else "throughput"
+
+    @property
+    def retrieves(self) -> bool:
+        """Whether it reads chunks that it has chosen, by number or by tokens."""
+        return self.top_k is not None or "top_tokens" in dict(self.settings)
+
+    @property
+    def concurrency(self) -> int:
+        """Questions that a server is asked at once."""
+        return int(dict(self.settings).get("concurrency", "1"))
+
+    @property
+    def at_once(self) -> int:
+        """Questions that are answered at the same time, in one batch or by one server."""
+        return max(self.batch, self.concurrency)
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,11 +219,12 @@ class Prepared:
 
 @dataclass(frozen=True, slots=True)
 class TokenCounts:
-    """Tokens of one answer: read for it, of these already cached, and written by it."""
+    """Tokens of one answer: read for it, of these already cached, written by it, and embedded for it by a server."""
 
     prompt: int = 0
     cached: int = 0
     output: int = 0
+    embedded: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,11 +49,12 @@ def nearest(name: str, known: Iterable[str]) -> str:
 
 
 @contextmanager
-def disk_errors(path: Path) -> Iterator[None]:
+def disk_errors(path: Path, option: str = "--results") -> Iterator[None]:
     """Turn a full disk or a forbidden path while writing into a `UserError`; other errors pass.
 
     Args:
         path: What is being written, for the message.
+        option: What chooses another folder.
 
     Raises:
         UserError: The disk is full, or the path cannot be written.
@@ -71,10 +72,18 @@ def disk_errors(path: Path) -> Iterator[None]:
             raise UserError(
                 f"cannot be written ({error.strerror})",
                 where=str(path),
-                remedy="choose another folder with --results",
+                remedy=f"choose another folder with {option}",
             ) from error
         raise
 
 
 class AnswerError(Exception):
     """One question cannot be answered; the run goes on, and the answer's row says why."""
+
+
+class ContextTooLongError(AnswerError):
+    """A prompt with its answer is longer than the model's context, by the word of the server that refused it."""
+
+
+class ServerGoneError(UserError):
+    """A server that answered before, or should, does not any more: the run stops and can be resumed."""

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
@@ -24,6 +24,18 @@ DRAWN = ("squad", "hotpotqa", "triviaqa")
 
 SHIPPED_MODELS = ("mini", "mini-short")
 """Models that come with the package. They answer by the `bridge` style alone, which is therefore their default."""
+
+PREFIXES = ("shared", "plain")
+"""How `cag` keeps the corpus: stored once and shared by all rows, or in one buffer with the questions behind it."""
+
+STOP_WORDS = ("english",)
+"""Languages with a list of stop words for BM25."""
+
+RARE = (
+    "chunk_overlap", "candidates", "dense_index",
+    "requests_per_minute", "tokens_per_minute", "deadline", "attempts", "embedder_base_url", "embedder_key_variable",
+)  # fmt: skip
+"""Fields of a request without an option of their own: given as ``--set NAME=VALUE``."""
 
 Positive = Annotated[int, Field(ge=1)]
 
@@ -48,6 +60,18 @@ class Request(BaseModel):
     batch: Positive = 1
     chunk_tokens: Positive = 512
     chunk_overlap: Annotated[int, Field(ge=0)] = 0
+    split: Literal["sentence", "token"] = "sentence"
+    top_tokens: Positive | None = None  # in place of top_k
+    chunk_order: Literal["rank", "document"] = "rank"
+    stemming: str | None = None
+    stop_words: str | None = None
+    reranker: str | None = None
+    candidates: Positive = 50  # that a reranker judges
+    index: Path | None = None  # where indexes are kept; else they are made in memory
+    dense_index: Literal["auto", "flat", "ivf", "hnsw"] = "auto"  # of an index that is kept
+    prefix: str = PREFIXES[0]
+    kv_cache: str | None = None  # a folder, or "on" for the one beside the embeddings; else caches are not kept
+    cache_limit: str = "20GB"  # see kvcache/gc.py for why
     rmt: Path | None = None  # else the trained memory that is shipped for the model
     rmt_chunk_tokens: Positive = 5000  # as MemAgent has it, and the next too
     rmt_memory_tokens: Positive = 1024
@@ -56,6 +80,17 @@ class Request(BaseModel):
     questions: Positive | None = None
     dtype: str = "auto"
     device: str = "auto"
+    base_url: str | None = None  # of the server of an openai: model; else OpenAI's own
+    key_variable: str | None = None
+    api: Literal["chat", "completions"] = "chat"
+    concurrency: Positive = 1
+    prices: Path | None = None
+    requests_per_minute: Positive | None = None
+    tokens_per_minute: Positive | None = None
+    deadline: Annotated[float, Field(gt=0)] = 600.0
+    attempts: Positive = 8
+    embedder_base_url: str | None = None  # else the model's server
+    embedder_key_variable: str | None = None
 
     @field_validator("chunk_overlap")
     @classmethod
@@ -64,12 +99,49 @@ class Request(BaseModel):
             raise ValueError("must be smaller than a chunk; choose fewer tokens than --chunk-tokens")
         return overlap
 
+    @field_validator("top_tokens")
+    @classmethod
+    def _room_for_a_chunk(cls, budget: int | None, info: ValidationInfo) -> int | None:
+        if budget is not None and budget < info.data.get("chunk_tokens", budget):
+            raise ValueError("leaves no room for a chunk; choose at least as many tokens as --chunk-tokens")
+        return budget
+
+    @field_validator("stemming")
+    @classmethod
+    def _has_stemmer(cls, language: str | None) -> str | None:
+        if language is not None:
+            from Stemmer import algorithms
+
+            if language not in algorithms():
+                raise ValueError(f"no stemmer for '{language}'; {nearest(language, algorithms())}")
+        return language
+
+    @field_validator("stop_words")
+    @classmethod
+    def _has_stop_words(cls, language: str | None) -> str | None:
+        if language is not None and language not in STOP_WORDS:
+            raise ValueError(f"no stop words for '{language}'; {nearest(language, STOP_WORDS)}")
+        return language
+
     @field_validator("size")
     @classmethod
     def _known_size(cls, size: str) -> str:
         if size not in SIZES:
             raise ValueError(f"no size '{size}'; {nearest(size, SIZES)}")
         return size
+
+    @field_validator("kv_cache", mode="before")
+    @classmethod
+    def _on_or_a_folder(cls, given: object) -> object:
+        words = {True: "on", False: None, "off": None}  # YAML reads on and off as truth values
+        return words[given] if isinstance(given, bool | str) and given in words else given
+
+    @field_validator("prefix")
+    @classmethod
+    def _known_prefix(cls, prefix: str) -> str:
+        if prefix not in PREFIXES:
+            raise ValueError(f"no prefix '{prefix}'; {nearest(prefix, PREFIXES)}")
+        return prefix
 
 
 def make_request(profile: str, given: Mapping[str, Any]) -> Request:
@@ -85,6 +157,7 @@ def make_request(profile: str, given: Mapping[str, Any]) -> Request:
     values = {**profile_defaults(profile), **{name: value for name, value in given.items() if value is not None}}
     if "size" not in given or given["size"] is None:
         values["size"] = "small" if values["dataset"] in DRAWN else "all"
+    _check_together(values)
     values.setdefault("answer_style", "bridge" if values["model"] in SHIPPED_MODELS else "direct")
     try:
         return Request(**values)
@@ -98,6 +171,39 @@ def make_request(profile: str, given: Mapping[str, Any]) -> Request:
             where=f"--{option}",
             remedy=remedy or f"see rmtbench run --help for what --{option} takes",
         ) from error
+
+
+def _check_together(values: Mapping[str, Any]) -> None:
+    """Refuse options that contradict each other, or that mean nothing without another."""
+    if "top_tokens" in values and "top_k" in values:
+        raise UserError(
+            "chunks are chosen by number or by tokens, not by both", where="--top-tokens", remedy="leave --top-k out"
+        )
+    for name, needed in (("candidates", "reranker"), ("dense_index", "index")):
+        if name in values and needed not in values:
+            option = name.replace("_", "-")
+            raise UserError(
+                f"means nothing without --{needed}", where=f"--set {option}", remedy=f"give --{needed}, or leave it out"
+            )
+
+
+def rare_settings(words: Sequence[str]) -> dict[str, str]:
+    """The fields that ``--set NAME=VALUE`` gives.
+
+    Raises:
+        UserError: A word is not of that form, or there is no such name.
+    """
+    settings = {}
+    for word in words:
+        name, given, value = word.partition("=")
+        name = name.strip().replace("-", "_")
+        if name not in RARE or not given:
+            # The value is not repeated: a URL may hold a password.
+            known = [rare.replace("_", "-") for rare in RARE]
+            what = f"no rare setting '{name}'" if name not in RARE else f"{name} is given no value"
+            raise UserError(what, where="--set", remedy=nearest(name.replace("_", "-"), known))
+        settings[name] = value.strip()
+    return settings
 
 
 def profile_defaults(profile: str) -> Mapping[str, Any]:

@@ -18,6 +18,7 @@ from rmtbench.journal.rows import (
     damaged,
     gold_from_row,
     key_from_row,
+    positions_from_row,
     prepared_from_row,
     provenance_from_row,
     scores_from_row,
@@ -42,6 +43,8 @@ class RunRecord:
         corpora: One row a draw: id, documents, questions, tokens, sha256, source; where a draw stands twice, the first.
         questions: The questions by draw and id, in their order.
         gold: Their gold, by the same keys.
+        positions: Where each of their supporting facts stands in the corpus, from 0 to 1, by the same keys; no entry
+            for a question without evidence, or of a run that was written before positions were kept.
         prepared: What each draw's preparation cost, one entry a process that prepared it.
         answers: The answers by the same keys; where a key stands twice, the first one counts.
         scores: Metric values by the same keys; empty before scoring.
@@ -57,6 +60,7 @@ class RunRecord:
     corpora: Sequence[Mapping[str, Any]]
     questions: Mapping[Key, Question]
     gold: Mapping[Key, Gold]
+    positions: Mapping[Key, tuple[float, ...]]
     prepared: Sequence[tuple[int, Prepared]]
     answers: Mapping[Key, Answer]
     scores: Mapping[Key, Mapping[str, float | None]]
@@ -109,10 +113,13 @@ def read_run(path: Path) -> RunRecord:
     prepared = [prepared_from_row(row, where) for where, row in read_numbered(folder.prepared)]
     gold = {}
     questions = {}
+    positions = {}
     for where, row in read_numbered(folder.gold):
         draw, question, truth = gold_from_row(row, where)
         questions[draw, question.id] = question
         gold[draw, question.id] = truth
+        if places := positions_from_row(row, where):
+            positions[draw, question.id] = places
     corpora: dict[int, dict[str, Any]] = {}
     for where, row in read_numbered(folder.corpora):
         corpus = corpus_from_row(row, where)
@@ -129,6 +136,7 @@ def read_run(path: Path) -> RunRecord:
         corpora=list(corpora.values()),
         questions=questions,
         gold=gold,
+        positions=positions,
         prepared=prepared,
         answers=answers,
         scores=scores,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -109,8 +109,8 @@ def scores_from_row(row: Mapping[str, Any], where: str) -> dict[str, float | Non
     return values
 
 
-def gold_to_row(gold: Gold, question: Question, draw: int) -> dict[str, Any]:
-    """A question with its gold, so that rescoring needs no data set."""
+def gold_to_row(gold: Gold, question: Question, draw: int, positions: Sequence[float] = ()) -> dict[str, Any]:
+    """A question with its gold, so that rescoring needs no data set; `positions` are those of `evidence_positions`."""
     return {
         "draw": draw,
         "question_id": gold.question_id,
@@ -118,6 +118,7 @@ def gold_to_row(gold: Gold, question: Question, draw: int) -> dict[str, Any]:
         "kind": question.kind,
         "references": list(gold.references),
         "evidence": [[[span.document_id, span.start, span.end] for span in spans] for spans in gold.evidence],
+        "positions": list(positions),
     }
 
 
@@ -133,6 +134,38 @@ def gold_from_row(row: Mapping[str, Any], where: str) -> tuple[int, Question, Go
         return _number(row, "draw"), Question(gold.question_id, _text(row, "question"), row["kind"]), gold
     except (KeyError, TypeError, ValueError) as error:
         raise damaged(where, error) from error
+
+
+def positions_from_row(row: Mapping[str, Any], where: str) -> tuple[float, ...]:
+    """Where a question's facts stand in its corpus; none in a row that was written before positions were kept.
+
+    Raises:
+        UserError: A position is not from 0 to 1.
+    """
+    positions = row.get("positions", [])
+    if not isinstance(positions, list) or not all(isinstance(each, _NUMBER) and 0 <= each <= 1 for each in positions):
+        raise damaged(where, f"positions are shares from 0 to 1, not {positions!r}")
+    return tuple(map(float, positions))
+
+
+def evidence_positions(corpus: Corpus, gold: Gold) -> tuple[float, ...]:
+    """Where the first span of each supporting fact begins: from 0, the corpus's first character, to 1, its last.
+
+    Args:
+        corpus: The documents in the order in which a system reads them; titles are not counted.
+        gold: Evidence within them.
+
+    Returns:
+        One share a fact; none where a span names no document of the corpus.
+    """
+    starts: dict[str, int] = {}
+    total = 0
+    for document in corpus.documents:
+        starts[document.id] = total
+        total += len(document.text)
+    if not all(spans[0].document_id in starts for spans in gold.evidence):
+        return ()
+    return tuple(round((starts[spans[0].document_id] + spans[0].start) / max(total, 1), 4) for spans in gold.evidence)
 
 
 def corpus_to_row(corpus: Corpus, tokens: int) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from rmtbench.core import Answer, Prepared
+from rmtbench.journal.costs import Cost, cost_of
 from rmtbench.journal.record import RunRecord
 
 
@@ -33,6 +34,7 @@ class Summary:
         prepare_seconds: Mean seconds a draw by part, over the first preparation of each draw.
         kept_bytes: Mean bytes kept for answering, a draw.
         prepared_counts: What was prepared, by name, over all draws: see `rmtbench.core.Prepared`.
+        cost: What was paid; None where no price is known, as of a model on this machine.
     """
 
     expected: int
@@ -52,6 +54,7 @@ class Summary:
     prepare_seconds: dict[str, float]
     kept_bytes: float | None
     prepared_counts: dict[str, int]
+    cost: Cost | None
 
 
 TIMINGS = ("retrieve", "prefill", "first_token", "decode", "total")
@@ -103,6 +106,7 @@ def summarize(run: RunRecord) -> Summary:
         },
         kept_bytes=_mean(prepared.bytes for prepared in first.values()),
         prepared_counts=dict(counts),
+        cost=cost_of(run),
     )
 
 

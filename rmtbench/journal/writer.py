@@ -20,6 +20,7 @@ from rmtbench.journal.rows import (
     answer_to_row,
     corpus_from_row,
     corpus_to_row,
+    evidence_positions,
     gold_to_row,
     key_from_row,
     prepared_to_row,
@@ -104,7 +105,8 @@ class RunWriter:
             )
         for question, gold in zip(corpus.questions, draw.gold, strict=True):
             if (corpus.draw, question.id) not in self._gold:
-                self._append(self.folder.gold, gold_to_row(gold, question, corpus.draw))
+                positions = evidence_positions(corpus, gold)
+                self._append(self.folder.gold, gold_to_row(gold, question, corpus.draw, positions))
         if known is None:
             self._append(self.folder.corpora, corpus_to_row(corpus, tokens))
 
@@ -141,6 +143,7 @@ class RunWriter:
             ("model", "weights_sha256"),
             ("model", "tokenizer_sha256"),
             ("model", "prompt_contract"),
+            ("model", "served"),
             ("embedder", "sha256"),
         ):
             if _at(before, path) != _at(now, path):

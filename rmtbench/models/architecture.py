@@ -53,3 +53,31 @@ def check_batch(model: PreTrainedModel, rows: int) -> None:
             where="--batch",
             remedy="use --batch 1 with this model",
         )
+
+
+def check_shared_prefix(model: PreTrainedModel) -> None:
+    """Refuse a model whose attention is not the plain one that the shared prefix computes.
+
+    Raises:
+        UserError: It has sliding windows, caps, sinks, shared or compressed keys and values, rotary positions that
+            depend on the length, or code of its own.
+    """
+    config = model.config
+    modules = list(model.modules())
+    rope = getattr(config, "rope_parameters", None) or {}
+    reasons = {
+        "sliding-window layers": uses_sliding_window(model),
+        "attention code of its own": not getattr(model, "_supports_attention_backend", False),
+        "capped attention scores": getattr(config, "attn_logit_softcapping", None) is not None,
+        "attention sinks": any(hasattr(module, "sinks") for module in modules),
+        "layers that share keys and values": bool(getattr(config, "num_kv_shared_layers", 0)),
+        "compressed keys and values": bool(getattr(config, "kv_lora_rank", 0)),
+        "rotary positions that depend on the length": rope.get("rope_type") in ("dynamic", "longrope"),
+    }
+    found = [reason for reason, holds in reasons.items() if holds]
+    if found:
+        raise UserError(
+            f"{type(model).__name__} has {' and '.join(found)}, which the shared prefix cannot serve",
+            where="--system cag",
+            remedy="use --prefix plain with this model",
+        )

@@ -46,6 +46,7 @@ class Generation:
         prefill_seconds: Until the logits of the first answer token were known.
         decode_seconds: From there to the end.
         error: Why there is no answer, when `finish` is ``error``.
+        output_tokens: Tokens written, where the model gives a count in place of ids.
     """
 
     raw: str
@@ -57,6 +58,12 @@ class Generation:
     prefill_seconds: float
     decode_seconds: float
     error: str | None = None
+    output_tokens: int | None = None
+
+    @property
+    def written_tokens(self) -> int:
+        """Tokens written, by whichever the model gives."""
+        return len(self.output_ids) if self.output_tokens is None else self.output_tokens
 
 
 class LanguageModel(Protocol):
@@ -118,4 +125,27 @@ class Embedder(Protocol):
 
     def truncated(self, texts: Sequence[str]) -> int:
         """How many of the texts are longer than `max_tokens`, so that their ends are not read."""
+        ...
+
+
+class Reranker(Protocol):
+    """Judges how well texts answer a question, reading both together."""
+
+    @property
+    def name(self) -> str:
+        """What stands in results."""
+        ...
+
+    @property
+    def sha256(self) -> str:
+        """Hash over weights, tokenizer and settings: the same hash gives the same scores."""
+        ...
+
+    @property
+    def max_tokens(self) -> int | None:
+        """Tokens that it reads of question and text together; None if it sets no limit."""
+        ...
+
+    def score(self, query: str, texts: Sequence[str]) -> list[float]:
+        """One score a text, higher is better."""
         ...

@@ -11,7 +11,7 @@ from rmtbench.core import Finish
 from rmtbench.errors import AnswerError
 from rmtbench.models.architecture import check_batch
 from rmtbench.models.base import Generation, Passage, Prompt
-from rmtbench.models.decode import Reader, greedy
+from rmtbench.models.decode import Decoded, Reader, greedy
 from rmtbench.models.prompt import PromptContract
 from rmtbench.models.readers import OwnPrompts
 
@@ -97,24 +97,37 @@ class LocalModel:
             One result a row; seconds are the row's equal share of the batch's.
         """
         rows = len(prompt_tokens)
-        decoded = greedy(reader, rows, self._finish, self.max_answer_tokens)
+        decoded = greedy(reader, rows, self.finish, self.max_answer_tokens)
         decode_seconds = max(row.decode_seconds for row in decoded) / rows
         generations = []
         for row, total, cached in zip(decoded, prompt_tokens, cached_tokens, strict=True):
-            raw: str = self.contract.tokenizer.decode(row.ids, skip_special_tokens=True)
-            generations.append(
-                Generation(
-                    raw=raw,
-                    final=self.contract.final_answer(raw),
-                    finish=row.finish,
-                    output_ids=row.ids,
-                    prompt_tokens=total,
-                    cached_tokens=cached,
-                    prefill_seconds=(before + row.prefill_seconds) / rows,
-                    decode_seconds=decode_seconds,
-                )
-            )
+            prefill_seconds = (before + row.prefill_seconds) / rows
+            generations.append(self.generation(row, total, cached, prefill_seconds, decode_seconds))
         return generations
+
+    def generation(
+        self, row: Decoded, prompt_tokens: int, cached_tokens: int, prefill_seconds: float, decode_seconds: float
+    ) -> Generation:
+        """A row's tokens as texts, with what they cost.
+
+        Args:
+            row: The row.
+            prompt_tokens: Tokens of its whole prompt.
+            cached_tokens: Of these, how many were not read again.
+            prefill_seconds: The row's share.
+            decode_seconds: The row's share.
+        """
+        raw: str = self.contract.tokenizer.decode(row.ids, skip_special_tokens=True)
+        return Generation(
+            raw=raw,
+            final=self.contract.final_answer(raw),
+            finish=row.finish,
+            output_ids=row.ids,
+            prompt_tokens=prompt_tokens,
+            cached_tokens=cached_tokens,
+            prefill_seconds=prefill_seconds,
+            decode_seconds=decode_seconds,
+        )
 
     def check_length(self, prompt_tokens: int) -> None:
         """Refuse a prompt that leaves no room for the longest answer.
@@ -128,7 +141,8 @@ class LocalModel:
                 f"context of {self.context_limit}"
             )
 
-    def _finish(self, ids: Sequence[int]) -> Finish | None:
+    def finish(self, ids: Sequence[int]) -> Finish | None:
+        """Whether an answer ends with its last token, and why."""
         return self.contract.finish(ids, self.end_ids)
 
 

@@ -26,7 +26,9 @@ INSTRUCTION = {
 FINAL_MARK = "Answer:"
 """In the `bridge` style, the final answer is what follows the first such mark."""
 
-_CUE = {"direct": "Answer:", "bridge": "Reasoning:"}
+CUE = {"direct": "Answer:", "bridge": "Reasoning:"}
+"""What stands last in a prompt: the answer goes on from there."""
+
 _CONTEXT_SLOT, _QUESTION_SLOT = "<<rmtbench-context>>", "<<rmtbench-question>>"
 CONTRACT_VERSION = 1
 """Raise it whenever a change to this file changes a prompt: it stands in every run's provenance."""
@@ -52,12 +54,19 @@ class PromptContract:
 
     def context_ids(self, passages: Sequence[Passage]) -> list[int]:
         """Token ids of everything before the question: the same for every question about these passages."""
-        text = self.head + "".join(f"{passage.title}\n{passage.text}\n\n" for passage in passages)
-        return self._start_ids() + self._encode(text)
+        return self._start_ids() + self._encode(self.context_text(passages))
 
     def question_ids(self, question: str) -> list[int]:
         """Token ids of the question and the cue that follow the context. Never empty."""
-        return self._encode(f"{self.bridge}Question: {question}\n{self.tail}")
+        return self._encode(self.question_text(question))
+
+    def context_text(self, passages: Sequence[Passage]) -> str:
+        """The same as text, for models that are sent texts."""
+        return self.head + passages_text(passages)
+
+    def question_text(self, question: str) -> str:
+        """Question and cue as text."""
+        return f"{self.bridge}Question: {question}\n{self.tail}"
 
     def finish(self, ids: Sequence[int], end_ids: frozenset[int]) -> Finish | None:
         """Whether the answer ends with its last token.
@@ -73,10 +82,16 @@ class PromptContract:
             return "eos"
         if "\n" not in self.tokenizer.decode(ids[-1:]):
             return None
-        text = self.tokenizer.decode(ids)
-        if self.style == "bridge":
-            text = text.partition(FINAL_MARK)[2]
-        return "stop" if "\n" in text.lstrip() else None
+        return "stop" if self.stop_at(self.tokenizer.decode(ids)) is not None else None
+
+    def stop_at(self, text: str) -> int | None:
+        """Where the stop rule ends a text: behind the first line break after the final answer; None if nowhere."""
+        start = text.find(FINAL_MARK) + len(FINAL_MARK) if self.style == "bridge" else 0
+        if self.style == "bridge" and FINAL_MARK not in text:
+            return None
+        answer = text[start:].lstrip()
+        end = answer.find("\n")
+        return None if end < 0 else len(text) - len(answer) + end + 1
 
     def final_answer(self, raw: str) -> str:
         """The part of an answer that is scored: its first line, in the `bridge` style after the mark, else empty."""
@@ -97,6 +112,11 @@ class PromptContract:
         return probe[: probe.index(bare[0])] if bare and bare[0] in probe else []
 
 
+def passages_text(passages: Sequence[Passage]) -> str:
+    """Titled texts as every prompt shows them."""
+    return "".join(f"{passage.title}\n{passage.text}\n\n" for passage in passages)
+
+
 def make_contract(tokenizer: PreTrainedTokenizerBase, style: AnswerStyle) -> PromptContract:
     """Lay the template out for a tokenizer, inside its chat format where it has one.
 
@@ -107,7 +127,7 @@ def make_contract(tokenizer: PreTrainedTokenizerBase, style: AnswerStyle) -> Pro
     Raises:
         ValueError: The chat format does not keep the user's message in one piece.
     """
-    cue = _CUE[style]
+    cue = CUE[style]
     if not tokenizer.chat_template:
         return PromptContract(tokenizer, style, f"{INSTRUCTION[style]}\n\n", "", cue)
     message = f"{INSTRUCTION[style]}\n\n{_CONTEXT_SLOT}{_QUESTION_SLOT}"

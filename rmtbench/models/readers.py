@@ -33,6 +33,11 @@ class OwnPrompts:
         self._cache = SlotCache(model.config.num_hidden_layers, len(prompts), self._longest + max_tokens)
         self._steps = 0
 
+    @property
+    def cache(self) -> SlotCache:
+        """What has been read."""
+        return self._cache
+
     def read(self) -> torch.Tensor:
         """Context, then tail, row by row: the arithmetic of a row does not depend on its neighbours."""
         window = self._cache.window

@@ -9,16 +9,21 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from rmtbench.core import Answer, Draw, RunSpec
 from rmtbench.journal.writer import RunWriter
+from rmtbench.kvcache.watching import Reading, Watch
 from rmtbench.measure import peak_device_bytes, peak_resident_bytes, reset_peak_memory
-from rmtbench.models.base import Embedder, LanguageModel
+from rmtbench.models.base import Embedder, LanguageModel, Reranker
+from rmtbench.runs.at_once import answer_in_order
 from rmtbench.runs.fit import check_fit
 from rmtbench.runs.memories import LoadedMemory
 from rmtbench.systems.base import Equipment, SharedWork, SystemKind
 from rmtbench.systems.registry import find_system
+
+if TYPE_CHECKING:
+    from rmtbench.kvcache.store import CacheStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +36,9 @@ class Tools:
     document_embedder: Embedder | None = None
     memories: Mapping[str, LoadedMemory] = field(default_factory=dict)
     writer: LanguageModel | None = None
+    kv_store: CacheStore | None = None
+    reranker: Reranker | None = None
+    indexes: Path | None = None
 
     def memory(self, spec: RunSpec) -> LoadedMemory | None:
         """The trained memory that a run names; None where it names none."""
@@ -42,22 +50,27 @@ class Event:
     """Something happened in a run.
 
     Attributes:
-        kind: ``begin`` (a run's draw starts), ``prepared``, ``answer``, or ``end`` (the draw is done).
+        kind: ``begin`` (a run's draw starts), ``reading`` and ``notice`` (while it is prepared), ``prepared``,
+            ``answer``, or ``end`` (the draw is done).
         run_id: The run.
         draw: The draw.
         done: Questions of this run answered so far, earlier sessions included.
         total: Questions of this run over the draws seen so far.
         answer: The answer, for ``answer``.
         prepare_seconds: What preparing took, for ``prepared``.
+        reading: How far the corpus is read, for ``reading``.
+        text: One line for the person, for ``notice``.
     """
 
-    kind: Literal["begin", "prepared", "answer", "end"]
+    kind: Literal["begin", "reading", "notice", "prepared", "answer", "end"]
     run_id: str
     draw: int
     done: int
     total: int
     answer: Answer | None = None
     prepare_seconds: float = 0.0
+    reading: Reading | None = None
+    text: str = ""
 
 
 Report = Callable[[Event], None]
@@ -107,13 +120,15 @@ def execute(
             provenance = dict(tools.provenance)
             if not kind.needs_embedder:
                 provenance.pop("embedder", None)
+            if not spec.retrieves:
+                provenance.pop("reranker", None)
             if (memory := tools.memory(spec)) is not None:
                 provenance["memory"] = dict(memory.provenance)
             if any(writer.remaining(draw.corpus) for draw in draws):
                 writer.begin(provenance)
         failed = dict.fromkeys((writer.run_id for writer in writers), 0)
         # The first batch of each run and process still sets kernels and caches up: it is marked, and not timed.
-        warmups = {writer.run_id: spec.batch for writer, spec in zip(writers, specs, strict=True)}
+        warmups = {writer.run_id: spec.at_once for writer, spec in zip(writers, specs, strict=True)}
         for draw, count in zip(draws, tokens, strict=True):
             with SharedWork() as shared:
                 for writer, spec, kind in zip(writers, specs, kinds, strict=True):
@@ -128,6 +143,10 @@ def execute(
                         shared=shared,
                         recurrent=memory.decoder if memory is not None else None,
                         writer=tools.writer if kind.writes_notes else None,
+                        kv_store=tools.kv_store if "kv_cache" in dict(spec.settings) else None,
+                        watch=_watch(writer, draw, report),
+                        reranker=tools.reranker if spec.retrieves else None,
+                        indexes=tools.indexes if spec.retrieves else None,
                     )
                     failed[writer.run_id] += _run_draw(writer, kind, equipment, draw, warmups, report)
         return [
@@ -152,7 +171,7 @@ def _run_draw(
         prepared = system.prepare(corpus)
         writer.prepared(prepared, corpus.draw)
         report(Event("prepared", writer.run_id, corpus.draw, len(writer.done), total, None, prepared.total_seconds))
-        for answer in system.answer(questions):
+        for answer in answer_in_order(system, questions, equipment.spec.concurrency):
             counted = replace(answer, warmup=warmups[writer.run_id] > 0)
             warmups[writer.run_id] -= 1
             writer.answer(counted, corpus.draw)
@@ -162,6 +181,15 @@ def _run_draw(
     writer.usage(corpus.draw, peak_resident_bytes(), peak_device_bytes(device))
     report(Event("end", writer.run_id, corpus.draw, len(writer.done), total))
     return failed
+
+
+def _watch(writer: RunWriter, draw: Draw, report: Report) -> Watch:
+    """What a system tells while it prepares, as events of its run."""
+    place = (writer.run_id, draw.corpus.draw, len(writer.done), len(writer.done))
+    return Watch(
+        reading=lambda reading: report(Event("reading", *place, reading=reading)),
+        notice=lambda text: report(Event("notice", *place, text=text)),
+    )
 
 
 def _corpus_tokens(draw: Draw, model: LanguageModel) -> int:

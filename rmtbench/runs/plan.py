@@ -6,8 +6,10 @@ from collections.abc import Sequence
 
 from rmtbench.core import RunSpec, Source
 from rmtbench.errors import UserError
+from rmtbench.models.endpoint.address import is_endpoint
+from rmtbench.models.rerank import reranker_label
 from rmtbench.runs.memories import memory_folder, memory_label
-from rmtbench.spec import Request
+from rmtbench.spec import PREFIXES, Request
 from rmtbench.systems.base import SystemKind
 from rmtbench.systems.registry import find_system, system_names
 
@@ -22,12 +24,13 @@ def plan_runs(request: Request, source: Source, *, device: str, dtype: str) -> l
         dtype: The dtype, chosen.
 
     Raises:
-        UserError: A system does not exist, or the trained memory that it needs.
+        UserError: A system does not exist, or the trained memory that it needs, or a cache that is to be kept.
     """
     specs = []
     for name in _names(request):
         kind = find_system(name)
-        top_ks: Sequence[int | None] = sorted(set(request.top_k)) if kind.takes_top_k else [None]
+        by_number = kind.takes_top_k and request.top_tokens is None
+        top_ks: Sequence[int | None] = sorted(set(request.top_k)) if by_number else [None]
         specs += [
             RunSpec(
                 system=name,
@@ -53,6 +56,8 @@ def plan_runs(request: Request, source: Source, *, device: str, dtype: str) -> l
             )
             for top_k in top_ks
         ]
+    if request.kv_cache is not None and not any("kv_cache" in dict(spec.settings) for spec in specs):
+        raise UserError("no system here has a cache to keep", where="--kv-cache", remedy="leave it out, or name cag")
     return specs
 
 
@@ -62,7 +67,9 @@ def left_out_of_all(request: Request) -> list[str]:
     return [
         kind.name
         for kind in kinds
-        if not kind.in_all or (kind.memory and memory_folder(request.rmt, request.model, kind.memory) is None)
+        if not kind.in_all
+        or (kind.memory and is_endpoint(request.model))
+        or (kind.memory and memory_folder(request.rmt, request.model, kind.memory) is None)
     ]
 
 
@@ -75,7 +82,13 @@ def _names(request: Request) -> list[str]:
 
 def _settings(kind: SystemKind, request: Request) -> tuple[tuple[str, str], ...]:
     """What only some systems have, by name, in order."""
-    settings = {}
+    settings = _server_settings(kind, request) if is_endpoint(request.model) else {}
+    if kind.takes_prefix and request.prefix != PREFIXES[0]:
+        settings["prefix"] = request.prefix
+    if kind.takes_prefix and request.kv_cache is not None:
+        settings["kv_cache"] = "on"  # a row of its own: what was loaded never stands among what was computed
+    if kind.takes_top_k:
+        settings |= _retrieval_settings(kind, request)
     if kind.memory is not None:
         folder = memory_folder(request.rmt, request.model, kind.memory)
         if folder is None:
@@ -89,3 +102,35 @@ def _settings(kind: SystemKind, request: Request) -> tuple[tuple[str, str], ...]
         settings["chunk_tokens"] = str(request.rmt_chunk_tokens)
         settings["memory_tokens"] = str(request.rmt_memory_tokens)
     return tuple(sorted(settings.items()))
+
+
+def _retrieval_settings(kind: SystemKind, request: Request) -> dict[str, str]:
+    """How chunks are cut, found, chosen and shown, where it is not the usual way."""
+    names = ["split", "top_tokens", "chunk_order"]
+    names += ["stemming", "stop_words"] if kind.counts_words else []
+    names += ["candidates"] if request.reranker is not None else []
+    given = {name: getattr(request, name) for name in names}
+    settings = {name: str(value) for name, value in given.items() if value != Request.model_fields[name].default}
+    if request.reranker is not None:
+        settings["reranker"] = reranker_label(request.reranker)
+    if request.index is not None:
+        settings["index"] = f"kept {request.dense_index}" if kind.needs_embedder else "kept"
+    return settings
+
+
+def _server_settings(kind: SystemKind, request: Request) -> dict[str, str]:
+    """How a server is asked, where that can change an answer or its time; refuses what a server cannot do."""
+    if kind.memory is not None:
+        raise UserError(
+            "a recurrent memory needs the model's weights, and a server gives none",
+            where=f"--system {kind.name} with --model {request.model}",
+            remedy="use rmt-text, which needs texts alone, or a local model",
+        )
+    if kind.takes_prefix and request.prefix != PREFIXES[0]:
+        raise UserError(
+            "the server keeps the cache in its own way", where=f"--prefix {request.prefix}", remedy="leave it out"
+        )
+    if kind.takes_prefix and request.kv_cache is not None:
+        raise UserError("the server keeps the cache in its own way", where="--kv-cache", remedy="leave it out")
+    given = {"api": request.api, "concurrency": str(request.concurrency)}
+    return {name: value for name, value in given.items() if value != str(Request.model_fields[name].default)}

@@ -14,7 +14,8 @@ from typing import Any
 import rmtbench
 
 PACKAGES = (
-    "torch", "transformers", "tokenizers", "numpy", "llama-index-core", "rank-bm25", "bert-score", "datasets",
+    "torch", "transformers", "tokenizers", "numpy", "llama-index-core", "rank-bm25", "PyStemmer", "faiss-cpu",
+    "bert-score", "datasets", "openai",
 )  # fmt: skip
 
 

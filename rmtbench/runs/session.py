@@ -5,20 +5,31 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from rmtbench.core import Draw, RunSpec
 from rmtbench.corpora.base import Dataset, DrawRequest, TokenCounter
 from rmtbench.corpora.open import open_dataset
 from rmtbench.errors import UserError
-from rmtbench.models.base import LanguageModel
+from rmtbench.models.base import Embedder, LanguageModel
+from rmtbench.models.endpoint.address import find_address, is_endpoint, served_name
+from rmtbench.models.endpoint.line import LineSettings
+from rmtbench.models.endpoint.load import AS_SERVED, Endpoints, load_endpoint_embedder, load_endpoint_model
+from rmtbench.models.endpoint.model import EndpointModel
+from rmtbench.models.endpoint.prices import read_prices
+from rmtbench.models.endpoint.retry import Patience
 from rmtbench.models.load import choose_device, choose_dtype, load_model
 from rmtbench.models.local import LocalModel
+from rmtbench.runs.at_once import OneAtATime
 from rmtbench.runs.loop import Tools
 from rmtbench.runs.memories import LoadedMemory, load_memory, memory_folder
 from rmtbench.runs.plan import plan_runs
 from rmtbench.runs.provenance import surroundings
 from rmtbench.spec import Request
 from rmtbench.systems.registry import find_system
+
+if TYPE_CHECKING:
+    from rmtbench.kvcache.store import CacheStore
 
 
 @dataclass(frozen=True)
@@ -29,6 +40,7 @@ class Session:
     dataset: Dataset
     specs: Sequence[RunSpec]
     device: str
+    endpoints: Endpoints
 
 
 def open_session(request: Request, environ: Mapping[str, str]) -> Session:
@@ -44,13 +56,71 @@ def open_session(request: Request, environ: Mapping[str, str]) -> Session:
     for name in request.systems:
         if name != "all":
             find_system(name)  # a misspelt name must not wait for the data
+    endpoints = _endpoints(request, environ)
     dataset = open_dataset(request.dataset, request.data_dir, environ, generated=request.generated)
     device = choose_device(request.device)
-    specs = plan_runs(request, dataset.source, device=device, dtype=choose_dtype(request.dtype, device))
-    return Session(request, dataset, specs, device)
+    dtype = choose_dtype(request.dtype, device)
+    if endpoints.model is None:
+        specs = plan_runs(request, dataset.source, device=device, dtype=dtype)
+    else:
+        where = f"endpoint {endpoints.model.address.host}"
+        specs = plan_runs(request, dataset.source, device=where, dtype=AS_SERVED)
+    return Session(request, dataset, specs, device, endpoints)
 
 
-def load_tools(specs: Sequence[RunSpec], device: str, cache: Path, rmt: Path | None = None) -> Tools:
+def _endpoints(request: Request, environ: Mapping[str, str]) -> Endpoints:
+    """How the servers are spoken to that a request names; a missing key is met here, before the data is opened."""
+    served, embedded = is_endpoint(request.model), is_endpoint(request.embedder)
+    if not served and not embedded:
+        for option in ("base_url", "key_variable", "concurrency", "embedder_base_url"):
+            if getattr(request, option) != Request.model_fields[option].default:
+                raise UserError(
+                    "belongs to a model or embedder behind a server",
+                    where=f"--{option.replace('_', '-')}",
+                    remedy="leave it out, or give --model openai:NAME",
+                )
+    if served and request.batch > 1:
+        raise UserError(
+            "a server makes its own batches", where=f"--batch {request.batch}", remedy="use --concurrency instead"
+        )
+    if not served and request.concurrency > 1:
+        raise UserError(
+            "a model on this machine answers in batches", where="--concurrency", remedy="use --batch instead"
+        )
+    patience = Patience(attempts=request.attempts, deadline=request.deadline)
+    limits: dict[str, Any] = {
+        "patience": patience,
+        "requests_per_minute": request.requests_per_minute,
+        "tokens_per_minute": request.tokens_per_minute,
+    }
+    model = embedder = None
+    if served:
+        served_name(request.model)
+        model = LineSettings(find_address(request.base_url, request.key_variable, environ), **limits)
+    needed = any(find_system(name).needs_embedder for name in request.systems if name != "all")
+    if embedded and (needed or "all" in request.systems):
+        served_name(request.embedder, "--embedder")
+        address = find_address(
+            request.embedder_base_url or request.base_url,
+            request.embedder_key_variable or request.key_variable,
+            environ,
+            options=("--set embedder-base-url", "--set embedder-key-variable"),
+        )
+        embedder = LineSettings(address, **limits)
+    prices = read_prices(request.prices) if served or embedded else ()
+    return Endpoints(model, embedder, request.api, prices)
+
+
+def load_tools(
+    specs: Sequence[RunSpec],
+    device: str,
+    cache: Path,
+    rmt: Path | None = None,
+    endpoints: Endpoints | None = None,
+    *,
+    reranker: str | None = None,
+    indexes: Path | None = None,
+) -> Tools:
     """Load the model and whatever else the runs need, so that nothing is imported or loaded inside a timed part.
 
     Args:
@@ -58,41 +128,76 @@ def load_tools(specs: Sequence[RunSpec], device: str, cache: Path, rmt: Path | N
         device: Where the model answers.
         cache: Folder of embeddings kept between runs.
         rmt: Folder of a trained memory; None for the one shipped for the model.
+        endpoints: How servers are spoken to; None where model and embedder are on this machine.
+        reranker: Folder or hub id of a reranker; None for none.
+        indexes: Folder of kept indexes; None for none.
 
     Raises:
         UserError: A model, embedder or trained memory is missing, or the memory belongs to another model.
     """
     spec = specs[0]
-    model = load_model(
-        spec.model,
-        tokenizer=spec.tokenizer,
-        style=spec.answer_style,
-        max_answer_tokens=spec.max_answer_tokens,
-        dtype=spec.dtype,
-        device=device,
-        seed=spec.seed,
-    )
+    endpoints = endpoints or Endpoints()
+    model: LocalModel | EndpointModel
+    if is_endpoint(spec.model):
+        model = load_endpoint_model(
+            spec.model,
+            endpoints,
+            tokenizer=spec.tokenizer,
+            style=spec.answer_style,
+            max_answer_tokens=spec.max_answer_tokens,
+        )
+    else:
+        model = load_model(
+            spec.model,
+            tokenizer=spec.tokenizer,
+            style=spec.answer_style,
+            max_answer_tokens=spec.max_answer_tokens,
+            dtype=spec.dtype,
+            device=device,
+            seed=spec.seed,
+        )
     provenance = {"model": dict(model.provenance), **surroundings(device)}
     if any(find_system(spec.system).takes_top_k for spec in specs):
         from rmtbench.retrieval.chunks import warm_up
 
         warm_up()
     tools = Tools(model, provenance, memories=_memories(specs, model, rmt), writer=_writer(specs, model))
+    tools = replace(tools, indexes=indexes)
+    if reranker is not None and any(spec.retrieves for spec in specs):
+        from rmtbench.models.rerank import CrossEncoder
+
+        judge = CrossEncoder(reranker, device)
+        judge.score("the first call", ["sets kernels up"])
+        provenance["reranker"] = {"name": judge.name, "sha256": judge.sha256, "max_tokens": judge.max_tokens}
+        tools = replace(tools, reranker=judge)
     name = next((spec.embedder for spec in specs if spec.embedder is not None), None)
     if name is None:
         return tools
     from rmtbench.models.embed import load_embedder
     from rmtbench.models.embed_cache import CachedEmbedder
 
-    embedder = load_embedder(name, device)
-    embedder.embed(["the first call sets kernels up"])
-    provenance["embedder"] = {"name": embedder.name, "sha256": embedder.sha256, "max_tokens": embedder.max_tokens}
-    return replace(tools, embedder=embedder, document_embedder=CachedEmbedder(embedder, cache))
+    facts: dict[str, Any] = {}
+    embedder: Embedder
+    if is_endpoint(name):
+        embedder, facts = load_endpoint_embedder(name, endpoints)
+    else:
+        embedder = load_embedder(name, device)
+        embedder.embed(["the first call sets kernels up"])
+    provenance["embedder"] = {
+        "name": embedder.name,
+        "sha256": embedder.sha256,
+        "max_tokens": embedder.max_tokens,
+        **facts,
+    }
+    questions = OneAtATime(embedder) if spec.concurrency > 1 and not is_endpoint(name) else embedder
+    return replace(tools, embedder=questions, document_embedder=CachedEmbedder(embedder, cache))
 
 
-def _memories(specs: Sequence[RunSpec], model: LocalModel, rmt: Path | None) -> dict[str, LoadedMemory]:
+def _memories(specs: Sequence[RunSpec], model: LocalModel | EndpointModel, rmt: Path | None) -> dict[str, LoadedMemory]:
     """The trained memories of the runs by their names in the specs, each loaded once."""
     loaded: dict[str, LoadedMemory] = {}
+    if not isinstance(model, LocalModel):
+        return loaded
     for spec in specs:
         mode = find_system(spec.system).memory
         folder = memory_folder(rmt, spec.model, mode) if mode else None
@@ -102,7 +207,7 @@ def _memories(specs: Sequence[RunSpec], model: LocalModel, rmt: Path | None) -> 
     return loaded
 
 
-def _writer(specs: Sequence[RunSpec], model: LocalModel) -> LanguageModel | None:
+def _writer(specs: Sequence[RunSpec], model: LocalModel | EndpointModel) -> LanguageModel | None:
     """The model that writes notes, where a system has any written."""
     settings = next((dict(spec.settings) for spec in specs if find_system(spec.system).writes_notes), None)
     if settings is None:
@@ -110,6 +215,27 @@ def _writer(specs: Sequence[RunSpec], model: LocalModel) -> LanguageModel | None
     from rmtbench.systems.rmt_text import note_writer
 
     return note_writer(model, int(settings["memory_tokens"]))
+
+
+def find_store(request: Request, cache: Path) -> CacheStore | None:
+    """Where a request's key-value caches are kept; None where it keeps none.
+
+    Args:
+        request: What was asked.
+        cache: The folder of everything that is kept between runs, for a request that names none of its own.
+
+    Raises:
+        UserError: The limit is no size.
+    """
+    from rmtbench.kvcache.gc import parse_limit
+
+    limit = parse_limit(request.cache_limit)
+    if request.kv_cache is None:
+        return None
+    from rmtbench.kvcache.store import CacheStore
+
+    folder = cache / "kv" if request.kv_cache == "on" else Path(request.kv_cache).expanduser()
+    return CacheStore(folder, limit)
 
 
 def make_draws(session: Session, count_tokens: TokenCounter) -> list[Draw]:

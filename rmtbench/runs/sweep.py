@@ -19,7 +19,7 @@ from rmtbench.errors import UserError, nearest
 from rmtbench.spec import Request, make_request, profile_defaults
 from rmtbench.systems.registry import find_system
 
-OPTIONS = frozenset(Request.model_fields) - {"systems", "generated", "chunk_overlap"} | {"system"}
+OPTIONS = frozenset(Request.model_fields) - {"systems", "generated"} | {"system"}
 """Keys of an entry: the options of `rmtbench run`, but for the profile and the places, which are the sweep's."""
 
 MULTIPLIED = ("dataset", "size", "model")

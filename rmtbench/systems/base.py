@@ -6,14 +6,17 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Protocol, Self, TypeVar
 
 from rmtbench.core import Answer, Corpus, Gold, Prepared, Question, Retrieved, RunSpec, Timings, TokenCounts
 from rmtbench.errors import AnswerError
-from rmtbench.models.base import Embedder, Generation, LanguageModel
+from rmtbench.kvcache.watching import NOBODY, Watch
+from rmtbench.models.base import Embedder, Generation, LanguageModel, Reranker
 
 if TYPE_CHECKING:
+    from rmtbench.kvcache.store import CacheStore
     from rmtbench.rmt.decoder import RecurrentDecoder
 
 T = TypeVar("T")
@@ -78,6 +81,10 @@ class Equipment:
         shared: Work shared with other runs of the same command over the same draw.
         recurrent: The model with a trained memory, on weights of its own; for systems that need one.
         writer: The language model under the contract that writes notes; for systems that write them.
+        kv_store: Where prefix caches are kept between runs; None where each run makes its own.
+        watch: Told how far the corpus is read, and what the store had.
+        reranker: Judges what retrieval finds, where the spec names one.
+        indexes: Folder in which indexes are kept, where the spec has them kept.
     """
 
     spec: RunSpec
@@ -88,6 +95,10 @@ class Equipment:
     shared: SharedWork = field(default_factory=SharedWork)
     recurrent: RecurrentDecoder | None = None
     writer: LanguageModel | None = None
+    kv_store: CacheStore | None = None
+    watch: Watch = NOBODY
+    reranker: Reranker | None = None
+    indexes: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +111,9 @@ class SystemKind:
         make: Builds the system for one draw.
         takes_top_k: Whether it runs once for each ``--top-k``.
         needs_embedder: Whether it needs an embedder.
+        counts_words: Whether it ranks by words, and so takes ``--stemming`` and ``--stop-words``.
         reads_corpus: Whether the whole corpus must fit the model's context.
+        takes_prefix: Whether it reads the corpus through a prefix cache, and so takes ``--prefix``.
         sees_gold: Whether it is built with the gold: an oracle.
         memory: How it reads with a trained memory, and so which one is looked for; None where it needs none.
         writes_notes: Whether the model also writes notes for it.
@@ -112,7 +125,9 @@ class SystemKind:
     make: Callable[[Equipment], System]
     takes_top_k: bool = False
     needs_embedder: bool = False
+    counts_words: bool = False
     reads_corpus: bool = False
+    takes_prefix: bool = False
     sees_gold: bool = False
     memory: Literal["memory", "query-first"] | None = None
     writes_notes: bool = False
@@ -127,10 +142,16 @@ def batches(questions: Sequence[Question], size: int) -> Iterator[Sequence[Quest
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What retrieval contributed to one answer: the chunks, and the seconds it took."""
+    """What retrieval contributed to one answer: the chunks, the seconds it took, and tokens that a server embedded."""
 
     retrieved: tuple[Retrieved, ...] = ()
     seconds: float = 0.0
+    embedded: int = 0
+
+
+def embedded_tokens(embedder: Embedder | None) -> int:
+    """Tokens that this thread has had a server embed so far; 0 for an embedder on this machine."""
+    return getattr(getattr(embedder, "embedder", embedder), "thread_tokens", 0)
 
 
 def generate_apart(generate: Callable[[Sequence[T]], list[Generation]], prompts: Sequence[T]) -> list[Generation]:
@@ -177,20 +198,35 @@ def answer_batch(
         generations = [_failed(error)] * rows
     total = (time.perf_counter() - started) / rows
     for question, generation, part in zip(questions, generations, found, strict=True):
-        yield Answer(
-            question_id=question.id,
-            text=generation.final,
-            raw=generation.raw,
-            finish=generation.finish,
-            error=generation.error,
-            tokens=TokenCounts(generation.prompt_tokens, generation.cached_tokens, len(generation.output_ids)),
-            timings=Timings(
-                retrieve=part.seconds,
-                prefill=generation.prefill_seconds,
-                first_token=part.seconds + generation.prefill_seconds,
-                decode=generation.decode_seconds,
-                total=total,
-            ),
-            retrieved=part.retrieved,
-            output_ids=generation.output_ids,
-        )
+        yield make_answer(question, generation, total, part)
+
+
+def make_answer(question: Question, generation: Generation, total: float, found: Found | None = None) -> Answer:
+    """What a model wrote, as the answer to a question.
+
+    Args:
+        question: The question.
+        generation: What was written.
+        total: Seconds of the whole answer, or the question's share of its batch.
+        found: What retrieval contributed.
+    """
+    found = found or Found()
+    return Answer(
+        question_id=question.id,
+        text=generation.final,
+        raw=generation.raw,
+        finish=generation.finish,
+        error=generation.error,
+        tokens=TokenCounts(
+            generation.prompt_tokens, generation.cached_tokens, generation.written_tokens, found.embedded
+        ),
+        timings=Timings(
+            retrieve=found.seconds,
+            prefill=generation.prefill_seconds,
+            first_token=found.seconds + generation.prefill_seconds,
+            decode=generation.decode_seconds,
+            total=total,
+        ),
+        retrieved=found.retrieved,
+        output_ids=generation.output_ids,
+    )

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from rmtbench.core import Answer, Corpus, Prepared, Question
-from rmtbench.errors import AnswerError, UserError
-from rmtbench.systems.base import Equipment, SystemKind, answer_batch, batches, generate_apart
+from rmtbench.errors import AnswerError, ContextTooLongError, UserError
+from rmtbench.systems.base import Equipment, SystemKind, answer_batch, batches, generate_apart, make_answer
 from rmtbench.systems.in_prompt import whole_corpus
 
 if TYPE_CHECKING:
-    from rmtbench.kvcache.base import Prefix
+    from rmtbench.kvcache.base import Prefix, PrefixTensors
+    from rmtbench.kvcache.obtain import ReadContext
+    from rmtbench.models.base import Passage
+    from rmtbench.models.endpoint.model import EndpointModel
+    from rmtbench.models.local import LocalModel
 
 
 class CacheAugmented:
@@ -23,6 +27,7 @@ class CacheAugmented:
     def __init__(self, equipment: Equipment) -> None:
         self._equipment = equipment
         self._prefix: Prefix | None = None
+        self._counts: dict[str, int] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -38,36 +43,86 @@ class CacheAugmented:
         """Read the corpus into the cache.
 
         Raises:
-            UserError: The corpus does not fit the model's context, or the model keeps no cache of its own.
+            UserError: The corpus does not fit the model's context, or the model keeps no cache of its own, or none of
+                the kind that is asked for.
         """
-        from rmtbench.kvcache.plain import read_prefix
+        from rmtbench.models.endpoint.model import EndpointModel
         from rmtbench.models.local import LocalModel
 
         model, batch = self._equipment.model, self._equipment.spec.batch
+        if isinstance(model, EndpointModel):
+            return self._warm(model, corpus)
         if not isinstance(model, LocalModel):
             raise UserError("this model keeps no cache here", where="--system cag", remedy="use a local model")
         questions = [question.text for question in corpus.questions]
         try:
-            self._prefix = read_prefix(model, whole_corpus(corpus), questions, batch)
+            self._prefix = self._reads()(model, whole_corpus(corpus), questions, batch, self._read)
         except AnswerError as error:
             raise UserError(str(error), where=f"corpus {corpus.id}", remedy="choose a smaller --size") from error
-        return Prepared(self._prefix.seconds, self._prefix.bytes, self._prefix.tokens)
+        return Prepared(self._prefix.seconds, self._prefix.bytes, self._prefix.tokens, counts=self._counts)
+
+    def _warm(self, model: EndpointModel, corpus: Corpus) -> Prepared:
+        """Let the server read the corpus once; its own prefix cache does the rest, and usage tells whether it did."""
+        try:
+            self._prefix = prefix = model.warm(whole_corpus(corpus))
+        except ContextTooLongError as error:
+            raise UserError(str(error), where=f"corpus {corpus.id}", remedy="choose a smaller --size") from None
+        except AnswerError as error:
+            raise UserError(
+                f"the corpus could not be shown to the server: {error}",
+                where=f"corpus {corpus.id}",
+                remedy="every answer so far is kept; once the server is well, the same command resumes",
+            ) from None
+        return Prepared(prefix.seconds, prefix.bytes, prefix.tokens, counts=prefix.counts)
 
     def answer(self, questions: Sequence[Question]) -> Iterator[Answer]:
         """Answer each question from the cache, which is left as it was.
 
+        Over the shared prefix a question begins as soon as an earlier one has ended, and its answer waits for those of
+        the questions before it.
+
         Raises:
             RuntimeError: `prepare` was not called.
         """
+        from rmtbench.kvcache.shared import SharedPrefixCache
+
         if self._prefix is None:
             raise RuntimeError("answer before prepare")
         prefix = self._prefix
+        if isinstance(prefix, SharedPrefixCache):
+            generations = prefix.stream([question.text for question in questions])
+            for question, generation in zip(questions, generations, strict=True):
+                yield make_answer(question, generation, generation.prefill_seconds + generation.decode_seconds)
+            return
         for batch in batches(questions, self._equipment.spec.batch):
             started = time.perf_counter()
             texts = [question.text for question in batch]
             yield from answer_batch(batch, partial(generate_apart, prefix.generate, texts), started)
 
+    def _read(self, model: LocalModel, ids: Sequence[int], seconds: dict[str, float]) -> PrefixTensors:
+        """Read the context, or load it where caches are kept."""
+        from rmtbench.kvcache.obtain import obtain
+
+        store = self._equipment.kv_store
+        found = obtain(model, ids, seconds, store=store, watch=self._equipment.watch)
+        if store is not None:
+            self._counts = {"reused_tokens": found.reused_tokens, "read_tokens": len(ids) - found.reused_tokens}
+        return found.tensors
+
+    def _reads(self) -> Callable[[LocalModel, Sequence[Passage], Sequence[str], int, ReadContext], Prefix]:
+        if dict(self._equipment.spec.settings).get("prefix") == "plain":
+            from rmtbench.kvcache.plain import read_prefix
+
+            return read_prefix
+        from rmtbench.kvcache.shared import read_shared
+
+        return read_shared
+
 
 CAG = SystemKind(
-    "cag", "the corpus's KV cache, made once and read for every question", CacheAugmented, reads_corpus=True
+    "cag",
+    "the corpus's KV cache, made once and read for every question",
+    CacheAugmented,
+    reads_corpus=True,
+    takes_prefix=True,
 )

@@ -12,7 +12,8 @@ from types import TracebackType
 from typing import Self
 
 from rmtbench.core import Answer, Corpus, Document, Gold, Prepared, Question, Span
-from rmtbench.models.base import Passage, Prompt
+from rmtbench.errors import ContextTooLongError, UserError
+from rmtbench.models.base import Generation, Passage, Prompt
 from rmtbench.systems.base import Equipment, SystemKind, answer_batch, batches, generate_apart
 
 Choose = Callable[[Corpus], Callable[[Question], tuple[Passage, ...]]]
@@ -22,7 +23,8 @@ Choose = Callable[[Corpus], Callable[[Question], tuple[Passage, ...]]]
 class InPrompt:
     """A `System` without preparation; what it puts into the prompt is its one setting."""
 
-    def __init__(self, equipment: Equipment, choose: Choose) -> None:
+    def __init__(self, equipment: Equipment, choose: Choose, *, same_for_all: bool = False) -> None:
+        self._generate = partial(_whole_or_none, equipment) if same_for_all else equipment.model.generate
         self._equipment = equipment
         self._choose = choose
         self._passages: Callable[[Question], tuple[Passage, ...]] | None = None
@@ -51,8 +53,17 @@ class InPrompt:
         for batch in batches(questions, self._equipment.spec.batch):
             started = time.perf_counter()
             prompts = [Prompt(self._passages(question), question.text) for question in batch]
-            generate = partial(generate_apart, self._equipment.model.generate, prompts)
+            generate = partial(generate_apart, self._generate, prompts)
             yield from answer_batch(batch, generate, started)
+
+
+def _whole_or_none(equipment: Equipment, prompts: Sequence[Prompt]) -> list[Generation]:
+    """Where a server alone knows its model's context: a corpus that is too long for one question is so for all."""
+    try:
+        return equipment.model.generate(prompts)
+    except ContextTooLongError as error:
+        where = f"--system {equipment.spec.system}"
+        raise UserError(str(error), where=where, remedy="choose a smaller --size, or leave this system out") from None
 
 
 def whole_corpus(corpus: Corpus) -> tuple[Passage, ...]:
@@ -88,7 +99,7 @@ def _full_context(equipment: Equipment) -> InPrompt:
         passages = whole_corpus(corpus)
         return lambda _question: passages
 
-    return InPrompt(equipment, choose)
+    return InPrompt(equipment, choose, same_for_all=True)
 
 
 def _oracle(equipment: Equipment) -> InPrompt:

@@ -1,12 +1,12 @@
-"""Retrieval-augmented generation: the corpus is cut and indexed once, and each prompt holds the top-k chunks.
+"""Retrieval-augmented generation: the corpus is cut and indexed once, and each prompt holds the best chunks.
 
-Chunks and indexes are shared by all runs of a command that differ only in top-k; each still reports what they cost.
+Chunks and indexes are shared by all runs of a command that need the same ones; each still reports what they cost.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from types import TracebackType
 from typing import Self
@@ -14,23 +14,35 @@ from typing import Self
 from rmtbench.core import Answer, Corpus, Prepared, Question, Retrieved
 from rmtbench.measure import Stopwatch
 from rmtbench.models.base import Passage, Prompt
-from rmtbench.retrieval.base import Chunk, Index
-from rmtbench.systems.base import Equipment, Found, SystemKind, answer_batch, batches, generate_apart
-
-BuildIndex = Callable[[Equipment, Sequence[Chunk], Stopwatch], tuple[Index, Mapping[str, int]]]
-"""Indexes chunks, adding what it costs to the stopwatch's parts, and counts what `Prepared.counts` tells."""
+from rmtbench.models.prompt import passages_text
+from rmtbench.retrieval.base import Chunk, Hit, Index
+from rmtbench.retrieval.budget import fill, most_chunks
+from rmtbench.systems.base import (
+    Equipment,
+    Found,
+    SystemKind,
+    answer_batch,
+    batches,
+    embedded_tokens,
+    generate_apart,
+)
+from rmtbench.systems.indexing import BUILDERS, Built, RetrievalSettings
 
 
 class RetrievalAugmented:
-    """A `System` over one index; how the index is made is its one setting."""
+    """A `System` over one index, or over several that are fused by rank."""
 
-    def __init__(self, equipment: Equipment, kind: str, build: BuildIndex) -> None:
-        if equipment.spec.top_k is None:
-            raise ValueError("retrieval needs top_k")
-        self._equipment, self._kind, self._build = equipment, kind, build
-        self._top_k: int = equipment.spec.top_k
+    def __init__(self, equipment: Equipment, parts: Sequence[str]) -> None:
+        if not equipment.spec.retrieves:
+            raise ValueError("retrieval needs top_k or top_tokens")
+        self._settings = RetrievalSettings.of(equipment.spec)
+        if (self._settings.reranker is None) != (equipment.reranker is None):
+            raise ValueError("the spec and the equipment do not agree on a reranker")
+        self._equipment, self._parts = equipment, parts
         self._chunks: Sequence[Chunk] = ()
         self._index: Index | None = None
+        self._k = equipment.spec.top_k or 1
+        self._tokens: Sequence[int] = ()
 
     def __enter__(self) -> Self:
         return self
@@ -41,19 +53,38 @@ class RetrievalAugmented:
         self._index = None
 
     def prepare(self, corpus: Corpus) -> Prepared:
-        """Cut the documents into chunks and index them, or take over what another run of this command made."""
-        spec, shared = self._equipment.spec, self._equipment.shared
-        cut = (corpus.sha256, spec.chunk_tokens, spec.chunk_overlap)
-        (self._chunks, chunk_seconds), _ = shared.get(("chunks", *cut), lambda: self._cut(corpus))
-        (self._index, index_seconds, index_counts), ready = shared.get(
-            (self._kind, *cut, spec.embedder), self._make_index
-        )
-        kept = self._index.bytes + sum(len(chunk.text.encode()) for chunk in self._chunks)
-        counts = {"chunks": len(self._chunks), **index_counts}
-        return Prepared({**chunk_seconds, **index_seconds}, bytes=kept, shared=ready, counts=counts)
+        """Cut the documents into chunks and index them, or take over what another run of this command made.
+
+        Raises:
+            UserError: A kept index is of other chunks, settings or another embedder.
+        """
+        spec, shared, settings = self._equipment.spec, self._equipment.shared, self._settings
+        cut = (corpus.sha256, spec.chunk_tokens, spec.chunk_overlap, settings.split)
+        (self._chunks, cut_seconds), _ = shared.get(("chunks", *cut), lambda: self._cut(corpus))
+        seconds, counts = dict(cut_seconds), {"chunks": len(self._chunks)}
+        built: list[Built] = []
+        ready = True
+        for part in self._parts:
+            needs = settings.words if part == "sparse" else spec.embedder
+            make = partial(BUILDERS[part], self._equipment, settings, self._chunks, corpus.id)
+            made, stood = shared.get((part, *cut, needs, settings.kept), make)
+            built.append(made)
+            ready &= stood
+            for name, value in made.seconds.items():
+                seconds[name] = seconds.get(name, 0.0) + value
+            counts |= made.counts
+        if settings.top_tokens is not None:
+            (self._tokens, seconds["tokenize"]), _ = shared.get(("tokens", *cut), self._count)
+            self._k = most_chunks(self._tokens, settings.top_tokens)
+        indexes = [made.index for made in built]
+        key = ("together", *map(id, indexes), settings.reranker, settings.candidates)
+        index, _ = shared.get(key, lambda: self._compose(indexes))
+        self._index = index
+        kept = index.bytes + sum(len(chunk.text.encode()) for chunk in self._chunks)
+        return Prepared(seconds, bytes=kept, shared=ready, counts=counts)
 
     def answer(self, questions: Sequence[Question]) -> Iterator[Answer]:
-        """Retrieve, then read the chunks and the question, best chunk first.
+        """Retrieve, then read the chunks and the question: best chunk first, or as they stand in the documents.
 
         Raises:
             RuntimeError: `prepare` was not called.
@@ -62,75 +93,96 @@ class RetrievalAugmented:
             raise RuntimeError("answer before prepare")
         for batch in batches(questions, self._equipment.spec.batch):
             started = time.perf_counter()
-            ranked = self._index.search([question.text for question in batch], self._top_k)
-            chosen = [[(self._chunks[hit.position], hit.score) for hit in hits] for hits in ranked]
+            before = embedded_tokens(self._equipment.embedder)
+            ranked = self._index.search([question.text for question in batch], self._k)
+            chosen = [self._fit(hits) for hits in ranked]
+            embedded, rest = divmod(embedded_tokens(self._equipment.embedder) - before, len(batch))
             seconds = (time.perf_counter() - started) / len(batch)
             prompts = [
-                Prompt(tuple(Passage(chunk.title, chunk.text) for chunk, _ in row), question.text)
-                for row, question in zip(chosen, batch, strict=True)
+                Prompt(self._passages([hit.position for hit in hits]), question.text)
+                for hits, question in zip(chosen, batch, strict=True)
             ]
             found = [
-                Found(tuple(Retrieved(c.document_id, c.start, c.end, float(score)) for c, score in row), seconds)
-                for row in chosen
+                Found(
+                    tuple(_retrieved(self._chunks[hit.position], hit.score) for hit in hits),
+                    seconds,
+                    embedded + (number < rest),
+                )
+                for number, hits in enumerate(chosen)
             ]
             generate = partial(generate_apart, self._equipment.model.generate, prompts)
             yield from answer_batch(batch, generate, started, found)
 
-    def _cut(self, corpus: Corpus) -> tuple[Sequence[Chunk], dict[str, float]]:
+    def _compose(self, indexes: Sequence[Index]) -> Index:
+        from rmtbench.retrieval.fusion import FusedIndex
+        from rmtbench.retrieval.rerank import RerankedIndex
+
+        index = indexes[0] if len(indexes) == 1 else FusedIndex(indexes)
+        if self._equipment.reranker is None:
+            return index
+        return RerankedIndex(index, self._chunks, self._equipment.reranker, self._settings.candidates)
+
+    def _fit(self, hits: list[Hit]) -> list[Hit]:
+        """The hits that a prompt shows, best first: all, or as many as the budget of tokens holds."""
+        budget = self._settings.top_tokens
+        if budget is None:
+            return hits
+
+        def as_shown(positions: Sequence[int]) -> int:
+            return self._equipment.model.count_tokens([passages_text(self._passages(positions))])[0]
+
+        taken = set(fill([hit.position for hit in hits], self._tokens, budget, as_shown))
+        return [hit for hit in hits if hit.position in taken]
+
+    def _passages(self, positions: Sequence[int]) -> tuple[Passage, ...]:
+        """Chunks as a prompt shows them, of positions by rank."""
+        order = sorted(positions) if self._settings.chunk_order == "document" else positions
+        return tuple(Passage(self._chunks[position].title, self._chunks[position].text) for position in order)
+
+    def _cut(self, corpus: Corpus) -> tuple[Sequence[Chunk], Mapping[str, float]]:
         from rmtbench.retrieval.chunks import chunk_documents, warm_up
 
-        spec = self._equipment.spec
+        spec, count = self._equipment.spec, self._equipment.model.token_ids
         warm_up()
         watch = Stopwatch()
         with watch.part("chunk"):
             chunks = chunk_documents(
-                corpus.documents, self._equipment.model.token_ids, spec.chunk_tokens, spec.chunk_overlap
+                corpus.documents, count, spec.chunk_tokens, spec.chunk_overlap, self._settings.split
             )
         return chunks, watch.seconds
 
-    def _make_index(self) -> tuple[Index, dict[str, float], Mapping[str, int]]:
+    def _count(self) -> tuple[Sequence[int], float]:
+        """Tokens of each chunk as a prompt shows it, and the seconds that counting took."""
         watch = Stopwatch()
-        index, counts = self._build(self._equipment, self._chunks, watch)
-        return index, watch.seconds, counts
+        with watch.part("tokenize"):
+            texts = [passages_text([Passage(chunk.title, chunk.text)]) for chunk in self._chunks]
+            tokens = self._equipment.model.count_tokens(texts)
+        return tokens, watch.seconds["tokenize"]
 
 
-def _build_sparse(_equipment: Equipment, chunks: Sequence[Chunk], watch: Stopwatch) -> tuple[Index, Mapping[str, int]]:
-    from rmtbench.retrieval.bm25 import FastBM25Index
-
-    with watch.part("index"):
-        return FastBM25Index(chunks), {}
-
-
-def _build_dense(equipment: Equipment, chunks: Sequence[Chunk], watch: Stopwatch) -> tuple[Index, Mapping[str, int]]:
-    from rmtbench.models.embed_cache import CachedEmbedder
-    from rmtbench.retrieval.chunks import indexed_text
-    from rmtbench.retrieval.dense import DenseIndex, embed_chunks
-
-    if equipment.embedder is None or equipment.document_embedder is None:
-        raise ValueError("dense retrieval needs an embedder")
-    cache = equipment.document_embedder if isinstance(equipment.document_embedder, CachedEmbedder) else None
-    computed = cache.misses if cache else 0
-    made = Stopwatch()
-    with made.part("embed"):
-        matrix = embed_chunks(chunks, equipment.document_embedder)
-    # Embeddings that were only looked up on disk are a load, and never pass for the cost of embedding.
-    part = "load" if cache and cache.misses == computed else "embed"
-    watch.seconds[part] = made.seconds["embed"]
-    with watch.part("index"):
-        index = DenseIndex(matrix, equipment.embedder)
-    return index, {"truncated_chunks": equipment.embedder.truncated([indexed_text(chunk) for chunk in chunks])}
+def _retrieved(chunk: Chunk, score: float) -> Retrieved:
+    return Retrieved(chunk.document_id, chunk.start, chunk.end, float(score))
 
 
 RAG_SPARSE = SystemKind(
     "rag-sparse",
     "the top-k chunks by BM25",
-    lambda equipment: RetrievalAugmented(equipment, "sparse", _build_sparse),
+    lambda equipment: RetrievalAugmented(equipment, ("sparse",)),
     takes_top_k=True,
+    counts_words=True,
 )
 RAG_DENSE = SystemKind(
     "rag-dense",
     "the top-k chunks by embedding similarity",
-    lambda equipment: RetrievalAugmented(equipment, "dense", _build_dense),
+    lambda equipment: RetrievalAugmented(equipment, ("dense",)),
     takes_top_k=True,
     needs_embedder=True,
+)
+RAG_HYBRID = SystemKind(
+    "rag-hybrid",
+    "the top-k chunks by BM25 and embedding similarity, fused by rank",
+    lambda equipment: RetrievalAugmented(equipment, ("sparse", "dense")),
+    takes_top_k=True,
+    needs_embedder=True,
+    counts_words=True,
 )

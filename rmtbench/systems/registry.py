@@ -18,6 +18,7 @@ _OURS = {
     "cag": "rmtbench.systems.cag:CAG",
     "rag-sparse": "rmtbench.systems.rag:RAG_SPARSE",
     "rag-dense": "rmtbench.systems.rag:RAG_DENSE",
+    "rag-hybrid": "rmtbench.systems.rag:RAG_HYBRID",
     "rmt-memory": "rmtbench.systems.rmt:RMT_MEMORY",
     "rmt-query-first": "rmtbench.systems.rmt:RMT_QUERY_FIRST",
     "rmt-text": "rmtbench.systems.rmt_text:RMT_TEXT",

@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Self
 from rmtbench.core import Answer, Corpus, Finish, Prepared, Question, TokenCounts
 from rmtbench.errors import UserError
 from rmtbench.models.base import Generation, LanguageModel, Passage, Prompt
-from rmtbench.models.prompt import FINAL_MARK, INSTRUCTION, PromptContract, make_contract
+from rmtbench.models.prompt import CUE, INSTRUCTION, PromptContract
 from rmtbench.systems.base import Equipment, SystemKind, answer_batch, batches, generate_apart
 
 if TYPE_CHECKING:
+    from rmtbench.models.endpoint.model import EndpointModel
     from rmtbench.models.local import LocalModel
 
 NOTES = "Notes"
@@ -38,25 +39,28 @@ class NotesContract(PromptContract):
         """``eos`` at an end-of-sequence token, else None."""
         return "eos" if ids[-1] in end_ids else None
 
+    def stop_at(self, _text: str) -> None:
+        """Nowhere."""
+
     def final_answer(self, raw: str) -> str:
         """All that was written."""
         return raw.strip()
 
 
-def note_writer(model: LocalModel, memory_tokens: int) -> LanguageModel:
-    """The same weights under the contract that writes notes.
+def note_writer(model: LocalModel | EndpointModel, memory_tokens: int) -> LanguageModel:
+    """The same model under the contract that writes notes.
 
     Args:
         model: Answers the questions.
         memory_tokens: Most tokens of the notes.
     """
-    direct = make_contract(model.contract.tokenizer, "direct")
+    given = model.contract
     contract = NotesContract(
-        tokenizer=direct.tokenizer,
+        tokenizer=given.tokenizer,
         style="direct",
-        head=direct.head.replace(INSTRUCTION["direct"], NOTES_INSTRUCTION),
-        bridge=direct.bridge,
-        tail=f"{direct.tail.removesuffix(FINAL_MARK)}{NOTES}:",
+        head=given.head.replace(INSTRUCTION[given.style], NOTES_INSTRUCTION),
+        bridge=given.bridge,
+        tail=f"{given.tail.removesuffix(CUE[given.style])}{NOTES}:",
     )
     return replace(model, contract=contract, max_answer_tokens=memory_tokens)
 
@@ -69,13 +73,15 @@ class _Row:
     notes: str = NO_NOTES
     seconds: float = 0.0
     read: int = 0
+    cached: int = 0
     written: int = 0
     failed: Generation | None = None
 
     def add(self, generation: Generation) -> None:
         self.seconds += generation.prefill_seconds + generation.decode_seconds
         self.read += generation.prompt_tokens
-        self.written += len(generation.output_ids)
+        self.written += generation.written_tokens
+        self.cached += generation.cached_tokens
 
 
 class TextMemory:
@@ -125,7 +131,7 @@ class TextMemory:
             generations = self._answer_from_notes(rows)
             given = answer_batch(batch, generations.copy, started)
             for answer, row in zip(given, rows, strict=True):
-                yield replace(answer, tokens=TokenCounts(row.read, 0, row.written))
+                yield replace(answer, tokens=TokenCounts(row.read, row.cached, row.written))
 
     def _take_notes(self, rows: Sequence[_Row], sections: Sequence[str]) -> None:
         """Rewrite the notes of every row section by section; a row whose call fails is asked no more."""

@@ -90,12 +90,14 @@ def test_another_way_of_cutting_is_another_run_of_retrieval_and_the_same_one_of_
         {spec.system: run_id(spec) for spec in plan("all", top_k=(1,), chunk_tokens=tokens)} for tokens in (512, 128)
     ]
     changed = {system for system in names[0] if names[0][system] != names[1][system]}
-    assert changed == {"rag-sparse", "rag-dense"}
+    assert changed == {"rag-sparse", "rag-dense", "rag-hybrid"}
 
 
 def test_an_embedder_stands_only_where_one_is_needed() -> None:
     assert {spec.system: spec.embedder for spec in plan("all", top_k=(1,), embedder="mine")} == {
-        name: "mine" if name == "rag-dense" else None for name in system_names() if not name.startswith("rmt-")
+        name: "mine" if name in ("rag-dense", "rag-hybrid") else None
+        for name in system_names()
+        if not name.startswith("rmt-")
     }
 
 

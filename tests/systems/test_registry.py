@@ -16,7 +16,7 @@ from rmtbench.runs.loop import Tools, execute
 from rmtbench.systems.in_prompt import CLOSED_BOOK
 from rmtbench.systems.registry import find_system, system_names
 
-OURS = ["closed-book", "oracle", "full-context", "cag", "rag-sparse", "rag-dense",
+OURS = ["closed-book", "oracle", "full-context", "cag", "rag-sparse", "rag-dense", "rag-hybrid",
         "rmt-memory", "rmt-query-first", "rmt-text"]  # fmt: skip
 
 Install = Callable[[str, str], None]

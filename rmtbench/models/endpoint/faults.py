@@ -1,0 +1,161 @@
+"""What a failure of the client means: try again, this question cannot be answered, or the run cannot go on.
+
+Texts from the server pass through `Address.redact`, and the client's own exceptions are never chained to ours.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING
+
+from rmtbench.errors import AnswerError, ContextTooLongError, UserError
+from rmtbench.models.endpoint.address import Address
+
+if TYPE_CHECKING:
+    from openai import APIStatusError
+
+AGAIN = frozenset({408, 409, 429})
+"""Statuses below 500 that may pass."""
+LONGEST_TEXT = 200
+
+_TOO_LONG = re.compile(
+    r"context.{0,20}(length|window|size|limit)|(input|prompt).{0,20}too long|too many.{0,8}tokens", re.IGNORECASE
+)
+_LIMIT = re.compile(r"(?:maximum|max|limit|length|window|size)[^0-9]{0,40}(\d[\d,]*)", re.IGNORECASE)
+_NUMBER = re.compile(r"\d[\d,]*")
+
+
+class TransientError(Exception):
+    """Something that may pass: asking again is right.
+
+    Attributes:
+        reason: What happened, in a few words.
+        retry_after: Seconds that the server asks to wait.
+        unreachable: Whether there was no server at all to talk to.
+    """
+
+    def __init__(self, reason: str, retry_after: float | None = None, *, unreachable: bool = False) -> None:
+        super().__init__(reason)
+        self.reason, self.retry_after, self.unreachable = reason, retry_after, unreachable
+
+
+class StreamError(Exception):
+    """What a server says in a stream in place of an event."""
+
+    def __init__(self, said: object) -> None:
+        super().__init__(said.get("message", "") if isinstance(said, Mapping) else said)
+
+
+def of_reading(error: Exception) -> Exception:
+    """What went wrong while a reply was read: any exception of the transport, whatever it is, means a cut."""
+    if isinstance(error, TransientError | StreamError | ValueError | AttributeError | TypeError | LookupError):
+        return error
+    return TransientError(
+        "no reply in time" if "Timeout" in type(error).__name__ else "the stream was cut in the middle"
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a request was about, for messages: the server, the model, and what the user calls the option."""
+
+    address: Address
+    model: str
+    option: str = "--model"
+
+
+def explain(error: Exception, asked: Asked) -> TransientError | UserError | AnswerError:  # noqa: PLR0911 - a table
+    """Say what an exception of the client, or of reading a reply, means.
+
+    Args:
+        error: What was raised.
+        asked: What the request was about.
+
+    Returns:
+        The exception to raise in its place.
+    """
+    import openai
+
+    host = asked.address.host
+    if isinstance(error, TransientError | UserError | AnswerError):
+        return error
+    if isinstance(error, openai.APITimeoutError):
+        slow = type(error.__cause__).__name__ != "ConnectTimeout"
+        return TransientError("no reply in time" if slow else "no connection in time", unreachable=not slow)
+    if isinstance(error, openai.APIConnectionError):
+        refused = type(error.__cause__).__name__ == "ConnectError"
+        return TransientError("no connection" if refused else "the connection was dropped", unreachable=refused)
+    if isinstance(error, openai.APIStatusError):
+        return _of_status(error, asked)
+    if isinstance(error, openai.APIResponseValidationError | ValueError | AttributeError | TypeError | LookupError):
+        return TransientError("a malformed reply")
+    if isinstance(error, StreamError):
+        return TransientError(f"an error in the stream: {_said(str(error), asked.address)}")
+    return AnswerError(f"{host}: {type(error).__name__}")
+
+
+def _of_status(error: APIStatusError, asked: Asked) -> TransientError | UserError | AnswerError:
+    address, status = asked.address, int(error.status_code)
+    said = _said(str(error.message), address)
+    if status in (401, 403):
+        return UserError(
+            f"{address.host} does not take the key of the environment variable {address.key_variable} ({status})",
+            where=f"{asked.option} {asked.model}",
+            remedy=f"put a key that is valid there into {address.key_variable}, or name another variable",
+        )
+    if status == 404:
+        return UserError(
+            f"{address.host} knows no model '{asked.model}' (404)",
+            where=f"{asked.option} {asked.model}",
+            remedy="check the model's name, and that the base URL is whole: most end in /v1",
+        )
+    if error.code == "insufficient_quota":
+        return UserError(
+            f"{address.host}: the account's quota is used up ({status})",
+            where=address.key_variable,
+            remedy="raise the quota and give the same command again: every answer so far is kept",
+        )
+    if status in AGAIN or status >= 500:
+        return TransientError(f"status {status}", _retry_after(error.response.headers))
+    if status in (400, 413, 422) and (error.code == "context_length_exceeded" or _TOO_LONG.search(str(error.message))):
+        return ContextTooLongError(_too_long(str(error.message), said))
+    return AnswerError(f"{address.host} refuses the request ({status}): {said}")
+
+
+def _too_long(message: str, said: str) -> str:
+    """By how many tokens a prompt is too long, from the two numbers that servers name."""
+    found = _LIMIT.search(message)
+    limit = int(found[1].replace(",", "")) if found else 0
+    needed = max((int(number.replace(",", "")) for number in _NUMBER.findall(message)), default=0)
+    if not limit or needed <= limit:
+        return f"the prompt exceeds the model's context (the server: {said})"
+    return (
+        f"prompt and answer of {needed:,} tokens exceed the model's context of {limit:,} by {needed - limit:,} tokens"
+    )
+
+
+def _retry_after(headers: Mapping[str, str]) -> float | None:
+    """Seconds from now, whichever way the server says them; None if it does not, or not in a way that is known."""
+    try:
+        if (milliseconds := headers.get("retry-after-ms")) is not None:
+            return max(0.0, float(milliseconds) / 1000)
+        text = headers.get("retry-after")
+        if text is None:
+            return None
+        if re.fullmatch(r"[0-9.]+", text.strip()):
+            return float(text)
+        moment = parsedate_to_datetime(text)
+        moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+        return max(0.0, (moment - datetime.now(UTC)).total_seconds())
+    except (ValueError, TypeError):
+        return None
+
+
+def _said(text: str, address: Address) -> str:
+    """A server's own words on one line, without secrets, and not at any length."""
+    line = " ".join(address.redact(text).split())
+    return line if len(line) <= LONGEST_TEXT else f"{line[:LONGEST_TEXT]}…"

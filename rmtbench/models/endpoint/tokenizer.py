@@ -1,0 +1,75 @@
+"""The tokenizer that counts for a served model: one that is named, else tiktoken's where it knows the model.
+
+Corpus sizes, chunks and limits a minute need token counts before any server is asked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, cast
+
+from rmtbench.errors import UserError
+
+if TYPE_CHECKING:
+    from tiktoken import Encoding
+    from transformers import PreTrainedTokenizerBase
+
+
+class TiktokenTokenizer:
+    """What the suite asks of a tokenizer, answered by a tiktoken encoding."""
+
+    chat_template = None
+    bos_token = None
+
+    def __init__(self, encoding: Encoding) -> None:
+        self.encoding = encoding
+
+    def __call__(self, texts: Sequence[str], **_options: object) -> dict[str, list[list[int]]]:
+        """Token ids of each text, under ``input_ids``."""
+        return {"input_ids": [self.encode(text) for text in texts]}
+
+    def encode(self, text: str, **_options: object) -> list[int]:
+        """Token ids of a text; what looks like a special token is text."""
+        return self.encoding.encode(text, disallowed_special=())
+
+    def decode(self, ids: Sequence[int], **_options: object) -> str:
+        """The text of token ids."""
+        return self.encoding.decode(list(ids))
+
+    def get_vocab(self) -> dict[str, int]:
+        """Every token's id by its bytes, as hexadecimal digits."""
+        return {token.hex(): self.encoding.encode_single_token(token) for token in self.encoding.token_byte_values()}
+
+
+def load_endpoint_tokenizer(model: str, tokenizer: str | None) -> PreTrainedTokenizerBase:
+    """The tokenizer for a served model.
+
+    Args:
+        model: The model's name at the server.
+        tokenizer: Folder, shipped name or hub id; None for tiktoken's.
+
+    Raises:
+        UserError: None is named and tiktoken does not know the model, or cannot get its file.
+    """
+    if tokenizer is not None:
+        from rmtbench.models.load import load_tokenizer
+
+        return load_tokenizer(tokenizer)
+    import tiktoken
+
+    remedy = "name the model's own, a folder or hub id, with --tokenizer"
+    try:
+        name = tiktoken.encoding_name_for_model(model)
+    except KeyError:
+        raise UserError(
+            f"no tokenizer is known for '{model}', and corpus sizes need one", where="--tokenizer", remedy=remedy
+        ) from None
+    try:
+        encoding = tiktoken.get_encoding(name)
+    except Exception as error:  # noqa: BLE001 - it downloads, by whatever library, and raises that one's errors
+        raise UserError(
+            f"tiktoken cannot get its file for '{model}' ({type(error).__name__})",
+            where="--tokenizer",
+            remedy=f"let it reach the network once, or {remedy}",
+        ) from None
+    return cast("PreTrainedTokenizerBase", TiktokenTokenizer(encoding))

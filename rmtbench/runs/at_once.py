@@ -1,0 +1,91 @@
+"""Several questions at once, for models behind a server: so many in flight, answers in the questions' order.
+
+Threads, because they wait for a socket; daemons, because an interruption must not wait for a server.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future
+from queue import SimpleQueue
+from typing import TYPE_CHECKING
+
+from rmtbench.core import Answer, Question
+from rmtbench.models.base import Embedder
+from rmtbench.systems.base import System
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+AHEAD = 4
+"""Questions begun before the oldest one is answered, in multiples of those at once: one slow reply stops no other."""
+
+_Task = tuple[Question, "Future[Answer]"]
+
+
+def answer_in_order(system: System, questions: Sequence[Question], at_once: int) -> Iterator[Answer]:
+    """The system's answers, several of them in the making at the same time.
+
+    Args:
+        system: Prepared; one that may be asked from several threads.
+        questions: All of them.
+        at_once: Most questions in flight; 1 asks the system for all of them by itself.
+
+    Yields:
+        One answer a question, in order, as soon as it and all before it are there.
+    """
+    if at_once == 1:
+        yield from system.answer(questions)
+        return
+    tasks: SimpleQueue[_Task | None] = SimpleQueue()
+    stop = threading.Event()
+    for _ in range(min(at_once, len(questions))):
+        threading.Thread(target=_work, args=(system, tasks, stop), daemon=True).start()
+    waiting: deque[Future[Answer]] = deque()
+    try:
+        for question in questions:
+            future: Future[Answer] = Future()
+            waiting.append(future)
+            tasks.put((question, future))
+            if len(waiting) >= AHEAD * at_once:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        stop.set()
+        for _ in range(at_once):
+            tasks.put(None)
+
+
+def _work(system: System, tasks: SimpleQueue[_Task | None], stop: threading.Event) -> None:
+    while (task := tasks.get()) is not None and not stop.is_set():
+        question, future = task
+        try:
+            [answer] = system.answer([question])
+        except BaseException as error:  # noqa: BLE001 - raised again where the answer is waited for
+            future.set_exception(error)
+        else:
+            future.set_result(answer)
+
+
+class OneAtATime:
+    """An embedder on this machine that several threads may ask: its tokenizer is not for several at once."""
+
+    def __init__(self, embedder: Embedder) -> None:
+        self._embedder = embedder
+        self._lock = threading.Lock()
+        self.name, self.sha256 = embedder.name, embedder.sha256
+        self.dimension, self.max_tokens = embedder.dimension, embedder.max_tokens
+
+    def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """As the embedder does, one caller after the other."""
+        with self._lock:
+            return self._embedder.embed(texts)
+
+    def truncated(self, texts: Sequence[str]) -> int:
+        """As the embedder does."""
+        with self._lock:
+            return self._embedder.truncated(texts)

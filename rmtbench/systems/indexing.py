@@ -1,0 +1,126 @@
+"""How a retrieving system's indexes are made: its settings as its spec has them, and one builder for each kind.
+
+An index is made in memory, or kept in a folder and memory-mapped, where it is refused if it is of anything else.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self, cast
+
+from rmtbench.core import RunSpec
+from rmtbench.measure import Stopwatch
+from rmtbench.retrieval.base import Chunk, Index
+from rmtbench.retrieval.chunks import Split, indexed_text
+from rmtbench.retrieval.words import Words
+from rmtbench.spec import Request
+from rmtbench.systems.base import Equipment, embedded_tokens
+
+
+@dataclass(frozen=True, slots=True)
+class RetrievalSettings:
+    """What a spec's `settings` say of retrieval; `kept` is how a kept index is to be, None for one in memory."""
+
+    words: Words
+    split: Split
+    chunk_order: str
+    top_tokens: int | None
+    reranker: str | None
+    candidates: int
+    kept: str | None
+
+    @classmethod
+    def of(cls, spec: RunSpec) -> Self:
+        """Read them from a spec; what it does not name is as usual."""
+        given = dict(spec.settings)
+        return cls(
+            words=Words(given.get("stemming"), given.get("stop_words")),
+            split=cast("Split", given.get("split", "sentence")),
+            chunk_order=given.get("chunk_order", "rank"),
+            top_tokens=int(given["top_tokens"]) if "top_tokens" in given else None,
+            reranker=given.get("reranker"),
+            candidates=int(given.get("candidates", Request.model_fields["candidates"].default)),
+            kept=given.get("index"),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """An index, its cost by part, and what `Prepared.counts` tells of it."""
+
+    index: Index
+    seconds: Mapping[str, float]
+    counts: Mapping[str, int]
+
+
+def build_sparse(equipment: Equipment, settings: RetrievalSettings, chunks: Sequence[Chunk], corpus_id: str) -> Built:
+    """BM25 over the chunks' titles and texts."""
+    from rmtbench.retrieval.bm25 import FastBM25Index
+
+    watch = Stopwatch()
+    folder = _folder(equipment, settings, corpus_id, "sparse")
+    if folder is None:
+        with watch.part("index"):
+            return Built(FastBM25Index(chunks, settings.words), watch.seconds, {})
+    from rmtbench.retrieval.bm25_build import build_bm25
+    from rmtbench.retrieval.bm25_files import open_bm25
+
+    if not folder.exists():
+        with watch.part("index"):
+            build_bm25(chunks, folder, settings.words)
+    with watch.part("load"):
+        index = open_bm25(folder, chunks, settings.words)
+    return Built(index, watch.seconds, {})
+
+
+def build_dense(equipment: Equipment, settings: RetrievalSettings, chunks: Sequence[Chunk], corpus_id: str) -> Built:
+    """The chunks' embeddings: exact search in memory, or what a kept index is by its size or by wish."""
+    from rmtbench.models.embed_cache import CachedEmbedder
+    from rmtbench.retrieval.dense import DenseIndex, embed_chunks
+
+    if equipment.embedder is None or equipment.document_embedder is None:
+        raise ValueError("dense retrieval needs an embedder")
+    watch = Stopwatch()
+    folder = _folder(equipment, settings, corpus_id, "dense")
+    sent = embedded_tokens(equipment.document_embedder)
+    if folder is None:
+        cache = equipment.document_embedder if isinstance(equipment.document_embedder, CachedEmbedder) else None
+        computed = cache.misses if cache else 0
+        made = Stopwatch()
+        with made.part("embed"):
+            matrix = embed_chunks(chunks, equipment.document_embedder)
+        # Embeddings that were only looked up on disk are a load, and never pass for the cost of embedding.
+        part = "load" if cache and cache.misses == computed else "embed"
+        watch.seconds[part] = made.seconds["embed"]
+        with watch.part("index"):
+            index: Index = DenseIndex(matrix, equipment.embedder)
+    else:
+        from rmtbench.retrieval.dense_files import build_dense_files, open_dense
+
+        kind = (settings.kept or "").rpartition(" ")[2]
+        if not folder.exists():
+            build_dense_files(chunks, folder, equipment.document_embedder, kind, watch)
+        with watch.part("load"):
+            index = open_dense(folder, chunks, equipment.embedder, kind)
+    sent = embedded_tokens(equipment.document_embedder) - sent
+    truncated = equipment.embedder.truncated([indexed_text(chunk) for chunk in chunks])
+    counts = {"truncated_chunks": truncated, **({"embedded_tokens": sent} if sent else {})}
+    return Built(index, watch.seconds, counts)
+
+
+BUILDERS: Mapping[str, Callable[[Equipment, RetrievalSettings, Sequence[Chunk], str], Built]] = {
+    "sparse": build_sparse,
+    "dense": build_dense,
+}
+"""Builders by the name of what they make."""
+
+
+def _folder(equipment: Equipment, settings: RetrievalSettings, corpus_id: str, part: str) -> Path | None:
+    if settings.kept is None:
+        return None
+    if equipment.indexes is None:
+        raise ValueError("the spec has its indexes kept, and there is no folder for them")
+    return equipment.indexes / f"{re.sub(r'[^A-Za-z0-9._-]+', '-', corpus_id)}-{part}"

@@ -1,0 +1,124 @@
+"""Each choice of retrieval stands in the spec where it is not the usual one, and leaves other runs' names alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rmtbench.core import RunSpec, Source
+from rmtbench.errors import UserError
+from rmtbench.journal.layout import run_id
+from rmtbench.journal.rows import spec_from_row, spec_to_row
+from rmtbench.models.rerank import reranker_label
+from rmtbench.runs.plan import plan_runs
+from rmtbench.runs.sweep import read_sweep
+from rmtbench.spec import make_request, rare_settings
+from rmtbench.systems.indexing import RetrievalSettings
+
+SOURCE = Source("official", "dev-v1.1.json", "ab" * 32)
+SYSTEMS = ("closed-book", "cag", "rag-sparse", "rag-dense", "rag-hybrid")
+USUAL = {
+    "rag-sparse": "rag-sparse-top3-squad-small-random-tiny-",
+    "rag-dense": "rag-dense-top3-squad-small-random-tiny-",
+}
+
+
+def plan(**given: Any) -> dict[str, RunSpec]:
+    values = {"systems": SYSTEMS, "dataset": "squad", "model": "random:tiny", **given}
+    if "top_tokens" not in given:
+        values["top_k"] = (3,)
+    return {s.system: s for s in plan_runs(make_request("mini", values), SOURCE, device="cpu", dtype="float32")}
+
+
+def test_usual_choices_stand_in_no_spec() -> None:
+    usual = plan()
+    assert {spec.settings for spec in usual.values()} == {()}
+    same = plan(split="sentence", chunk_order="rank")
+    assert same == usual
+    assert all(run_id(usual[name]).startswith(start) for name, start in USUAL.items())
+
+
+@pytest.mark.parametrize(
+    ("given", "settings", "systems"),
+    [
+        ({"stemming": "english"}, {"stemming": "english"}, {"rag-sparse", "rag-hybrid"}),
+        ({"stop_words": "english"}, {"stop_words": "english"}, {"rag-sparse", "rag-hybrid"}),
+        ({"split": "token"}, {"split": "token"}, {"rag-sparse", "rag-dense", "rag-hybrid"}),
+        ({"chunk_order": "document"}, {"chunk_order": "document"}, {"rag-sparse", "rag-dense", "rag-hybrid"}),
+        ({"top_tokens": 900}, {"top_tokens": "900"}, {"rag-sparse", "rag-dense", "rag-hybrid"}),
+    ],
+)
+def test_another_choice_changes_the_runs_that_it_concerns_and_no_other(
+    given: dict[str, Any], settings: dict[str, str], systems: set[str]
+) -> None:
+    usual, other = plan(), plan(**given)
+    assert {name for name in SYSTEMS if run_id(usual[name]) != run_id(other[name])} == systems
+    assert all(dict(other[name].settings) == settings for name in systems)
+    assert all(spec_from_row(spec_to_row(spec), "here") == spec for spec in other.values())
+
+
+def test_a_budget_of_tokens_makes_one_run_that_still_retrieves() -> None:
+    spec = plan(top_tokens=900)["rag-hybrid"]
+    assert (spec.top_k, spec.retrieves) == (None, True)
+    assert RetrievalSettings.of(spec).top_tokens == 900
+    assert not plan()["cag"].retrieves
+
+
+def test_a_reranker_stands_by_name_and_hash_and_never_by_path(cross_encoder: Path) -> None:
+    settings = dict(plan(reranker=str(cross_encoder), candidates=20)["rag-dense"].settings)
+    assert settings == {"reranker": reranker_label(str(cross_encoder)), "candidates": "20"}
+    assert str(cross_encoder.parent) not in repr(settings)
+    assert dict(plan(reranker="some/hub-id")["rag-dense"].settings) == {"reranker": "some/hub-id"}
+
+
+def test_kept_indexes_stand_without_their_folder(tmp_path: Path) -> None:
+    specs = plan(index=tmp_path, dense_index="hnsw")
+    assert dict(specs["rag-sparse"].settings) == {"index": "kept"}
+    assert dict(specs["rag-hybrid"].settings) == {"index": "kept hnsw"}
+    assert specs["cag"].settings == ()
+
+
+@pytest.mark.parametrize(
+    ("given", "where", "what", "remedy"),
+    [
+        ({"top_tokens": 900, "top_k": (3,)}, "--top-tokens", "by number or by tokens", "leave --top-k out"),
+        ({"top_tokens": 100}, "--top-tokens", "leaves no room for a chunk", "--chunk-tokens"),
+        ({"top_tokens": 0}, "--top-tokens", "at least 1", "--top-tokens"),
+        ({"stemming": "englisch"}, "--stemming", "no stemmer for 'englisch'", "english"),
+        ({"stop_words": "german"}, "--stop-words", "no stop words for 'german'", "english"),
+        ({"split": "word"}, "--split", "must be 'sentence' or 'token'", "--split"),
+        ({"chunk_order": "best"}, "--chunk-order", "must be 'rank' or 'document'", "--chunk-order"),
+        ({"candidates": 9}, "--set candidates", "means nothing without --reranker", "--reranker"),
+        ({"dense_index": "ivf"}, "--set dense-index", "means nothing without --index", "--index"),
+    ],
+)
+def test_a_choice_that_cannot_be_is_refused_with_what_would_be_right(
+    given: dict[str, Any], where: str, what: str, remedy: str
+) -> None:
+    with pytest.raises(UserError) as caught:
+        make_request("mini", {"systems": ("rag-sparse",), "dataset": "squad", **given})
+    assert caught.value.where == where
+    assert what in caught.value.what
+    assert remedy in caught.value.remedy
+
+
+def test_rare_choices_are_set_by_name() -> None:
+    given = rare_settings(["chunk-overlap=32", "candidates=20", "dense-index=flat"])
+    request = make_request("mini", {"systems": ("rag-dense",), "reranker": "x/y", "index": Path("here"), **given})
+    assert (request.chunk_overlap, request.candidates, request.dense_index) == (32, 20, "flat")
+
+
+def test_a_sweep_takes_every_choice(tmp_path: Path) -> None:
+    file = tmp_path / "sweep.yaml"
+    file.write_text(
+        "runs:\n  - {system: rag-hybrid, dataset: squad, top_tokens: 800, stemming: english, stop_words: english,\n"
+        "     split: token, chunk_order: document, reranker: x/y, candidates: 9, chunk_overlap: 16,\n"
+        "     chunk_tokens: 200, index: kept}\n"
+    )
+    [one] = read_sweep(file).requests
+    asked = one.request
+    assert (asked.top_tokens, asked.stemming, asked.stop_words, asked.split) == (800, "english", "english", "token")
+    assert (asked.chunk_order, asked.reranker, asked.candidates, asked.chunk_overlap) == ("document", "x/y", 9, 16)
+    assert asked.index == Path("kept")
