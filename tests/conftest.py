@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
+from cross_encoders import save_cross_encoder
 
 from rmtbench.core import Corpus, Document, Draw, Gold, Question, Source, Span
 from rmtbench.models.load import load_model
@@ -28,6 +29,18 @@ def real_data() -> Path:
     if not folder or not Path(folder).is_dir():
         pytest.skip("RMTBENCH_DATA names no folder of real rows")
     return Path(folder)
+
+
+@pytest.fixture(scope="session")
+def cross_encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a reranker with random weights, whose scores depend on question and text."""
+    return save_cross_encoder(tmp_path_factory.mktemp("rerankers") / "tiny-cross-encoder")
+
+
+@pytest.fixture(scope="session")
+def two_scores(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a classifier that gives two scores, and so is no reranker."""
+    return save_cross_encoder(tmp_path_factory.mktemp("rerankers") / "two-scores", labels=2)
 
 
 TOWNS = ("Arden", "Belmo", "Corvin", "Dunmere", "Elstow", "Farley")

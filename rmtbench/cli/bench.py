@@ -15,6 +15,9 @@ from rmtbench.errors import UserError
 if TYPE_CHECKING:
     from rmtbench.report.tables import Table
 
+ON_DISK_ABOVE = 100_000
+"""Chunks that the reference libraries are no longer asked to hold in memory."""
+
 app = typer.Typer(help="Measure the suite itself, and what models and memories hold.", no_args_is_help=True)
 
 
@@ -30,13 +33,66 @@ JsonFile = Annotated[
 ]
 
 
+def _count(text: str | int) -> int:
+    """A number of chunks as a person writes it."""
+    factor = {"k": 1000, "M": 1_000_000}.get(str(text)[-1:], 1)
+    digits = str(text)[:-1] if factor > 1 else str(text)
+    if not digits.isdecimal() or int(digits) * factor < 10:
+        raise typer.BadParameter(f"'{text}' is no number of at least 10 chunks, such as 5000, 50k or 1M")
+    return int(digits) * factor
+
+
 @app.command("retrieval")
 def retrieval(
-    chunks: Annotated[int, typer.Option(min=10, help="Chunks to search.")] = 5000,
+    chunks: Annotated[
+        int, typer.Option(parser=_count, metavar="N", help="Invented chunks: k is 1,000, M is 1,000,000.")
+    ] = 5000,
     queries: Annotated[int, typer.Option(min=10, help="Queries to time.")] = 200,
+    on_disk: Annotated[
+        bool, typer.Option("--on-disk", help="Indexes in files, built in bounded memory (always above 100k chunks).")
+    ] = False,
+    folder: Annotated[Path | None, typer.Option(help="Keep these files; the same command goes on there.")] = None,
+    kind: Annotated[str, typer.Option(help="Of the dense index in files: auto, flat, ivf, hnsw.")] = "auto",
+    dataset: Annotated[
+        str | None, typer.Option(help="Instead: recall on a data set's questions; as for rmtbench run.")
+    ] = None,
+    data_dir: Annotated[Path | None, typer.Option(help="As for rmtbench run.")] = None,
+    size: Annotated[str, typer.Option(help="As for rmtbench run.")] = "small",
+    draws: Annotated[int, typer.Option(min=1, help="As for rmtbench run.")] = 1,
+    questions: Annotated[int | None, typer.Option(min=1, help="As for rmtbench run.")] = None,
+    chunk_tokens: Annotated[int, typer.Option(min=1, help="As for rmtbench run.")] = 512,
+    embedder: Annotated[str, typer.Option(help="As for rmtbench run.")] = "minilm",
+    reranker: Annotated[str | None, typer.Option(help="As for rmtbench run.")] = None,
     json_file: JsonFile = None,
 ) -> None:
-    """BM25 and dense search beside rank-bm25 and LlamaIndex's SimpleVectorStore."""
+    """BM25 and dense search beside the reference libraries, or in files of any size; or recall on a data set."""
+    from rmtbench.cli.progress import note
+
+    if dataset is not None:
+        from rmtbench.bench.retrieval_quality import run as measure
+        from rmtbench.cli.retrieval_tables import quality_table
+
+        found = measure(
+            dataset=dataset,
+            data_dir=data_dir,
+            generated=data_dir is None,
+            size=size,
+            draws=draws,
+            questions=questions,
+            chunk_tokens=chunk_tokens,
+            embedder=embedder,
+            reranker=reranker,
+            report=note,
+        )
+        _show_table(quality_table(found), found, json_file)
+        return
+    if on_disk or chunks > ON_DISK_ABOVE:
+        from rmtbench.bench.retrieval_scale import run as scale
+
+        if kind not in {"auto", "flat", "ivf", "hnsw"}:
+            raise UserError(f"no kind '{kind}'", where="--kind", remedy="choose auto, flat, ivf or hnsw")
+        _show(scale(chunks=chunks, queries=queries, kind=kind, folder=folder, report=note), json_file)
+        return
     from rmtbench.bench.retrieval import run
 
     _show(run(chunks=chunks, queries=queries), json_file)
@@ -52,6 +108,68 @@ def scoring(
     from rmtbench.bench.scoring import run
 
     _show(run(answers=answers, systems=systems), json_file)
+
+
+@app.command("kv-store")
+def kv_store(
+    contexts: Annotated[
+        str, typer.Option(help="Models and lengths: mini=85k is the paper's largest corpus.")
+    ] = "mini=21k,random:llama-0.1b=4k",
+    damaged: Annotated[int, typer.Option(min=0, help="Caches to damage.")] = 100,
+    folder: Annotated[Path | None, typer.Option(help="Disk to measure (default: that of temporary files).")] = None,
+    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads (default: torch's own choice).")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda.")] = "auto",
+    json_file: JsonFile = None,
+) -> None:
+    """A kept key-value cache loaded, cold and warm, beside computing it; and how many damaged ones are noticed."""
+    from rmtbench.bench.kv_store import run
+    from rmtbench.cli.bench_tables import kv_store_table
+    from rmtbench.cli.progress import note
+
+    figures = run(contexts=contexts, damaged=damaged, folder=folder, threads=threads, device=device, report=note)
+    _show_table(kv_store_table(figures), figures, json_file)
+
+
+@app.command("kv")
+def kv(
+    models: Annotated[str, typer.Option(help="Models, comma-separated, as for rmtbench run.")] = (
+        "mini,random:llama-0.1b"
+    ),
+    lengths: Annotated[
+        str, typer.Option(help="Tokens of the cached contexts, comma-separated (85k: add 85000).")
+    ] = "1000,4000,21000",
+    batches: Annotated[str, typer.Option(help="Questions at once, comma-separated.")] = "1,8,32",
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda.")] = "auto",
+    dtype: Annotated[str, typer.Option(help="auto, float32, bfloat16, float16.")] = "auto",
+    json_file: JsonFile = None,
+) -> None:
+    """Questions a second over a cached context, beside transformers' growing cache, copies of it, and no cache."""
+    from rmtbench.bench.kv import run
+    from rmtbench.cli.progress import note
+    from rmtbench.models.load import choose_device, choose_dtype
+
+    device = choose_device(device)
+    figures = run(
+        models.split(","),
+        _numbers(lengths, "--lengths"),
+        _numbers(batches, "--batches"),
+        device=device,
+        dtype=choose_dtype(dtype, device),
+        report=note,
+    )
+    _show_rows(figures, json_file)
+
+
+@app.command("report")
+def report(
+    runs: Annotated[int, typer.Option(min=1, max=240, help="Runs to report on.")] = 200,
+    answers: Annotated[int, typer.Option(min=10, help="Answers of all runs together.")] = 200_000,
+    json_file: JsonFile = None,
+) -> None:
+    """Time and peak memory of a whole report over results made for it."""
+    from rmtbench.bench.report import run
+
+    _show(run(runs=runs, answers=answers), json_file)
 
 
 @app.command("overhead")
@@ -91,6 +209,19 @@ def reading(
     chosen, told = sizes.split(","), styles.split(",")
     figures = run(model=model, sizes=chosen, styles=told, names=names, draws=draws, questions=questions, report=note)
     _show(figures, json_file)
+
+
+@app.command("endpoint")
+def endpoint(
+    concurrency: Annotated[int, typer.Option(min=1, help="Questions at once.")] = 32,
+    calls: Annotated[int, typer.Option(min=1, help="Questions in all.")] = 960,
+    milliseconds: Annotated[int, typer.Option(min=0, help="What the server takes for an answer.")] = 200,
+    json_file: JsonFile = None,
+) -> None:
+    """What a call of a served model takes beyond the server's own time, against a server that only waits."""
+    from rmtbench.bench.endpoint import run
+
+    _show(run(concurrency=concurrency, calls=calls, seconds=milliseconds / 1000), json_file)
 
 
 # What both benches of recurrent memory ask for.
@@ -193,11 +324,11 @@ def perplexity(
     _show_table(perplexity_table(figures), figures, json_file)
 
 
-def _numbers(text: str) -> list[int]:
+def _numbers(text: str, option: str = "--samples") -> list[int]:
     try:
         return [int(word) for word in text.split(",")]
     except ValueError as error:
-        raise UserError(f"'{text}' are no numbers", where="--samples", remedy="give such as 200,200,20") from error
+        raise UserError(f"'{text}' are no numbers", where=option, remedy="give such as 200,200,20") from error
 
 
 def _show_table(table: Table, figures: Mapping[str, Any], json_file: Path | None) -> None:
@@ -216,6 +347,14 @@ def _show(figures: Mapping[str, Any], json_file: Path | None) -> None:
             for inner, entry in value.items():
                 typer.echo(f"  {name}: {inner} = {_figure(entry)}", err=True)
         else:
+            typer.echo(f"  {name} = {_figure(value)}", err=True)
+    _write(figures, json_file)
+
+
+def _show_rows(figures: Mapping[str, Any], json_file: Path | None) -> None:
+    """As `_show`; the rows of a bench have been told of one by one."""
+    for name, value in figures.items():
+        if name != "rows":
             typer.echo(f"  {name} = {_figure(value)}", err=True)
     _write(figures, json_file)
 

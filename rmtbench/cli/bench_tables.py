@@ -158,3 +158,27 @@ def perplexity_table(figures: Mapping[str, Any]) -> Table:
     columns = ("reader", "perplexity", "nats a token", "above memory", "tokens", "tokens/s")
     caption = f"{figures['texts']} texts; the base model's window has {figures['window']} tokens."
     return Table("Perplexity of long text", caption, columns, rows, 1)
+
+
+def kv_store_table(figures: Mapping[str, Any]) -> Table:
+    """The figures of `rmtbench.bench.kv_store.run`: one row a model and length.
+
+    Args:
+        figures: As the bench gives them.
+    """
+    rows = tuple(
+        (
+            row["model"],
+            whole(row["tokens"]),
+            size(row["bytes"]),
+            *(seconds(row[f"{part}_seconds"]) for part in ("compute", "save", "cold_load", "warm_load")),
+            f"{row['compute_over_cold_load']:,.0f}x",
+            f"{row['compute_over_warm_load']:,.0f}x",
+        )
+        for row in figures["rows"]
+    )
+    columns = ("model", "tokens", "cache", "compute", "save", "load, cold", "load, warm", "cold gains", "warm gains")
+    damage = figures["damage"]
+    caption = "Loads check every byte. Cold: the disk's pages were forgotten; warm: they were in memory."
+    notes = (f"damaged caches detected: {damage['detected']} of {damage['damaged']}", *damage["missed"])
+    return Table("A kept key-value cache", caption, columns, rows, 1, notes)

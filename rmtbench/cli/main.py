@@ -13,7 +13,7 @@ from typing import Annotated, Any, cast
 import typer
 
 import rmtbench
-from rmtbench.cli import bench, data, doctor, report, run, score, sweep, systems, train
+from rmtbench.cli import bench, cache, compare, data, decide, doctor, report, run, score, sweep, systems, train
 from rmtbench.errors import UserError
 
 # Typer carries click inside and gives a public name only to this child of its UsageError.
@@ -32,9 +32,12 @@ app.command("run")(run.run)
 app.command("sweep")(sweep.sweep)
 app.command("score")(score.score)
 app.command("report")(report.report)
+app.command("compare")(compare.compare)
+app.command("decide")(decide.decide)
 app.command("systems")(systems.systems)
 app.command("doctor")(doctor.doctor)
 app.add_typer(data.app, name="data")
+app.add_typer(cache.app, name="cache")
 app.add_typer(bench.app, name="bench")
 app.add_typer(train.app, name="train")
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import typer
 
 if TYPE_CHECKING:
+    from rmtbench.kvcache.watching import Reading
     from rmtbench.runs.loop import Event
 
 LINE_EVERY_SECONDS = 5.0
@@ -48,6 +49,14 @@ def _bars() -> Iterator[Callable[[Event], None]]:
     )
     with Progress(*columns, console=Console(stderr=True), expand=True) as progress:
         tasks: dict[str, tuple[TaskID, float, int]] = {}
+        reading_tasks: list[TaskID] = []
+
+        def show_reading(reading: Reading) -> None:
+            if not reading_tasks:
+                reading_tasks.append(progress.add_task("reading the corpus", total=reading.total, speed=""))
+            progress.update(reading_tasks[0], completed=reading.done, total=reading.total, speed=_speed(reading))
+            if reading.done == reading.total:
+                progress.remove_task(reading_tasks.pop())
 
         def report(event: Event) -> None:
             if event.run_id not in tasks or event.kind == "begin":
@@ -57,6 +66,10 @@ def _bars() -> Iterator[Callable[[Event], None]]:
                     task = progress.add_task(event.run_id, total=event.total, completed=event.done, speed="preparing")
                     tasks[event.run_id] = (task, time.perf_counter(), event.done)
             task_id, _, _ = tasks[event.run_id]
+            if event.kind == "notice":
+                progress.console.print(event.text, highlight=False, markup=False)
+            if event.reading is not None:
+                show_reading(event.reading)
             if event.kind == "prepared":
                 tasks[event.run_id] = (task_id, time.perf_counter(), event.done)
                 progress.update(task_id, speed=f"prepared in {event.prepare_seconds:.1f} s")
@@ -68,13 +81,26 @@ def _bars() -> Iterator[Callable[[Event], None]]:
         yield report
 
 
+def _speed(reading: Reading) -> str:
+    return f"{reading.tokens_per_second:,.0f} tokens/s"
+
+
 def _lines() -> Callable[[Event], None]:
     last = {"at": 0.0}
     began: dict[str, tuple[float, int]] = {}
 
     def report(event: Event) -> None:
         now = time.perf_counter()
-        if event.kind == "prepared":
+        if event.kind == "begin":
+            last["at"] = now
+        elif event.kind == "notice":
+            note(event.text)
+        elif event.reading is not None:
+            if now - last["at"] > LINE_EVERY_SECONDS and event.reading.done < event.reading.total:
+                reading = event.reading
+                note(f"{event.run_id}: read {reading.done:,} of {reading.total:,} tokens, {_speed(reading)}")
+                last["at"] = now
+        elif event.kind == "prepared":
             began[event.run_id] = (now, event.done)
             note(f"{event.run_id}: draw {event.draw} prepared in {event.prepare_seconds:.2f} s")
             last["at"] = now

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from rmtbench.cli.folders import cache_folder
 from rmtbench.cli.progress import note, show_runs
 from rmtbench.core import Draw, RunSpec
+from rmtbench.errors import ServerGoneError
 from rmtbench.journal.layout import RunFolder, run_id
-from rmtbench.journal.record import read_json
+from rmtbench.journal.record import read_json, read_run
 from rmtbench.journal.writer import finished_run
 from rmtbench.models.load import RANDOM_LABEL
 from rmtbench.runs.loop import Tools, execute
 from rmtbench.runs.plan import left_out_of_all
-from rmtbench.runs.session import load_tools, make_draws, open_session
+from rmtbench.runs.session import Session, find_store, load_tools, make_draws, open_session
 from rmtbench.spec import SHIPPED_MODELS, Request
 from rmtbench.systems.registry import find_system
 
@@ -30,7 +33,8 @@ def run_request(request: Request, results: Path, *, fresh: bool, say_next: bool 
         say_next: Whether the person is told what to do next.
 
     Returns:
-        The exit code: 0, or 1 if answers of these runs failed, now or in an earlier process.
+        The exit code: 0, or 1 if answers of these runs failed, now or in an earlier process, or if a server that had
+        given some was gone before the last.
 
     Raises:
         UserError: Something asked for is missing or does not fit.
@@ -42,13 +46,13 @@ def run_request(request: Request, results: Path, *, fresh: bool, say_next: bool 
         if spec not in todo:
             note(f"{run_id(spec)}: finished already; --fresh begins anew")
     if todo:
-        tools = load_tools(todo, session.device, cache_folder(), request.rmt)
-        draws = make_draws(session, tools.model.count_tokens)
-        _say_what_runs(todo, draws, tools)
-        _say_what_is_left_out(request)
-        _say_where_memories_differ(todo, tools)
-        with show_runs() as report:
-            execute(todo, draws, tools, results, report, fresh=fresh)
+        try:
+            _do(todo, session, results, fresh=fresh)
+        except ServerGoneError as gone:
+            if not any(_answered(results, spec) for spec in todo):
+                raise
+            note(f"error: {gone}\n  {gone.remedy}")
+            return 1
     folders = [RunFolder(results / run_id(spec)) for spec in session.specs]
     _score([folder.path for folder in folders], request.scorer)
     summaries = [read_json(folder.summary) for folder in folders]
@@ -61,11 +65,41 @@ def run_request(request: Request, results: Path, *, fresh: bool, say_next: bool 
     return 1 if failed else 0
 
 
-def cache_folder() -> Path:
-    """Where embeddings are kept between runs: `RMTBENCH_CACHE`, else the user's cache folder."""
-    given = os.environ.get("RMTBENCH_CACHE")
-    base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(given or f"{base}/rmtbench").expanduser()
+def _do(todo: Sequence[RunSpec], session: Session, results: Path, *, fresh: bool) -> None:
+    request = session.request
+    store = find_store(request, cache_folder())
+    tools = load_tools(
+        todo,
+        session.device,
+        cache_folder(),
+        request.rmt,
+        session.endpoints,
+        reranker=request.reranker,
+        indexes=request.index,
+    )
+    tools = replace(tools, kv_store=store)
+    draws = make_draws(session, tools.model.count_tokens)
+    _say_what_runs(todo, draws, tools)
+    _say_what_is_left_out(request)
+    _say_where_memories_differ(todo, tools)
+    with show_runs() as report:
+        execute(todo, draws, tools, results, report, fresh=fresh)
+    if session.endpoints.model is not None:
+        _say_where_no_cache_was_hit(todo, results)
+
+
+def _answered(results: Path, spec: RunSpec) -> bool:
+    journal = RunFolder(results / run_id(spec)).answers
+    return journal.is_file() and journal.stat().st_size > 0
+
+
+def _say_where_no_cache_was_hit(specs: Sequence[RunSpec], results: Path) -> None:
+    for spec in specs:
+        if spec.system != "cag":
+            continue
+        answers = [answer for answer in read_run(results / run_id(spec)).answers.values() if answer.error is None]
+        if answers and not any(answer.tokens.cached for answer in answers):
+            note(f"{run_id(spec)}: the server's prefix cache was never hit: usage tells of no cached tokens")
 
 
 def _say_what_runs(specs: Sequence[RunSpec], draws: Sequence[Draw], tools: Tools) -> None:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Group, RenderableType
 from rich.padding import Padding
+from rich.panel import Panel
 from rich.table import Table as Drawn
 from rich.text import Text
 
+from rmtbench.report.decision import Contest, Terms, Verdict, decide
 from rmtbench.report.sections import Facts
 from rmtbench.report.tables import Table
+from rmtbench.report.verdicts import candidates_table, terms_text, verdict_lines
 from rmtbench.report.write import Chapter
 
 
@@ -42,6 +45,37 @@ def draw_table(table: Table) -> RenderableType:
         drawn.add_row(*texts, end_section=last)
     notes = [Padding(Text(note, style="dim"), (0, 0, 0, 2)) for note in table.notes]
     return Group("", Text(table.title, style="bold"), Text(table.caption, style="dim"), drawn, *notes)
+
+
+def draw_verdict(contest: Contest, terms: Terms, verdict: Verdict) -> RenderableType:
+    """A verdict in a box, and all candidates under it.
+
+    Args:
+        contest: What was measured.
+        terms: What was asked for.
+        verdict: What the rules made of it.
+    """
+    first, *others = verdict_lines(contest, terms, verdict)
+    said = Text("\n").join([Text(first, style="bold"), *map(Text, others), Text(terms_text(terms), style="dim")])
+    title = Text(f"{contest.dataset} {contest.size}: {contest.section}")
+    table = draw_table(candidates_table(contest, terms, verdict))
+    return Group(Panel(said, title=title, title_align="left"), table, "")
+
+
+def draw_decisions(contests: Sequence[Contest]) -> RenderableType:
+    """A section's verdicts under the usual terms, one line a dataset and size, and how to ask under others.
+
+    Args:
+        contests: The section's, by one metric.
+    """
+    terms = Terms()
+    parts: list[RenderableType] = ["", Text("Which system?", style="bold"), Text(terms_text(terms), style="dim")]
+    for contest in contests:
+        verdict = decide(contest, terms)
+        line = Text.assemble((f"{contest.dataset} {contest.size}", "bold"), ": ")
+        parts.append(Padding(line.append(verdict_lines(contest, terms, verdict)[0]), (0, 0, 0, 2)))
+    parts.append(Padding(Text("other terms: rmtbench decide --help, or index.html", style="dim"), (0, 0, 0, 2)))
+    return Group(*parts)
 
 
 def _blocks(table: Table) -> Iterator[tuple[tuple[str, ...], bool, bool]]:

@@ -16,8 +16,11 @@ PARTS = ("tokenize", "chunk", "embed", "index", "prefill", "save", "load")
 """Order of preparation's parts; a system's own parts follow."""
 
 
+UNPRICED = f"{MISSING}: no price is known (rmtbench run --prices)"
+
+
 def anatomy_tables(grid: Grid) -> tuple[Table, ...]:
-    """Times of an answer, preparation, memory, and tokens with outcomes, of every run of a grid.
+    """Times of an answer, preparation, memory, tokens with outcomes, and cost where a server is asked, of every run.
 
     Args:
         grid: The runs; those that no other table shows are listed too.
@@ -28,6 +31,7 @@ def anatomy_tables(grid: Grid) -> tuple[Table, ...]:
         _preparation_table(grid, cells),
         _memory_table(grid, cells),
         _outcome_table(grid, cells),
+        *([_cost_table(grid, cells)] if any("endpoint" in cell.model for cell in cells) else []),
     )
 
 
@@ -118,4 +122,22 @@ def _outcome_table(grid: Grid, cells: Sequence[Cell]) -> Table:
         ),
         labels=3,
         notes=tuple(mark_notes(cells)),
+    )
+
+
+def _cost_table(grid: Grid, cells: Sequence[Cell]) -> Table:
+    rows, prices = [], dict[str, None]()
+    for cell in cells:
+        cost, price = cell.summary.cost, cell.model.get("price")
+        figures = (cost.per_question, cost.per_corpus) if cost else (None, None)
+        rows.append((*_who(grid, cell), *(numbers.money(figure, cost.currency if cost else "") for figure in figures)))
+        if cost and price:
+            prices[f"price of {price['model']}: {price['source']}, {price['date']}"] = None
+    return Table(
+        title=f"Anatomy: cost, {grid.name}",
+        caption="Mean cost of an answer and of preparing a draw, by the prices recorded with the run.",
+        columns=(*_WHO, "a question", "a corpus"),
+        rows=tuple(rows),
+        labels=3,
+        notes=(*mark_notes(cells), *prices, *([UNPRICED] if any(cell.summary.cost is None for cell in cells) else [])),
     )

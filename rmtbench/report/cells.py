@@ -5,6 +5,7 @@ Knows no table and no layout.
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,6 +18,12 @@ from rmtbench.journal.summary import Summary, summarize, values_by_draw
 from rmtbench.stats.clustered import clustered_standard_error
 
 NOT_RECORDED = "not recorded"
+
+
+Sums = Mapping[int, tuple[float, int]]
+"""Sum of a metric's values and their number, by draw."""
+FIFTHS = 5
+"""Parts of a corpus by which scores are told apart."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +48,9 @@ class Cell:
         corpora: One row a draw.
         summary: Means and counts.
         standard_errors: Of each metric's mean, clustered by draw; None where it is undefined.
+        by_draw: Of each metric, the sum of its values and their number, by draw: all that a comparison needs.
+        by_position: The same by fifth of the corpus in which a supporting fact stands (0 the first); a question counts
+            once a fact. Empty where the run does not hold positions.
         tokens: Mean tokens an answer, over the answers that did not fail.
         peak_bytes: Most memory taken, resident and on the device; None where not measured.
         warmups: Answers left out of all times, because they were the first of their process.
@@ -57,6 +67,8 @@ class Cell:
     corpora: tuple[Mapping[str, Any], ...]
     summary: Summary
     standard_errors: Mapping[str, float | None]
+    by_draw: Mapping[str, Sums]
+    by_position: Mapping[str, Mapping[int, Sums]]
     tokens: MeanTokens
     peak_bytes: tuple[int | None, int | None]
     warmups: int
@@ -123,6 +135,7 @@ def make_cell(run: RunRecord) -> Cell:
         run: The run as it was read.
     """
     summary = summarize(run)
+    values = {metric: values_by_draw(run, metric) for metric in summary.means}
     answered = [answer for answer in run.answers.values() if answer.error is None]
     return Cell(
         run_id=run.run_id,
@@ -132,9 +145,12 @@ def make_cell(run: RunRecord) -> Cell:
         scorers=run.scorers,
         corpora=tuple(run.corpora),
         summary=summary,
-        standard_errors={
-            metric: clustered_standard_error(list(values_by_draw(run, metric).values())) for metric in summary.means
+        standard_errors={metric: clustered_standard_error(list(draws.values())) for metric, draws in values.items()},
+        by_draw={
+            metric: {draw: (math.fsum(each), len(each)) for draw, each in draws.items()}
+            for metric, draws in values.items()
         },
+        by_position=_by_position(run),
         tokens=MeanTokens(
             prompt=statistics.fmean(answer.tokens.prompt for answer in answered) if answered else None,
             cached=statistics.fmean(answer.tokens.cached for answer in answered) if answered else None,
@@ -146,3 +162,19 @@ def make_cell(run: RunRecord) -> Cell:
         unscored=sum(answer.error is None and key not in run.scores for key, answer in run.answers.items()),
         complete=run.complete,
     )
+
+
+def _by_position(run: RunRecord) -> dict[str, dict[int, Sums]]:
+    """Sums of each metric's values by fifth of the corpus and draw, a question once for each of its facts."""
+    found: dict[str, dict[int, dict[int, tuple[float, int]]]] = {}
+    unscored = dict.fromkeys(next(iter(run.scores.values()), {}), 0.0)
+    for key, places in run.positions.items():
+        for metric, value in run.scores.get(key, unscored).items():
+            if value is None:
+                continue
+            fifths = found.setdefault(metric, {})
+            for place in places:
+                draws = fifths.setdefault(min(int(place * FIFTHS), FIFTHS - 1), {})
+                total, count = draws.get(key[0], (0.0, 0))
+                draws[key[0]] = (total + value, count + 1)
+    return {metric: dict(sorted(fifths.items())) for metric, fifths in found.items()}

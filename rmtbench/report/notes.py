@@ -12,6 +12,7 @@ from rmtbench.report.sections import flat_provenance
 RANDOM = "†"
 INCOMPLETE = "*"
 SHARED = "‡"
+LOADED = "§"
 
 
 def marks(cell: Cell) -> str:
@@ -26,14 +27,29 @@ def name_of(cell: Cell) -> str:
 
 
 def preparation_text(cell: Cell) -> str:
-    """Seconds of preparation, marked where the work is counted in other runs too."""
-    return f"{seconds(cell.preparation)} {SHARED if cell.shared else ''}".rstrip()
+    """Seconds of preparation, marked where the work is counted in other runs too, or was spared by a kept cache."""
+    return f"{seconds(cell.preparation)} {SHARED if cell.shared else ''}{LOADED if _reused(cell) else ''}".rstrip()
+
+
+def _reused(cell: Cell) -> int:
+    return cell.summary.prepared_counts.get("reused_tokens", 0)
 
 
 def shared_notes(cells: Iterable[Cell]) -> list[str]:
-    """Explain the mark of shared preparation."""
-    shared = any(cell.shared for cell in cells)
-    return [f"{SHARED} done for another run of the same command, and counted there too"] if shared else []
+    """Explain the marks of preparation that was shared, or spared."""
+    cells = list(cells)
+    notes = [f"{SHARED} done for another run of the same command, and counted there too"]
+    notes = notes if any(cell.shared for cell in cells) else []
+    loaded = [
+        f"{cell.spec.size} {name_of(cell)}: {_reused(cell):,} of "
+        f"{_reused(cell) + cell.summary.prepared_counts.get('read_tokens', 0):,} tokens"
+        for cell in cells
+        if _reused(cell)
+    ]
+    if loaded:
+        told = "loaded from kept caches and not computed, so no measure of preparing"
+        notes.append(f"{LOADED} {told}: {'; '.join(loaded)}")
+    return notes
 
 
 def mark_notes(cells: Sequence[Cell]) -> list[str]:
@@ -77,6 +93,7 @@ def score_notes(grid: Grid) -> list[str]:
         + scorer_notes(scored)
         + embedder_notes(cells)
         + truncation_notes(cells)
+        + cache_notes(cells)
         + question_notes(grid)
         + replaced_notes(grid)
     )
@@ -108,6 +125,22 @@ def truncation_notes(cells: Iterable[Cell]) -> list[str]:
         if (truncated := cell.summary.prepared_counts.get("truncated_chunks", 0))
     )
     return list(told)
+
+
+def cache_notes(cells: Iterable[Cell]) -> list[str]:
+    """Say where a server's prefix cache was not hit that a system relies on, or hit where none was wanted."""
+    notes = []
+    for cell in cells:
+        if "endpoint" not in cell.model or cell.tokens.cached is None:
+            continue
+        who, counts = f"{cell.spec.size} {name_of(cell)}", cell.summary.prepared_counts
+        if cell.spec.system == "cag" and cell.tokens.cached == 0:
+            notes.append(f"{who}: the server's prefix cache was never hit (no cached tokens in its usage)")
+        if 2 * counts.get("warming_cached_tokens", 0) > counts.get("warming_prompt_tokens", 0):
+            notes.append(f"{who}: the server had the corpus cached already, so its preparation is no cold prefill")
+        if cell.spec.system == "full-context" and cell.tokens.cached > 0:
+            notes.append(f"{who}: the server's prefix cache served it too ({cell.tokens.cached:,.0f} tokens an answer)")
+    return notes
 
 
 def question_notes(grid: Grid) -> list[str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 MISSING = "–"
 """Stands wherever there is no figure; never a zero."""
 
@@ -70,3 +72,11 @@ def times(above: float | None, below: float | None) -> str:
 def _unit(value: float, units: tuple[tuple[float, str], ...]) -> tuple[float, str]:
     """The largest unit in which the value, as it will be rounded, is at least one; else the smallest."""
     return next((unit for unit in units if float(f"{value / unit[0]:.3g}") >= 1), units[-1])
+
+
+def money(amount: float | None, currency: str) -> str:
+    """An amount with three significant digits, however small."""
+    if amount is None:
+        return MISSING
+    decimals = max(2, 2 - math.floor(math.log10(amount))) if amount > 0 else 2
+    return f"{amount:.{decimals}f} {currency}"

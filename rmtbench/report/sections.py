@@ -74,7 +74,10 @@ def setting_of(cell: Cell) -> Facts:
     spec, model = cell.spec, cell.model
     label = "random weights" if cell.random_weights else model.get("label")
     name = model.get("id") or spec.model
-    mode = "latency (one question at a time)" if spec.batch == 1 else f"throughput (batches of {spec.batch})"
+    if spec.concurrency > 1:
+        mode = f"throughput ({spec.concurrency} questions at once, each with its own time)"
+    else:
+        mode = "latency (one question at a time)" if spec.batch == 1 else f"throughput (batches of {spec.batch})"
     return (
         ("model", f"{name} ({label})" if label else str(name)),
         ("revision", _flat(model.get("revision"))),

@@ -74,6 +74,32 @@ def corpora_table(section: Section) -> Table:
     )
 
 
+def model_table(section: Section) -> Table:
+    """What was measured with: the model and everything about it that the runs have in common."""
+    setting = dict(section.setting)
+    recorded = section.cells[0].model
+    facts = [
+        ("model", setting["model"]),
+        ("architecture", recorded.get("class")),
+        ("parameters", _count(recorded.get("parameters"))),
+        ("context", _count(recorded.get("context_limit"))),
+        *((name, setting[name]) for name in ("dtype", "device", "attention", "threads", "mode")),
+        ("answers", setting["answer style"]),
+    ]
+    told = [(name, str(value)) for name, value in facts if value is not None]
+    return Table(
+        title="Model and settings",
+        caption="What all runs under this heading have in common; hashes and versions stand above.",
+        columns=tuple(name for name, _ in told),
+        rows=(tuple(value for _, value in told),),
+        labels=len(told),
+    )
+
+
+def _count(value: object) -> str | None:
+    return f"{value:,}" if isinstance(value, int) else None
+
+
 def score_table(grid: Grid) -> Table:
     """Table 2: scores of every system and top-k, in one block a size."""
     return Table(

@@ -3,30 +3,53 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rmtbench.errors import UserError, disk_errors
 from rmtbench.journal.record import find_runs, read_run
-from rmtbench.report import csv_files, markdown
+from rmtbench.report import csv_files, latex, markdown
 from rmtbench.report.anatomy import anatomy_tables
+from rmtbench.report.beside import beside_records, beside_table
 from rmtbench.report.cells import Cell, make_cell
 from rmtbench.report.csv_files import Record
-from rmtbench.report.grid import make_grids
+from rmtbench.report.figures.make import FOLDER, Drawn, make_figures, training_files
+from rmtbench.report.grid import Grid, make_grids
+from rmtbench.report.page.blocks import Blocks
 from rmtbench.report.sections import Facts, Section, make_sections
-from rmtbench.report.tables import Table, corpora_table, paper_table, score_table, time_table
+from rmtbench.report.significance import (
+    COMPARED,
+    MATRIX_METRIC,
+    Pair,
+    compare_all,
+    matrix_table,
+    pair_record,
+    pairs_table,
+)
+from rmtbench.report.tables import Table, corpora_table, model_table, paper_table, score_table, time_table
+
+if TYPE_CHECKING:
+    from rmtbench.report.decision import Contest
+
+OURS = ("table2-*.csv", "pairs-*.csv", "published.csv", "index.html", f"{FOLDER}/*-[0-9].*", f"{FOLDER}/*-[0-9][0-9].*")
+"""Files of which a report may have fewer than the one before it."""
+
+Compared = tuple[Grid, str, tuple[Pair, ...]]
+"""All pairs at one size of a grid, in one metric."""
 
 
 @dataclass(frozen=True, slots=True)
 class Chapter:
-    """One section's tables, under what produced them: the paper's, and those that explain them."""
+    """One section's tables, under what produced them: the paper's, those that explain them, and its figures."""
 
     title: str
     provenance: Facts
     tables: tuple[Table, ...]
     anatomy: tuple[Table, ...]
+    figures: tuple[Drawn, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,21 +61,25 @@ class Report:
         records: The same for scripts, by the name of their CSV file without its ending.
         folder: Where the files lie.
         files: Their names.
+        contests: What may be chosen between, by the first metric of `QUALITY`; none in a quick report.
     """
 
     chapters: tuple[Chapter, ...]
     records: Mapping[str, list[Record]]
     folder: Path
     files: tuple[str, ...]
+    contests: tuple[Contest, ...]
 
 
-def write_report(results: Path) -> Report:
-    """Read all runs of a folder and write ``report.md`` and the CSV files into its ``report`` folder.
+def write_report(results: Path, *, quick: bool = False, training_logs: Sequence[Path] = ()) -> Report:
+    """Read all runs of a folder and write tables, figures and ``index.html`` into its ``report`` folder.
 
-    The same runs give the same bytes. CSV files of an earlier report whose dataset is gone are removed.
+    The same runs give the same bytes. Files of an earlier report whose dataset or figure is gone are removed.
 
     Args:
         results: The folder that holds the runs, or one run's folder.
+        quick: Leave out what needs NumPy and matplotlib: comparisons of all pairs, figures, and the page.
+        training_logs: Logs of trainings, whose curves are drawn too.
 
     Returns:
         What was written, for printing.
@@ -61,36 +88,105 @@ def write_report(results: Path) -> Report:
         UserError: There are no runs, one is damaged or of another version, or the files cannot be written; then the
             files of an earlier report are left as they were.
     """
-    sections = make_sections(_read_cells(results))
-    chapters = tuple(_chapter(section) for section in sections)
+    blocks = None if quick else Blocks()
+    sections = make_sections(read_cells(results, blocks))
+    drawn, files = ((), {}) if quick else make_figures(sections)
+    if training_logs:
+        files |= training_files(training_logs)
     records = csv_files.records(sections)
-    files = {"report.md": _document(chapters, sum(len(section.cells) for section in sections))}
-    files |= {f"{name}.csv": csv_files.to_csv(rows) for name, rows in records.items()}
+    chapters = []
+    for number, section in enumerate(sections):
+        grids = make_grids(section.cells)
+        pairs = [] if quick else _pairs(grids)
+        _add_records(records, section, grids, pairs)
+        own = tuple(figure for figure in drawn if figure.chapter == number)
+        chapters.append(_chapter(section, grids, pairs, own))
+    texts = {
+        "report.md": _document(chapters, sum(len(section.cells) for section in sections)),
+        "report.tex": latex.document((each.title, each.provenance, each.tables + each.anatomy) for each in chapters),
+        **{f"{name}.csv": csv_files.to_csv(rows) for name, rows in records.items()},
+    }
+    contests: tuple[Contest, ...] = ()
+    if blocks is not None:
+        contests, texts["index.html"] = _page(sections, chapters, blocks)
+    files |= {name: text.encode("utf-8", "replace") for name, text in texts.items()}
     folder = results / "report"
     _write_all(folder, files)
-    return Report(chapters, records, folder, tuple(files))
+    return Report(tuple(chapters), records, folder, tuple(files), contests)
 
 
-def _read_cells(results: Path) -> list[Cell]:
+def read_cells(results: Path, blocks: Blocks | None = None) -> list[Cell]:
+    """All runs of a folder in figures, one run's answers in memory at a time.
+
+    Args:
+        results: The folder that holds the runs, or one run's folder.
+        blocks: Takes every run's questions and answers, for the page.
+
+    Raises:
+        UserError: There are no runs, or one is damaged or of another version.
+    """
     runs = find_runs(results)
     if not runs:
         raise UserError("no runs here", where=str(results), remedy="run something first: rmtbench run --help")
-    # One run at a time: its answers are let go before the next one's are read.
-    return [make_cell(read_run(path)) for path in runs]
+    cells = []
+    for path in runs:
+        run = read_run(path)
+        if blocks is not None:
+            blocks.add(run)
+        cells.append(make_cell(run))
+    return cells
 
 
-def _chapter(section: Section) -> Chapter:
-    grids = make_grids(section.cells)
-    tables = [corpora_table(section)]
+def _page(sections: Sequence[Section], chapters: Sequence[Chapter], blocks: Blocks) -> tuple[tuple[Contest, ...], str]:
+    """What may be chosen between by the first metric, and the page with all of them. NumPy is loaded here."""
+    from rmtbench.report.contests import QUALITY, make_contests
+    from rmtbench.report.page.build import PagePart, build_page
+
+    contests = [make_contests(sections, metric) for metric in QUALITY]
+    parts = [
+        PagePart(section, chapter.tables + chapter.anatomy) for section, chapter in zip(sections, chapters, strict=True)
+    ]
+    return contests[0], build_page(parts, [each for some in contests for each in some], blocks)
+
+
+def _pairs(grids: Sequence[Grid]) -> list[Compared]:
+    return [
+        (grid, size, compare_all(grid, size, metric)) for grid in grids for size in grid.sizes for metric in COMPARED
+    ]
+
+
+def _add_records(
+    records: dict[str, list[Record]], section: Section, grids: Sequence[Grid], pairs: Sequence[Compared]
+) -> None:
+    """The figures of comparisons and of what is published, for scripts."""
+    setting = {name.replace(" ", "_"): value for name, value in section.setting}
+    for grid, size, found in pairs:
+        if found:
+            sheet = records.setdefault(f"pairs-{csv_files.slug(grid.dataset)}", [])
+            sheet += [pair_record(grid, size, pair) | setting for pair in found]
+    beside = [row | setting for grid in grids for row in beside_records(section, grid)]
+    if beside:
+        records.setdefault("published", []).extend(beside)
+
+
+def _chapter(section: Section, grids: Sequence[Grid], pairs: Sequence[Compared], figures: tuple[Drawn, ...]) -> Chapter:
+    shown = [(grid, size, found) for grid, size, found in pairs if found and found[0].metric == MATRIX_METRIC]
+    tables: list[Table | None] = [model_table(section), corpora_table(section)]
     for grid in grids:
-        tables += [table for table in (score_table(grid), paper_table(grid)) if table is not None]
-    if (times := time_table(grids)) is not None:
-        tables.append(times)
-    anatomy = tuple(table for grid in grids for table in anatomy_tables(grid))
-    return Chapter(section.title, section.provenance, tuple(tables), anatomy)
+        tables += [score_table(grid), paper_table(grid)]
+        tables += [matrix_table(grid, size, found) for other, size, found in shown if other is grid]
+    tables.append(time_table(grids))
+    tables += [beside_table(section, grid) for grid in grids]
+    anatomy: list[Table | None] = [table for grid in grids for table in anatomy_tables(grid)]
+    anatomy += [pairs_table(grid, size, found) for grid, size, found in shown]
+    return Chapter(section.title, section.provenance, _made(tables), _made(anatomy), figures)
 
 
-def _document(chapters: tuple[Chapter, ...], runs: int) -> str:
+def _made(tables: Sequence[Table | None]) -> tuple[Table, ...]:
+    return tuple(table for table in tables if table is not None)
+
+
+def _document(chapters: Sequence[Chapter], runs: int) -> str:
     blocks = [
         markdown.heading("rmtbench report", 1),
         f"{runs} run(s). Runs under different headings must not be compared.",
@@ -101,23 +197,26 @@ def _document(chapters: tuple[Chapter, ...], runs: int) -> str:
             "What produced these tables:",
             markdown.facts(chapter.provenance),
         ]
-        blocks += [markdown.table(table) for table in chapter.tables + chapter.anatomy]
+        blocks += [markdown.table(table) for table in chapter.tables]
+        blocks += [f"![{figure.title}]({figure.stem}.svg)" for figure in chapter.figures]
+        blocks += [markdown.table(table) for table in chapter.anatomy]
     return "\n\n".join(blocks) + "\n"
 
 
-def _write_all(folder: Path, files: Mapping[str, str]) -> None:
+def _write_all(folder: Path, files: Mapping[str, bytes]) -> None:
     """Write all files under temporary names first, so that a full disk leaves the earlier report as it was."""
-    waiting = {folder / f".{name}.{os.getpid()}.tmp": folder / name for name in files}
+    waiting = {_temporary(folder / name): (folder / name, data) for name, data in files.items()}
     try:
         with disk_errors(folder):
             folder.mkdir(exist_ok=True)
-            for temporary, final in waiting.items():
-                temporary.write_bytes(files[final.name].encode("utf-8", "replace"))
-            for temporary, final in waiting.items():
+            for temporary, (final, data) in waiting.items():
+                final.parent.mkdir(exist_ok=True)
+                temporary.write_bytes(data)
+            for temporary, (final, _) in waiting.items():
                 temporary.replace(final)
-            for old in folder.glob("table2-*.csv"):
-                if old.name not in files:
-                    old.unlink()
+            kept = {final for final, _ in waiting.values()}
+            for old in {path for pattern in OURS for path in folder.glob(pattern)} - kept:
+                old.unlink()
     except FileExistsError as error:
         raise UserError(
             "a file stands where the report's folder should be", where=str(folder), remedy="move it"
@@ -126,3 +225,7 @@ def _write_all(folder: Path, files: Mapping[str, str]) -> None:
         for temporary in waiting:
             with suppress(OSError):
                 temporary.unlink(missing_ok=True)
+
+
+def _temporary(path: Path) -> Path:
+    return path.with_name(f".{path.name}.{os.getpid()}.tmp")

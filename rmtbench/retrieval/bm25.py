@@ -1,13 +1,12 @@
 """Okapi BM25 twice: the rank-bm25 package as it is, and the same scores from arrays made beforehand.
 
-Both search title and text. A word is a run of letters, digits and underscores, in lower case, with no stemming and no
-stop words; a language written without spaces is therefore not served well.
+Both search title and text. A word is a run of letters, digits and underscores, in lower case; stemming and stop words
+are settings. A language written without spaces is therefore not served well.
 """
 
 from __future__ import annotations
 
 import math
-import re
 import sys
 from collections import Counter
 from collections.abc import Sequence
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from rmtbench.retrieval.base import Chunk, Hit, Index
 from rmtbench.retrieval.chunks import indexed_text
 from rmtbench.retrieval.ranking import top_k
+from rmtbench.retrieval.words import PLAIN, Words
 
 if TYPE_CHECKING:
     import numpy as np
@@ -27,23 +27,19 @@ EPSILON = 0.25
 """rank-bm25's defaults: term saturation, length normalisation, and the floor under negative idf."""
 
 
-def words(text: str) -> list[str]:
-    r"""The words of a text as BM25 counts them: every ``\w+``, in lower case."""
-    return re.findall(r"\w+", text.lower())
-
-
-def build_sparse(chunks: Sequence[Chunk]) -> Index:
+def build_sparse(chunks: Sequence[Chunk], settings: Words = PLAIN) -> Index:
     """The BM25 index that systems use."""
-    return FastBM25Index(chunks)
+    return FastBM25Index(chunks, settings)
 
 
 class RankBM25Index:
     """The reference: scores by rank-bm25's `BM25Okapi`, which walks all chunks for every word of a query."""
 
-    def __init__(self, chunks: Sequence[Chunk]) -> None:
+    def __init__(self, chunks: Sequence[Chunk], settings: Words = PLAIN) -> None:
         from rank_bm25 import BM25Okapi
 
-        corpus = [words(indexed_text(chunk)) for chunk in chunks]
+        self._words = settings.tokenizer()
+        corpus = [self._words(indexed_text(chunk)) for chunk in chunks]
         self._chunks = len(corpus)
         # The package divides by the number of words: without any, every score is zero.
         self._okapi: Any = BM25Okapi(corpus, k1=K1, b=B, epsilon=EPSILON) if any(corpus) else None
@@ -65,7 +61,7 @@ class RankBM25Index:
 
         if self._okapi is None:
             return np.zeros(self._chunks)
-        scores: NDArray[np.float64] = self._okapi.get_scores(words(query))
+        scores: NDArray[np.float64] = self._okapi.get_scores(self._words(query))
         return scores
 
 
@@ -76,13 +72,14 @@ class FastBM25Index:
     scores stay equal and ties fall the same way (the idea of eager scores: Lù, arXiv 2407.03618).
     """
 
-    def __init__(self, chunks: Sequence[Chunk]) -> None:
+    def __init__(self, chunks: Sequence[Chunk], settings: Words = PLAIN) -> None:
         import numpy as np
 
+        self._words = settings.tokenizer()
         self._columns: dict[str, int] = {}
         columns, rows, counts, lengths = [], [], [], []
         for row, chunk in enumerate(chunks):
-            found = words(indexed_text(chunk))
+            found = self._words(indexed_text(chunk))
             lengths.append(len(found))
             for word, count in Counter(found).items():
                 columns.append(self._columns.setdefault(word, len(self._columns)))
@@ -94,10 +91,9 @@ class FastBM25Index:
         self._starts = np.concatenate([[0], np.cumsum(in_chunks)])
         self._rows = np.array(rows, dtype=np.intp)[order]
         held = np.array(counts, dtype=np.int64)[order]
-        idf = np.repeat(_idf(in_chunks, self._chunks), in_chunks)
+        idf = np.repeat(inverse_frequency(in_chunks, self._chunks), in_chunks)
         mean = sum(lengths) / max(1, self._chunks)
-        length = np.array(lengths, dtype=np.int64)[self._rows]
-        self._values = idf * (held * (K1 + 1) / (held + K1 * (1 - B + B * length / mean)))
+        self._values = weigh(idf, held, np.array(lengths, dtype=np.int64)[self._rows], mean)
 
     @property
     def bytes(self) -> int:
@@ -114,7 +110,7 @@ class FastBM25Index:
         import numpy as np
 
         scores = np.zeros(self._chunks)
-        for word in words(query):
+        for word in self._words(query):
             column = self._columns.get(word)
             if column is not None:
                 start, end = self._starts[column], self._starts[column + 1]
@@ -122,8 +118,28 @@ class FastBM25Index:
         return scores
 
 
-def _idf(in_chunks: NDArray[np.intp], chunks: int) -> NDArray[np.float64]:
-    """rank-bm25's idf of words by how many chunks hold them: what would be negative is a share of the mean idf."""
+def weigh(
+    idf: NDArray[np.float64], held: NDArray[np.int64], length: NDArray[np.int64], mean: float
+) -> NDArray[np.float64]:
+    """What a word adds to the score of a chunk, in rank-bm25's order of operations.
+
+    Args:
+        idf: The word's inverse frequency.
+        held: How often the chunk holds it.
+        length: The chunk's words.
+        mean: Words of a chunk on average.
+    """
+    weights: NDArray[np.float64] = idf * (held * (K1 + 1) / (held + K1 * (1 - B + B * length / mean)))
+    return weights
+
+
+def inverse_frequency(in_chunks: NDArray[np.intp], chunks: int) -> NDArray[np.float64]:
+    """rank-bm25's idf of words by how many chunks hold them: what would be negative is a share of the mean idf.
+
+    Args:
+        in_chunks: How many chunks hold each word, in the order in which words first appear.
+        chunks: How many chunks there are.
+    """
     import numpy as np
 
     # `math.log` and running sums, as the package has them: NumPy's differ in the last bit.

@@ -6,20 +6,35 @@ The cutting is LlamaIndex's; counting is done with the tokenizer of the model th
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from rmtbench.core import Document
 from rmtbench.errors import UserError
 from rmtbench.retrieval.base import Chunk
 
 if TYPE_CHECKING:
-    from rmtbench.retrieval.splitter import SpanSplitter, Tokenize
+    from rmtbench.retrieval.splitter import Tokenize
+
+Split = Literal["sentence", "token"]
+"""Where a chunk may end: with a paragraph or sentence where possible, or with any word once the limit is reached."""
+
+
+class Splitter(Protocol):
+    """Cuts one text into spans of characters."""
+
+    def spans(self, text: str, chunk_tokens: int) -> list[tuple[int, int]]:
+        """Start and end of each chunk, in order, of at most so many tokens, added up over their pieces."""
+        ...
 
 
 def chunk_documents(
-    documents: Iterable[Document], tokenize: Tokenize, chunk_tokens: int = 512, overlap: int = 0
+    documents: Iterable[Document],
+    tokenize: Tokenize,
+    chunk_tokens: int = 512,
+    overlap: int = 0,
+    split: Split = "sentence",
 ) -> tuple[Chunk, ...]:
-    """Cut documents, each by itself: at paragraphs where possible, else at sentences, clauses or words.
+    """Cut documents, each by itself: at paragraphs where possible, else at sentences, clauses or words; or by tokens.
 
     The first call imports LlamaIndex; call `warm_up` before timing it.
 
@@ -28,6 +43,7 @@ def chunk_documents(
         tokenize: Token ids of a text, without special tokens. Called for every piece: pass a fast one.
         chunk_tokens: Most tokens of a chunk's text, its title not counted; at least 1.
         overlap: Most tokens that a chunk repeats of the one before; smaller than `chunk_tokens`.
+        split: Where a chunk may end.
 
     Returns:
         The chunks in the order of the documents, with ``document.text[chunk.start:chunk.end] == chunk.text``.
@@ -35,9 +51,7 @@ def chunk_documents(
     Raises:
         UserError: A character of a document has more tokens than a chunk may have.
     """
-    from rmtbench.retrieval.splitter import make_splitter
-
-    splitter = make_splitter(tokenize, chunk_tokens, overlap)
+    splitter = _make_splitter(split, tokenize, chunk_tokens, overlap)
     chunks = []
     for document in documents:
         try:
@@ -64,7 +78,17 @@ def indexed_text(chunk: Chunk) -> str:
     return f"{chunk.title}\n{chunk.text}"
 
 
-def _spans(splitter: SpanSplitter, tokenize: Tokenize, text: str, chunk_tokens: int) -> list[tuple[int, int]]:
+def _make_splitter(split: Split, tokenize: Tokenize, chunk_tokens: int, overlap: int) -> Splitter:
+    if split == "token":
+        from rmtbench.retrieval.token_splitter import TokenSplitter
+
+        return TokenSplitter(tokenize, overlap)
+    from rmtbench.retrieval.splitter import make_splitter
+
+    return make_splitter(tokenize, chunk_tokens, overlap)
+
+
+def _spans(splitter: Splitter, tokenize: Tokenize, text: str, chunk_tokens: int) -> list[tuple[int, int]]:
     """The splitter adds up the tokens of pieces. Joined, they can have more: then the text is cut a little shorter."""
     limit = chunk_tokens
     while True:

@@ -10,6 +10,9 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+BLOCK = 256
+"""Scores of which one maximum is taken at first."""
+
 
 def top_k(scores: NDArray[np.float64], k: int) -> list[Hit]:
     """Rank chunks by score.
@@ -38,4 +41,12 @@ def candidates(scores: NDArray[np.floating], k: int, margin: float = 0.0) -> NDA
 
     if len(scores) <= k:
         return np.arange(len(scores))
-    return np.flatnonzero(scores >= np.partition(scores, -k)[-k] - margin)
+    whole = len(scores) // BLOCK * BLOCK
+    if whole <= k * BLOCK:
+        return np.flatnonzero(scores >= np.partition(scores, -k)[-k] - margin)
+    # Of many scores, the k-th best of the blocks' maxima is no more than the k-th best of all, and quickly found.
+    maxima = scores[:whole].reshape(-1, BLOCK).max(axis=1)
+    near = np.flatnonzero(scores >= np.partition(maxima, -k)[-k] - margin)
+    held = scores[near]
+    best: NDArray[np.intp] = near[held >= np.partition(held, -k)[-k] - margin]
+    return best

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from cli_commands import child_environment
 
-HEAVY = ("torch", "transformers", "llama_index", "datasets", "numpy", "sentence_transformers", "bert_score")
+HEAVY = ("torch", "transformers", "llama_index", "datasets", "numpy", "sentence_transformers", "bert_score", "openai")
 SCRIPT = f"""
 import sys
 from rmtbench.cli.main import main

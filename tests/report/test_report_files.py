@@ -16,9 +16,16 @@ from rmtbench.report.markdown import escape, table
 from rmtbench.report.tables import Table
 from rmtbench.report.write import write_report
 
+FIGURES = (
+    "score-1", "score-by-length-1", "time-by-size-1", "memory-by-length-1", "break-even-1", "frontier-1",
+    "score-2", "time-by-size-2", "break-even-2", "frontier-2",
+)  # fmt: skip
+"""Of the runs that are one of everything."""
+
 
 def files_of(folder):
-    return {path.name: path.read_bytes() for path in folder.iterdir()}
+    paths = (path for path in folder.rglob("*") if path.is_file())
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
 
 
 def rows_of(results, name):
@@ -40,27 +47,32 @@ def test_the_same_folder_gives_the_same_bytes_wherever_it_lies(tmp_path):
     elsewhere = files_of(write_report(tmp_path / "two").folder)
     assert first == again == elsewhere
     assert set(first) == {
-        "report.md", "table1.csv", "table2-hotpotqa.csv", "table2-squad.csv", "table3.csv", "anatomy.csv"
+        "report.md", "table1.csv", "table2-hotpotqa.csv", "table2-squad.csv", "table3.csv", "anatomy.csv", "index.html",
+        "report.tex", "pairs-hotpotqa.csv", "pairs-squad.csv", "published.csv",
+        *(f"figures/{name}.{ending}" for name in FIGURES for ending in ("png", "svg", "csv")),
     }  # fmt: skip
     assert not any(str(tmp_path).encode() in data for data in first.values())
 
 
 def test_one_runs_folder_is_a_report_of_that_run(tmp_path):
     folder = add_run(tmp_path, spec_of())
-    report = write_report(folder.path)
+    report = write_report(folder.path, quick=True)
     assert report.folder == folder.path / "report"
     assert len(report.chapters) == 1
-    write_report(folder.path)
+    write_report(folder.path, quick=True)
 
 
 def test_files_of_a_dataset_that_is_gone_are_removed_and_other_files_are_kept(tmp_path):
     add_run(tmp_path, spec_of())
     (tmp_path / "report").mkdir()
-    for name in ("table2-gone.csv", "table1.csv", "my-notes.md"):
+    (tmp_path / "report" / "figures").mkdir()
+    gone = ("table2-gone.csv", "pairs-gone.csv", "published.csv", "index.html", "figures/score-by-length-12.png")
+    for name in (*gone, "table1.csv", "my-notes.md", "figures/mine.png"):
         (tmp_path / "report" / name).write_text("old")
-    write_report(tmp_path)
+    write_report(tmp_path, quick=True)
     assert set(files_of(tmp_path / "report")) == {
-        "report.md", "table1.csv", "table2-hotpotqa.csv", "table3.csv", "anatomy.csv", "my-notes.md"
+        "report.md", "report.tex", "table1.csv", "table2-hotpotqa.csv", "table3.csv", "anatomy.csv", "published.csv",
+        "my-notes.md", "figures/mine.png",
     }  # fmt: skip
 
 
@@ -69,7 +81,7 @@ def test_files_of_a_dataset_that_is_gone_are_removed_and_other_files_are_kept(tm
 
 def test_csv_holds_plain_figures_and_leaves_missing_ones_empty(tmp_path):
     make_golden_runs(tmp_path)
-    write_report(tmp_path)
+    write_report(tmp_path, quick=True)
     rows = {
         (row["size"], row["system"], row["top_k"], row["model"]): row
         for row in rows_of(tmp_path, "table2-hotpotqa.csv")
@@ -89,7 +101,7 @@ def test_csv_holds_plain_figures_and_leaves_missing_ones_empty(tmp_path):
 
 def test_csv_of_times_has_seconds_and_says_what_is_unfinished(tmp_path):
     make_golden_runs(tmp_path)
-    write_report(tmp_path)
+    write_report(tmp_path, quick=True)
     rows = {(row["dataset"], row["size"], row["system"]): row for row in rows_of(tmp_path, "table3.csv")[:6]}
     cag = rows["hotpotqa", "small", "cag"]
     assert [
@@ -104,7 +116,7 @@ def test_every_csv_has_its_runs_and_what_produced_them(tmp_path):
     make_golden_runs(tmp_path)
     report = write_report(tmp_path)
     for name in report.files:
-        if name.endswith(".csv"):
+        if name.endswith(".csv") and "/" not in name:
             rows = rows_of(tmp_path, name)
             assert {"model", "weights", "tokenizer", "device", "dtype", "threads", "mode", "seed", "draws"} <= set(
                 rows[0]
@@ -118,7 +130,7 @@ def test_every_csv_has_its_runs_and_what_produced_them(tmp_path):
 def test_metrics_beyond_the_usual_ones_stand_in_the_csv(tmp_path):
     folder = add_run(tmp_path, spec_of(draws=1), score=0.5)
     folder.scores.write_text(folder.scores.read_text().replace('"em"', '"precision"'))
-    write_report(tmp_path)
+    write_report(tmp_path, quick=True)
     row = rows_of(tmp_path, "table2-hotpotqa.csv")[0]
     assert (row["precision"], row["em"]) == ("0.5", "")
 
@@ -133,7 +145,7 @@ def test_csv_fields_may_hold_anything():
 
 def test_a_dataset_named_like_a_path_gets_a_file_of_its_own(tmp_path):
     add_run(tmp_path, spec_of(dataset="docs/My Notes!", data="own:x@1"), kind="own")
-    assert "table2-my-notes.csv" in write_report(tmp_path).files
+    assert "table2-my-notes.csv" in write_report(tmp_path, quick=True).files
 
 
 # Markdown
@@ -190,11 +202,11 @@ def age_answers(folder):
 )
 def test_one_bad_run_is_an_error_that_names_its_file_and_leaves_the_old_report(tmp_path, change, what, where):
     add_run(tmp_path, spec_of("cag"))
-    before = files_of(write_report(tmp_path).folder)
+    before = files_of(write_report(tmp_path, quick=True).folder)
     folder = add_run(tmp_path, spec_of("oracle"))
     change(folder)
     with pytest.raises(UserError) as caught:
-        write_report(tmp_path)
+        write_report(tmp_path, quick=True)
     assert caught.value.what.startswith(what)
     assert caught.value.where == f"{folder.path}/{where}"
     assert caught.value.remedy
@@ -214,17 +226,17 @@ def test_a_file_in_the_place_of_the_reports_folder_is_an_error(tmp_path):
     add_run(tmp_path, spec_of())
     (tmp_path / "report").write_text("a file")
     with pytest.raises(UserError, match="a file stands where the report's folder should be"):
-        write_report(tmp_path)
+        write_report(tmp_path, quick=True)
 
 
 def test_a_full_disk_leaves_the_old_report_whole(tmp_path):
     add_run(tmp_path, spec_of("cag"))
-    before = files_of(write_report(tmp_path).folder)
+    before = files_of(write_report(tmp_path, quick=True).folder)
     add_run(tmp_path, spec_of("oracle"))
     # The last file's temporary name leads to a device that is always full.
     (tmp_path / "report" / f".anatomy.csv.{os.getpid()}.tmp").symlink_to("/dev/full")
     with pytest.raises(UserError, match="the disk is full"):
-        write_report(tmp_path)
+        write_report(tmp_path, quick=True)
     assert files_of(tmp_path / "report") == before
 
 
@@ -244,15 +256,23 @@ from rmtbench.cli.report import report
 app = typer.Typer()
 app.command()(report)
 for options in ([], ["--json"]):
-    result = CliRunner().invoke(app, [sys.argv[1], *options], catch_exceptions=False)
+    result = CliRunner().invoke(app, [*sys.argv[1:], *options], catch_exceptions=False)
     assert result.exit_code == 0, result.output
 assert not {"torch", "numpy", "transformers", "pandas"} & set(sys.modules)
 """
 
 
-def test_a_report_needs_neither_torch_nor_numpy_nor_transformers_nor_pandas(tmp_path):
+@pytest.mark.parametrize(
+    ("script", "options"),
+    [
+        pytest.param(ABSENT, ["--quick"], id="its tables need no numpy either"),
+        pytest.param(ABSENT.replace('"numpy", ', ""), [], id="comparisons and figures need numpy"),
+    ],
+)
+def test_a_report_needs_neither_torch_nor_numpy_nor_transformers_nor_pandas(tmp_path, script, options):
     make_golden_runs(tmp_path)
-    done = subprocess.run([sys.executable, "-c", ABSENT, str(tmp_path)], capture_output=True, text=True, check=False)
+    command = [sys.executable, "-c", script, str(tmp_path), *options]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "report" / "report.md").is_file()
 
@@ -260,7 +280,8 @@ def test_a_report_needs_neither_torch_nor_numpy_nor_transformers_nor_pandas(tmp_
 def test_records_are_json_with_null_for_what_is_missing(tmp_path):
     make_golden_runs(tmp_path)
     records = json.loads(json.dumps(write_report(tmp_path).records, allow_nan=False))
-    assert set(records) == {"table1", "table2-hotpotqa", "table2-squad", "table3", "anatomy"}
+    tables = {"table1", "table2-hotpotqa", "table2-squad", "table3", "anatomy", "published"}
+    assert set(records) == {*tables, "pairs-hotpotqa", "pairs-squad"}
     missing = [row for row in records["table3"] if row["run_id"] is None]
     assert [(row["dataset"], row["system"], row["mean_seconds"]) for row in missing] == [
         ("squad", "full-context", None)

@@ -5,7 +5,8 @@ import math
 import pytest
 
 from rmtbench.retrieval.base import Chunk
-from rmtbench.retrieval.bm25 import FastBM25Index, RankBM25Index, build_sparse, words
+from rmtbench.retrieval.bm25 import FastBM25Index, RankBM25Index, build_sparse
+from rmtbench.retrieval.words import words
 
 
 def chunk(text, title="", document_id="d"):

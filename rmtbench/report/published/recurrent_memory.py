@@ -1,4 +1,4 @@
-"""What others have published of recurrent memory by length of text: reference points, never measured here.
+"""What others have published of recurrent memory by length of text.
 
 Other models, other languages and other texts than ours: they tell where a curve falls, not who is better.
 """

@@ -1,0 +1,133 @@
+"""`rmtbench compare`: two runs question by question, for people and for continuous integration."""
+
+from __future__ import annotations
+
+import json as json_format
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from rmtbench.report.compare import RunComparison
+    from rmtbench.report.tables import Table
+
+
+def compare(
+    first: Annotated[str, typer.Argument(help="What to compare with: a folder, a run's name, or its hash.")],
+    second: Annotated[str, typer.Argument(help="The run that is compared.")],
+    *,
+    metric: Annotated[str, typer.Option(help="em, f1, minilm_cosine, bertscore_f1, recall, ...")] = "em",
+    fail_if_worse: Annotated[
+        float | None, typer.Option(min=0, max=1, help="Exit with 1 if the second mean is lower by more than this.")
+    ] = None,
+    results: Annotated[Path, typer.Option(help="Folder of the runs that are named by name.")] = Path("results"),
+    flips: Annotated[int, typer.Option(min=0, help="Most flipped questions to print; the JSON has all.")] = 20,
+    json: Annotated[Path | None, typer.Option("--json", help="Write everything to this file, too.")] = None,
+) -> None:
+    """Compare two runs on the questions that both answered: difference, certainty, what changed, what flipped."""
+    from rmtbench.journal.record import read_run
+    from rmtbench.report.compare import as_record, compare_runs, find_run
+
+    made = compare_runs(read_run(find_run(first, results)), read_run(find_run(second, results)), metric)
+    for line in _lines(made):
+        typer.echo(line)
+    _print(_changes_table(made))
+    if made.flips and flips:
+        _print(_flips_table(made, flips))
+    worse = fail_if_worse is not None and made.worse_by(fail_if_worse)
+    if fail_if_worse is not None:
+        typer.echo()
+        told = "worse by more than" if worse else "not worse by more than"
+        typer.echo(f"{told} {fail_if_worse:g}; {made.certainty(fail_if_worse)}")
+    if json is not None:
+        from rmtbench.journal.lines import write_whole
+
+        record = {**as_record(made), "fail_if_worse": fail_if_worse, "worse": worse}
+        write_whole(json, (json_format.dumps(record, ensure_ascii=False, indent=1) + "\n").encode("utf-8", "replace"))
+    if worse:
+        raise typer.Exit(1)
+
+
+def _lines(made: RunComparison) -> list[str]:
+    from rmtbench.report.significance import UNDEFINED, p_text, signed
+
+    scores = made.scores
+    difference, interval = scores.difference, scores.bootstrap
+    told = UNDEFINED if interval is None else f"{signed(interval.low)} to {signed(interval.high)}"
+    p = UNDEFINED if scores.test is None else p_text(scores.test.p)
+    found = UNDEFINED if scores.detectable is None else f"{scores.detectable:.3f}"
+    lines = [
+        f"first   {made.first}",
+        f"second  {made.second}",
+        "",
+        (
+            f"{made.metric}: {made.means[0]:.3f}, then {made.means[1]:.3f}: {signed(difference.mean)} over "
+            f"{difference.values} question(s) in {difference.clusters} draw(s)"
+        ),
+        f"95 % interval {told}, p {p}, detectable difference {found}",
+    ]
+    if interval is None:
+        lines.append("with one draw nothing but the difference is defined: ask for more draws")
+    if any(made.left_out):
+        lines.append(f"left out: {made.left_out[0]} question(s) of the first alone, {made.left_out[1]} of the second")
+    if made.other_documents:
+        lines.append(f"in {made.other_documents} draw(s) the documents or the other questions are not the same")
+    if made.times is None:
+        lines.append(made.no_times)
+    else:
+        ratio = made.times
+        span = UNDEFINED if ratio.low is None or ratio.high is None else f"{ratio.low:.3g} to {ratio.high:.3g}"
+        lines.append(
+            f"time: the second takes {ratio.ratio:.3g} times as long (95 % interval {span}, "
+            f"{ratio.questions} questions)"
+        )
+    right = sum(flip.better for flip in made.flips)
+    lines.append(f"flipped: {len(made.flips) - right} right to wrong, {right} wrong to right")
+    return lines
+
+
+def _changes_table(made: RunComparison) -> Table:
+    from rmtbench.report.tables import Table
+
+    return Table(
+        title="What changed",
+        caption="Fields of spec and provenance that differ." if made.changes else "Nothing in spec and provenance.",
+        columns=("field", "first", "second"),
+        rows=tuple((change.field, change.first, change.second) for change in made.changes),
+        labels=3,
+    )
+
+
+def _flips_table(made: RunComparison, most: int) -> Table:
+    from rmtbench.report.tables import Table
+
+    rest = len(made.flips) - most
+    return Table(
+        title="Questions that flipped",
+        caption=f"Right is a value of at least 0.5; those that became wrong stand first. {made.metric}",
+        columns=("flip", "draw", "question", "accepted", "first", "second"),
+        rows=tuple(
+            (
+                "wrong → right" if flip.better else "right → wrong",
+                str(flip.draw),
+                flip.question,
+                " / ".join(flip.references),
+                flip.first,
+                flip.second,
+            )
+            for flip in made.flips[:most]
+        ),
+        labels=6,
+        notes=(f"{rest} more; --flips N prints more, --json writes all",) if rest > 0 else (),
+    )
+
+
+def _print(table: Table) -> None:
+    from rich.console import Console
+
+    from rmtbench.cli.tables import draw_table
+
+    console = Console() if sys.stdout.isatty() else Console(width=120)
+    console.print(draw_table(table))

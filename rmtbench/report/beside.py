@@ -1,0 +1,155 @@
+"""Published figures beside measured ones, wherever a run's dataset, size and system correspond; and what differs.
+
+Corresponding is not comparable: every table says in which model, data, draws and scorer the two differ.
+"""
+
+from __future__ import annotations
+
+from rmtbench.report import numbers
+from rmtbench.report.cells import Cell
+from rmtbench.report.csv_files import Record
+from rmtbench.report.grid import Grid, Row
+from rmtbench.report.notes import mark_notes, marks
+from rmtbench.report.numbers import MISSING
+from rmtbench.report.published.dont_do_rag import (
+    MODEL,
+    PAPER,
+    published_corpus,
+    published_score,
+    published_time,
+)
+from rmtbench.report.sections import Section
+from rmtbench.report.tables import PAPER_METRIC, Table, score_text
+
+WRONG = "§"
+
+
+def beside_table(section: Section, grid: Grid) -> Table | None:
+    """Measured and published score and time of every run that the paper has a cell for.
+
+    Args:
+        section: The grid's section.
+        grid: The runs.
+
+    Returns:
+        The table; None where nothing corresponds.
+    """
+    found = _corresponding(grid)
+    if not found:
+        return None
+    rows = []
+    for size, row, cell in found:
+        score, time = published_score(grid.dataset, size, row.system, row.top_k), _time(grid, size, row)
+        published = MISSING if score is None or score.published is None else f"{score.published:.4f}"
+        rows.append(
+            (
+                size,
+                f"{grid.label(row)} {marks(cell)}".rstrip(),
+                "" if row.top_k is None else str(row.top_k),
+                score_text(cell, PAPER_METRIC),
+                f"{published}{WRONG if score is not None and score.wrong else ''}",
+                MISSING if score is None else f"{score.logged:.4f}",
+                numbers.seconds(cell.summary.mean_seconds["total"]),
+                numbers.seconds(time),
+            )
+        )
+    cells = [cell for _, _, cell in found]
+    return Table(
+        title=f"Published beside measured, {grid.name}",
+        caption=f"{PAPER}, tables 2 and 3, beside the means of its authors' own logs. Score: the cosine of two MiniLM "
+        "embeddings, which the paper calls BERT-Score. Time: mean of a question, preparation left out.",
+        columns=("size", "system", "top-k", "measured", "published", "logs", "time", "published time"),
+        rows=tuple(rows),
+        labels=2,
+        notes=(*differences(section, grid), *_wrong_cells(grid), *mark_notes(cells)),
+    )
+
+
+def differences(section: Section, grid: Grid) -> tuple[str, ...]:
+    """In what the published set-up differs from the measured one, a sentence each.
+
+    Args:
+        section: The grid's section.
+        grid: The runs.
+    """
+    setting = dict(section.setting)
+    cells = [cell for _, _, cell in _corresponding(grid)]
+    told = []
+    if setting["model"] != MODEL:
+        told.append(f"model: published {MODEL}, measured {setting['model']}")
+    if setting["data source"] not in ("official", "hub"):
+        told.append(f"data: published the public data set, measured {setting['data source']} data of its name")
+    for size in grid.sizes:
+        corpus = published_corpus(grid.dataset, size)
+        asked = sorted({(cell.summary.expected, cell.summary.draws) for cell in cells if cell.spec.size == size})
+        if corpus is not None and asked and asked != [(corpus.questions, corpus.questions // corpus.documents)]:
+            ours = ", ".join(f"{questions} in {draws} draw(s)" for questions, draws in asked)
+            note = f" ({corpus.note})" if corpus.note else ""
+            told.append(
+                f"{size}: published {corpus.questions:,} questions, {corpus.documents} "
+                f"{'rows a draw' if grid.dataset == 'hotpotqa' else 'articles'}{note}; measured {ours}"
+            )
+    scorers = sorted({cell.scorers[PAPER_METRIC] for cell in cells if PAPER_METRIC in cell.scorers})
+    if scorers:
+        told.append(f"scorer: published all-MiniLM-L6-v2 of the first reference, measured {'; '.join(scorers)}")
+    told.append(
+        "set-up: published BM25 searches 512-token chunks and the vectors 1,024-token ones, and its systems' prompts "
+        "differ; measured all systems have one prompt and one chunker"
+    )
+    return tuple(told)
+
+
+def beside_records(section: Section, grid: Grid) -> list[Record]:
+    """The table's figures for scripts."""
+    records = []
+    for size, row, cell in _corresponding(grid):
+        score = published_score(grid.dataset, size, row.system, row.top_k)
+        measured = cell.summary.means.get(PAPER_METRIC) if cell.scored else None
+        records.append(
+            {
+                "dataset": grid.dataset,
+                "size": size,
+                "system": row.system,
+                "top_k": row.top_k,
+                "run_id": cell.run_id,
+                "measured_minilm_cosine": None if measured is None else round(measured, 4),
+                "published_minilm_cosine": score.published if score else None,
+                "logged_minilm_cosine": score.logged if score else None,
+                "published_is_wrong": score.wrong if score else None,
+                "measured_mean_seconds": cell.summary.mean_seconds["total"],
+                "published_mean_seconds": _time(grid, size, row),
+                "draws": cell.summary.draws,
+                "complete": cell.complete,
+                "random_weights": cell.random_weights,
+                "differences": "; ".join(differences(section, grid)),
+                "source": PAPER,
+            }
+        )
+    return records
+
+
+def _corresponding(grid: Grid) -> list[tuple[str, Row, Cell]]:
+    """Runs whose dataset, size, system and top-k the paper has a figure for."""
+    return [
+        (size, row, cell)
+        for size in grid.sizes
+        for row, cell in grid.at(size)
+        if cell is not None
+        and not row.settings
+        and (published_score(grid.dataset, size, row.system, row.top_k) or _time(grid, size, row) is not None)
+    ]
+
+
+def _time(grid: Grid, size: str, row: Row) -> float | None:
+    found = published_time(grid.dataset, size, row.system)
+    return None if found is None else found.seconds
+
+
+def _wrong_cells(grid: Grid) -> list[str]:
+    cells = [published_score(grid.dataset, size, row.system, row.top_k) for size, row, _ in _corresponding(grid)]
+    return [
+        f"{WRONG} {each.size} {each.system} top-{each.top_k}: the published figure is {each.wrong}; by the logs it "
+        f"should be {each.logged:.4f}"
+        for each in cells
+        if each is not None and each.wrong
+    ]

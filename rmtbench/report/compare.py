@@ -1,0 +1,289 @@
+"""Two runs, or two versions of one, question by question: how they differ, how surely, what changed, what flipped."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rmtbench.errors import UserError
+from rmtbench.journal.record import Key, RunRecord, find_runs
+from rmtbench.report.cells import NOT_RECORDED, make_cell
+from rmtbench.report.sections import setting_of
+
+if TYPE_CHECKING:
+    from rmtbench.stats.paired import Comparison
+    from rmtbench.stats.times import TimeRatio
+
+SEED = 0
+RIGHT = 0.5
+"""From this value of the metric on an answer counts as right."""
+TOLD_APART = ("device", "threads", "machine", "mode")
+"""What must agree for times to be compared."""
+_PASSING = {"provenance.started", "provenance.machine.memory_bytes", "provenance.label"}
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A field of the spec or the provenance that differs."""
+
+    field: str
+    first: str
+    second: str
+
+
+@dataclass(frozen=True, slots=True)
+class Flip:
+    """A question that one run has right and the other wrong.
+
+    Attributes:
+        draw: Its draw.
+        question_id: Its id.
+        question: Its text.
+        references: The accepted answers.
+        first: What the first run answered.
+        second: What the second did.
+        better: Whether the second is the one that is right.
+    """
+
+    draw: int
+    question_id: str
+    question: str
+    references: tuple[str, ...]
+    first: str
+    second: str
+    better: bool
+
+
+@dataclass(frozen=True, slots=True)
+class RunComparison:
+    """The second run held against the first.
+
+    Attributes:
+        first: Name of the first run.
+        second: Name of the second.
+        metric: What is compared.
+        means: Of the first and of the second over the shared questions.
+        scores: How they differ, the second minus the first.
+        left_out: Questions of the first and of the second alone, which are in no figure here.
+        other_documents: Draws with shared questions whose documents or other questions differ.
+        times: Seconds of the second over those of the first; None where that would compare unlike things.
+        no_times: Why there is none; empty where there is.
+        changes: Fields that differ.
+        flips: Questions that flipped, those that became wrong first.
+    """
+
+    first: str
+    second: str
+    metric: str
+    means: tuple[float, float]
+    scores: Comparison
+    left_out: tuple[int, int]
+    other_documents: int
+    times: TimeRatio | None
+    no_times: str
+    changes: tuple[Change, ...]
+    flips: tuple[Flip, ...]
+
+    def worse_by(self, margin: float) -> bool:
+        """Whether the second run's mean is lower by more than a margin: the point estimate decides."""
+        # Means are sums of a few digits: what is lower by the margin but for rounding is not lower by more.
+        return self.scores.difference.mean < -margin - 1e-12
+
+    def certainty(self, margin: float) -> str:
+        """How sure that is, by the interval of the difference."""
+        interval = self.scores.bootstrap
+        if interval is None:
+            return "uncertain: with one draw no interval is defined"
+        if interval.high < -margin:
+            return "certain: the whole 95 % interval is worse by more than that"
+        if interval.low >= -margin:
+            return "certain: the whole 95 % interval is within that, or better"
+        return "uncertain: the 95 % interval reaches to both sides of that"
+
+
+def find_run(name: str, results: Path) -> Path:
+    """A run's folder.
+
+    Args:
+        name: A folder, a run's name under `results`, or the hash that ends it.
+        results: Where to look.
+
+    Raises:
+        UserError: No run, or several, are called so.
+    """
+    folder = Path(name)
+    if (folder / "spec.json").is_file():
+        return folder
+    runs = find_runs(results) if results.is_dir() else []
+    found = [path for path in runs if name in (path.name, path.name.rpartition("-")[2])]
+    if len(found) == 1:
+        return found[0]
+    close = get_close_matches(name, [path.name for path in runs], n=1, cutoff=0.4)
+    guess = f"did you mean {close[0]}? " if close and not found else ""
+    raise UserError(
+        "several runs are called so" if found else "no such run",
+        where=name,
+        remedy=f"{guess}Name a folder, or one of the {len(runs)} runs in {results} by its name or hash (--results)",
+    )
+
+
+def compare_runs(first: RunRecord, second: RunRecord, metric: str) -> RunComparison:
+    """Hold a run against another on the questions that both were asked.
+
+    Args:
+        first: What is compared with.
+        second: What is compared.
+        metric: One that both were scored with.
+
+    Raises:
+        UserError: They share no question, one is not scored, or they were scored by different scorers.
+    """
+    from rmtbench.stats.paired import compare, pair_by_question
+
+    _check_scored(first, second, metric)
+    shared = _shared(first, second)
+    if not shared:
+        remedy = "compare runs of the same data set, size and seed"
+        raise UserError("the two runs share no question", where=f"{first.run_id}, {second.run_id}", remedy=remedy)
+    before, after = ({key: _value(run, key, metric) for key in shared} for run in (first, second))
+    values = [{key: value for key, value in each.items() if value is not None} for each in (before, after)]
+    pairs = pair_by_question(values[1], values[0])
+    if not pairs.clusters:
+        raise UserError(f"{metric} applies to none of the shared questions", where="--metric", remedy="choose another")
+    both = [pair for cluster in pairs.clusters for pair in cluster]
+    times, why = _times(first, second, shared)
+    return RunComparison(
+        first=first.run_id,
+        second=second.run_id,
+        metric=metric,
+        means=(sum(old for _, old in both) / len(both), sum(new for new, _ in both) / len(both)),
+        scores=compare(pairs, seed=SEED),
+        left_out=(len(first.gold) - len(shared), len(second.gold) - len(shared)),
+        other_documents=_other_documents(first, second, shared),
+        times=times,
+        no_times=why,
+        changes=_changes(first, second),
+        flips=tuple(_flips(first, second, shared, before, after)),
+    )
+
+
+def as_record(made: RunComparison) -> dict[str, Any]:
+    """The comparison as JSON values."""
+    return {"schema": 1, **asdict(made)}
+
+
+def _check_scored(first: RunRecord, second: RunRecord, metric: str) -> None:
+    for run in (first, second):
+        known = sorted({name for row in run.scores.values() for name in row})
+        unscored = sum(answer.error is None and key not in run.scores for key, answer in run.answers.items())
+        if metric not in known or unscored:
+            told = f"has no {metric}" if not unscored else f"lacks scores of {unscored} answers"
+            remedy = f"rmtbench score {run.folder.path} makes them" + (f". Known: {', '.join(known)}" if known else "")
+            raise UserError(f"the run {told}", where=run.run_id, remedy=remedy)
+    if first.scorers.get(metric) != second.scorers.get(metric):
+        raise UserError(
+            f"{metric} was made by different scorers ({first.scorers.get(metric)}; {second.scorers.get(metric)})",
+            where=f"{first.run_id}, {second.run_id}",
+            remedy="make both alike with rmtbench score",
+        )
+
+
+def _shared(first: RunRecord, second: RunRecord) -> list[Key]:
+    """Questions that both have answered, with the same words and the same accepted answers."""
+    return [
+        key
+        for key, gold in first.gold.items()
+        if key in second.gold
+        and second.gold[key].references == gold.references
+        and second.questions[key].text == first.questions[key].text
+        and key in first.answers
+        and key in second.answers
+    ]
+
+
+def _value(run: RunRecord, key: Key, metric: str) -> float | None:
+    """A failed answer without a score counts as zero, as in every mean."""
+    row = run.scores.get(key)
+    return 0.0 if row is None else row.get(metric, 0.0)
+
+
+def _other_documents(first: RunRecord, second: RunRecord, shared: list[Key]) -> int:
+    mine, theirs = ({row["draw"]: row["sha256"] for row in run.corpora} for run in (first, second))
+    return sum(mine.get(draw) != theirs.get(draw) for draw in {draw for draw, _ in shared})
+
+
+def _times(first: RunRecord, second: RunRecord, shared: list[Key]) -> tuple[TimeRatio | None, str]:
+    from rmtbench.stats.paired import pair_by_question
+    from rmtbench.stats.times import time_ratio
+
+    mine, theirs = (dict(setting_of(make_cell(run))) for run in (first, second))
+    if apart := [name for name in TOLD_APART if mine[name] != theirs[name]]:
+        return None, f"times are not compared: {', '.join(apart)} differ"
+    if NOT_RECORDED in (mine["machine"], mine["threads"]):
+        return None, "times are not compared: the machine is not recorded"
+    before, after = (
+        {
+            key: answer.timings.total
+            for key in shared
+            if (answer := run.answers[key]).error is None and not answer.warmup and answer.timings.total > 0
+        }
+        for run in (first, second)
+    )
+    pairs = pair_by_question(after, before)
+    return (
+        (time_ratio(pairs), "") if pairs.clusters else (None, "times are not compared: no question was timed in both")
+    )
+
+
+def _changes(first: RunRecord, second: RunRecord) -> tuple[Change, ...]:
+    mine, theirs = (
+        dict(_flat("spec", asdict(run.spec))) | dict(_flat("provenance", run.provenance)) for run in (first, second)
+    )
+    names = [name for name in dict.fromkeys((*mine, *theirs)) if name not in _PASSING]
+    return tuple(
+        Change(name, mine.get(name, NOT_RECORDED), theirs.get(name, NOT_RECORDED))
+        for name in names
+        if mine.get(name, NOT_RECORDED) != theirs.get(name, NOT_RECORDED)
+    )
+
+
+def _flat(name: str, value: object) -> Iterator[tuple[str, str]]:
+    if isinstance(value, Mapping):
+        for inner, each in value.items():
+            yield from _flat(f"{name}.{inner}", each)
+    else:
+        yield name, "none" if value is None else str(value)
+
+
+def _flips(
+    first: RunRecord,
+    second: RunRecord,
+    shared: list[Key],
+    before: Mapping[Key, float | None],
+    after: Mapping[Key, float | None],
+) -> list[Flip]:
+    flips = []
+    for key in shared:
+        old, new = before[key], after[key]
+        if old is None or new is None or (old >= RIGHT) == (new >= RIGHT):
+            continue
+        flips.append(
+            Flip(
+                draw=key[0],
+                question_id=key[1],
+                question=first.questions[key].text,
+                references=first.gold[key].references,
+                first=_answer(first, key),
+                second=_answer(second, key),
+                better=new >= RIGHT,
+            )
+        )
+    return sorted(flips, key=lambda flip: flip.better)
+
+
+def _answer(run: RunRecord, key: Key) -> str:
+    answer = run.answers[key]
+    return f"(failed: {answer.error})" if answer.error is not None else answer.text

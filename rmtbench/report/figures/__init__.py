@@ -1,0 +1,1 @@
+"""Figures of whatever a report holds, each made only where the runs have what it shows. matplotlib is loaded on use."""

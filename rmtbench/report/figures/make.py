@@ -1,0 +1,164 @@
+"""From sections to figure files: which figures the results hold, each as PNG and SVG with the CSV of what it shows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rmtbench.report.csv_files import Record, to_csv
+from rmtbench.report.figures import records
+from rmtbench.report.grid import Grid, make_grids
+from rmtbench.report.sections import Section
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+FOLDER = "figures"
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One kind of figure.
+
+    Attributes:
+        name: Of its files.
+        title: What it shows.
+        records: What it shows of one grid; nothing where the grid does not hold it.
+        draw: The figure of a section's records, under a label.
+    """
+
+    name: str
+    title: str
+    records: Callable[[Grid], list[Record]]
+    draw: Callable[[Sequence[Record], Sequence[Grid], str], Figure]
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """A figure of one section.
+
+    Attributes:
+        stem: Its files' name without ending, within the report's folder.
+        title: What it shows.
+        label: What the data are.
+        chapter: Number of its section, from 0.
+    """
+
+    stem: str
+    title: str
+    label: str
+    chapter: int
+
+
+def make_figures(sections: Sequence[Section]) -> tuple[tuple[Drawn, ...], dict[str, bytes]]:
+    """Draw every figure that the runs hold the data of.
+
+    Args:
+        sections: Runs of different ones share no figure.
+
+    Returns:
+        The figures, and their files by path within the report's folder.
+    """
+    from rmtbench.report.figures.style import house_style, to_bytes
+
+    drawn: list[Drawn] = []
+    files: dict[str, bytes] = {}
+    for chapter, section in enumerate(sections):
+        grids = make_grids(section.cells)
+        for kind in KINDS:
+            shown = [record for grid in grids for record in kind.records(grid)]
+            if not shown:
+                continue
+            figure = Drawn(f"{FOLDER}/{kind.name}-{chapter + 1}", kind.title, label_of(section), chapter)
+            drawn.append(figure)
+            with house_style():
+                png, svg = to_bytes(kind.draw(shown, grids, figure.label))
+            files |= {
+                f"{figure.stem}.png": png,
+                f"{figure.stem}.svg": svg,
+                f"{figure.stem}.csv": to_csv(shown).encode(),
+            }
+    return tuple(drawn), files
+
+
+def training_files(logs: Sequence[Path]) -> dict[str, bytes]:
+    """The learning curves of trainings in one figure, named by their folders; as PNG and SVG.
+
+    Args:
+        logs: Their logs.
+
+    Raises:
+        UserError: One is no log.
+    """
+    from rmtbench.report.figures.style import house_style, to_bytes
+    from rmtbench.report.figures.training import draw_training, metrics_of, read_log
+
+    names = [path.resolve().parent.name if len(logs) > 1 else "" for path in logs]
+    if len(set(names)) < len(names):
+        names = [f"{name} {number}" for number, name in enumerate(names, start=1)]
+    lines = {name: read_log(path) for name, path in zip(names, logs, strict=True)}
+    with house_style():
+        png, svg = to_bytes(draw_training(metrics_of(lines), lines))
+    return {f"{FOLDER}/training.png": png, f"{FOLDER}/training.svg": svg}
+
+
+def label_of(section: Section) -> str:
+    """A section's title, and what its figures are worth where they are no measurement of a model on real data."""
+    worth = "random weights: scores mean nothing" if section.cells[0].random_weights else ""
+    return f"{section.title}{'; ' if worth else ''}{worth}"
+
+
+def _scores(shown: Sequence[Record], _grids: Sequence[Grid], label: str) -> Figure:
+    from rmtbench.report.figures.scores import draw_scores
+
+    return draw_scores(shown, label)
+
+
+def _lengths(shown: Sequence[Record], _grids: Sequence[Grid], label: str) -> Figure:
+    from rmtbench.report.figures.scores import draw_lengths
+
+    return draw_lengths(shown, label)
+
+
+def _positions(shown: Sequence[Record], _grids: Sequence[Grid], label: str) -> Figure:
+    from rmtbench.report.figures.scores import draw_positions
+
+    return draw_positions(shown, label)
+
+
+def _frontier(shown: Sequence[Record], _grids: Sequence[Grid], label: str) -> Figure:
+    from rmtbench.report.figures.scores import draw_frontier
+
+    return draw_frontier(shown, label)
+
+
+def _times(shown: Sequence[Record], _grids: Sequence[Grid], label: str) -> Figure:
+    from rmtbench.report.figures.costs import draw_times
+
+    return draw_times(shown, label)
+
+
+def _memory(shown: Sequence[Record], _grids: Sequence[Grid], label: str) -> Figure:
+    from rmtbench.report.figures.costs import draw_memory
+
+    return draw_memory(shown, label)
+
+
+def _break_even(shown: Sequence[Record], grids: Sequence[Grid], label: str) -> Figure:
+    from rmtbench.report.figures.costs import draw_break_even
+
+    crossed = [record for grid in grids for record in records.crossing_records(grid)]
+    return draw_break_even(shown, crossed, label)
+
+
+KINDS = (
+    Kind("score", "Score by data set and system", records.score_records, _scores),
+    Kind("score-by-length", "Score against context length", records.length_records, _lengths),
+    Kind("score-by-position", "Score against position of the evidence", records.position_records, _positions),
+    Kind("time-by-size", "Time with and without cache", records.time_records, _times),
+    Kind("memory-by-length", "Memory kept for answering", records.memory_records, _memory),
+    Kind("break-even", "Break-even: preparation and questions together", records.cost_records, _break_even),
+    Kind("frontier", "Accuracy against cost", records.frontier_records, _frontier),
+)

@@ -1,0 +1,184 @@
+"""How all figures look: colours that colour-blind readers tell apart, and a marker and a line for those who see none.
+
+The same records give the same bytes with the same matplotlib: nothing in a file tells when or where it was drawn.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from textwrap import wrap
+from typing import TYPE_CHECKING, Any, cast
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+# Okabe and Ito (2008).
+BLACK, GREY, ORANGE, SKY, GREEN = "#000000", "#7f7f7f", "#E69F00", "#56B4E9", "#009E73"
+YELLOW, BLUE, VERMILION, PURPLE = "#B8A800", "#0072B2", "#D55E00", "#CC79A7"
+
+_SYSTEMS = {
+    "closed-book": (GREY, "x"),
+    "oracle": (BLACK, "*"),
+    "full-context": (BLUE, "s"),
+    "cag": (VERMILION, "o"),
+    "rag-sparse": (GREEN, "^"),
+    "rag-dense": (PURPLE, "v"),
+    "rag-hybrid": (ORANGE, "D"),
+    "rmt-memory": (SKY, "P"),
+    "rmt-query-first": (SKY, "X"),
+    "rmt-text": (YELLOW, "h"),
+}
+_LINES: dict[int, Any] = {1: ":", 3: "-.", 5: "--", 10: "-", 20: (0, (8, 2))}
+
+SIZE_LOOKS = {"smoke": ("x", 0.0), "small": ("o", 0.0), "medium": ("s", 0.5), "large": ("D", 1.0)}
+"""Marker of a size, and how dark it is filled."""
+
+LETTERS_AN_INCH = 12.5
+"""Of a title."""
+
+SETTINGS: dict[str, Any] = {
+    "svg.hashsalt": "rmtbench",
+    "svg.fonttype": "none",
+    "font.family": "DejaVu Sans",
+    "font.size": 9,
+    "text.parse_math": False,  # names of data sets are texts, not formulas
+    "axes.titlesize": 9.5,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": "0.9",
+    "grid.linewidth": 0.6,
+    "legend.frameon": False,
+    "legend.fontsize": 8,
+    "legend.handlelength": 3.4,
+    "lines.linewidth": 1.4,
+    "lines.markersize": 5.5,
+    "hatch.linewidth": 0.6,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """Of one row of a table.
+
+    Attributes:
+        colour: Of line and marker.
+        marker: Its shape: one a system.
+        line: Its dashes: one a top-k.
+    """
+
+    colour: str
+    marker: str
+    line: Any
+
+
+def look_of(system: str, top_k: int | None) -> Look:
+    """How a system is drawn; systems of other packages share one look and are told by their names.
+
+    Args:
+        system: Its name.
+        top_k: Its number of chunks; None without.
+    """
+    colour, marker = _SYSTEMS.get(system, (BLACK, "d"))
+    return Look(colour, marker, "-" if top_k is None else _LINES.get(top_k, (0, (3, 1, 1, 1, 1, 1))))
+
+
+@contextmanager
+def house_style() -> Iterator[None]:
+    """Draw and save figures as this module has it while the block lasts, whatever else the process draws."""
+    import matplotlib as mpl
+
+    with mpl.rc_context(cast("Any", SETTINGS)):  # its stubs want the literal keys
+        yield
+
+
+def panels(columns: int, rows: int = 1, *, width: float = 4.2, height: float = 3.4) -> tuple[Figure, list[list[Axes]]]:
+    """A figure of equal panels.
+
+    Args:
+        columns: Panels side by side.
+        rows: Rows of them.
+        width: Of a panel, in inches.
+        height: Of a panel, in inches.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(max(5.5, width * columns), height * rows), layout="constrained")
+    axes = figure.subplots(rows, columns, squeeze=False)
+    return figure, [list(row) for row in axes]
+
+
+def flow(places: int, *, columns: int = 3, height: float = 3.2) -> tuple[Figure, list[Axes]]:
+    """A figure of so many panels, line after line.
+
+    Args:
+        places: How many.
+        columns: Most in a line.
+        height: Of a panel, in inches.
+    """
+    wide = min(columns, places)
+    figure, rows = panels(wide, -(-places // wide), height=height)
+    flat = [axes for row in rows for axes in row]
+    for axes in flat[places:]:
+        axes.set_axis_off()
+    return figure, flat[:places]
+
+
+def log_axes(axes: Axes, which: str) -> None:
+    """Make an axis logarithmic, with plain numbers at its ticks: 0.1, 1, 10.
+
+    Args:
+        axes: The panel.
+        which: ``x`` or ``y``.
+    """
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+
+    axes.set(**{f"{which}scale": "log"})
+    axis = getattr(axes, f"{which}axis")
+    axis.set_minor_locator(NullLocator())
+    axis.set_major_locator(LogLocator(numticks=6))
+    axis.set_major_formatter(FuncFormatter(lambda value, _place: f"{value:,.10g}"))
+
+
+def share_legend(figure: Figure, columns: int = 6) -> None:
+    """One legend below all panels, each name once.
+
+    Args:
+        figure: The figure.
+        columns: Names in a line.
+    """
+    named: dict[str, Any] = {}
+    for axes in figure.axes:
+        for handle, name in zip(*axes.get_legend_handles_labels(), strict=True):
+            named.setdefault(name, handle)
+    figure.legend(list(named.values()), list(named), loc="outside lower left", ncols=columns)
+
+
+def name_figure(figure: Figure, title: str, label: str) -> None:
+    """Give a figure its title, and below it what the data are: official, miniature, or of random weights.
+
+    Args:
+        figure: The figure.
+        title: What it shows.
+        label: The section's title and what its figures are worth.
+    """
+    letters = int(figure.get_figwidth() * LETTERS_AN_INCH)
+    figure.suptitle("\n".join([title, *wrap(label, letters)]), fontsize=10, x=0.01, ha="left")
+
+
+def to_bytes(figure: Figure) -> tuple[bytes, bytes]:
+    """A figure as PNG and as SVG."""
+    png, svg = io.BytesIO(), io.BytesIO()
+    # What takes longest is finding room for all texts: once is enough for both.
+    layout = figure.get_layout_engine()
+    if layout is not None:
+        layout.execute(figure)
+        figure.set_layout_engine("none")
+    figure.savefig(png, format="png", dpi=130, metadata={"Software": None})
+    figure.savefig(svg, format="svg", metadata={"Date": None, "Creator": None})
+    return png.getvalue(), svg.getvalue()

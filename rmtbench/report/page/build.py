@@ -1,0 +1,105 @@
+"""Puts data, style and scripts into one HTML file, whose policy allows these scripts by their hashes, and no others."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from importlib.resources import files
+from string import Template
+from typing import Any
+
+from rmtbench.report.decision import MOST_DRAWS, Contest, Terms
+from rmtbench.report.page.blocks import Blocks, elements, to_json
+from rmtbench.report.sections import Section
+from rmtbench.report.tables import Table
+from rmtbench.stats.power import minimum_detectable_effect
+
+SCRIPTS = ("decide.js", "figures.js", "tables.js", "answers.js", "app.js")
+LIBRARY = "vendor/chart.umd.min.js"
+"""Chart.js 4.6.1 (MIT), as its npm package has it but for the line that names its source map."""
+
+
+@dataclass(frozen=True, slots=True)
+class PagePart:
+    """One section's part of the page: its runs and all its tables."""
+
+    section: Section
+    tables: tuple[Table, ...]
+
+
+def build_page(parts: Sequence[PagePart], contests: Sequence[Contest], blocks: Blocks) -> str:
+    """The page; the same data give the same bytes.
+
+    Args:
+        parts: All sections.
+        contests: All contests by all metrics.
+        blocks: The questions and answers of all runs.
+    """
+    library, script = _read(LIBRARY), "\n".join(_read(name) for name in SCRIPTS)
+    style = _read("style.css")
+    return Template(_read("page.html")).substitute(
+        policy=f"default-src 'none'; script-src {_hash(library)} {_hash(script)}; style-src {_hash(style)}",
+        style=style,
+        library=library,
+        script=script,
+        data=to_json(_data(parts, contests, blocks)),
+        blocks=elements(blocks),
+    )
+
+
+def _data(parts: Sequence[PagePart], contests: Sequence[Contest], blocks: Blocks) -> dict[str, Any]:
+    titles = [part.section.title for part in parts]
+    names = {each.run_id: each.name for contest in contests for each in contest.candidates}
+    runs = [
+        {
+            "id": cell.run_id,
+            "section": place,
+            "name": names.get(cell.run_id, cell.spec.system),
+            "dataset": cell.dataset,
+            "size": cell.spec.size,
+            "complete": cell.complete,
+            "failed": cell.summary.errors,
+            "questions": blocks.runs[cell.run_id][0],
+            "answers": blocks.runs[cell.run_id][1],
+            "count": blocks.runs[cell.run_id][2],
+        }
+        for place, part in enumerate(parts)
+        for cell in part.section.cells
+    ]
+    return {
+        "schema": 1,
+        "sections": [
+            {"title": part.section.title, "provenance": part.section.provenance, "tables": [*map(asdict, part.tables)]}
+            for part in parts
+        ],
+        "contests": [_contest(contest, titles.index(contest.section)) for contest in contests],
+        "factors": [None, None, *(minimum_detectable_effect(1.0, count) for count in range(2, MOST_DRAWS + 1))],
+        "terms": asdict(Terms()),
+        "runs": runs,
+    }
+
+
+def _contest(contest: Contest, section: int) -> dict[str, Any]:
+    return {
+        "section": section,
+        "dataset": contest.dataset,
+        "size": contest.size,
+        "metric": contest.metric,
+        "draws": contest.draws,
+        "questions": contest.questions,
+        "candidates": [asdict(candidate) for candidate in contest.candidates],
+        "pairs": {
+            f"{first},{second}": [pair.difference, pair.standard_error, pair.low, pair.high]
+            for (first, second), pair in contest.pairs.items()
+        },
+    }
+
+
+def _read(name: str) -> str:
+    return (files(__package__) / name).read_text(encoding="utf-8")
+
+
+def _hash(text: str) -> str:
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode('ascii')}'"

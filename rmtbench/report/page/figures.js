@@ -1,0 +1,164 @@
+"use strict";
+// Interactive figures, drawn by Chart.js. Colours are Okabe and Ito's, and every system has a shape of its own besides.
+const Figures = (() => {
+  const COLOURS = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8c6bb1", "#7f7f7f"];
+  const SHAPES = ["circle", "rect", "triangle", "rectRot", "star", "crossRot", "rectRounded", "cross"];
+  const DASHES = [[], [7, 4], [2, 3], [10, 3, 2, 3]];
+  const drawn = new Map();
+
+  const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+  const whiskers = {
+    id: "whiskers",
+    afterDatasetsDraw(chart) {
+      const {ctx, scales} = chart;
+      chart.data.datasets.forEach((dataset, number) => {
+        if (!dataset.spread || !chart.isDatasetVisible(number)) return;
+        dataset.data.forEach((point, place) => {
+          const spread = dataset.spread[place], at = chart.getDatasetMeta(number).data[place];
+          if (!spread || !at) return;
+          const across = dataset.along === "x";
+          const [low, high] = spread.map((value) => scales[dataset.along].getPixelForValue(value));
+          ctx.save();
+          ctx.strokeStyle = css("--text");
+          ctx.lineWidth = 1.5;
+          ctx.beginPath();
+          if (across) {
+            ctx.moveTo(low, at.y); ctx.lineTo(high, at.y);
+            for (const end of [low, high]) { ctx.moveTo(end, at.y - 5); ctx.lineTo(end, at.y + 5); }
+          } else {
+            ctx.moveTo(at.x, low); ctx.lineTo(at.x, high);
+            for (const end of [low, high]) { ctx.moveTo(at.x - 5, end); ctx.lineTo(at.x + 5, end); }
+          }
+          ctx.stroke();
+          ctx.restore();
+        });
+      });
+    },
+  };
+
+  const looks = (place) => ({
+    borderColor: COLOURS[place % COLOURS.length], backgroundColor: COLOURS[place % COLOURS.length],
+    pointStyle: SHAPES[(place + 3 * Math.floor(place / COLOURS.length)) % SHAPES.length], borderDash: DASHES[Math.floor(place / COLOURS.length) % DASHES.length],
+  });
+  const axis = (title, more) => ({
+    title: {display: true, text: title, color: css("--text")}, ticks: {color: css("--dim"), ...(more && more.ticks)},
+    grid: {color: css("--line")}, ...more && Object.fromEntries(Object.entries(more).filter(([key]) => key !== "ticks")),
+  });
+  // On a logarithmic axis a label at every power of ten, and at 2 and 5 where there is room for them.
+  const logTicks = (text) => ({ticks: {autoSkip: true, maxRotation: 0, callback(value) {
+    const lead = Number((value / 10 ** Math.floor(Math.log10(value) + 1e-9)).toPrecision(6)), {min, max} = this;
+    return lead === 1 || (max / min < 300 && (lead === 2 || lead === 5)) ? text(value) : null;
+  }}, type: "logarithmic"});
+
+  function place(holder, key, title, caption, config) {
+    const canvas = make("canvas", {role: "img", "aria-label": `${title}. ${caption}`});
+    holder.append(make("figure", {}, make("h3", {text: title}), make("div", {class: "canvas"}, canvas),
+      make("figcaption", {text: caption})));
+    if (drawn.has(key)) drawn.get(key).destroy();
+    const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
+    config.options = {responsive: true, maintainAspectRatio: false, animation: still ? false : {duration: 200}, ...config.options};
+    config.options.plugins = {
+      legend: {labels: {color: css("--text"), usePointStyle: true, boxHeight: 7}}, ...config.options.plugins,
+    };
+    drawn.set(key, new Chart(canvas, {...config, plugins: [whiskers]}));
+  }
+
+  // Scores, the best first, each with its interval where there is one.
+  function scores(holder, key, contest) {
+    const shown = contest.candidates.map((each, at) => ({...each, at})).filter((each) => each.score !== null);
+    shown.sort((a, b) => b.score - a.score || a.at - b.at);
+    const metric = Decision.HEADINGS[contest.metric];
+    place(holder, key, `${metric} by system`, contest.draws > 1 ? "Whiskers: two standard errors, clustered by draw." :
+      "No intervals: one draw says nothing of the next.", {
+      type: "bar",
+      data: {labels: shown.map((each) => each.name), datasets: [{
+        label: metric, data: shown.map((each) => each.score), along: "x", borderWidth: 0, ...looks(0),
+        spread: shown.map((each) => each.error === null ? null : [each.score - 2 * each.error, each.score + 2 * each.error]),
+      }]},
+      options: {indexAxis: "y", scales: {x: axis(metric, {min: 0, suggestedMax: 1}), y: axis("", {ticks: {autoSkip: false}})},
+        plugins: {legend: {display: false}}},
+    });
+  }
+
+  // Cost of one corpus by how many questions it gets: where lines cross, another system becomes the cheaper one.
+  function breakEven(holder, key, contest, terms) {
+    const priced = Decision.priced(terms), unit = priced ? "cost" : "seconds of the machine";
+    const most = Math.max(10000, 10 * terms.questions), xs = [];
+    for (let x = 1; x <= most; x *= 1.3) xs.push(Math.round(x * 100) / 100);
+    const datasets = contest.candidates.flatMap((each, at) => {
+      const lines = each.unfit ? null : Decision.linesOfCost(each, terms);
+      return lines ? [{label: each.name, data: xs.map((x) => ({x, y: lines[0] + x * lines[1]})), pointRadius: 0,
+        pointHitRadius: 8, borderWidth: 2, ...looks(at)}] : [];
+    });
+    place(holder, key, "Total cost by number of questions", `Preparation included, in ${unit}. Your ${
+      terms.questions.toLocaleString("en-US")} questions are the vertical line.`, {
+      type: "line", data: {datasets},
+      options: {
+        parsing: false, interaction: {mode: "nearest", axis: "xy", intersect: false},
+        scales: {x: axis("questions a corpus", logTicks((value) => value.toLocaleString("en-US"))),
+          y: axis(unit, logTicks((value) => priced ? String(value) : Decision.format.seconds(value)))},
+        plugins: {tooltip: {callbacks: {
+          title: (items) => items.length ? `${Math.round(items[0].parsed.x).toLocaleString("en-US")} questions` : "",
+          label: (item) => `${item.dataset.label}: ${Decision.costText(item.parsed.y, terms)}`}}},
+      },
+    });
+    const chart = drawn.get(key);
+    chart.config.plugins.push({id: "asked", afterDatasetsDraw({ctx, chartArea, scales}) {
+      const x = scales.x.getPixelForValue(terms.questions);
+      ctx.save(); ctx.strokeStyle = css("--text"); ctx.setLineDash([3, 3]); ctx.beginPath();
+      ctx.moveTo(x, chartArea.top); ctx.lineTo(x, chartArea.bottom); ctx.stroke(); ctx.restore();
+    }});
+    chart.update();
+  }
+
+  // Score against total cost: nobody should use what lies below and to the right of another.
+  function frontier(holder, key, contest, terms) {
+    const priced = Decision.priced(terms), metric = Decision.HEADINGS[contest.metric];
+    const datasets = contest.candidates.flatMap((each, at) => {
+      const lines = Decision.linesOfCost(each, terms);
+      return lines && each.score !== null ? [{label: each.name, pointRadius: 6, pointHoverRadius: 8, borderWidth: 2,
+        data: [{x: lines[0] + terms.questions * lines[1], y: each.score}], ...looks(at), along: "y",
+        spread: [each.error === null ? null : [each.score - 2 * each.error, each.score + 2 * each.error]]}] : [];
+    });
+    place(holder, key, `${metric} against total cost`, `Of ${Decision.many(terms.questions, "question")} over one corpus, in ${
+      priced ? "money" : "seconds of the machine"}. Up and left is better.`, {
+      type: "scatter", data: {datasets},
+      options: {scales: {x: axis(priced ? "cost" : "seconds of the machine", {...room(datasets), ...logTicks((value) => priced ? String(value) : Decision.format.seconds(value))}), y: axis(metric, {min: 0, suggestedMax: 1})},
+      plugins: {tooltip: {callbacks: {label: (item) =>
+        `${item.dataset.label}: ${Decision.format.fixed(item.parsed.y, 3)}, ${Decision.costText(item.parsed.x, terms)}`}}}},
+    });
+  }
+
+  // A quarter beyond the outermost points, so that none is cut by the edge.
+  function room(datasets) {
+    const xs = datasets.flatMap((dataset) => dataset.data.map((point) => point.x)).filter((x) => x > 0);
+    return xs.length ? {min: Math.min(...xs) / 1.25, max: Math.max(...xs) * 1.25} : {};
+  }
+
+  // One figure of every system at all sizes of a dataset: seconds or bytes.
+  function bySize(holder, key, contests, field, title, unit, text, round = text) {
+    const sizes = contests.map((contest) => contest.size);
+    const names = [...new Set(contests.flatMap((contest) => contest.candidates.map((each) => each.name)))];
+    const datasets = names.map((name, at) => ({label: name, spanGaps: true, pointRadius: 5, borderWidth: 2, ...looks(at),
+      data: contests.map((contest) => {
+        const found = contest.candidates.find((each) => each.name === name);
+        return found && found[field] ? found[field] : null;
+      })}));
+    if (datasets.every((dataset) => dataset.data.every((value) => value === null))) {
+      holder.append(make("figure", {}, make("h3", {text: title}), make("p", {class: "dim", text: "Not measured in these runs."})));
+      return;
+    }
+    const bounds = room(datasets.map((dataset) => ({data: dataset.data.map((value) => ({x: value}))})));
+    place(holder, key, title, `${unit}; logarithmic.`, {type: "line", data: {labels: sizes, datasets},
+      options: {scales: {x: axis("size", {offset: true}), y: axis(unit, {...bounds, ...logTicks(round)})},
+        plugins: {tooltip: {callbacks: {label: (item) => `${item.dataset.label}: ${text(item.parsed.y)}`}}}}});
+  }
+
+  // A logarithmic axis has its marks at powers of ten, which binary units would make odd.
+  function decimalBytes(value) {
+    const power = Math.min(4, Math.floor(Math.log10(value) / 3 + 1e-9));
+    return `${value / 1000 ** power} ${["B", "kB", "MB", "GB", "TB"][power]}`;
+  }
+
+  return {scores, breakEven, frontier, bySize, decimalBytes};
+})();

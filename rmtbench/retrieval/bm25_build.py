@@ -1,0 +1,248 @@
+"""Making BM25's files block by block, in bounded memory; an interrupted build goes on behind its last whole block.
+
+What grows in memory with the corpus is the vocabulary, and one number a chunk.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from array import array
+from collections import Counter
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rmtbench.retrieval.base import Chunk
+from rmtbench.retrieval.bm25 import inverse_frequency, weigh
+from rmtbench.retrieval.bm25_files import settings_facts
+from rmtbench.retrieval.chunks import indexed_text
+from rmtbench.retrieval.identity import START, extend, write_manifest
+from rmtbench.retrieval.vocabulary import write_vocabulary
+from rmtbench.retrieval.words import PLAIN, Words
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+BLOCK = 4_000_000
+"""Words of chunks (each counted once a chunk) that are held in memory at once: about 200 MB while they are sorted."""
+
+FREQUENT = 0.25
+"""A word in more than this share of chunks is kept as one number a chunk: adding a whole row is faster than a list."""
+
+Report = Callable[[int], None]
+
+
+def _silent(_done: int) -> None:
+    pass
+
+
+def build_bm25(
+    chunks: Iterable[Chunk], folder: Path, settings: Words = PLAIN, *, block: int = BLOCK, report: Report = _silent
+) -> None:
+    """Make the index; whatever an interrupted call with the same chunks has made is taken over.
+
+    Args:
+        chunks: Can be read more than once; need not be in memory.
+        folder: Where the index will be; it appears when it is whole.
+        settings: How texts become words.
+        block: Words of chunks held in memory at once; does not change the index.
+        report: Told how many chunks are counted.
+    """
+    unfinished = folder.with_name(folder.name + ".unfinished")
+    unfinished.mkdir(parents=True, exist_ok=True)
+    digest = _Blocks(unfinished, settings, block).count(chunks, report)
+    done = unfinished / "done"
+    shutil.rmtree(done, ignore_errors=True)
+    done.mkdir()
+    facts = _merge([_open(path) for path in _paths(unfinished)], done, block)
+    write_manifest(done, {**facts, **settings_facts(settings), "chunks_sha256": digest.hex()})
+    done.replace(folder)
+    shutil.rmtree(unfinished)
+
+
+class _Blocks:
+    """The first pass: words are counted and each block is sorted by word and written, with where it ends."""
+
+    def __init__(self, folder: Path, settings: Words, size: int) -> None:
+        self._folder, self._settings, self._size = folder, settings, size
+        self._columns: dict[str, int] = {}
+        self._begin()
+
+    def _begin(self) -> None:
+        self._new: list[str] = []
+        self._found = [array("i"), array("i"), array("i")]
+        self._lengths = array("i")
+
+    def count(self, chunks: Iterable[Chunk], report: Report) -> bytes:
+        """Count all chunks; returns their hash."""
+        ends = self._take_over()
+        done, last = max(ends, default=0), len(ends)
+        words, digest, number = self._settings.tokenizer(), START, 0
+        for chunk in chunks:
+            digest = extend(digest, chunk)
+            number += 1
+            if number <= done:
+                if number in ends and ends[number] != digest.hex():
+                    return self._anew(chunks, report)
+                continue
+            self._add(words(indexed_text(chunk)), number - 1)
+            if len(self._found[0]) >= self._size:
+                self._write(last, number, digest)
+                last += 1
+                report(number)
+        if number < done:
+            return self._anew(chunks, report)
+        if self._lengths or not last:
+            self._write(last, number, digest)
+        report(number)
+        return digest
+
+    def _anew(self, chunks: Iterable[Chunk], report: Report) -> bytes:
+        """The blocks on disk are of other chunks."""
+        self._forget()
+        return self.count(chunks, report)
+
+    def _take_over(self) -> dict[int, str]:
+        """Words of the blocks on disk, and the hash of all chunks up to the end of each."""
+        ends: dict[int, str] = {}
+        for path in _paths(self._folder):
+            facts = json.loads((path / "block.json").read_text(encoding="utf-8"))
+            if facts["settings"] != settings_facts(self._settings):
+                self._forget()
+                return {}
+            for word in _spelled(path):
+                self._columns[word] = len(self._columns)
+            ends[facts["end"]] = facts["digest"]
+        return ends
+
+    def _forget(self) -> None:
+        for path in _paths(self._folder):
+            shutil.rmtree(path)
+        self._columns.clear()
+        self._begin()
+
+    def _add(self, found: list[str], row: int) -> None:
+        self._lengths.append(len(found))
+        columns, rows, counts = self._found
+        for word, count in Counter(found).items():
+            column = self._columns.get(word)
+            if column is None:
+                column = self._columns[word] = len(self._columns)
+                self._new.append(word)
+            columns.append(column)
+            rows.append(row)
+            counts.append(count)
+
+    def _write(self, number: int, end: int, digest: bytes) -> None:
+        import numpy as np
+
+        columns, rows, counts = (np.frombuffer(each, dtype=np.int32) for each in self._found)
+        order = np.argsort(columns, kind="stable")
+        held, sizes = np.unique(columns, return_counts=True)
+        arrays = {
+            "columns": held,
+            "starts": np.concatenate([[0], np.cumsum(sizes)]),
+            "rows": rows[order],
+            "counts": counts[order],
+            "lengths": np.array(self._lengths, dtype=np.int32),
+        }
+        temporary = self._folder / "part"
+        shutil.rmtree(temporary, ignore_errors=True)
+        temporary.mkdir()
+        for name, values in arrays.items():
+            np.save(temporary / f"{name}.npy", values)
+        (temporary / "new.txt").write_bytes("\n".join(self._new).encode("utf-8", "surrogatepass"))
+        facts = {"settings": settings_facts(self._settings), "digest": digest.hex(), "end": end}
+        (temporary / "block.json").write_text(json.dumps(facts), encoding="utf-8")
+        temporary.replace(self._folder / f"block-{number:06}")
+        self._begin()
+
+
+def _merge(blocks: list[dict[str, Any]], folder: Path, size: int) -> dict[str, Any]:
+    """The second pass: the blocks' lists of each word become one, weighed and written in the order of words."""
+    import numpy as np
+
+    spelled = [word for block in blocks for word in _spelled(block["path"])]
+    lengths = np.concatenate([block["lengths"] for block in blocks]).astype(np.int64)
+    chunks, mean = len(lengths), int(lengths.sum()) / max(1, len(lengths))
+    in_chunks = np.zeros(len(spelled), dtype=np.intp)
+    for block in blocks:
+        in_chunks[block["columns"]] += np.diff(block["starts"])
+    idf = inverse_frequency(in_chunks, chunks)
+    frequent = in_chunks > FREQUENT * chunks
+    row_of = np.where(frequent, np.cumsum(frequent) - 1, -1)
+    starts = np.concatenate([[0], np.cumsum(np.where(frequent, 0, in_chunks))])
+    with (
+        (folder / "rows.bin").open("wb") as rows,
+        (folder / "values.bin").open("wb") as values,
+        (folder / "frequent.bin").open("wb") as whole,
+    ):
+        for first, end in _ranges(in_chunks, size):
+            columns, held_rows, counts = _gather(blocks, first, end)
+            weights = weigh(idf[columns], counts, lengths[held_rows], mean)
+            rare = ~frequent[columns]
+            held_rows[rare].astype(np.int32).tofile(rows)
+            weights[rare].tofile(values)
+            for column in np.flatnonzero(frequent[first:end]) + first:
+                row = np.zeros(chunks)
+                row[held_rows[columns == column]] = weights[columns == column]
+                row.tofile(whole)
+    starts.astype(np.int64).tofile(folder / "starts.bin")
+    row_of.astype(np.int32).tofile(folder / "row_of.bin")
+    write_vocabulary(folder, spelled)
+    return {
+        "chunks": chunks,
+        "words": len(spelled),
+        "postings": int(starts[-1]),
+        "frequent": int(frequent.sum()),
+    }
+
+
+def _gather(
+    blocks: list[dict[str, Any]], first: int, end: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Columns, rows and counts of the words from `first` to before `end`, by word and then by chunk."""
+    import numpy as np
+
+    parts: list[list[NDArray[np.int64]]] = [[], [], []]
+    for block in blocks:
+        low, high = np.searchsorted(block["columns"], [first, end])
+        held = slice(block["starts"][low], block["starts"][high])
+        sizes = np.diff(block["starts"][low : high + 1])
+        parts[0].append(np.repeat(block["columns"][low:high], sizes).astype(np.int64))
+        parts[1].append(block["rows"][held].astype(np.int64))
+        parts[2].append(block["counts"][held].astype(np.int64))
+    columns, rows, counts = (np.concatenate(part) for part in parts)
+    order = np.argsort(columns, kind="stable")
+    return columns[order], rows[order], counts[order]
+
+
+def _ranges(in_chunks: NDArray[np.intp], size: int) -> list[tuple[int, int]]:
+    """Ranges of words whose lists fit into memory together; a word alone may be more."""
+    ranges, first, total = [], 0, 0
+    for column, count in enumerate(in_chunks.tolist()):
+        if total + count > size and column > first:
+            ranges.append((first, column))
+            first, total = column, 0
+        total += count
+    return [*ranges, (first, len(in_chunks))] if len(in_chunks) else []
+
+
+def _paths(folder: Path) -> list[Path]:
+    return sorted(folder.glob("block-*"))
+
+
+def _open(path: Path) -> dict[str, Any]:
+    """A block's arrays, read from disk where they are needed."""
+    import numpy as np
+
+    names = ("columns", "starts", "rows", "counts", "lengths")
+    return {"path": path, **{name: np.load(path / f"{name}.npy", mmap_mode="r") for name in names}}
+
+
+def _spelled(path: Path) -> list[str]:
+    """The words that a block was the first to hold, in order."""
+    text = (path / "new.txt").read_bytes().decode("utf-8", "surrogatepass")
+    return text.split("\n") if text else []

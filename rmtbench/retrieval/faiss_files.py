@@ -1,0 +1,157 @@
+"""FAISS over vectors in a file: a graph that is saved as it grows, or inverted lists that never lie in memory together.
+
+Only finds candidates; `dense_files` scores them. FAISS is the extra `faiss` and takes a second to import.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from rmtbench.errors import UserError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+LINKS, BUILD_EFFORT, SEARCH_EFFORT = 32, 200, 256
+"""HNSW (Malkov and Yashunin 2016): links of a node, and how many candidates are kept while building and searching."""
+
+TRAINING = 64
+"""Vectors for each centre of inverted lists that k-means sees."""
+
+PROBES = 64
+"""Inverted lists that a query looks into."""
+
+STEP = 20_000
+"""Vectors that are added between two reports."""
+
+SAVE_EVERY = 200_000
+"""Vectors after which a growing graph is saved."""
+
+
+def import_faiss() -> ModuleType:
+    """The library.
+
+    Raises:
+        UserError: It is not installed.
+    """
+    try:
+        import faiss
+    except ImportError as error:
+        raise UserError(
+            "a dense index of this size needs FAISS, which is not installed",
+            where="--index",
+            remedy="pip install 'rmtbench[faiss]', or choose --set dense-index=flat",
+        ) from error
+    module: ModuleType = faiss
+    return module
+
+
+def build_hnsw(vectors: NDArray[np.float32], folder: Path, report: Callable[[int], None]) -> None:
+    """Grow a graph over the vectors, in half precision; a graph that was saved half grown grows on.
+
+    Args:
+        vectors: Shape ``[chunks, dimension]``; may be memory-mapped.
+        folder: Where it is saved as `hnsw.faiss`.
+        report: Told how many vectors are in it.
+    """
+    faiss = import_faiss()
+    path, growing = folder / "hnsw.faiss", folder / "hnsw.growing"
+    if growing.is_file():
+        index = faiss.read_index(str(growing))
+    else:
+        half = faiss.ScalarQuantizer.QT_fp16
+        index = faiss.IndexHNSWSQ(vectors.shape[1], half, LINKS, faiss.METRIC_INNER_PRODUCT)
+        index.hnsw.efConstruction = BUILD_EFFORT
+        index.train(vectors[:1])
+    for start in range(index.ntotal, len(vectors), STEP):
+        index.add(vectors[start : start + STEP])
+        report(index.ntotal)
+        if index.ntotal // SAVE_EVERY > start // SAVE_EVERY and index.ntotal < len(vectors):
+            _save(faiss, index, growing)
+    _save(faiss, index, path)
+    growing.unlink(missing_ok=True)
+
+
+def build_ivf(vectors: NDArray[np.float32], folder: Path, report: Callable[[int], None]) -> None:
+    """Sort the vectors into inverted lists on disk: shards of them are made, then merged list by list.
+
+    Args:
+        vectors: Shape ``[chunks, dimension]``; may be memory-mapped.
+        folder: Where they are saved as `ivf.faiss` and `ivf.lists`.
+        report: Told how many vectors are in shards.
+    """
+    import numpy as np
+
+    faiss = import_faiss()
+    from faiss.contrib.ondisk import merge_ondisk
+
+    count, dimension = vectors.shape
+    shards = folder / "shards"
+    shards.mkdir(exist_ok=True)
+    trained = shards / "trained.faiss"
+    if not trained.is_file():
+        lists = max(1, min(int(4 * count**0.5), count // 39))
+        sample = np.sort(np.random.default_rng(0).choice(count, min(count, TRAINING * lists), replace=False))
+        index = faiss.IndexIVFFlat(faiss.IndexFlatIP(dimension), dimension, lists, faiss.METRIC_INNER_PRODUCT)
+        index.train(np.ascontiguousarray(vectors[sample]))
+        _save(faiss, index, trained)
+    paths = []
+    for start in range(0, count, SAVE_EVERY):
+        path = shards / f"{start:010}.faiss"
+        if not path.is_file():
+            index = faiss.read_index(str(trained))
+            for at in range(start, min(start + SAVE_EVERY, count), STEP):
+                part = vectors[at : min(at + STEP, start + SAVE_EVERY)]
+                index.add_with_ids(part, np.arange(at, at + len(part)))
+                report(at + len(part))
+            _save(faiss, index, path)
+        paths.append(str(path))
+    index = faiss.read_index(str(trained))
+    merge_ondisk(index, paths, str(folder / "ivf.lists"))
+    _save(faiss, index, folder / "ivf.faiss")
+    shutil.rmtree(shards)
+
+
+def open_finder(folder: Path, kind: str) -> Any:  # noqa: ANN401 - the library has no types
+    """Open a FAISS index, memory-mapped, with its effort of search set.
+
+    Args:
+        folder: Where it was saved.
+        kind: ``hnsw`` or ``ivf``.
+
+    Raises:
+        ValueError: FAISS cannot read it.
+    """
+    faiss = import_faiss()
+    flags = faiss.IO_FLAG_MMAP_IFC if kind == "hnsw" else faiss.IO_FLAG_ONDISK_SAME_DIR
+    try:
+        index = faiss.read_index(str(folder / f"{kind}.faiss"), flags)
+    except RuntimeError as error:
+        raise ValueError(f"{kind}.faiss cannot be read") from error
+    set_effort(index, kind, SEARCH_EFFORT if kind == "hnsw" else PROBES)
+    return index
+
+
+def set_effort(index: Any, kind: str, effort: int) -> None:  # noqa: ANN401 - the library has no types
+    """Choose between recall and time.
+
+    Args:
+        index: As `open_finder` gives it.
+        kind: ``hnsw`` or ``ivf``.
+        effort: Candidates kept by the one, lists looked into by the other.
+    """
+    if kind == "hnsw":
+        index.hnsw.efSearch = effort
+    else:
+        index.nprobe = effort
+
+
+def _save(faiss: ModuleType, index: object, path: Path) -> None:
+    temporary = path.with_suffix(".part")
+    faiss.write_index(index, str(temporary))
+    temporary.replace(path)

@@ -1,0 +1,49 @@
+"""The bench of indexes in files: every promised figure, the same text whenever it is read, and no stage done twice."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from rmtbench.bench.retrieval_scale import InventedChunks, run
+from rmtbench.errors import UserError
+from rmtbench.retrieval.bm25 import FastBM25Index
+from rmtbench.retrieval.bm25_files import open_bm25
+from rmtbench.retrieval.identity import chunks_hash
+
+
+def test_a_small_bench_gives_every_promised_figure_and_is_not_done_again(tmp_path: Path) -> None:
+    pytest.importorskip("faiss")
+    asked = {"chunks": 1500, "queries": 12, "k": 5, "dimension": 16, "kind": "hnsw"}
+    figures = run(**asked, folder=tmp_path)
+    for part in ("sparse", "dense"):
+        assert figures[part]["build_s"] > 0
+        assert figures[part]["build_peak_bytes"] > 10**7
+        assert figures[part]["disk_bytes"] > 1500 * 16 * 4
+    assert 0 < figures["sparse"]["query_ms"] <= figures["sparse"]["query_p99_ms"]
+    efforts = figures["dense"]["efforts"]
+    assert [row["effort"] for row in efforts] == sorted(row["effort"] for row in efforts)
+    assert efforts[-1]["recall"] == 1.0
+    assert all(row["time_ratio"] > 0 for row in efforts)
+    assert json.loads(json.dumps(figures)) == figures
+    said: list[str] = []
+    again = run(**asked, folder=tmp_path, report=said.append)
+    assert said == []
+    assert (again["sparse"], again["dense"]) == (figures["sparse"], figures["dense"])
+    with pytest.raises(UserError, match="a bench with other settings"):
+        run(**{**asked, "chunks": 1600}, folder=tmp_path)
+
+
+def test_the_invented_chunks_are_searched_as_in_memory_and_the_same_each_time(tmp_path: Path) -> None:
+    chunks = InventedChunks(1200)
+    run(chunks=1200, queries=10, dimension=8, kind="flat", folder=tmp_path)
+    listed = list(chunks)
+    assert listed == list(chunks)
+    assert len({chunk.text for chunk in listed}) == 1200
+    assert all(100 <= len(chunk.text.split()) <= 500 for chunk in listed)
+    queries = chunks.queries(20)
+    assert all(6 <= len(query.split()) <= 20 for query in queries)
+    kept = open_bm25(tmp_path / "sparse", chunks_hash(chunks))
+    assert kept.search(queries, 10) == FastBM25Index(listed).search(queries, 10)

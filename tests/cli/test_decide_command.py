@@ -1,0 +1,86 @@
+"""`rmtbench decide`: a verdict for people, the same for scripts, and words where the question makes no sense."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "report"))
+from report_runs import add_run, append, spec_of
+
+GIB = 2**30
+
+
+@pytest.fixture
+def results(tmp_path):
+    """Eight draws: cag prepares long, answers fast and is right most often."""
+    runs = (
+        (spec_of("cag", draws=8), {"score": 0.8, "seconds": 0.2, "prepare": {"prefill": 72.0}}, 9 * GIB),
+        (spec_of("rag-sparse", top_k=5, draws=8), {"score": 0.5, "seconds": 1.0}, 2 * GIB),
+        (spec_of("cag", size="large", draws=8), {"score": 0.7}, 9 * GIB),
+    )
+    for spec, options, peak in runs:
+        folder = add_run(tmp_path, spec, **options)
+        append(folder.usage, [{"draw": 0, "session": 0, "peak_resident_bytes": peak, "peak_device_bytes": None}])
+    return tmp_path
+
+
+def verdicts(said):
+    assert said.code == 0, said.err
+    return json.loads(said.out)["verdicts"]
+
+
+def test_a_verdict_says_what_to_use_how_surely_and_what_would_change_it(rmtbench, results):
+    said = rmtbench("decide", results, "--size", "small", "--price-per-hour", "2.5")
+    text = " ".join(said.out.replace("│", " ").split())
+    assert said.code == 0
+    assert "use cag: best EM of all that fit (0.0778 for 200 questions)" in text
+    assert "+0.300 EM against rag-sparse top-5 (95 % interval" in text
+    assert "from 90 questions on cag costs less than rag-sparse top-5" in text
+    assert "200 questions a corpus, no limit of time, no limit of memory, 2.5 an hour" in text
+    assert max(map(len, said.out.splitlines())) <= 120
+
+
+def test_limits_change_the_verdict_and_the_table_says_why_each_is_out(rmtbench, results):
+    said = rmtbench("decide", results, "--size", "small", "--max-memory", "8GB")
+    assert "use rag-sparse top-5: no other fits" in said.out
+    row = next(line for line in said.out.splitlines() if line.lstrip().startswith("cag "))
+    assert "too much memory" in row
+    assert "9.00 GiB" in row
+    assert "nothing fits the limits" in rmtbench("decide", results, "--max-seconds", "0.01").out
+
+
+def test_a_script_gets_one_verdict_a_dataset_and_size(rmtbench, results):
+    small, large = verdicts(rmtbench("decide", results, "--json", "--max-memory", "9.5GiB"))
+    assert (small["kind"], small["use"], small["rival"], small["size"]) == ("best", "cag", "rag-sparse top-5", "small")
+    assert (large["kind"], large["use"], large["draws"]) == ("only", "cag", 8)
+    assert small["changes"][0] == {
+        "kind": "questions", "system": "cag", "other": "rag-sparse top-5", "at": 90.0, "high": None, "ratio": None
+    }  # fmt: skip
+    assert [each["cost"] for each in small["candidates"]] == pytest.approx([72 + 40, 0.1 + 200])
+
+
+def test_another_metric_decides_where_it_is_asked(rmtbench, results):
+    assert verdicts(rmtbench("decide", results, "--metric", "f1", "--size", "small", "--json"))[0]["metric"] == "f1"
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("--metric", "recall"), "no metric 'recall' to decide by"),
+        (("--max-memory", "lots"), "not a size: 'lots'"),
+        (("--questions", "0"), "at least one question"),
+        (("--margin", "2"), "a margin between 0 and 1"),
+        (("--dataset", "squad"), "no runs of that dataset, size and model"),
+    ],
+)
+def test_what_cannot_be_decided_is_said_in_two_lines(rmtbench, results, words, told):
+    said = rmtbench("decide", results, *words)
+    assert said.code == 2
+    assert told in said.err
+    assert len(said.err.splitlines()) == 2
+
+
+def test_a_folder_without_runs_is_said(rmtbench, tmp_path):
+    assert rmtbench("decide", tmp_path).code == 2

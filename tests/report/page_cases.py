@@ -1,0 +1,29 @@
+"""The page of a results folder without the figures and comparisons that the rest of a report draws."""
+
+from pathlib import Path
+
+from rmtbench.report.anatomy import anatomy_tables
+from rmtbench.report.contests import QUALITY, make_contests
+from rmtbench.report.grid import make_grids
+from rmtbench.report.page.blocks import Blocks
+from rmtbench.report.page.build import PagePart, build_page
+from rmtbench.report.sections import make_sections
+from rmtbench.report.tables import corpora_table, score_table
+from rmtbench.report.write import read_cells
+
+
+def page_of(results: Path) -> str:
+    blocks = Blocks()
+    sections = make_sections(read_cells(results, blocks))
+    parts = []
+    for section in sections:
+        grids = make_grids(section.cells)
+        tables = [corpora_table(section), *map(score_table, grids)]
+        parts.append(PagePart(section, (*tables, *(table for grid in grids for table in anatomy_tables(grid)))))
+    return build_page(parts, [each for metric in QUALITY for each in make_contests(sections, metric)], blocks)
+
+
+def write_page(results: Path) -> Path:
+    path = results / "index.html"
+    path.write_bytes(page_of(results).encode())
+    return path

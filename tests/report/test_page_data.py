@@ -1,0 +1,110 @@
+"""The page as a file: everything inside, nothing that a browser would run but our scripts, always the same bytes."""
+
+import base64
+import gzip
+import hashlib
+import json
+import re
+
+import pytest
+from large_results import HOSTILE, hostile_results, large_results
+from page_cases import page_of
+from report_runs import add_run, spec_of
+
+from rmtbench.report.page import blocks, build
+
+LIBRARY_SHA256 = "c17f2ce49fb9c71ef7fb39c03f868804ac5ab34730149976eebe6b7f807bef0c"
+
+
+def data_of(page, name="data"):
+    kind, text = re.search(rf'<script type="([^"]+)" id="{name}">([^<]*)</script>', page).groups()
+    return json.loads(gzip.decompress(base64.b64decode(text)) if "gzip" in kind else text)
+
+
+def test_the_page_names_nothing_outside_itself(tmp_path):
+    add_run(tmp_path, spec_of())
+    page = page_of(tmp_path)
+    assert not re.search(
+        r"""(?:src|href)\s*=\s*["']?(?!#)[\w/.:]""", re.sub(r"<script>.*?</script>", "", page, flags=re.DOTALL)
+    )
+    assert "default-src 'none'" in page
+    assert str(tmp_path) not in page
+
+
+def test_the_policy_allows_the_two_scripts_and_the_style_by_their_hashes(tmp_path):
+    add_run(tmp_path, spec_of())
+    page = page_of(tmp_path)
+    policy = re.search(r'Content-Security-Policy" content="([^"]+)"', page)[1]
+    inside = re.findall(r"<script>(.*?)</script>", page, re.DOTALL) + re.findall(
+        r"<style>(.*?)</style>", page, re.DOTALL
+    )
+    assert len(inside) == 3
+    hashes = [f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'" for text in inside]
+    assert [each for each in hashes if each in policy] == hashes
+    assert "unsafe" not in policy
+
+
+def test_the_library_is_the_one_that_was_taken_and_its_licence_lies_beside_it():
+    text = build._read(build.LIBRARY)
+    assert hashlib.sha256(text.encode()).hexdigest() == LIBRARY_SHA256
+    assert "Chart.js v4.6.1" in text
+    assert "The MIT License" in build._read("vendor/chart.LICENSE.md")
+
+
+def test_no_script_of_ours_parses_a_text_as_html():
+    ours = "\n".join(build._read(name) for name in build.SCRIPTS)
+    assert not re.search(
+        r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(|new Function|setTimeout\(['\"]", ours
+    )
+
+
+def test_hostile_texts_are_kept_whole_and_cannot_end_their_element(tmp_path):
+    hostile_results(tmp_path)
+    page = page_of(tmp_path)
+    data = data_of(page)
+    questions = data_of(page, f"block-{data['runs'][0]['questions']}")
+    answers = data_of(page, f"block-{data['runs'][0]['answers']}")
+    assert [row[2] for row in questions] == list(HOSTILE)
+    assert [row[1] for row in answers["rows"]] == [*HOSTILE[:-1], ""]
+    assert answers["rows"][-1][4] == HOSTILE[0]
+    assert len(re.findall(r"<script", page)) == 2 + 1 + len(re.findall(r'id="block-', page))
+    assert page.isascii() or all(ord(letter) < 0x2028 or ord(letter) > 0x2029 for letter in page)
+
+
+def test_questions_that_several_runs_share_are_held_once(tmp_path):
+    for system in ("cag", "full-context", "closed-book"):
+        add_run(tmp_path, spec_of(system))
+    data = data_of(page_of(tmp_path))
+    assert len({run["questions"] for run in data["runs"]}) == 1
+    assert len({run["answers"] for run in data["runs"]}) == 3 - 1  # two of them say the same in the same time
+
+
+def test_a_chunk_that_holds_evidence_is_marked(tmp_path):
+    folder = add_run(tmp_path, spec_of("rag-sparse", top_k=1, draws=1))
+    rows = [json.loads(line) for line in folder.gold.read_text().splitlines()]
+    rows[0]["evidence"] = [[["d0", 2, 9]]]
+    rows[1]["evidence"] = [[["d0", 4, 9]]]
+    folder.gold.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    page = page_of(tmp_path)
+    answers = data_of(page, f"block-{data_of(page)['runs'][0]['answers']}")
+    assert [row[7][0][4] for row in answers["rows"][:2]] == [1, 0]
+
+
+def test_a_large_page_is_compressed_and_a_small_one_does_not_depend_on_a_compressor(tmp_path, monkeypatch):
+    large_results(tmp_path, runs=2, draws=2, questions=200)
+    small = page_of(tmp_path)
+    assert "gzip-base64" not in re.sub(r"<script>.*?</script>", "", small, flags=re.DOTALL)
+    monkeypatch.setattr(blocks, "PLAIN_BYTES", 100_000)
+    large = page_of(tmp_path)
+    assert len(large) < 0.7 * len(small)
+    names = [f"block-{data_of(small)['runs'][0][name]}" for name in ("questions", "answers")]
+    assert [data_of(large, name) for name in names] == [data_of(small, name) for name in names]
+    assert page_of(tmp_path) == large
+
+
+@pytest.mark.parametrize("text", ["</script>", "<!--", "]]>", "\u2028", "\ud800", "&amp;", '"'])
+def test_json_in_a_script_element_is_ascii_without_markup(text):
+    made = blocks.to_json({"text": text})
+    assert made.isascii()
+    assert not set("<>&") & set(made)
+    assert json.loads(made) == {"text": text}

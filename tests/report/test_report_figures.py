@@ -1,0 +1,171 @@
+"""Figures: made where the results hold what they show, from the records beside them, the same bytes every time."""
+
+import csv
+import io
+import json
+import re
+
+import pytest
+from report_runs import add_run, append, spec_of
+
+from rmtbench.core import Corpus, Document, Gold, Question, Source, Span
+from rmtbench.errors import UserError
+from rmtbench.journal.record import find_runs, read_run
+from rmtbench.journal.rows import evidence_positions
+from rmtbench.report.cells import make_cell
+from rmtbench.report.costs import CostLine, crossing, crossings
+from rmtbench.report.figures import records
+from rmtbench.report.figures.make import make_figures, training_files
+from rmtbench.report.figures.style import look_of
+from rmtbench.report.figures.training import points, read_log, stages
+from rmtbench.report.grid import SYSTEMS, make_grids
+from rmtbench.report.sections import make_sections
+
+PNG = b"\x89PNG"
+
+
+def sections_of(results):
+    return make_sections(make_cell(read_run(path)) for path in find_runs(results))
+
+
+def grid_of(results):
+    (section,) = sections_of(results)
+    return make_grids(section.cells)[0]
+
+
+def place_evidence(folder, position):
+    """Give every question of a run one fact at a place that depends on its number."""
+    rows = [json.loads(line) for line in folder.gold.read_text().splitlines()]
+    folder.gold.unlink()
+    append(folder.gold, [row | {"positions": [position(number)]} for number, row in enumerate(rows)])
+
+
+def test_one_run_of_everything_draws_every_figure_with_its_records(tmp_path):
+    for size in ("small", "large"):
+        for system, top_k in (("full-context", None), ("cag", None), ("rag-sparse", 3)):
+            folder = add_run(tmp_path, spec_of(system, size=size, top_k=top_k), kept=10**6)
+            place_evidence(folder, lambda number: number % 4 / 4)
+    drawn, files = make_figures(sections_of(tmp_path))
+    assert [figure.stem for figure in drawn] == [
+        f"figures/{name}-1"
+        for name in (
+            "score", "score-by-length", "score-by-position", "time-by-size", "memory-by-length", "break-even",
+            "frontier",
+        )
+    ]  # fmt: skip
+    for figure in drawn:
+        assert files[f"{figure.stem}.png"].startswith(PNG)
+        svg = files[f"{figure.stem}.svg"].decode()
+        assert figure.title in svg
+        assert "org/model-8b, official data" in svg
+        assert not re.search(r"<dc:date>|\d{4}-\d\d-\d\dT", svg)
+        rows = list(csv.DictReader(io.StringIO(files[f"{figure.stem}.csv"].decode())))
+        assert {row["dataset"] for row in rows} == {"hotpotqa"}
+    assert make_figures(sections_of(tmp_path))[1] == files
+
+
+@pytest.mark.parametrize(
+    ("fields", "options", "absent"),
+    [
+        ({}, {"score": None}, {"score", "frontier", "score-by-length", "score-by-position", "break-even"}),
+        ({"system": "oracle"}, {}, {"time-by-size", "memory-by-length", "break-even", "score-by-length"}),
+    ],
+)
+def test_a_figure_without_its_data_is_not_made(tmp_path, fields, options, absent):
+    add_run(tmp_path, spec_of(**fields), **options)
+    drawn, _ = make_figures(sections_of(tmp_path))
+    assert not {figure.stem.removeprefix("figures/").removesuffix("-1") for figure in drawn} & absent
+
+
+def test_random_weights_and_miniature_data_are_told_in_the_figure(tmp_path):
+    add_run(tmp_path, spec_of(model="random:tiny", data="miniature:x@1"), kind="miniature")
+    drawn, _ = make_figures(sections_of(tmp_path))
+    assert all("miniature data" in figure.label for figure in drawn)
+    assert all("random weights: scores mean nothing" in figure.label for figure in drawn)
+
+
+def test_a_data_set_named_like_a_formula_is_drawn_as_text(tmp_path):
+    add_run(tmp_path, spec_of(dataset="a$^{b", data="own:x@1"), kind="own")
+    _, files = make_figures(sections_of(tmp_path))
+    assert "a$^{b" in files["figures/score-1.svg"].decode()
+
+
+def test_intervals_are_those_of_students_t_and_there_is_none_of_one_draw(tmp_path):
+    add_run(tmp_path, spec_of("cag"))
+    add_run(tmp_path, spec_of("oracle", draws=1))
+    by_system = {record["system"]: record for record in records.score_records(grid_of(tmp_path))}
+    # Draws of means 0.5 and 0.6: an error of .05, and t of one degree of freedom is 12.706.
+    assert by_system["cag"]["low"] == pytest.approx(0.55 - 12.7062 * 0.05, abs=1e-4)
+    assert by_system["oracle"]["low"] is None
+
+
+def test_length_needs_two_sizes_of_the_same_system(tmp_path):
+    add_run(tmp_path, spec_of("cag"))
+    add_run(tmp_path, spec_of("cag", size="large"))
+    add_run(tmp_path, spec_of("oracle"))
+    assert {record["label"] for record in records.length_records(grid_of(tmp_path))} == {"cag"}
+
+
+def test_scores_by_position_are_means_over_the_facts_of_a_fifth(tmp_path):
+    place_evidence(add_run(tmp_path, spec_of("cag"), score=0.5), lambda number: 0.1 if number < 6 else 1.0)
+    first, last = records.position_records(grid_of(tmp_path))
+    assert (first["position"], first["facts"], first["mean"]) == (
+        0.1,
+        6,
+        pytest.approx((4 * 0.5 + 2 * 0.6) / 6, abs=1e-5),
+    )
+    assert (last["position"], last["facts"], last["mean"]) == (0.9, 2, 0.6)
+    assert first["low"] is not None
+    assert last["low"] is None
+
+
+def test_an_index_is_shown_once_however_many_chunks_are_read(tmp_path):
+    for top_k in (1, 3):
+        add_run(tmp_path, spec_of("rag-sparse", top_k=top_k), kept=1000)
+    assert [record["label"] for record in records.memory_records(grid_of(tmp_path))] == ["rag-sparse"]
+
+
+def test_positions_count_the_characters_of_all_documents_in_order():
+    documents = (Document("a", "A", "x" * 60), Document("b", "B", "y" * 40))
+    corpus = Corpus("c", "own", "all", 0, documents, (Question("q", "Why?"),), Source("own", "folder", "ab"))
+    gold = Gold("q", ("z",), ((Span("a", 30, 31), Span("b", 0, 1)), (Span("b", 20, 25),)))
+    assert evidence_positions(corpus, gold) == (0.3, 0.8)
+    assert evidence_positions(corpus, Gold("q", ("z",))) == ()
+    assert evidence_positions(corpus, Gold("q", ("z",), ((Span("gone", 0, 1),),))) == ()
+
+
+def test_two_lines_of_cost_cross_where_both_cost_the_same():
+    cache, index = CostLine("cag", 11.0, 0.5), CostLine("rag", 1.0, 1.0)
+    point = crossing(index, cache)
+    assert (point.below, point.above, point.questions) == ("cag", "rag", 20.0)
+    assert point.seconds == cache.total(20) == index.total(20)
+    assert crossing(cache, CostLine("slow", 20.0, 2.0)) is None
+    assert crossing(cache, CostLine("same", 1.0, 0.5)) is None
+    assert [each.above for each in crossings([CostLine("full", 0, 5), cache, index])] == ["full", "rag"]
+
+
+def test_no_two_systems_share_a_colour_and_a_marker():
+    looks = [look_of(system, None) for system in SYSTEMS]
+    assert len({look.marker for look in looks}) == len(looks)
+    assert len({look_of("rag-sparse", top_k).line for top_k in (1, 3, 5, 10)}) == 4
+
+
+def log_line(tokens, stage, value):
+    return {"tokens": tokens, "stage": stage, "metrics": {"right": value}}
+
+
+def test_curves_are_means_over_the_last_lines_and_stages_begin_where_their_name_changes():
+    lines = [log_line(1e6 * (place + 1), "one" if place < 5 else "two", float(place)) for place in range(9)]
+    assert points(lines, "right") == ([1.0, 5.0, 9.0], [0.0, 2.0, 4.5])
+    assert stages(lines) == [(1.0, "one"), (6.0, "two")]
+
+
+def test_a_training_log_is_drawn_and_another_file_is_refused(tmp_path):
+    log = tmp_path / "log.jsonl"
+    append(log, [log_line(1e6 * place, "one", place / 10) for place in range(1, 9)])
+    files = training_files([log])
+    assert files["figures/training.png"].startswith(PNG)
+    assert "right" in files["figures/training.svg"].decode()
+    (tmp_path / "bad.jsonl").write_text('{"loss": 1}\n')
+    with pytest.raises(UserError, match="no log of a training"):
+        read_log(tmp_path / "bad.jsonl")

@@ -1,0 +1,42 @@
+"""What BM25 counts as a word, by setting."""
+
+from __future__ import annotations
+
+import typing
+
+import pytest
+
+from rmtbench import spec
+from rmtbench.retrieval.words import PLAIN, STOP_WORDS, Words, words
+
+TEXT = "The Millers' rivers weren't RUNNING by 3 mills"
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        (PLAIN, "the millers rivers weren t running by 3 mills"),
+        (Words(stop_words="english"), "millers rivers weren running 3 mills"),
+        (Words(stemming="english"), "the miller river weren t run by 3 mill"),
+        (Words("english", "english"), "miller river weren run 3 mill"),
+        (Words(stemming="german"), None),
+    ],
+)
+def test_each_setting_makes_its_own_words(settings: Words, expected: str | None) -> None:
+    found = settings.tokenizer()(TEXT)
+    assert " ".join(found) == expected if expected else found != words(TEXT)
+
+
+def test_stop_words_are_left_out_before_stems_are_made() -> None:
+    assert Words("english", "english").tokenizer()("doing being once") == []
+
+
+def test_no_two_settings_have_one_identity() -> None:
+    made = [Words(stem, stop) for stem in (None, "english", "german") for stop in (None, "english")]
+    assert len({each.identity for each in made}) == 6
+    assert "PyStemmer" in made[2].identity
+
+
+def test_the_door_offers_the_languages_that_there_are() -> None:
+    assert set(spec.STOP_WORDS) == set(STOP_WORDS)
+    assert typing.get_type_hints(Words)["stemming"] == str | None
