@@ -17,9 +17,11 @@ QUESTIONS = [Question(f"q{number}", "Why?") for number in range(40)]
 
 
 class Slow:
-    """A system whose even questions take longer, and which counts who is inside."""
+    """A system whose even questions take longer, and which counts who is inside; the first ones wait for each other."""
 
-    def __init__(self, fails_at: str = "") -> None:
+    def __init__(self, fails_at: str = "", together: int = 1) -> None:
+        self._gate = threading.Barrier(together)
+        self._waiting = {question.id for question in QUESTIONS[:together]}
         self.inside = self.most = 0
         self.begun: list[str] = []
         self._fails_at, self._lock = fails_at, threading.Lock()
@@ -38,6 +40,8 @@ class Slow:
                 self.begun.append(question.id)
                 self.inside += 1
                 self.most = max(self.most, self.inside)
+            if question.id in self._waiting:
+                self._gate.wait(timeout=30)
             time.sleep(0.02 if int(question.id[1:]) % 2 == 0 else 0.002)
             with self._lock:
                 self.inside -= 1
@@ -52,7 +56,7 @@ def ids(answers: Iterator[Answer]) -> list[str]:
 
 @pytest.mark.parametrize("at_once", [1, 2, 7, 64])
 def test_answers_come_in_the_questions_order_with_so_many_in_flight(at_once: int) -> None:
-    system = Slow()
+    system = Slow(together=min(at_once, len(QUESTIONS)))
     assert ids(answer_in_order(system, QUESTIONS, at_once)) == [question.id for question in QUESTIONS]
     assert system.most == min(at_once, len(QUESTIONS))
     assert sorted(system.begun) == sorted(question.id for question in QUESTIONS)
