@@ -293,12 +293,12 @@ _LONG = (
 _PIECES = {**_PROSE, "new": 1.5, "parts": 0.5, "aliases": 0.4, "hard": 4}
 _JUDGED = (
     _stage("256 judged", 750, context=256, rows=4, questions=2, lookups=20, judged=20, **_PIECES, **_NEAR),
-    _stage("1k judged", 950, context=1024, rows=3, questions=6, lookups=40, judged=10, **_PIECES, **_FAR),
-    _stage("4k judged", 530, context=4096, rows=1, questions=30, lookups=100, judged=15, **_PIECES, **_FAR),
-    _stage("8k judged", 260, context=8192, rows=1, questions=40, lookups=150, judged=10, **_PIECES, **_FAR),
-    _stage("16k judged", 60, context=16384, rows=1, questions=40, lookups=150, judged=10, **_PIECES, **_FAR),
-    _stage("1k as asked", 650, context=1024, rows=5, questions=3, lookups=0, judged=3, **_PIECES, **_FAR),
-    _stage("256 as asked", 450, context=256, rows=10, questions=2, lookups=0, judged=3, **_PIECES, **_NEAR),
+    _stage("1k judged", 1600, context=1024, rows=3, questions=6, lookups=60, judged=8, **_PIECES, **_FAR),
+    _stage("4k judged", 860, context=4096, rows=1, questions=30, lookups=120, judged=10, **_PIECES, **_FAR),
+    _stage("8k judged", 430, context=8192, rows=1, questions=40, lookups=200, judged=10, **_PIECES, **_FAR),
+    _stage("16k judged", 120, context=16384, rows=1, questions=50, lookups=250, judged=10, **_PIECES, **_FAR),
+    _stage("1k as asked", 1000, context=1024, rows=5, questions=3, lookups=0, judged=3, **_PIECES, **_FAR),
+    _stage("256 as asked", 650, context=256, rows=10, questions=2, lookups=0, judged=3, **_PIECES, **_NEAR),
 )
 RECIPES: Mapping[str, Recipe] = {
     "mini": Recipe(
