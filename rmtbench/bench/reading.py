@@ -72,7 +72,7 @@ def run(
                 request = DrawRequest("small" if size in (WITHOUT, ORACLE) else size, draw, seed)
                 world, pages, chance = Miniature(_style(style), names).tell(request, loaded.count_tokens)
                 chance.shuffle(pages)
-                wanted = _questions(world, questions, chance)
+                wanted = choose_questions(world, questions, chance)
                 if size == ORACLE:
                     found = _ask_oracle(loaded, pages, wanted)
                 else:
@@ -115,7 +115,7 @@ def _style(name: str) -> Style:
     return next(style for style in get_args(Style) if style == name)
 
 
-def _questions(world: World, each: int, chance: random.Random) -> list[Asked]:
+def choose_questions(world: World, each: int, chance: random.Random) -> list[Asked]:
     """Different questions, as many of each kind; half of them about neighbours, the rest about anybody."""
     asked: dict[str, Asked] = {}
     for kind in all_kinds():

@@ -93,7 +93,8 @@ def _draw(spec: RunSpec, number: int, questions: int) -> Draw:
         Document(f"d{place}", f"Title {place}", f"Sentence {place} of many. " * 20) for place in range(10)
     )
     asked = tuple(
-        Question(f"q{place}", f"What does sentence {place} of draw {number} say?") for place in range(questions)
+        Question(f"q{place}", f"What does sentence {place} of {spec.size} {spec.dataset}, draw {number}, say?")
+        for place in range(questions)
     )
     source = Source("sample", "made for a bench", "0" * 64)
     corpus = Corpus(f"{spec.dataset}-{number}", spec.dataset, spec.size, number, documents, asked, source)

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import time
+import traceback
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,6 +16,7 @@ from rmtbench.cli.progress import note
 from rmtbench.errors import UserError
 
 if TYPE_CHECKING:
+    from rmtbench.runs.estimate import Estimate
     from rmtbench.runs.sweep import Sweep, SweepRequest
     from rmtbench.spec import Request
 
@@ -21,32 +25,50 @@ def sweep(
     file: Annotated[Path, typer.Argument(help="YAML: name, profile, description, runs (see experiments/).")],
     results: Annotated[Path, typer.Option(help="Folder of all runs.")] = Path("results"),
     fresh: Annotated[bool, typer.Option("--fresh", help="Start anew instead of resuming.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Open the data, print every run, and stop.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Open the data, print every run and the whole cost, and stop.")
+    ] = False,
     data_dir: Annotated[
         Path | None, typer.Option(help="Official files: a folder or one file (in place of the file's data_dir).")
+    ] = None,
+    profile: Annotated[str | None, typer.Option(help="mini or paper (in place of the file's profile).")] = None,
+    rmt: Annotated[
+        Path | None, typer.Option(help="Folder of a trained memory, for rmt-... (in place of the file's rmt).")
     ] = None,
 ) -> None:
     """Do all runs of a file. The same command again resumes; finished runs are left alone."""
     from rmtbench.runs.sweep import read_sweep
 
-    asked = read_sweep(file, data_dir)
+    asked = read_sweep(file, data_dir, profile, rmt)
     _say_plan(asked)
+    planning = _Planning(results, fresh=fresh) if dry_run else None
     failures: list[tuple[SweepRequest, UserError]] = []
     codes = {0}
+    began = time.monotonic()
     for number, one in enumerate(asked.requests, start=1):
+        place = f"[{number}/{len(asked.requests)}]"
+        if not dry_run:
+            note(f"{place} {_in_a_line(one.request)}")
         try:
-            if dry_run:
-                _print_runs(one.request)
+            if planning is not None:
+                planning.add(one.request)
             else:
-                note(f"[{number}/{len(asked.requests)}] {_in_a_line(one.request)}")
                 codes.add(_run(one.request, results, fresh=fresh))
         except UserError as error:
-            note(f"[{number}/{len(asked.requests)}] cannot be done: {error}")
+            note(f"{place} cannot be done: {error}")
             failures.append((one, error))
+            codes.add(2)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the other requests can still be done
+            note(f"{place} failed:\n{traceback.format_exc()}")
+            failures.append((one, _unexpected(error)))
+            codes.add(1)
+        if not dry_run:
+            _say_progress(place, number, len(asked.requests), time.monotonic() - began)
+    if planning is not None:
+        _say_cost(planning.told, results)
     if failures:
         _say_failures(failures, len(asked.requests))
-        raise typer.Exit(2)
-    if not dry_run:
+    elif not dry_run:
         note(f"next: rmtbench report {results}")
     raise typer.Exit(max(codes))
 
@@ -57,14 +79,72 @@ def _run(request: Request, results: Path, *, fresh: bool) -> int:
     return run_request(request, results, fresh=fresh, say_next=False)
 
 
-def _print_runs(request: Request) -> None:
-    """One line a run, on stdout: its id, and what it asks."""
-    from rmtbench.journal.layout import run_id
-    from rmtbench.runs.session import open_session
+class _Planning:
+    """A dry run: prints one line a run on stdout, its id and what it asks, and keeps what all will take."""
 
-    for spec in open_session(request, os.environ).specs:
-        setting = spec.system if spec.top_k is None else f"{spec.system} top-{spec.top_k}"
-        typer.echo(f"{run_id(spec)}  {setting}  {_data(request)}")
+    def __init__(self, results: Path, *, fresh: bool) -> None:
+        from rmtbench.runs.estimate import find_counter, finished_runs
+
+        self.told: list[tuple[Request, Estimate]] = []
+        self._results, self._fresh = results, fresh
+        self._known = finished_runs(results)
+        self._counter = cache(find_counter)
+
+    def add(self, request: Request) -> None:
+        from rmtbench.journal.layout import run_id
+        from rmtbench.runs.estimate import estimate
+        from rmtbench.runs.session import open_session
+
+        session = open_session(request, os.environ)
+        for spec in session.specs:
+            setting = spec.system if spec.top_k is None else f"{spec.system} top-{spec.top_k}"
+            typer.echo(f"{run_id(spec)}  {setting}  {_data(request)}")
+        count_tokens = self._counter(request.model, request.tokenizer)
+        made = estimate(session, self._results, self._known, count_tokens, fresh=self._fresh)
+        self.told.append((request, made))
+
+
+def _say_cost(told: Sequence[tuple[Request, Estimate]], results: Path) -> None:
+    """What all of it will take, in three lines; what cannot be known is said to be unknown."""
+    made = [each for _, each in told]
+    finished = sum(each.finished for each in made)
+    note(f"in all {sum(each.runs for each in made)} runs, {finished} of them finished already")
+    for why in dict.fromkeys(each.why for each in made if each.why):
+        note(f"questions and tokens unknown in part: {why}")
+    note(
+        f"{sum(each.questions or 0 for each in made):,} questions; "
+        f"about {sum(each.tokens or 0 for each in made):,} tokens to read"
+    )
+    timed, left = sum(each.timed for each in made), sum(each.runs - each.finished for each in made)
+    known = f"about {_duration(sum(each.seconds for each in made))} for {timed} runs, as finished ones here took"
+    names = ", ".join(dict.fromkeys(name for each in made for name in each.unknown))
+    parts = [known] if timed else []
+    parts += (
+        [f"unknown for {left - timed} runs ({names}): no finished run of theirs in {results}"] if timed < left else []
+    )
+    note(f"time: {'; '.join(parts) or 'nothing is left to do'}")
+    limits = dict.fromkeys(request.cache_limit for request, _ in told if request.kv_cache is not None)
+    caches = "".join(f", and key-value caches of at most {limit}" for limit in limits)
+    note(f"disk: about {max(0.1, sum(each.bytes for each in made) / 1e6):,.1f} MB of answers{caches}")
+
+
+def _say_progress(place: str, done: int, count: int, seconds: float) -> None:
+    left = f", about {_duration(seconds / done * (count - done))} left if the others are alike" if done < count else ""
+    note(f"{place} ended; {_duration(seconds)} so far{left}")
+
+
+def _duration(seconds: float) -> str:
+    """Seconds as a person says them."""
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+
+
+def _unexpected(error: Exception) -> UserError:
+    return UserError(
+        f"failed ({type(error).__name__}: {error})",
+        remedy="its traceback stands above; the same command does what is left",
+    )
 
 
 def _say_plan(asked: Sweep) -> None:

@@ -19,7 +19,8 @@ class DrawRequest:
     """Which draw of a dataset is wanted.
 
     Attributes:
-        size: One of `SIZES`; for own documents, ``all`` is allowed too and means every document.
+        size: One of `SIZES`, or a number of tokens such as ``8k``; for own documents, ``all`` is allowed too and
+            means every document.
         draw: Number of the draw, from 0; with `seed` it decides everything random.
         seed: Seed of the whole run.
         questions: At most this many questions; None for the size's own number.

@@ -6,11 +6,14 @@ import random
 from collections.abc import Mapping, Sequence
 from typing import TypeVar
 
-from rmtbench.core import Corpus, Document, Draw, Gold, Question, Source
+from rmtbench.core import Corpus, Document, Draw, Gold, Question, Source, token_budget
 from rmtbench.corpora.base import DrawRequest
 from rmtbench.errors import UserError, nearest
 
 T = TypeVar("T")
+
+TOLERANCE = 0.02
+"""How far from its budget of tokens a draw may be."""
 
 
 def generator(dataset: str, request: DrawRequest) -> random.Random:
@@ -36,6 +39,15 @@ def choose_size(sizes: Mapping[str, int], size: str) -> int:
     return sizes[size]
 
 
+def choose_budget(budgets: Mapping[str, int], size: str) -> int:
+    """How many tokens a size stands for: a named one's own, or the number that it is.
+
+    Raises:
+        UserError: The data set has no such size.
+    """
+    return token_budget(size) or choose_size(budgets, size)
+
+
 def too_small(
     sizes: Mapping[str, int],
     wanted: str,
@@ -57,9 +69,8 @@ def too_small(
     if fitting is None:
         fitting = [name for name, need in sizes.items() if need <= there]
     remedy = f"use more data, or --size {' or '.join(fitting)}" if fitting else "use more data: no size fits"
-    return UserError(
-        f"size '{wanted}' needs {sizes[wanted]:,} {noun}; there are {there:,}", where=source.name, remedy=remedy
-    )
+    need = sizes[wanted] if wanted in sizes else token_budget(wanted) or 0
+    return UserError(f"size '{wanted}' needs {need:,} {noun}; there are {there:,}", where=source.name, remedy=remedy)
 
 
 def make_draw(

@@ -1,6 +1,7 @@
 """HotpotQA (distractor): a draw is k rows; the corpus is their paragraphs, the questions are theirs.
 
-As in "Don't Do RAG" (arXiv 2412.15605v1): 16, 32 and 64 rows are about 21k, 43k and 85k tokens.
+As in "Don't Do RAG" (arXiv 2412.15605v1): 16, 32 and 64 rows are about 21k, 43k and 85k tokens. A size in tokens is as
+many rows as fit.
 """
 
 from __future__ import annotations
@@ -8,10 +9,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from random import Random
 
-from rmtbench.core import Document, Draw, Gold, Question, Source, Span
+from rmtbench.core import Document, Draw, Gold, Question, Source, Span, token_budget
 from rmtbench.corpora.base import DatasetFacts, DrawRequest, TokenCounter
-from rmtbench.corpora.draws import DocumentIds, choose_size, generator, make_draw, shuffled, too_small
+from rmtbench.corpora.draws import TOLERANCE, DocumentIds, choose_size, generator, make_draw, shuffled, too_small
 from rmtbench.corpora.rows import HotpotRow
 
 ROWS = {"smoke": 1, "small": 16, "medium": 32, "large": 64}
@@ -41,17 +43,14 @@ class HotpotQA:
         )
         return DatasetFacts(len(set(texts)), len(self.rows), dict(notes))
 
-    def draw(self, request: DrawRequest, count_tokens: TokenCounter) -> Draw:  # noqa: ARG002 - rows, not tokens
-        """Draw the size's number of rows.
+    def draw(self, request: DrawRequest, count_tokens: TokenCounter) -> Draw:
+        """Draw the size's number of rows; of a size in tokens, rows in random order while the next one fits.
 
         Raises:
             UserError: An unknown size, or fewer rows than it needs.
         """
-        wanted = choose_size(ROWS, request.size)
-        if len(self.rows) < wanted:
-            raise too_small(ROWS, request.size, len(self.rows), "rows", self.source)
         chance = generator(self.name, request)
-        rows = [self.rows[place] for place in chance.sample(range(len(self.rows)), wanted)]
+        rows = self._rows(request.size, chance, count_tokens)
         documents: dict[tuple[str, str], Document] = {}
         ids = DocumentIds()
         for row in rows:
@@ -67,6 +66,33 @@ class HotpotQA:
             documents=shuffled(list(documents.values()), chance),
             asked=list({question.id: (question, gold) for question, gold in asked}.values()),
         )
+
+    def _rows(self, size: str, chance: Random, count_tokens: TokenCounter) -> list[HotpotRow]:
+        budget = token_budget(size)
+        if budget is not None:
+            return self._within(budget, size, shuffled(range(len(self.rows)), chance), count_tokens)
+        wanted = choose_size(ROWS, size)
+        if len(self.rows) < wanted:
+            raise too_small(ROWS, size, len(self.rows), "rows", self.source)
+        return [self.rows[place] for place in chance.sample(range(len(self.rows)), wanted)]
+
+    def _within(self, budget: int, size: str, order: Sequence[int], count_tokens: TokenCounter) -> list[HotpotRow]:
+        """Whole rows while the next one fits, and never none; a paragraph that two rows share counts once."""
+        rows: list[HotpotRow] = []
+        seen: set[str] = set()
+        total = 0
+        for row in (self.rows[place] for place in order):
+            texts = {f"{title}\n{''.join(sentences)}" for title, sentences in row.paragraphs} - seen
+            count = sum(count_tokens(sorted(texts)))
+            if rows and total + count > budget * (1 + TOLERANCE):
+                return rows
+            rows.append(row)
+            seen |= texts
+            total += count
+        if total < budget * (1 - TOLERANCE):
+            fitting = [name for name, need in ROWS.items() if need <= len(self.rows)]
+            raise too_small(ROWS, size, total, "tokens", self.source, fitting)
+        return rows
 
 
 def _question(row: HotpotRow) -> Question:

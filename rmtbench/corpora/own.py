@@ -13,7 +13,7 @@ from typing import Any
 
 from rmtbench.core import Document, Draw, Gold, Question, Source, SourceKind, Span
 from rmtbench.corpora.base import DatasetFacts, DrawRequest, TokenCounter
-from rmtbench.corpora.draws import choose_size, generator, make_draw, shuffled, too_small
+from rmtbench.corpora.draws import choose_budget, generator, make_draw, shuffled, too_small
 from rmtbench.corpora.jsonfiles import decode, field, text_field
 from rmtbench.errors import UserError
 
@@ -43,7 +43,7 @@ class OwnFolder:
         Raises:
             UserError: An unknown size, or fewer tokens than it needs.
         """
-        budget = choose_size(BUDGETS, request.size)
+        budget = choose_budget(BUDGETS, request.size)
         chance = generator(self.name, request)
         documents = shuffled(self.documents, chance)
         if budget:

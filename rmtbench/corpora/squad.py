@@ -1,16 +1,18 @@
 """SQuAD v1.1: a draw is whole articles, and the first 500 of their shuffled questions.
 
-As in "Don't Do RAG" (arXiv 2412.15605v1): 3, 4 and 7 articles are about 21k, 32k and 50k tokens.
+As in "Don't Do RAG" (arXiv 2412.15605v1): 3, 4 and 7 articles are about 21k, 32k and 50k tokens. Of a size in tokens
+the last article ends where the budget does.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from random import Random
 
-from rmtbench.core import Document, Draw, Gold, Question, Source, Span
+from rmtbench.core import Document, Draw, Gold, Question, Source, Span, token_budget
 from rmtbench.corpora.base import DatasetFacts, DrawRequest, TokenCounter
-from rmtbench.corpora.draws import DocumentIds, choose_size, generator, make_draw, shuffled, too_small
+from rmtbench.corpora.draws import TOLERANCE, DocumentIds, choose_size, generator, make_draw, shuffled, too_small
 from rmtbench.corpora.rows import SquadArticle, SquadParagraph, SquadQuestion
 
 ARTICLES = {"smoke": 1, "small": 3, "medium": 4, "large": 7}
@@ -53,13 +55,8 @@ class Squad:
         Raises:
             UserError: An unknown size, or fewer articles than it needs.
         """
-        wanted = choose_size(ARTICLES, request.size)
-        if len(self.articles) < wanted:
-            raise too_small(ARTICLES, request.size, len(self.articles), "articles", self.source)
         chance = generator(self.name, request)
-        articles = [self.articles[place] for place in chance.sample(range(len(self.articles)), wanted)]
-        if request.size == "smoke":
-            articles = [_first_paragraphs(articles[0], count_tokens)]
+        articles = self._choose(request.size, chance, count_tokens)
         documents: list[Document] = []
         places: dict[str, tuple[str, int]] = {}
         ids = DocumentIds()
@@ -82,17 +79,46 @@ class Squad:
             asked=shuffled(unique, chance)[:QUESTIONS],
         )
 
+    def _choose(self, size: str, chance: Random, count_tokens: TokenCounter) -> list[SquadArticle]:
+        budget = token_budget(size)
+        if budget is not None:
+            return self._within(budget, size, shuffled(range(len(self.articles)), chance), count_tokens)
+        wanted = choose_size(ARTICLES, size)
+        if len(self.articles) < wanted:
+            raise too_small(ARTICLES, size, len(self.articles), "articles", self.source)
+        articles = [self.articles[place] for place in chance.sample(range(len(self.articles)), wanted)]
+        if size == "smoke":
+            articles = [_first_paragraphs(articles[0], SMOKE_TOKENS, count_tokens)[0]]
+        return articles
 
-def _first_paragraphs(article: SquadArticle, count_tokens: TokenCounter) -> SquadArticle:
+    def _within(self, budget: int, size: str, order: Sequence[int], count_tokens: TokenCounter) -> list[SquadArticle]:
+        articles: list[SquadArticle] = []
+        total = 0
+        for whole in (self.articles[place] for place in order):
+            article, count = _first_paragraphs(whole, budget - total, count_tokens, at_least=0 if articles else 1)
+            total += count
+            articles += [article] if article.paragraphs else []
+            if len(article.paragraphs) < len(whole.paragraphs):
+                return articles
+        if total < budget * (1 - TOLERANCE):
+            fitting = [name for name, need in ARTICLES.items() if need <= len(self.articles)]
+            raise too_small(ARTICLES, size, total, "tokens", self.source, fitting)
+        return articles
+
+
+def _first_paragraphs(
+    article: SquadArticle, budget: int, count_tokens: TokenCounter, *, at_least: int = 1
+) -> tuple[SquadArticle, int]:
+    """The article's paragraphs while the next one fits, and their tokens."""
     total = 0
     kept: list[SquadParagraph] = []
     counts = count_tokens([paragraph.text for paragraph in article.paragraphs])
     for paragraph, count in zip(article.paragraphs, counts, strict=True):
-        if kept and total + count > SMOKE_TOKENS * 1.02:
+        if len(kept) >= at_least and total + count > budget * (1 + TOLERANCE):
             break
         kept.append(paragraph)
         total += count
-    return SquadArticle(article.title, tuple(kept))
+    return SquadArticle(article.title, tuple(kept)), total
 
 
 def _join(article: SquadArticle, ids: DocumentIds, places: dict[str, tuple[str, int]]) -> Document | None:

@@ -8,12 +8,11 @@ from dataclasses import dataclass
 
 from rmtbench.core import Document, Draw, Gold, Question, Source, Span
 from rmtbench.corpora.base import DatasetFacts, DrawRequest, TokenCounter
-from rmtbench.corpora.draws import choose_size, generator, make_draw, shuffled, too_small
+from rmtbench.corpora.draws import TOLERANCE, choose_budget, generator, make_draw, shuffled, too_small
 from rmtbench.corpora.rows import TriviaDocument, TriviaRow
 from rmtbench.normalize import normalize_triviaqa
 
 BUDGETS = {"smoke": 1_000, "small": 21_000, "medium": 43_000, "large": 85_000}
-TOLERANCE = 0.02
 MOST_SPANS = 50
 """Occurrences of an answer that are kept as evidence, a question: a frequent word would fill files otherwise."""
 
@@ -46,7 +45,7 @@ class TriviaQA:
         Raises:
             UserError: An unknown size, or less evidence than it needs.
         """
-        budget = choose_size(BUDGETS, request.size)
+        budget = choose_budget(BUDGETS, request.size)
         chance = generator(self.name, request)
         order = shuffled(range(len(self.rows)), chance)
         visited, chosen, total = self._fill(order, budget, count_tokens)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from io import BufferedWriter
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
+
+import orjson
 
 from rmtbench.errors import UserError, disk_errors
 from rmtbench.journal.versions import SCHEMA, check_version
@@ -45,24 +47,43 @@ def read_numbered(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     """
     if not path.exists():
         return
-    name = str(path)
     with path.open("rb") as stream:
-        for number, line in enumerate(stream, start=1):
-            if not line.endswith(b"\n"):
-                return  # torn by a kill while it was written: that row is made again
-            where = f"{name}, line {number}"
-            try:
-                row = json.loads(line.decode())  # told the encoding, json need not guess it for every line
-            except ValueError as error:
-                raise UserError(
-                    f"damaged: not JSON ({error})",
-                    where=where,
-                    remedy="remove that line, or start anew with --fresh",
-                ) from error
-            if not isinstance(row, dict):
-                raise UserError("damaged: not an object", where=where, remedy="remove that line, or use --fresh")
-            check_version(row, where)
-            yield where, row
+        yield from number_rows(stream, path)
+
+
+def number_rows(lines: Iterable[bytes], path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """`read_numbered` of lines that were read already.
+
+    Args:
+        lines: They end with their line feeds; one without is torn, and the end.
+        path: The file they are of, for messages.
+
+    Raises:
+        UserError: As `read_numbered`.
+    """
+    name = str(path)
+    for number, line in enumerate(lines, start=1):
+        if not line.endswith(b"\n"):
+            return  # torn by a kill while it was written: that row is made again
+        where = f"{name}, line {number}"
+        try:
+            row = orjson.loads(line)
+        except orjson.JSONDecodeError:
+            row = _read_slowly(line, where)
+        if not isinstance(row, dict):
+            raise UserError("damaged: not an object", where=where, remedy="remove that line, or use --fresh")
+        check_version(row, where)
+        yield where, row
+
+
+def _read_slowly(line: bytes, where: str) -> object:
+    """What orjson refuses: the standard library takes some of it (NaN, half a surrogate pair), and words the errors."""
+    try:
+        return json.loads(line.decode())
+    except ValueError as error:
+        raise UserError(
+            f"damaged: not JSON ({error})", where=where, remedy="remove that line, or start anew with --fresh"
+        ) from error
 
 
 class LineWriter:

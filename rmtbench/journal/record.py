@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 from rmtbench.core import Answer, Gold, Prepared, Question, RunSpec
 from rmtbench.errors import UserError
 from rmtbench.journal.layout import RunFolder
-from rmtbench.journal.lines import read_numbered
+from rmtbench.journal.lines import number_rows, read_numbered
 from rmtbench.journal.rows import (
     answer_from_row,
     corpus_from_row,
@@ -29,6 +31,15 @@ from rmtbench.journal.versions import check_version
 
 Key = tuple[int, str]
 """Draw number and question id: names one answer within a run."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a run's `gold.jsonl` holds: see the fields of `RunRecord`. Runs with the same file may share one."""
+
+    questions: Mapping[Key, Question]
+    gold: Mapping[Key, Gold]
+    positions: Mapping[Key, tuple[float, ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,11 +96,13 @@ class RunRecord:
         return sum(answer.error is not None for answer in self.answers.values())
 
 
-def read_run(path: Path) -> RunRecord:
+def read_run(path: Path, known: MutableMapping[bytes, Asked] | None = None) -> RunRecord:
     """Read one run folder.
 
     Args:
         path: The run's folder.
+        known: Questions of other runs, by the hash of their file, to which these are added: systems that are asked the
+            same then share what was read once.
 
     Returns:
         The run; one that was only begun has few or no answers.
@@ -111,22 +124,14 @@ def read_run(path: Path) -> RunRecord:
     for where, row in read_numbered(folder.answers):
         answers.setdefault(key_from_row(row, where), answer_from_row(row, where))
     prepared = [prepared_from_row(row, where) for where, row in read_numbered(folder.prepared)]
-    gold = {}
-    questions = {}
-    positions = {}
-    for where, row in read_numbered(folder.gold):
-        draw, question, truth = gold_from_row(row, where)
-        questions[draw, question.id] = question
-        gold[draw, question.id] = truth
-        if places := positions_from_row(row, where):
-            positions[draw, question.id] = places
+    asked = _read_asked(folder.gold, known if known is not None else {})
     corpora: dict[int, dict[str, Any]] = {}
     for where, row in read_numbered(folder.corpora):
         corpus = corpus_from_row(row, where)
         corpora.setdefault(corpus["draw"], corpus)
     sessions = [provenance_from_row(row, where) for where, row in read_numbered(folder.sessions)]
     usage = [usage_from_row(row, where) for where, row in read_numbered(folder.usage)]
-    if stray := next((key for key in answers if key not in gold), None):
+    if stray := next((key for key in answers if key not in asked.gold), None):
         raise damaged(str(folder.gold), f"draw {stray[0]}, question {stray[1]!r} has an answer and stands not here")
     return RunRecord(
         folder=folder,
@@ -134,9 +139,9 @@ def read_run(path: Path) -> RunRecord:
         spec=spec,
         provenance=head["provenance"],
         corpora=list(corpora.values()),
-        questions=questions,
-        gold=gold,
-        positions=positions,
+        questions=asked.questions,
+        gold=asked.gold,
+        positions=asked.positions,
         prepared=prepared,
         answers=answers,
         scores=scores,
@@ -147,6 +152,21 @@ def read_run(path: Path) -> RunRecord:
             max((device for _, device in usage if device is not None), default=None),
         ),
     )
+
+
+def _read_asked(path: Path, known: MutableMapping[bytes, Asked]) -> Asked:
+    data = path.read_bytes() if path.exists() else b""
+    digest = hashlib.sha256(data).digest()
+    if digest not in known:
+        questions, gold, positions = {}, {}, {}
+        for where, row in number_rows(BytesIO(data), path):
+            draw, question, truth = gold_from_row(row, where)
+            questions[draw, question.id] = question
+            gold[draw, question.id] = truth
+            if places := positions_from_row(row, where):
+                positions[draw, question.id] = places
+        known[digest] = Asked(questions, gold, positions)
+    return known[digest]
 
 
 def find_runs(results: Path) -> list[Path]:

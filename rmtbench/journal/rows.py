@@ -22,6 +22,8 @@ from rmtbench.core import (
 from rmtbench.errors import UserError
 
 _NUMBER = (int, float)  # made once: `int | float` would be made anew for every value of every row
+_NUMBERS = frozenset((int, float, bool))  # truth values are whole numbers
+_SCORES = _NUMBERS | {type(None)}
 
 
 def spec_to_row(spec: RunSpec) -> dict[str, Any]:
@@ -103,7 +105,8 @@ def scores_from_row(row: Mapping[str, Any], where: str) -> dict[str, float | Non
     """
     try:
         values: dict[str, float | None] = dict(row["scores"])
-        _check_numbers({metric: value for metric, value in values.items() if value is not None})
+        if not _SCORES.issuperset(map(type, values.values())):
+            _check_numbers({metric: value for metric, value in values.items() if value is not None})
     except (KeyError, TypeError, ValueError) as error:
         raise damaged(where, error) from error
     return values
@@ -286,6 +289,8 @@ def _number(row: Mapping[str, Any], name: str) -> int:
 
 
 def _check_numbers(values: dict[str, Any]) -> dict[str, Any]:
+    if _NUMBERS.issuperset(map(type, values.values())):
+        return values
     for name, value in values.items():
         if not isinstance(value, _NUMBER):
             raise TypeError(f"field {name!r} is {type(value).__name__}, not a number")

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import statistics
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
-from rmtbench.core import Answer, Prepared
+from rmtbench.core import Prepared
 from rmtbench.journal.costs import Cost, cost_of
 from rmtbench.journal.record import RunRecord
 
@@ -57,28 +57,32 @@ class Summary:
     cost: Cost | None
 
 
+Values = Mapping[str, Mapping[int, list[float]]]
+"""Of each metric, its values question by question under the draw they belong to: see `values_by_draw`."""
+
 TIMINGS = ("retrieve", "prefill", "first_token", "decode", "total")
 """The parts of one answer's time, in their order."""
 
 
-def summarize(run: RunRecord) -> Summary:
+def summarize(run: RunRecord, by_metric: Values | None = None) -> Summary:
     """Compute a run's figures from its files.
 
     Args:
         run: The run, complete or not; whether it is complete is `run.complete`.
+        by_metric: Its `values_of`, where the caller needs them too.
 
     Returns:
         Its figures; a metric that was never scored is absent, not zero.
     """
     answers = list(run.answers.values())
-    metrics = sorted({metric for values in run.scores.values() for metric in values})
     means: dict[str, float | None] = {}
     applicable: dict[str, int] = {}
-    for metric in metrics:
-        values = [value for draw in values_by_draw(run, metric).values() for value in draw]
+    for metric, draws in (values_of(run) if by_metric is None else by_metric).items():
+        values = [value for draw in draws.values() for value in draw]
         means[metric] = statistics.fmean(values) if values else None
         applicable[metric] = len(values)
     timed = [answer for answer in answers if answer.error is None and not answer.warmup]
+    seconds = {name: [getattr(answer.timings, name) for answer in timed] for name in TIMINGS}
     first: dict[int, Prepared] = {}
     for draw, prepared in run.prepared:
         first.setdefault(draw, prepared)
@@ -97,9 +101,9 @@ def summarize(run: RunRecord) -> Summary:
         corpus_tokens=_mean(row["tokens"] for row in run.corpora),
         means=means,
         applicable=applicable,
-        median_seconds=_over(timed, statistics.median),
-        p90_seconds=_over(timed, _p90),
-        mean_seconds=_over(timed, statistics.fmean),
+        median_seconds=_over(seconds, statistics.median),
+        p90_seconds=_over(seconds, _p90),
+        mean_seconds=_over(seconds, statistics.fmean),
         timed=len(timed),
         prepare_seconds={
             part: statistics.fmean(prepared.seconds.get(part, 0.0) for prepared in first.values()) for part in parts
@@ -108,6 +112,14 @@ def summarize(run: RunRecord) -> Summary:
         prepared_counts=dict(counts),
         cost=cost_of(run),
     )
+
+
+def values_of(run: RunRecord) -> Values:
+    """`values_by_draw` of every metric that was scored, by name."""
+    return {
+        metric: values_by_draw(run, metric)
+        for metric in sorted({metric for values in run.scores.values() for metric in values})
+    }
 
 
 def values_by_draw(run: RunRecord, metric: str) -> dict[int, list[float]]:
@@ -132,10 +144,8 @@ def values_by_draw(run: RunRecord, metric: str) -> dict[int, list[float]]:
     return values
 
 
-def _over(answers: list[Answer], reduce: Callable[[list[float]], float]) -> dict[str, float | None]:
-    return {
-        name: reduce([getattr(answer.timings, name) for answer in answers]) if answers else None for name in TIMINGS
-    }
+def _over(seconds: Mapping[str, list[float]], reduce: Callable[[list[float]], float]) -> dict[str, float | None]:
+    return {name: reduce(values) if values else None for name, values in seconds.items()}
 
 
 def _p90(values: list[float]) -> float:

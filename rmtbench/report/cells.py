@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any
 
-from rmtbench.core import RunSpec
+from rmtbench.core import Answer, RunSpec
 from rmtbench.journal.record import RunRecord
-from rmtbench.journal.summary import Summary, summarize, values_by_draw
+from rmtbench.journal.summary import Summary, summarize, values_of
+from rmtbench.report.exactness import compared_in_tokens
 from rmtbench.stats.clustered import clustered_standard_error
 
 NOT_RECORDED = "not recorded"
@@ -57,6 +58,7 @@ class Cell:
         shared: Whether its preparation was done for another run too, and is counted there as well.
         unscored: Answers given but not scored; failed answers need no score.
         complete: Whether every question of every draw has an answer.
+        written: A hash of each answer's token ids, in the order of the questions; 0 where there is none.
     """
 
     run_id: str
@@ -75,6 +77,7 @@ class Cell:
     shared: bool
     unscored: int
     complete: bool
+    written: tuple[int, ...] = ()
 
     @property
     def hash(self) -> str:
@@ -134,8 +137,8 @@ def make_cell(run: RunRecord) -> Cell:
     Args:
         run: The run as it was read.
     """
-    summary = summarize(run)
-    values = {metric: values_by_draw(run, metric) for metric in summary.means}
+    values = values_of(run)
+    summary = summarize(run, values)
     answered = [answer for answer in run.answers.values() if answer.error is None]
     return Cell(
         run_id=run.run_id,
@@ -161,20 +164,32 @@ def make_cell(run: RunRecord) -> Cell:
         shared=any(prepared.shared for _, prepared in run.prepared),
         unscored=sum(answer.error is None and key not in run.scores for key, answer in run.answers.items()),
         complete=run.complete,
+        written=tuple(_written(run.answers.get(key)) for key in run.gold) if compared_in_tokens(run.spec) else (),
     )
+
+
+def _written(answer: Answer | None) -> int:
+    # Of numbers alone, so that the hash is the same in every process.
+    return hash(answer.output_ids) if answer is not None and answer.error is None and answer.output_ids else 0
 
 
 def _by_position(run: RunRecord) -> dict[str, dict[int, Sums]]:
     """Sums of each metric's values by fifth of the corpus and draw, a question once for each of its facts."""
-    found: dict[str, dict[int, dict[int, tuple[float, int]]]] = {}
+    found: dict[str, dict[tuple[int, int], tuple[float, int]]] = {}
     unscored = dict.fromkeys(next(iter(run.scores.values()), {}), 0.0)
     for key, places in run.positions.items():
+        spots = [(min(int(place * FIFTHS), FIFTHS - 1), key[0]) for place in places]
         for metric, value in run.scores.get(key, unscored).items():
             if value is None:
                 continue
-            fifths = found.setdefault(metric, {})
-            for place in places:
-                draws = fifths.setdefault(min(int(place * FIFTHS), FIFTHS - 1), {})
-                total, count = draws.get(key[0], (0.0, 0))
-                draws[key[0]] = (total + value, count + 1)
-    return {metric: dict(sorted(fifths.items())) for metric, fifths in found.items()}
+            sums = found.setdefault(metric, {})
+            for spot in spots:
+                total, count = sums.get(spot, (0.0, 0))
+                sums[spot] = (total + value, count + 1)
+    return {
+        metric: {
+            fifth: {draw: each for (other, draw), each in sums.items() if other == fifth}
+            for fifth in sorted({fifth for fifth, _ in sums})
+        }
+        for metric, sums in found.items()
+    }

@@ -17,7 +17,7 @@ from rmtbench.retrieval.base import Chunk
 from rmtbench.retrieval.bm25 import inverse_frequency, weigh
 from rmtbench.retrieval.bm25_files import settings_facts
 from rmtbench.retrieval.chunks import indexed_text
-from rmtbench.retrieval.identity import START, extend, write_manifest
+from rmtbench.retrieval.identity import START, extend, only_builder, write_manifest
 from rmtbench.retrieval.vocabulary import write_vocabulary
 from rmtbench.retrieval.words import PLAIN, Words
 
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-BLOCK = 4_000_000
-"""Words of chunks (each counted once a chunk) that are held in memory at once: about 200 MB while they are sorted."""
+BLOCK = 2_000_000
+"""Words of chunks (each counted once a chunk) that are held in memory at once: about 300 MB while they are weighed."""
 
 FREQUENT = 0.25
 """A word in more than this share of chunks is kept as one number a chunk: adding a whole row is faster than a list."""
@@ -49,17 +49,19 @@ def build_bm25(
         settings: How texts become words.
         block: Words of chunks held in memory at once; does not change the index.
         report: Told how many chunks are counted.
+
+    Raises:
+        UserError: Another process is making it.
     """
-    unfinished = folder.with_name(folder.name + ".unfinished")
-    unfinished.mkdir(parents=True, exist_ok=True)
-    digest = _Blocks(unfinished, settings, block).count(chunks, report)
-    done = unfinished / "done"
-    shutil.rmtree(done, ignore_errors=True)
-    done.mkdir()
-    facts = _merge([_open(path) for path in _paths(unfinished)], done, block)
-    write_manifest(done, {**facts, **settings_facts(settings), "chunks_sha256": digest.hex()})
-    done.replace(folder)
-    shutil.rmtree(unfinished)
+    with only_builder(folder) as unfinished:
+        digest = _Blocks(unfinished, settings, block).count(chunks, report)
+        done = unfinished / "done"
+        shutil.rmtree(done, ignore_errors=True)
+        done.mkdir()
+        facts = _merge([_open(path) for path in _paths(unfinished)], done, block)
+        write_manifest(done, {**facts, **settings_facts(settings), "chunks_sha256": digest.hex()})
+        done.replace(folder)
+        shutil.rmtree(unfinished)
 
 
 class _Blocks:
@@ -144,8 +146,6 @@ class _Blocks:
         arrays = {
             "columns": held,
             "starts": np.concatenate([[0], np.cumsum(sizes)]),
-            "rows": rows[order],
-            "counts": counts[order],
             "lengths": np.array(self._lengths, dtype=np.int32),
         }
         temporary = self._folder / "part"
@@ -153,6 +153,8 @@ class _Blocks:
         temporary.mkdir()
         for name, values in arrays.items():
             np.save(temporary / f"{name}.npy", values)
+        rows[order].tofile(temporary / "rows.bin")
+        counts[order].tofile(temporary / "counts.bin")
         (temporary / "new.txt").write_bytes("\n".join(self._new).encode("utf-8", "surrogatepass"))
         facts = {"settings": settings_facts(self._settings), "digest": digest.hex(), "end": end}
         (temporary / "block.json").write_text(json.dumps(facts), encoding="utf-8")
@@ -209,11 +211,11 @@ def _gather(
     parts: list[list[NDArray[np.int64]]] = [[], [], []]
     for block in blocks:
         low, high = np.searchsorted(block["columns"], [first, end])
-        held = slice(block["starts"][low], block["starts"][high])
+        held = int(block["starts"][low]), int(block["starts"][high])
         sizes = np.diff(block["starts"][low : high + 1])
         parts[0].append(np.repeat(block["columns"][low:high], sizes).astype(np.int64))
-        parts[1].append(block["rows"][held].astype(np.int64))
-        parts[2].append(block["counts"][held].astype(np.int64))
+        parts[1].append(_read(block["path"] / "rows.bin", *held))
+        parts[2].append(_read(block["path"] / "counts.bin", *held))
     columns, rows, counts = (np.concatenate(part) for part in parts)
     order = np.argsort(columns, kind="stable")
     return columns[order], rows[order], counts[order]
@@ -235,11 +237,18 @@ def _paths(folder: Path) -> list[Path]:
 
 
 def _open(path: Path) -> dict[str, Any]:
-    """A block's arrays, read from disk where they are needed."""
+    """A block's words and the lengths of its chunks; its lists stay on disk until they are needed."""
     import numpy as np
 
-    names = ("columns", "starts", "rows", "counts", "lengths")
-    return {"path": path, **{name: np.load(path / f"{name}.npy", mmap_mode="r") for name in names}}
+    names = ("columns", "starts", "lengths")
+    return {"path": path, **{name: np.load(path / f"{name}.npy") for name in names}}
+
+
+def _read(path: Path, first: int, end: int) -> NDArray[np.int64]:
+    # Read, not mapped: pages of a map would stay, and memory would grow with the corpus.
+    import numpy as np
+
+    return np.fromfile(path, dtype=np.int32, count=end - first, offset=4 * first).astype(np.int64)
 
 
 def _spelled(path: Path) -> list[str]:

@@ -17,7 +17,15 @@ from rmtbench.models.base import Embedder
 from rmtbench.retrieval.base import Chunk, Hit
 from rmtbench.retrieval.chunks import indexed_text
 from rmtbench.retrieval.dense import DenseIndex
-from rmtbench.retrieval.identity import START, chunks_hash, damaged, extend, read_manifest, write_manifest
+from rmtbench.retrieval.identity import (
+    START,
+    chunks_hash,
+    damaged,
+    extend,
+    only_builder,
+    read_manifest,
+    write_manifest,
+)
 from rmtbench.retrieval.mapped import map_file
 from rmtbench.retrieval.ranking import top_k
 
@@ -66,7 +74,7 @@ def build_dense_files(
         report: Told how many chunks are embedded.
 
     Raises:
-        UserError: The kind needs FAISS, and it is not installed.
+        UserError: The kind needs FAISS, and it is not installed, or another process is making the index.
     """
     watch = watch or Stopwatch()
     chosen = choose_kind(kind, len(chunks))
@@ -74,16 +82,15 @@ def build_dense_files(
         from rmtbench.retrieval.faiss_files import import_faiss
 
         import_faiss()
-    unfinished = folder.with_name(folder.name + ".unfinished")
-    unfinished.mkdir(parents=True, exist_ok=True)
-    with watch.part("embed"):
-        digest = _embed(chunks, unfinished, embedder, report)
-    with watch.part("index"):
-        index_vectors(unfinished, len(chunks), embedder.dimension, chosen)
-    (unfinished / "progress.json").unlink(missing_ok=True)
-    facts = {"asked": kind, "kind": chosen, "chunks": len(chunks), "dimension": embedder.dimension}
-    write_manifest(unfinished, {**facts, "embedder_sha256": embedder.sha256, "chunks_sha256": digest})
-    unfinished.replace(folder)
+    with only_builder(folder) as unfinished:
+        with watch.part("embed"):
+            digest = _embed(chunks, unfinished, embedder, report)
+        with watch.part("index"):
+            index_vectors(unfinished, len(chunks), embedder.dimension, chosen)
+        (unfinished / "progress.json").unlink(missing_ok=True)
+        facts = {"asked": kind, "kind": chosen, "chunks": len(chunks), "dimension": embedder.dimension}
+        write_manifest(unfinished, {**facts, "embedder_sha256": embedder.sha256, "chunks_sha256": digest})
+        unfinished.replace(folder)
 
 
 def index_vectors(folder: Path, chunks: int, dimension: int, kind: Kind, report: Report = _silent) -> None:

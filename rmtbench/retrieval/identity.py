@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +38,34 @@ def chunks_hash(chunks: Iterable[Chunk]) -> str:
     for chunk in chunks:
         digest = extend(digest, chunk)
     return digest.hex()
+
+
+@contextmanager
+def only_builder(folder: Path) -> Iterator[Path]:
+    """Hold the right to make an index for the length of the block; the system drops it when the process dies.
+
+    Args:
+        folder: Where the index will be.
+
+    Yields:
+        The folder in which it is made.
+
+    Raises:
+        UserError: Another process is making it.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with folder.with_name(folder.name + ".lock").open("a") as stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise UserError(
+                "another process is making this index",
+                where=str(folder),
+                remedy="wait for it to end, or name another folder with --index",
+            ) from error
+        unfinished = folder.with_name(folder.name + ".unfinished")
+        unfinished.mkdir(exist_ok=True)
+        yield unfinished
 
 
 def write_manifest(folder: Path, facts: Mapping[str, Any]) -> None:

@@ -69,12 +69,14 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-def read_sweep(path: Path, data_dir: Path | None = None) -> Sweep:
+def read_sweep(path: Path, data_dir: Path | None = None, profile: str | None = None, rmt: Path | None = None) -> Sweep:
     """Read a file and make every request of it; opens no official data and loads no model.
 
     Args:
         path: The YAML file.
         data_dir: Official files, in place of any that the file names.
+        profile: In place of the file's.
+        rmt: A trained memory, in place of any that the file names.
 
     Raises:
         UserError: The file is missing or not YAML, or a key, value, system or data set in it does not exist: which
@@ -86,13 +88,15 @@ def read_sweep(path: Path, data_dir: Path | None = None) -> Sweep:
     except ValidationError as error:
         raise _in_words(error, path, lines) from error
     try:
-        profile_defaults(file.profile)
+        profile_defaults(profile or file.profile)
     except UserError as error:
-        raise UserError(error.what, where=f"{path}, profile", remedy=error.remedy) from error
+        where = "--profile" if profile else f"{path}, profile"
+        raise UserError(error.what, where=where, remedy=error.remedy) from error
+    places = {"data_dir": data_dir, "rmt": rmt}
     requests: dict[Request, str] = {}
     for number, entry in enumerate(file.runs):
         where = _entry_place(path, number, lines)
-        for request in _requests(file.profile, entry, data_dir, where):
+        for request in _requests(profile or file.profile, entry, places, where):
             requests.setdefault(request, where)
     made = tuple(SweepRequest(where, request) for request, where in requests.items())
     return Sweep(file.name or path.stem, file.description.strip(), made)
@@ -151,14 +155,14 @@ def _in_words(error: ValidationError, path: Path, lines: list[int]) -> UserError
     return UserError(f"{what} (given: {first['input']!r})", where=entry, remedy=remedy)
 
 
-def _requests(profile: str, entry: Mapping[str, Any], data_dir: Path | None, where: str) -> list[Request]:
+def _requests(profile: str, entry: Mapping[str, Any], places: Mapping[str, Path | None], where: str) -> list[Request]:
     for key in entry:
         if key not in OPTIONS:
             raise UserError(f"no option '{key}'", where=where, remedy=nearest(str(key), OPTIONS))
     listed = {key: _values(entry[key], f"{where}, {key}") for key in entry}
     given = {key: listed[key] if key in LISTS else entry[key] for key in entry if key not in MULTIPLIED}
     given["systems"] = given.pop("system", ("all",))
-    given["data_dir"] = data_dir or given.get("data_dir")
+    given |= {name: place for name, place in places.items() if place is not None}
     made = []
     for values in product(*(listed.get(key, (None,)) for key in MULTIPLIED)):
         try:

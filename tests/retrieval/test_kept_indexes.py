@@ -15,7 +15,7 @@ from rmtbench.retrieval.bm25 import FastBM25Index
 from rmtbench.retrieval.bm25_build import build_bm25
 from rmtbench.retrieval.bm25_files import open_bm25
 from rmtbench.retrieval.dense_files import build_dense_files, choose_kind, open_dense
-from rmtbench.retrieval.identity import START, chunks_hash, extend
+from rmtbench.retrieval.identity import START, chunks_hash, extend, only_builder
 from rmtbench.retrieval.words import PLAIN, Words
 
 TEXTS = [f"the mill number {number % 7} by the river {'Oss' * (number % 3)} runs" for number in range(60)]
@@ -173,3 +173,15 @@ def test_embedding_that_broke_off_goes_on_behind_its_last_block(
 def test_the_kind_of_a_dense_index_goes_by_size_or_by_wish() -> None:
     assert [choose_kind("auto", count) for count in (10, 100_001, 2_000_001)] == ["flat", "hnsw", "ivf"]
     assert [choose_kind(kind, 10) for kind in ("flat", "hnsw", "ivf")] == ["flat", "hnsw", "ivf"]
+
+
+def test_a_second_builder_of_the_same_index_is_refused_and_the_first_goes_on(tmp_path: Path) -> None:
+    with only_builder(tmp_path / "index"):
+        for build in (
+            lambda: build_bm25(CHUNKS, tmp_path / "index"),
+            lambda: build_dense_files(CHUNKS, tmp_path / "index", Hashing()),
+        ):
+            with pytest.raises(UserError, match="another process is making this index"):
+                build()
+    build_bm25(CHUNKS, tmp_path / "index")
+    assert open_bm25(tmp_path / "index", CHUNKS).search(["mill"], 1)

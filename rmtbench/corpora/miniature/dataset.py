@@ -11,7 +11,7 @@ from functools import cache
 
 from rmtbench.core import Document, Draw, Gold, Question, Source, Span
 from rmtbench.corpora.base import DatasetFacts, DrawRequest, TokenCounter
-from rmtbench.corpora.draws import DocumentIds, choose_size, generator, make_draw, shuffled
+from rmtbench.corpora.draws import TOLERANCE, DocumentIds, choose_budget, generator, make_draw, shuffled
 from rmtbench.corpora.miniature import fillers, words
 from rmtbench.corpora.miniature.asking import Asked, QuestionKind, ask_about_group, ask_single
 from rmtbench.corpora.miniature.prose import Sentence
@@ -31,7 +31,6 @@ BUDGETS: Mapping[Style, Mapping[str, int]] = {
 }
 """Tokens of title and text of all documents, met within `TOLERANCE`."""
 
-TOLERANCE = 0.02
 _GROUPS: Mapping[Style, Mapping[str, int]] = {
     "squad": {"smoke": 1, "small": 3, "medium": 4, "large": 7},
     "hotpotqa": {"smoke": 1, "small": 16, "medium": 32, "large": 64},
@@ -91,9 +90,10 @@ class Miniature:
         Raises:
             UserError: An unknown size, or a tokenizer by which sentences are too long or short for the budget.
         """
-        budget = choose_size(BUDGETS[self.style], request.size)
+        budget = choose_budget(BUDGETS[self.style], request.size)
         chance = generator(f"miniature {self.style} {self.names} {VERSION}", request)
-        groups = _GROUPS[self.style][request.size]
+        largest = BUDGETS[self.style]["large"] / _GROUPS[self.style]["large"]
+        groups = _GROUPS[self.style].get(request.size) or max(1, round(budget / largest))
         size = max(3, round(budget / groups / _TOKENS_A_PARAGRAPH[self.style]))
         names = _share_words(NAMES[self.names](), groups * size, chance)
         world = make_world(plan_world(self.style, [size] * groups, names), chance)

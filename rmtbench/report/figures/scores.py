@@ -9,6 +9,7 @@ from rmtbench.report.csv_files import Record
 from rmtbench.report.figures.style import (
     BLACK,
     GREY,
+    OTHER_LOOKS,
     SIZE_LOOKS,
     flow,
     log_axes,
@@ -37,8 +38,8 @@ def draw_scores(records: Sequence[Record], label: str) -> Figure:
         own = where(records, dataset=dataset)
         sizes = values(own, "size")
         for number, size in enumerate(sizes):
-            marker, fill = SIZE_LOOKS.get(size, ("o", 0.0))
-            shift = 0.18 * (number - (len(sizes) - 1) / 2)
+            marker, fill = SIZE_LOOKS.get(size, OTHER_LOOKS[number % len(OTHER_LOOKS)])
+            shift = min(0.18, 0.8 / len(sizes)) * (number - (len(sizes) - 1) / 2)
             for record in where(own, size=size):
                 place = systems.index(record["label"]) + shift
                 look = look_of(record["system"], record["top_k"])

@@ -36,9 +36,13 @@ _LINES: dict[int, Any] = {1: ":", 3: "-.", 5: "--", 10: "-", 20: (0, (8, 2))}
 
 SIZE_LOOKS = {"smoke": ("x", 0.0), "small": ("o", 0.0), "medium": ("s", 0.5), "large": ("D", 1.0)}
 """Marker of a size, and how dark it is filled."""
+OTHER_LOOKS = (("^", 0.0), ("o", 1.0), ("v", 0.5), ("s", 0.0), ("P", 1.0), ("d", 0.5), ("<", 0.0), (">", 1.0))
+"""Of sizes in tokens, in their order."""
 
 LETTERS_AN_INCH = 12.5
 """Of a title."""
+
+PNG_DPI = 130
 
 SETTINGS: dict[str, Any] = {
     "svg.hashsalt": "rmtbench",
@@ -47,6 +51,7 @@ SETTINGS: dict[str, Any] = {
     "font.size": 9,
     "text.parse_math": False,  # names of data sets are texts, not formulas
     "axes.titlesize": 9.5,
+    "axes.titley": 1.0,  # else looked for anew at every draw
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.grid": True,
@@ -173,12 +178,17 @@ def name_figure(figure: Figure, title: str, label: str) -> None:
 
 def to_bytes(figure: Figure) -> tuple[bytes, bytes]:
     """A figure as PNG and as SVG."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+
     png, svg = io.BytesIO(), io.BytesIO()
     # What takes longest is finding room for all texts: once is enough for both.
     layout = figure.get_layout_engine()
     if layout is not None:
         layout.execute(figure)
         figure.set_layout_engine("none")
-    figure.savefig(png, format="png", dpi=130, metadata={"Software": None})
-    figure.savefig(svg, format="svg", metadata={"Date": None, "Creator": None})
+    figure.dpi = PNG_DPI
+    # The canvases draw once; savefig draws twice, the first time for a layout that is done already.
+    FigureCanvasAgg(figure).print_png(png, metadata={"Software": None})  # type: ignore[no-untyped-call]
+    FigureCanvasSVG(figure).print_svg(svg, metadata={"Date": None, "Creator": None})  # type: ignore[no-untyped-call]
     return png.getvalue(), svg.getvalue()

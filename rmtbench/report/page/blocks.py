@@ -10,6 +10,7 @@ import base64
 import gzip
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -33,18 +34,23 @@ class Blocks:
     texts: list[str] = field(default_factory=list)
     runs: dict[str, tuple[int, int, int]] = field(default_factory=dict)
     _known: dict[bytes, int] = field(default_factory=dict)
+    _asked: dict[int, tuple[Mapping[Key, Gold], int]] = field(default_factory=dict)
 
     def add(self, run: RunRecord) -> None:
         """Add one run; it may be let go afterwards."""
         keys = list(run.gold)
-        asked = self._place([_question(key, run.questions[key], run.gold[key]) for key in keys])
+        # Runs that were read together share their gold; kept here, no other object can take its identity.
+        if id(run.gold) not in self._asked:
+            rows = [_question(key, run.questions[key], run.gold[key]) for key in keys]
+            self._asked[id(run.gold)] = run.gold, self._place(rows)
+        asked = self._asked[id(run.gold)][1]
         metrics = sorted({metric for values in run.scores.values() for metric in values})
-        rows = [
+        given = [
             _answer(place, run.answers[key], run.gold[key], [run.scores.get(key, {}).get(name) for name in metrics])
             for place, key in enumerate(keys)
             if key in run.answers
         ]
-        self.runs[run.run_id] = (asked, self._place({"metrics": metrics, "rows": rows}), len(rows))
+        self.runs[run.run_id] = (asked, self._place({"metrics": metrics, "rows": given}), len(given))
 
     def _place(self, value: object) -> int:
         text = to_json(value)

@@ -1,0 +1,186 @@
+"""What a plan will take before it begins: questions, tokens to read, time by what finished runs took, and disk.
+
+Reckoned from each request's first draw; a system that declares nothing of what it reads counts by its questions alone.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rmtbench.core import RunSpec
+from rmtbench.corpora.base import DrawRequest, TokenCounter
+from rmtbench.errors import UserError
+from rmtbench.journal.record import RunRecord, find_runs, read_run
+from rmtbench.journal.writer import finished_run
+from rmtbench.models.endpoint.address import is_endpoint
+from rmtbench.models.load import load_token_counter
+from rmtbench.runs.provenance import machine_facts
+from rmtbench.runs.session import Session
+from rmtbench.systems.base import SystemKind
+from rmtbench.systems.registry import find_system
+
+FRAME_TOKENS = 100
+"""Tokens that a question costs beside what it reads of the corpus: the prompt's frame, itself and its answer."""
+ANSWER_BYTES = 1_500
+"""On disk, of a question with its gold, its answer and its scores."""
+
+
+@dataclass(frozen=True, slots=True)
+class Timed:
+    """A finished run, as far as it tells how long others will take."""
+
+    spec: RunSpec
+    tokens: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """What the runs of one request will take.
+
+    Attributes:
+        runs: How many there are.
+        finished: How many of them stand on disk; nothing below counts these.
+        questions: Of all draws and runs together; None where the corpus cannot be drawn here.
+        tokens: To read, of all draws and runs together; None as for questions.
+        seconds: Of the runs for whose system there is a finished run; loading and scoring are not in it.
+        timed: How many runs these are.
+        unknown: Systems of the other runs.
+        bytes: That the answers will take on disk.
+        why: Why there is no count of questions and tokens; empty where there is.
+    """
+
+    runs: int
+    finished: int
+    questions: int | None
+    tokens: int | None
+    seconds: float
+    timed: int
+    unknown: tuple[str, ...]
+    bytes: int
+    why: str = ""
+
+
+def estimate(
+    session: Session, results: Path, known: Sequence[Timed], count_tokens: TokenCounter | str, *, fresh: bool = False
+) -> Estimate:
+    """What the runs of an opened request will take.
+
+    Args:
+        session: The request, its data and its specs.
+        results: Folder of all runs.
+        known: Finished runs of any model that are to be compared with: see `finished_runs`.
+        count_tokens: By the request's tokenizer, or why there is none: see `find_counter`.
+        fresh: Whether finished runs are done again.
+
+    Raises:
+        UserError: The data is too small for the size, or a finished run is damaged.
+    """
+    specs = [spec for spec in session.specs if fresh or not finished_run(results, spec)]
+    finished = len(session.specs) - len(specs)
+    if isinstance(count_tokens, str):
+        systems = tuple(dict.fromkeys(spec.system for spec in specs))
+        return Estimate(len(session.specs), finished, None, None, 0.0, 0, systems, 0, count_tokens)
+    request = session.request
+    draw = session.dataset.draw(DrawRequest(request.size, 0, request.seed, request.questions), count_tokens)
+    corpus = sum(count_tokens([f"{document.title}\n{document.text}" for document in draw.corpus.documents]))
+    asked = len(draw.corpus.questions)
+    read = [request.draws * tokens_to_read(spec, find_system(spec.system), corpus, asked) for spec in specs]
+    seconds = [seconds_by(spec, tokens, known) for spec, tokens in zip(specs, read, strict=True)]
+    questions = request.draws * asked * len(specs)
+    return Estimate(
+        runs=len(session.specs),
+        finished=finished,
+        questions=questions,
+        tokens=sum(read),
+        seconds=sum(each for each in seconds if each is not None),
+        timed=sum(each is not None for each in seconds),
+        unknown=tuple(dict.fromkeys(spec.system for spec, each in zip(specs, seconds, strict=True) if each is None)),
+        bytes=ANSWER_BYTES * questions,
+    )
+
+
+def tokens_to_read(spec: RunSpec, kind: SystemKind, corpus: int, questions: int) -> int:
+    """Tokens that the model reads for one draw, prompts included.
+
+    Args:
+        spec: The run.
+        kind: Its system.
+        corpus: Tokens of the draw's documents.
+        questions: Of the draw.
+    """
+    budget = int(dict(spec.settings).get("top_tokens", (spec.top_k or 0) * spec.chunk_tokens))
+    once = kind.takes_prefix or kind.memory == "memory"
+    each = kind.reads_corpus or kind.writes_notes or kind.memory == "query-first"
+    apiece = 0 if once else corpus if each else min(budget, corpus) if kind.takes_top_k else 0
+    return (corpus if once else 0) + questions * (apiece + FRAME_TOKENS)
+
+
+def seconds_by(spec: RunSpec, tokens: int, known: Sequence[Timed]) -> float | None:
+    """Seconds of a run by the finished one of the same system that read nearest to as much; None without one.
+
+    Args:
+        spec: The run.
+        tokens: That it will read.
+        known: Finished runs.
+    """
+    alike = [
+        each
+        for each in known
+        if (each.spec.system, each.spec.model, each.spec.device, each.spec.dtype, each.spec.at_once)
+        == (spec.system, spec.model, spec.device, spec.dtype, spec.at_once)
+    ]
+    if not alike:
+        return None
+    nearest = min(alike, key=lambda each: abs(math.log(each.tokens / tokens)))
+    return nearest.seconds * tokens / nearest.tokens
+
+
+def finished_runs(results: Path) -> list[Timed]:
+    """The complete runs of a folder that this machine did, with what they read and took; none without a folder.
+
+    Raises:
+        UserError: A run is damaged or of another version.
+    """
+    if not results.is_dir():
+        return []
+    runs = [run for run in map(read_run, find_runs(results)) if run.complete and run.answers]
+    return [
+        Timed(run.spec, _tokens_of(run), _seconds_of(run))
+        for run in runs
+        if _same_machine(run.provenance.get("machine"), machine_facts(run.spec.device))
+    ]
+
+
+def find_counter(model: str, tokenizer: str | None) -> TokenCounter | str:
+    """What counts tokens as the model under test does, or why nothing here can.
+
+    Args:
+        model: As a request names it.
+        tokenizer: Another tokenizer than the model's own.
+    """
+    if is_endpoint(model) and tokenizer is None:
+        return f"the server of {model} alone can count its tokens"
+    try:
+        return load_token_counter(model, tokenizer)
+    except UserError as error:
+        return str(error)
+
+
+def _same_machine(recorded: object, here: Mapping[str, Any]) -> bool:
+    """Whether a run's machine is this one; the system's count of its memory changes by a few bytes at every start."""
+    return isinstance(recorded, Mapping) and {**recorded, "memory_bytes": 0} == {**here, "memory_bytes": 0}
+
+
+def _tokens_of(run: RunRecord) -> int:
+    kind = find_system(run.spec.system)
+    return sum(tokens_to_read(run.spec, kind, row["tokens"], row["questions"]) for row in run.corpora)
+
+
+def _seconds_of(run: RunRecord) -> float:
+    answers = math.fsum(answer.timings.total for answer in run.answers.values())
+    return answers + math.fsum(prepared.total_seconds for _, prepared in run.prepared)

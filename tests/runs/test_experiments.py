@@ -1,0 +1,42 @@
+"""Every experiment that comes with the repository is one that can be asked for, in either profile, and is explained."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from rmtbench.runs.sweep import read_sweep
+from rmtbench.spec import PROFILES
+
+EXPERIMENTS = Path(__file__).parents[2] / "experiments"
+FILES = sorted(EXPERIMENTS.glob("*.yaml"))
+ASKED_FOR = {"paper", "length-sweep", "evidence-position", "break-even", "top-k", "rmt-lengths", "smoke"}
+
+
+def test_every_experiment_that_is_promised_is_there() -> None:
+    assert {path.stem for path in FILES} >= ASKED_FOR
+
+
+@pytest.mark.parametrize("profile", [None, *PROFILES])
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_it_can_be_asked_for_in_either_profile_under_its_own_name(path: Path, profile: str | None) -> None:
+    sweep = read_sweep(path, profile=profile)
+    assert sweep.name == path.stem
+    assert sweep.description
+    if profile is not None and path.stem in ASKED_FOR - {"smoke"}:
+        models = {one.request.model for one in sweep.requests}
+        assert models == {PROFILES[profile]["model"]}, "what the file names would not follow the profile"
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_two_lines_at_its_head_and_one_in_the_table_say_what_it_is_for(path: Path) -> None:
+    head = path.read_text(encoding="utf-8").splitlines()[:2]
+    assert all(line.startswith("# ") for line in head)
+    assert f"| `{path.name}`" in (EXPERIMENTS / "README.md").read_text(encoding="utf-8")
+
+
+def test_a_trained_memory_and_official_files_take_the_place_of_the_files_own(tmp_path: Path) -> None:
+    memory, data = tmp_path / "memory", tmp_path / "data"
+    requests = read_sweep(EXPERIMENTS / "rmt-lengths.yaml", data, rmt=memory).requests
+    assert {(one.request.rmt, one.request.data_dir) for one in requests} == {(memory, data)}
