@@ -6,6 +6,7 @@ Imports the standard library only. Knows no file format, no model and no system.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -18,6 +19,15 @@ AnswerStyle = Literal["direct", "bridge"]
 """What the prompt asks for: the answer alone, or short reasoning and then a marked final answer."""
 
 SourceKind = Literal["official", "hub", "own", "sample", "miniature"]
+
+
+def token_budget(size: str) -> int | None:
+    """The tokens of a size that is given by their number, such as ``8k``; None for the named ones.
+
+    Args:
+        size: Thousands of tokens, from ``1k`` to ``9999k``.
+    """
+    return int(size[:-1]) * 1_000 if re.fullmatch(r"[1-9]\d{0,3}k", size, re.ASCII) else None
 
 
 @dataclass(frozen=True, slots=True)

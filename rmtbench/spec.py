@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
-from rmtbench.core import AnswerStyle
+from rmtbench.core import AnswerStyle, token_budget
 from rmtbench.errors import UserError, nearest
 
 SIZES = {"smoke": "about 1k tokens", "small": "21k", "medium": "32-43k", "large": "50-85k", "all": "own documents"}
@@ -25,14 +25,15 @@ DRAWN = ("squad", "hotpotqa", "triviaqa")
 SHIPPED_MODELS = ("mini", "mini-short")
 """Models that come with the package. They answer by the `bridge` style alone, which is therefore their default."""
 
-PREFIXES = ("shared", "plain")
-"""How `cag` keeps the corpus: stored once and shared by all rows, or in one buffer with the questions behind it."""
+PREFIXES = ("shared", "plain", "composed")
+"""How `cag` keeps the corpus: stored once and shared by all rows, in one buffer with the questions behind it, or shared
+and put together of its documents' caches, which is not exact."""
 
 STOP_WORDS = ("english",)
 """Languages with a list of stop words for BM25."""
 
 RARE = (
-    "chunk_overlap", "candidates", "dense_index",
+    "chunk_overlap", "candidates", "dense_index", "kv_bits", "recompute", "chunk_cache_limit",
     "requests_per_minute", "tokens_per_minute", "deadline", "attempts", "embedder_base_url", "embedder_key_variable",
 )  # fmt: skip
 """Fields of a request without an option of their own: given as ``--set NAME=VALUE``."""
@@ -70,6 +71,10 @@ class Request(BaseModel):
     index: Path | None = None  # where indexes are kept; else they are made in memory
     dense_index: Literal["auto", "flat", "ivf", "hnsw"] = "auto"  # of an index that is kept
     prefix: str = PREFIXES[0]
+    recompute: Annotated[float, Field(gt=0, le=1)] | None = None  # share of a composed cache that is read again
+    kv_bits: Positive | None = None  # of a number in the prefix; else all that the model computes
+    chunk_cache: bool = False  # chunks come to the prompt with their caches made
+    chunk_cache_limit: str = "2GB"
     kv_cache: str | None = None  # a folder, or "on" for the one beside the embeddings; else caches are not kept
     cache_limit: str = "20GB"  # see kvcache/gc.py for why
     rmt: Path | None = None  # else the trained memory that is shipped for the model
@@ -123,10 +128,17 @@ class Request(BaseModel):
             raise ValueError(f"no stop words for '{language}'; {nearest(language, STOP_WORDS)}")
         return language
 
+    @field_validator("kv_bits")
+    @classmethod
+    def _few(cls, bits: int | None) -> int | None:
+        if bits not in (None, 4, 8):
+            raise ValueError("must be 8 or 4; leave it out for an exact cache")
+        return bits
+
     @field_validator("size")
     @classmethod
     def _known_size(cls, size: str) -> str:
-        if size not in SIZES:
+        if size not in SIZES and token_budget(size) is None:
             raise ValueError(f"no size '{size}'; {nearest(size, SIZES)}")
         return size
 
@@ -179,11 +191,20 @@ def _check_together(values: Mapping[str, Any]) -> None:
         raise UserError(
             "chunks are chosen by number or by tokens, not by both", where="--top-tokens", remedy="leave --top-k out"
         )
-    for name, needed in (("candidates", "reranker"), ("dense_index", "index")):
-        if name in values and needed not in values:
-            option = name.replace("_", "-")
+    if "recompute" in values and values.get("prefix") != "composed":
+        raise UserError(
+            "an exact cache has nothing to read again",
+            where="--set recompute",
+            remedy="give --prefix composed, or leave it out",
+        )
+    if "kv_bits" in values and values.get("prefix") == "plain":
+        raise UserError("the plain prefix holds exact numbers", where="--set kv-bits", remedy="leave one of both out")
+    needs = (("candidates", "reranker"), ("dense_index", "index"), ("chunk_cache_limit", "chunk_cache"))
+    for name, needed in needs:
+        if name in values and not values.get(needed):
+            option, other = name.replace("_", "-"), needed.replace("_", "-")
             raise UserError(
-                f"means nothing without --{needed}", where=f"--set {option}", remedy=f"give --{needed}, or leave it out"
+                f"means nothing without --{other}", where=f"--set {option}", remedy=f"give --{other}, or leave it out"
             )
 
 

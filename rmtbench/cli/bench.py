@@ -160,6 +160,35 @@ def kv(
     _show_rows(figures, json_file)
 
 
+@app.command("kv-quality")
+def kv_quality(
+    model: Annotated[str, typer.Option(help="As for rmtbench run.")] = "mini",
+    size: Annotated[str, typer.Option(help="Size of the miniature.")] = "smoke",
+    styles: Annotated[str, typer.Option(help="Styles, comma-separated.")] = "squad,hotpotqa,triviaqa",
+    draws: Annotated[int, typer.Option(min=1, help="Contexts of each style.")] = 5,
+    questions: Annotated[int, typer.Option(min=1, help="Questions of each kind about each context.")] = 5,
+    recompute: Annotated[
+        list[float] | None, typer.Option(min=0.001, max=1, help="Share read again; repeatable (default 0.15).")
+    ] = None,
+    json_file: JsonFile = None,
+) -> None:
+    """Answers from caches that are not exact, composed of documents' own or in few bits, beside the exact cache's."""
+    from rmtbench.bench.kv_quality import run
+    from rmtbench.cli.bench_tables import kv_quality_table
+    from rmtbench.cli.progress import note
+
+    figures = run(
+        model=model,
+        size=size,
+        styles=styles.split(","),
+        draws=draws,
+        questions=questions,
+        recompute=recompute or [0.15],
+        report=note,
+    )
+    _show_table(kv_quality_table(figures), figures, json_file)
+
+
 @app.command("report")
 def report(
     runs: Annotated[int, typer.Option(min=1, max=240, help="Runs to report on.")] = 200,

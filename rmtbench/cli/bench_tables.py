@@ -182,3 +182,32 @@ def kv_store_table(figures: Mapping[str, Any]) -> Table:
     caption = "Loads check every byte. Cold: the disk's pages were forgotten; warm: they were in memory."
     notes = (f"damaged caches detected: {damage['detected']} of {damage['damaged']}", *damage["missed"])
     return Table("A kept key-value cache", caption, columns, rows, 1, notes)
+
+
+def kv_quality_table(figures: Mapping[str, Any]) -> Table:
+    """The figures of `rmtbench.bench.kv_quality.run`: one row a style and way.
+
+    Args:
+        figures: As the bench gives them.
+    """
+    rows = tuple(
+        (
+            row["style"],
+            row["way"],
+            score(row["em"]),
+            f"{row['em_difference']:+.3f}",
+            f"{row['agreement']:.3f}",
+            seconds(row["prepare_seconds"]),
+            MISSING if row["change_seconds"] is None else seconds(row["change_seconds"]),
+            MISSING if row["change_tokens"] is None else whole(row["change_tokens"]),
+            seconds(row["question_seconds"]),
+            size(row["bytes"]),
+            whole(row["documents"]),
+            whole(row["questions"]),
+        )
+        for row in figures["rows"]
+    )
+    columns = ("style", "cache", "EM", "less exact", "agreement", "preparation", "one changed", "tokens read",
+               "a question", "kept", "documents", "n")  # fmt: skip
+    caption = "Agreement: answers that are token for token the exact cache's. One changed: in the middle."
+    return Table(f"Caches that are not exact, miniature {figures['size']}", caption, columns, rows, 2)

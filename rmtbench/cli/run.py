@@ -38,7 +38,12 @@ def run(
         str | None, typer.Option(help="Cross-encoder (folder or hub id) that ranks what is found.")
     ] = None,
     index: Annotated[Path | None, typer.Option(help="Folder to keep indexes in, memory-mapped.")] = None,
-    prefix: Annotated[str | None, typer.Option(help="How cag keeps the corpus: shared (default) or plain.")] = None,
+    prefix: Annotated[
+        str | None, typer.Option(help="How cag keeps the corpus: shared (default), plain or composed.")
+    ] = None,
+    chunk_cache: Annotated[
+        bool, typer.Option("--chunk-cache", help="RAG's chunks come with their caches already made; not exact.")
+    ] = False,
     kv_cache: Annotated[
         str | None, typer.Option(help="Keep cag's caches between runs: a folder, or on (default: not kept).")
     ] = None,
@@ -63,7 +68,7 @@ def run(
     prices: Annotated[Path | None, typer.Option(help="TOML file of prices (else the package's).")] = None,
     rare: Annotated[
         list[str] | None,
-        typer.Option("--set", help="NAME=VALUE for a rare setting; repeatable (docs/endpoints.md, docs/retrieval.md)."),
+        typer.Option("--set", help="NAME=VALUE for a rare setting; repeatable (docs/cag.md, endpoints, retrieval)."),
     ] = None,
     profile: Annotated[str, typer.Option(help="Defaults: mini (any machine) or paper (GPU and hub).")] = "mini",
     results: Annotated[Path, typer.Option(help="Folder of all runs.")] = Path("results"),
@@ -96,6 +101,7 @@ def run(
             "reranker": reranker,
             "index": index,
             "prefix": prefix,
+            "chunk_cache": chunk_cache or None,
             "kv_cache": kv_cache,
             "cache_limit": cache_limit,
             "rmt": rmt,

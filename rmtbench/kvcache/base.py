@@ -18,13 +18,13 @@ class PrefixTensors:
     """What reading a context leaves behind: what a prefill yields, the store keeps and the shared prefix reads.
 
     Attributes:
-        keys: One tensor a layer, ``[key-value heads, tokens, head width]``, contiguous, positions already rotated in.
+        keys: One tensor a layer, ``[key-value heads, tokens, head width]``, positions already rotated in.
         values: The same of the values.
         token_ids: The context's token ids.
     """
 
-    keys: tuple[torch.Tensor, ...]
-    values: tuple[torch.Tensor, ...]
+    keys: Sequence[torch.Tensor]
+    values: Sequence[torch.Tensor]
     token_ids: tuple[int, ...]
 
     @property
@@ -36,6 +36,11 @@ class PrefixTensors:
     def bytes(self) -> int:
         """Bytes of keys and values."""
         return sum(tensor.nbytes for tensor in (*self.keys, *self.values))
+
+    def cut(self, start: int, end: int) -> PrefixTensors:
+        """Views of the tokens from `start` to before `end`."""
+        keys, values = (tuple(tensor[:, start:end] for tensor in side) for side in (self.keys, self.values))
+        return PrefixTensors(keys, values, self.token_ids[start:end])
 
 
 class Prefix(Protocol):

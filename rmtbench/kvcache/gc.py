@@ -53,15 +53,15 @@ class Entry:
         return self.path.name.removeprefix(UNFINISHED)
 
 
-def parse_limit(text: str) -> int:
-    """Bytes of a size such as ``20GB`` or ``512MiB``.
+def parse_limit(text: str, option: str = "--cache-limit") -> int:
+    """Bytes of a size such as ``20GB`` or ``512MiB``, which an option gave.
 
     Raises:
         UserError: It is none.
     """
     match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([A-Z]*)", text.strip().upper())
     if match is None or match[2] not in _UNITS:
-        raise UserError(f"'{text}' is no size", where="--cache-limit", remedy="give such as 20GB, 500MB or 1TB")
+        raise UserError(f"'{text}' is no size", where=option, remedy="give such as 20GB, 500MB or 1TB")
     return int(float(match[1]) * _UNITS[match[2]])
 
 

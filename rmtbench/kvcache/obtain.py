@@ -100,7 +100,7 @@ def _complete(
     with clock.part("save"):
         for start in range(begun, reused, chunk_tokens):
             assert known is not None  # noqa: S101 - else nothing is reused
-            unfinished.keep(start, _part(known, start, min(start + chunk_tokens, reused)))
+            unfinished.keep(start, known.cut(start, min(start + chunk_tokens, reused)))
     saving = Stopwatch()
 
     def keep(start: int, chunk: PrefixTensors) -> None:
@@ -125,11 +125,6 @@ def _once(notice: Callable[[str], None]) -> Callable[[str], None]:
             notice(text)
 
     return tell
-
-
-def _part(tensors: PrefixTensors, start: int, end: int) -> PrefixTensors:
-    keys, values = (tuple(tensor[:, start:end] for tensor in side) for side in (tensors.keys, tensors.values))
-    return PrefixTensors(keys, values, tensors.token_ids[start:end])
 
 
 def _placed(model: LocalModel, tensors: PrefixTensors, clock: Stopwatch) -> Obtained:

@@ -125,7 +125,7 @@ def plan_round(
     Raises:
         ValueError: A row is longer than its place.
     """
-    device, lengths = prefix.keys[0].device, suffixes.lengths
+    device, lengths = suffixes.keys[0].device, suffixes.lengths  # a prefix in few bits would be read back for it
     slots = [lengths[place] for place in stepping]
     for place in stepping:
         lengths[place] += 1
@@ -142,7 +142,7 @@ def plan_round(
     bias = None
     if min(own, default=0) < longest:
         hidden = torch.arange(longest, device=device) >= torch.tensor(own, device=device)[:, None]
-        bias = hidden.to(prefix.keys[0].dtype).masked_fill_(hidden, -torch.inf)[:, None, None]
+        bias = hidden.to(suffixes.keys[0].dtype).masked_fill_(hidden, -torch.inf)[:, None, None]
     padded = packed = None
     if len(counts) > 1:
         widest = max(counts)

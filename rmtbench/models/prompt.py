@@ -56,6 +56,14 @@ class PromptContract:
         """Token ids of everything before the question: the same for every question about these passages."""
         return self._start_ids() + self._encode(self.context_text(passages))
 
+    def context_parts(self, passages: Sequence[Passage]) -> list[list[int]]:
+        """Token ids of what stands before the passages, then of each passage by itself.
+
+        In a row they are `context_ids`, but for tokenizers that join one passage's end with the next one's start.
+        """
+        head = self._start_ids() + self._encode(self.head)
+        return [head, *(self._encode(passages_text([passage])) for passage in passages)]
+
     def question_ids(self, question: str) -> list[int]:
         """Token ids of the question and the cue that follow the context. Never empty."""
         return self._encode(self.question_text(question))

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from rmtbench.journal.summary import TIMINGS
 from rmtbench.report import numbers
+from rmtbench.report.agreement import agreement, inexact
 from rmtbench.report.cells import Cell
 from rmtbench.report.grid import Grid, row_of
 from rmtbench.report.notes import mark_notes, marks, preparation_text, shared_notes
@@ -20,7 +21,7 @@ UNPRICED = f"{MISSING}: no price is known (rmtbench run --prices)"
 
 
 def anatomy_tables(grid: Grid) -> tuple[Table, ...]:
-    """Times of an answer, preparation, memory, tokens with outcomes, and cost where a server is asked, of every run.
+    """Times of an answer, preparation, memory, tokens with outcomes, and where they are met agreement and cost.
 
     Args:
         grid: The runs; those that no other table shows are listed too.
@@ -31,6 +32,7 @@ def anatomy_tables(grid: Grid) -> tuple[Table, ...]:
         _preparation_table(grid, cells),
         _memory_table(grid, cells),
         _outcome_table(grid, cells),
+        *([_agreement_table(grid, cells)] if inexact(cells) else []),
         *([_cost_table(grid, cells)] if any("endpoint" in cell.model for cell in cells) else []),
     )
 
@@ -123,6 +125,36 @@ def _outcome_table(grid: Grid, cells: Sequence[Cell]) -> Table:
         labels=3,
         notes=tuple(mark_notes(cells)),
     )
+
+
+def _agreement_table(grid: Grid, cells: Sequence[Cell]) -> Table:
+    rows = []
+    for cell in inexact(cells):
+        found = agreement(grid, cell)
+        told: tuple[str, ...] = (MISSING,) * 6
+        if found is not None:
+            firsts = (cell.summary.median_seconds["first_token"], found.exact.summary.median_seconds["first_token"])
+            told = (
+                found.exact.hash,
+                f"{found.equal:,} of {found.compared:,}",
+                f"{found.rate:.3f}",
+                *(_signed(found.difference(metric)) for metric in ("em", "f1")),
+                f"{numbers.seconds(firsts[0])} / {numbers.seconds(firsts[1])}",
+            )
+        rows.append((*_who(grid, cell), *told))
+    return Table(
+        title=f"Anatomy: caches that are not exact, {grid.name}",
+        caption="Answers that are token for token those of the exact run over the same questions; scores less the "
+        "exact run's; median time to the first token, and the exact run's.",
+        columns=(*_WHO, "exact run", "equal answers", "agreement", "EM", "F1", "first token / exact"),
+        rows=tuple(rows),
+        labels=3,
+        notes=tuple(mark_notes(cells)),
+    )
+
+
+def _signed(value: float | None) -> str:
+    return MISSING if value is None else f"{value:+.3f}"
 
 
 def _cost_table(grid: Grid, cells: Sequence[Cell]) -> Table:

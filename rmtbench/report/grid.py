@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from rmtbench.core import RunSpec
+from rmtbench.core import RunSpec, token_budget
 from rmtbench.corpora.base import SIZES
 from rmtbench.report.cells import Cell
 
@@ -115,9 +115,12 @@ def row_of(spec: RunSpec) -> Row:
     return Row(spec.system, spec.top_k, spec.embedder, spec.chunk_tokens, spec.chunk_overlap, spec.settings)
 
 
-def size_order(size: str) -> tuple[int, str]:
-    """Sort key of sizes: the usual ones small to large, then others by name."""
-    return (SIZES.index(size) if size in SIZES else len(SIZES), size)
+def size_order(size: str) -> tuple[int, int, str]:
+    """Sort key of sizes: the usual ones small to large, then those in tokens by their number, then others by name."""
+    if size in SIZES:
+        return SIZES.index(size), 0, size
+    budget = token_budget(size)
+    return (len(SIZES), budget, size) if budget is not None else (len(SIZES) + 1, 0, size)
 
 
 def _grid(name: str, cells: list[Cell]) -> Grid:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from rmtbench.report.agreement import agreement, inexact
 from rmtbench.report.cells import Cell
 from rmtbench.report.grid import Grid, row_of
 from rmtbench.report.numbers import seconds
@@ -55,6 +56,9 @@ def shared_notes(cells: Iterable[Cell]) -> list[str]:
 def mark_notes(cells: Sequence[Cell]) -> list[str]:
     """Explain the marks that these runs carry."""
     notes = []
+    if shortcuts := inexact(cells):
+        named = "; ".join(f"{cell.spec.size} {name_of(cell)}" for cell in shortcuts)
+        notes.append(f"not exact, from caches that the model would not have computed so (docs/cag.md): {named}")
     if any(cell.random_weights for cell in cells):
         notes.append(f"{RANDOM} random weights: answers are meaningless, timings are real")
     begun = [
@@ -94,6 +98,7 @@ def score_notes(grid: Grid) -> list[str]:
         + embedder_notes(cells)
         + truncation_notes(cells)
         + cache_notes(cells)
+        + agreement_notes(grid)
         + question_notes(grid)
         + replaced_notes(grid)
     )
@@ -140,6 +145,21 @@ def cache_notes(cells: Iterable[Cell]) -> list[str]:
             notes.append(f"{who}: the server had the corpus cached already, so its preparation is no cold prefill")
         if cell.spec.system == "full-context" and cell.tokens.cached > 0:
             notes.append(f"{who}: the server's prefix cache served it too ({cell.tokens.cached:,.0f} tokens an answer)")
+    return notes
+
+
+def agreement_notes(grid: Grid) -> list[str]:
+    """Say of each run that is not exact how many of its answers are those of the exact one."""
+    notes = []
+    for cell in inexact(grid.shown.values()):
+        found = agreement(grid, cell)
+        told = (
+            "no exact run has answered the same questions"
+            if found is None
+            else f"{found.equal:,} of {found.compared:,} answers are token for token the exact run's "
+            f"({found.rate:.1%}; run {found.exact.hash})"
+        )
+        notes.append(f"not exact: {cell.spec.size} {name_of(cell)}: {told}")
     return notes
 
 

@@ -58,6 +58,9 @@ def plan_runs(request: Request, source: Source, *, device: str, dtype: str) -> l
         ]
     if request.kv_cache is not None and not any("kv_cache" in dict(spec.settings) for spec in specs):
         raise UserError("no system here has a cache to keep", where="--kv-cache", remedy="leave it out, or name cag")
+    for name, option, system in (("kv_bits", "--set kv-bits", "cag"), ("chunk_cache", "--chunk-cache", "rag-sparse")):
+        if getattr(request, name) and not any(name in dict(spec.settings) for spec in specs):
+            raise UserError("no system here has use for it", where=option, remedy=f"leave it out, or name {system}")
     return specs
 
 
@@ -85,6 +88,10 @@ def _settings(kind: SystemKind, request: Request) -> tuple[tuple[str, str], ...]
     settings = _server_settings(kind, request) if is_endpoint(request.model) else {}
     if kind.takes_prefix and request.prefix != PREFIXES[0]:
         settings["prefix"] = request.prefix
+    if kind.takes_prefix and request.recompute is not None:
+        settings["recompute"] = f"{request.recompute:g}"
+    if kind.takes_prefix and request.kv_bits is not None:
+        settings["kv_bits"] = str(request.kv_bits)
     if kind.takes_prefix and request.kv_cache is not None:
         settings["kv_cache"] = "on"  # a row of its own: what was loaded never stands among what was computed
     if kind.takes_top_k:
@@ -113,6 +120,8 @@ def _retrieval_settings(kind: SystemKind, request: Request) -> dict[str, str]:
     settings = {name: str(value) for name, value in given.items() if value != Request.model_fields[name].default}
     if request.reranker is not None:
         settings["reranker"] = reranker_label(request.reranker)
+    if request.chunk_cache:
+        settings["chunk_cache"] = request.chunk_cache_limit
     if request.index is not None:
         settings["index"] = f"kept {request.dense_index}" if kind.needs_embedder else "kept"
     return settings
@@ -130,6 +139,10 @@ def _server_settings(kind: SystemKind, request: Request) -> dict[str, str]:
         raise UserError(
             "the server keeps the cache in its own way", where=f"--prefix {request.prefix}", remedy="leave it out"
         )
+    if kind.takes_prefix and request.kv_bits is not None:
+        raise UserError("the server keeps the cache in its own way", where="--set kv-bits", remedy="leave it out")
+    if kind.takes_top_k and request.chunk_cache:
+        raise UserError("a server takes texts, not their caches", where="--chunk-cache", remedy="leave it out")
     if kind.takes_prefix and request.kv_cache is not None:
         raise UserError("the server keeps the cache in its own way", where="--kv-cache", remedy="leave it out")
     given = {"api": request.api, "concurrency": str(request.concurrency)}

@@ -33,7 +33,7 @@ def surroundings(device: str) -> dict[str, Any]:
     return {
         "versions": {"python": platform.python_version(), **_versions()},
         "threads": torch.get_num_threads(),
-        "machine": _machine(device),
+        "machine": machine_facts(device),
         "code": _code(),
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
     }
@@ -49,7 +49,12 @@ def _versions() -> dict[str, str]:
     return found
 
 
-def _machine(device: str) -> dict[str, Any]:
+def machine_facts(device: str) -> dict[str, Any]:
+    """Processor, cores, memory and accelerator of the machine that answers.
+
+    Args:
+        device: The torch device.
+    """
     import psutil
 
     facts: dict[str, Any] = {

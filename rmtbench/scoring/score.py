@@ -41,7 +41,7 @@ def score_runs(
     keys = [(run, key) for run in todo for key in run.gold if key in run.answers]
     datasets = {run.run_id: {row["draw"]: row["dataset"] for row in run.corpora} for run in todo}
     items = [
-        Item(datasets[run.run_id][key[0]], run.answers[key], run.gold[key], retrieves=run.spec.top_k is not None)
+        Item(datasets[run.run_id][key[0]], run.answers[key], run.gold[key], retrieves=run.spec.retrieves)
         for run, key in keys
     ]
     rows: list[dict[str, float | None]] = [{} for _ in items]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Self
 
 from rmtbench.core import Answer, Corpus, Prepared, Question
 from rmtbench.errors import AnswerError, ContextTooLongError, UserError
+from rmtbench.measure import Stopwatch, synchroniser
 from rmtbench.systems.base import Equipment, SystemKind, answer_batch, batches, generate_apart, make_answer
 from rmtbench.systems.in_prompt import whole_corpus
 
@@ -26,6 +27,7 @@ class CacheAugmented:
 
     def __init__(self, equipment: Equipment) -> None:
         self._equipment = equipment
+        self._settings = dict(equipment.spec.settings)
         self._prefix: Prefix | None = None
         self._counts: dict[str, int] = {}
 
@@ -107,10 +109,49 @@ class CacheAugmented:
         found = obtain(model, ids, seconds, store=store, watch=self._equipment.watch)
         if store is not None:
             self._counts = {"reused_tokens": found.reused_tokens, "read_tokens": len(ids) - found.reused_tokens}
-        return found.tensors
+        return self._in_few_bits(model, found.tensors, seconds)
+
+    def _read_composed(
+        self, model: LocalModel, passages: Sequence[Passage], questions: Sequence[str], batch: int, _read: ReadContext
+    ) -> Prefix:
+        """Put the context together of its documents' caches."""
+        from rmtbench.kvcache.composed import obtain_composed
+        from rmtbench.kvcache.shared import shared_prefix
+
+        share = self._settings.get("recompute")
+        watch = Stopwatch()
+        with watch.part("tokenize"):
+            parts = model.contract.context_parts(passages)
+            longest = max((len(model.question_ids(question)) for question in questions), default=0)
+        model.check_length(sum(map(len, parts)) + longest)
+        context, self._counts = obtain_composed(
+            model,
+            parts,
+            watch.seconds,
+            store=self._equipment.kv_store,
+            share=None if share is None else float(share),
+            watch=self._equipment.watch,
+        )
+        context = self._in_few_bits(model, context, watch.seconds)
+        return shared_prefix(model, context, longest=longest, batch=batch, seconds=watch.seconds)
+
+    def _in_few_bits(self, model: LocalModel, tensors: PrefixTensors, seconds: dict[str, float]) -> PrefixTensors:
+        """The context as it is kept: exact, unless the spec says otherwise."""
+        if "kv_bits" not in self._settings:
+            return tensors
+        from rmtbench.kvcache.quantised import quantise
+
+        watch = Stopwatch(synchroniser(model.device))
+        with watch.part("quantise"):
+            few = quantise(tensors, int(self._settings["kv_bits"]))
+        seconds |= watch.seconds
+        return few
 
     def _reads(self) -> Callable[[LocalModel, Sequence[Passage], Sequence[str], int, ReadContext], Prefix]:
-        if dict(self._equipment.spec.settings).get("prefix") == "plain":
+        prefix = self._settings.get("prefix")
+        if prefix == "composed":
+            return self._read_composed
+        if prefix == "plain":
             from rmtbench.kvcache.plain import read_prefix
 
             return read_prefix

@@ -22,7 +22,10 @@ from rmtbench.systems.base import Equipment, embedded_tokens
 
 @dataclass(frozen=True, slots=True)
 class RetrievalSettings:
-    """What a spec's `settings` say of retrieval; `kept` is how a kept index is to be, None for one in memory."""
+    """What a spec's `settings` say of retrieval; `kept` is how a kept index is to be, None for one in memory.
+
+    `chunk_cache` is the most memory of chunks' caches, None for chunks that are read with each prompt.
+    """
 
     words: Words
     split: Split
@@ -31,6 +34,7 @@ class RetrievalSettings:
     reranker: str | None
     candidates: int
     kept: str | None
+    chunk_cache: str | None
 
     @classmethod
     def of(cls, spec: RunSpec) -> Self:
@@ -44,6 +48,7 @@ class RetrievalSettings:
             reranker=given.get("reranker"),
             candidates=int(given.get("candidates", Request.model_fields["candidates"].default)),
             kept=given.get("index"),
+            chunk_cache=given.get("chunk_cache"),
         )
 
 

@@ -26,6 +26,7 @@ from rmtbench.systems.base import (
     embedded_tokens,
     generate_apart,
 )
+from rmtbench.systems.chunk_caches import ChunkCaches, make_chunk_caches
 from rmtbench.systems.indexing import BUILDERS, Built, RetrievalSettings
 
 
@@ -43,6 +44,7 @@ class RetrievalAugmented:
         self._index: Index | None = None
         self._k = equipment.spec.top_k or 1
         self._tokens: Sequence[int] = ()
+        self._generate = equipment.model.generate
 
     def __enter__(self) -> Self:
         return self
@@ -81,6 +83,10 @@ class RetrievalAugmented:
         index, _ = shared.get(key, lambda: self._compose(indexes))
         self._index = index
         kept = index.bytes + sum(len(chunk.text.encode()) for chunk in self._chunks)
+        if settings.chunk_cache is not None:
+            key = ("chunk caches", *cut, settings.chunk_cache)
+            (caches, seconds["prefill"]), stood = shared.get(key, partial(self._read_ahead, settings.chunk_cache))
+            self._generate, kept, ready = caches.generate, kept + caches.bytes, ready and stood
         return Prepared(seconds, bytes=kept, shared=ready, counts=counts)
 
     def answer(self, questions: Sequence[Question]) -> Iterator[Answer]:
@@ -110,8 +116,12 @@ class RetrievalAugmented:
                 )
                 for number, hits in enumerate(chosen)
             ]
-            generate = partial(generate_apart, self._equipment.model.generate, prompts)
+            generate = partial(generate_apart, self._generate, prompts)
             yield from answer_batch(batch, generate, started, found)
+
+    def _read_ahead(self, limit: str) -> tuple[ChunkCaches, float]:
+        passages = [Passage(chunk.title, chunk.text) for chunk in self._chunks]
+        return make_chunk_caches(self._equipment.model, passages, limit)
 
     def _compose(self, indexes: Sequence[Index]) -> Index:
         from rmtbench.retrieval.fusion import FusedIndex

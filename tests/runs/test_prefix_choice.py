@@ -37,4 +37,36 @@ def test_an_unknown_prefix_is_refused_with_the_names_there_are() -> None:
         make_request("mini", {"systems": ("cag",), "prefix": "plian"})
     assert "no prefix 'plian'" in str(caught.value)
     assert "--prefix" in str(caught.value)
-    assert "did you mean 'plain'? Known: plain, shared" in (caught.value.remedy or "")
+    assert "did you mean 'plain'? Known: composed, plain, shared" in (caught.value.remedy or "")
+
+
+def test_what_makes_a_cache_inexact_is_part_of_the_run() -> None:
+    composed, full = plan(prefix="composed", recompute=0.15, kv_bits=8)
+    assert dict(composed.settings) == {"prefix": "composed", "recompute": "0.15", "kv_bits": "8"}
+    assert full.settings == ()
+    request = Request(systems=("rag-sparse",), dataset="squad", model="random:tiny", chunk_cache=True, top_k=(3,))
+    [rag] = plan_runs(request, SOURCE, device="cpu", dtype="float32")
+    assert rag.settings == (("chunk_cache", "2GB"),)
+
+
+@pytest.mark.parametrize(
+    ("given", "where"),
+    [
+        ({"recompute": "0.2"}, "--set recompute"),
+        ({"prefix": "plain", "kv_bits": "8"}, "--set kv-bits"),
+        ({"kv_bits": "5"}, "--kv-bits"),
+        ({"prefix": "composed", "recompute": "1.5"}, "--recompute"),
+        ({"chunk_cache_limit": "1GB"}, "--set chunk-cache-limit"),
+    ],
+)
+def test_settings_that_mean_nothing_together_are_refused(given: dict[str, str], where: str) -> None:
+    with pytest.raises(UserError) as caught:
+        make_request("mini", {"systems": ("cag", "rag-sparse"), **given})
+    assert caught.value.where == where
+
+
+@pytest.mark.parametrize("fields", [{"systems": ("full-context",), "kv_bits": 8}, {"chunk_cache": True}])
+def test_settings_that_no_named_system_has_are_refused(fields: dict[str, Any]) -> None:
+    request = Request(**{"systems": ("cag",), "dataset": "squad", "model": "random:tiny", **fields})
+    with pytest.raises(UserError, match="no system here has use for it"):
+        plan_runs(request, SOURCE, device="cpu", dtype="float32")

@@ -1,0 +1,110 @@
+"""Prompts put together of their chunks' caches, so that of a prompt the question alone is read.
+
+Not exact: no chunk has seen those before it in the prompt. The same caches serve all runs of a command.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from rmtbench.errors import UserError
+from rmtbench.measure import Stopwatch, synchroniser
+from rmtbench.models.base import Generation, LanguageModel, Passage, Prompt
+
+if TYPE_CHECKING:
+    from rmtbench.kvcache.base import PrefixTensors
+    from rmtbench.models.local import LocalModel
+
+
+class ChunkCaches:
+    """Chunks' caches in memory, and answers from them; made by `make_chunk_caches`."""
+
+    def __init__(self, model: LocalModel, limit: int) -> None:
+        from rmtbench.kvcache.compose import check_composable
+        from rmtbench.kvcache.parts import PartCaches
+
+        self._model = model
+        self._frequencies = check_composable(model.model)
+        self._limit, self._caches = limit, PartCaches(model, limit)
+
+    @property
+    def bytes(self) -> int:
+        """Memory that the caches take."""
+        return self._caches.bytes
+
+    def fill(self, passages: Sequence[Passage]) -> None:
+        """Read chunks in order until the limit is reached; the others are read when a prompt first shows them."""
+        head, *parts = self._model.contract.context_parts(passages)
+        for part in parts:
+            before = self.bytes
+            self._caches.get([*head, *part])
+            if self.bytes + (self.bytes - before) > self._limit:  # another one like it would push the first one out
+                return
+
+    def generate(self, prompts: Sequence[Prompt]) -> list[Generation]:
+        """Answer prompts one after the other, since each has a context of its own.
+
+        Args:
+            prompts: Any number.
+
+        Returns:
+            One result a prompt, in order. Prefill holds the composing, and the reading of chunks whose cache was not
+            there, which do not count as cached.
+
+        Raises:
+            AnswerError: A prompt with its answer is longer than the model's context.
+        """
+        return [self._answer(prompt) for prompt in prompts]
+
+    def _answer(self, prompt: Prompt) -> Generation:
+        from rmtbench.kvcache.compose import compose
+        from rmtbench.kvcache.shared import shared_prefix
+
+        model, read = self._model, 0
+        start = time.perf_counter()
+        parts = model.contract.context_parts(prompt.passages)
+        tail = len(model.question_ids(prompt.question))
+        model.check_length(sum(map(len, parts)) + tail)
+
+        def get(ids: Sequence[int]) -> PrefixTensors:
+            nonlocal read
+            found = self._caches.get(ids)
+            read += len(ids) - found.reused_tokens
+            return found.tensors
+
+        context = compose(parts, get, self._frequencies)
+        synchroniser(model.device)()
+        before = time.perf_counter() - start
+        with shared_prefix(model, context, longest=tail, batch=1, seconds={}) as prefix:
+            [answer] = prefix.generate([prompt.question])
+        cached = max(0, context.tokens - read)
+        return replace(answer, prefill_seconds=before + answer.prefill_seconds, cached_tokens=cached)
+
+
+def make_chunk_caches(model: LanguageModel, passages: Sequence[Passage], limit: str) -> tuple[ChunkCaches, float]:
+    """Read chunks' caches ahead, as many as the limit allows.
+
+    Args:
+        model: The model that will answer.
+        passages: The chunks as prompts show them.
+        limit: Most memory of all caches, such as ``2GB``.
+
+    Returns:
+        The caches, and the seconds that reading took.
+
+    Raises:
+        UserError: The model is behind a server or cannot be composed, or the limit is no size.
+    """
+    from rmtbench.kvcache.gc import parse_limit
+    from rmtbench.models.local import LocalModel
+
+    if not isinstance(model, LocalModel):
+        raise UserError("this model keeps no caches here", where="--chunk-cache", remedy="use a local model")
+    caches = ChunkCaches(model, parse_limit(limit, "--set chunk-cache-limit"))
+    watch = Stopwatch(synchroniser(model.device))
+    with watch.part("prefill"):
+        caches.fill(passages)
+    return caches, watch.seconds["prefill"]
