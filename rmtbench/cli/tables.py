@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 from rich.box import SIMPLE_HEAD
-from rich.console import Group, RenderableType
+from rich.cells import cell_len
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.padding import Padding
 from rich.panel import Panel
 from rich.table import Table as Drawn
@@ -33,9 +35,40 @@ def draw_chapter(chapter: Chapter, *, anatomy: bool = False) -> RenderableType:
 def draw_table(table: Table) -> RenderableType:
     """A table under its title, with its caption and notes; a repeated first column is told once a block.
 
+    Of a table whose figures do not fit the terminal's width only the title is drawn, and where the table stands.
+
     Args:
         table: The table; every text is shown literally.
     """
+    return _Fitting(table)
+
+
+@dataclass(frozen=True)
+class _Fitting:
+    """A table that is drawn once the terminal's width is known: figures cut into pieces tell nobody anything."""
+
+    table: Table
+
+    def __rich_console__(self, _console: Console, options: ConsoleOptions) -> RenderResult:
+        if _figures_width(self.table) <= options.max_width:
+            yield _drawn(self.table)
+            return
+        yield ""
+        yield Text(self.table.title, style="bold")
+        yield Padding(Text("too wide for this terminal: see report.md or index.html", style="dim"), (0, 0, 0, 2))
+
+
+def _figures_width(table: Table) -> int:
+    """Columns of a terminal that the table takes where no figure is cut; its labels may be, between words."""
+    width = 0
+    for place in range(len(table.columns)):
+        texts = [row[place] for row in table.rows]
+        words = texts if place >= table.labels else [word for text in texts for word in text.split()]
+        width += 2 + max((cell_len(text) for text in words), default=0)
+    return width
+
+
+def _drawn(table: Table) -> RenderableType:
     drawn = Drawn(box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True, header_style="bold")
     for place, heading in enumerate(table.columns):
         figure = place >= table.labels

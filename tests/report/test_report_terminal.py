@@ -1,5 +1,6 @@
 """What `rmtbench report` prints: readable in 120 columns, every mark in its place, records for scripts."""
 
+import io
 import json
 
 import pytest
@@ -110,3 +111,14 @@ def test_texts_are_shown_literally_and_a_repeated_first_column_once_a_block():
     assert "A [bold]title[/]" in text
     assert "[red]1[/]" in text
     assert text.count("small") == 1
+
+
+def test_a_table_whose_figures_do_not_fit_says_where_it_stands_and_cuts_none() -> None:
+    names = tuple(f"system {number}" for number in range(16))
+    wide = Table("Differences", "", ("system", *names), tuple((name, *["−0.125"] * 16) for name in names), 1)
+    drawn = {width: io.StringIO() for width in (80, 160)}
+    for width, file in drawn.items():
+        Console(width=width, file=file).print(draw_table(wide))
+    assert "see report.md" in drawn[80].getvalue()
+    assert "0.1" not in drawn[80].getvalue()
+    assert drawn[160].getvalue().count("−0.125") == 256
