@@ -135,9 +135,7 @@ def kv(
     models: Annotated[str, typer.Option(help="Models, comma-separated, as for rmtbench run.")] = (
         "mini,random:llama-0.1b"
     ),
-    lengths: Annotated[
-        str, typer.Option(help="Tokens of the cached contexts, comma-separated (85k: add 85000).")
-    ] = "1000,4000,21000",
+    lengths: Annotated[str, typer.Option(help="Tokens of the contexts; 85k is the paper's largest.")] = "1k,4k,21k",
     batches: Annotated[str, typer.Option(help="Questions at once, comma-separated.")] = "1,8,32",
     device: Annotated[str, typer.Option(help="auto, cpu, cuda.")] = "auto",
     dtype: Annotated[str, typer.Option(help="auto, float32, bfloat16, float16.")] = "auto",
@@ -145,13 +143,14 @@ def kv(
 ) -> None:
     """Questions a second over a cached context, beside transformers' growing cache, copies of it, and no cache."""
     from rmtbench.bench.kv import run
+    from rmtbench.bench.rmt import parse_tokens
     from rmtbench.cli.progress import note
     from rmtbench.models.load import choose_device, choose_dtype
 
     device = choose_device(device)
     figures = run(
         models.split(","),
-        _numbers(lengths, "--lengths"),
+        [parse_tokens(length) for length in lengths.split(",")],
         _numbers(batches, "--batches"),
         device=device,
         dtype=choose_dtype(dtype, device),
