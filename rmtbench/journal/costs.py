@@ -42,10 +42,7 @@ def cost_of(run: RunRecord) -> Cost | None:
     if price is None:
         return None
     answers = [answer.tokens for answer in run.answers.values() if answer.error is None]
-    first: dict[int, Prepared] = {}
-    for draw, prepared in run.prepared:
-        first.setdefault(draw, prepared)
-    prepared_tokens = [_prepared_tokens(prepared) for prepared in first.values()]
+    prepared_tokens = [_prepared_tokens(prepared) for prepared in run.first_prepared.values()]
     embedding = _price(run.provenance, "embedder")
     if any(tokens.embedded for tokens in (*answers, *prepared_tokens)) and (
         embedding is None or embedding["currency"] != price["currency"]

@@ -86,6 +86,14 @@ class RunRecord:
         return len(self.corpora) == self.spec.draws and asked == len(self.gold) == len(self.answers)
 
     @property
+    def first_prepared(self) -> dict[int, Prepared]:
+        """What each draw's preparation cost the first process that did it, by draw in order of appearance."""
+        first: dict[int, Prepared] = {}
+        for draw, prepared in self.prepared:
+            first.setdefault(draw, prepared)
+        return first
+
+    @property
     def expected(self) -> int:
         """Questions of all draws begun so far: the denominator of every mean."""
         return len(self.gold)

@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
-from rmtbench.core import Prepared
 from rmtbench.journal.costs import Cost, cost_of
 from rmtbench.journal.record import RunRecord
 
@@ -83,9 +82,7 @@ def summarize(run: RunRecord, by_metric: Values | None = None) -> Summary:
         applicable[metric] = len(values)
     timed = [answer for answer in answers if answer.error is None and not answer.warmup]
     seconds = {name: [getattr(answer.timings, name) for answer in timed] for name in TIMINGS}
-    first: dict[int, Prepared] = {}
-    for draw, prepared in run.prepared:
-        first.setdefault(draw, prepared)
+    first = run.first_prepared
     parts = dict.fromkeys(part for prepared in first.values() for part in prepared.seconds)
     counts: Counter[str] = Counter()
     for prepared in first.values():

@@ -160,14 +160,16 @@ def _signed(value: float | None) -> str:
 def _cost_table(grid: Grid, cells: Sequence[Cell]) -> Table:
     rows, prices = [], dict[str, None]()
     for cell in cells:
-        cost, price = cell.summary.cost, cell.model.get("price")
+        cost, embedder = cell.summary.cost, cell.provenance.get("embedder") or {}
         figures = (cost.per_question, cost.per_corpus) if cost else (None, None)
         rows.append((*_who(grid, cell), *(numbers.money(figure, cost.currency if cost else "") for figure in figures)))
-        if cost and price:
-            prices[f"price of {price['model']}: {price['source']}, {price['date']}"] = None
+        for price in (cell.model.get("price"), embedder.get("price")) if cost else ():
+            if price:
+                prices[f"price of {price['model']}: {price['source']}, {price['date']}"] = None
     return Table(
         title=f"Anatomy: cost, {grid.name}",
-        caption="Mean cost of an answer and of preparing a draw, by the prices recorded with the run.",
+        caption="Mean cost of an answer and of preparing a draw, by the prices recorded with the run, of the "
+        "day that a note names: prices change, so check them.",
         columns=(*_WHO, "a question", "a corpus"),
         rows=tuple(rows),
         labels=3,

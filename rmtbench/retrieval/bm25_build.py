@@ -188,8 +188,9 @@ def _merge(blocks: list[dict[str, Any]], folder: Path, size: int) -> dict[str, A
             held_rows[rare].astype(np.int32).tofile(rows)
             weights[rare].tofile(values)
             for column in np.flatnonzero(frequent[first:end]) + first:
+                low, high = np.searchsorted(columns, [column, column + 1])
                 row = np.zeros(chunks)
-                row[held_rows[columns == column]] = weights[columns == column]
+                row[held_rows[low:high]] = weights[low:high]
                 row.tofile(whole)
     starts.astype(np.int64).tofile(folder / "starts.bin")
     row_of.astype(np.int32).tofile(folder / "row_of.bin")

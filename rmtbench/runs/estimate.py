@@ -12,14 +12,15 @@ from pathlib import Path
 from typing import Any
 
 from rmtbench.core import RunSpec
-from rmtbench.corpora.base import DrawRequest, TokenCounter
+from rmtbench.corpora.base import TokenCounter
 from rmtbench.errors import UserError
 from rmtbench.journal.record import RunRecord, find_runs, read_run
 from rmtbench.journal.writer import finished_run
 from rmtbench.models.endpoint.address import is_endpoint
 from rmtbench.models.load import load_token_counter
+from rmtbench.runs.loop import corpus_tokens
 from rmtbench.runs.provenance import machine_facts
-from rmtbench.runs.session import Session
+from rmtbench.runs.session import Session, make_one_draw
 from rmtbench.systems.base import SystemKind
 from rmtbench.systems.registry import find_system
 
@@ -78,7 +79,7 @@ def estimate(
         fresh: Whether finished runs are done again.
 
     Raises:
-        UserError: The data is too small for the size, or a finished run is damaged.
+        UserError: The data is too small for the size or without questions, or a finished run is damaged.
     """
     specs = [spec for spec in session.specs if fresh or not finished_run(results, spec)]
     finished = len(session.specs) - len(specs)
@@ -86,8 +87,8 @@ def estimate(
         systems = tuple(dict.fromkeys(spec.system for spec in specs))
         return Estimate(len(session.specs), finished, None, None, 0.0, 0, systems, 0, count_tokens)
     request = session.request
-    draw = session.dataset.draw(DrawRequest(request.size, 0, request.seed, request.questions), count_tokens)
-    corpus = sum(count_tokens([f"{document.title}\n{document.text}" for document in draw.corpus.documents]))
+    draw = make_one_draw(session, 0, count_tokens)
+    corpus = corpus_tokens(draw, count_tokens)
     asked = len(draw.corpus.questions)
     read = [request.draws * tokens_to_read(spec, find_system(spec.system), corpus, asked) for spec in specs]
     seconds = [seconds_by(spec, tokens, known) for spec, tokens in zip(specs, read, strict=True)]

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from rmtbench.core import Answer, Draw, RunSpec
+from rmtbench.corpora.base import TokenCounter
 from rmtbench.journal.writer import RunWriter
 from rmtbench.kvcache.watching import Reading, Watch
 from rmtbench.measure import peak_device_bytes, peak_resident_bytes, reset_peak_memory
@@ -112,7 +113,7 @@ def execute(
         UserError: A corpus does not fit, a run is being written by another process or does not match, the disk is full.
     """
     kinds = [find_system(spec.system) for spec in specs]
-    tokens = [_corpus_tokens(draw, tools.model) for draw in draws]
+    tokens = [corpus_tokens(draw, tools.model.count_tokens) for draw in draws]
     check_fit(specs, kinds, draws, tokens, tools.model)
     with ExitStack() as stack:
         writers = [stack.enter_context(RunWriter(results, spec, fresh=fresh)) for spec in specs]
@@ -192,6 +193,6 @@ def _watch(writer: RunWriter, draw: Draw, report: Report) -> Watch:
     )
 
 
-def _corpus_tokens(draw: Draw, model: LanguageModel) -> int:
-    texts = [f"{document.title}\n{document.text}" for document in draw.corpus.documents]
-    return sum(model.count_tokens(texts))
+def corpus_tokens(draw: Draw, count_tokens: TokenCounter) -> int:
+    """Tokens of a draw's documents, titles included."""
+    return sum(count_tokens([f"{document.title}\n{document.text}" for document in draw.corpus.documents]))

@@ -27,9 +27,13 @@ def plan_runs(request: Request, source: Source, *, device: str, dtype: str) -> l
         UserError: A system does not exist, or the trained memory that it needs, or a cache that is to be kept.
     """
     specs = []
-    for name in _names(request):
-        kind = find_system(name)
+    kinds = {name: find_system(name) for name in _names(request)}
+    retrieves = any(kind.takes_top_k for kind in kinds.values())
+    # A folder's label is a hash over its weights: taken once, not for every run.
+    reranker = reranker_label(request.reranker) if request.reranker is not None and retrieves else None
+    for name, kind in kinds.items():
         by_number = kind.takes_top_k and request.top_tokens is None
+        settings = _settings(kind, request, reranker)
         top_ks: Sequence[int | None] = sorted(set(request.top_k)) if by_number else [None]
         specs += [
             RunSpec(
@@ -52,7 +56,7 @@ def plan_runs(request: Request, source: Source, *, device: str, dtype: str) -> l
                 questions=request.questions,
                 dtype=dtype,
                 device=device,
-                settings=_settings(kind, request),
+                settings=settings,
             )
             for top_k in top_ks
         ]
@@ -83,7 +87,7 @@ def _names(request: Request) -> list[str]:
     return list(dict.fromkeys(wanted))
 
 
-def _settings(kind: SystemKind, request: Request) -> tuple[tuple[str, str], ...]:
+def _settings(kind: SystemKind, request: Request, reranker: str | None) -> tuple[tuple[str, str], ...]:
     """What only some systems have, by name, in order."""
     settings = _server_settings(kind, request) if is_endpoint(request.model) else {}
     if kind.takes_prefix and request.prefix != PREFIXES[0]:
@@ -95,7 +99,7 @@ def _settings(kind: SystemKind, request: Request) -> tuple[tuple[str, str], ...]
     if kind.takes_prefix and request.kv_cache is not None:
         settings["kv_cache"] = "on"  # a row of its own: what was loaded never stands among what was computed
     if kind.takes_top_k:
-        settings |= _retrieval_settings(kind, request)
+        settings |= _retrieval_settings(kind, request, reranker)
     if kind.memory is not None:
         folder = memory_folder(request.rmt, request.model, kind.memory)
         if folder is None:
@@ -111,15 +115,15 @@ def _settings(kind: SystemKind, request: Request) -> tuple[tuple[str, str], ...]
     return tuple(sorted(settings.items()))
 
 
-def _retrieval_settings(kind: SystemKind, request: Request) -> dict[str, str]:
+def _retrieval_settings(kind: SystemKind, request: Request, reranker: str | None) -> dict[str, str]:
     """How chunks are cut, found, chosen and shown, where it is not the usual way."""
     names = ["split", "top_tokens", "chunk_order"]
     names += ["stemming", "stop_words"] if kind.counts_words else []
     names += ["candidates"] if request.reranker is not None else []
     given = {name: getattr(request, name) for name in names}
     settings = {name: str(value) for name, value in given.items() if value != Request.model_fields[name].default}
-    if request.reranker is not None:
-        settings["reranker"] = reranker_label(request.reranker)
+    if reranker is not None:
+        settings["reranker"] = reranker
     if request.chunk_cache:
         settings["chunk_cache"] = request.chunk_cache_limit
     if request.index is not None:

@@ -244,14 +244,17 @@ def make_draws(session: Session, count_tokens: TokenCounter) -> list[Draw]:
     Raises:
         UserError: The data is too small, or a draw has no questions.
     """
+    return [make_one_draw(session, number, count_tokens) for number in range(session.request.draws)]
+
+
+def make_one_draw(session: Session, number: int, count_tokens: TokenCounter) -> Draw:
+    """One draw of the session's runs, by its number from 0.
+
+    Raises:
+        UserError: As `make_draws`.
+    """
     request = session.request
-    draws = [
-        session.dataset.draw(DrawRequest(request.size, draw, request.seed, request.questions), count_tokens)
-        for draw in range(request.draws)
-    ]
-    for draw in draws:
-        if not draw.corpus.questions:
-            raise UserError(
-                "no questions", where=f"corpus {draw.corpus.id}", remedy="choose a larger --size or other data"
-            )
-    return draws
+    draw = session.dataset.draw(DrawRequest(request.size, number, request.seed, request.questions), count_tokens)
+    if not draw.corpus.questions:
+        raise UserError("no questions", where=f"corpus {draw.corpus.id}", remedy="choose a larger --size or other data")
+    return draw

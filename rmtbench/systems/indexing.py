@@ -91,15 +91,11 @@ def build_dense(equipment: Equipment, settings: RetrievalSettings, chunks: Seque
     watch = Stopwatch()
     folder = _folder(equipment, settings, corpus_id, "dense")
     sent = embedded_tokens(equipment.document_embedder)
+    cache = equipment.document_embedder if isinstance(equipment.document_embedder, CachedEmbedder) else None
+    computed = cache.misses if cache else 0
     if folder is None:
-        cache = equipment.document_embedder if isinstance(equipment.document_embedder, CachedEmbedder) else None
-        computed = cache.misses if cache else 0
-        made = Stopwatch()
-        with made.part("embed"):
+        with watch.part("embed"):
             matrix = embed_chunks(chunks, equipment.document_embedder)
-        # Embeddings that were only looked up on disk are a load, and never pass for the cost of embedding.
-        part = "load" if cache and cache.misses == computed else "embed"
-        watch.seconds[part] = made.seconds["embed"]
         with watch.part("index"):
             index: Index = DenseIndex(matrix, equipment.embedder)
     else:
@@ -110,10 +106,16 @@ def build_dense(equipment: Equipment, settings: RetrievalSettings, chunks: Seque
             build_dense_files(chunks, folder, equipment.document_embedder, kind, watch)
         with watch.part("load"):
             index = open_dense(folder, chunks, equipment.embedder, kind)
+    # Embeddings that were only looked up on disk are a load, and never pass for the cost of embedding.
+    looked_up = cache is not None and cache.misses == computed
+    seconds: dict[str, float] = {}
+    for part, spent in watch.seconds.items():
+        name = "load" if part == "embed" and looked_up else part
+        seconds[name] = seconds.get(name, 0.0) + spent
     sent = embedded_tokens(equipment.document_embedder) - sent
     truncated = equipment.embedder.truncated([indexed_text(chunk) for chunk in chunks])
     counts = {"truncated_chunks": truncated, **({"embedded_tokens": sent} if sent else {})}
-    return Built(index, watch.seconds, counts)
+    return Built(index, seconds, counts)
 
 
 BUILDERS: Mapping[str, Callable[[Equipment, RetrievalSettings, Sequence[Chunk], str], Built]] = {

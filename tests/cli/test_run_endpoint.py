@@ -192,6 +192,7 @@ def test_prices_of_ones_own_give_costs_and_no_price_gives_none(rmtbench: Command
     report = (tmp_path / "paid" / "report" / "report.md").read_text()
     assert "Anatomy: cost" in report
     assert "price of mini: us, 2026-01-02" in report
+    assert "prices change, so check them" in report
 
 
 def test_served_embeddings_are_kept_counted_and_paid_for_once(rmtbench: Command, tmp_path: Path) -> None:

@@ -41,6 +41,16 @@ def test_a_plan_counts_runs_questions_and_tokens_and_knows_times_only_of_what_wa
     assert "for 1 runs, as finished ones here took; unknown for 1 runs (full-context)" in again
 
 
+def test_a_plan_refuses_documents_without_questions_as_the_run_would(rmtbench: Command, tmp_path: Path) -> None:
+    folder = tmp_path / "silent"
+    (folder / "documents").mkdir(parents=True)
+    (folder / "documents" / "one.md").write_text("Arden lies on the Oss.")
+    (folder / "questions.jsonl").write_text("")
+    said = rmtbench(*words(tmp_path, {"dataset": str(folder)}), "--dry-run")
+    assert said.code == 2
+    assert "no questions" in said.err
+
+
 def test_a_profile_in_the_command_takes_the_place_of_the_file_s(rmtbench: Command, tmp_path: Path) -> None:
     said = rmtbench(*words(tmp_path, {}), "--dry-run", "--profile", "nowhere")
     assert (said.code, said.err.splitlines()[0]) == (2, "error: --profile: no profile 'nowhere'")

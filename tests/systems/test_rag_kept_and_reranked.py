@@ -11,6 +11,7 @@ import pytest
 from rmtbench.core import Answer, Document, Draw, RunSpec
 from rmtbench.errors import UserError
 from rmtbench.models.embed import TransformersEmbedder
+from rmtbench.models.embed_cache import CachedEmbedder
 from rmtbench.models.local import LocalModel
 from rmtbench.models.rerank import CrossEncoder
 from rmtbench.retrieval.chunks import chunk_documents, indexed_text
@@ -29,7 +30,7 @@ def make(
         name, "towns", "all", "random:tiny", "own:towns@0", max_answer_tokens=8, top_k=3, chunk_tokens=32,
         embedder=embedder, settings=tuple(sorted(settings.items())),
     )  # fmt: skip
-    return kind.make(Equipment(spec, model, minilm, minilm, **equipment))
+    return kind.make(Equipment(spec, model, minilm, **{"document_embedder": minilm, **equipment}))
 
 
 def told(system: System, draw: Draw) -> tuple[dict[str, float], list[Answer]]:
@@ -85,6 +86,18 @@ def test_kept_indexes_answer_as_those_in_memory_and_are_loaded_the_second_time(
     assert first == second == expected
     assert "index" in made
     assert loaded.keys() == {"chunk", "load"}
+
+
+def test_embeddings_that_are_only_looked_up_never_pass_for_the_cost_of_embedding(
+    towns: Draw, tiny_model: LocalModel, minilm: TransformersEmbedder, tmp_path: Path
+) -> None:
+    parts = []
+    for folder in ("one", "two"):
+        documents = CachedEmbedder(minilm, tmp_path / "embeddings")
+        kept = {"index": "kept auto"}
+        system = make("rag-dense", tiny_model, minilm, kept, indexes=tmp_path / folder, document_embedder=documents)
+        parts.append(told(system, towns)[0].keys())
+    assert parts == [{"chunk", "embed", "index", "load"}, {"chunk", "index", "load"}]
 
 
 @pytest.mark.parametrize("name", RETRIEVING)

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 BATCH = 128
 """Texts in one request: 512-token chunks stay far below every server's limit of tokens a request."""
 
+CHARACTERS_A_TOKEN = 4
+"""A rule of thumb for English, for the limit of tokens a minute alone; what is recorded is the server's count."""
+
 WIDTHS = {"text-embedding-3-small": 1536, "text-embedding-3-large": 3072, "text-embedding-ada-002": 1536}
 """Widths that are known beforehand; of any other model the first vector's holds from then on."""
 
@@ -92,7 +95,7 @@ class EndpointEmbedder:
 
         host = line.settings.address.host
         try:
-            vectors, tokens = line.call(send, lambda: sum(map(len, texts)) // 4, first=first)
+            vectors, tokens = line.call(send, lambda: sum(map(len, texts)) // CHARACTERS_A_TOKEN, first=first)
         except ServerGoneError:
             raise
         except AnswerError as error:
