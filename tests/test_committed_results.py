@@ -1,4 +1,4 @@
-"""The committed results are what the report makes of the runs beside them, and what the README shows of them."""
+"""The committed results are what the report makes of the runs beside them, and what README and docs show of them."""
 
 import io
 import re
@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from rmtbench.cli.tables import draw_chapter
+from rmtbench.cli.tables import draw_chapter, draw_verdict
+from rmtbench.report.decision import Terms, decide
 from rmtbench.report.write import Report, write_report
 
 ROOT = Path(__file__).parent.parent
@@ -47,3 +48,14 @@ def test_the_readme_shows_tables_of_the_committed_results(made: Report) -> None:
     shown = [line.strip() for line in block[1].splitlines() if line.strip()]
     assert len(shown) > 10
     assert [line for line in shown if line not in printed] == []
+
+
+def test_the_example_of_a_decision_is_that_of_the_committed_results(made: Report) -> None:
+    page = (ROOT / "docs" / "decision.md").read_text(encoding="utf-8")
+    block = re.search(r"## An example\n.*?```\n(.*?)\n```", page, re.DOTALL)
+    assert block is not None
+    (contest,) = [each for each in made.contests if (each.dataset, each.size) == ("hotpotqa", "large")]
+    terms, drawn = Terms(price_per_hour=2.5), io.StringIO()
+    Console(width=120, file=drawn).print(draw_verdict(contest, terms, decide(contest, terms)))
+    printed = [line.strip() for line in drawn.getvalue().splitlines() if line.strip()]
+    assert [line.strip() for line in block[1].splitlines() if line.strip()] == printed

@@ -37,10 +37,11 @@ def decide(
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead.")] = False,
 ) -> None:
     """Say which system to use, how sure that is, and what would change it; one verdict a dataset, size and model."""
-    from rmtbench.report.contests import QUALITY, make_contests
+    from rmtbench.report.contests import make_contests
     from rmtbench.report.decision import Terms
     from rmtbench.report.decision import decide as judge
     from rmtbench.report.sections import make_sections
+    from rmtbench.report.tables import QUALITY
     from rmtbench.report.write import read_cells
 
     if metric not in QUALITY:

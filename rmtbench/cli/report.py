@@ -39,7 +39,8 @@ def report(
     console = Console() if sys.stdout.isatty() else Console(width=120)
     for chapter in written.chapters:
         console.print(draw_chapter(chapter, anatomy=anatomy))
-        console.print(draw_decisions([each for each in written.contests if each.section == chapter.title]))
+        if contests := [each for each in written.contests if each.section == chapter.title]:
+            console.print(draw_decisions(contests))
         console.print()
     if not anatomy:
         typer.echo("More in report.md, or here with --anatomy: time by stage, preparation, memory and tokens")

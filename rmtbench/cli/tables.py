@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from rich.box import SIMPLE_HEAD
 from rich.cells import cell_len
@@ -13,11 +14,12 @@ from rich.panel import Panel
 from rich.table import Table as Drawn
 from rich.text import Text
 
-from rmtbench.report.decision import Contest, Terms, Verdict, decide
 from rmtbench.report.sections import Facts
 from rmtbench.report.tables import Table
-from rmtbench.report.verdicts import candidates_table, terms_text, verdict_lines
 from rmtbench.report.write import Chapter
+
+if TYPE_CHECKING:
+    from rmtbench.report.decision import Contest, Terms, Verdict
 
 
 def draw_chapter(chapter: Chapter, *, anatomy: bool = False) -> RenderableType:
@@ -88,6 +90,8 @@ def draw_verdict(contest: Contest, terms: Terms, verdict: Verdict) -> Renderable
         terms: What was asked for.
         verdict: What the rules made of it.
     """
+    from rmtbench.report.verdicts import candidates_table, terms_text, verdict_lines
+
     first, *others = verdict_lines(contest, terms, verdict)
     said = Text("\n").join([Text(first, style="bold"), *map(Text, others), Text(terms_text(terms), style="dim")])
     title = Text(f"{contest.dataset} {contest.size}: {contest.section}")
@@ -101,6 +105,9 @@ def draw_decisions(contests: Sequence[Contest]) -> RenderableType:
     Args:
         contests: The section's, by one metric.
     """
+    from rmtbench.report.decision import Terms, decide
+    from rmtbench.report.verdicts import terms_text, verdict_lines
+
     terms = Terms()
     parts: list[RenderableType] = ["", Text("Which system?", style="bold"), Text(terms_text(terms), style="dim")]
     for contest in contests:

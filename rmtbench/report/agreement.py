@@ -33,8 +33,11 @@ class Agreement:
 
     def difference(self, metric: str) -> float | None:
         """The run's score less the exact one's; None unless both are scored and complete."""
-        means = [cell.summary.means.get(metric) for cell in (self.cell, self.exact) if cell.scored and cell.complete]
-        return means[0] - means[1] if len(means) == 2 and None not in means else None  # type: ignore[operator]
+        mine, theirs = (
+            cell.summary.means.get(metric) if cell.scored and cell.complete else None
+            for cell in (self.cell, self.exact)
+        )
+        return None if mine is None or theirs is None else mine - theirs
 
 
 def inexact(cells: Iterable[Cell]) -> list[Cell]:

@@ -20,7 +20,6 @@ from rmtbench.stats.clustered import clustered_standard_error
 
 NOT_RECORDED = "not recorded"
 
-
 Sums = Mapping[int, tuple[float, int]]
 """Sum of a metric's values and their number, by draw."""
 FIFTHS = 5

@@ -13,8 +13,6 @@ from rmtbench.report.sections import Section
 from rmtbench.stats.together import paired_differences
 
 SEED = 0
-QUALITY = ("em", "f1", "minilm_cosine", "bertscore_f1")
-"""Metrics of answers, by any of which systems may be chosen; retrieval's do not apply to all systems."""
 CEILING = "oracle"
 """Reads the gold evidence: what no system in use can."""
 
@@ -76,7 +74,7 @@ def _candidate(grid: Grid, row: Row, cell: Cell, metric: str, asked: object, sco
     tokens = cell.tokens
     prompt, cached = tokens.prompt or 0.0, tokens.cached or 0.0
     return Candidate(
-        name=grid.label(row) + ("" if row.top_k is None else f" top-{row.top_k}"),
+        name=grid.full_label(row),
         run_id=cell.run_id,
         unfit=unfit,
         score=summary.means.get(metric) if cell.scored else None,

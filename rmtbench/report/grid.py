@@ -77,6 +77,10 @@ class Grid:
         embedders = {other.embedder for other in self.rows if other.system == row.system}
         return f"{row.label}, {row.embedder}" if len(embedders) > 1 and row.embedder else row.label
 
+    def full_label(self, row: Row) -> str:
+        """The row's name with its top-k, where that has no column of its own."""
+        return self.label(row) + ("" if row.top_k is None else f" top-{row.top_k}")
+
     def at(self, size: str) -> list[tuple[Row, Cell | None]]:
         """All rows at one size; None where nothing was run."""
         return [(row, self.shown.get((size, row))) for row in self.rows]

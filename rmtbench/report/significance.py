@@ -22,8 +22,7 @@ LEVEL = 0.05
 STAR = "★"
 UNDEFINED = "undefined"
 MATRIX_METRIC = "f1"
-"""Metric of the matrices; the files hold `COMPARED`."""
-COMPARED = ("em", "f1", "minilm_cosine", "bertscore_f1")
+"""Metric of the matrices; the files hold all of `QUALITY`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,9 +138,9 @@ def matrix_table(grid: Grid, size: str, pairs: Sequence[Pair]) -> Table | None:
     """
     if not pairs:
         return None
-    names = list(dict.fromkeys(_name(grid, row) for pair in pairs for row, _ in (pair.first, pair.second)))
-    known = {(_name(grid, pair.first[0]), _name(grid, pair.second[0])): pair for pair in pairs}
-    ordered = [_name(grid, row) for row, _ in grid.at(size) if _name(grid, row) in names]
+    names = list(dict.fromkeys(grid.full_label(row) for pair in pairs for row, _ in (pair.first, pair.second)))
+    known = {(grid.full_label(pair.first[0]), grid.full_label(pair.second[0])): pair for pair in pairs}
+    ordered = [grid.full_label(row) for row, _ in grid.at(size) if grid.full_label(row) in names]
     rows = tuple((f"{place + 1} {name}", *_matrix_row(ordered, known, place)) for place, name in enumerate(ordered))
     draws = {pair.draws for pair in pairs}
     notes = []
@@ -183,8 +182,8 @@ def pairs_table(grid: Grid, size: str, pairs: Sequence[Pair]) -> Table | None:
         columns=("first", "second", "difference", "from", "to", "p", "after Holm", "detectable", "draws", "questions"),
         rows=tuple(
             (
-                _name(grid, pair.first[0]),
-                _name(grid, pair.second[0]),
+                grid.full_label(pair.first[0]),
+                grid.full_label(pair.second[0]),
                 f"{signed(pair.difference)}{STAR if pair.significant else ''}",
                 UNDEFINED if pair.low is None else signed(pair.low),
                 UNDEFINED if pair.high is None else signed(pair.high),
@@ -269,7 +268,3 @@ def _shared(one: Cell, other: Cell, metric: str) -> tuple[int, ...]:
 
 def _told(draws: set[int]) -> str:
     return f"{' or '.join(map(str, sorted(draws)))} draw{'' if draws == {1} else 's'}"
-
-
-def _name(grid: Grid, row: Row) -> str:
-    return grid.label(row) + ("" if row.top_k is None else f" top-{row.top_k}")

@@ -24,6 +24,8 @@ METRICS = (
     ("recall", "recall"),
 )
 """Metrics of table 2 and their headings; files hold all that were made."""
+QUALITY = tuple(metric for metric, _ in METRICS if metric != "recall")
+"""Metrics of answers, by which systems are compared and chosen; retrieval's do not apply to all systems."""
 
 PAPER_METRIC = "minilm_cosine"
 CACHED, UNCACHED = "cag", "full-context"
@@ -128,7 +130,7 @@ def paper_table(grid: Grid) -> Table | None:
         columns=("system", *grid.sizes),
         rows=tuple(
             (
-                " top-".join(part for part in _who(grid, row, None) if part),
+                grid.full_label(row),
                 *(score_text(grid.shown.get((size, row)), PAPER_METRIC) for size in grid.sizes),
             )
             for row in grid.rows

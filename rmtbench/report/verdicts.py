@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 from rmtbench.report import numbers
 from rmtbench.report.decision import MOST_DRAWS, Change, Contest, Terms, Verdict, difference
-from rmtbench.report.tables import Table
+from rmtbench.report.tables import METRICS, Table
 
-HEADINGS = {"em": "EM", "f1": "F1", "minilm_cosine": "MiniLM cosine", "bertscore_f1": "BERTScore F1"}
+HEADINGS = dict(METRICS)
 OUT_OF = {"seconds": "too slow", "memory": "too much memory"}
 MOST_NAMES = 4
 

@@ -17,12 +17,11 @@ from rmtbench.report.anatomy import anatomy_tables
 from rmtbench.report.beside import beside_records, beside_table
 from rmtbench.report.cells import Cell, make_cell
 from rmtbench.report.csv_files import Record
-from rmtbench.report.figures.make import FOLDER, Drawn, make_figures, training_files
+from rmtbench.report.figures import FOLDER
 from rmtbench.report.grid import Grid, make_grids
 from rmtbench.report.page.blocks import Blocks
 from rmtbench.report.sections import Facts, Section, make_sections
 from rmtbench.report.significance import (
-    COMPARED,
     MATRIX_METRIC,
     Pair,
     compare_all,
@@ -30,10 +29,11 @@ from rmtbench.report.significance import (
     pair_record,
     pairs_table,
 )
-from rmtbench.report.tables import Table, corpora_table, model_table, paper_table, score_table, time_table
+from rmtbench.report.tables import QUALITY, Table, corpora_table, model_table, paper_table, score_table, time_table
 
 if TYPE_CHECKING:
     from rmtbench.report.decision import Contest
+    from rmtbench.report.figures.make import Drawn
 
 OURS = ("table2-*.csv", "pairs-*.csv", "published.csv", "index.html", f"{FOLDER}/*-[0-9].*", f"{FOLDER}/*-[0-9][0-9].*")
 """Files of which a report may have fewer than the one before it."""
@@ -91,9 +91,7 @@ def write_report(results: Path, *, quick: bool = False, training_logs: Sequence[
     """
     blocks = None if quick else Blocks()
     sections = make_sections(read_cells(results, blocks))
-    drawn, files = ((), {}) if quick else make_figures(sections)
-    if training_logs:
-        files |= training_files(training_logs)
+    drawn, files = _figures(() if quick else sections, training_logs)
     records = csv_files.records(sections)
     chapters = []
     for number, section in enumerate(sections):
@@ -152,9 +150,19 @@ def _no_search_for_cycles() -> Iterator[None]:
             gc.enable()
 
 
+def _figures(sections: Sequence[Section], logs: Sequence[Path]) -> tuple[tuple[Drawn, ...], dict[str, bytes]]:
+    """The sections' figures and the trainings' curves; for tables alone nothing that draws is loaded."""
+    if not sections and not logs:
+        return (), {}
+    from rmtbench.report.figures.make import make_figures, training_files
+
+    drawn, files = make_figures(sections)
+    return drawn, files | (training_files(logs) if logs else {})
+
+
 def _page(sections: Sequence[Section], chapters: Sequence[Chapter], blocks: Blocks) -> tuple[tuple[Contest, ...], str]:
     """What may be chosen between by the first metric, and the page with all of them. NumPy is loaded here."""
-    from rmtbench.report.contests import QUALITY, make_contests
+    from rmtbench.report.contests import make_contests
     from rmtbench.report.page.build import PagePart, build_page
 
     contests = [make_contests(sections, metric) for metric in QUALITY]
@@ -166,7 +174,7 @@ def _page(sections: Sequence[Section], chapters: Sequence[Chapter], blocks: Bloc
 
 def _pairs(grids: Sequence[Grid]) -> list[Compared]:
     return [
-        (grid, size, compare_all(grid, size, metric)) for grid in grids for size in grid.sizes for metric in COMPARED
+        (grid, size, compare_all(grid, size, metric)) for grid in grids for size in grid.sizes for metric in QUALITY
     ]
 
 

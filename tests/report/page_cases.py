@@ -3,12 +3,12 @@
 from pathlib import Path
 
 from rmtbench.report.anatomy import anatomy_tables
-from rmtbench.report.contests import QUALITY, make_contests
+from rmtbench.report.contests import make_contests
 from rmtbench.report.grid import make_grids
 from rmtbench.report.page.blocks import Blocks
 from rmtbench.report.page.build import PagePart, build_page
 from rmtbench.report.sections import make_sections
-from rmtbench.report.tables import corpora_table, score_table
+from rmtbench.report.tables import QUALITY, corpora_table, score_table
 from rmtbench.report.write import read_cells
 
 

@@ -92,6 +92,12 @@ def test_what_explains_the_tables_is_printed_where_it_is_asked_for(tmp_path):
     assert "--anatomy" in text
 
 
+def test_tables_alone_promise_no_verdict(tmp_path):
+    make_golden_runs(tmp_path)
+    assert "Which system?" not in printed(tmp_path, "--quick")
+    assert "Which system?" in printed(tmp_path)
+
+
 def test_json_is_one_object_with_the_records_of_every_table(tmp_path):
     make_golden_runs(tmp_path)
     value = json.loads(printed(tmp_path, "--json"))

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from rmtbench.report.costs import CostLine, Crossing, crossings
 from rmtbench.report.csv_files import Record
 from rmtbench.report.figures.records import COSTS_FOR, mean_tokens
 from rmtbench.report.figures.scores import token_ticks, values, where
@@ -20,7 +21,7 @@ from rmtbench.report.figures.style import (
     panels,
     share_legend,
 )
-from rmtbench.report.tables import UNCACHED
+from rmtbench.report.tables import CACHED, UNCACHED
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -97,14 +98,16 @@ def draw_memory(records: Sequence[Record], label: str) -> Figure:
     return figure
 
 
-def draw_break_even(records: Sequence[Record], crossed: Sequence[Record], label: str) -> Figure:
+def draw_break_even(records: Sequence[Record], label: str) -> Figure:
     """Total time against questions about one corpus, a panel a dataset and size; circles: where two lines cross."""
     places = list(dict.fromkeys((record["dataset"], record["size"]) for record in records))
     figure, flat = flow(len(places), height=3.4)
     for axes, (dataset, size) in zip(flat, places, strict=True):
         own = where(records, dataset=dataset, size=size)
+        lines = []
         for name in values(own, "label"):
             line = where(own, label=name)
+            lines.append(CostLine(name, line[0]["preparation_seconds"], line[0]["mean_seconds"]))
             look = look_of(line[0]["system"], line[0]["top_k"])
             axes.plot(
                 [each["questions"] for each in line], [each["total_seconds"] for each in line], color=look.colour,
@@ -113,8 +116,8 @@ def draw_break_even(records: Sequence[Record], crossed: Sequence[Record], label:
         log_axes(axes, "x")
         log_axes(axes, "y")
         last = 0.0
-        for point in (each for each in where(crossed, dataset=dataset, size=size) if _is_marked(each)):
-            spot = (point["from_questions"], point["total_seconds"])
+        for point in filter(_is_marked, crossings(lines)):
+            spot = (point.questions, point.seconds)
             axes.plot(*spot, "o", color="black", markerfacecolor="none", markersize=9)
             if spot[0] > APART * last:
                 axes.annotate(f"{math.ceil(spot[0])}", spot, (0, 7), textcoords="offset points", ha="right", fontsize=8)
@@ -127,6 +130,6 @@ def draw_break_even(records: Sequence[Record], crossed: Sequence[Record], label:
     return figure
 
 
-def _is_marked(point: Record) -> bool:
+def _is_marked(point: Crossing) -> bool:
     """The crossings that people ask about: of the cache, with anything, within the questions drawn."""
-    return "cag" in (point["below"], point["above"]) and point["from_questions"] <= COSTS_FOR[-1]
+    return CACHED in (point.below, point.above) and point.questions <= COSTS_FOR[-1]

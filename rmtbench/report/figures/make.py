@@ -8,14 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rmtbench.report.csv_files import Record, to_csv
-from rmtbench.report.figures import records
+from rmtbench.report.figures import FOLDER, costs, records, scores
 from rmtbench.report.grid import Grid, make_grids
 from rmtbench.report.sections import Section
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-FOLDER = "figures"
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,13 +24,13 @@ class Kind:
         name: Of its files.
         title: What it shows.
         records: What it shows of one grid; nothing where the grid does not hold it.
-        draw: The figure of a section's records, under a label.
+        draw: The figure of a section's records, under a label; loads matplotlib when it is called.
     """
 
     name: str
     title: str
     records: Callable[[Grid], list[Record]]
-    draw: Callable[[Sequence[Record], Sequence[Grid], str], Figure]
+    draw: Callable[[Sequence[Record], str], Figure]
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +72,7 @@ def make_figures(sections: Sequence[Section]) -> tuple[tuple[Drawn, ...], dict[s
             figure = Drawn(f"{FOLDER}/{kind.name}-{chapter + 1}", kind.title, label_of(section), chapter)
             drawn.append(figure)
             with house_style():
-                png, svg = to_bytes(kind.draw(shown, grids, figure.label))
+                png, svg = to_bytes(kind.draw(shown, figure.label))
             files |= {
                 f"{figure.stem}.png": png,
                 f"{figure.stem}.svg": svg,
@@ -110,55 +108,14 @@ def label_of(section: Section) -> str:
     return f"{section.title}{'; ' if worth else ''}{worth}"
 
 
-def _scores(shown: Sequence[Record], _grids: Sequence[Grid], label: str) -> Figure:
-    from rmtbench.report.figures.scores import draw_scores
-
-    return draw_scores(shown, label)
-
-
-def _lengths(shown: Sequence[Record], _grids: Sequence[Grid], label: str) -> Figure:
-    from rmtbench.report.figures.scores import draw_lengths
-
-    return draw_lengths(shown, label)
-
-
-def _positions(shown: Sequence[Record], _grids: Sequence[Grid], label: str) -> Figure:
-    from rmtbench.report.figures.scores import draw_positions
-
-    return draw_positions(shown, label)
-
-
-def _frontier(shown: Sequence[Record], _grids: Sequence[Grid], label: str) -> Figure:
-    from rmtbench.report.figures.scores import draw_frontier
-
-    return draw_frontier(shown, label)
-
-
-def _times(shown: Sequence[Record], _grids: Sequence[Grid], label: str) -> Figure:
-    from rmtbench.report.figures.costs import draw_times
-
-    return draw_times(shown, label)
-
-
-def _memory(shown: Sequence[Record], _grids: Sequence[Grid], label: str) -> Figure:
-    from rmtbench.report.figures.costs import draw_memory
-
-    return draw_memory(shown, label)
-
-
-def _break_even(shown: Sequence[Record], grids: Sequence[Grid], label: str) -> Figure:
-    from rmtbench.report.figures.costs import draw_break_even
-
-    crossed = [record for grid in grids for record in records.crossing_records(grid)]
-    return draw_break_even(shown, crossed, label)
-
-
 KINDS = (
-    Kind("score", "Score by data set and system", records.score_records, _scores),
-    Kind("score-by-length", "Score against context length", records.length_records, _lengths),
-    Kind("score-by-position", "Score against position of the evidence", records.position_records, _positions),
-    Kind("time-by-size", "Time with and without cache", records.time_records, _times),
-    Kind("memory-by-length", "Memory kept for answering", records.memory_records, _memory),
-    Kind("break-even", "Break-even: preparation and questions together", records.cost_records, _break_even),
-    Kind("frontier", "Accuracy against cost", records.frontier_records, _frontier),
+    Kind("score", "Score by data set and system", records.score_records, scores.draw_scores),
+    Kind("score-by-length", "Score against context length", records.length_records, scores.draw_lengths),
+    Kind(
+        "score-by-position", "Score against position of the evidence", records.position_records, scores.draw_positions
+    ),
+    Kind("time-by-size", "Time with and without cache", records.time_records, costs.draw_times),
+    Kind("memory-by-length", "Memory kept for answering", records.memory_records, costs.draw_memory),
+    Kind("break-even", "Break-even: preparation and questions together", records.cost_records, costs.draw_break_even),
+    Kind("frontier", "Accuracy against cost", records.frontier_records, scores.draw_frontier),
 )

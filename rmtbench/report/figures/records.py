@@ -8,7 +8,7 @@ from dataclasses import replace
 from statistics import fmean
 
 from rmtbench.report.cells import FIFTHS, Cell, Sums
-from rmtbench.report.costs import CostLine, cost_line, crossings
+from rmtbench.report.costs import CostLine, cost_line
 from rmtbench.report.csv_files import Record
 from rmtbench.report.grid import Grid, Row
 from rmtbench.report.tables import CACHED, UNCACHED
@@ -111,7 +111,7 @@ def memory_records(grid: Grid) -> list[Record]:
 def cost_lines(grid: Grid, size: str) -> list[tuple[Row, Cell, CostLine]]:
     """The lines of cost of all systems in use at one size."""
     runs = [(row, cell) for row, cell in grid.at(size) if cell is not None and row.system not in NOT_IN_USE]
-    lines = [(row, cell, cost_line(_label(grid, row), cell)) for row, cell in runs]
+    lines = [(row, cell, cost_line(grid.full_label(row), cell)) for row, cell in runs]
     return [(row, cell, line) for row, cell, line in lines if line is not None]
 
 
@@ -133,22 +133,6 @@ def cost_records(grid: Grid) -> list[Record]:
                 for questions in COSTS_FOR
             ]
     return records
-
-
-def crossing_records(grid: Grid) -> list[Record]:
-    """From how many questions on one system costs less in all than another."""
-    return [
-        {
-            "dataset": grid.name,
-            "size": size,
-            "below": point.below,
-            "above": point.above,
-            "from_questions": _digits(point.questions),
-            "total_seconds": _digits(point.seconds),
-        }
-        for size in grid.sizes
-        for point in crossings([line for _, _, line in cost_lines(grid, size)])
-    ]
 
 
 def frontier_records(grid: Grid) -> list[Record]:
@@ -200,14 +184,10 @@ def _who(grid: Grid, size: str, row: Row, cell: Cell) -> Record:
         "size": size,
         "system": row.system,
         "top_k": row.top_k,
-        "label": _label(grid, row),
+        "label": grid.full_label(row),
         "run_id": cell.run_id,
         "complete": cell.complete,
     }
-
-
-def _label(grid: Grid, row: Row) -> str:
-    return grid.label(row) + ("" if row.top_k is None else f" top-{row.top_k}")
 
 
 def _mean_of_sums(sums: Sums) -> tuple[float, float | None, float | None, int]:

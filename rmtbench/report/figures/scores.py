@@ -19,12 +19,12 @@ from rmtbench.report.figures.style import (
     share_legend,
 )
 from rmtbench.report.published.long_context_rag import LONGER, MODELS, TOKENS
+from rmtbench.report.tables import METRICS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-HEADINGS = {"em": "EM", "f1": "F1"}
 NAMED = ("o1-preview-2024-09-12", "gpt-4o-2024-05-13", "gemini-1.5-pro", "llama-3.1-8b-instruct", "dbrx-instruct")
 """Published curves that have a name in the figure; the others are the grey around them."""
 
@@ -160,8 +160,7 @@ def _rgb(colour: str) -> tuple[float, float, float]:
 
 
 def _heading(records: Sequence[Record]) -> str:
-    metric = str(records[0]["metric"])
-    return HEADINGS.get(metric, metric)
+    return dict(METRICS)[records[0]["metric"]]
 
 
 def _bars(records: Sequence[Record]) -> str:
