@@ -23,6 +23,8 @@ Ids = Sequence[int]
 ReadPart = Callable[[Ids], PrefixTensors]
 """Reads head and document as a context of their own, or has them already."""
 
+_WHERE, _REMEDY = "--prefix composed or --chunk-cache", "leave the option out with this model"
+
 PROBE_TOKENS, PROBE_SHIFT, TOLERANCE = 8, 1000, 0.02
 """How `check_composable` tries a model; the tolerance, of the keys' size, is one of half precision."""
 
@@ -95,7 +97,7 @@ def check_composable(model: PreTrainedModel) -> torch.Tensor:
         UserError: It has no rotary positions, or turns its keys in another way; or its attention is not the shared
             prefix's: see `check_shared_prefix`.
     """
-    check_shared_prefix(model)
+    check_shared_prefix(model, _WHERE, _REMEDY)
     frequencies = getattr(getattr(model.base_model, "rotary_emb", None), "inv_freq", None)
     if not isinstance(frequencies, torch.Tensor):
         raise _refused(model, "no rotary positions, so that its keys cannot be moved")
@@ -118,8 +120,4 @@ def _probe(model: PreTrainedModel, start: int) -> torch.Tensor:
 
 
 def _refused(model: PreTrainedModel, reason: str) -> UserError:
-    return UserError(
-        f"{type(model).__name__} has {reason}",
-        where="--prefix composed or --chunk-cache",
-        remedy="leave the option out with this model",
-    )
+    return UserError(f"{type(model).__name__} has {reason}", where=_WHERE, remedy=_REMEDY)

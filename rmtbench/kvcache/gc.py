@@ -74,15 +74,34 @@ def size_text(count: float) -> str:
     return f"{count:.3g} TB"
 
 
-def entries(folder: Path) -> list[Entry]:
-    """Everything in the store, least recently used first; a store that does not exist yet is empty."""
-    return sorted(_entries(folder), key=lambda entry: (entry.last_used, entry.name))
+def entries(folder: Path, only: Callable[[Path], bool] = lambda _path: True) -> list[Entry]:
+    """Everything in the store, least recently used first; a store that does not exist yet is empty.
+
+    Args:
+        folder: The store.
+        only: Which of its folders; asked before their sizes and manifests are read.
+    """
+    return sorted(_entries(folder, only), key=lambda entry: (entry.last_used, entry.name))
 
 
-def _entries(folder: Path) -> Iterator[Entry]:
+def _folders(folder: Path) -> Iterator[Path]:
     for path in folder.iterdir() if folder.is_dir() else ():
-        if not _OURS.search(path.name) or path.name.startswith(REMOVED) or not path.is_dir():
-            continue  # somebody else's: a store may be told of a folder that holds other things
+        # Others are somebody else's: a store may be told of a folder that holds other things.
+        if _OURS.search(path.name) and not path.name.startswith(REMOVED) and path.is_dir():
+            yield path
+
+
+def _total(folder: Path) -> int:
+    """Bytes of everything in the store, without a look into any manifest."""
+    total = 0
+    for path in _folders(folder):
+        with suppress(FileNotFoundError):  # removed by another process meanwhile
+            total += _measure(path)[0]
+    return total
+
+
+def _entries(folder: Path, only: Callable[[Path], bool]) -> Iterator[Entry]:
+    for path in filter(only, _folders(folder)):
         try:
             size, used = _measure(path)
             if path.name.startswith(UNFINISHED):
@@ -139,7 +158,7 @@ def collect(folder: Path, limit: int, told: Callable[[str], None]) -> int:
     Returns:
         Bytes removed.
     """
-    before = sum(entry.bytes for entry in entries(folder))
+    before = _total(folder)
     for left in folder.glob(f"{REMOVED}*"):
         shutil.rmtree(left, ignore_errors=True)
     for entry in entries(folder):
@@ -152,7 +171,7 @@ def collect(folder: Path, limit: int, told: Callable[[str], None]) -> int:
             told(f"removed {entry.name}: {entry.damage}")
             remove(entry.path)
     _evict(folder, limit, told)
-    return before - sum(entry.bytes for entry in entries(folder))
+    return before - _total(folder)
 
 
 def make_room(folder: Path, needed: int, limit: int, told: Callable[[str], None]) -> None:
@@ -186,6 +205,8 @@ def make_room(folder: Path, needed: int, limit: int, told: Callable[[str], None]
 
 def _evict(folder: Path, limit: int, told: Callable[[str], None]) -> None:
     """Remove the least recently used until the rest fits; what another process makes now is counted and stays."""
+    if _total(folder) <= limit:  # the usual case, which comes with every document of a composed context
+        return
     there = entries(folder)
     total = sum(entry.bytes for entry in there)
     for entry in there:

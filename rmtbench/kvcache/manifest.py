@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -54,20 +54,18 @@ class Manifest:
     created: str
     made_by: Mapping[str, str]
 
-    def damage(self, folder: Path, names: Sequence[str] | None = None) -> list[str]:
+    def damage(self, folder: Path) -> list[str]:
         """Read every file and compare it with its checksum.
 
         Args:
             folder: Where they lie.
-            names: Only these files; None for all.
 
         Returns:
             One sentence for each file that is not as it was written; hashing threads share the cores.
         """
-        wanted = list(self.files if names is None else names)
         with ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool:
-            told = pool.map(lambda name: _compare(folder / name, self.files[name]), wanted)
-            return [f"{name}: {reason}" for name, reason in zip(wanted, told, strict=True) if reason]
+            told = pool.map(lambda name: _compare(folder / name, self.files[name]), self.files)
+            return [f"{name}: {reason}" for name, reason in zip(self.files, told, strict=True) if reason]
 
 
 def _compare(path: Path, expected: Mapping[str, Any]) -> str | None:

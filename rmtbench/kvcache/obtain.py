@@ -86,7 +86,7 @@ def _complete(
     unfinished = UnfinishedCache(stored.unfinished_folder(store, wanted), ids, room)
     with clock.part("load"):
         # Whoever was waited for has made it.
-        whole = stored.load(store, wanted, watch) if (store.folder / wanted.name).exists() else None
+        whole = stored.load(store, wanted, watch)
         known = unfinished.ready() if whole is None else None
         begun = known.tokens if known is not None else 0
         if whole is None and begun < len(ids):

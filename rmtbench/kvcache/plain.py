@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from rmtbench.errors import AnswerError
+from rmtbench.kvcache.prefill import fill
 from rmtbench.measure import Stopwatch, synchroniser
 from rmtbench.models.architecture import check_batch
 from rmtbench.models.base import Generation, Passage
@@ -19,7 +20,6 @@ from rmtbench.models.readers import SharedPrefix, forward
 from rmtbench.models.slots import SlotCache
 
 if TYPE_CHECKING:
-    from rmtbench.kvcache.base import PrefixTensors
     from rmtbench.kvcache.obtain import ReadContext
 
 
@@ -117,13 +117,5 @@ def read_prefix(
     else:
         tensors = read(model, ids, watch.seconds)
         with watch.part("place"):
-            _fill(cache, tensors)
+            fill(cache, tensors, model.model.device)
     return PlainPrefix(model, cache, len(ids), watch.seconds)
-
-
-def _fill(cache: SlotCache, tensors: PrefixTensors) -> None:
-    """Copy a context to where the questions can be written behind it."""
-    for layer, keys, values in zip(cache.layers, tensors.keys, tensors.values, strict=True):
-        layer.lazy_initialization(keys[None, :, :0], values[None, :, :0])
-        layer.keys[0, :, : tensors.tokens] = keys
-        layer.values[0, :, : tensors.tokens] = values

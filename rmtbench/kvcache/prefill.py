@@ -15,6 +15,7 @@ import torch
 from rmtbench.kvcache.base import PrefixTensors
 from rmtbench.kvcache.chunk_attention import chunk_attention
 from rmtbench.kvcache.watching import NOBODY, Reading, Watch
+from rmtbench.measure import synchroniser
 from rmtbench.models.slots import SlotCache
 
 if TYPE_CHECKING:
@@ -58,8 +59,8 @@ def prefill(
         raise ValueError(f"{done} tokens are no beginning of {len(ids)} in chunks of {chunk_tokens}")
     cache = SlotCache(model.config.num_hidden_layers, rows=1, capacity=len(ids))
     if known is not None:
-        _begin_with(cache, known, model.device)
-    begun, first = time.perf_counter(), done
+        fill(cache, known, model.device)
+    begun, first, wait = time.perf_counter(), done, synchroniser(str(model.device))
     with chunk_attention(model):
         while done < len(ids):
             end = min(done + chunk_tokens, len(ids))
@@ -67,17 +68,17 @@ def prefill(
             positions = torch.arange(done, end, device=model.device)[None]
             cache.window.next = done
             model.base_model(input_ids=tokens, position_ids=positions, past_key_values=cache, use_cache=True)
+            wait()  # else whoever keeps the chunk would be charged with computing it
             if keep is not None:
                 keep(done, _span(cache, ids, done, end))
             done = end
-            if model.device.type == "cuda":
-                torch.cuda.synchronize(model.device)
             if len(ids) > chunk_tokens:
                 watch.reading(Reading(done, len(ids), (done - first) / max(time.perf_counter() - begun, 1e-9)))
     return _span(cache, ids, 0, len(ids))
 
 
-def _begin_with(cache: SlotCache, known: PrefixTensors, device: torch.device) -> None:
+def fill(cache: SlotCache, known: PrefixTensors, device: torch.device) -> None:
+    """Copy a context to the beginning of an empty cache of one row, on the device."""
     for layer, keys, values in zip(cache.layers, known.keys, known.values, strict=True):
         layer.lazy_initialization(keys[None, :, :0].to(device), values[None, :, :0].to(device))
         layer.keys[0, :, : known.tokens] = keys

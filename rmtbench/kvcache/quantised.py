@@ -5,7 +5,7 @@ Source: KIVI (Liu et al., 2024, arXiv 2402.02750), without its window of recent 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import overload
 
@@ -113,9 +113,8 @@ def quantise(tensors: PrefixTensors, bits: int) -> QuantisedTensors:
     """
     if bits not in BITS or any(layer.shape[2] % 2 for layer in (*tensors.keys, *tensors.values)):
         raise ValueError(f"{bits} bits for widths of {tensors.keys[0].shape[2]} and {tensors.values[0].shape[2]}")
-    make: Callable[..., Codes] = encode
-    keys = tuple(make(layer, bits, KEY_GROUP, by_channel=True) for layer in tensors.keys)
-    values = tuple(make(layer, bits, 1, by_channel=False) for layer in tensors.values)
+    keys = tuple(encode(layer, bits, KEY_GROUP, by_channel=True) for layer in tensors.keys)
+    values = tuple(encode(layer, bits, 1, by_channel=False) for layer in tensors.values)
     largest = max(key.nbytes + value.nbytes for key, value in zip(tensors.keys, tensors.values, strict=True))
     held = sum(codes.bytes for codes in (*keys, *values)) + largest
     return QuantisedTensors(_Layers(keys), _Layers(values), tensors.token_ids, held)

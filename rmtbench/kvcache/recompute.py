@@ -6,8 +6,7 @@ CacheBlend's choice, by deviation in the second layer, was no better with the mi
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from math import ceil
@@ -15,6 +14,8 @@ from typing import TYPE_CHECKING
 
 import torch
 from transformers import AttentionInterface, AttentionMaskInterface
+
+from rmtbench.models.architecture import attention_of
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -69,19 +70,8 @@ def beginnings(lengths: Sequence[int], share: float) -> list[int]:
 def _forward(model: PreTrainedModel, work: _Work) -> None:
     ids = work.context.token_ids
     tokens = torch.tensor([[ids[position] for position in work.positions.tolist()]], device=work.positions.device)
-    with _attention_of(model):
+    with attention_of(model, NAME):
         model.base_model(input_ids=tokens, position_ids=work.positions[None], use_cache=False, work=work)
-
-
-@contextmanager
-def _attention_of(model: PreTrainedModel) -> Iterator[None]:
-    config = model.config
-    before = config._attn_implementation  # noqa: SLF001 - the only switch that loads nothing anew
-    config._attn_implementation = NAME  # noqa: SLF001
-    try:
-        yield
-    finally:
-        config._attn_implementation = before  # noqa: SLF001
 
 
 def _attention(

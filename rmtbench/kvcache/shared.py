@@ -17,7 +17,7 @@ from rmtbench.kvcache.obtain import ReadContext, read_in_chunks
 from rmtbench.kvcache.shared_attention import NAME
 from rmtbench.kvcache.suffixes import Suffixes, plan_round
 from rmtbench.measure import Stopwatch, synchroniser
-from rmtbench.models.architecture import check_shared_prefix
+from rmtbench.models.architecture import attention_of, check_shared_prefix
 from rmtbench.models.base import Generation, Passage
 from rmtbench.models.decode import Decoded, Ids, greedy_continuous
 from rmtbench.models.local import LocalModel
@@ -35,9 +35,7 @@ class SharedPlaces:
         reading = plan_round(self._prefix, self._suffixes, stepping, [(place, len(tail)) for place, tail in entering])
         line = [*tokens, *(token for _, tail in entering for token in tail)]
         model, device = self._model, self._model.device
-        before = model.config._attn_implementation  # noqa: SLF001 - the only place that decides
-        model.config._attn_implementation = NAME  # noqa: SLF001
-        try:
+        with attention_of(model, NAME):
             logits: torch.Tensor = model(
                 input_ids=torch.tensor([line], device=device),
                 position_ids=(reading.slots + self._prefix.tokens)[None],
@@ -47,8 +45,6 @@ class SharedPlaces:
                 logits_to_keep=reading.last,
                 reading=reading,
             ).logits
-        finally:
-            model.config._attn_implementation = before  # noqa: SLF001
         return logits[0]
 
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -45,12 +46,12 @@ class Wanted:
     identity: Mapping[str, Any]
     ids: Sequence[int]
 
-    @property
+    @cached_property
     def key(self) -> str:
         """See `cache_key`."""
         return cache_key(self.identity, self.ids)
 
-    @property
+    @cached_property
     def name(self) -> str:
         """Its folder."""
         slug = re.sub(r"[^a-z0-9.]+", "-", str(self.identity["model"]).rpartition("/")[2].lower()).strip("-.")
@@ -102,15 +103,20 @@ def load_beginning(store: CacheStore, wanted: Wanted, watch: Watch) -> PrefixTen
             continue
         _touch(entry.path)
         watch.notice(f"kv cache {entry.name}: its first {shared:,} of {len(wanted.ids):,} tokens are reused")
-        keys, values = (tuple(tensor[:, :shared] for tensor in side) for side in (whole.keys, whole.values))
-        return PrefixTensors(keys, values, whole.token_ids[:shared])
+        return whole.cut(0, shared)
     return None
 
 
 def _beginnings(store: CacheStore, wanted: Wanted, watch: Watch) -> Iterator[tuple[int, Entry]]:
     """Trustworthy caches with the number of tokens they share; the others are told of where they come near."""
     ids, chunk = ids_bytes(wanted.ids), wanted.identity["chunk_tokens"]
-    for entry in entries(store.folder):
+
+    def near(folder: Path) -> bool:
+        """Token ids first, a small file: of hundreds of documents' caches none may share a chunk."""
+        stored = read_ids(folder)
+        return stored == ids or _common(ids, stored) >= 4 * chunk
+
+    for entry in entries(store.folder, near):
         if entry.unfinished or entry.name == wanted.name:
             continue
         if entry.manifest is None:

@@ -35,7 +35,6 @@ class UnfinishedCache:
         self._ids = ids
         self._make_room = make_room
         self._shape: LayerShape | None = None
-        self._layers = 0
 
     def ready(self) -> PrefixTensors | None:
         """The chunks that stand in the files, checked against their checksums, mapped; None without any.
@@ -46,8 +45,8 @@ class UnfinishedCache:
             if (self.folder / IDS_FILE).read_bytes() != ids_bytes(self._ids):
                 return None
             lines = (self.folder / CHUNKS).read_bytes().split(b"\n")[:-1]
-            self._layers = len(list(self.folder.glob("layer-*.safetensors")))
-            layers = [read(self.folder / layer_name(layer)) for layer in range(self._layers)]
+            count = len(list(self.folder.glob("layer-*.safetensors")))
+            layers = [read(self.folder / layer_name(layer)) for layer in range(count)]
             self._shape = LayerShape.of(*layers[0], len(self._ids))
             good, done = self._check(lines, layers)
         except (OSError, ValueError, LookupError, TypeError, RuntimeError, _format_error()):
@@ -104,7 +103,7 @@ class UnfinishedCache:
         (self.folder / IDS_FILE).write_bytes(ids_bytes(self._ids))
         for layer in range(layers):
             create(self.folder / layer_name(layer), shape)
-        self._shape, self._layers = shape, layers
+        self._shape = shape
 
     def complete(self, tensors: PrefixTensors) -> dict[str, dict[str, Any]]:
         """Have all files on the disk.

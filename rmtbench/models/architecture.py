@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from rmtbench.errors import UserError
@@ -55,8 +57,34 @@ def check_batch(model: PreTrainedModel, rows: int) -> None:
         )
 
 
-def check_shared_prefix(model: PreTrainedModel) -> None:
+@contextmanager
+def attention_of(model: PreTrainedModel, name: str) -> Iterator[None]:
+    """Let the model attend by another registered implementation while the block lasts.
+
+    Args:
+        model: The model.
+        name: The implementation's name in transformers' `AttentionInterface`.
+    """
+    config = model.config
+    before = config._attn_implementation  # noqa: SLF001 - the only switch that loads nothing anew
+    config._attn_implementation = name  # noqa: SLF001
+    try:
+        yield
+    finally:
+        config._attn_implementation = before  # noqa: SLF001
+
+
+def check_shared_prefix(
+    model: PreTrainedModel,
+    where: str = "--system cag",
+    remedy: str = "use --prefix plain with this model",
+) -> None:
     """Refuse a model whose attention is not the plain one that the shared prefix computes.
+
+    Args:
+        model: The model.
+        where: What asked for the shared prefix, for the error.
+        remedy: What to do in its place.
 
     Raises:
         UserError: It has sliding windows, caps, sinks, shared or compressed keys and values, rotary positions that
@@ -78,6 +106,6 @@ def check_shared_prefix(model: PreTrainedModel) -> None:
     if found:
         raise UserError(
             f"{type(model).__name__} has {' and '.join(found)}, which the shared prefix cannot serve",
-            where="--system cag",
-            remedy="use --prefix plain with this model",
+            where=where,
+            remedy=remedy,
         )

@@ -61,7 +61,7 @@ class ChunkCaches:
 
     def _answer(self, prompt: Prompt) -> Generation:
         from rmtbench.kvcache.compose import compose
-        from rmtbench.kvcache.shared import shared_prefix
+        from rmtbench.kvcache.shared import SharedPrefixCache
 
         model, read = self._model, 0
         start = time.perf_counter()
@@ -77,8 +77,9 @@ class ChunkCaches:
 
         context = compose(parts, get, self._frequencies)
         synchroniser(model.device)()
-        before = time.perf_counter() - start
-        with shared_prefix(model, context, longest=tail, batch=1, seconds={}) as prefix:
+        # Not by `shared_prefix`: the model was checked when the caches were made, and this is a question's time.
+        with SharedPrefixCache(model, context, tail, seconds={}, batch=1) as prefix:
+            before = time.perf_counter() - start
             [answer] = prefix.generate([prompt.question])
         cached = max(0, context.tokens - read)
         return replace(answer, prefill_seconds=before + answer.prefill_seconds, cached_tokens=cached)

@@ -192,8 +192,9 @@ def test_tokens_read_again_are_exact_as_far_as_what_they_see_is_and_no_others_ch
 def test_models_whose_keys_cannot_be_moved_are_refused_with_their_reason(
     kind: str, more: dict[str, object], reason: str
 ) -> None:
-    with pytest.raises(UserError, match=reason):
+    with pytest.raises(UserError, match=reason) as refused:
         check_composable(small(kind, **more))
+    assert refused.value.where == "--prefix composed or --chunk-cache"
 
 
 @pytest.mark.parametrize(

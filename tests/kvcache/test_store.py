@@ -12,7 +12,7 @@ from stored_caches import CHUNK, Shop, context, equal
 
 from rmtbench.errors import UserError
 from rmtbench.kvcache.gc import check, remove
-from rmtbench.kvcache.manifest import IDS_FILE, read_manifest
+from rmtbench.kvcache.manifest import FILE, IDS_FILE, read_manifest
 from rmtbench.kvcache.prefill import prefill
 from rmtbench.models.load import load_model
 from rmtbench.models.local import LocalModel
@@ -229,3 +229,15 @@ def test_why_a_cache_is_not_used_is_said_once(tiny_model: LocalModel, shop: Shop
     (shop.folders[0] / "layer-000.safetensors").unlink()
     shop.get(tiny_model, context())
     assert shop.said == [f"kv cache {shop.folders[0].name} is not used, and made anew: layer-000.safetensors: missing"]
+
+
+def test_a_damaged_cache_is_told_to_those_alone_who_could_have_begun_with_it(
+    tiny_model: LocalModel, shop: Shop
+) -> None:
+    shop.get(tiny_model, context())
+    [damaged] = shop.folders
+    (damaged / FILE).write_text("{}")
+    shop.get(tiny_model, context(seed=1))
+    assert shop.said == []
+    shop.get(tiny_model, [*context(CHUNK), *context(20, seed=2)])
+    assert shop.said == [f"kv cache {damaged.name} is not used: {FILE}: cannot be understood (KeyError)"]
