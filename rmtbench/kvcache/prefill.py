@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 CHUNK_TOKENS = 1024
-"""On two cores 1,024 was as fast a token as 2,048 and 4,096, and it is the grain of what can be reused."""
+"""On one core 1,024 was as fast a token as 2,048 and 4,096, and it is the grain of what can be reused."""
 
 KeepChunk = Callable[[int, PrefixTensors], None]
 """Gets a chunk's first position, and its keys and values as views that are read at once."""
