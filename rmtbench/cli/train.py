@@ -57,7 +57,7 @@ def rmt(
     names: Annotated[str, typer.Option(help="Names in the texts: seen, held-out or all.")] = "seen",
     segment_tokens: Annotated[int, typer.Option(help="Tokens of a segment.")] = 128,
     memory_tokens: Annotated[int, typer.Option(help="Memory tokens.")] = 16,
-    update: Annotated[str, typer.Option(help="How memory is renewed: gated, or overwrite as in the paper.")] = "gated",
+    update: Annotated[str, typer.Option(help="How memory is renewed: latched, gated, overwrite (paper).")] = "latched",
     trained: Annotated[str, typer.Option(help="What trains: all, layers, lora or memory alone.")] = "all",
     backprop: Annotated[int | None, typer.Option(help="Segments that a gradient goes back (default: all).")] = None,
     rows: Annotated[int, typer.Option(help="Texts a step; fewer above 8 segments.")] = 16,
@@ -69,6 +69,7 @@ def rmt(
     mixed_precision: Annotated[bool, typer.Option(help="Matrix products in bfloat16.")] = True,
     fused: Annotated[bool, typer.Option(help="Compile the layers (needs a C++ compiler on the CPU).")] = False,
     seed: Annotated[int, typer.Option(help="Decides all that is random.")] = 0,
+    start: Annotated[Path | None, typer.Option(help="Folder of a trained memory to begin with.")] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads (default: torch's own choice).")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda.")] = "auto",
 ) -> None:
@@ -89,7 +90,7 @@ def rmt(
         names=_one_of(names, "names", ("seen", "held-out", "all")),
         segment_tokens=segment_tokens,
         memory_tokens=memory_tokens,
-        update=_one_of(update, "update", ("gated", "overwrite")),
+        update=_one_of(update, "update", ("latched", "gated", "overwrite")),
         trained=_one_of(trained, "trained", ("all", "layers", "lora", "memory")),
         backprop=backprop,
         rows=rows,
@@ -100,6 +101,7 @@ def rmt(
         style=_one_of(style, "answer-style", ("bridge", "direct")),
         kind=_one_of(kind, "kind", ("decoder", "encoder")),
         seed=seed,
+        start=start,
         mixed_precision=mixed_precision,
     )
     if threads is not None:

@@ -9,7 +9,7 @@ from rmtbench.errors import UserError, nearest
 
 Kind = Literal["decoder", "encoder"]
 Trained = Literal["memory", "lora", "layers", "all"]
-Update = Literal["overwrite", "gated"]
+Update = Literal["overwrite", "gated", "latched"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +24,8 @@ class RmtConfig:
         trained: Which weights train beside the memory: none (``memory``), adapters (``lora``),
             all but embeddings and head (``layers``), or ``all``.
         update: ``overwrite`` takes the last hidden states as they are, as in the paper (Bulatov et al., 2022);
-            ``gated``, a variant of ours, mixes a map of them into the old memory.
+            ``gated``, a variant of ours, mixes a map of them into the old memory; ``latched`` does so by a gate that
+            can close entirely.
         lora_rank: Rank of the adapters.
         lora_alpha: Their scale is this over the rank.
         special_ids: Token ids of an encoder's [CLS] and [SEP]; None for a decoder.

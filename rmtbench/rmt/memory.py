@@ -5,9 +5,14 @@ They are float32 whatever the base model is: steps of training would be lost in 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 
-from rmtbench.rmt.config import RmtConfig
+from rmtbench.rmt.config import RmtConfig, Update
+
+STRETCH = 0.1
+"""How far the gate of a latched memory reaches beyond 0 and 1 before it is cut off."""
 
 
 class Memory(torch.nn.Module):
@@ -63,9 +68,25 @@ class GatedMemory(Memory):
     def renew(self, memory: torch.Tensor, states: torch.Tensor) -> torch.Tensor:
         """Old memory and candidate, mixed by the gate."""
         normed = self.norm(states)
-        gate = torch.sigmoid(self.gate(torch.cat([normed, memory], dim=-1)))
+        gate = self.opened(self.gate(torch.cat([normed, memory], dim=-1)))
         mixed: torch.Tensor = memory + gate * (self.candidate(normed) - memory)
         return mixed.float()  # in mixed precision too
+
+    def opened(self, scores: torch.Tensor) -> torch.Tensor:
+        """From the gate's scores to the share that is replaced, above 0 and below 1 always."""
+        return torch.sigmoid(scores)
+
+
+class LatchedMemory(GatedMemory):
+    """A gated memory whose gate closes entirely, so that what it holds outlasts any number of segments to the last bit.
+
+    The sigmoid is stretched to a little below 0 and above 1 and cut off there, as in the hard concrete distribution
+    (Louizos et al., arXiv:1712.01312, section 2.2), without its noise: the same function in training and in use.
+    """
+
+    def opened(self, scores: torch.Tensor) -> torch.Tensor:
+        """From the gate's scores to the share that is replaced, from 0 to 1 inclusive."""
+        return (torch.sigmoid(scores) * (1 + 2 * STRETCH) - STRETCH).clamp(0, 1)
 
 
 def make_memory(config: RmtConfig, embeddings: torch.Tensor) -> Memory:
@@ -77,5 +98,8 @@ def make_memory(config: RmtConfig, embeddings: torch.Tensor) -> Memory:
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
-        made = (GatedMemory if config.update == "gated" else Memory)(config, embeddings)
+        made = _UPDATES[config.update](config, embeddings)
     return made.to(embeddings.device)  # drawn on the CPU: a seed means the same memory on every device
+
+
+_UPDATES: Mapping[Update, type[Memory]] = {"overwrite": Memory, "gated": GatedMemory, "latched": LatchedMemory}

@@ -20,7 +20,7 @@ from rmtbench.rmt.bases import Base, load_base
 from rmtbench.rmt.config import Kind, RmtConfig, Trained, Update
 from rmtbench.rmt.decoder import RecurrentDecoder
 from rmtbench.rmt.learning import AnswerFromMemory, ChooseFromMemory, cannot_be_told, close_task
-from rmtbench.rmt.storage import wrap
+from rmtbench.rmt.storage import Stored, start_from, wrap
 from rmtbench.rmt.tasks.base import Sample, Task
 from rmtbench.rmt.tasks.registry import BABILONG, make_task
 from rmtbench.training.base import LOG, Objective, Promotion, Recipe, Stage
@@ -64,6 +64,7 @@ class Plan:
         style: Answer style.
         kind: Of the base model.
         seed: Decides all that is random.
+        start: Folder of a trained memory whose weights the training begins with; None for a new memory.
         mixed_precision: Matrix products in bfloat16.
 
     Raises:
@@ -79,7 +80,7 @@ class Plan:
     names: str = "seen"
     segment_tokens: int = 128
     memory_tokens: int = 16
-    update: Update = "gated"
+    update: Update = "latched"
     trained: Trained = "all"
     backprop: int | None = None
     rows: int = 16
@@ -90,6 +91,7 @@ class Plan:
     style: AnswerStyle = "bridge"
     kind: Kind = "decoder"
     seed: int = 0
+    start: Path | None = None
     mixed_precision: bool = True
 
     def __post_init__(self) -> None:
@@ -183,16 +185,22 @@ def make_training(
         seed=plan.seed,
     )
     model = wrap(base.model, config, base.identity)
+    start = start_from(plan.start, model) if plan.start else None
     if device == "cpu":
         base.model.set_attn_implementation("eager")  # the fused kernels' backward is slow on short segments there
     if fused:
         _fuse(base.model)
     learnt = task or _make_task(plan, base)
-    recipe = make_recipe(plan, _data(plan, base, config, learnt))
+    recipe = make_recipe(plan, _data(plan, base, config, learnt, start))
 
     def notes() -> Mapping[str, Any]:
         # The task's own name holds no path of this machine, and an encoder has its own style.
-        return {"task": learnt.name, "style": base.contract.style, **_described(plan), **curve(out / LOG, recipe)}
+        return {
+            "task": learnt.name,
+            "style": base.contract.style,
+            **_described(plan, start),
+            **curve(out / LOG, recipe),
+        }
 
     if isinstance(model, RecurrentDecoder):
         return AnswerFromMemory(model, learnt, notes, mixed_precision=plan.mixed_precision), recipe
@@ -267,10 +275,12 @@ def _sample(plan: Plan, task: Task, chance: random.Random) -> Sample:
         raise cannot_be_told(task, plan.segments[-1], error) from error
 
 
-def _data(plan: Plan, base: Base, config: RmtConfig, task: Task) -> str:
+def _data(plan: Plan, base: Base, config: RmtConfig, task: Task, start: Stored | None) -> str:
     """What is learnt from and by whom: a training is not gone on with where either has changed."""
     chance = random.Random(0)  # noqa: S311 - reproducible is what is wanted
     digest = hashlib.sha256(json.dumps([asdict(base.identity), asdict(config), plan.mixed_precision]).encode())
+    if start is not None:
+        digest.update(start.weights_sha256.encode())
     for _ in range(8):
         sample = _sample(plan, task, chance)
         texts = [list(segment) for segment in sample.segments]
@@ -278,9 +288,12 @@ def _data(plan: Plan, base: Base, config: RmtConfig, task: Task) -> str:
     return digest.hexdigest()
 
 
-def _described(plan: Plan) -> dict[str, Any]:
+def _described(plan: Plan, start: Stored | None) -> dict[str, Any]:
     fields = ("mode", "names", "curriculum", "rate", "seed", "mixed", "along", "rows")
-    return {name: getattr(plan, name) for name in fields}
+    described = {name: getattr(plan, name) for name in fields}
+    if start is not None:
+        described["start"] = {"weights_sha256": start.weights_sha256, "update": start.config.update, **start.notes}
+    return described
 
 
 def _fuse(model: PreTrainedModel) -> None:

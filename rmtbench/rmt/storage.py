@@ -144,27 +144,58 @@ def from_pretrained(
     """
     stored = read_stored(folder)
     _check_base(stored.base, identity, folder)
+    wrapped = wrap(model, stored.config, identity)
+    if not _take(stored, folder, wrapped):
+        raise _damaged(folder / WEIGHTS, "it holds other weights than its settings say")
+    return wrapped
+
+
+def start_from(folder: Path, model: RecurrentDecoder | RecurrentEncoder) -> Stored:
+    """Give a wrapped model the weights of a trained memory, so that a training goes on from them.
+
+    Args:
+        folder: As `save_pretrained` wrote it. Its settings may differ where they change no weight's shape.
+        model: Of the same base model, changed in place.
+
+    Returns:
+        What the folder says of itself.
+
+    Raises:
+        UserError: The memory belongs to another base model, has other weights, or a file is missing or damaged.
+    """
+    stored = read_stored(folder)
+    _check_base(stored.base, model.identity, folder)
+    if not _take(stored, folder, model):
+        raise UserError(
+            "this memory has other weights than the one to be trained",
+            where=str(folder),
+            remedy=f"train with its own settings: {stored.config}",
+        )
+    return stored
+
+
+def _take(stored: Stored, folder: Path, model: RecurrentDecoder | RecurrentEncoder) -> bool:
+    """Copy a folder's weights into a model that has the same ones; False where it has others."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
     path = folder / WEIGHTS
     if not path.is_file():
         raise _damaged(path, "the file is missing")
     if _sha256(path) != stored.weights_sha256:
         raise _damaged(path, "it is not the file that was written")
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
     try:
         tensors = load_file(path)
     except SafetensorError as error:
         raise _damaged(path, str(error).splitlines()[0]) from error
-    wrapped = wrap(model, stored.config, identity)
-    weights = wrapped.trained()
-    found = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
-    if found != {name: tuple(weight.shape) for name, weight in weights.items()}:
-        raise _damaged(path, "it holds other weights than its settings say")
+    weights = model.trained()
+    shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+    if shapes != {name: tuple(weight.shape) for name, weight in weights.items()}:
+        return False
     with torch.no_grad():
         for name, weight in weights.items():
             weight.copy_(tensors[name])
-    return wrapped
+    return True
 
 
 def _check_base(stored: BaseIdentity, given: BaseIdentity, folder: Path) -> None:

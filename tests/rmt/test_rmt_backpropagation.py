@@ -43,7 +43,7 @@ def test_a_gradient_reaches_the_configured_segments_from_each_rows_own_end(
     assert got == [[depth is None or count - number <= depth for number in range(count)] for count in COUNTS]
 
 
-@pytest.mark.parametrize("update", ["overwrite", "gated"])
+@pytest.mark.parametrize("update", ["overwrite", "gated", "latched"])
 def test_the_first_memory_learns_from_rows_that_are_not_cut_off_alone(update: str) -> None:
     gradients = []
     for rows in (marked_rows(), marked_rows()[1:], marked_rows()[:1]):
@@ -130,6 +130,22 @@ def test_a_gate_replaces_about_a_quarter_before_it_has_learned() -> None:
     assert candidate.std().item() == pytest.approx(embeddings.std().item(), rel=0.05)
 
 
+@pytest.mark.parametrize("update", ["gated", "latched"])
+def test_a_latched_gate_can_close_entirely_and_a_gated_one_always_forgets(update: str) -> None:
+    model = wrapped("llama", update=update)
+    with torch.no_grad():
+        model.memory.gate.bias.fill_(-5.0)
+    memory = model.initial_memory(1)
+    kept = read_rows(model, [[words(SEGMENT)] * 20])
+    assert torch.equal(kept, memory) == (update == "latched")
+
+
+def test_a_latched_gate_can_open_entirely() -> None:
+    model = wrapped("llama", update="latched")
+    assert model.memory.opened(torch.tensor([5.0, 0.0, -5.0])).tolist() == pytest.approx([1.0, 0.5, 0.0])
+    assert float(model.memory.opened(torch.tensor(5.0))) == 1.0
+
+
 def test_the_seed_decides_memory_and_adapters_and_leaves_the_callers_random_numbers_alone() -> None:
     torch.manual_seed(1)
     expected = torch.rand(1)
@@ -143,7 +159,7 @@ def test_the_seed_decides_memory_and_adapters_and_leaves_the_callers_random_numb
     assert not torch.equal(made[0]["memory.tokens.weight"], made[2]["memory.tokens.weight"])
 
 
-@pytest.mark.parametrize("update", ["overwrite", "gated"])
+@pytest.mark.parametrize("update", ["overwrite", "gated", "latched"])
 @pytest.mark.parametrize("trained", ["memory", "lora"])
 def test_memory_is_float32_on_a_base_model_of_fewer_bits(update: str, trained: str) -> None:
     whole = wrapped("llama", update=update)

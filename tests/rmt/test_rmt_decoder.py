@@ -42,7 +42,7 @@ def test_a_segment_is_one_plain_forward_of_the_base_model(name: str, length: int
     close(model.logits(read.text), whole.logits[:, MEMORY:-MEMORY])
 
 
-@pytest.mark.parametrize("update", ["overwrite", "gated"])
+@pytest.mark.parametrize("update", ["overwrite", "gated", "latched"])
 def test_rows_of_unequal_length_give_what_each_gives_alone(name: str, update: str) -> None:
     model = wrapped(name, update=update)
     rows = rows_of(*UNEQUAL)

@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 from rmtbench.errors import UserError
 from rmtbench.models.local import LocalModel
 from rmtbench.rmt.base import BaseIdentity
-from rmtbench.rmt.storage import CONFIG, WEIGHTS, from_pretrained, read_stored, save_pretrained
+from rmtbench.rmt.storage import CONFIG, WEIGHTS, from_pretrained, read_stored, save_pretrained, start_from
 from rmtbench.rmt.walk import read_rows
 
 DAMAGED_REMEDY = "copy the folder again from where it came, or train the memory again"
@@ -32,7 +32,7 @@ def trained(name: str, **changes):
 
 @pytest.mark.parametrize("name", ["gpt2", "llama", "bert"])
 @pytest.mark.parametrize("how", ["memory", "lora", "layers", "all"])
-@pytest.mark.parametrize("update", ["overwrite", "gated"])
+@pytest.mark.parametrize("update", ["overwrite", "gated", "latched"])
 def test_it_comes_back_bit_for_bit(name: str, how: str, update: str, tmp_path: Path) -> None:
     model = trained(name, trained=how, update=update, backprop_segments=2, lora_rank=2)
     save_pretrained(model, tmp_path / "made", {"stages": [1, 2]})
@@ -184,3 +184,24 @@ def test_saving_that_was_cut_short_leaves_nothing_to_load(tmp_path: Path) -> Non
 def test_settings_of_encoders_come_back_as_they_were(tmp_path: Path) -> None:
     save_pretrained(wrapped("bert", trained="memory"), tmp_path)
     assert read_stored(tmp_path).config == settings("bert", trained="memory")
+
+
+def test_a_training_can_begin_with_a_memory_that_was_renewed_otherwise(tmp_path: Path) -> None:
+    made = trained("llama", update="gated")
+    save_pretrained(made, tmp_path / "made", {"task": "detect"})
+    model = wrapped("llama", update="latched")
+    stored = start_from(tmp_path / "made", model)
+    assert stored.notes == {"task": "detect"}
+    weights = model.trained()
+    assert all(torch.equal(weight, weights[name]) for name, weight in made.trained().items())
+    assert model.config.update == "latched"
+
+
+def test_a_training_begins_with_no_memory_of_other_weights_or_of_another_base(tmp_path: Path) -> None:
+    save_pretrained(trained("llama", update="overwrite"), tmp_path / "made")
+    with pytest.raises(UserError, match="other weights than the one to be trained"):
+        start_from(tmp_path / "made", wrapped("llama", update="latched"))
+    other = wrapped("llama", update="overwrite")
+    other.identity = replace(other.identity, weights_sha256="0" * 64)
+    with pytest.raises(UserError, match="belongs to base model"):
+        start_from(tmp_path / "made", other)
