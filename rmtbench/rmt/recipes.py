@@ -170,7 +170,8 @@ def make_training(
         task: Another one than the plan names.
 
     Raises:
-        UserError: The base model cannot be loaded or wrapped, there is no such task, or it does not fit its segments.
+        UserError: The base model cannot be loaded or wrapped, there is no such task, it does not fit its segments,
+            or the memory to start with is of another base model or has other weights.
     """
     kind: Kind = "encoder" if plan.base == MINILM else plan.kind
     base = load_base(plan.base, kind, device, style=plan.style, seed=plan.seed)
@@ -195,12 +196,10 @@ def make_training(
 
     def notes() -> Mapping[str, Any]:
         # The task's own name holds no path of this machine, and an encoder has its own style.
-        return {
-            "task": learnt.name,
-            "style": base.contract.style,
-            **_described(plan, start),
-            **curve(out / LOG, recipe),
-        }
+        described = {"task": learnt.name, "style": base.contract.style, **_described(plan)}
+        if start is not None:
+            described["start"] = {"weights_sha256": start.weights_sha256, "update": start.config.update, **start.notes}
+        return described | curve(out / LOG, recipe)
 
     if isinstance(model, RecurrentDecoder):
         return AnswerFromMemory(model, learnt, notes, mixed_precision=plan.mixed_precision), recipe
@@ -288,12 +287,9 @@ def _data(plan: Plan, base: Base, config: RmtConfig, task: Task, start: Stored |
     return digest.hexdigest()
 
 
-def _described(plan: Plan, start: Stored | None) -> dict[str, Any]:
+def _described(plan: Plan) -> dict[str, Any]:
     fields = ("mode", "names", "curriculum", "rate", "seed", "mixed", "along", "rows")
-    described = {name: getattr(plan, name) for name in fields}
-    if start is not None:
-        described["start"] = {"weights_sha256": start.weights_sha256, "update": start.config.update, **start.notes}
-    return described
+    return {name: getattr(plan, name) for name in fields}
 
 
 def _fuse(model: PreTrainedModel) -> None:

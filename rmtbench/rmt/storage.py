@@ -166,10 +166,12 @@ def start_from(folder: Path, model: RecurrentDecoder | RecurrentEncoder) -> Stor
     stored = read_stored(folder)
     _check_base(stored.base, model.identity, folder)
     if not _take(stored, folder, model):
+        asked = asdict(model.config)
+        own = [f"{name} {value}" for name, value in asdict(stored.config).items() if value != asked[name]]
         raise UserError(
             "this memory has other weights than the one to be trained",
             where=str(folder),
-            remedy=f"train with its own settings: {stored.config}",
+            remedy=f"train with its own settings: {', '.join(own)}",
         )
     return stored
 

@@ -110,6 +110,21 @@ def test_what_is_learnt_from_is_part_of_a_recipes_identity(tmp_path: Path) -> No
     assert len(set(identities)) == len(plans)
 
 
+def test_a_training_begins_with_a_trained_memory_and_says_which(tmp_path: Path) -> None:
+    objective, recipe = make_training(replace(TINY, update="gated"), tmp_path / "first")
+    train(objective, recipe, tmp_path / "first", lambda _: None)
+    stored = read_stored(tmp_path / "first" / "model")
+    again = replace(TINY, start=tmp_path / "first" / "model")
+    begun, onward = make_training(again, tmp_path / "second")
+    gate = "memory.gate.weight"
+    assert torch.equal(begun.module.trained()[gate], objective.module.trained()[gate])
+    assert onward.identity != make_training(TINY, tmp_path)[1].identity
+    train(begun, onward, tmp_path / "second", lambda _: None)
+    assert not torch.equal(begun.module.trained()[gate], objective.module.trained()[gate])
+    start = read_stored(tmp_path / "second" / "model").notes["start"]
+    assert (start["weights_sha256"], start["update"], start["steps"]) == (stored.weights_sha256, "gated", 4)
+
+
 @pytest.mark.parametrize("mode", ["memory", "query-first"])
 def test_a_task_that_the_last_stage_cannot_tell_is_refused(mode: str, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="'facts-8' cannot be told in 2 segments") as refused:

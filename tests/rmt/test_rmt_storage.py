@@ -199,8 +199,9 @@ def test_a_training_can_begin_with_a_memory_that_was_renewed_otherwise(tmp_path:
 
 def test_a_training_begins_with_no_memory_of_other_weights_or_of_another_base(tmp_path: Path) -> None:
     save_pretrained(trained("llama", update="overwrite"), tmp_path / "made")
-    with pytest.raises(UserError, match="other weights than the one to be trained"):
+    with pytest.raises(UserError, match="other weights than the one to be trained") as caught:
         start_from(tmp_path / "made", wrapped("llama", update="latched"))
+    assert caught.value.remedy == "train with its own settings: update overwrite"
     other = wrapped("llama", update="overwrite")
     other.identity = replace(other.identity, weights_sha256="0" * 64)
     with pytest.raises(UserError, match="belongs to base model"):
