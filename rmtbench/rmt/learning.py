@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -44,7 +44,8 @@ class Query:
         row: Whose memory it is asked from.
         after: Number of the segment after which it is asked.
         figure: In which share of right answers it counts: ``accuracy`` at the end of rows that were not drawn to be
-            shorter, or are of full length all the same, ``shorter`` at the end of others, ``along`` before the end.
+            shorter, or are of full length all the same, ``shorter`` at the end of others, ``along`` before the end,
+            ``others`` of a text's further questions, all at the end.
         kind: The sample's kind.
         question: Token ids up to where the answer begins.
         answer: Token ids of what is right there and then.
@@ -52,7 +53,7 @@ class Query:
 
     row: int
     after: int
-    figure: Literal["accuracy", "shorter", "along"]
+    figure: Literal["accuracy", "shorter", "along", "others"]
     kind: str
     question: Ids
     answer: Ids
@@ -104,6 +105,7 @@ def draw_batch(task: Task, stage: Stage, segment_tokens: int, chance: random.Ran
             if after == last:
                 figure = "shorter" if shorter and len(segments) < full else "accuracy"
             queries.append(Query(row, after, figure, sample.kind, sample.question, sample.right_after(after)))
+        queries += [Query(row, last, "others", one.kind, one.question, one.answer) for one in sample.others]
     return Batch(rows, queries)
 
 
@@ -162,7 +164,7 @@ class ClosedTask:
         for _ in range(DRAWS):
             sample = self.task.sample(segments, chance)
             if tuple(sample.answer) in self.answers and tuple(sample.not_yet) in self.answers:
-                return sample
+                return replace(sample, others=[one for one in sample.others if tuple(one.answer) in self.answers])
         raise ValueError(f"none of {DRAWS} samples has an answer of the closed set")
 
 
@@ -289,16 +291,19 @@ def memories(model: RecurrentDecoder | RecurrentEncoder, batch: Batch) -> tuple[
     Returns:
         ``[questions, memory tokens, hidden]``, and the questions in that order.
     """
-    wanted: dict[tuple[int, int], Query] = {(query.row, query.after): query for query in batch.queries}
+    wanted = dict[tuple[int, int], list[Query]]()
+    for query in batch.queries:
+        wanted.setdefault((query.row, query.after), []).append(query)
     longest = max(map(len, batch.rows))
     depth = min(longest, model.config.backprop_segments or longest)
     found: list[torch.Tensor] = []
     queries: list[Query] = []
     for step in walk(model, batch.rows, recompute=depth > RECOMPUTE_ABOVE):
-        here = [place for place, key in enumerate(zip(step.rows, step.numbers, strict=True)) if key in wanted]
+        asked = [wanted.get(key, []) for key in zip(step.rows, step.numbers, strict=True)]
+        here = [place for place, each in enumerate(asked) for _ in each]
         if here:
             found.append(step.read.memory[here])
-            queries += [wanted[step.rows[place], step.numbers[place]] for place in here]
+            queries += [query for each in asked for query in each]
     return torch.cat(found), queries
 
 

@@ -61,6 +61,7 @@ class Plan:
         promote: Accuracy at which a stage but the last ends early; above 1 for never.
         mixed: Share of rows that are shorter than their stage's.
         along: Most earlier segments after which a row is asked too.
+        asked: Most questions about a text at its end.
         style: Answer style.
         kind: Of the base model.
         seed: Decides all that is random.
@@ -88,6 +89,7 @@ class Plan:
     promote: float = 0.98
     mixed: float = 0.3
     along: int = 2
+    asked: int = 1
     style: AnswerStyle = "bridge"
     kind: Kind = "decoder"
     seed: int = 0
@@ -252,7 +254,7 @@ def _stage(plan: Plan, segments: int, steps: int) -> Stage:
 
 def _make_task(plan: Plan, base: Base) -> Task:
     """The task by its name, its segments shortened by the longest of many questions where these follow the text."""
-    task = make_task(plan.task, base.contract, plan.segment_tokens, names=plan.names)
+    task = make_task(plan.task, base.contract, plan.segment_tokens, plan.names, plan.asked)
     if plan.mode == "memory":
         return task
     chance = random.Random(plan.seed)  # noqa: S311 - reproducible is what is wanted
@@ -263,7 +265,7 @@ def _make_task(plan: Plan, base: Base) -> Task:
             f"questions of up to {room} tokens leave too little of a segment of {plan.segment_tokens} to its text",
             f"lengthen the segments to at least {2 * room}",
         )
-    return make_task(plan.task, base.contract, plan.segment_tokens - room, names=plan.names)
+    return make_task(plan.task, base.contract, plan.segment_tokens - room, plan.names, plan.asked)
 
 
 def _sample(plan: Plan, task: Task, chance: random.Random) -> Sample:
@@ -284,11 +286,13 @@ def _data(plan: Plan, base: Base, config: RmtConfig, task: Task, start: Stored |
         sample = _sample(plan, task, chance)
         texts = [list(segment) for segment in sample.segments]
         digest.update(json.dumps([texts, list(sample.question), list(sample.answer), sample.told_by]).encode())
+        for one in sample.others:
+            digest.update(json.dumps([list(one.question), list(one.answer)]).encode())
     return digest.hexdigest()
 
 
 def _described(plan: Plan) -> dict[str, Any]:
-    fields = ("mode", "names", "curriculum", "rate", "seed", "mixed", "along", "rows")
+    fields = ("mode", "names", "curriculum", "rate", "seed", "mixed", "along", "asked", "rows")
     return {name: getattr(plan, name) for name in fields}
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -133,6 +133,40 @@ def test_before_the_text_has_told_the_answer_it_is_unknown_and_rows_are_asked_at
         query = queries[place]
         alone = read_rows(model, [batch.rows[query.row][: query.after + 1]])
         torch.testing.assert_close(memory[place], alone[0], rtol=2e-3, atol=2e-4)
+
+
+@dataclass(frozen=True)
+class SymbolsTwice(Symbols):
+    """The same with two more questions about each text."""
+
+    def sample(self, segments: int, chance: random.Random) -> Sample:
+        made = super().sample(segments, chance)
+        answers = ([chance.randrange(SYMBOLS), END], [UNKNOWN, END])
+        others = [Sample((), [QUERY] * 3, each, made.told_by, made.not_yet) for each in answers]
+        return replace(made, others=others)
+
+
+def test_further_questions_are_asked_from_their_own_rows_last_memory() -> None:
+    model = wrapped("llama", update="gated")
+    objective = AnswerFromMemory(model, SymbolsTwice())
+    batch = drawn(objective, segments=3, rows=5, mixed=0.5, along=1)
+    assert [query.figure for query in batch.queries].count("others") == 10
+    with torch.no_grad():
+        memory, queries = memories(model, batch)
+        assert sorted(map(id, queries)) == sorted(map(id, batch.queries))
+        last = read_rows(model, batch.rows)
+        for place, query in enumerate(queries):
+            if query.figure != "along":
+                torch.testing.assert_close(memory[place], last[query.row])
+        _, figures, _ = objective.loss(batch)
+    assert {"accuracy", "others"} <= set(figures)
+
+
+def test_an_encoder_leaves_out_further_questions_whose_answers_it_does_not_know() -> None:
+    closed = close_task(SymbolsTwice(), 2, 2, random.Random(0))
+    drawn_others = [one for seed in range(40) for one in closed.sample(2, random.Random(seed)).others]
+    assert {tuple(one.answer) for one in drawn_others} <= set(closed.answers)
+    assert len(drawn_others) < 80
 
 
 def test_query_first_has_the_question_follow_every_segments_text() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -12,7 +12,7 @@ from rmtbench.rmt.base import Ids
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One text to read and one question about it.
+    """One text to read and one question about it, in training maybe others too.
 
     Attributes:
         segments: Token ids, segment by segment, none longer than the task was made for; may be a generator, which
@@ -26,6 +26,8 @@ class Sample:
             is known by then. None where no such stretch is.
         judge: Says whether a final answer in words is right, where a benchmark has a rule of its own; None for exact
             match with the answer.
+        others: More questions about the same text, from which more is learnt of what was read; they have no segments of
+            their own.
     """
 
     segments: Iterable[Ids]
@@ -36,6 +38,7 @@ class Sample:
     kind: str = ""
     partly: tuple[int, Ids] | None = None
     judge: Callable[[str], bool] | None = None
+    others: Sequence[Sample] = ()
 
     def right_after(self, number: int) -> Ids:
         """What is to be answered when segment `number`, from 0, has been read, and none behind it."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from rmtbench.corpora.miniature.asking import Asked, ask_about_group, ask_single
@@ -95,6 +95,7 @@ class FactsInNoise:
         draw: Chooses a sample's question and facts.
         noise: Token ids of sentences to draw from: see `noise_ids`.
         at_start: Whether facts open the first segment; else each lies anywhere.
+        asked: Most questions about a text: beyond the first, each asks for one of the facts that are told.
     """
 
     name: str
@@ -104,6 +105,7 @@ class FactsInNoise:
     draw: Draw
     noise: Sequence[Ids]
     at_start: bool = False
+    asked: int = 1
 
     def sample(self, segments: int, chance: random.Random) -> Sample:
         """Make one sample; its segments are made as they are read, all of them full.
@@ -128,10 +130,19 @@ class FactsInNoise:
                 told.setdefault(place, []).append(sentence)
             text = NoisyText(self.noise, self.segment_tokens, segments, told, self.at_start, chance.getrandbits(64))
             stated = [places[facts.index(fact)] for fact in asked.facts]
-            return make_sample(text, asked, stated, self.contract)
+            made = make_sample(text, asked, stated, self.contract)
+            return replace(made, others=self._others(asked, facts, places, chance)) if self.asked > 1 else made
         raise ValueError(
             f"the facts of '{self.name}' do not fit into {segments} segments of {self.segment_tokens} tokens"
         )
+
+    def _others(
+        self, asked: Asked, facts: Sequence[Fact], places: Sequence[int], chance: random.Random
+    ) -> tuple[Sample, ...]:
+        """Questions for single facts, but for the one that is asked for already."""
+        left = [(fact, place) for fact, place in zip(facts, places, strict=True) if list(asked.facts) != [fact]]
+        chosen = chance.sample(left, min(self.asked - 1, len(left)))
+        return tuple(make_sample((), ask_single(fact, chance), [place], self.contract) for fact, place in chosen)
 
     def _places(self, sentences: Sequence[Ids], segments: int, chance: random.Random) -> list[int] | None:
         """The segment of each sentence, any in which it fits; None if one fits nowhere."""

@@ -14,6 +14,7 @@ from rmtbench.rmt.tasks.miniature import NAMES, FactsInNoise, draw_facts, draw_t
 BABILONG = "babilong:"
 """What comes before the path of an official file."""
 
+_SEVERAL = ("facts-", "two-hop")
 _TOLD = {"memorize": 1, "detect": 1, **{f"facts-{count}": count for count in (1, 2, 4, 8)}}
 """How many facts are told where one is asked for."""
 
@@ -33,7 +34,7 @@ def check_task(name: str) -> None:
         raise UserError(f"no task '{name}'", where="--task", remedy=f"{nearest(name, task_names())}, or {BABILONG}FILE")
 
 
-def make_task(name: str, contract: PromptContract, segment_tokens: int, names: str = "seen") -> Task:
+def make_task(name: str, contract: PromptContract, segment_tokens: int, names: str = "seen", asked: int = 1) -> Task:
     """Make a task.
 
     Args:
@@ -43,6 +44,7 @@ def make_task(name: str, contract: PromptContract, segment_tokens: int, names: s
         contract: Makes the token ids, and decides whether answers are ``direct`` or come with reasoning.
         segment_tokens: Tokens of a segment.
         names: Which name words texts have: those of training texts (``seen``), only others (``held-out``), or ``all``.
+        asked: Most questions about a text; above 1 where several facts are told in noise alone.
 
     Raises:
         UserError: No task or choice of names is called so, or a file cannot be used.
@@ -52,6 +54,12 @@ def make_task(name: str, contract: PromptContract, segment_tokens: int, names: s
         raise ValueError("a segment needs at least one token")
     if names not in NAMES:
         raise UserError(f"no names '{names}'", where="--names", remedy=nearest(names, NAMES))
+    if asked != 1 and (asked < 1 or not name.startswith(_SEVERAL)):
+        raise UserError(
+            f"task '{name}' cannot ask {asked} questions about a text",
+            where="--asked",
+            remedy="leave it at 1, or choose facts-2, facts-4, facts-8 or two-hop",
+        )
     if name.startswith(BABILONG):
         return open_babilong(Path(name.removeprefix(BABILONG)), contract, segment_tokens)
     if name == "reading":
@@ -59,4 +67,4 @@ def make_task(name: str, contract: PromptContract, segment_tokens: int, names: s
     check_task(name)
     draw = draw_two_hops if name == "two-hop" else draw_facts(_TOLD[name])
     noise = noise_ids(contract.tokenizer)
-    return FactsInNoise(name, contract, segment_tokens, NAMES[names], draw, noise, at_start=name == "memorize")
+    return FactsInNoise(name, contract, segment_tokens, NAMES[names], draw, noise, name == "memorize", asked)

@@ -178,3 +178,22 @@ def test_names_are_seen_or_held_out_as_is_asked_for() -> None:
     assert not told("held-out") & (known - both)
     assert told("all") & (hidden - both)
     assert told("all") & (known - both)
+
+
+@pytest.mark.parametrize(("name", "asked", "others"), [("facts-4", 4, 3), ("facts-8", 3, 2), ("two-hop", 9, 6)])
+def test_more_questions_ask_for_other_facts_of_the_same_text_each_once(name: str, asked: int, others: int) -> None:
+    plain, task = task_of(name), make_task(name, contract_of(), SIZE, "all", asked)
+    for seed in SEEDS:
+        sample, alone = task.sample(5, random.Random(seed)), plain.sample(5, random.Random(seed))
+        told = {sentence.lower() for _, sentence in facts_told(sample)}
+        assert (sample.question, sample.answer, sample.told_by) == (alone.question, alone.answer, alone.told_by)
+        assert whole_text(contract_of(), sample.segments) == whole_text(contract_of(), alone.segments)
+        assert len(sample.others) == others
+        assert len({tuple(one.answer) for one in (sample, *sample.others)}) == others + 1
+        for one in sample.others:
+            ((subject, relation, found),) = steps(one)
+            assert ways_to_say(subject, relation, found) & told
+            (at,) = {
+                number for number, text in facts_told(sample) if text.lower() in ways_to_say(subject, relation, found)
+            }
+            assert one.told_by == at

@@ -40,6 +40,13 @@ def test_an_unknown_choice_of_names_is_refused() -> None:
     assert "held-out" in refused.value.remedy
 
 
+@pytest.mark.parametrize(("name", "asked"), [("detect", 2), ("reading", 4), ("facts-4", 0)])
+def test_as_many_questions_as_a_task_cannot_ask_are_refused(name: str, asked: int) -> None:
+    with pytest.raises(UserError, match=f"'{name}' cannot ask {asked} questions") as refused:
+        make_task(name, contract_of(), 200, asked=asked)
+    assert refused.value.where == "--asked"
+
+
 def test_a_segment_without_room_is_refused() -> None:
     with pytest.raises(ValueError, match="at least one token"):
         make_task("detect", contract_of(), 0)
