@@ -2,6 +2,7 @@
 
 import random
 import re
+from collections import Counter
 from collections.abc import Iterator
 from itertools import pairwise
 
@@ -11,7 +12,7 @@ from miniature_texts import names, paragraphs, says, statement_of, told
 from rmtbench.corpora.miniature import words
 from rmtbench.corpora.miniature.fillers import filler
 from rmtbench.corpora.miniature.prose import Paragraph, ProsePlan, Sentence, with_article, write_paragraph
-from rmtbench.corpora.miniature.relations import BY_SUBJECT, PLAIN, RELATIONS, Relation
+from rmtbench.corpora.miniature.relations import BY_SUBJECT, OTHER_NAMES, PLAIN, RELATIONS, Relation
 from rmtbench.corpora.miniature.styles import STYLES, Style
 from rmtbench.corpora.miniature.world import Entity
 
@@ -20,6 +21,10 @@ each_style = pytest.mark.parametrize("style", STYLES)
 
 def is_named(entity: Entity, sentence: Sentence) -> bool:
     return any(name.lower() in sentence.text.lower() for name in names(entity))
+
+
+def filled(way: str, subject: Entity) -> str:
+    return way.replace("{S}", subject.name).replace("{N}", subject.alias)
 
 
 def stated(style: Style) -> Iterator[tuple[Entity, Sentence]]:
@@ -107,14 +112,21 @@ def test_no_pronoun_stands_behind_a_sentence_about_something_else_that_it_could_
                 assert is_named(subject, sentence)
 
 
-def test_an_alias_is_used_in_trivia_texts_after_it_is_told() -> None:
-    later = 0
+def test_another_name_is_told_first_in_many_ways_and_used_as_often_as_the_last_name() -> None:
+    ways, later = Counter[str](), Counter[str]()
     for paragraph in paragraphs("triviaqa"):
-        alias = paragraph.subject.alias
-        if alias:
-            assert paragraph.sentences[0].text == f"{paragraph.subject.name} is better known as {alias}."
-            later += sum(alias.lower() in sentence.text.lower() for sentence in paragraph.sentences[1:])
-    assert later > 50
+        subject = paragraph.subject
+        if not subject.alias:
+            continue
+        first = paragraph.sentences[0].text
+        (way,) = (way for way in OTHER_NAMES if first.lower() == filled(way, subject).lower())
+        ways[way] += 1
+        for sentence in paragraph.sentences[1:]:
+            later["other"] += subject.alias.lower() in sentence.text.lower()
+            later["last"] += subject.short in sentence.text and subject.name not in sentence.text
+    assert len(OTHER_NAMES) >= 6
+    assert set(ways) == set(OTHER_NAMES)
+    assert min(later["other"], later["last"]) > 25
 
 
 @pytest.mark.parametrize("relation", RELATIONS, ids=lambda relation: relation.name)

@@ -15,14 +15,14 @@ from rmtbench.corpora.draws import TOLERANCE, DocumentIds, choose_budget, genera
 from rmtbench.corpora.miniature import fillers, words
 from rmtbench.corpora.miniature.asking import Asked, QuestionKind, ask_about_group, ask_single
 from rmtbench.corpora.miniature.prose import Sentence
-from rmtbench.corpora.miniature.relations import RELATIONS
-from rmtbench.corpora.miniature.styles import Page, Style, plan_world, tell
+from rmtbench.corpora.miniature.relations import OTHER_NAMES, RELATIONS
+from rmtbench.corpora.miniature.styles import PLANS, Page, Style, plan_world, tell
 from rmtbench.corpora.miniature.words import NameWords, held_out, inventory, seen, small_pools
 from rmtbench.corpora.miniature.world import Entity, Fact, World, make_world
 from rmtbench.errors import UserError
 
-VERSION = 3
-"""Raise it whenever a draw changes: it is part of the source's hash."""
+VERSIONS: Mapping[Style, int] = {"squad": 3, "hotpotqa": 3, "triviaqa": 4}
+"""Raise a style's whenever its draws change: it is part of the source's hash."""
 
 BUDGETS: Mapping[Style, Mapping[str, int]] = {
     "squad": {"smoke": 1_000, "small": 21_000, "medium": 32_000, "large": 50_000},
@@ -66,7 +66,7 @@ class Miniature:
     def source(self) -> Source:
         """Kind ``miniature``, and a hash over the generator's words, sentences and version."""
         name = f"{self.style} style" + ("" if self.names == "all" else f", {self.names} names")
-        return Source("miniature", name, _hash(name))
+        return Source("miniature", name, _hash(name, self.style))
 
     def facts(self) -> DatasetFacts:
         """Counts of the words and relations that draws are made from; there are as many draws as seeds."""
@@ -91,7 +91,7 @@ class Miniature:
             UserError: An unknown size, or a tokenizer by which sentences are too long or short for the budget.
         """
         budget = choose_budget(BUDGETS[self.style], request.size)
-        chance = generator(f"miniature {self.style} {self.names} {VERSION}", request)
+        chance = generator(f"miniature {self.style} {self.names} {VERSIONS[self.style]}", request)
         largest = BUDGETS[self.style]["large"] / _GROUPS[self.style]["large"]
         groups = _GROUPS[self.style].get(request.size) or max(1, round(budget / largest))
         size = max(3, round(budget / groups / _TOKENS_A_PARAGRAPH[self.style]))
@@ -238,9 +238,11 @@ def _key(fact: Fact) -> tuple[int, str]:
 
 
 @cache
-def _hash(name: str) -> str:
+def _hash(name: str, style: Style) -> str:
     """Over all that a draw is made of, but its seed."""
-    parts = [name, str(VERSION), repr(RELATIONS), repr(sorted(inventory().by_kind.items()))]
+    parts = [name, str(VERSIONS[style]), repr(RELATIONS), repr(sorted(inventory().by_kind.items()))]
+    if PLANS[style].aliases:
+        parts.append(repr(OTHER_NAMES))
     parts += [
         repr(value) for module in (words, fillers) for key, value in sorted(vars(module).items()) if key.isupper()
     ]

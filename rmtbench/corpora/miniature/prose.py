@@ -7,10 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rmtbench.corpora.miniature.fillers import about, filler
-from rmtbench.corpora.miniature.relations import PLAIN, Relation
+from rmtbench.corpora.miniature.relations import OTHER_NAMES, PLAIN, Relation
 from rmtbench.corpora.miniature.world import Entity, Fact
 
 _POSSESSIVE = {"he": "his", "she": "her", "it": "its"}
+_OTHER_NAME = 0.5
+"""How often a short form is the other name, where a person has one; else the last name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +107,7 @@ class _Reference:
             return subject.name
         if not self.doubtful and not objective and chance.random() < 0.55:
             return subject.pronoun
-        return subject.alias or subject.short
+        return subject.alias if subject.alias and chance.random() < _OTHER_NAME else subject.short
 
 
 def write_paragraph(
@@ -139,7 +141,8 @@ def write_paragraph(
     sentences: list[Sentence] = []
     if subject.alias:
         # Nobody can know who is meant by another name before it is told.
-        sentences.append(Sentence(_capital(f"{subject.name} is better known as {subject.alias}.")))
+        told = chance.choice(OTHER_NAMES).replace("{S}", subject.name).replace("{N}", subject.alias)
+        sentences.append(Sentence(_capital(told)))
         reference.known = True
     for item in order:
         sentences.append(_sentence(item, reference, chance, plan.plain, first=not sentences))

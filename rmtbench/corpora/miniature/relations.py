@@ -43,6 +43,16 @@ class Relation:
     pick: Sequence[str] = ()
 
 
+OTHER_NAMES: Sequence[str] = (
+    "{S} is better known as {N}.",
+    "Most people call {S} {N}.",
+    "{N} is what everybody calls {S}.",
+    "{N} is another name for {S}.",
+    "Behind the name of {N} stands {S}.",
+    "By birth {N} is {S}.",
+)
+"""Ways to tell that ``{S}``, by full name, is called ``{N}`` too."""
+
 RELATIONS: Sequence[Relation] = (
     Relation(
         "mayor", "town", "person",
