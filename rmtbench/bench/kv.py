@@ -72,8 +72,8 @@ def run(
         a second). `speedup_vs_loop_21k_batch32` and, at batch 1 and 85k, `speedup_vs_full_context_large`, of the first
         geometry, and `..._by_geometry` of each; None where not measured. `roofline_fraction_decode`: time to read
         weights and cache once at the card's measured bandwidth, over the time of a step; None without a GPU.
-        `bfloat16`: agreement of cached with uncached answers and the largest difference of their first logits. The
-        surroundings.
+        `bfloat16`: agreement of cached answers with those of the model's own attention, and the largest difference of
+        their first logits. The surroundings.
 
     Raises:
         UserError: A model cannot be loaded or served.
@@ -233,28 +233,39 @@ def _one_by_one(
 def _no_cache(model: LocalModel, context: Ids, question: Ids) -> tuple[_Timed, PrefixTensors]:
     """One question with its whole context, as `full-context` reads it, and the keys and values that this leaves."""
     from rmtbench.kvcache.base import PrefixTensors
+    from rmtbench.kvcache.prefill import prefill
+    from rmtbench.kvcache.shared import SharedPlaces
+    from rmtbench.kvcache.suffixes import Suffixes
+    from rmtbench.models.decode import greedy_continuous
+
+    wait = synchroniser(model.device)
+    reset_peak_memory(model.device)
+    start = time.perf_counter()
+    read = prefill(model.model, context)
+    wait()
+    before = time.perf_counter() - start
+    suffixes = Suffixes(read, 1, len(question) + ANSWER_TOKENS)
+    places = SharedPlaces(model, read, suffixes)
+    [(_, row)] = greedy_continuous(places, iter([(0, question)]), 1, _never, ANSWER_TOKENS)
+    timed = _Timed(
+        [row.ids],
+        time.perf_counter() - start,
+        before + row.prefill_seconds,
+        row.decode_seconds / (ANSWER_TOKENS - 1),
+        _peak(model.device),
+        read.bytes + suffixes.bytes,
+    )
+    keys, values = (tuple(tensor.contiguous() for tensor in side) for side in (read.keys, read.values))
+    return timed, PrefixTensors(keys, values, read.token_ids)
+
+
+def _by_own_attention(model: LocalModel, context: Ids, question: Ids) -> tuple[int, ...]:
+    """The answer by the model's own attention over one prompt, without any cache of ours: what others must equal."""
     from rmtbench.models.decode import greedy
     from rmtbench.models.readers import OwnPrompts
 
-    reset_peak_memory(model.device)
-    start = time.perf_counter()
     reader = OwnPrompts(model.model, [(context, question)], ANSWER_TOKENS)
-    row = greedy(reader, 1, _never, ANSWER_TOKENS)[0]
-    seconds = time.perf_counter() - start
-    layers, count = reader.cache.layers, len(context)
-    timed = _Timed(
-        [row.ids],
-        seconds,
-        row.prefill_seconds,
-        row.decode_seconds / (ANSWER_TOKENS - 1),
-        _peak(model.device),
-        reader.cache.nbytes,
-    )
-    return timed, PrefixTensors(
-        tuple(layer.keys[0, :, :count].contiguous() for layer in layers),
-        tuple(layer.values[0, :, :count].contiguous() for layer in layers),
-        tuple(context),
-    )
+    return greedy(reader, 1, _never, ANSWER_TOKENS)[0].ids
 
 
 def _dynamic(prefix: PrefixTensors) -> DynamicCache:
@@ -315,11 +326,11 @@ def _roofline(rows: Sequence[dict[str, Any]], device: str) -> float | None:
 
 
 def _agreement(model: LocalModel) -> dict[str, Any]:
-    """Cached answers, all in one batch, beside uncached ones."""
+    """Cached answers, all in one batch, beside those of the model's own attention over whole prompts."""
     context = _ids(model, AGREEMENT_TOKENS, 0)
     questions = [_ids(model, QUESTION_TOKENS, 1 + number) for number in range(AGREEMENT_QUESTIONS)]
-    uncached, prefix = _no_cache(model, context, questions[0])
-    plain = uncached.answers + [_no_cache(model, context, question)[0].answers[0] for question in questions[1:]]
+    prefix = _no_cache(model, context, questions[0])[1]
+    plain = [_by_own_attention(model, context, question) for question in questions]
     cached = _shared(model, prefix, questions, len(questions)).answers
     difference = (_first_logits(model, prefix, questions) - _first_logits(model, None, questions, context)).abs().max()
     return {

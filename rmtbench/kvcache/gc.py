@@ -23,8 +23,6 @@ SPARE_BYTES = 256 * 2**20
 
 LOCKS, REMOVED, UNFINISHED = ".locks", ".removed-", ".unfinished-"
 _OURS = re.compile(r"-\d+-[0-9a-f]{16}$")
-_UNITS = {"": 1, "B": 1, **{f"{letter}B": 1000 ** (power + 1) for power, letter in enumerate("KMGT")}}
-_UNITS |= {f"{letter}IB": 1024 ** (power + 1) for power, letter in enumerate("KMGT")}
 
 
 @dataclass(frozen=True)
@@ -51,18 +49,6 @@ class Entry:
     def name(self) -> str:
         """The folder's name, which `rmtbench cache remove` takes."""
         return self.path.name.removeprefix(UNFINISHED)
-
-
-def parse_limit(text: str, option: str = "--cache-limit") -> int:
-    """Bytes of a size such as ``20GB`` or ``512MiB``, which an option gave.
-
-    Raises:
-        UserError: It is none.
-    """
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([A-Z]*)", text.strip().upper())
-    if match is None or match[2] not in _UNITS:
-        raise UserError(f"'{text}' is no size", where=option, remedy="give such as 20GB, 500MB or 1TB")
-    return int(float(match[1]) * _UNITS[match[2]])
 
 
 def size_text(count: float) -> str:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from rmtbench.kvcache.base import PrefixTensors
-from rmtbench.kvcache.chunk_attention import chunk_attention
+from rmtbench.kvcache.chunk_attention import chunk_attention, serves
 from rmtbench.kvcache.watching import NOBODY, Reading, Watch
 from rmtbench.measure import synchroniser
 from rmtbench.models.slots import SlotCache
@@ -61,13 +61,14 @@ def prefill(
     if known is not None:
         fill(cache, known, model.device)
     begun, first, wait = time.perf_counter(), done, synchroniser(str(model.device))
+    unread = {"final_layer": len(cache.layers) - 1} if serves(model) else {}
     with chunk_attention(model):
         while done < len(ids):
             end = min(done + chunk_tokens, len(ids))
             tokens = torch.tensor([ids[done:end]], device=model.device)
             positions = torch.arange(done, end, device=model.device)[None]
             cache.window.next = done
-            model.base_model(input_ids=tokens, position_ids=positions, past_key_values=cache, use_cache=True)
+            model.base_model(input_ids=tokens, position_ids=positions, past_key_values=cache, use_cache=True, **unread)
             wait()  # else whoever keeps the chunk would be charged with computing it
             if keep is not None:
                 keep(done, _span(cache, ids, done, end))

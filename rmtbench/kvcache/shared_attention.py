@@ -183,8 +183,14 @@ def shared_prefix_attention(
         raise RuntimeError(f"{type(module).__name__} has {', '.join(strange)}, which {NAME} does not know")
     layer = int(module.layer_idx)  # type: ignore[arg-type]
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
-    prefix = attend_to_prefix(query[0], reading.prefix.keys[layer], reading.prefix.values[layer], scale)
-    return merge(prefix, reading.attend_to_suffixes(layer, query, key, value, scale))[None], None
+    keys, values = reading.prefix.keys[layer], reading.prefix.values[layer]
+    # What the last layer makes of a token is read for the logits alone: of a question, that is its last token.
+    asked = query[:, :, reading.last] if reading.entering and layer == len(reading.prefix.keys) - 1 else query
+    prefix = attend_to_prefix(asked[0], keys, values, scale)
+    out = merge(prefix, reading.attend_to_suffixes(layer, asked, key, value, scale))
+    if asked is not query:
+        out = out.new_zeros((query.shape[2], *out.shape[1:])).index_copy_(0, reading.last, out)
+    return out[None], None
 
 
 STRANGE = ("sliding_window", "softcap", "s_aux", "position_bias")

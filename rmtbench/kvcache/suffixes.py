@@ -29,6 +29,31 @@ class Suffixes:
 
 
 @dataclass(frozen=True)
+class Rows:
+    """Rows of which one token each is asked, over all that their places hold.
+
+    Attributes:
+        places: A slice where they lie side by side, else indexes.
+        count: How many they are.
+        longest: Most slots that one of them sees.
+        bias: Hides what a row does not have, ``[count, 1, 1, longest]``; None where all are of equal length.
+    """
+
+    places: slice | torch.Tensor
+    count: int
+    longest: int
+    bias: torch.Tensor | None
+
+    def attend(self, query: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, scale: float) -> Partial:
+        """Attention of ``[heads, count, width]``; a group's heads read the same keys, so they are queries of one."""
+        heads, rows, width = query.shape
+        folded = query.transpose(0, 1).reshape(rows, keys.shape[1], -1, width)
+        keys, values = (states[self.places][:, :, : self.longest] for states in (keys, values))
+        out, lse = attend(folded, keys, values, scale, bias=self.bias)
+        return out.reshape(rows, heads, width), lse.reshape(rows, heads)
+
+
+@dataclass(frozen=True)
 class Round:
     """One forward's tokens in a line: one of each row that steps, then all of each row that enters.
 
@@ -37,10 +62,8 @@ class Round:
         suffixes: The rows' own keys and values.
         places: Place of each token, ``[tokens]``.
         slots: Its slot there, ``[tokens]``.
-        stepping: Places of the rows that step: a slice where they lie side by side, else indexes.
-        steps: How many they are.
-        longest: Most slots that one of them sees.
-        bias: Hides what a row does not have, ``[steps, 1, 1, longest]``; None where all are of equal length.
+        stepping: The rows that step.
+        all: All rows, each asked its last token.
         entering: Token counts of the rows that enter.
         padded: For each slot of the entering rows side by side, padded at the end, which entering token stands
             there; None for a single row.
@@ -52,10 +75,8 @@ class Round:
     suffixes: Suffixes
     places: torch.Tensor
     slots: torch.Tensor
-    stepping: slice | torch.Tensor
-    steps: int
-    longest: int
-    bias: torch.Tensor | None
+    stepping: Rows
+    all: Rows
     entering: tuple[int, ...]
     padded: torch.Tensor | None
     packed: torch.Tensor | None
@@ -64,38 +85,31 @@ class Round:
     def attend_to_suffixes(
         self, layer: int, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scale: float
     ) -> Partial:
-        """Keep one layer's new keys and values, and attend each token to its own row.
+        """Keep one layer's new keys and values, and attend to them: each token, or of each row the last alone.
 
         Args:
             layer: Its number.
-            query: ``[1, heads, tokens, width]``.
+            query: ``[1, heads, tokens, width]``; or ``[1, heads, rows, width]``, those of `last`.
             key: ``[1, key-value heads, tokens, width]``.
             value: As `key`.
             scale: Factor of the scores.
 
         Returns:
-            Outputs ``[tokens, heads, width]`` and log-sum-exps ``[tokens, heads]``.
+            Outputs ``[queries, heads, width]`` and log-sum-exps ``[queries, heads]``.
         """
         keys, values = self.suffixes.keys[layer], self.suffixes.values[layer]
         keys[self.places, :, self.slots] = key[0].transpose(0, 1)
         values[self.places, :, self.slots] = value[0].transpose(0, 1)
-        parts = []
-        if self.steps:
-            parts.append(self._step(query[0, :, : self.steps], keys, values, scale))
-        if self.entering:
-            query, key, value = (states[:, :, self.steps :] for states in (query, key, value))
-            parts.append(self._enter(query, key, value, scale))
+        if query.shape[2] == self.all.count:
+            return self.all.attend(query[0], keys, values, scale)
+        steps, parts = self.stepping.count, []
+        if steps:
+            parts.append(self.stepping.attend(query[0, :, :steps], keys, values, scale))
+        query, key, value = (states[:, :, steps:] for states in (query, key, value))
+        parts.append(self._enter(query, key, value, scale))
         if len(parts) == 1:
             return parts[0]
         return torch.cat([out for out, _ in parts]), torch.cat([lse for _, lse in parts])
-
-    def _step(self, query: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, scale: float) -> Partial:
-        """One query a row; its group's heads read the same keys, so they are queries of one head."""
-        heads, rows, width = query.shape
-        folded = query.transpose(0, 1).view(rows, keys.shape[1], -1, width)
-        keys, values = (states[self.stepping][:, :, : self.longest] for states in (keys, values))
-        out, lse = attend(folded, keys, values, scale, bias=self.bias)
-        return out.reshape(rows, heads, width), lse.reshape(rows, heads)
 
     def _enter(self, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scale: float) -> Partial:
         """Whole questions. Padded at the end, plain causal order hides from each token all that is not its own."""
@@ -137,12 +151,6 @@ def plan_round(
     counts = tuple(count for _, count in entering)
     places = [*stepping, *(place for place, count in entering for _ in range(count))]
     slots += [slot for count in counts for slot in range(count)]
-    own = [lengths[place] for place in stepping]
-    longest = max(own, default=0)
-    bias = None
-    if min(own, default=0) < longest:
-        hidden = torch.arange(longest, device=device) >= torch.tensor(own, device=device)[:, None]
-        bias = hidden.to(suffixes.keys[0].dtype).masked_fill_(hidden, -torch.inf)[:, None, None]
     padded = packed = None
     if len(counts) > 1:
         widest = max(counts)
@@ -152,20 +160,32 @@ def plan_round(
         padded = torch.where(inside, starts + steps, starts).flatten()
         packed = inside.flatten().nonzero()[:, 0]
     ends = torch.tensor([*[1] * len(stepping), *counts], device=device).cumsum(0) - 1
-    together = list(stepping) == list(range(stepping[0], stepping[0] + len(stepping))) if stepping else True
+    stepped = _rows(suffixes, stepping)
     return Round(
         prefix=prefix,
         suffixes=suffixes,
         places=torch.tensor(places, device=device),
         slots=torch.tensor(slots, device=device),
-        stepping=slice(stepping[0], stepping[-1] + 1)
-        if stepping and together
-        else torch.tensor(stepping, dtype=torch.long, device=device),
-        steps=len(stepping),
-        longest=longest,
-        bias=bias,
+        stepping=stepped,
+        all=_rows(suffixes, [*stepping, *(place for place, _ in entering)]) if entering else stepped,
         entering=counts,
         padded=padded,
         packed=packed,
         last=ends,
     )
+
+
+def _rows(suffixes: Suffixes, places: Sequence[int]) -> Rows:
+    """Rows at places, asked over all that these hold by now."""
+    buffer, own = suffixes.keys[0], [suffixes.lengths[place] for place in places]
+    longest, bias = max(own, default=0), None
+    if min(own, default=0) < longest:
+        hidden = torch.arange(longest, device=buffer.device) >= torch.tensor(own, device=buffer.device)[:, None]
+        bias = hidden.to(buffer.dtype).masked_fill_(hidden, -torch.inf)[:, None, None]
+    together = not places or list(places) == list(range(places[0], places[0] + len(places)))
+    where = (
+        slice(places[0], places[-1] + 1)
+        if places and together
+        else torch.tensor(places, dtype=torch.long, device=buffer.device)
+    )
+    return Rows(where, len(places), longest, bias)

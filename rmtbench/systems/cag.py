@@ -6,9 +6,9 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Self, TypeGuard
 
-from rmtbench.core import Answer, Corpus, Prepared, Question
+from rmtbench.core import Answer, Corpus, Prepared, Question, RunSpec
 from rmtbench.errors import AnswerError, ContextTooLongError, UserError
 from rmtbench.measure import Stopwatch, synchroniser
 from rmtbench.systems.base import Equipment, SystemKind, answer_batch, batches, generate_apart, make_answer
@@ -17,7 +17,8 @@ from rmtbench.systems.in_prompt import whole_corpus
 if TYPE_CHECKING:
     from rmtbench.kvcache.base import Prefix, PrefixTensors
     from rmtbench.kvcache.obtain import ReadContext
-    from rmtbench.models.base import Passage
+    from rmtbench.kvcache.shared import SharedPrefixCache
+    from rmtbench.models.base import LanguageModel, Passage
     from rmtbench.models.endpoint.model import EndpointModel
     from rmtbench.models.local import LocalModel
 
@@ -49,11 +50,12 @@ class CacheAugmented:
                 the kind that is asked for.
         """
         from rmtbench.models.endpoint.model import EndpointModel
-        from rmtbench.models.local import LocalModel
 
         model, batch = self._equipment.model, self._equipment.spec.batch
         if isinstance(model, EndpointModel):
             return self._warm(model, corpus)
+        from rmtbench.models.local import LocalModel
+
         if not isinstance(model, LocalModel):
             raise UserError("this model keeps no cache here", where="--system cag", remedy="use a local model")
         questions = [question.text for question in corpus.questions]
@@ -86,14 +88,11 @@ class CacheAugmented:
         Raises:
             RuntimeError: `prepare` was not called.
         """
-        from rmtbench.kvcache.shared import SharedPrefixCache
-
         if self._prefix is None:
             raise RuntimeError("answer before prepare")
-        prefix = self._prefix
-        if isinstance(prefix, SharedPrefixCache):
-            generations = prefix.stream([question.text for question in questions])
-            for question, generation in zip(questions, generations, strict=True):
+        prefix, texts = self._prefix, [question.text for question in questions]
+        if _streams(prefix, self._equipment.model):
+            for question, generation in zip(questions, prefix.stream(texts), strict=True):
                 yield make_answer(question, generation, generation.prefill_seconds + generation.decode_seconds)
             return
         for batch in batches(questions, self._equipment.spec.batch):
@@ -160,10 +159,33 @@ class CacheAugmented:
         return read_shared
 
 
+def _streams(prefix: Prefix, model: LanguageModel) -> TypeGuard[SharedPrefixCache]:
+    """Whether it gives answers one by one; of a server's it is known without torch."""
+    from rmtbench.models.endpoint.model import EndpointModel
+
+    if isinstance(model, EndpointModel):
+        return False
+    from rmtbench.kvcache.shared import SharedPrefixCache
+
+    return isinstance(prefix, SharedPrefixCache)
+
+
+def _kernels(model: LanguageModel, spec: RunSpec) -> dict[str, object]:
+    from rmtbench.models.endpoint.model import EndpointModel
+
+    if isinstance(model, EndpointModel):
+        return {}  # without torch
+    from rmtbench.kvcache.uncached import kernels_of
+    from rmtbench.models.local import LocalModel
+
+    return kernels_of(model, dict(spec.settings).get("prefix", "shared")) if isinstance(model, LocalModel) else {}
+
+
 CAG = SystemKind(
     "cag",
     "the corpus's KV cache, made once and read for every question",
     CacheAugmented,
     reads_corpus=True,
     takes_prefix=True,
+    kernels=_kernels,
 )

@@ -1,6 +1,6 @@
 """Systems that put passages chosen beforehand into every prompt: none, the gold evidence, or the whole corpus.
 
-They prepare nothing; each question's prompt is read in full.
+They prepare nothing; each question's prompt is read in full. The whole corpus is read by the kernels of `cag`.
 """
 
 from __future__ import annotations
@@ -11,20 +11,23 @@ from functools import partial
 from types import TracebackType
 from typing import Self
 
-from rmtbench.core import Answer, Corpus, Document, Gold, Prepared, Question, Span
+from rmtbench.core import Answer, Corpus, Document, Gold, Prepared, Question, RunSpec, Span
 from rmtbench.errors import ContextTooLongError, UserError
-from rmtbench.models.base import Generation, Passage, Prompt
+from rmtbench.models.base import Generation, LanguageModel, Passage, Prompt
 from rmtbench.systems.base import Equipment, SystemKind, answer_batch, batches, generate_apart
 
 Choose = Callable[[Corpus], Callable[[Question], tuple[Passage, ...]]]
 """Given the corpus, says which passages stand in the prompt of a question."""
 
+Generate = Callable[[Sequence[Prompt]], list[Generation]]
+"""Answers a batch of prompts."""
+
 
 class InPrompt:
     """A `System` without preparation; what it puts into the prompt is its one setting."""
 
-    def __init__(self, equipment: Equipment, choose: Choose, *, same_for_all: bool = False) -> None:
-        self._generate = partial(_whole_or_none, equipment) if same_for_all else equipment.model.generate
+    def __init__(self, equipment: Equipment, choose: Choose, generate: Generate | None = None) -> None:
+        self._generate = generate or equipment.model.generate
         self._equipment = equipment
         self._choose = choose
         self._passages: Callable[[Question], tuple[Passage, ...]] | None = None
@@ -55,6 +58,35 @@ class InPrompt:
             prompts = [Prompt(self._passages(question), question.text) for question in batch]
             generate = partial(generate_apart, self._generate, prompts)
             yield from answer_batch(batch, generate, started)
+
+
+def _read_anew(equipment: Equipment) -> Generate:
+    """How the whole corpus is read for each question: one after the other here, as the server does there."""
+    from rmtbench.models.endpoint.model import EndpointModel
+
+    model = equipment.model
+    if isinstance(model, EndpointModel):
+        return partial(_whole_or_none, equipment)
+    from rmtbench.kvcache.uncached import uncached_reader
+    from rmtbench.models.local import LocalModel
+
+    if not isinstance(model, LocalModel):
+        return model.generate
+    answer, why_not_shared = uncached_reader(model)
+    if why_not_shared:
+        equipment.watch.notice(f"full-context: {why_not_shared}; it reads as cag --prefix plain does")
+    return answer
+
+
+def _kernels(model: LanguageModel, _spec: RunSpec) -> dict[str, object]:
+    from rmtbench.models.endpoint.model import EndpointModel
+
+    if isinstance(model, EndpointModel):
+        return {}  # without torch
+    from rmtbench.kvcache.uncached import kernels_of, prefix_for
+    from rmtbench.models.local import LocalModel
+
+    return kernels_of(model, prefix_for(model)[0]) if isinstance(model, LocalModel) else {}
 
 
 def _whole_or_none(equipment: Equipment, prompts: Sequence[Prompt]) -> list[Generation]:
@@ -99,7 +131,7 @@ def _full_context(equipment: Equipment) -> InPrompt:
         passages = whole_corpus(corpus)
         return lambda _question: passages
 
-    return InPrompt(equipment, choose, same_for_all=True)
+    return InPrompt(equipment, choose, _read_anew(equipment))
 
 
 def _oracle(equipment: Equipment) -> InPrompt:
@@ -113,5 +145,9 @@ def _oracle(equipment: Equipment) -> InPrompt:
 CLOSED_BOOK = SystemKind("closed-book", "the question alone: the floor", _closed_book)
 ORACLE = SystemKind("oracle", "the gold evidence alone: the ceiling", _oracle, sees_gold=True)
 FULL_CONTEXT = SystemKind(
-    "full-context", "the whole corpus read again for every question (w/o CAG)", _full_context, reads_corpus=True
+    "full-context",
+    "the whole corpus read again for every question (w/o CAG)",
+    _full_context,
+    reads_corpus=True,
+    kernels=_kernels,
 )

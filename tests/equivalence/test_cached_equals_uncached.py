@@ -14,6 +14,7 @@ from rmtbench.core import Answer, Draw, Question, RunSpec
 from rmtbench.kvcache.base import Prefix
 from rmtbench.kvcache.plain import PlainPrefix, read_prefix
 from rmtbench.kvcache.shared import SharedPlaces, SharedPrefixCache, read_shared
+from rmtbench.models.base import Prompt
 from rmtbench.models.local import LocalModel
 from rmtbench.models.readers import SharedPrefix
 from rmtbench.models.slots import SlotLayer
@@ -80,6 +81,17 @@ def test_what_a_model_writes_depends_on_context_and_question(family: LocalModel,
     full = [answer.output_ids for answer in answers(FULL_CONTEXT.make(equipment(family)), towns)]
     closed = [answer.output_ids for answer in answers(CLOSED_BOOK.make(equipment(family)), towns)]
     assert len(set(full + closed)) > 9
+
+
+def test_full_context_answers_as_the_models_own_attention_over_whole_prompts(family: LocalModel, towns: Draw) -> None:
+    """It is read by the kernels of `cag`, so that it is held to something else than these."""
+    passages = whole_corpus(towns.corpus)
+    expected = [family.generate([Prompt(passages, question.text)])[0] for question in towns.corpus.questions]
+    for batch in BATCHES:
+        found = answers(FULL_CONTEXT.make(equipment(family, batch)), towns)
+        assert [(row.output_ids, row.tokens.prompt, row.tokens.cached) for row in found] == [
+            (row.output_ids, row.prompt_tokens, 0) for row in expected
+        ], f"in batches of {batch}"
 
 
 @pytest.mark.parametrize("prefix", PREFIXES)

@@ -10,6 +10,7 @@ import torch
 from stored_caches import context, equal
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
 
+from rmtbench.kvcache import chunk_attention as reading
 from rmtbench.kvcache.base import PrefixTensors
 from rmtbench.kvcache.chunk_attention import attend, chunk_attention, serves
 from rmtbench.kvcache.prefill import prefill
@@ -85,6 +86,22 @@ def test_the_fused_operator_gives_what_plain_softmax_gives(past: int) -> None:
     expected = scores.softmax(-1) @ values
     for fused in (True, False):
         assert (attend(query, key, value, 0.3, fused=fused) - expected).abs().max() < 1e-6
+
+
+def test_the_last_layer_keeps_its_keys_and_attends_to_nothing(
+    tiny_model: LocalModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its outputs would serve logits alone, and a reading computes none."""
+    widths = []
+
+    def noting(query: torch.Tensor, *others: Any) -> torch.Tensor:
+        widths.append(query.shape[2])
+        return attend(query, *others)
+
+    monkeypatch.setattr(reading, "attend", noting)
+    prefill(tiny_model.model, context(75), chunk_tokens=50)
+    assert tiny_model.model.config.num_hidden_layers == 2
+    assert widths == [50, 25]
 
 
 def test_the_models_own_attention_is_back_after_the_reading_and_after_an_error(tiny_model: LocalModel) -> None:

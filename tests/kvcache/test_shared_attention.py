@@ -127,6 +127,32 @@ def test_rows_that_step_and_rows_that_enter_each_see_the_prefix_and_themselves(
         ]
 
 
+@pytest.mark.parametrize("stepping", [[], [0]])
+def test_the_last_layer_computes_of_a_question_its_last_token_alone(stepping: list[int]) -> None:
+    """Nothing reads what it makes of the others; the layers before it compute all of them."""
+    prefix = PrefixTensors(
+        *(tuple(states(2, 20, 16, seed=seed) for _ in range(2)) for seed in (1, 2)), tuple(range(20))
+    )
+    query, key, value = states(1, 4, 9, 16, seed=3), states(1, 2, 9, 16, seed=4), states(1, 2, 9, 16, seed=5)
+    suffixes = Suffixes(prefix, places=3, room=8)
+    if stepping:
+        plan_round(prefix, suffixes, [], [(0, 1)])
+    reading = plan_round(prefix, suffixes, stepping, [(1, 5), (2, 4 - len(stepping))])
+    outputs = []
+    for layer in range(2):
+        module = torch.nn.Module()
+        module.layer_idx = layer
+        outputs.append(
+            shared_attention.shared_prefix_attention(module, query, key, value, None, SCALE, reading=reading)[0]
+        )
+    first, last = (out[0] for out in outputs)
+    assert first.shape == last.shape == (9, 4, 16)
+    assert close(last[reading.last], first[reading.last])
+    others = [token for token in range(9) if token not in reading.last.tolist()]
+    assert not last[others].any()
+    assert bool(first[others].any(-1).all())
+
+
 @pytest.mark.parametrize(("threads", "queries", "splits"), [(1, 1, 1), (2, 1, 2), (2, 64, 1), (8, 1, 8), (8, 400, 1)])
 def test_a_prefix_is_split_only_where_threads_would_be_idle(
     threads: int, queries: int, splits: int, monkeypatch: pytest.MonkeyPatch

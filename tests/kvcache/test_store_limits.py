@@ -10,7 +10,7 @@ import pytest
 from stored_caches import Shop, context
 
 from rmtbench.errors import UserError
-from rmtbench.kvcache.gc import check, collect, entries, parse_limit, size_text
+from rmtbench.kvcache.gc import check, collect, entries, size_text
 from rmtbench.kvcache.manifest import FILE
 from rmtbench.kvcache.turns import take_turn
 from rmtbench.models.local import LocalModel
@@ -104,20 +104,6 @@ def test_a_cache_that_is_being_made_is_not_collected(tmp_path: Path, tiny_model:
     with take_turn(tmp_path / ".locks" / unfinished.name, print):
         assert collect(tmp_path, 0, print) == 0
     assert collect(tmp_path, 10**9, print) == unfinished.bytes
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [("20GB", 20 * 10**9), ("1.5 tb", 1500 * 10**9), ("512MiB", 2**29), ("7", 7), ("3 kB", 3000), ("9B", 9)],
-)
-def test_sizes_are_read_as_people_write_them(text: str, expected: int) -> None:
-    assert parse_limit(text) == expected
-
-
-@pytest.mark.parametrize("text", ["", "GB", "twenty", "20 apples", "-1GB", "1e9"])
-def test_anything_else_is_refused(text: str) -> None:
-    with pytest.raises(UserError, match="is no size"):
-        parse_limit(text)
 
 
 def test_sizes_are_told_with_three_digits() -> None:

@@ -11,7 +11,10 @@ from rmtbench.spec import PROFILES
 
 EXPERIMENTS = Path(__file__).parents[2] / "experiments"
 FILES = sorted(EXPERIMENTS.glob("*.yaml"))
-ASKED_FOR = {"paper", "length-sweep", "evidence-position", "break-even", "top-k", "rmt-lengths", "smoke"}
+ASKED_FOR = {"paper", "length-sweep", "evidence-position", "break-even", "top-k", "rmt-lengths", "smoke",
+             "table3-timing"}  # fmt: skip
+OF_ANY_MODEL = ASKED_FOR - {"smoke", "table3-timing"}
+"""These leave the model to the profile."""
 
 
 def test_every_experiment_that_is_promised_is_there() -> None:
@@ -24,7 +27,7 @@ def test_it_can_be_asked_for_in_either_profile_under_its_own_name(path: Path, pr
     sweep = read_sweep(path, profile=profile)
     assert sweep.name == path.stem
     assert sweep.description
-    if profile is not None and path.stem in ASKED_FOR - {"smoke"}:
+    if profile is not None and path.stem in OF_ANY_MODEL:
         models = {one.request.model for one in sweep.requests}
         assert models == {PROFILES[profile]["model"]}, "what the file names would not follow the profile"
 
@@ -40,3 +43,13 @@ def test_a_trained_memory_and_official_files_take_the_place_of_the_files_own(tmp
     memory, data = tmp_path / "memory", tmp_path / "data"
     requests = read_sweep(EXPERIMENTS / "rmt-lengths.yaml", data, rmt=memory).requests
     assert {(one.request.rmt, one.request.data_dir) for one in requests} == {(memory, data)}
+
+
+def test_the_timing_of_table_3_asks_the_true_geometry_with_and_without_cache_at_every_size() -> None:
+    requests = [one.request for one in read_sweep(EXPERIMENTS / "table3-timing.yaml").requests]
+    assert {request.model for request in requests} == {"random:llama-3.1-8b"}
+    assert {request.max_answer_tokens for request in requests} == {24}
+    single = [request for request in requests if request.batch == 1]
+    assert {request.systems for request in single} == {("full-context", "cag")}
+    asked = [(dataset, size) for dataset in ("hotpotqa", "squad") for size in ("small", "medium", "large")]
+    assert [(request.dataset, request.size) for request in single] == asked
