@@ -20,6 +20,9 @@ AnswerStyle = Literal["direct", "bridge"]
 
 SourceKind = Literal["official", "hub", "own", "sample", "miniature"]
 
+SHIPPED_MODELS = ("mini", "mini-short")
+"""Models that come with the package. They know the miniature's few words, and answer by the `bridge` style alone."""
+
 
 def token_budget(size: str) -> int | None:
     """The tokens of a size that is given by their number, such as ``8k``; None for the named ones.

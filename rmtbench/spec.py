@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
-from rmtbench.core import AnswerStyle, token_budget
+from rmtbench.core import SHIPPED_MODELS, AnswerStyle, token_budget
 from rmtbench.errors import UserError, nearest
 
 SIZES = {"smoke": "about 1k tokens", "small": "21k", "medium": "32-43k", "large": "50-85k", "all": "own documents"}
@@ -22,9 +22,6 @@ PROFILES: Mapping[str, Mapping[str, Any]] = {
 DRAWN = ("squad", "hotpotqa", "triviaqa")
 """Data sets that come in sizes; of a user's own folder all is read where no size is named."""
 
-SHIPPED_MODELS = ("mini", "mini-short")
-"""Models that come with the package. They answer by the `bridge` style alone, which is therefore their default."""
-
 PREFIXES = ("shared", "plain", "composed")
 """How `cag` keeps the corpus: stored once and shared by all rows, in one buffer with the questions behind it, or shared
 and put together of its documents' caches, which is not exact."""
@@ -33,8 +30,9 @@ STOP_WORDS = ("english",)
 """Languages with a list of stop words for BM25."""
 
 RARE = (
-    "chunk_overlap", "candidates", "dense_index", "kv_bits", "recompute", "chunk_cache_limit",
-    "requests_per_minute", "tokens_per_minute", "deadline", "attempts", "embedder_base_url", "embedder_key_variable",
+    "chunk_overlap", "candidates", "sparse_backend", "dense_index", "qdrant", "kv_bits", "recompute",
+    "chunk_cache_limit", "requests_per_minute", "tokens_per_minute", "deadline", "attempts", "embedder_base_url",
+    "embedder_key_variable",
 )  # fmt: skip
 """Fields of a request without an option of their own: given as ``--set NAME=VALUE``."""
 
@@ -69,7 +67,9 @@ class Request(BaseModel):
     reranker: str | None = None
     candidates: Positive = 50  # that a reranker judges
     index: Path | None = None  # where indexes are kept; else they are made in memory
+    sparse_backend: Literal["fast", "llama-index"] = "fast"  # see retrieval/bm25.py, retrieval/llama_bm25.py
     dense_index: Literal["auto", "flat", "ivf", "hnsw"] = "auto"  # of an index that is kept
+    qdrant: str | None = None  # a server's URL, or "memory": embeddings are kept there
     prefix: str = PREFIXES[0]
     recompute: Annotated[float, Field(gt=0, le=1)] | None = None  # share of a composed cache that is read again
     kv_bits: Positive | None = None  # of a number in the prefix; else all that the model computes
@@ -175,14 +175,19 @@ def make_request(profile: str, given: Mapping[str, Any]) -> Request:
         return Request(**values)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        option = str(first["loc"][0]).replace("_", "-") if first["loc"] else ""
-        option = {"systems": "system"}.get(option, option)
+        option = option_name(str(first["loc"][0]) if first["loc"] else "")
         what, _, remedy = _in_words(first["type"], first["msg"]).partition("; ")
         raise UserError(
             f"{what} (given: {first['input']!r})",
-            where=f"--{option}",
-            remedy=remedy or f"see rmtbench run --help for what --{option} takes",
+            where=option,
+            remedy=remedy or f"see rmtbench run --help for what {option} takes",
         ) from error
+
+
+def option_name(field: str) -> str:
+    """A field of a request as a person writes it, such as ``--top-k`` or ``--set deadline``."""
+    name = {"systems": "system"}.get(field, field).replace("_", "-")
+    return f"--set {name}" if field in RARE else f"--{name}"
 
 
 def _check_together(values: Mapping[str, Any]) -> None:
@@ -199,6 +204,18 @@ def _check_together(values: Mapping[str, Any]) -> None:
         )
     if "kv_bits" in values and values.get("prefix") == "plain":
         raise UserError("the plain prefix holds exact numbers", where="--set kv-bits", remedy="leave one of both out")
+    if values.get("sparse_backend") == "llama-index":
+        for name in ("stemming", "stop_words", "index"):
+            if name in values:
+                raise UserError(
+                    "LlamaIndex's BM25Retriever has words of its own and is kept in memory",
+                    where=f"--{name.replace('_', '-')}",
+                    remedy="leave it out, or leave --set sparse-backend out",
+                )
+    if "qdrant" in values and "index" in values:
+        raise UserError(
+            "embeddings are kept in files or by Qdrant, not by both", where="--set qdrant", remedy="leave --index out"
+        )
     needs = (("candidates", "reranker"), ("dense_index", "index"), ("chunk_cache_limit", "chunk_cache"))
     for name, needed in needs:
         if name in values and not values.get(needed):

@@ -120,6 +120,7 @@ def serve(  # noqa: C901 - a server in one piece
     width: int = 8,
     limit: int | None = None,
     refuses: Sequence[str] = (),
+    details: bool = False,
     delay: float = 0.0,
     port: int = 0,
 ) -> Iterator[Server]:
@@ -135,6 +136,7 @@ def serve(  # noqa: C901 - a server in one piece
         width: Of embeddings.
         limit: The model's context; None for any length.
         refuses: Parameters that are refused.
+        details: Whether errors are told as FastAPI tells them, and an unknown model as a wrong request.
         delay: Seconds that every answer takes.
         port: 0 for any.
     """
@@ -179,7 +181,7 @@ def serve(  # noqa: C901 - a server in one piece
             if key is not None and given != key:
                 self._error(401, f"Incorrect API key provided: {given}")
             elif asked["model"] != model:
-                self._error(404, f"The model `{asked['model']}` does not exist")
+                self._error(400 if details else 404, f"The model `{asked['model']}` does not exist")
             elif refused := next((name for name in refuses if name in asked), None):
                 self._error(400, f"Unsupported parameter: '{refused}' is not supported with this model.")
             elif self.path.endswith("/embeddings"):
@@ -249,7 +251,8 @@ def serve(  # noqa: C901 - a server in one piece
             self.close_connection = fault == "cut"
 
         def _error(self, status: int, message: str, code: str | None = None) -> None:
-            data = json.dumps({"error": {"message": message, "type": "x", "param": None, "code": code}}).encode()
+            told = {"error": {"message": message, "type": "x", "param": None, "code": code}}
+            data = json.dumps({"detail": message} if details else told).encode()
             self.send_response(status)
             self.send_header("content-type", "application/json")
             self.send_header("content-length", str(len(data)))

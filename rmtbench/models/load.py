@@ -85,6 +85,8 @@ def load_model(
     import torch
     from transformers.utils import logging
 
+    import rmtbench.models.readers  # noqa: F401 - now, and not within the first answer's time
+
     logging.disable_progress_bar()  # it would break through ours
     kind = getattr(torch, dtype)
     named, name = name, str(SHIPPED.get(name, name))

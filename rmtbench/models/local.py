@@ -13,7 +13,6 @@ from rmtbench.models.architecture import check_batch
 from rmtbench.models.base import Generation, Passage, Prompt
 from rmtbench.models.decode import Decoded, Reader, greedy
 from rmtbench.models.prompt import PromptContract
-from rmtbench.models.readers import OwnPrompts
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -74,6 +73,9 @@ class LocalModel:
             AnswerError: A prompt with its answer is longer than the model's context.
             UserError: The model cannot serve a batch.
         """
+        # Imports torch, which whoever counts tokens for a server must not wait for; `load_model` has imported it.
+        from rmtbench.models.readers import OwnPrompts
+
         check_batch(self.model, len(prompts))
         start = time.perf_counter()
         pairs = [(self.context_ids(prompt.passages), self.question_ids(prompt.question)) for prompt in prompts]

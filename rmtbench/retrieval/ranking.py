@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from rmtbench.retrieval.base import Hit
@@ -50,3 +51,22 @@ def candidates(scores: NDArray[np.floating], k: int, margin: float = 0.0) -> NDA
     held = scores[near]
     best: NDArray[np.intp] = near[held >= np.partition(held, -k)[-k] - margin]
     return best
+
+
+def best_of_more(ask: Callable[[int], list[Hit]], k: int, count: int) -> list[Hit]:
+    """The best k by a search that cuts ties as they come: asked for more, until the last found is no tie of the k-th.
+
+    Args:
+        ask: Gives the best so many hits, in any order; fewer where it finds no more.
+        k: How many to keep, at least 1.
+        count: How many chunks there are.
+
+    Returns:
+        The best `k` of what is found, best first; of equal scores the lower position first.
+    """
+    asked = min(2 * k, count)
+    while True:
+        hits = sorted(ask(asked), key=lambda hit: (-hit.score, hit.position))
+        if asked >= count or len(hits) < asked or hits[-1].score < hits[k - 1].score:
+            return hits[:k]
+        asked = min(4 * asked, count)

@@ -24,6 +24,8 @@ from rmtbench.systems.base import Equipment, SharedWork, SystemKind
 from rmtbench.systems.registry import find_system
 
 if TYPE_CHECKING:
+    from qdrant_client import QdrantClient
+
     from rmtbench.kvcache.store import CacheStore
 
 
@@ -40,6 +42,7 @@ class Tools:
     kv_store: CacheStore | None = None
     reranker: Reranker | None = None
     indexes: Path | None = None
+    qdrant: QdrantClient | None = None
 
     def memory(self, spec: RunSpec) -> LoadedMemory | None:
         """The trained memory that a run names; None where it names none."""
@@ -125,6 +128,8 @@ def execute(
                 provenance.pop("reranker", None)
             if (memory := tools.memory(spec)) is not None:
                 provenance["memory"] = dict(memory.provenance)
+            if kind.kernels is not None and (kernels := kind.kernels(tools.model, spec)):
+                provenance["kernels"] = dict(kernels)
             if any(writer.remaining(draw.corpus) for draw in draws):
                 writer.begin(provenance)
         failed = dict.fromkeys((writer.run_id for writer in writers), 0)
@@ -148,6 +153,7 @@ def execute(
                         watch=_watch(writer, draw, report),
                         reranker=tools.reranker if spec.retrieves else None,
                         indexes=tools.indexes if spec.retrieves else None,
+                        qdrant=tools.qdrant if spec.retrieves else None,
                     )
                     failed[writer.run_id] += _run_draw(writer, kind, equipment, draw, warmups, report)
         return [

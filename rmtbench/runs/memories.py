@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import rmtbench
+from rmtbench.core import SHIPPED_MODELS
 from rmtbench.errors import UserError
-from rmtbench.spec import SHIPPED_MODELS
 
 if TYPE_CHECKING:
     from rmtbench.models.local import LocalModel

@@ -13,6 +13,14 @@ from rmtbench.spec import PREFIXES, Request
 from rmtbench.systems.base import SystemKind
 from rmtbench.systems.registry import find_system, system_names
 
+ONLY_SOME = (
+    ("kv_bits", "kv_bits", "--set kv-bits", "cag"),
+    ("chunk_cache", "chunk_cache", "--chunk-cache", "rag-sparse"),
+    ("sparse_backend", "sparse_backend", "--set sparse-backend", "rag-sparse"),
+    ("qdrant", "vector_store", "--set qdrant", "rag-dense"),
+)
+"""Fields of a request that only some systems heed: their name in a spec's settings, the option, and such a system."""
+
 
 def plan_runs(request: Request, source: Source, *, device: str, dtype: str) -> list[RunSpec]:
     """One spec for every system, and for every top-k of a system that takes one.
@@ -62,8 +70,9 @@ def plan_runs(request: Request, source: Source, *, device: str, dtype: str) -> l
         ]
     if request.kv_cache is not None and not any("kv_cache" in dict(spec.settings) for spec in specs):
         raise UserError("no system here has a cache to keep", where="--kv-cache", remedy="leave it out, or name cag")
-    for name, option, system in (("kv_bits", "--set kv-bits", "cag"), ("chunk_cache", "--chunk-cache", "rag-sparse")):
-        if getattr(request, name) and not any(name in dict(spec.settings) for spec in specs):
+    for name, setting, option, system in ONLY_SOME:
+        given = getattr(request, name) != Request.model_fields[name].default
+        if given and not any(setting in dict(spec.settings) for spec in specs):
             raise UserError("no system here has use for it", where=option, remedy=f"leave it out, or name {system}")
     return specs
 
@@ -118,7 +127,7 @@ def _settings(kind: SystemKind, request: Request, reranker: str | None) -> tuple
 def _retrieval_settings(kind: SystemKind, request: Request, reranker: str | None) -> dict[str, str]:
     """How chunks are cut, found, chosen and shown, where it is not the usual way."""
     names = ["split", "top_tokens", "chunk_order"]
-    names += ["stemming", "stop_words"] if kind.counts_words else []
+    names += ["stemming", "stop_words", "sparse_backend"] if kind.counts_words else []
     names += ["candidates"] if request.reranker is not None else []
     given = {name: getattr(request, name) for name in names}
     settings = {name: str(value) for name, value in given.items() if value != Request.model_fields[name].default}
@@ -126,6 +135,8 @@ def _retrieval_settings(kind: SystemKind, request: Request, reranker: str | None
         settings["reranker"] = reranker
     if request.chunk_cache:
         settings["chunk_cache"] = request.chunk_cache_limit
+    if request.qdrant is not None and kind.needs_embedder:
+        settings["vector_store"] = "qdrant in-process" if request.qdrant == "memory" else "qdrant"
     if request.index is not None:
         settings["index"] = f"kept {request.dense_index}" if kind.needs_embedder else "kept"
     return settings

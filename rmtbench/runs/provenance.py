@@ -15,28 +15,34 @@ import rmtbench
 
 PACKAGES = (
     "torch", "transformers", "tokenizers", "numpy", "llama-index-core", "rank-bm25", "PyStemmer", "faiss-cpu",
+    "llama-index-retrievers-bm25", "bm25s", "llama-index-vector-stores-qdrant", "qdrant-client",
     "bert-score", "datasets", "openai",
 )  # fmt: skip
 
 
-def surroundings(device: str) -> dict[str, Any]:
+def surroundings(device: str, threads: str | None = None) -> dict[str, Any]:
     """Facts about this process and machine.
 
     Args:
         device: The torch device that answers.
+        threads: What stands for their number where no model computes here; None asks torch.
 
     Returns:
         `versions`, `threads`, `machine`, `code` and `started` (UTC), JSON values all.
     """
-    import torch
-
     return {
         "versions": {"python": platform.python_version(), **_versions()},
-        "threads": torch.get_num_threads(),
+        "threads": threads or _threads(),
         "machine": machine_facts(device),
         "code": _code(),
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
     }
+
+
+def _threads() -> int:
+    import torch
+
+    return torch.get_num_threads()
 
 
 def _versions() -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,7 +26,7 @@ from rmtbench.runs.loop import Tools
 from rmtbench.runs.memories import LoadedMemory, load_memory, memory_folder
 from rmtbench.runs.plan import plan_runs
 from rmtbench.runs.provenance import surroundings
-from rmtbench.spec import Request
+from rmtbench.spec import Request, option_name
 from rmtbench.systems.registry import find_system
 
 if TYPE_CHECKING:
@@ -58,9 +59,10 @@ def open_session(request: Request, environ: Mapping[str, str]) -> Session:
             find_system(name)  # a misspelt name must not wait for the data
     endpoints = _endpoints(request, environ)
     dataset = open_dataset(request.dataset, request.data_dir, environ, generated=request.generated)
-    device = choose_device(request.device)
-    dtype = choose_dtype(request.dtype, device)
+    # Asking for devices imports torch: a command that computes nothing here has no need of it.
+    device = choose_device(request.device) if _computes_here(request) else "cpu"
     if endpoints.model is None:
+        dtype = choose_dtype(request.dtype, device)
         specs = plan_runs(request, dataset.source, device=device, dtype=dtype)
     else:
         where = f"endpoint {endpoints.model.address.host}"
@@ -70,23 +72,8 @@ def open_session(request: Request, environ: Mapping[str, str]) -> Session:
 
 def _endpoints(request: Request, environ: Mapping[str, str]) -> Endpoints:
     """How the servers are spoken to that a request names; a missing key is met here, before the data is opened."""
-    served, embedded = is_endpoint(request.model), is_endpoint(request.embedder)
-    if not served and not embedded:
-        for option in ("base_url", "key_variable", "concurrency", "embedder_base_url"):
-            if getattr(request, option) != Request.model_fields[option].default:
-                raise UserError(
-                    "belongs to a model or embedder behind a server",
-                    where=f"--{option.replace('_', '-')}",
-                    remedy="leave it out, or give --model openai:NAME",
-                )
-    if served and request.batch > 1:
-        raise UserError(
-            "a server makes its own batches", where=f"--batch {request.batch}", remedy="use --concurrency instead"
-        )
-    if not served and request.concurrency > 1:
-        raise UserError(
-            "a model on this machine answers in batches", where="--concurrency", remedy="use --batch instead"
-        )
+    served, embedded = is_endpoint(request.model), is_endpoint(request.embedder) and _embeds(request)
+    _refuse_what_means_nothing(request, served=served, embedded=embedded)
     patience = Patience(attempts=request.attempts, deadline=request.deadline)
     limits: dict[str, Any] = {
         "patience": patience,
@@ -97,8 +84,7 @@ def _endpoints(request: Request, environ: Mapping[str, str]) -> Endpoints:
     if served:
         served_name(request.model)
         model = LineSettings(find_address(request.base_url, request.key_variable, environ), **limits)
-    needed = any(find_system(name).needs_embedder for name in request.systems if name != "all")
-    if embedded and (needed or "all" in request.systems):
+    if embedded:
         served_name(request.embedder, "--embedder")
         address = find_address(
             request.embedder_base_url or request.base_url,
@@ -111,6 +97,54 @@ def _endpoints(request: Request, environ: Mapping[str, str]) -> Endpoints:
     return Endpoints(model, embedder, request.api, prices)
 
 
+def _embeds(request: Request) -> bool:
+    return any(name == "all" or find_system(name).needs_embedder for name in request.systems)
+
+
+def _computes_here(request: Request) -> bool:
+    """Whether anything runs on a device of this machine: the model, the embedder or a reranker."""
+    if not is_endpoint(request.model) or request.reranker is not None:
+        return True
+    return _embeds(request) and not is_endpoint(request.embedder)
+
+
+OF_ANY_SERVER = (
+    "base_url", "key_variable", "prices", "requests_per_minute", "tokens_per_minute", "deadline", "attempts",
+)  # fmt: skip
+OF_MODELS_SERVER = ("concurrency", "api")
+OF_EMBEDDERS_SERVER = ("embedder_base_url", "embedder_key_variable")
+OF_THIS_MACHINE = ("batch", "dtype")
+"""Options that mean something to a model or embedder of one place alone."""
+
+
+def _refuse_what_means_nothing(request: Request, *, served: bool, embedded: bool) -> None:
+    """Refuse every option that was given and that nothing in the request would heed.
+
+    Args:
+        request: What was asked.
+        served: Whether the model is behind a server.
+        embedded: Whether an embedder behind a server is used.
+    """
+    nothing_served = "means nothing where model and embedder are on this machine"
+    rules = (
+        (OF_ANY_SERVER, served or embedded, nothing_served, "give --model openai:NAME"),
+        (OF_MODELS_SERVER, served, "means nothing for a model on this machine", "give --model openai:NAME"),
+        (OF_EMBEDDERS_SERVER, embedded, "means nothing where no server embeds", "give --embedder openai:NAME"),
+        (OF_THIS_MACHINE, not served, "means nothing for a model behind a server", "give a model on this machine"),
+        (
+            ("device",),
+            _computes_here(request),
+            "means nothing where servers compute all",
+            "give a model on this machine",
+        ),
+    )
+    instead = {"concurrency": "use --batch", "batch": "use --concurrency"}
+    for names, heeded, what, remedy in rules:
+        for name in names:
+            if name in request.model_fields_set and not heeded:
+                raise UserError(what, where=option_name(name), remedy=f"leave it out, or {instead.get(name, remedy)}")
+
+
 def load_tools(
     specs: Sequence[RunSpec],
     device: str,
@@ -120,6 +154,7 @@ def load_tools(
     *,
     reranker: str | None = None,
     indexes: Path | None = None,
+    qdrant: str | None = None,
 ) -> Tools:
     """Load the model and whatever else the runs need, so that nothing is imported or loaded inside a timed part.
 
@@ -131,12 +166,14 @@ def load_tools(
         endpoints: How servers are spoken to; None where model and embedder are on this machine.
         reranker: Folder or hub id of a reranker; None for none.
         indexes: Folder of kept indexes; None for none.
+        qdrant: Where Qdrant keeps embeddings; None where it keeps none.
 
     Raises:
         UserError: A model, embedder or trained memory is missing, or the memory belongs to another model.
     """
     spec = specs[0]
     endpoints = endpoints or Endpoints()
+    _warm_up_retrieval(specs)
     model: LocalModel | EndpointModel
     if is_endpoint(spec.model):
         model = load_endpoint_model(
@@ -156,13 +193,14 @@ def load_tools(
             device=device,
             seed=spec.seed,
         )
-    provenance = {"model": dict(model.provenance), **surroundings(device)}
-    if any(find_system(spec.system).takes_top_k for spec in specs):
-        from rmtbench.retrieval.chunks import warm_up
-
-        warm_up()
+    around = surroundings(device, AS_SERVED if is_endpoint(spec.model) else None)
+    provenance = {"model": dict(model.provenance), **around}
     tools = Tools(model, provenance, memories=_memories(specs, model, rmt), writer=_writer(specs, model))
     tools = replace(tools, indexes=indexes)
+    if qdrant is not None:
+        from rmtbench.retrieval.qdrant import open_qdrant
+
+        tools = replace(tools, qdrant=open_qdrant(qdrant, os.environ))
     if reranker is not None and any(spec.retrieves for spec in specs):
         from rmtbench.models.rerank import CrossEncoder
 
@@ -191,6 +229,22 @@ def load_tools(
     }
     questions = OneAtATime(embedder) if spec.concurrency > 1 and not is_endpoint(name) else embedder
     return replace(tools, embedder=questions, document_embedder=CachedEmbedder(embedder, cache))
+
+
+def _warm_up_retrieval(specs: Sequence[RunSpec]) -> None:
+    """Import what cuts chunks, and LlamaIndex's retriever where it ranks them.
+
+    Raises:
+        UserError: The retriever is not installed.
+    """
+    if any(dict(spec.settings).get("sparse_backend") == "llama-index" for spec in specs):
+        from rmtbench.retrieval import llama_bm25
+
+        llama_bm25.warm_up()
+    if any(find_system(spec.system).takes_top_k for spec in specs):
+        from rmtbench.retrieval.chunks import warm_up
+
+        warm_up()
 
 
 def _memories(specs: Sequence[RunSpec], model: LocalModel | EndpointModel, rmt: Path | None) -> dict[str, LoadedMemory]:
@@ -227,9 +281,9 @@ def find_store(request: Request, cache: Path) -> CacheStore | None:
     Raises:
         UserError: The limit is no size.
     """
-    from rmtbench.kvcache.gc import parse_limit
+    from rmtbench.measure import parse_bytes
 
-    limit = parse_limit(request.cache_limit)
+    limit = parse_bytes(request.cache_limit, "--cache-limit")
     if request.kv_cache is None:
         return None
     from rmtbench.kvcache.store import CacheStore

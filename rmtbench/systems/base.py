@@ -16,6 +16,8 @@ from rmtbench.kvcache.watching import NOBODY, Watch
 from rmtbench.models.base import Embedder, Generation, LanguageModel, Reranker
 
 if TYPE_CHECKING:
+    from qdrant_client import QdrantClient
+
     from rmtbench.kvcache.store import CacheStore
     from rmtbench.rmt.decoder import RecurrentDecoder
 
@@ -85,6 +87,7 @@ class Equipment:
         watch: Told how far the corpus is read, and what the store had.
         reranker: Judges what retrieval finds, where the spec names one.
         indexes: Folder in which indexes are kept, where the spec has them kept.
+        qdrant: Keeps the embeddings, where the spec has Qdrant keep them.
     """
 
     spec: RunSpec
@@ -99,6 +102,7 @@ class Equipment:
     watch: Watch = NOBODY
     reranker: Reranker | None = None
     indexes: Path | None = None
+    qdrant: QdrantClient | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +122,8 @@ class SystemKind:
         memory: How it reads with a trained memory, and so which one is looked for; None where it needs none.
         writes_notes: Whether the model also writes notes for it.
         in_all: Whether ``--system all`` means it too; one that calls the model very often must be named.
+        kernels: By which attention it reads with a model, for the run's provenance; None, or an empty answer, where
+            that is the model's own.
     """
 
     name: str
@@ -132,6 +138,7 @@ class SystemKind:
     memory: Literal["memory", "query-first"] | None = None
     writes_notes: bool = False
     in_all: bool = True
+    kernels: Callable[[LanguageModel, RunSpec], Mapping[str, Any]] | None = None
 
 
 def batches(questions: Sequence[Question], size: int) -> Iterator[Sequence[Question]]:

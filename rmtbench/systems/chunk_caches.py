@@ -99,12 +99,12 @@ def make_chunk_caches(model: LanguageModel, passages: Sequence[Passage], limit: 
     Raises:
         UserError: The model is behind a server or cannot be composed, or the limit is no size.
     """
-    from rmtbench.kvcache.gc import parse_limit
+    from rmtbench.measure import parse_bytes
     from rmtbench.models.local import LocalModel
 
     if not isinstance(model, LocalModel):
         raise UserError("this model keeps no caches here", where="--chunk-cache", remedy="use a local model")
-    caches = ChunkCaches(model, parse_limit(limit, "--set chunk-cache-limit"))
+    caches = ChunkCaches(model, parse_bytes(limit, "--set chunk-cache-limit"))
     watch = Stopwatch(synchroniser(model.device))
     with watch.part("prefill"):
         caches.fill(passages)

@@ -24,7 +24,8 @@ from rmtbench.systems.base import Equipment, embedded_tokens
 class RetrievalSettings:
     """What a spec's `settings` say of retrieval; `kept` is how a kept index is to be, None for one in memory.
 
-    `chunk_cache` is the most memory of chunks' caches, None for chunks that are read with each prompt.
+    `chunk_cache` is the most memory of chunks' caches, None for chunks that are read with each prompt; `vector_store`
+    says where else than here embeddings are kept.
     """
 
     words: Words
@@ -35,6 +36,8 @@ class RetrievalSettings:
     candidates: int
     kept: str | None
     chunk_cache: str | None
+    sparse_backend: str
+    vector_store: str | None
 
     @classmethod
     def of(cls, spec: RunSpec) -> Self:
@@ -49,6 +52,8 @@ class RetrievalSettings:
             candidates=int(given.get("candidates", Request.model_fields["candidates"].default)),
             kept=given.get("index"),
             chunk_cache=given.get("chunk_cache"),
+            sparse_backend=given.get("sparse_backend", Request.model_fields["sparse_backend"].default),
+            vector_store=given.get("vector_store"),
         )
 
 
@@ -66,6 +71,11 @@ def build_sparse(equipment: Equipment, settings: RetrievalSettings, chunks: Sequ
     from rmtbench.retrieval.bm25 import FastBM25Index
 
     watch = Stopwatch()
+    if settings.sparse_backend == "llama-index":
+        from rmtbench.retrieval.llama_bm25 import LlamaBM25Index
+
+        with watch.part("index"):
+            return Built(LlamaBM25Index(chunks), watch.seconds, {})
     folder = _folder(equipment, settings, corpus_id, "sparse")
     if folder is None:
         with watch.part("index"):
@@ -93,11 +103,17 @@ def build_dense(equipment: Equipment, settings: RetrievalSettings, chunks: Seque
     sent = embedded_tokens(equipment.document_embedder)
     cache = equipment.document_embedder if isinstance(equipment.document_embedder, CachedEmbedder) else None
     computed = cache.misses if cache else 0
-    if folder is None:
+    if settings.vector_store is not None:
+        from rmtbench.retrieval.qdrant import QdrantIndex
+
+        if equipment.qdrant is None:
+            raise ValueError("the spec has Qdrant keep its embeddings, and there is none")
+        index: Index = QdrantIndex(chunks, equipment.qdrant, equipment.embedder, equipment.document_embedder, watch)
+    elif folder is None:
         with watch.part("embed"):
             matrix = embed_chunks(chunks, equipment.document_embedder)
         with watch.part("index"):
-            index: Index = DenseIndex(matrix, equipment.embedder)
+            index = DenseIndex(matrix, equipment.embedder)
     else:
         from rmtbench.retrieval.dense_files import build_dense_files, open_dense
 

@@ -67,7 +67,8 @@ class RetrievalAugmented:
         built: list[Built] = []
         ready = True
         for part in self._parts:
-            needs = settings.words if part == "sparse" else spec.embedder
+            words = (settings.words, settings.sparse_backend)
+            needs = words if part == "sparse" else (spec.embedder, settings.vector_store)
             make = partial(BUILDERS[part], self._equipment, settings, self._chunks, corpus.id)
             made, stood = shared.get((part, *cut, needs, settings.kept), make)
             built.append(made)

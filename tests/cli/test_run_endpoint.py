@@ -217,6 +217,16 @@ BAD = {
     "wrong key": ({"key": "another"}, (), "does not take the key of the environment variable OPENAI_API_KEY (401)"),
     "unknown model": ({"model": "maxi"}, (), "knows no model 'mini' (404)"),
     "context too long": ({"limit": 64}, (), "exceed the model's context of 64 by"),
+    "unknown model, FastAPI's words": (
+        {"model": "maxi", "details": True},
+        (),
+        "refuses the request (400): The model `mini` does not exist",
+    ),
+    "context too long, FastAPI's words": (
+        {"limit": 64, "details": True},
+        (),
+        "exceed the model's context of 64 by",
+    ),
     "malformed": ({"plan": Plan(1.0, ("malformed",))}, ("--set", "attempts=2"), "a malformed reply"),
     "stream cut": ({"plan": Plan(1.0, ("cut",))}, ("--set", "attempts=2"), "the stream was cut in the middle"),
 }
@@ -231,6 +241,18 @@ def test_what_a_server_refuses_is_told_in_one_line(rmtbench: Command, tmp_path: 
     assert line in what
     assert remedy
     assert KEY not in everything_written(tmp_path) + said.out + said.err
+
+
+@pytest.mark.parametrize(("api", "hinted"), [("chat", True), ("completions", False)])
+def test_where_every_chat_fails_the_other_way_of_asking_is_named(
+    rmtbench: Command, tmp_path: Path, api: str, hinted: bool
+) -> None:
+    words = ("--set", "attempts=2", "--api", api)
+    with serve(plan=Plan(1.0, ("500",))) as server:
+        said = rmtbench("run", "--system", "closed-book", *QUESTIONS, *asking(server, *words), "--results", tmp_path)
+    what, remedy = refused(said)
+    assert "status 500, 2 requests" in what
+    assert ("--api completions" in remedy) == hinted
 
 
 def test_even_a_traceback_shows_no_key(rmtbench: Command, tmp_path: Path) -> None:
@@ -255,8 +277,6 @@ def test_an_embedding_of_another_width_stops_the_run_and_is_not_kept(rmtbench: C
         (("--model", "openai:m", "--base-url", "localhost:9"), "not the URL of a server"),
         (("--model", "openai:m", "--base-url", "http://localhost:9/v1"), "no tokenizer is known for 'm'"),
         (("--model", "openai:", "--base-url", "http://localhost:9/v1"), "names no model"),
-        (("--model", "mini", "--base-url", "http://localhost:9/v1"), "belongs to a model or embedder behind a server"),
-        (("--model", "openai:m", "--base-url", "http://localhost:9/v1", "--batch", "4"), "makes its own batches"),
         (("--model", "mini", "--set", "patience=9"), "no rare setting 'patience'"),
         (("--model", "openai:m", "--base-url", "http://x/v1", "--system", "rmt-memory"), "needs the model's weights"),
         (("--model", "openai:m", "--base-url", "http://x/v1", "--api", "responses"), "--api"),

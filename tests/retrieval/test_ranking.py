@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rmtbench.retrieval.base import Hit
-from rmtbench.retrieval.ranking import candidates, top_k
+from rmtbench.retrieval.ranking import best_of_more, candidates, top_k
 
 
 def test_the_best_come_first_and_ties_keep_their_positions():
@@ -32,3 +32,29 @@ def test_candidates_hold_everything_within_the_margin():
     scores = np.array([0.1, 0.9, 0.5, 0.49, 0.8])
     assert candidates(scores, 3).tolist() == [1, 2, 4]
     assert candidates(scores, 3, margin=0.02).tolist() == [1, 2, 3, 4]
+
+
+@given(st.lists(st.integers(0, 3), max_size=40), st.integers(1, 12), st.randoms())
+def test_a_search_that_cuts_ties_as_they_come_ranks_like_one_that_does_not(values, k, chance):
+    asked = []
+
+    def search(count):
+        asked.append(count)
+        # Best first, ties in any order, and nothing that scores zero.
+        order = sorted(range(len(values)), key=lambda position: (-values[position], chance.random()))
+        return [Hit(position, float(values[position])) for position in order[:count] if values[position] > 0]
+
+    expected = [hit for hit in top_k(np.array(values, dtype=float), k) if hit.score > 0]
+    assert best_of_more(search, k, len(values)) == expected
+    assert asked == sorted(set(asked)), "each time more is asked for"
+
+
+def test_a_search_without_ties_is_asked_once():
+    asked = []
+
+    def search(count):
+        asked.append(count)
+        return [Hit(position, 1 / (1 + position)) for position in range(count)]
+
+    assert [hit.position for hit in best_of_more(search, 3, 1000)] == [0, 1, 2]
+    assert asked == [6]

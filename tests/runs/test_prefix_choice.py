@@ -54,8 +54,8 @@ def test_what_makes_a_cache_inexact_is_part_of_the_run() -> None:
     [
         ({"recompute": "0.2"}, "--set recompute"),
         ({"prefix": "plain", "kv_bits": "8"}, "--set kv-bits"),
-        ({"kv_bits": "5"}, "--kv-bits"),
-        ({"prefix": "composed", "recompute": "1.5"}, "--recompute"),
+        ({"kv_bits": "5"}, "--set kv-bits"),
+        ({"prefix": "composed", "recompute": "1.5"}, "--set recompute"),
         ({"chunk_cache_limit": "1GB"}, "--set chunk-cache-limit"),
     ],
 )

@@ -48,6 +48,9 @@ def test_usual_choices_stand_in_no_spec() -> None:
         ({"split": "token"}, {"split": "token"}, {"rag-sparse", "rag-dense", "rag-hybrid"}),
         ({"chunk_order": "document"}, {"chunk_order": "document"}, {"rag-sparse", "rag-dense", "rag-hybrid"}),
         ({"top_tokens": 900}, {"top_tokens": "900"}, {"rag-sparse", "rag-dense", "rag-hybrid"}),
+        ({"sparse_backend": "llama-index"}, {"sparse_backend": "llama-index"}, {"rag-sparse", "rag-hybrid"}),
+        ({"qdrant": "memory"}, {"vector_store": "qdrant in-process"}, {"rag-dense", "rag-hybrid"}),
+        ({"qdrant": "http://me:hunter2@host:6333"}, {"vector_store": "qdrant"}, {"rag-dense", "rag-hybrid"}),
     ],
 )
 def test_another_choice_changes_the_runs_that_it_concerns_and_no_other(
@@ -92,6 +95,16 @@ def test_kept_indexes_stand_without_their_folder(tmp_path: Path) -> None:
         ({"chunk_order": "best"}, "--chunk-order", "must be 'rank' or 'document'", "--chunk-order"),
         ({"candidates": 9}, "--set candidates", "means nothing without --reranker", "--reranker"),
         ({"dense_index": "ivf"}, "--set dense-index", "means nothing without --index", "--index"),
+        ({"sparse_backend": "solr"}, "--set sparse-backend", "must be 'fast' or 'llama-index'", "--set sparse"),
+        *(
+            ({"sparse_backend": "llama-index", **other}, option, "words of its own", "leave --set sparse-backend out")
+            for other, option in (
+                ({"stemming": "english"}, "--stemming"),
+                ({"stop_words": "english"}, "--stop-words"),
+                ({"index": Path("kept")}, "--index"),
+            )
+        ),
+        ({"qdrant": "memory", "index": Path("kept")}, "--set qdrant", "in files or by Qdrant", "leave --index out"),
     ],
 )
 def test_a_choice_that_cannot_be_is_refused_with_what_would_be_right(
@@ -102,6 +115,20 @@ def test_a_choice_that_cannot_be_is_refused_with_what_would_be_right(
     assert caught.value.where == where
     assert what in caught.value.what
     assert remedy in caught.value.remedy
+
+
+@pytest.mark.parametrize(
+    ("given", "option", "system"),
+    [
+        ({"sparse_backend": "llama-index", "systems": ("rag-dense",)}, "--set sparse-backend", "rag-sparse"),
+        ({"qdrant": "memory", "systems": ("closed-book", "rag-sparse")}, "--set qdrant", "rag-dense"),
+    ],
+)
+def test_a_choice_that_no_system_heeds_is_refused(given: dict[str, Any], option: str, system: str) -> None:
+    with pytest.raises(UserError, match="no system here has use for it") as caught:
+        plan(**given)
+    assert caught.value.where == option
+    assert system in caught.value.remedy
 
 
 def test_rare_choices_are_set_by_name() -> None:

@@ -100,7 +100,8 @@ def explain(error: Exception, asked: Asked) -> TransientError | UserError | Answ
 
 def _of_status(error: APIStatusError, asked: Asked) -> TransientError | UserError | AnswerError:
     address, status = asked.address, int(error.status_code)
-    said = _said(str(error.message), address)
+    message = _message(error)
+    said = _said(message, address)
     if status in (401, 403):
         return UserError(
             f"{address.host} does not take the key of the environment variable {address.key_variable} ({status})",
@@ -121,9 +122,19 @@ def _of_status(error: APIStatusError, asked: Asked) -> TransientError | UserErro
         )
     if status in AGAIN or status >= 500:
         return TransientError(f"status {status}", _retry_after(error.response.headers))
-    if status in (400, 413, 422) and (error.code == "context_length_exceeded" or _TOO_LONG.search(str(error.message))):
-        return ContextTooLongError(_too_long(str(error.message), said))
+    if status in (400, 413, 422) and (error.code == "context_length_exceeded" or _TOO_LONG.search(message)):
+        return ContextTooLongError(_too_long(message, said))
     return AnswerError(f"{address.host} refuses the request ({status}): {said}")
+
+
+def _message(error: APIStatusError) -> str:
+    """What the server says of it: OpenAI's field for it, else FastAPI's, which many servers have, else all of it."""
+    if str(error.message) != f"Error code: {error.status_code}":
+        return str(error.message)
+    body: object = error.body
+    if isinstance(body, Mapping):
+        body = body.get("detail") or body
+    return str(body or error.message)
 
 
 def _too_long(message: str, said: str) -> str:

@@ -189,18 +189,27 @@ class Line:
             except AnswerError as error:
                 other = dialect.without(refused_parameter(str(error), dialect))
                 if other is None:
-                    raise self._silent(error) from None
+                    raise self._silent(error, api) from None
                 dialect = other
             except ServerGoneError as error:
-                raise self._silent(error) from None
+                raise self._silent(error, api) from None
 
-    def _silent(self, error: AnswerError | ServerGoneError) -> UserError:
+    def _silent(self, error: AnswerError | ServerGoneError, api: Api) -> UserError:
+        remedy = "check the URL and that the server is up; nothing was asked yet"
+        if api == "chat" and "status 5" in str(error):
+            # Some servers fail so, without a word, where the model has no chat format (transformers serve does).
+            remedy = "see the server's log; a model without a chat format takes --api completions"
+        elif "refuses the request" in str(error):
+            remedy = "check the model's name and the URL; nothing was asked yet"
         host = self.settings.address.host
         gone = isinstance(error, ServerGoneError)
         return (ServerGoneError if gone else UserError)(
-            str(error).removeprefix(f"{host}: ").replace("does not answer any more", "does not answer"),
+            str(error)
+            .removeprefix(f"{host}: ")
+            .removeprefix(f"{host} ")
+            .replace("does not answer any more", "does not answer"),
             where=host,
-            remedy="check the URL and that the server is up; nothing was asked yet",
+            remedy=remedy,
         )
 
 

@@ -5,8 +5,10 @@ Corpus sizes, chunks and limits a minute need token counts before any server is 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, cast
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
 
 from rmtbench.errors import UserError
 
@@ -52,9 +54,10 @@ def load_endpoint_tokenizer(model: str, tokenizer: str | None) -> PreTrainedToke
         UserError: None is named and tiktoken does not know the model, or cannot get its file.
     """
     if tokenizer is not None:
-        from rmtbench.models.load import load_tokenizer
+        from rmtbench.models.load import SHIPPED, load_tokenizer
 
-        return load_tokenizer(tokenizer)
+        folder = Path(SHIPPED.get(tokenizer, tokenizer)).expanduser()
+        return _of_one_file(folder) if _needs_one_file(folder) else load_tokenizer(tokenizer)
     import tiktoken
 
     remedy = "name the model's own, a folder or hub id, with --tokenizer"
@@ -73,3 +76,33 @@ def load_endpoint_tokenizer(model: str, tokenizer: str | None) -> PreTrainedToke
             remedy=f"let it reach the network once, or {remedy}",
         ) from None
     return cast("PreTrainedTokenizerBase", TiktokenTokenizer(encoding))
+
+
+def _needs_one_file(folder: Path) -> bool:
+    """Whether transformers would make the tokenizer of `tokenizer.json` alone: then torch need not be imported.
+
+    Its `AutoTokenizer` imports torch, for seconds. Which class it chooses depends on the architecture too; what is
+    known of it here is a Llama's, and a folder without a model.
+    """
+    if not (folder / "tokenizer.json").is_file():
+        return False
+    try:
+        settings = _json(folder / "tokenizer_config.json")
+        config = _json(folder / "config.json") if (folder / "config.json").is_file() else {}
+    except (OSError, ValueError):
+        return False  # whatever is wrong with them, transformers says it
+    plain = settings.get("tokenizer_class") in ("TokenizersBackend", "PreTrainedTokenizerFast")
+    return plain and "auto_map" not in settings and config.get("model_type", "llama") == "llama"
+
+
+def _json(path: Path) -> dict[str, Any]:
+    read = json.loads(path.read_text(encoding="utf-8"))
+    return read if isinstance(read, dict) else {}
+
+
+def _of_one_file(folder: Path) -> PreTrainedTokenizerBase:
+    from transformers import PreTrainedTokenizerFast
+
+    words: PreTrainedTokenizerBase = PreTrainedTokenizerFast.from_pretrained(str(folder))
+    words.model_max_length = int(1e30)  # as `load_tokenizer` has it
+    return words

@@ -1,0 +1,202 @@
+"""Embeddings in Qdrant through LlamaIndex's own vector store, for a server that several machines share.
+
+A collection is named by what is in it, chunks and embedder, so that none is ever of anything else; points are named by
+their place, so that an interrupted upload goes on by writing the same again. The extra `qdrant` brings the packages.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import partial
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from rmtbench.errors import ServerGoneError, UserError
+from rmtbench.measure import Stopwatch
+from rmtbench.models.base import Embedder
+from rmtbench.retrieval.base import Chunk, Hit
+from rmtbench.retrieval.chunks import indexed_text
+from rmtbench.retrieval.identity import chunks_hash
+from rmtbench.retrieval.ranking import best_of_more
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from qdrant_client import QdrantClient
+
+IN_PROCESS = "memory"
+"""In place of a URL: Qdrant within this process, exact and for few chunks."""
+
+KEY_VARIABLE = "QDRANT_API_KEY"
+OPTION = "--set qdrant"
+
+BLOCK = 2048
+"""Chunks that are embedded and uploaded at once."""
+
+DIGITS = 6
+"""Decimal places of a score: equal vectors may differ in the seventh, and a tie must not be decided by it."""
+
+EXACT_UNTIL, SEARCH_EFFORT = 100_000, 256
+"""Most chunks that the server compares one by one; beyond, candidates that its graph keeps while searching."""
+
+
+def open_qdrant(place: str, environ: Mapping[str, str]) -> QdrantClient:
+    """Connect to a server, or begin one within this process.
+
+    Args:
+        place: `IN_PROCESS`, or the server's URL. Never shown but for its host: it may hold a password.
+        environ: Environment variables, for the key.
+
+    Raises:
+        UserError: The packages are not installed, it is no URL, or no server answers there, or not to this key.
+    """
+    try:
+        import llama_index.vector_stores.qdrant  # noqa: F401 - now, and not within a timed part
+        from qdrant_client import QdrantClient
+    except ImportError as error:
+        raise UserError(
+            "Qdrant's client is not installed", where=OPTION, remedy="pip install 'rmtbench[qdrant]'"
+        ) from error
+    if place == IN_PROCESS:
+        return QdrantClient(location=":memory:")
+    parts = urlsplit(place)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        remedy = f"give such as http://localhost:6333, or {IN_PROCESS}"
+        raise UserError("not the URL of a server", where=OPTION, remedy=remedy)
+    key = environ.get(KEY_VARIABLE, "").strip() or None
+    try:
+        client = QdrantClient(url=place, api_key=key, check_compatibility=False, timeout=60)
+        client.get_collections()
+    except Exception as error:  # noqa: BLE001 - whichever transport the client has under it; its text may hold the key
+        status = getattr(error, "status_code", None)
+        what = f"status {status}" if status else "no connection"
+        raise UserError(
+            f"Qdrant at {host_of(place)} does not answer ({what})",
+            where=OPTION,
+            remedy=f"check the URL and that the server is up; its key, if any, is read from {KEY_VARIABLE}",
+        ) from None
+    return client
+
+
+def host_of(place: str) -> str:
+    """What may be shown of a URL."""
+    return urlsplit(place).netloc.rpartition("@")[2]
+
+
+class QdrantIndex:
+    """Ranks chunks by the cosine of their embeddings, which Qdrant keeps. Safe for many threads."""
+
+    def __init__(
+        self,
+        chunks: Sequence[Chunk],
+        client: QdrantClient,
+        embedder: Embedder,
+        document_embedder: Embedder,
+        watch: Stopwatch,
+    ) -> None:
+        """Fill a collection, or take over the one that holds these chunks already.
+
+        Args:
+            chunks: What to index.
+            client: As `open_qdrant` gives it.
+            embedder: Of queries.
+            document_embedder: Of chunks; the same model.
+            watch: Gets the seconds of ``embed`` and ``index``, or of ``load``.
+
+        Raises:
+            ServerGoneError: The server does not answer any more.
+        """
+        from llama_index.vector_stores.qdrant import QdrantVectorStore
+
+        self._chunks, self._embedder = len(chunks), embedder
+        self._local = "Local" in type(client._client).__name__  # noqa: SLF001 - the only place that tells
+        # Within this process there is no server that puts calls in turn.
+        self._turn: AbstractContextManager[Any] = threading.Lock() if self._local else nullcontext()
+        digest = hashlib.sha256(f"{chunks_hash(chunks)} {embedder.sha256}".encode()).hexdigest()
+        name = f"rmtbench-{digest[:32]}"
+        with _told():
+            whole = client.collection_exists(name) and client.count(name).count == len(chunks)
+            with watch.part("load" if whole else "index"):
+                self._store: Any = QdrantVectorStore(name, client=client, index_doc_id=False, batch_size=256)
+            if not whole:
+                self._fill(chunks, digest, document_embedder, watch)
+
+    def _fill(self, chunks: Sequence[Chunk], digest: str, embedder: Embedder, watch: Stopwatch) -> None:
+        from llama_index.core.schema import TextNode
+
+        for start in range(0, len(chunks), BLOCK):
+            block = chunks[start : start + BLOCK]
+            with watch.part("embed"):
+                vectors = embedder.embed([indexed_text(chunk) for chunk in block])
+            with watch.part("index"):
+                nodes = [
+                    TextNode(
+                        id_=str(uuid.uuid5(uuid.NAMESPACE_OID, f"{digest} {place}")),
+                        text=chunk.text,
+                        metadata={"title": chunk.title, "position": place},
+                        embedding=vector.tolist(),
+                    )
+                    for place, (chunk, vector) in enumerate(zip(block, vectors, strict=True), start=start)
+                ]
+                self._store.add(nodes)
+
+    @property
+    def bytes(self) -> int:
+        """Size of the vectors within this process; 0 where a server keeps them."""
+        return 4 * self._chunks * self._embedder.dimension if self._local else 0
+
+    def search(self, queries: Sequence[str], k: int) -> list[list[Hit]]:
+        """The best k chunks of each query, best first; where Qdrant scores them equally, by position.
+
+        Raises:
+            ServerGoneError: The server does not answer any more.
+        """
+        if not self._chunks:
+            return [[] for _ in queries]
+        return [self.search_vector(vector, k) for vector in self._embedder.embed(queries)]
+
+    def search_vector(self, query: NDArray[np.float32], k: int) -> list[Hit]:
+        """The best k chunks of one embedded query.
+
+        Args:
+            query: A unit vector, shape ``[dimension]``.
+            k: How many chunks, at least 1.
+
+        Raises:
+            ServerGoneError: The server does not answer any more.
+        """
+        with _told(), self._turn:
+            return best_of_more(partial(self._ask, query.tolist()), k, self._chunks)
+
+    def _ask(self, query: list[float], count: int) -> list[Hit]:
+        from llama_index.core.vector_stores.types import VectorStoreQuery
+
+        params: dict[str, Any] | None = {"hnsw_ef": max(SEARCH_EFFORT, count)}
+        if self._chunks <= EXACT_UNTIL:
+            params = None if self._local else {"exact": True}  # within this process every search is exact
+        asked = VectorStoreQuery(query_embedding=query, similarity_top_k=count)
+        found = self._store.query(asked, search_params=params)
+        return [
+            Hit(node.metadata["position"], round(float(score), DIGITS))
+            for node, score in zip(found.nodes, found.similarities, strict=True)
+        ]
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """Turn what the client raises into the error that stops a run and lets it be resumed."""
+    from qdrant_client.http.exceptions import ApiException
+
+    try:
+        yield
+    except ApiException as error:
+        status = getattr(error, "status_code", None)
+        raise ServerGoneError(
+            f"Qdrant does not answer any more ({f'status {status}' if status else 'no connection'})",
+            where=OPTION,
+            remedy="every answer so far is kept; once the server is well, the same command resumes",
+        ) from None
