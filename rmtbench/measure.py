@@ -1,7 +1,8 @@
-"""Clocks and memory: monotonic, device-synchronised, at the bottom so that every room measures alike."""
+"""Clocks, memory and sizes: monotonic, device-synchronised, at the bottom so that every room measures alike."""
 
 from __future__ import annotations
 
+import re
 import resource
 import sys
 import time
@@ -9,8 +10,33 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from rmtbench.errors import UserError
+
 Synchronise = Callable[[], None]
 """Waits until the device has done what it was given; does nothing on the CPU."""
+
+
+_UNITS = {"": 1} | {
+    f"{letter}{power}": base ** (place + 1)
+    for power, base in (("", 1000), ("I", 1024))
+    for place, letter in enumerate("KMGT")
+}
+
+
+def parse_bytes(text: str, option: str) -> int:
+    """Bytes of a size as a person writes it: ``20GB``, ``7.5 GiB``, ``512M``, or their plain number.
+
+    Args:
+        text: The size; units in any case, powers of 1000, or of 1024 with an i.
+        option: What gave it, for the message.
+
+    Raises:
+        UserError: It is none.
+    """
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]I?|)B?", text.strip().upper(), re.ASCII)
+    if match is None:
+        raise UserError(f"'{text}' is no size", where=option, remedy="give such as 20GB, 500MB or 7.5GiB")
+    return int(float(match[1]) * _UNITS[match[2]])
 
 
 def synchroniser(device: str) -> Synchronise:

@@ -84,9 +84,10 @@ def gc(
     cache_limit: Annotated[str, typer.Option(help="Most bytes that may stay.")] = "20GB", kv_cache: Folder = None
 ) -> None:
     """Remove unfinished and damaged caches, then those used longest ago until the rest is within the limit."""
-    from rmtbench.kvcache.gc import collect, parse_limit, size_text
+    from rmtbench.kvcache.gc import collect, size_text
+    from rmtbench.measure import parse_bytes
 
-    freed = collect(_folder(kv_cache), parse_limit(cache_limit), typer.echo)
+    freed = collect(_folder(kv_cache), parse_bytes(cache_limit, "--cache-limit"), typer.echo)
     typer.echo(f"{size_text(freed)} removed", err=True)
 
 

@@ -64,12 +64,13 @@ def _lines(made: RunComparison) -> list[str]:
         "",
         (
             f"{made.metric}: {made.means[0]:.3f}, then {made.means[1]:.3f}: {signed(difference.mean)} over "
-            f"{difference.values} question(s) in {difference.clusters} draw(s)"
+            f"{difference.values} question(s)"
+            + (f" in {difference.clusters} draw(s)" if made.unit == "draw" else ", clustered by question")
         ),
         f"95 % interval {told}, p {p}, detectable difference {found}",
     ]
     if interval is None:
-        lines.append("with one draw nothing but the difference is defined: ask for more draws")
+        lines.append(f"with one {made.unit} nothing but the difference is defined: ask for more {made.unit}s")
     if any(made.left_out):
         lines.append(f"left out: {made.left_out[0]} question(s) of the first alone, {made.left_out[1]} of the second")
     if made.other_documents:

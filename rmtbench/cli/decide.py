@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json as json_format
-import re
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -15,8 +14,6 @@ from rmtbench.errors import UserError
 
 if TYPE_CHECKING:
     from rmtbench.report.decision import Contest, Terms, Verdict
-
-UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12, "KI": 2**10, "MI": 2**20, "GI": 2**30, "TI": 2**40}
 
 
 def decide(
@@ -37,6 +34,7 @@ def decide(
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead.")] = False,
 ) -> None:
     """Say which system to use, how sure that is, and what would change it; one verdict a dataset, size and model."""
+    from rmtbench.measure import parse_bytes
     from rmtbench.report.contests import make_contests
     from rmtbench.report.decision import Terms
     from rmtbench.report.decision import decide as judge
@@ -48,8 +46,8 @@ def decide(
         raise UserError(f"no metric {metric!r} to decide by", where="--metric", remedy=f"one of {', '.join(QUALITY)}")
     try:
         terms = Terms(
-            questions, max_seconds, None if max_memory is None else _bytes(max_memory), price_per_hour, price_input,
-            price_cached, price_output, margin,
+            questions, max_seconds, None if max_memory is None else parse_bytes(max_memory, "--max-memory"),
+            price_per_hour, price_input, price_cached, price_output, margin,
         )  # fmt: skip
     except ValueError as error:
         raise UserError(str(error), where="decide", remedy="see rmtbench decide --help") from error
@@ -57,7 +55,9 @@ def decide(
     wanted = [each for each in contests if _wanted(each, dataset, size, model)]
     if not wanted:
         known = sorted({f"{each.dataset} {each.size} {each.model}" for each in contests})
-        raise UserError("no runs of that dataset, size and model", where=str(results), remedy=f"there are: {known}")
+        raise UserError(
+            "no runs of that dataset, size and model", where=str(results), remedy=f"there are: {', '.join(known)}"
+        )
     judged = [(contest, judge(contest, terms)) for contest in wanted]
     if json:
         told = {"schema": 1, "terms": asdict(terms), "verdicts": [_record(*each, terms) for each in judged]}
@@ -81,18 +81,6 @@ def _wanted(contest: Contest, dataset: str | None, size: str | None, model: str 
     )
 
 
-def _bytes(text: str) -> float:
-    """Bytes of a text such as 8GB, 512MiB or 1000000.
-
-    Raises:
-        UserError: It is none.
-    """
-    found = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]+)?)\s*(|[KMGT]I?)B?\s*", text.upper())
-    if found is None:
-        raise UserError(f"not a size: {text!r}", where="--max-memory", remedy="such as 8GB or 7.5GiB")
-    return float(found[1]) * UNITS[found[2]]
-
-
 def _record(contest: Contest, verdict: Verdict, terms: Terms) -> dict[str, Any]:
     from rmtbench.report.verdicts import verdict_lines
 
@@ -102,10 +90,12 @@ def _record(contest: Contest, verdict: Verdict, terms: Terms) -> dict[str, Any]:
     why = dict(verdict.out)
     return {
         "section": contest.section, "dataset": contest.dataset, "size": contest.size, "model": contest.model,
-        "metric": contest.metric, "draws": contest.draws, "questions": contest.questions, "kind": verdict.kind,
-        "use": name(verdict.choice), "leader": name(verdict.leader), "rival": name(verdict.rival),
-        "alike": [name(place) for place in verdict.alike], "draws_needed": verdict.draws_needed,
-        "draws_needed_is_a_lower_bound": verdict.at_least, "detectable": verdict.detectable,
+        "metric": contest.metric, "unit": contest.unit, "units": contest.units,
+        "questions": contest.questions, "kind": verdict.kind, "use": name(verdict.choice),
+        "leader": name(verdict.leader), "rival": name(verdict.rival),
+        "alike": [name(place) for place in verdict.alike], "units_needed": verdict.units_needed,
+        "units_needed_is_a_lower_bound": verdict.at_least,
+        "detectable": verdict.detectable,
         "lines": verdict_lines(contest, terms, verdict),
         "candidates": [
             {**asdict(candidate), "cost": cost, "out": (candidate.unfit or why.get(place)) or None}

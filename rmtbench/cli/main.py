@@ -1,4 +1,4 @@
-"""The console script. Imports typer and the commands' signatures alone, so that ``--help`` is instant."""
+"""The console script. Imports typer and the signature of the command that is called, so that ``--help`` is instant."""
 
 from __future__ import annotations
 
@@ -7,39 +7,23 @@ import signal
 import sys
 import traceback
 from collections.abc import Sequence
+from importlib import import_module
 from types import FrameType
 from typing import Annotated, Any, cast
 
 import typer
 
 import rmtbench
-from rmtbench.cli import bench, cache, compare, data, decide, doctor, report, run, score, sweep, systems, train
 from rmtbench.errors import UserError
 
 # Typer carries click inside and gives a public name only to this child of its UsageError.
 USAGE_ERROR = cast("Any", typer.BadParameter.__base__)
 
-app = typer.Typer(
-    name="rmtbench",
-    help="RAG, cache-augmented generation or a recurrent memory transformer: which one for these documents, "
-    "this model and this machine?",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-app.command("run")(run.run)
-app.command("sweep")(sweep.sweep)
-app.command("score")(score.score)
-app.command("report")(report.report)
-app.command("compare")(compare.compare)
-app.command("decide")(decide.decide)
-app.command("systems")(systems.systems)
-app.command("doctor")(doctor.doctor)
-app.add_typer(data.app, name="data")
-app.add_typer(cache.app, name="cache")
-app.add_typer(bench.app, name="bench")
-app.add_typer(train.app, name="train")
+# By module of this room, in the order of the help: one function of its name, or a group of commands.
+COMMANDS = ("run", "sweep", "score", "report", "compare", "decide", "systems", "doctor")
+GROUPS = ("data", "cache", "bench", "train")
+PLAIN = None
+"""Help as plain text: boxes would load rich, which takes as long as all the rest."""
 
 
 def _version(wanted: bool) -> None:
@@ -48,14 +32,42 @@ def _version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
-def options(
+def _options(
     _debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
     _version_wanted: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
     """Options that stand before the command."""
+
+
+def make_app(words: Sequence[str] = ()) -> typer.Typer:
+    """The command line.
+
+    Args:
+        words: What was typed. If a command is called by its name, only its module is loaded; else all are, for the help
+            and for telling what was meant.
+    """
+    app = typer.Typer(
+        name="rmtbench",
+        help="RAG, cache-augmented generation or a recurrent memory transformer: which one for these documents, "
+        "this model and this machine?",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        rich_markup_mode=PLAIN,
+        context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120},
+    )
+    app.callback()(_options)
+    known = (*COMMANDS, *GROUPS)
+    for name in [word for word in words[:1] if word in known] or known:
+        module = import_module(f"rmtbench.cli.{name}")
+        if name in GROUPS:
+            module.app.rich_markup_mode = PLAIN
+            app.add_typer(module.app, name=name)
+        else:
+            app.command(name)(getattr(module, name))
+    return app
 
 
 def main() -> None:
@@ -68,15 +80,19 @@ def main() -> None:
         os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     try:
         # Whoever reads a command line types --debug where it is noticed: behind the command that failed.
-        code = app([word for word in sys.argv[1:] if word != "--debug"], prog_name="rmtbench", standalone_mode=False)
+        words = [word for word in sys.argv[1:] if word != "--debug"]
+        code = make_app(words)(words, prog_name="rmtbench", standalone_mode=False)
         sys.stdout.flush()
     except UserError as error:
         code = _complain(error, debug=debug)
     except USAGE_ERROR as error:
         what = error.format_message().rstrip(".")
         remedy = f"see {error.ctx.command_path if error.ctx else 'rmtbench'} --help"
-        # Without any words the help is shown, and there is nothing to say.
-        code = _complain(UserError(what, remedy=remedy), debug=debug) if what else 2
+        if what.startswith("Usage:"):  # without any words it is the help, and nothing is wrong with them
+            typer.echo(what)
+            code = 2
+        else:
+            code = _complain(UserError(what, remedy=remedy), debug=debug)
     except (BrokenPipeError, SystemExit):
         # The reader, such as `head`, has had enough; typer tells it by SystemExit. The code is the shells' for it.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

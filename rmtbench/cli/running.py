@@ -10,7 +10,7 @@ from typing import Any
 
 from rmtbench.cli.folders import cache_folder
 from rmtbench.cli.progress import note, show_runs
-from rmtbench.core import Draw, RunSpec
+from rmtbench.core import SHIPPED_MODELS, Draw, RunSpec
 from rmtbench.errors import ServerGoneError
 from rmtbench.journal.layout import RunFolder, run_id
 from rmtbench.journal.record import read_json, read_run
@@ -19,7 +19,7 @@ from rmtbench.models.load import RANDOM_LABEL
 from rmtbench.runs.loop import Tools, execute
 from rmtbench.runs.plan import left_out_of_all
 from rmtbench.runs.session import Session, find_store, load_tools, make_draws, open_session
-from rmtbench.spec import SHIPPED_MODELS, Request
+from rmtbench.spec import Request
 from rmtbench.systems.registry import find_system
 
 
@@ -76,6 +76,7 @@ def _do(todo: Sequence[RunSpec], session: Session, results: Path, *, fresh: bool
         session.endpoints,
         reranker=request.reranker,
         indexes=request.index,
+        qdrant=request.qdrant,
     )
     tools = replace(tools, kv_store=store)
     draws = make_draws(session, tools.model.count_tokens)
@@ -106,8 +107,9 @@ def _say_what_runs(specs: Sequence[RunSpec], draws: Sequence[Draw], tools: Tools
     model = tools.provenance["model"]
     questions = sum(len(draw.corpus.questions) for draw in draws)
     source = draws[0].corpus.source
+    runs = f"{len(specs)} run{'' if len(specs) == 1 else 's'}"
     note(
-        f"{len(specs)} runs x {questions} questions; {draws[0].corpus.dataset} {specs[0].size} ({source.kind}: "
+        f"{runs} x {questions} questions; {draws[0].corpus.dataset} {specs[0].size} ({source.kind}: "
         f"{source.name}); {model['id']} in {model['dtype']} on {model['device']}"
     )
     if specs[0].model in SHIPPED_MODELS and source.kind != "miniature":

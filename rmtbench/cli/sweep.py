@@ -166,6 +166,10 @@ def _data(request: Request) -> str:
 
 def _say_failures(failures: Sequence[tuple[SweepRequest, UserError]], count: int) -> None:
     note(f"{len(failures)} of {count} requests cannot be done; once mended, the same command does what is left:")
+    alike: dict[tuple[str, str, str], list[Request]] = {}
     for one, error in failures:
-        note(f"error: {one.where}, {one.request.dataset} {one.request.size}, {one.request.model}: {error}")
-        note(f"  {error.remedy}")
+        alike.setdefault((one.where, str(error), error.remedy), []).append(one.request)
+    for (where, what, remedy), requests in alike.items():
+        named = "; ".join(f"{each.dataset} {each.size}, {each.model}" for each in requests)
+        note(f"error: {where}, {named}: {what}")
+        note(f"  {remedy}")

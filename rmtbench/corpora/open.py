@@ -139,6 +139,12 @@ def _dataset(name: str, source: Source, rows: object) -> Dataset:
 
 def _open_own(name: str) -> Dataset:
     folder = Path(name).expanduser()
+    if folder.is_file():
+        raise UserError(
+            "a file, and not a folder",
+            where=f"--dataset {name}",
+            remedy="give the folder that holds documents/ and questions.jsonl or questions.csv",
+        )
     if not folder.is_dir():
         if "/" in name or name.startswith((".", "~")):
             raise UserError("no such folder", where=f"--dataset {name}", remedy="give a folder that holds documents/")

@@ -1,4 +1,4 @@
-"""A user's own folder: ``documents/`` (txt, md) and ``questions.jsonl``. The embedded sample is such a folder too.
+"""A user's own folder: ``documents/`` (txt, md), and questions in JSON lines or CSV. The embedded sample is one too.
 
 Size `all` is every document; the other sizes are token budgets, filled with documents in random order.
 """
@@ -6,7 +6,7 @@ Size `all` is every document; the other sizes are token budgets, filled with doc
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,10 +15,15 @@ from rmtbench.core import Document, Draw, Gold, Question, Source, SourceKind, Sp
 from rmtbench.corpora.base import DatasetFacts, DrawRequest, TokenCounter
 from rmtbench.corpora.draws import choose_budget, generator, make_draw, shuffled, too_small
 from rmtbench.corpora.jsonfiles import decode, field, text_field
+from rmtbench.corpora.own_csv import table_rows
 from rmtbench.errors import UserError
 
 BUDGETS = {"all": 0, "smoke": 1_000, "small": 21_000, "medium": 43_000, "large": 85_000}
 SUFFIXES = (".txt", ".md")
+UNREAD = (".pdf", ".doc", ".docx", ".odt", ".rtf", ".html", ".htm", ".epub")
+"""Files that hold text which is not read; others, such as pictures, are no documents to miss."""
+QUESTIONS = ("questions.jsonl", "questions.csv")
+JSON_LINES = "write one JSON object a line: question, answers"
 
 
 @dataclass(frozen=True)
@@ -81,7 +86,7 @@ def read_folder(folder: Path, name: str, kind: SourceKind) -> OwnFolder:
     """Read a folder of documents and questions.
 
     Args:
-        folder: Holds ``documents/`` and ``questions.jsonl``.
+        folder: Holds ``documents/`` and ``questions.jsonl`` or ``questions.csv``.
         name: What the data set is called.
         kind: Whether it is the user's own or the embedded sample.
 
@@ -90,34 +95,70 @@ def read_folder(folder: Path, name: str, kind: SourceKind) -> OwnFolder:
     """
     digest = hashlib.sha256()
     documents = _read_documents(folder / "documents", digest)
-    path = folder / "questions.jsonl"
-    if not path.is_file():
-        raise UserError("missing", where=str(path), remedy="write one JSON object a line: question, answers")
+    path = _questions_file(folder)
     data = path.read_bytes()
     digest.update(data)
     texts = {document.id: document.text for document in documents}
-    asked = []
-    for number, line in enumerate(data.splitlines(), start=1):
-        if line.strip():
-            asked.append(_read_question(decode(line, str(path), number), f"{path}, line {number}", number, texts))
+    text = _text(data, path)
+    rows = table_rows(text, str(path)) if path.suffix == ".csv" and text.strip() else _json_rows(text, path)
+    asked = [_read_question(row, f"{path}, line {number}", number, texts) for number, row in rows]
     if not asked:
-        raise UserError("no questions", where=str(path), remedy="write one JSON object a line: question, answers")
+        below = "write one question a line below the names of the columns"
+        remedy = below if path.suffix == ".csv" else JSON_LINES
+        raise UserError("no questions", where=str(path), remedy=remedy)
     _check_unique([question.id for question, _ in asked], path)
     return OwnFolder(name, Source(kind, name, digest.hexdigest()), documents, asked)
 
 
+def _questions_file(folder: Path) -> Path:
+    found = [folder / name for name in QUESTIONS if (folder / name).is_file()]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise UserError(f"both {' and '.join(QUESTIONS)} are here", where=str(folder), remedy="keep one of them")
+    remedy = f"{JSON_LINES}; or questions.csv with columns question, answer"
+    raise UserError("missing", where=str(folder / QUESTIONS[0]), remedy=remedy)
+
+
+def _json_rows(text: str, path: Path) -> Iterator[tuple[int, Any]]:
+    if text.lstrip().startswith("["):
+        raise UserError(
+            "a list, and not one JSON object a line", where=str(path), remedy="write each object on a line of its own"
+        )
+    for number, line in enumerate(text.encode().splitlines(), start=1):
+        if line.strip():
+            yield number, decode(line, str(path), number)
+
+
+def _text(data: bytes, path: Path) -> str:
+    """A file's text; another encoding, or no text at all, is refused by its name."""
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        raise UserError("UTF-16, not UTF-8 text", where=str(path), remedy="save it as UTF-8")
+    if data.startswith(b"%PDF-") or b"\0" in data:
+        raise UserError("no text, whatever its name says", where=str(path), remedy="save its text as UTF-8")
+    try:
+        return data.decode("utf-8-sig").replace("\r\n", "\n")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise UserError("not UTF-8 text", where=f"{path}, line {line}", remedy="save it as UTF-8") from error
+
+
 def _read_documents(folder: Path, digest: hashlib._Hash) -> list[Document]:
-    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    paths = [path for path in files if path.suffix.lower() in SUFFIXES]
+    for path in files:
+        if path.suffix.lower() in UNREAD:
+            raise UserError(
+                "not read: documents are .txt or .md", where=str(path), remedy="save its text as .txt, or move it away"
+            )
     if not paths:
-        raise UserError("no .txt or .md file", where=str(folder), remedy="put the documents there")
+        beside = sum(path.suffix.lower() in SUFFIXES for path in folder.parent.iterdir())
+        remedy = f"move the {beside} that lie beside it into it" if beside else "put the documents there"
+        raise UserError("no .txt or .md file", where=str(folder), remedy=remedy)
     documents = []
     for path in paths:
         data = path.read_bytes()
-        try:
-            text = data.decode("utf-8-sig").replace("\r\n", "\n")
-        except UnicodeDecodeError as error:
-            raise UserError("not UTF-8 text", where=str(path), remedy="save it as UTF-8") from error
-        title, body = _title(text, path.stem)
+        title, body = _title(_text(data, path), path.stem)
         if not body.strip():
             raise UserError("the document is empty", where=str(path), remedy="fill it in or remove it")
         name = path.relative_to(folder).as_posix()
@@ -138,6 +179,9 @@ def _title(text: str, stem: str) -> tuple[str, str]:
 def _read_question(row: Any, where: str, number: int, texts: Mapping[str, str]) -> tuple[Question, Gold]:  # noqa: ANN401
     text = text_field(row, "question", where)
     answers = row.get("answers", row.get("answer"))
+    if answers is None:
+        has = ", ".join(map(str, row))
+        raise UserError(f"field 'answers' is missing (it has: {has})", where=where, remedy="see docs/data.md")
     references = [answers] if isinstance(answers, str) else answers
     if not isinstance(references, list) or not all(isinstance(item, str) for item in references):
         raise UserError("field 'answers' must be a text or a list of texts", where=where, remedy="see docs/data.md")

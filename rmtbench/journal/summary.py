@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from rmtbench.journal.costs import Cost, cost_of
-from rmtbench.journal.record import RunRecord
+from rmtbench.journal.record import Key, RunRecord
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +130,17 @@ def values_by_draw(run: RunRecord, metric: str) -> dict[int, list[float]]:
         Values by draw number, over the questions where the metric applies; a question without an answer or a score
         counts as zero, unless the metric applies to none of the answers that were scored.
     """
+    return values_by_cluster(run, metric, {key: key[0] for key in run.gold})
+
+
+def values_by_cluster(run: RunRecord, metric: str, clusters: Mapping[Key, int]) -> dict[int, list[float]]:
+    """The same under clusters of another kind.
+
+    Args:
+        run: The run, scored.
+        metric: Name of the metric.
+        clusters: The number of each question's cluster.
+    """
     if all(row.get(metric, 0.0) is None for row in run.scores.values()):
         return {}
     values: dict[int, list[float]] = {}
@@ -137,7 +148,7 @@ def values_by_draw(run: RunRecord, metric: str) -> dict[int, list[float]]:
         row = run.scores.get(key)
         value = row.get(metric, 0.0) if row is not None else 0.0
         if value is not None:
-            values.setdefault(key[0], []).append(value)
+            values.setdefault(clusters[key], []).append(value)
     return values
 
 

@@ -12,16 +12,17 @@ from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any
 
-from rmtbench.core import Answer, RunSpec
-from rmtbench.journal.record import RunRecord
-from rmtbench.journal.summary import Summary, summarize, values_of
+from rmtbench.core import SHIPPED_MODELS, Answer, RunSpec
+from rmtbench.journal.record import Key, RunRecord
+from rmtbench.journal.summary import Summary, summarize, values_by_cluster, values_of
 from rmtbench.report.exactness import compared_in_tokens
+from rmtbench.report.units import Unit, clusters_of, unit_of
 from rmtbench.stats.clustered import clustered_standard_error
 
 NOT_RECORDED = "not recorded"
 
 Sums = Mapping[int, tuple[float, int]]
-"""Sum of a metric's values and their number, by draw."""
+"""Sum of a metric's values and their number, by cluster: a draw, or a question where `Cell.unit` says so."""
 FIFTHS = 5
 """Parts of a corpus by which scores are told apart."""
 
@@ -47,8 +48,8 @@ class Cell:
         scorers: What produced each metric, by metric.
         corpora: One row a draw.
         summary: Means and counts.
-        standard_errors: Of each metric's mean, clustered by draw; None where it is undefined.
-        by_draw: Of each metric, the sum of its values and their number, by draw: all that a comparison needs.
+        standard_errors: Of each metric's mean, clustered by `unit`; None where it is undefined.
+        by_cluster: Of each metric, the sum of its values and their number, by cluster: all that a comparison needs.
         by_position: The same by fifth of the corpus in which a supporting fact stands (0 the first); a question counts
             once a fact. Empty where the run does not hold positions.
         tokens: Mean tokens an answer, over the answers that did not fail.
@@ -58,6 +59,8 @@ class Cell:
         unscored: Answers given but not scored; failed answers need no score.
         complete: Whether every question of every draw has an answer.
         written: A hash of each answer's token ids, in the order of the questions; 0 where there is none.
+        unit: What a cluster is.
+        units: How many clusters there are.
     """
 
     run_id: str
@@ -68,7 +71,7 @@ class Cell:
     corpora: tuple[Mapping[str, Any], ...]
     summary: Summary
     standard_errors: Mapping[str, float | None]
-    by_draw: Mapping[str, Sums]
+    by_cluster: Mapping[str, Sums]
     by_position: Mapping[str, Mapping[int, Sums]]
     tokens: MeanTokens
     peak_bytes: tuple[int | None, int | None]
@@ -77,6 +80,8 @@ class Cell:
     unscored: int
     complete: bool
     written: tuple[int, ...] = ()
+    unit: Unit = "draw"
+    units: int = 0
 
     @property
     def hash(self) -> str:
@@ -99,6 +104,11 @@ class Cell:
         """Whether the model's weights are random, so that its answers mean nothing."""
         labels = f"{self.model.get('label') or ''} {self.provenance.get('label') or ''}"
         return self.spec.model.startswith("random:") or "random weights" in labels
+
+    @property
+    def reads_other_english(self) -> bool:
+        """Whether a model that knows the miniature's few words was given other texts: its answers mean nothing."""
+        return self.spec.model in SHIPPED_MODELS and self.source_kind != "miniature"
 
     @property
     def scored(self) -> bool:
@@ -136,8 +146,11 @@ def make_cell(run: RunRecord) -> Cell:
     Args:
         run: The run as it was read.
     """
+    unit, clusters = unit_of(run), clusters_of(run)
     values = values_of(run)
     summary = summarize(run, values)
+    if unit != "draw":
+        values = {metric: values_by_cluster(run, metric, clusters) for metric in values}
     answered = [answer for answer in run.answers.values() if answer.error is None]
     return Cell(
         run_id=run.run_id,
@@ -147,12 +160,12 @@ def make_cell(run: RunRecord) -> Cell:
         scorers=run.scorers,
         corpora=tuple(run.corpora),
         summary=summary,
-        standard_errors={metric: clustered_standard_error(list(draws.values())) for metric, draws in values.items()},
-        by_draw={
-            metric: {draw: (math.fsum(each), len(each)) for draw, each in draws.items()}
-            for metric, draws in values.items()
+        standard_errors={metric: clustered_standard_error(list(found.values())) for metric, found in values.items()},
+        by_cluster={
+            metric: {cluster: (math.fsum(each), len(each)) for cluster, each in found.items()}
+            for metric, found in values.items()
         },
-        by_position=_by_position(run),
+        by_position=_by_position(run, clusters),
         tokens=MeanTokens(
             prompt=statistics.fmean(answer.tokens.prompt for answer in answered) if answered else None,
             cached=statistics.fmean(answer.tokens.cached for answer in answered) if answered else None,
@@ -164,6 +177,8 @@ def make_cell(run: RunRecord) -> Cell:
         unscored=sum(answer.error is None and key not in run.scores for key, answer in run.answers.items()),
         complete=run.complete,
         written=tuple(_written(run.answers.get(key)) for key in run.gold) if compared_in_tokens(run.spec) else (),
+        unit=unit,
+        units=len(run.corpora) if unit == "draw" else len(set(clusters.values())),
     )
 
 
@@ -172,12 +187,12 @@ def _written(answer: Answer | None) -> int:
     return hash(answer.output_ids) if answer is not None and answer.error is None and answer.output_ids else 0
 
 
-def _by_position(run: RunRecord) -> dict[str, dict[int, Sums]]:
-    """Sums of each metric's values by fifth of the corpus and draw, a question once for each of its facts."""
+def _by_position(run: RunRecord, clusters: Mapping[Key, int]) -> dict[str, dict[int, Sums]]:
+    """Sums of each metric's values by fifth of the corpus and cluster, a question once for each of its facts."""
     found: dict[str, dict[tuple[int, int], tuple[float, int]]] = {}
     unscored = dict.fromkeys(next(iter(run.scores.values()), {}), 0.0)
     for key, places in run.positions.items():
-        spots = [(min(int(place * FIFTHS), FIFTHS - 1), key[0]) for place in places]
+        spots = [(min(int(place * FIFTHS), FIFTHS - 1), clusters[key]) for place in places]
         for metric, value in run.scores.get(key, unscored).items():
             if value is None:
                 continue
@@ -187,7 +202,7 @@ def _by_position(run: RunRecord) -> dict[str, dict[int, Sums]]:
                 sums[spot] = (total + value, count + 1)
     return {
         metric: {
-            fifth: {draw: each for (other, draw), each in sums.items() if other == fifth}
+            fifth: {cluster: each for (other, cluster), each in sums.items() if other == fifth}
             for fifth in sorted({fifth for fifth, _ in sums})
         }
         for metric, sums in found.items()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -12,6 +12,7 @@ from rmtbench.errors import UserError
 from rmtbench.journal.record import Key, RunRecord, find_runs
 from rmtbench.report.cells import NOT_RECORDED, make_cell
 from rmtbench.report.sections import setting_of
+from rmtbench.report.units import Unit, clusters_of, unit_of
 
 if TYPE_CHECKING:
     from rmtbench.stats.paired import Comparison
@@ -73,6 +74,7 @@ class RunComparison:
         no_times: Why there is none; empty where there is.
         changes: Fields that differ.
         flips: Questions that flipped, those that became wrong first.
+        unit: What a cluster of the scores is.
     """
 
     first: str
@@ -86,6 +88,7 @@ class RunComparison:
     no_times: str
     changes: tuple[Change, ...]
     flips: tuple[Flip, ...]
+    unit: Unit = "draw"
 
     def worse_by(self, margin: float) -> bool:
         """Whether the second run's mean is lower by more than a margin: the point estimate decides."""
@@ -96,12 +99,20 @@ class RunComparison:
         """How sure that is, by the interval of the difference."""
         interval = self.scores.bootstrap
         if interval is None:
-            return "uncertain: with one draw no interval is defined"
+            return f"uncertain: with one {self.unit} no interval is defined"
+        if self.unit == "question" and interval.low == interval.high and not self._would_have_shown(margin):
+            return f"uncertain: {self.scores.difference.clusters} questions without a difference are too few to say"
         if interval.high < -margin:
             return "certain: the whole 95 % interval is worse by more than that"
         if interval.low >= -margin:
             return "certain: the whole 95 % interval is within that, or better"
         return "uncertain: the 95 % interval reaches to both sides of that"
+
+    def _would_have_shown(self, margin: float) -> bool:
+        """Whether differences in as many questions as the margin allows would have been met among these."""
+        from rmtbench.stats.power import trials_to_exclude
+
+        return 0 < margin < 1 and self.scores.difference.clusters >= trials_to_exclude(margin)
 
 
 def find_run(name: str, results: Path) -> Path:
@@ -150,10 +161,11 @@ def compare_runs(first: RunRecord, second: RunRecord, metric: str) -> RunCompari
         raise UserError("the two runs share no question", where=f"{first.run_id}, {second.run_id}", remedy=remedy)
     before, after = ({key: _value(run, key, metric) for key in shared} for run in (first, second))
     values = [{key: value for key, value in each.items() if value is not None} for each in (before, after)]
-    pairs = pair_by_question(values[1], values[0])
+    cluster = _clusters(first, second)
+    pairs = pair_by_question(*({cluster(key): value for key, value in each.items()} for each in reversed(values)))
     if not pairs.clusters:
         raise UserError(f"{metric} applies to none of the shared questions", where="--metric", remedy="choose another")
-    both = [pair for cluster in pairs.clusters for pair in cluster]
+    both = [pair for each in pairs.clusters for pair in each]
     times, why = _times(first, second, shared)
     return RunComparison(
         first=first.run_id,
@@ -167,6 +179,7 @@ def compare_runs(first: RunRecord, second: RunRecord, metric: str) -> RunCompari
         no_times=why,
         changes=_changes(first, second),
         flips=tuple(_flips(first, second, shared, before, after)),
+        unit="draw" if "draw" in (unit_of(first), unit_of(second)) else "question",
     )
 
 
@@ -215,6 +228,14 @@ def _other_documents(first: RunRecord, second: RunRecord, shared: list[Key]) -> 
     return sum(mine.get(draw) != theirs.get(draw) for draw in {draw for draw, _ in shared})
 
 
+def _clusters(first: RunRecord, second: RunRecord) -> Callable[[Key], Key]:
+    """What puts a question into its cluster: its draw, or one of its own where both runs read all there is."""
+    if "draw" in (unit_of(first), unit_of(second)):
+        return lambda key: key
+    numbers = clusters_of(first)
+    return lambda key: (numbers[key], f"{key[0]} {key[1]}")
+
+
 def _times(first: RunRecord, second: RunRecord, shared: list[Key]) -> tuple[TimeRatio | None, str]:
     from rmtbench.stats.paired import pair_by_question
     from rmtbench.stats.times import time_ratio
@@ -232,7 +253,8 @@ def _times(first: RunRecord, second: RunRecord, shared: list[Key]) -> tuple[Time
         }
         for run in (first, second)
     )
-    pairs = pair_by_question(after, before)
+    cluster = _clusters(first, second)
+    pairs = pair_by_question(*({cluster(key): value for key, value in each.items()} for each in (after, before)))
     return (
         (time_ratio(pairs), "") if pairs.clusters else (None, "times are not compared: no question was timed in both")
     )

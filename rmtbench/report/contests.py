@@ -44,17 +44,19 @@ def _contest(section: Section, grid: Grid, size: str, metric: str) -> Contest:
     scorer = _most(cell.scorers.get(metric, "") for cell in able if _rank_of_questions(cell) == asked)
     candidates = tuple(_candidate(grid, row, cell, metric, asked, scorer) for row, cell in runs)
     fit = [place for place, candidate in enumerate(candidates) if not candidate.unfit]
-    sums = [runs[place][1].by_draw[metric] for place in fit]
-    draws = sorted(sums[0]) if sums else []
-    counts = [sums[0][draw][1] for draw in draws] if sums else []
-    pairs = paired_differences([[each[draw][0] for draw in draws] for each in sums], counts, seed=SEED) if sums else {}
+    sums = [runs[place][1].by_cluster[metric] for place in fit]
+    clusters = sorted(sums[0]) if sums else []
+    counts = [sums[0][each][1] for each in clusters] if sums else []
+    totals = [[one[each][0] for each in clusters] for one in sums]
+    pairs = paired_differences(totals, counts, seed=SEED) if sums else {}
     return Contest(
         section=section.title,
         dataset=grid.name,
         size=size,
         model=dict(section.setting)["model"],
         metric=metric,
-        draws=len(draws),
+        unit=runs[fit[0]][1].unit if fit else "draw",
+        units=len(clusters),
         questions=sum(counts),
         candidates=candidates,
         pairs={(fit[first], fit[second]): pair for (first, second), pair in pairs.items()},
@@ -96,6 +98,7 @@ def _unusable(cell: Cell, metric: str) -> str:
     summary = cell.summary
     reasons = (
         (cell.random_weights, "random weights: its scores mean nothing"),
+        (cell.reads_other_english, f"{cell.spec.model} knows the miniature alone: no score counts"),
         (cell.spec.system == CEILING, "reads the gold evidence: a ceiling, not a system to use"),
         (not cell.complete, f"incomplete: {summary.answered} of {summary.expected} questions answered"),
         (not cell.scored or summary.means.get(metric) is None, f"no {metric} yet: rmtbench score makes it"),

@@ -10,16 +10,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from rmtbench.stats.power import clusters_needed, minimum_detectable_effect
+from rmtbench.stats.power import clusters_needed, minimum_detectable_effect, trials_to_exclude
 
 if TYPE_CHECKING:
+    from rmtbench.report.units import Unit
     from rmtbench.stats.together import PairedDifference
 
 Kind = Literal["best", "only", "tie", "more data", "none"]
-FEWEST_DRAWS = 6
-"""With fewer, no exchange of the two systems is rarer than 0.05: see `rmtbench.stats.resampling.sign_flip_test`."""
-MOST_DRAWS = 1000
-"""Beyond so many draws the verdict says "more than"."""
+FEWEST_UNITS = 6
+"""With fewer no exchange of the two systems is rarer than 0.05: see `rmtbench.stats.resampling.sign_flip_test`."""
+MOST_UNITS = 1000
+"""Beyond so many draws or questions the verdict says "more than"."""
 MOST_CHANGES = 3
 
 
@@ -66,7 +67,8 @@ class Contest:
         size: The size.
         model: The model under test.
         metric: What decides.
-        draws: Draws that all fit candidates answered.
+        unit: What is independent of its like: a draw of documents, or a question where the documents are all there are.
+        units: Of these, that all fit candidates answered.
         questions: Questions in them.
         candidates: All runs, unfit ones included.
         pairs: By position in `candidates`, the smaller first: how two fit ones differ.
@@ -77,7 +79,8 @@ class Contest:
     size: str
     model: str
     metric: str
-    draws: int
+    unit: Unit
+    units: int
     questions: int
     candidates: tuple[Candidate, ...]
     pairs: Mapping[tuple[int, int], PairedDifference]
@@ -154,7 +157,7 @@ class Verdict:
         rival: The best of the others (`best`), or the best of those not told apart from the leader.
         leader: The highest score among those that fit.
         alike: Those not told apart from the leader, itself first.
-        draws_needed: More draws that would do (`more data`); None for more than `MOST_DRAWS`.
+        units_needed: More draws, or questions, that would do (`more data`); None for more than `MOST_UNITS`.
         at_least: Whether that number is a lower bound, since nothing is known of the variation yet.
         detectable: The largest difference that could have been missed (`tie`, `more data`); None where undefined.
         out: Those that do not fit, with the reason: `unfit`, `seconds` or `memory`.
@@ -167,7 +170,7 @@ class Verdict:
     rival: int | None
     leader: int | None
     alike: tuple[int, ...]
-    draws_needed: int | None
+    units_needed: int | None
     at_least: bool
     detectable: float | None
     out: tuple[tuple[int, str], ...]
@@ -190,13 +193,13 @@ def decide(contest: Contest, terms: Terms) -> Verdict:
         changes = _limits(contest, None, out)
         return Verdict("none", None, None, None, (), None, False, None, out, costs, changes)
     leader = ranked[0]
-    states = {place: _state(difference(contest, leader, place), terms.margin) for place in ranked[1:]}
+    states = {place: _state(contest, difference(contest, leader, place), terms.margin) for place in ranked[1:]}
     alike = [place for place, state in states.items() if state != "worse"]
     unknown = [place for place in alike if states[place] == "unknown"]
     kind: Kind = "more data" if unknown else "tie" if alike else "best" if len(ranked) > 1 else "only"
     choice = min((leader, *alike), key=lambda place: (costs[place] or 0.0, place)) if kind == "tie" else leader
     rivals = alike or ranked[1:]
-    needed, at_least = _draws(contest, leader, unknown, terms.margin)
+    needed, at_least = _more(contest, leader, unknown, terms.margin)
     found = [_detectable(difference(contest, leader, place)) for place in alike]
     return Verdict(
         kind=kind,
@@ -204,7 +207,7 @@ def decide(contest: Contest, terms: Terms) -> Verdict:
         rival=next((place for place in (leader, *rivals) if place != choice), None),
         leader=leader,
         alike=(leader, *alike),
-        draws_needed=needed,
+        units_needed=needed,
         at_least=at_least,
         detectable=max((value for value in found if value is not None), default=None),
         out=out,
@@ -229,7 +232,7 @@ def difference(contest: Contest, first: int, second: int) -> PairedDifference:
         return contest.pairs[first, second]
     pair = contest.pairs[second, first]
     low, high = (None, None) if pair.low is None or pair.high is None else (-pair.high, -pair.low)
-    return PairedDifference(-pair.difference, pair.standard_error, low, high, pair.clusters)
+    return PairedDifference(0.0 - pair.difference, pair.standard_error, low, high, pair.clusters)
 
 
 def lines_of_cost(candidate: Candidate, terms: Terms) -> tuple[float, float] | None:
@@ -275,18 +278,25 @@ def _detectable(pair: PairedDifference) -> float | None:
     return minimum_detectable_effect(pair.standard_error, pair.clusters)
 
 
-def _state(pair: PairedDifference, margin: float) -> Literal["worse", "alike", "unknown"]:
+def _state(contest: Contest, pair: PairedDifference, margin: float) -> Literal["worse", "alike", "unknown"]:
     """Whether the second is worse than the leader, as good as it, or nothing that can be said yet."""
-    if pair.clusters < FEWEST_DRAWS:
+    if pair.clusters < FEWEST_UNITS:
         return "unknown"
     if pair.low is not None and pair.low > 0:
         return "worse"
     found = _detectable(pair)
-    return "alike" if found is None or found <= margin else "unknown"
+    if found is None:
+        return "alike" if pair.clusters >= _without_variation(contest, margin) else "unknown"
+    return "alike" if found <= margin else "unknown"
 
 
-def _draws(contest: Contest, leader: int, unknown: list[int], margin: float) -> tuple[int | None, bool]:
-    """More draws until every open comparison would be settled, and whether that is only a lower bound."""
+def _without_variation(contest: Contest, margin: float) -> int:
+    """Units without any difference that show two systems to be alike: a few draws, since each holds many questions."""
+    return FEWEST_UNITS if contest.unit == "draw" else max(FEWEST_UNITS, trials_to_exclude(margin))
+
+
+def _more(contest: Contest, leader: int, unknown: list[int], margin: float) -> tuple[int | None, bool]:
+    """More units until every open comparison would be settled, and whether that is only a lower bound."""
     if not unknown:
         return None, False
     pairs = [difference(contest, leader, place) for place in unknown]
@@ -294,8 +304,8 @@ def _draws(contest: Contest, leader: int, unknown: list[int], margin: float) -> 
     for pair in pairs:
         needed = clusters_needed(max(abs(pair.difference), margin), pair.standard_error, pair.clusters)
         at_least |= needed is None
-        most = max(most, FEWEST_DRAWS if needed is None else needed)
-    return (None if most > MOST_DRAWS else max(1, most - pairs[0].clusters)), at_least
+        most = max(most, _without_variation(contest, margin) if needed is None else needed)
+    return (None if most > MOST_UNITS else max(1, most - pairs[0].clusters)), at_least
 
 
 def _crossings(contest: Contest, choice: int, fit: list[int], terms: Terms) -> list[Change]:

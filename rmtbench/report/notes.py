@@ -61,6 +61,10 @@ def mark_notes(cells: Sequence[Cell]) -> list[str]:
         notes.append(f"not exact, from caches that the model would not have computed so (docs/cag.md): {named}")
     if any(cell.random_weights for cell in cells):
         notes.append(f"{RANDOM} random weights: answers are meaningless, timings are real")
+    notes += [
+        f"{name} knows the miniature world's English alone: of these texts its answers mean nothing"
+        for name in sorted({cell.spec.model for cell in cells if cell.reads_other_english})
+    ]
     begun = [
         f"{cell.spec.size} {name_of(cell)}: {cell.summary.answered} of {cell.summary.expected} questions answered, "
         f"{cell.summary.draws} of {cell.spec.draws} draws begun"
@@ -87,11 +91,13 @@ def score_notes(grid: Grid) -> list[str]:
     if unscored:
         notes.append(f"not scored (rmtbench score does it, from the answers on disk): {'; '.join(unscored)}")
     scored = [cell for cell in cells if cell.scored]
-    whole = [cell.summary.draws for cell in scored if cell.complete]
-    if any(draws > 1 for draws in whole):
-        notes.append("± is the standard error of the mean, clustered by draw")
-    if any(draws == 1 for draws in whole):
-        notes.append("a score without ±: standard error undefined (one draw)")
+    for unit in dict.fromkeys(cell.unit for cell in scored if cell.complete):
+        whole = [cell.units for cell in scored if cell.complete and cell.unit == unit]
+        if any(units > 1 for units in whole):
+            all_there = "" if unit == "draw" else ": these documents are all there are, and every draw has the same"
+            notes.append(f"± is the standard error of the mean, clustered by {unit}{all_there}")
+        if any(units == 1 for units in whole):
+            notes.append(f"a score without ±: standard error undefined (one {unit})")
     return (
         notes
         + scorer_notes(scored)

@@ -15,6 +15,7 @@ from rmtbench.report.grid import Grid, Row
 from rmtbench.report.notes import RANDOM, name_of
 from rmtbench.report.numbers import MISSING
 from rmtbench.report.tables import METRICS, Table
+from rmtbench.report.units import Unit
 
 SEED = 0
 """Of the bootstrap and the test: the same runs give the same figures."""
@@ -41,6 +42,8 @@ class Pair:
         detectable: The difference that four of five such experiments would find; None where it is undefined.
         draws: That both answered.
         questions: In these draws.
+        unit: What the two are compared by.
+        units: How many of these there are.
     """
 
     first: tuple[Row, Cell]
@@ -54,6 +57,8 @@ class Pair:
     detectable: float | None
     draws: int
     questions: int
+    unit: Unit
+    units: int
 
     @property
     def significant(self) -> bool:
@@ -81,20 +86,20 @@ def compare_all(grid: Grid, size: str, metric: str) -> tuple[Pair, ...]:
     shared: dict[tuple[int, ...], list[tuple[int, int]]] = {}
     for first, second in combinations(range(len(runs)), 2):
         mine, theirs = runs[first][1], runs[second][1]
-        if mine.scorers.get(metric) == theirs.scorers.get(metric) and (draws := _shared(mine, theirs, metric)):
-            shared.setdefault(draws, []).append((first, second))
-    found: dict[tuple[int, int], tuple[PairedDifference, float | None, int, int]] = {}
-    for draws, pairs in shared.items():
+        if mine.scorers.get(metric) == theirs.scorers.get(metric) and (clusters := _shared(mine, theirs, metric)):
+            shared.setdefault(clusters, []).append((first, second))
+    found: dict[tuple[int, int], tuple[PairedDifference, float | None, int]] = {}
+    for clusters, pairs in shared.items():
         members = sorted({place for pair in pairs for place in pair})
-        totals = [[runs[place][1].by_draw[metric][draw][0] for draw in draws] for place in members]
-        counts = [runs[members[0]][1].by_draw[metric][draw][1] for draw in draws]
+        totals = [[runs[place][1].by_cluster[metric][cluster][0] for cluster in clusters] for place in members]
+        counts = [runs[members[0]][1].by_cluster[metric][cluster][1] for cluster in clusters]
         together = paired_differences(totals, counts, seed=SEED)
         for first, second in pairs:
             above, below = members.index(first), members.index(second)
-            # The test flips whole draws, so that their sums are all that it needs.
+            # The test flips whole clusters, so that their sums are all that it needs.
             sums = [[one - other] for one, other in zip(totals[above], totals[below], strict=True)]
             test = sign_flip_test(sums, seed=SEED)
-            found[first, second] = together[above, below], test.p if test else None, len(draws), sum(counts)
+            found[first, second] = together[above, below], test.p if test else None, sum(counts)
     order = sorted(found)
     adjusted = holm([found[pair][1] for pair in order])
     return tuple(
@@ -108,11 +113,13 @@ def compare_all(grid: Grid, size: str, metric: str) -> tuple[Pair, ...]:
             p=p,
             adjusted=after,
             detectable=minimum_detectable_effect(difference.standard_error, difference.clusters),
-            draws=draws,
+            draws=difference.clusters if runs[first][1].unit == "draw" else runs[first][1].summary.draws,
             questions=questions,
+            unit=runs[first][1].unit,
+            units=difference.clusters,
         )
         for (first, second), after in zip(order, adjusted, strict=True)
-        for difference, p, draws, questions in [found[first, second]]
+        for difference, p, questions in [found[first, second]]
     )
 
 
@@ -142,14 +149,14 @@ def matrix_table(grid: Grid, size: str, pairs: Sequence[Pair]) -> Table | None:
     known = {(grid.full_label(pair.first[0]), grid.full_label(pair.second[0])): pair for pair in pairs}
     ordered = [grid.full_label(row) for row, _ in grid.at(size) if grid.full_label(row) in names]
     rows = tuple((f"{place + 1} {name}", *_matrix_row(ordered, known, place)) for place, name in enumerate(ordered))
-    draws = {pair.draws for pair in pairs}
+    units, unit = {pair.units for pair in pairs}, pairs[0].unit
     notes = []
-    if draws != {1}:
+    if units != {1}:
         notes.append(f"{STAR} significant at {LEVEL} after Holm's adjustment for {len(pairs)} comparisons")
-    if 1 in draws:
-        notes.append("? undefined: with one draw nothing but the difference is defined; ask for more draws")
-    elif min(draws) < 6:
-        notes.append("fewer than six draws can show nothing at 0.05: the smallest p is 2^(1 - draws)")
+    if 1 in units:
+        notes.append(f"? undefined: with one {unit} nothing but the difference is defined; ask for more {unit}s")
+    elif min(units) < 6:
+        notes.append(f"fewer than six {unit}s can show nothing at 0.05: the smallest p is 2^(1 - {unit}s)")
     if any(cell.random_weights for pair in pairs for _, cell in (pair.first, pair.second)):
         notes.append(f"{RANDOM} random weights: the scores and their differences mean nothing")
     left = [
@@ -163,7 +170,8 @@ def matrix_table(grid: Grid, size: str, pairs: Sequence[Pair]) -> Table | None:
     return Table(
         title=f"Differences in {metric}, {grid.name}, {size}",
         caption="Above the diagonal: the row's mean minus the column's on the same questions. Below: p of the "
-        f"sign-flip test after Holm. {_told(draws)}; intervals and detectable effects stand in the list of pairs.",
+        f"sign-flip test after Holm. {_told(units, unit)}; intervals and detectable effects stand in the list of "
+        "pairs.",
         columns=("system", *(str(place + 1) for place in range(len(ordered)))),
         rows=rows,
         labels=1,
@@ -255,8 +263,11 @@ def _matrix_row(names: Sequence[str], known: dict[tuple[str, str], Pair], place:
 
 
 def _shared(one: Cell, other: Cell, metric: str) -> tuple[int, ...]:
-    """Draws that both were asked alike and that the metric applies to in both alike."""
-    mine, theirs = one.by_draw.get(metric, {}), other.by_draw.get(metric, {})
+    """Clusters that both were asked alike and that the metric applies to in both alike."""
+    mine, theirs = one.by_cluster.get(metric, {}), other.by_cluster.get(metric, {})
+    if one.unit != "draw":  # questions have the same numbers only where all of them are the same
+        alike = one.asked == other.asked and mine.keys() == theirs.keys()
+        return tuple(sorted(each for each in mine if alike and mine[each][1] == theirs[each][1]))
     return tuple(
         sorted(
             draw
@@ -266,5 +277,5 @@ def _shared(one: Cell, other: Cell, metric: str) -> tuple[int, ...]:
     )
 
 
-def _told(draws: set[int]) -> str:
-    return f"{' or '.join(map(str, sorted(draws)))} draw{'' if draws == {1} else 's'}"
+def _told(units: set[int], unit: Unit) -> str:
+    return f"{' or '.join(map(str, sorted(units)))} {unit}{'' if units == {1} else 's'}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from rmtbench.report import numbers
-from rmtbench.report.decision import MOST_DRAWS, Change, Contest, Terms, Verdict, difference
+from rmtbench.report.decision import MOST_UNITS, Change, Contest, Terms, Verdict, difference
 from rmtbench.report.tables import METRICS, Table
 
 HEADINGS = dict(METRICS)
@@ -91,7 +91,10 @@ def cost_text(cost: float | None, terms: Terms) -> str:
 
 def _headline(contest: Contest, terms: Terms, verdict: Verdict) -> str:
     if verdict.choice is None or verdict.leader is None:
-        return "nothing fits the limits" if any(why != "unfit" for _, why in verdict.out) else "nothing to choose from"
+        if any(why != "unfit" for _, why in verdict.out):
+            return "nothing fits the limits"
+        reasons = {each.unfit for each in contest.candidates}
+        return "nothing to choose from" + (f": {reasons.pop()}" if len(reasons) == 1 else "")
     name, leader = contest.candidates[verdict.choice].name, contest.candidates[verdict.leader].name
     cost = f"{cost_text(verdict.costs[verdict.choice], terms)} for {_many(terms.questions, 'question')}"
     if verdict.kind == "best":
@@ -101,14 +104,14 @@ def _headline(contest: Contest, terms: Terms, verdict: Verdict) -> str:
     if verdict.kind == "tie":
         others = _names(contest, [place for place in verdict.alike if place != verdict.choice])
         return f"use {name}: the cheapest ({cost}) of those that cannot be told apart: {others}"
-    return f"not enough data: {_draws(verdict, contest)}. {leader} is ahead so far ({cost})"
+    return f"not enough data: {_more(verdict, contest)}. {leader} is ahead so far ({cost})"
 
 
-def _draws(verdict: Verdict, contest: Contest) -> str:
-    if verdict.draws_needed is None:
-        return f"more than {MOST_DRAWS:,} draws would be needed"
+def _more(verdict: Verdict, contest: Contest) -> str:
+    if verdict.units_needed is None:
+        return f"more than {MOST_UNITS:,} {contest.unit}s would be needed"
     bound = "at least " if verdict.at_least else ""
-    return f"{bound}{_many(verdict.draws_needed, 'more draw')} would do ({contest.draws} so far)"
+    return f"{bound}{_many(verdict.units_needed, f'more {contest.unit}')} would do ({contest.units} so far)"
 
 
 def _certainty(contest: Contest, verdict: Verdict, terms: Terms) -> list[str]:
@@ -118,14 +121,13 @@ def _certainty(contest: Contest, verdict: Verdict, terms: Terms) -> list[str]:
     if verdict.rival is not None:
         pair = difference(contest, verdict.choice, verdict.rival)
         interval = (
-            "no interval: one draw"
+            f"no interval: one {contest.unit}"
             if pair.low is None or pair.high is None
             else f"95 % interval {_signed(pair.low)} to {_signed(pair.high)}"
         )
         lines.append(
             f"{_signed(pair.difference)} {_metric(contest)} against {contest.candidates[verdict.rival].name} "
-            f"({interval}; "
-            f"{_many(contest.questions, 'question')} in {_many(contest.draws, 'draw')})"
+            f"({interval}; {_told(contest)})"
         )
     if verdict.kind in ("tie", "more data"):
         names = _names(contest, verdict.alike[1:])
@@ -155,6 +157,12 @@ def _standing(contest: Contest, verdict: Verdict, place: int) -> str:
     if place == verdict.choice:
         return {"more data": "ahead", "tie": "use: cheapest"}.get(verdict.kind, "use")
     return "not told apart" if place in verdict.alike else "worse"
+
+
+def _told(contest: Contest) -> str:
+    if contest.unit == "draw":
+        return f"{_many(contest.questions, 'question')} in {_many(contest.units, 'draw')}"
+    return f"{_many(contest.units, 'question')} about these documents"
 
 
 def _many(count: float, noun: str) -> str:

@@ -20,6 +20,7 @@ from rmtbench.report.csv_files import Record
 from rmtbench.report.figures import FOLDER
 from rmtbench.report.grid import Grid, make_grids
 from rmtbench.report.page.blocks import Blocks
+from rmtbench.report.power import power_table
 from rmtbench.report.sections import Facts, Section, make_sections
 from rmtbench.report.significance import (
     MATRIX_METRIC,
@@ -198,6 +199,7 @@ def _chapter(section: Section, grids: Sequence[Grid], pairs: Sequence[Compared],
     for grid in grids:
         tables += [score_table(grid), paper_table(grid)]
         tables += [matrix_table(grid, size, found) for other, size, found in shown if other is grid]
+        tables.append(power_table(grid, [(size, found) for other, size, found in shown if other is grid]))
     tables.append(time_table(grids))
     tables += [beside_table(section, grid) for grid in grids]
     anatomy: list[Table | None] = [table for grid in grids for table in anatomy_tables(grid)]

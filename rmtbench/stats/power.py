@@ -41,6 +41,23 @@ def minimum_detectable_effect(
     return (t_quantile(tail, clusters - 1) + t_quantile(power, clusters - 1)) * standard_error
 
 
+def trials_to_exclude(rate: float, *, significance: float = 0.05) -> int:
+    """The fewest independent trials that would have shown an event of this rate, where none did.
+
+    The smallest n with ``(1 - rate)^n <= significance``: the "rule of three", near ``3 / rate`` at 0.05.
+
+    Args:
+        rate: How often the event happens, between 0 and 1.
+        significance: How likely it may be that an event of this rate was missed.
+
+    Raises:
+        ValueError: One of them is not between 0 and 1.
+    """
+    if not 0 < rate < 1 or not 0 < significance < 1:
+        raise ValueError("a rate and a significance lie between 0 and 1")
+    return math.ceil(math.log(significance) / math.log(1 - rate))
+
+
 def clusters_needed(
     effect: float,
     standard_error: float | None,

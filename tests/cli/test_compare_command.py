@@ -16,14 +16,14 @@ def make_run(
     results, system="cag", *, draws=DRAWS, questions=4, right=lambda draw, number: True, threads=2, seconds=1.0
 ):
     """A run whose every question is right or wrong as told."""
-    spec = RunSpec(system=system, dataset="towns", size="all", model="mini", data="own:towns@0", draws=draws)
+    spec = RunSpec(system=system, dataset="towns", size="small", model="mini", data="own:towns@0", draws=draws)
     with RunWriter(results, spec) as run:
         run.begin({"model": MODEL, "threads": threads, "machine": "two cores"})
         scores = []
         for draw in range(draws):
             asked = tuple(Question(f"q{number}", f"What is {draw}-{number}?") for number in range(questions))
             corpus = Corpus(
-                f"c{draw}", "towns", "all", draw, (Document("d", "D", f"Text {draw}."),), asked,
+                f"c{draw}", "towns", "small", draw, (Document("d", "D", f"Text {draw}."),), asked,
                 Source("own", "towns", "00"),
             )  # fmt: skip
             run.add_draw(Draw(corpus, tuple(Gold(question.id, ("yes",)) for question in asked)), tokens=10)

@@ -54,7 +54,7 @@ def test_limits_change_the_verdict_and_the_table_says_why_each_is_out(rmtbench, 
 def test_a_script_gets_one_verdict_a_dataset_and_size(rmtbench, results):
     small, large = verdicts(rmtbench("decide", results, "--json", "--max-memory", "9.5GiB"))
     assert (small["kind"], small["use"], small["rival"], small["size"]) == ("best", "cag", "rag-sparse top-5", "small")
-    assert (large["kind"], large["use"], large["draws"]) == ("only", "cag", 8)
+    assert (large["kind"], large["use"], large["units"]) == ("only", "cag", 8)
     assert small["changes"][0] == {
         "kind": "questions", "system": "cag", "other": "rag-sparse top-5", "at": 90.0, "high": None, "ratio": None
     }  # fmt: skip
@@ -69,7 +69,7 @@ def test_another_metric_decides_where_it_is_asked(rmtbench, results):
     ("words", "told"),
     [
         (("--metric", "recall"), "no metric 'recall' to decide by"),
-        (("--max-memory", "lots"), "not a size: 'lots'"),
+        (("--max-memory", "lots"), "'lots' is no size"),
         (("--questions", "0"), "at least one question"),
         (("--margin", "2"), "a margin between 0 and 1"),
         (("--dataset", "squad"), "no runs of that dataset, size and model"),

@@ -54,3 +54,18 @@ def test_a_report_loads_no_model_library(tmp_path: Path) -> None:
     ended = subprocess.run(command, capture_output=True, text=True, env=child_environment(tmp_path), check=False)
     assert "no runs here" in ended.stderr
     assert ended.stdout.strip() == "heavy:"
+
+
+def test_a_command_called_by_its_name_loads_no_other_command(tmp_path: Path) -> None:
+    script = SCRIPT.replace('"heavy:"', '"heavy:", *(name for name in sys.modules if name.startswith("rmtbench.cli."))')
+    command = [sys.executable, "-c", script, "run", "--help"]
+    ended = subprocess.run(command, capture_output=True, text=True, env=child_environment(tmp_path), check=False)
+    loaded = set(ended.stdout.rpartition("heavy:")[2].split())
+    assert loaded == {"rmtbench.cli.main", "rmtbench.cli.run"}
+
+
+def test_python_runs_the_package_as_the_console_script_does(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "rmtbench", "data", "check", "no-such-data"]
+    ended = subprocess.run(command, capture_output=True, text=True, env=child_environment(tmp_path), check=False)
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert ended.stderr.startswith("error: --dataset: no data set 'no-such-data'\n")

@@ -10,6 +10,7 @@ from corpora_files import SCHEMA, check_same_draws_again, cited, draw, refusal, 
 from rmtbench.core import Span
 from rmtbench.corpora.base import Dataset
 from rmtbench.corpora.open import open_dataset
+from rmtbench.errors import UserError
 
 DOCUMENTS = {
     "a.md": "# Port Amaret\n\nIt was founded in 1642. It burnt in 1688.\n",
@@ -153,7 +154,7 @@ BAD_ROWS = [
     ([], ", line 2", "not an object", SCHEMA),
     ({"answers": "x"}, ", line 2", "field 'question' is missing", SCHEMA),
     (asking(question=" "), ", line 2", "field 'question' is blank", "fill it in or remove the row"),
-    ({"question": "Who?"}, ", line 2", ANSWERS, "see docs/data.md"),
+    ({"question": "Who?"}, ", line 2", "field 'answers' is missing (it has: question)", "see docs/data.md"),
     (asking(answers=[1642]), ", line 2", ANSWERS, "see docs/data.md"),
     (asking(answers=[]), ", line 2", "question without a reference answer", "fill in 'answers'"),
     (asking(answers=["", " "]), ", line 2", "question without a reference answer", "fill in 'answers'"),
@@ -212,7 +213,7 @@ def test_a_bad_row_is_told_with_line_and_field(
             "the document is empty",
             "fill it in or remove it",
         ),
-        ({"a.md": b"Caf\xe9"}, [asking()], "documents/a.md", "not UTF-8 text", "save it as UTF-8"),
+        ({"a.md": b"Caf\xe9"}, [asking()], "documents/a.md, line 1", "not UTF-8 text", "save it as UTF-8"),
         (DOCUMENTS, [b" ", b""], "questions.jsonl", "no questions", "write one JSON object a line: question, answers"),
     ],
 )
@@ -224,9 +225,103 @@ def test_a_folder_that_lacks_something_is_told_with_the_file(
 
 def test_missing_questions_are_told(tmp_path: Path) -> None:
     write(tmp_path / "documents" / "a.md", "Text.")
-    remedy = "write one JSON object a line: question, answers"
+    remedy = "write one JSON object a line: question, answers; or questions.csv with columns question, answer"
     assert refusal(lambda: open_dataset(str(tmp_path), None, {}), tmp_path / "questions.jsonl") == (
         "",
         "missing",
         remedy,
     )
+
+
+def refused(folder: Path) -> tuple[str, str, str]:
+    """Where (below the folder), what and remedy."""
+    return refusal(lambda: open_dataset(str(folder), None, {}), folder)
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+def test_questions_may_stand_in_a_table_as_spreadsheets_write_it(tmp_path: Path, separator: str) -> None:
+    opened(tmp_path, DOCUMENTS, asking())
+    (tmp_path / "questions.jsonl").unlink()
+    lines = [
+        ("Question", "answer", "answers", "document"),
+        ("When?", "1642", "", "a.md"),
+        ("", "", "", ""),
+        ('"Who, when; and ""why""?"', "", "in 1642 | 1642", ""),
+    ]
+    text = "\r\n".join(separator.join(cells) for cells in lines)
+    (tmp_path / "questions.csv").write_bytes(b"\xef\xbb\xbf" + text.encode())
+    made = draw(open_dataset(str(tmp_path), None, {}), "all")
+    texts = {question.id: question.text for question in made.corpus.questions}
+    assert {gold.question_id: (texts[gold.question_id], gold.references) for gold in made.gold} == {
+        "q2": ("When?", ("1642",)),
+        "q4": ('Who, when; and "why"?', ("in 1642", "1642")),
+    }
+    assert cited(made) == {"q2": [["It was founded in 1642. It burnt in 1688."]], "q4": []}
+
+
+NAMES = "name the columns there: question, answer; and if you like id, kind, document"
+
+
+@pytest.mark.parametrize(
+    ("table", "where", "what", "remedy"),
+    [
+        ("Frage,answer\nWho?,x\n", "", "no column 'question' in the first line (it has: frage, answer)", NAMES),
+        ("question\nWho?\n", "", "no column 'answer' in the first line (it has: question)", NAMES),
+        ("question,answer,answer\n", "", "column 'answer' stands twice", "leave one of both out"),
+        ("question,answer\nWho?,a,b\n", ", line 2", "3 fields in 2 columns",
+         'put texts that hold the separator between double quotes: "..."'),
+        ("question,answer\nWho?,\n", ", line 2", "question without a reference answer", "fill in 'answers'"),
+        ('question,answer\n"Who?,x\n', ", line 2", "not CSV: unexpected end of data", "mend the file"),
+        ("question,answer\n", "", "no questions", "write one question a line below the names of the columns"),
+        ("", "", "no questions", "write one question a line below the names of the columns"),
+    ],
+)  # fmt: skip
+def test_a_bad_table_is_told_with_its_line(tmp_path: Path, table: str, where: str, what: str, remedy: str) -> None:
+    opened(tmp_path, DOCUMENTS, asking())
+    (tmp_path / "questions.jsonl").unlink()
+    (tmp_path / "questions.csv").write_text(table)
+    assert refused(tmp_path) == (f"/questions.csv{where}", what, remedy)
+
+
+def test_questions_stand_in_one_file_and_a_list_is_not_one_object_a_line(tmp_path: Path) -> None:
+    opened(tmp_path, DOCUMENTS, asking())
+    (tmp_path / "questions.jsonl").write_text('[{"question": "Who?",\n"answer": "x"}]')
+    assert refused(tmp_path)[:2] == ("/questions.jsonl", "a list, and not one JSON object a line")
+    (tmp_path / "questions.csv").write_text("question,answer\n")
+    assert refused(tmp_path)[1] == "both questions.jsonl and questions.csv are here"
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "what"),
+    [
+        ("a.pdf", b"%PDF-1.4", "not read: documents are .txt or .md"),
+        ("deep/page.HTML", b"<p>x</p>", "not read: documents are .txt or .md"),
+        ("scan.txt", b"%PDF-1.4 text", "no text, whatever its name says"),
+        ("nul.txt", b"a\0b", "no text, whatever its name says"),
+        ("wide.txt", "Text.".encode("utf-16"), "UTF-16, not UTF-8 text"),
+    ],
+)
+def test_a_document_that_cannot_be_read_is_refused_and_not_skipped(
+    tmp_path: Path, name: str, data: bytes, what: str
+) -> None:
+    action = lambda: opened(tmp_path, DOCUMENTS | {name: data}, asking())  # noqa: E731 - it is one argument of two
+    assert refusal(action, tmp_path / "documents" / name)[:2] == ("", what)
+
+
+def test_questions_in_another_encoding_are_refused_by_its_name(tmp_path: Path) -> None:
+    opened(tmp_path, DOCUMENTS, asking())
+    (tmp_path / "questions.jsonl").write_bytes(json.dumps(asking()).encode("utf-16"))
+    assert refused(tmp_path) == ("/questions.jsonl", "UTF-16, not UTF-8 text", "save it as UTF-8")
+
+
+def test_texts_beside_the_folder_for_documents_are_told_where_to_go(tmp_path: Path) -> None:
+    (tmp_path / "a.md").write_text("Text.")
+    assert refused(tmp_path) == ("/documents", "no .txt or .md file", "move the 1 that lie beside it into it")
+
+
+def test_a_file_is_no_folder_of_documents(tmp_path: Path) -> None:
+    path = tmp_path / "questions.jsonl"
+    path.write_text("{}")
+    with pytest.raises(UserError, match="a file, and not a folder") as caught:
+        open_dataset(str(path), None, {})
+    assert caught.value.remedy == "give the folder that holds documents/ and questions.jsonl or questions.csv"

@@ -17,7 +17,7 @@ def candidate(
     )  # fmt: skip
 
 
-def contest(systems, *, questions=10, seed=0):
+def contest(systems, *, questions=10, seed=0, unit="draw"):
     """A contest of ``name: (right answers in each draw, options)``; every draw has so many questions."""
     made, sums, places = [], [], []
     for place, (name, (rights, options)) in enumerate(systems.items()):
@@ -29,7 +29,7 @@ def contest(systems, *, questions=10, seed=0):
     draws = len(sums[0]) if sums else 0
     pairs = paired_differences(sums, [questions] * draws, seed=seed, resamples=2000) if sums else {}
     return Contest(
-        section="section", dataset="hotpotqa", size="small", model="m", metric="em", draws=draws,
+        section="section", dataset="hotpotqa", size="small", model="m", metric="em", unit=unit, units=draws,
         questions=questions * draws, candidates=tuple(made),
         pairs={(places[first], places[second]): pair for (first, second), pair in pairs.items()},
     )  # fmt: skip
@@ -53,7 +53,8 @@ def random_contest(chance: random.Random) -> Contest:
             options["unfit"] = "no timed answer: ask more than one question"
         options["slow"] = (options["seconds"] or 1.0) * chance.uniform(1, 3)
         systems[f"system-{number}"] = (rights, options)
-    return contest(systems, seed=chance.randint(0, 9))
+    unit = "draw" if chance.random() < 0.7 else "question"
+    return contest(systems, seed=chance.randint(0, 9), unit=unit)
 
 
 def random_terms(chance: random.Random) -> Terms:

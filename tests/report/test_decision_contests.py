@@ -38,7 +38,7 @@ def test_pairs_are_those_of_the_scores_in_the_journal(tmp_path):
     made = contests_of(tmp_path)[0]
     assert [candidate.name for candidate in made.candidates] == ["cag", "rag-sparse top-3"]
     assert made.pairs[0, 1].difference == pytest.approx(0.4)
-    assert (made.draws, made.questions) == (8, 32)
+    assert (made.units, made.questions) == (8, 32)
     assert decide(made, Terms()).kind == "best"
 
 

@@ -28,7 +28,7 @@ def test_a_system_that_beats_every_other_beyond_chance_is_best():
 def test_six_draws_can_name_a_best_system_and_five_cannot():
     assert decide(contest({"a": (HIGH[:6], {}), "b": (LOW[:6], {})}), Terms()).kind == "best"
     verdict, lines = told(contest({"a": (HIGH[:5], {}), "b": (LOW[:5], {})}))
-    assert (verdict.kind, verdict.draws_needed, verdict.at_least) == ("more data", 1, False)
+    assert (verdict.kind, verdict.units_needed, verdict.at_least) == ("more data", 1, False)
     assert lines[0].startswith("not enough data: 1 more draw would do (5 so far). a is ahead so far")
 
 
@@ -47,15 +47,15 @@ def test_without_that_power_the_number_of_draws_that_would_do_is_told():
     verdict, lines = told(made, Terms(margin=0.1))
     pair = made.pairs[0, 1]
     needed = clusters_needed(max(abs(pair.difference), 0.1), pair.standard_error, 8) - 8
-    assert (verdict.kind, verdict.choice, verdict.draws_needed) == ("more data", 0, needed)
+    assert (verdict.kind, verdict.choice, verdict.units_needed) == ("more data", 0, needed)
     assert lines[0].startswith(f"not enough data: {needed} more draws would do (8 so far). a is ahead so far")
-    assert decide(made, Terms(margin=0.01)).draws_needed is None
+    assert decide(made, Terms(margin=0.01)).units_needed is None
     assert "more than 1,000 draws would be needed" in told(made, Terms(margin=0.01))[1][0]
 
 
 def test_one_draw_says_only_that_more_are_needed():
     verdict, lines = told(contest({"a": ([9], {}), "b": ([1], {})}))
-    assert (verdict.kind, verdict.draws_needed, verdict.at_least, verdict.detectable) == ("more data", 5, True, None)
+    assert (verdict.kind, verdict.units_needed, verdict.at_least, verdict.detectable) == ("more data", 5, True, None)
     assert lines[1].endswith("(no interval: one draw; 10 questions in 1 draw)")
 
 
@@ -118,7 +118,7 @@ def test_an_unfit_system_is_never_chosen_and_its_reason_stands_in_the_table():
     rows = candidates_table(made, Terms(), verdict).rows
     assert [row[:2] for row in rows] == [("rag", "use"), ("oracle", "a ceiling")]
     nothing = contest({"oracle": (HIGH, {"unfit": "a ceiling"})})
-    assert told(nothing)[1] == ("nothing to choose from",)
+    assert told(nothing)[1] == ("nothing to choose from: a ceiling",)
 
 
 @pytest.mark.parametrize(

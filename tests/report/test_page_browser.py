@@ -13,7 +13,7 @@ from page_cases import write_page
 from report_runs import EMBEDDER, add_run, spec_of
 
 from rmtbench.report.contests import make_contests
-from rmtbench.report.decision import MOST_DRAWS, Terms, decide
+from rmtbench.report.decision import MOST_UNITS, Terms, decide
 from rmtbench.report.page.build import _contest
 from rmtbench.report.sections import make_sections
 from rmtbench.report.verdicts import verdict_lines
@@ -222,7 +222,7 @@ def test_the_pages_rules_are_pythons_in_the_browser_too(look, usual):
     page = look(usual / "index.html")
     chance = random.Random(5)
     cases = [(random_contest(chance), random_terms(chance)) for _ in range(60)]
-    factors = [None, None, *(minimum_detectable_effect(1.0, count) for count in range(2, MOST_DRAWS + 1))]
+    factors = [None, None, *(minimum_detectable_effect(1.0, count) for count in range(2, MOST_UNITS + 1))]
     for contest, terms in cases:
         said = page.evaluate(
             "([c, t, f]) => Decision.lines(c, t, Decision.decide(c, t, f))",

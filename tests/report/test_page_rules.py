@@ -12,7 +12,7 @@ import pytest
 from decision_cases import random_contest, random_terms
 
 import rmtbench.report.page
-from rmtbench.report.decision import MOST_DRAWS, decide
+from rmtbench.report.decision import MOST_UNITS, decide
 from rmtbench.report.page.build import _contest
 from rmtbench.report.verdicts import candidates_table, verdict_lines
 from rmtbench.stats.power import minimum_detectable_effect
@@ -51,7 +51,7 @@ def both():
     chance = random.Random(20)
     cases = [(random_contest(chance), random_terms(chance)) for _ in range(CASES)]
     given = {
-        "factors": [None, None, *(minimum_detectable_effect(1.0, count) for count in range(2, MOST_DRAWS + 1))],
+        "factors": [None, None, *(minimum_detectable_effect(1.0, count) for count in range(2, MOST_UNITS + 1))],
         "cases": [{"contest": _contest(contest, 0), "terms": asdict(terms)} for contest, terms in cases],
     }
     script = Path(rmtbench.report.page.__file__).parent / "decide.js"

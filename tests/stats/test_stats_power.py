@@ -7,7 +7,7 @@ import scipy.stats
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rmtbench.stats.power import clusters_needed, minimum_detectable_effect
+from rmtbench.stats.power import clusters_needed, minimum_detectable_effect, trials_to_exclude
 
 
 def test_with_many_clusters_it_is_millers_formula():
@@ -64,3 +64,14 @@ def test_what_is_no_significance_or_power_is_refused(significance, power):
     ):
         with pytest.raises(ValueError, match="between 0"):
             call()
+
+
+@pytest.mark.parametrize(("rate", "trials"), [(0.02, 149), (0.05, 59), (0.5, 5)])
+def test_so_many_trials_without_an_event_exclude_its_rate_and_one_fewer_do_not(rate: float, trials: int) -> None:
+    assert trials_to_exclude(rate) == trials
+    assert (1 - rate) ** trials <= 0.05 < (1 - rate) ** (trials - 1)
+
+
+def test_a_rate_of_zero_is_excluded_by_no_number_of_trials() -> None:
+    with pytest.raises(ValueError, match="between 0 and 1"):
+        trials_to_exclude(0.0)

@@ -29,7 +29,7 @@ def score_records(grid: Grid) -> list[Record]:
         if not cell.scored or mean is None:
             continue
         error = cell.standard_errors.get(METRIC) if cell.complete else None
-        low, high = _interval(mean, error, cell.summary.draws)
+        low, high = _interval(mean, error, cell.units)
         records.append(
             _who(grid, size, row, cell)
             | {
@@ -75,7 +75,7 @@ def position_records(grid: Grid) -> list[Record]:
                     "mean": _digits(mean),
                     "low": _digits(low),
                     "high": _digits(high),
-                    "draws": len(fifths[fifth]),
+                    "draws": len(fifths[fifth]) if cell.unit == "draw" else cell.summary.draws,
                     "facts": facts,
                 }
             )

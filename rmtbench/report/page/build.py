@@ -10,7 +10,7 @@ from importlib.resources import files
 from string import Template
 from typing import Any
 
-from rmtbench.report.decision import MOST_DRAWS, Contest, Terms
+from rmtbench.report.decision import MOST_UNITS, Contest, Terms
 from rmtbench.report.page.blocks import Blocks, elements, to_json
 from rmtbench.report.sections import Section
 from rmtbench.report.tables import Table
@@ -75,7 +75,7 @@ def _data(parts: Sequence[PagePart], contests: Sequence[Contest], blocks: Blocks
             for part in parts
         ],
         "contests": [_contest(contest, titles.index(contest.section)) for contest in contests],
-        "factors": [None, None, *(minimum_detectable_effect(1.0, count) for count in range(2, MOST_DRAWS + 1))],
+        "factors": [None, None, *(minimum_detectable_effect(1.0, count) for count in range(2, MOST_UNITS + 1))],
         "terms": asdict(Terms()),
         "runs": runs,
     }
@@ -87,7 +87,8 @@ def _contest(contest: Contest, section: int) -> dict[str, Any]:
         "dataset": contest.dataset,
         "size": contest.size,
         "metric": contest.metric,
-        "draws": contest.draws,
+        "unit": contest.unit,
+        "units": contest.units,
         "questions": contest.questions,
         "candidates": [asdict(candidate) for candidate in contest.candidates],
         "pairs": {

@@ -1,7 +1,7 @@
 "use strict";
 // The rules of report/decision.py and the words of report/verdicts.py, for the page. Tests hold the two to each other.
 globalThis.Decision = (() => {
-  const FEWEST_DRAWS = 6, MOST_DRAWS = 1000, MOST_CHANGES = 3, MOST_NAMES = 4;
+  const FEWEST_UNITS = 6, MOST_UNITS = 1000, MOST_CHANGES = 3, MOST_NAMES = 4;
   const HEADINGS = {em: "EM", f1: "F1", minilm_cosine: "MiniLM cosine", bertscore_f1: "BERTScore F1"};
   const OUT_OF = {seconds: "too slow", memory: "too much memory"};
   const MISSING = "–";
@@ -83,18 +83,19 @@ globalThis.Decision = (() => {
     const fit = candidates.map((_, place) => place).filter((place) => !isOut.has(place));
     const cost = (place) => costs[place] || 0, points = (place) => candidates[place].score;
     const detectable = (pair) =>
-      pair.error && contest.draws >= 2 ? factors[contest.draws] * pair.error : null;
+      pair.error && contest.units >= 2 ? factors[contest.units] * pair.error : null;
     const ranked = [...fit].sort(byKeys((place) => -points(place), cost));
-    const none = {kind: "none", choice: null, rival: null, leader: null, alike: [], draws_needed: null, at_least: false,
+    const none = {kind: "none", choice: null, rival: null, leader: null, alike: [], units_needed: null, at_least: false,
       detectable: null, out, costs, changes: limits(null)};
     if (!ranked.length) return none;
     const leader = ranked[0];
     function state(place) {
       const pair = difference(contest, leader, place);
-      if (contest.draws < FEWEST_DRAWS) return "unknown";
+      if (contest.units < FEWEST_UNITS) return "unknown";
       if (pair.low !== null && pair.low > 0) return "worse";
       const found = detectable(pair);
-      return found === null || found <= terms.margin ? "alike" : "unknown";
+      if (found === null) return contest.units >= withoutVariation() ? "alike" : "unknown";
+      return found <= terms.margin ? "alike" : "unknown";
     }
     const states = new Map(ranked.slice(1).map((place) => [place, state(place)]));
     const alike = ranked.slice(1).filter((place) => states.get(place) !== "worse");
@@ -104,29 +105,33 @@ globalThis.Decision = (() => {
     const rivals = alike.length ? alike : ranked.slice(1);
     const rival = [leader, ...rivals].find((place) => place !== choice);
     const found = alike.map((place) => detectable(difference(contest, leader, place))).filter((value) => value !== null);
-    const [needed, atLeast] = draws(unknown);
+    const [needed, atLeast] = more(unknown);
     return {
-      kind, choice, rival: rival === undefined ? null : rival, leader, alike: [leader, ...alike], draws_needed: needed,
+      kind, choice, rival: rival === undefined ? null : rival, leader, alike: [leader, ...alike], units_needed: needed,
       at_least: atLeast, detectable: found.length ? Math.max(...found) : null, out, costs,
       changes: [...crossings(), ...losses(), ...limits(leader)],
     };
 
-    function drawsFor(effect, error) {
-      for (let count = FEWEST_DRAWS; count <= MOST_DRAWS; count += 1) {
-        if (factors[count] * (error * Math.sqrt(contest.draws / count)) <= effect) return count;
-      }
-      return MOST_DRAWS + 1;
+    function withoutVariation() {
+      if (contest.unit === "draw") return FEWEST_UNITS;
+      return Math.max(FEWEST_UNITS, Math.ceil(Math.log(0.05) / Math.log(1 - terms.margin)));
     }
-    function draws(open) {
+    function unitsFor(effect, error) {
+      for (let count = FEWEST_UNITS; count <= MOST_UNITS; count += 1) {
+        if (factors[count] * (error * Math.sqrt(contest.units / count)) <= effect) return count;
+      }
+      return MOST_UNITS + 1;
+    }
+    function more(open) {
       if (!open.length) return [null, false];
       let most = 0, bound = false;
       for (const place of open) {
-        const pair = difference(contest, leader, place), known = Boolean(pair.error) && contest.draws >= 2;
-        const count = known ? drawsFor(Math.max(Math.abs(pair.mean), terms.margin), pair.error) : FEWEST_DRAWS;
+        const pair = difference(contest, leader, place), known = Boolean(pair.error) && contest.units >= 2;
+        const count = known ? unitsFor(Math.max(Math.abs(pair.mean), terms.margin), pair.error) : withoutVariation();
         bound = bound || !known;
         most = Math.max(most, count);
       }
-      return [most > MOST_DRAWS ? null : Math.max(1, most - contest.draws), bound];
+      return [most > MOST_UNITS ? null : Math.max(1, most - contest.units), bound];
     }
     function crossings() {
       const own = linesOfCost(candidates[choice], terms), changes = [];
@@ -179,7 +184,9 @@ globalThis.Decision = (() => {
     }
     function headline() {
       if (verdict.choice === null) {
-        return verdict.out.some(([, why]) => why !== "unfit") ? "nothing fits the limits" : "nothing to choose from";
+        if (verdict.out.some(([, why]) => why !== "unfit")) return "nothing fits the limits";
+        const reasons = new Set(contest.candidates.map((each) => each.unfit));
+        return "nothing to choose from" + (reasons.size === 1 ? `: ${[...reasons][0]}` : "");
       }
       const cost = `${costText(verdict.costs[verdict.choice], terms)} for ${many(terms.questions, "question")}`;
       const use = `use ${name(verdict.choice)}`;
@@ -192,19 +199,22 @@ globalThis.Decision = (() => {
       return `not enough data: ${needed()}. ${name(verdict.leader)} is ahead so far (${cost})`;
     }
     function needed() {
-      if (verdict.draws_needed === null) return `more than ${whole(MOST_DRAWS)} draws would be needed`;
+      if (verdict.units_needed === null) return `more than ${whole(MOST_UNITS)} ${contest.unit}s would be needed`;
       const bound = verdict.at_least ? "at least " : "";
-      return `${bound}${many(verdict.draws_needed, "more draw")} would do (${contest.draws} so far)`;
+      return `${bound}${many(verdict.units_needed, `more ${contest.unit}`)} would do (${contest.units} so far)`;
     }
     function certainty() {
       const said = [];
       if (verdict.choice === null) return said;
       if (verdict.rival !== null) {
         const pair = difference(contest, verdict.choice, verdict.rival);
-        const interval = pair.low === null ? "no interval: one draw"
+        const interval = pair.low === null ? `no interval: one ${contest.unit}`
           : `95 % interval ${signed(pair.low)} to ${signed(pair.high)}`;
+        const counted = contest.unit === "draw"
+          ? `${many(contest.questions, "question")} in ${many(contest.units, "draw")}`
+          : `${many(contest.units, "question")} about these documents`;
         said.push(`${signed(pair.mean)} ${metric} against ${name(verdict.rival)} (${interval}; `
-          + `${many(contest.questions, "question")} in ${many(contest.draws, "draw")})`);
+          + `${counted})`);
       }
       if (verdict.kind === "tie" || verdict.kind === "more data") {
         const found = verdict.detectable === null ? "unknown" : fixed(verdict.detectable, 3);

@@ -68,8 +68,8 @@ const Figures = (() => {
     const shown = contest.candidates.map((each, at) => ({...each, at})).filter((each) => each.score !== null);
     shown.sort((a, b) => b.score - a.score || a.at - b.at);
     const metric = Decision.HEADINGS[contest.metric];
-    place(holder, key, `${metric} by system`, contest.draws > 1 ? "Whiskers: two standard errors, clustered by draw." :
-      "No intervals: one draw says nothing of the next.", {
+    place(holder, key, `${metric} by system`, contest.units > 1
+      ? `Whiskers: two standard errors, clustered by ${contest.unit}.` : `No intervals: one ${contest.unit} says nothing of the next.`, {
       type: "bar",
       data: {labels: shown.map((each) => each.name), datasets: [{
         label: metric, data: shown.map((each) => each.score), along: "x", borderWidth: 0, ...looks(0),

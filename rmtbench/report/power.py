@@ -1,0 +1,70 @@
+"""What the draws at hand can show: which differences stand after Holm, which do not, and how many draws those need."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from rmtbench.report.grid import Grid
+from rmtbench.report.numbers import MISSING
+from rmtbench.report.significance import UNDEFINED, Pair, signed
+from rmtbench.report.tables import METRICS, Table
+
+FEWEST = 6
+"""With fewer draws no difference is significant: see `rmtbench.stats.resampling.sign_flip_test`."""
+
+
+def power_table(grid: Grid, compared: Iterable[tuple[str, Sequence[Pair]]]) -> Table | None:
+    """Observed differences against those that could have been detected, a row a size.
+
+    Args:
+        grid: The runs.
+        compared: All pairs of each size in one metric.
+
+    Returns:
+        The table; None where no size has draws enough to show anything.
+    """
+    shown = [(size, pairs) for size, pairs in compared if pairs and min(pair.units for pair in pairs) >= FEWEST]
+    if not shown:
+        return None
+    unit = shown[0][1][0].unit
+    return Table(
+        title=f"What these {unit}s can show in {dict(METRICS)[shown[0][1][0].metric]}, {grid.name}",
+        caption="Significant: below 0.05 after Holm. Detectable: the true difference that four of five experiments "
+        f"find, of the middle pair. Needed: {unit}s for the largest difference that is not significant, before Holm.",
+        columns=("size", f"{unit}s", "pairs", "significant", "smallest of these", "largest of the others", "detectable",
+                 "needed"),
+        rows=tuple(_row(size, pairs) for size, pairs in shown),
+        labels=1,
+    )  # fmt: skip
+
+
+def _row(size: str, pairs: Sequence[Pair]) -> tuple[str, ...]:
+    from rmtbench.stats.power import clusters_needed, minimum_detectable_effect
+
+    stand = [pair for pair in pairs if pair.significant]
+    others = sorted((pair for pair in pairs if not pair.significant), key=lambda pair: -abs(pair.difference))
+    found = sorted(pair.detectable for pair in pairs if pair.detectable is not None)
+    needed = None
+    if others and others[0].detectable is not None:
+        units = others[0].units
+        unit_effect = minimum_detectable_effect(1.0, units) or 1.0
+        needed = clusters_needed(others[0].difference, others[0].detectable / unit_effect, units)
+    units_text = {pair.units for pair in pairs}
+    return (
+        size,
+        " or ".join(map(str, sorted(units_text))),
+        str(len(pairs)),
+        str(len(stand)),
+        signed(min((abs(pair.difference) for pair in stand), default=0.0)) if stand else MISSING,
+        f"{signed(abs(others[0].difference))} {_names(others[0])}" if others else MISSING,
+        f"{found[len(found) // 2]:.3f}" if found else UNDEFINED,
+        MISSING if not others else UNDEFINED if needed is None else f"{needed:,}",
+    )
+
+
+def _names(pair: Pair) -> str:
+    def name(each: Pair, first: bool) -> str:
+        row, _ = each.first if first else each.second
+        return row.label if row.top_k is None else f"{row.label} top-{row.top_k}"
+
+    return f"({name(pair, True)}, {name(pair, False)})"
