@@ -10,15 +10,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from rmtbench.report.units import FEWEST_UNITS, Unit
 from rmtbench.stats.power import clusters_needed, minimum_detectable_effect, trials_to_exclude
 
 if TYPE_CHECKING:
-    from rmtbench.report.units import Unit
     from rmtbench.stats.together import PairedDifference
 
 Kind = Literal["best", "only", "tie", "more data", "none"]
-FEWEST_UNITS = 6
-"""With fewer no exchange of the two systems is rarer than 0.05: see `rmtbench.stats.resampling.sign_flip_test`."""
 MOST_UNITS = 1000
 """Beyond so many draws or questions the verdict says "more than"."""
 MOST_CHANGES = 3

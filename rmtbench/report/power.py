@@ -8,9 +8,7 @@ from rmtbench.report.grid import Grid
 from rmtbench.report.numbers import MISSING
 from rmtbench.report.significance import UNDEFINED, Pair, signed
 from rmtbench.report.tables import METRICS, Table
-
-FEWEST = 6
-"""With fewer draws no difference is significant: see `rmtbench.stats.resampling.sign_flip_test`."""
+from rmtbench.report.units import FEWEST_UNITS
 
 
 def power_table(grid: Grid, compared: Iterable[tuple[str, Sequence[Pair]]]) -> Table | None:
@@ -23,7 +21,7 @@ def power_table(grid: Grid, compared: Iterable[tuple[str, Sequence[Pair]]]) -> T
     Returns:
         The table; None where no size has draws enough to show anything.
     """
-    shown = [(size, pairs) for size, pairs in compared if pairs and min(pair.units for pair in pairs) >= FEWEST]
+    shown = [(size, pairs) for size, pairs in compared if pairs and min(pair.units for pair in pairs) >= FEWEST_UNITS]
     if not shown:
         return None
     unit = shown[0][1][0].unit

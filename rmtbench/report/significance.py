@@ -15,7 +15,7 @@ from rmtbench.report.grid import Grid, Row
 from rmtbench.report.notes import RANDOM, name_of
 from rmtbench.report.numbers import MISSING
 from rmtbench.report.tables import METRICS, Table
-from rmtbench.report.units import Unit
+from rmtbench.report.units import FEWEST_UNITS, Unit
 
 SEED = 0
 """Of the bootstrap and the test: the same runs give the same figures."""
@@ -155,7 +155,7 @@ def matrix_table(grid: Grid, size: str, pairs: Sequence[Pair]) -> Table | None:
         notes.append(f"{STAR} significant at {LEVEL} after Holm's adjustment for {len(pairs)} comparisons")
     if 1 in units:
         notes.append(f"? undefined: with one {unit} nothing but the difference is defined; ask for more {unit}s")
-    elif min(units) < 6:
+    elif min(units) < FEWEST_UNITS:
         notes.append(f"fewer than six {unit}s can show nothing at 0.05: the smallest p is 2^(1 - {unit}s)")
     if any(cell.random_weights for pair in pairs for _, cell in (pair.first, pair.second)):
         notes.append(f"{RANDOM} random weights: the scores and their differences mean nothing")

@@ -14,6 +14,9 @@ from rmtbench.journal.record import Key, RunRecord
 Unit = Literal["draw", "question"]
 """What is independent of its like: everything within one is dependent."""
 
+FEWEST_UNITS = 6
+"""With fewer no exchange of two systems is rarer than 0.05: see `rmtbench.stats.resampling.sign_flip_test`."""
+
 WHOLE_SIZE = "all"
 WHOLE_KINDS = frozenset({"own", "sample"})
 

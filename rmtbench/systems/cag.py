@@ -50,12 +50,11 @@ class CacheAugmented:
                 the kind that is asked for.
         """
         from rmtbench.models.endpoint.model import EndpointModel
+        from rmtbench.models.local import LocalModel
 
         model, batch = self._equipment.model, self._equipment.spec.batch
         if isinstance(model, EndpointModel):
             return self._warm(model, corpus)
-        from rmtbench.models.local import LocalModel
-
         if not isinstance(model, LocalModel):
             raise UserError("this model keeps no cache here", where="--system cag", remedy="use a local model")
         questions = [question.text for question in corpus.questions]
@@ -160,10 +159,10 @@ class CacheAugmented:
 
 
 def _streams(prefix: Prefix, model: LanguageModel) -> TypeGuard[SharedPrefixCache]:
-    """Whether it gives answers one by one; of a server's it is known without torch."""
-    from rmtbench.models.endpoint.model import EndpointModel
+    """Whether it gives answers one by one; of a server's it is known without importing torch."""
+    from rmtbench.models.local import LocalModel
 
-    if isinstance(model, EndpointModel):
+    if not isinstance(model, LocalModel):
         return False
     from rmtbench.kvcache.shared import SharedPrefixCache
 
@@ -171,14 +170,13 @@ def _streams(prefix: Prefix, model: LanguageModel) -> TypeGuard[SharedPrefixCach
 
 
 def _kernels(model: LanguageModel, spec: RunSpec) -> dict[str, object]:
-    from rmtbench.models.endpoint.model import EndpointModel
-
-    if isinstance(model, EndpointModel):
-        return {}  # without torch
-    from rmtbench.kvcache.uncached import kernels_of
     from rmtbench.models.local import LocalModel
 
-    return kernels_of(model, dict(spec.settings).get("prefix", "shared")) if isinstance(model, LocalModel) else {}
+    if not isinstance(model, LocalModel):
+        return {}
+    from rmtbench.kvcache.uncached import kernels_of
+
+    return kernels_of(model, dict(spec.settings).get("prefix", "shared"))
 
 
 CAG = SystemKind(

@@ -62,16 +62,13 @@ class InPrompt:
 
 def _read_anew(equipment: Equipment) -> Generate:
     """How the whole corpus is read for each question: one after the other here, as the server does there."""
-    from rmtbench.models.endpoint.model import EndpointModel
-
-    model = equipment.model
-    if isinstance(model, EndpointModel):
-        return partial(_whole_or_none, equipment)
-    from rmtbench.kvcache.uncached import uncached_reader
     from rmtbench.models.local import LocalModel
 
+    model = equipment.model
     if not isinstance(model, LocalModel):
-        return model.generate
+        return partial(_whole_or_none, equipment)
+    from rmtbench.kvcache.uncached import uncached_reader
+
     answer, why_not_shared = uncached_reader(model)
     if why_not_shared:
         equipment.watch.notice(f"full-context: {why_not_shared}; it reads as cag --prefix plain does")
@@ -79,14 +76,13 @@ def _read_anew(equipment: Equipment) -> Generate:
 
 
 def _kernels(model: LanguageModel, _spec: RunSpec) -> dict[str, object]:
-    from rmtbench.models.endpoint.model import EndpointModel
-
-    if isinstance(model, EndpointModel):
-        return {}  # without torch
-    from rmtbench.kvcache.uncached import kernels_of, prefix_for
     from rmtbench.models.local import LocalModel
 
-    return kernels_of(model, prefix_for(model)[0]) if isinstance(model, LocalModel) else {}
+    if not isinstance(model, LocalModel):
+        return {}
+    from rmtbench.kvcache.uncached import kernels_of, prefix_for
+
+    return kernels_of(model, prefix_for(model)[0])
 
 
 def _whole_or_none(equipment: Equipment, prompts: Sequence[Prompt]) -> list[Generation]:
