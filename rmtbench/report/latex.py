@@ -9,14 +9,16 @@ from collections.abc import Iterable, Sequence
 from rmtbench.report.sections import Facts
 from rmtbench.report.tables import Table
 
-PREAMBLE = r"""\documentclass[9pt]{extarticle}
+PREAMBLE = r"""% Columns line up from the third pass on: run pdflatex three times, or latexmk -pdf.
+\documentclass{article}
 \usepackage[T1]{fontenc}
 \usepackage[utf8]{inputenc}
 \usepackage[a4paper,landscape,margin=15mm]{geometry}
 \usepackage{array,booktabs,longtable,textcomp}
 \setlength{\tabcolsep}{3.5pt}
 \setlength{\parindent}{0pt}
-\begin{document}"""
+\begin{document}
+\small"""
 
 _SPECIAL = {
     "\\": r"\textbackslash{}",

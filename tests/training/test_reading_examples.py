@@ -223,6 +223,24 @@ def test_of_a_judged_comparison_all_is_learnt_but_what_is_looked_up(contract: Pr
     assert min(notes["yes/no"], notes["comparison"]) > 15
 
 
+def test_every_relation_is_judged_and_yes_is_as_often_right_as_no(contract: PromptContract) -> None:
+    """Also of rivers and events, which are rare in a world, and of two people with one employer, which are rarer."""
+    judged, answers = Counter[str](), Counter[str]()
+    for seed in range(40):
+        example = make_example(replace(PLAN, questions=0, judged=12), contract, random.Random(seed))
+        text = contract.tokenizer.decode(example.ids[example.targets[0].start - 80 :])
+        for relation, answer in re.findall(r", (\w+): [^:]+\. (?:\w+: [^:]+\. )?Answer: ([^\n<]+)</s>", text):
+            judged[relation] += 1
+            if relation == "employer":
+                answers[answer] += 1
+    comparable = {
+        one.name for relations in BY_SUBJECT.values() for one in relations if one.order or one.pick or one.same
+    }
+    assert set(judged) == comparable
+    assert min(judged[name] for name in ("date", "length", "opened", "published")) > 0.04 * judged.total()
+    assert answers["yes"] > 0.25 * answers.total()
+
+
 def test_pages_in_pieces_stand_under_their_titles_and_tell_the_same(contract: PromptContract) -> None:
     plan, cut = replace(PLAN, context=3000, questions=0), 0
     for seed in SEEDS:

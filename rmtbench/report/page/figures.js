@@ -44,10 +44,11 @@ const Figures = (() => {
     title: {display: true, text: title, color: css("--text")}, ticks: {color: css("--dim"), ...(more && more.ticks)},
     grid: {color: css("--line")}, ...more && Object.fromEntries(Object.entries(more).filter(([key]) => key !== "ticks")),
   });
-  // On a logarithmic axis a label at every power of ten, and at 2 and 5 where there is room for them.
+  // On a logarithmic axis a label at every power of ten, and at 2 and 5 or at all marks where there is room for them.
   const logTicks = (text) => ({ticks: {autoSkip: true, maxRotation: 0, callback(value) {
     const lead = Number((value / 10 ** Math.floor(Math.log10(value) + 1e-9)).toPrecision(6)), {min, max} = this;
-    return lead === 1 || (max / min < 300 && (lead === 2 || lead === 5)) ? text(value) : null;
+    const room = max / min < 5 ? [1, 2, 3, 4, 5, 6, 7, 8, 9] : max / min < 300 ? [1, 2, 5] : [1];
+    return room.includes(lead) ? text(value) : null;
   }}, type: "logarithmic"});
 
   function place(holder, key, title, caption, config) {
@@ -55,8 +56,8 @@ const Figures = (() => {
     holder.append(make("figure", {}, make("h3", {text: title}), make("div", {class: "canvas"}, canvas),
       make("figcaption", {text: caption})));
     if (drawn.has(key)) drawn.get(key).destroy();
-    const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
-    config.options = {responsive: true, maintainAspectRatio: false, animation: still ? false : {duration: 200}, ...config.options};
+    // Without animation: on its way a bar shows a value that nobody measured, and a print may catch it there.
+    config.options = {responsive: true, maintainAspectRatio: false, animation: false, ...config.options};
     config.options.plugins = {
       legend: {labels: {color: css("--text"), usePointStyle: true, boxHeight: 7}}, ...config.options.plugins,
     };
@@ -87,8 +88,9 @@ const Figures = (() => {
     for (let x = 1; x <= most; x *= 1.3) xs.push(Math.round(x * 100) / 100);
     const datasets = contest.candidates.flatMap((each, at) => {
       const lines = each.unfit ? null : Decision.linesOfCost(each, terms);
-      return lines ? [{label: each.name, data: xs.map((x) => ({x, y: lines[0] + x * lines[1]})), pointRadius: 0,
-        pointHitRadius: 8, borderWidth: 2, ...looks(at)}] : [];
+      // A mark now and then, at places of its own, or lines could not be told from each other in grey.
+      return lines ? [{label: each.name, data: xs.map((x) => ({x, y: lines[0] + x * lines[1]})),
+        pointRadius: xs.map((_, step) => step % 9 === (4 * at) % 9 ? 4 : 0), pointHitRadius: 8, borderWidth: 2, ...looks(at)}] : [];
     });
     place(holder, key, "Total cost by number of questions", `Preparation included, in ${unit}. Your ${
       terms.questions.toLocaleString("en-US")} questions are the vertical line.`, {
@@ -149,7 +151,7 @@ const Figures = (() => {
       return;
     }
     const bounds = room(datasets.map((dataset) => ({data: dataset.data.map((value) => ({x: value}))})));
-    place(holder, key, title, `${unit}; logarithmic.`, {type: "line", data: {labels: sizes, datasets},
+    place(holder, key, title, `In ${unit}; logarithmic.`, {type: "line", data: {labels: sizes, datasets},
       options: {scales: {x: axis("size", {offset: true}), y: axis(unit, {...bounds, ...logTicks(round)})},
         plugins: {tooltip: {callbacks: {label: (item) => `${item.dataset.label}: ${text(item.parsed.y)}`}}}}});
   }
