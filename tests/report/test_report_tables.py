@@ -335,6 +335,17 @@ def test_the_anatomy_of_preparation_has_the_parts_that_were_met_in_their_order(t
     assert lines(table, *table.columns[4:]) == [("500 ms", "2.00 s", "", "2.50 s"), ("", "", "1.00 s", "1.00 s ‡")]
 
 
+def test_embeddings_that_an_earlier_run_kept_never_pass_for_the_cost_of_embedding(tmp_path):
+    for top_k, parts in ((1, {"embed": 0.5}), (3, {"load": 0.5}), (5, {"embed": 0.3, "load": 0.2})):
+        spec = spec_of("rag-dense", top_k=top_k, embedder="minilm")
+        add_run(tmp_path, spec, prepare=parts, provenance=EMBEDDER)
+    table = anatomy_tables(grid_of(tmp_path))[1]
+    assert lines(table, "top-k", "total") == [("1", "500 ms"), ("3", "500 ms §"), ("5", "500 ms §")]
+    (note,) = [note for note in table.notes if note.startswith("§")]
+    assert "loaded from kept caches and not computed" in note
+    assert [told.rpartition(": ")[2] for told in note.split("; ")] == ["all embeddings", "embeddings of some draws"]
+
+
 def test_the_anatomy_of_memory_tells_the_highest_peak_of_all_processes(tmp_path):
     folder = add_run(tmp_path, spec_of(), kept=2**20)
     rows = [(0, 2**30, None), (1, 2**31, 2**29)]
