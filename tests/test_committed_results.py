@@ -27,6 +27,14 @@ def test_the_committed_report_is_made_again_byte_for_byte(made: Report) -> None:
     assert files_of(made.folder) == files_of(COMMITTED / "report")
 
 
+def test_the_report_behind_the_findings_is_made_again_byte_for_byte(tmp_path: Path) -> None:
+    copy = tmp_path / "mini-draws"
+    shutil.copytree(COMMITTED.parent / "mini-draws", copy, ignore=shutil.ignore_patterns("report"))
+    made, kept = files_of(write_report(copy).folder), files_of(COMMITTED.parent / "mini-draws" / "report")
+    assert len(kept) > 25
+    assert {name: made.get(name) for name in kept} == kept
+
+
 def files_of(folder: Path) -> dict[str, bytes | None]:
     """Every file's bytes; of pictures the name alone, since another matplotlib or font draws other bytes."""
     paths = (path for path in folder.rglob("*") if path.is_file())
