@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -86,9 +87,12 @@ def draw_training(metrics: Sequence[str], logs: Mapping[str, Sequence[Mapping[st
                 linestyle=DASHES[(number if len(logs) > 1 else place // len(COLOURS)) % len(DASHES)],
             )  # fmt: skip
         if len(logs) == 1:
+            named, room = -math.inf, 0.018 * axes.dataLim.width
             for start, name in stages(lines):
                 axes.axvline(start, color="0.8", linewidth=0.8, zorder=0)
-                axes.text(start, 1.02, name, rotation=60, fontsize=7, color="0.35")
+                if start - named >= room:  # a name too near to the last one would be printed over it
+                    axes.text(start, 1.02, name, rotation=60, fontsize=7, color="0.35")
+                    named = start
     axes.set(xlabel="millions of tokens read", ylabel="share right in training", ylim=(0, 1))
     axes.grid(visible=False)
     axes.legend(loc="lower right")
