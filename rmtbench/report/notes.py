@@ -39,7 +39,10 @@ def _spared(cell: Cell) -> str:
         return f"{reused:,} of {reused + counts.get('read_tokens', 0):,} tokens"
     if cell.spec.embedder is None or "load" not in parts:
         return ""
-    return "embeddings of some draws" if "embed" in parts else "all embeddings"
+    if "embed" not in parts:
+        return "all embeddings"
+    # An index that is kept is opened after it was made, which spares nothing.
+    return "" if "index" in dict(cell.spec.settings) else "embeddings of some draws"
 
 
 def shared_notes(cells: Iterable[Cell]) -> list[str]:

@@ -243,8 +243,8 @@ def _compare_made_up(names: NameWords, chance: random.Random) -> Asked:
     """A comparison of two entities of its own, every relation as likely, the same object as likely as another.
 
     A world's pairs are towns and people above all, and hardly two of its people have one employer: trained on them
-    alone, a model judged 16 of 39 pairs of events and 10 of 18 pairs of rivers wrongly, and two people of one employer
-    nearly always, though it had noted both facts rightly.
+    alone, a model judged 16 of 39 pairs of events and 10 of 18 pairs of rivers wrongly, and 14 of 22 of two people with
+    one employer, though it had noted both facts rightly in nearly all of these.
     """
     (form,) = chance.choices(("order", "pick", "same"), (0.4, 0.2, 0.4))
     relation = chance.choice([each for each in RELATIONS if getattr(each, form)])

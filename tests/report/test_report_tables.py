@@ -346,6 +346,12 @@ def test_embeddings_that_an_earlier_run_kept_never_pass_for_the_cost_of_embeddin
     assert [told.rpartition(": ")[2] for told in note.split("; ")] == ["all embeddings", "embeddings of some draws"]
 
 
+def test_an_index_that_is_opened_after_it_was_made_was_spared_nothing(tmp_path):
+    spec = spec_of("rag-dense", top_k=3, embedder="minilm", settings=(("index", "disk"),))
+    add_run(tmp_path, spec, prepare={"embed": 0.3, "load": 0.2}, provenance=EMBEDDER)
+    assert lines(anatomy_tables(grid_of(tmp_path))[1], "total") == [("500 ms",)]
+
+
 def test_the_anatomy_of_memory_tells_the_highest_peak_of_all_processes(tmp_path):
     folder = add_run(tmp_path, spec_of(), kept=2**20)
     rows = [(0, 2**30, None), (1, 2**31, 2**29)]

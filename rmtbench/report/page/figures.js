@@ -47,8 +47,8 @@ const Figures = (() => {
   // On a logarithmic axis a label at every power of ten, and at 2 and 5 or at all marks where there is room for them.
   const logTicks = (text) => ({ticks: {autoSkip: true, maxRotation: 0, callback(value) {
     const lead = Number((value / 10 ** Math.floor(Math.log10(value) + 1e-9)).toPrecision(6)), {min, max} = this;
-    const room = max / min < 5 ? [1, 2, 3, 4, 5, 6, 7, 8, 9] : max / min < 300 ? [1, 2, 5] : [1];
-    return room.includes(lead) ? text(value) : null;
+    const leads = max / min < 5 ? [1, 2, 3, 4, 5, 6, 7, 8, 9] : max / min < 300 ? [1, 2, 5] : [1];
+    return leads.includes(lead) ? text(value) : null;
   }}, type: "logarithmic"});
 
   function place(holder, key, title, caption, config) {
