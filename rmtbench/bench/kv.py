@@ -84,7 +84,7 @@ def run(
     halves = []
     for geometry in geometries:
         model = load_model(geometry, dtype=dtype, device=device)
-        few = _ids(model, QUESTION_TOKENS, 0)
+        few = random_ids(model, QUESTION_TOKENS, 0)
         _no_cache(model, few, few)  # the first call sets kernels up, which is no reading's time
         for length in lengths:
             measured = _measure(model, length, batches)
@@ -116,8 +116,8 @@ def run(
 
 def _measure(model: LocalModel, length: int, batches: Sequence[int]) -> list[dict[str, Any]]:
     """All ways over one prefix."""
-    uncached, prefix = _no_cache(model, _ids(model, length, 0), _ids(model, QUESTION_TOKENS, 1))
-    questions = [_ids(model, QUESTION_TOKENS, 1 + number) for number in range(max(*batches, LEAST_QUESTIONS))]
+    uncached, prefix = _no_cache(model, random_ids(model, length, 0), random_ids(model, QUESTION_TOKENS, 1))
+    questions = [random_ids(model, QUESTION_TOKENS, 1 + number) for number in range(max(*batches, LEAST_QUESTIONS))]
     few = questions[:LEAST_QUESTIONS]
     others = {"no cache": uncached, "loop": _loop(model, prefix, few), "deepcopy": _deepcopy(model, prefix, few)}
     loop = others["loop"]
@@ -151,8 +151,14 @@ def _per_question(found: _Timed) -> float:
     return found.seconds / len(found.answers)
 
 
-def _ids(model: LocalModel, count: int, seed: int) -> list[int]:
-    """Random tokens: how long they take does not depend on which they are."""
+def random_ids(model: LocalModel, count: int, seed: int) -> list[int]:
+    """Random tokens: how long they take does not depend on which they are.
+
+    Args:
+        model: For the size of its vocabulary.
+        count: How many.
+        seed: Decides them.
+    """
     import torch
 
     generator = torch.Generator().manual_seed(seed)
@@ -327,8 +333,8 @@ def _roofline(rows: Sequence[dict[str, Any]], device: str) -> float | None:
 
 def _agreement(model: LocalModel) -> dict[str, Any]:
     """Cached answers, all in one batch, beside those of the model's own attention over whole prompts."""
-    context = _ids(model, AGREEMENT_TOKENS, 0)
-    questions = [_ids(model, QUESTION_TOKENS, 1 + number) for number in range(AGREEMENT_QUESTIONS)]
+    context = random_ids(model, AGREEMENT_TOKENS, 0)
+    questions = [random_ids(model, QUESTION_TOKENS, 1 + number) for number in range(AGREEMENT_QUESTIONS)]
     prefix = _no_cache(model, context, questions[0])[1]
     plain = [_by_own_attention(model, context, question) for question in questions]
     cached = _shared(model, prefix, questions, len(questions)).answers

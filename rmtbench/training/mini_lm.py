@@ -291,25 +291,31 @@ _LONG = (
 )
 # Comparing is one step among many that only copy, and is learnt where those are given.
 _PIECES = {**_PROSE, "new": 1.5, "parts": 0.5, "aliases": 0.4, "hard": 4}
-_JUDGED = (
-    _stage("256 judged", 750, context=256, rows=4, questions=2, lookups=20, judged=20, **_PIECES, **_NEAR),
-    _stage("1k judged", 1600, context=1024, rows=3, questions=6, lookups=60, judged=8, **_PIECES, **_FAR),
-    _stage("4k judged", 860, context=4096, rows=1, questions=30, lookups=120, judged=10, **_PIECES, **_FAR),
-    _stage("8k judged", 430, context=8192, rows=1, questions=40, lookups=200, judged=10, **_PIECES, **_FAR),
-    _stage("16k judged", 120, context=16384, rows=1, questions=50, lookups=250, judged=10, **_PIECES, **_FAR),
-    _stage("1k as asked", 1000, context=1024, rows=5, questions=3, lookups=0, judged=3, **_PIECES, **_FAR),
-    _stage("256 as asked", 650, context=256, rows=10, questions=2, lookups=0, judged=3, **_PIECES, **_NEAR),
+_SHORT_JUDGED = (
+    _stage("256 judged", 900, context=256, rows=8, questions=3, lookups=24, judged=10, **_PIECES, **_NEAR),
+    _stage("1k judged", 700, context=1024, rows=3, questions=8, lookups=60, judged=8, **_PIECES, **_NEAR),
+    _stage("2k judged", 180, context=2048, rows=2, questions=16, lookups=100, judged=8, **_PIECES, **_NEAR),
+    _stage("1k as asked", 200, context=1024, rows=5, questions=3, lookups=0, judged=3, **_PIECES, **_NEAR),
+    _stage("256 as asked", 260, context=256, rows=10, questions=2, lookups=0, judged=3, **_PIECES, **_NEAR),
+)
+_LONG_JUDGED = (
+    _stage("1k judged leaping", 1600, context=1024, rows=3, questions=12, lookups=70, judged=4, **_PIECES, **_FAR),
+    _stage("4k judged", 860, context=4096, rows=1, questions=40, lookups=200, judged=6, **_PIECES, **_FAR),
+    _stage("8k judged", 430, context=8192, rows=1, questions=60, lookups=350, judged=6, **_PIECES, **_FAR),
+    _stage("16k judged", 120, context=16384, rows=1, questions=80, lookups=500, judged=6, **_PIECES, **_FAR),
+    _stage("1k at last", 1000, context=1024, rows=5, questions=3, lookups=0, judged=3, **_PIECES, **_FAR),
+    _stage("256 at last", 650, context=256, rows=10, questions=2, lookups=0, judged=3, **_PIECES, **_NEAR),
 )
 RECIPES: Mapping[str, Recipe] = {
     "mini": Recipe(
         name="mini",
-        stages=(*_SHORT, *_LONG, *_JUDGED),
+        stages=(*_SHORT, *_SHORT_JUDGED, *_LONG, *_LONG_JUDGED),
         learning_rate=5e-3,
         warmup_steps=40,
         decay_from=0.35,
         floor=0.25,
-        settle_steps=sum(stage.steps for stage in _JUDGED),
-        snapshots={"2k": "mini-short"},
+        settle_steps=sum(stage.steps for stage in _LONG_JUDGED),
+        snapshots={"256 as asked": "mini-short"},
     ),
 }
 

@@ -80,7 +80,8 @@ class ReadingPlan:
         rivals: Share of examples whose entities are all of one kind, so that the relation alone does not tell the fact.
         parts: Share of examples whose pages come in pieces, each under the page's title, as retrieved passages do.
         aliases: Share of examples in which most people have another name.
-        hard: How many times likelier than others a fact is looked up whose object stands before its subject.
+        hard: How many times likelier than others a fact is looked up whose object stands before its subject; above 1
+            such facts are asked about more often, too.
         leap: Longest sum of leaps in position between passages; 0 for none.
     """
 
@@ -132,7 +133,8 @@ def make_example(plan: ReadingPlan, contract: PromptContract, chance: random.Ran
         positions += range(next_position, next_position + len(tokens))
         next_position += len(tokens)
     targets = []
-    asked = ask_many(world, plan.questions, chance)
+    backward = _backward(pages)
+    asked = ask_many(world, plan.questions, chance, backward if plan.hard > 1 else ())
     for one in asked:
         question, answer = contract.question_ids(one.text), answer_ids(one, contract)
         start = len(ids) + len(question)
@@ -141,7 +143,7 @@ def make_example(plan: ReadingPlan, contract: PromptContract, chance: random.Ran
     # Behind the questions: in use a question comes first, and before them they would state what is asked.
     if plan.lookups:
         ids += encode("Reasoning:", add_special_tokens=False)
-        weights = dict.fromkeys(_backward(pages), plan.hard)
+        weights = dict.fromkeys(backward, plan.hard)
         for subject, relation, found in _look_up(world, plan.lookups, rests_on(asked), weights, chance):
             ids += encode(f"{subject}, {relation}:", add_special_tokens=False)
             start = len(ids)
@@ -258,13 +260,14 @@ def _compare_made_up(names: NameWords, chance: random.Random) -> Asked:
             return (ask_order if form == "order" else ask_pick)(one, other, chance)
 
 
-def ask_many(world: World, most: int, chance: random.Random) -> list[Asked]:
+def ask_many(world: World, most: int, chance: random.Random, hard: Collection[FactKey] = ()) -> list[Asked]:
     """Questions of all kinds that rest on different facts, each asked once; fewer where a world does not hold so many.
 
     Args:
         world: The world.
         most: Most questions.
         chance: Random numbers.
+        hard: Facts to be asked more often: a single fact or a bridge that rests on none of them is drawn once more.
     """
     kinds, weights = list(all_kinds()), [_MIX[kind] for kind in all_kinds()]
     asked: list[Asked] = []
@@ -276,7 +279,10 @@ def ask_many(world: World, most: int, chance: random.Random) -> list[Asked]:
         if chance.random() < 0.5:
             group = [*group, *chance.sample(list(world.entities), min(10, len(world.entities)))]
             group = list({entity.id: entity for entity in group}.values())
-        one = ask_about_group(world, group, chance.choices(kinds, weights)[0], chance)
+        kind = chance.choices(kinds, weights)[0]
+        one = ask_about_group(world, group, kind, chance)
+        if hard and one and kind in {"single", "bridge"} and rests_on([one]).isdisjoint(hard):
+            one = ask_about_group(world, group, kind, chance)
         # What an earlier answer states could be read off there.
         if one is not None and used.isdisjoint(rests_on([one])):
             used |= rests_on([one])
