@@ -90,6 +90,8 @@ class LlamaCpp:
         import llama_cpp
 
         self.api = api = llama_cpp
+        self.quiet = api.llama_log_callback(lambda *_: None)  # kept: the library calls it as long as it lives
+        api.llama_log_set(self.quiet, None)
         api.llama_backend_init()
         model = api.llama_model_default_params()
         model.n_gpu_layers = 0

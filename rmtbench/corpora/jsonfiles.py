@@ -36,10 +36,10 @@ def decode(data: bytes, where: str, line: int = 1) -> Any:  # noqa: ANN401 - wha
         line: The line of the file that it begins in.
 
     Raises:
-        UserError: It is not UTF-8 or not JSON.
+        UserError: It is not UTF-8 or not JSON, or holds half a character.
     """
     try:
-        return json.loads(data)
+        decoded = json.loads(data)
     except json.JSONDecodeError as error:
         raise UserError(
             f"not JSON: {error.msg}",
@@ -49,6 +49,24 @@ def decode(data: bytes, where: str, line: int = 1) -> Any:  # noqa: ANN401 - wha
     except UnicodeDecodeError as error:
         number = line + error.object[: error.start].count(b"\n")
         raise UserError("not UTF-8 text", where=f"{where}, line {number}", remedy="save it as UTF-8") from error
+    if b"\\ud" in data or b"\\uD" in data:
+        _refuse_halves(decoded, data, where, line)
+    return decoded
+
+
+def _refuse_halves(decoded: object, data: bytes, where: str, line: int) -> None:
+    """Refuse half of a character that takes two escapes: Python decodes it, and no tokenizer takes it."""
+    try:
+        json.dumps(decoded, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        half = rf"\u{ord(error.object[error.start]):04x}"
+        before = data[: max(0, data.lower().find(half.encode()))]
+        number = line + before.count(b"\n")
+        raise UserError(
+            f"half a character ({half})",
+            where=f"{where}, line {number}",
+            remedy="write the whole character, or both of its halves",
+        ) from error
 
 
 def field(row: object, name: str, kind: type[T], where: str) -> T:

@@ -6,6 +6,7 @@ Size `all` is every document; the other sizes are token budgets, filled with doc
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,9 +20,14 @@ from rmtbench.corpora.own_csv import table_rows
 from rmtbench.errors import UserError
 
 BUDGETS = {"all": 0, "smoke": 1_000, "small": 21_000, "medium": 43_000, "large": 85_000}
-SUFFIXES = (".txt", ".md")
-UNREAD = (".pdf", ".doc", ".docx", ".odt", ".rtf", ".html", ".htm", ".epub")
+SUFFIXES = (".txt", ".md", ".markdown")
+UNREAD = (
+    ".pdf", ".doc", ".docx", ".odt", ".rtf", ".html", ".htm", ".epub", ".rst", ".tex", ".org", ".adoc", ".xml", ".json",
+    ".jsonl", ".csv", ".tsv", ".ppt", ".pptx", ".xls", ".xlsx", "",
+)  # fmt: skip
 """Files that hold text which is not read; others, such as pictures, are no documents to miss."""
+LEAST_SHARE = 0.5
+"""Of a budget, that whole documents must fill."""
 QUESTIONS = ("questions.jsonl", "questions.csv")
 JSON_LINES = "write one JSON object a line: question, answers"
 
@@ -46,7 +52,7 @@ class OwnFolder:
         A question without evidence is asked only where every document is there.
 
         Raises:
-            UserError: An unknown size, or fewer tokens than it needs.
+            UserError: An unknown size, fewer tokens than it needs, or documents too long to fill it.
         """
         budget = choose_budget(BUDGETS, request.size)
         chance = generator(self.name, request)
@@ -79,6 +85,12 @@ class OwnFolder:
             if total + count <= budget * 1.02:
                 kept.append(document)
                 total += count
+        if total < budget * LEAST_SHARE:
+            raise UserError(
+                f"documents are too long for {budget:,} tokens: a draw of them came to {total:,}",
+                where=f"--size {size}",
+                remedy="choose a larger size or `all`, or part the documents",
+            )
         return kept
 
 
@@ -144,10 +156,10 @@ def _text(data: bytes, path: Path) -> str:
 
 
 def _read_documents(folder: Path, digest: hashlib._Hash) -> list[Document]:
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    files = sorted(_files(folder))
     paths = [path for path in files if path.suffix.lower() in SUFFIXES]
     for path in files:
-        if path.suffix.lower() in UNREAD:
+        if path.suffix.lower() in UNREAD and not path.name.startswith("."):
             raise UserError(
                 "not read: documents are .txt or .md", where=str(path), remedy="save its text as .txt, or move it away"
             )
@@ -166,6 +178,15 @@ def _read_documents(folder: Path, digest: hashlib._Hash) -> list[Document]:
         digest.update(data)
         documents.append(Document(name, title, body))
     return documents
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    """All files below a folder, through links too; a folder that a link leads back to is not entered again."""
+    entered = set[Path]()
+    for parent, folders, names in os.walk(folder, followlinks=True):
+        entered.add(Path(parent).resolve())
+        folders[:] = sorted(name for name in folders if (Path(parent) / name).resolve() not in entered)
+        yield from (Path(parent) / name for name in names if (Path(parent) / name).is_file())
 
 
 def _title(text: str, stem: str) -> tuple[str, str]:

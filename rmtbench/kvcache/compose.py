@@ -101,22 +101,21 @@ def check_composable(model: PreTrainedModel) -> torch.Tensor:
     frequencies = getattr(getattr(model.base_model, "rotary_emb", None), "inv_freq", None)
     if not isinstance(frequencies, torch.Tensor):
         raise _refused(model, "no rotary positions, so that its keys cannot be moved")
-    near, far = (_probe(model, start) for start in (0, PROBE_SHIFT))
-    moved = torch.empty_like(near)
-    turn(near, PROBE_SHIFT, frequencies, out=moved)
-    if not torch.allclose(moved, far, rtol=0, atol=TOLERANCE * float(far.abs().max())):
-        raise _refused(model, "rotary positions of another kind than the one that can be moved")
+    for near, far in zip(_probe(model, 0), _probe(model, PROBE_SHIFT), strict=True):
+        moved = torch.empty_like(near)
+        turn(near, PROBE_SHIFT, frequencies, out=moved)
+        if not torch.allclose(moved, far, rtol=0, atol=TOLERANCE * float(far.abs().max())):
+            raise _refused(model, "layers whose rotary positions are of another kind than the one that can be moved")
     return frequencies
 
 
-def _probe(model: PreTrainedModel, start: int) -> torch.Tensor:
-    """The first layer's keys of some tokens that begin at a position."""
+def _probe(model: PreTrainedModel, start: int) -> list[torch.Tensor]:
+    """Each layer's keys of some tokens that begin at a position: where all move alike, no hidden state changes."""
     cache = SlotCache(model.config.num_hidden_layers, rows=1, capacity=PROBE_TOKENS)
     tokens = torch.arange(10, 10 + PROBE_TOKENS, device=model.device)[None]
     positions = torch.arange(start, start + PROBE_TOKENS, device=model.device)[None]
     model.base_model(input_ids=tokens, position_ids=positions, past_key_values=cache, use_cache=True)
-    keys: torch.Tensor = cache.layers[0].keys[0].float()
-    return keys
+    return [layer.keys[0].float() for layer in cache.layers]
 
 
 def _refused(model: PreTrainedModel, reason: str) -> UserError:

@@ -101,6 +101,7 @@ def load_model(
         identity["weights_sha256"] = weights_hash(name, identity["revision"])
     check_supported(model)
     words = load_tokenizer(name, tokenizer)
+    _check_vocabulary(model, words, "--tokenizer" if tokenizer else "--model")
     limit = getattr(model.config, "max_position_embeddings", None)
     provenance = {
         **identity,
@@ -167,17 +168,55 @@ def tokenizer_hash(tokenizer: PreTrainedTokenizerBase) -> str:
 
 
 def _from_pretrained(name: str, dtype: torch.dtype, device: str) -> PreTrainedModel:
+    from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM
 
     if os.sep in name and name.startswith((".", os.sep, "~")) and not Path(name).expanduser().is_dir():
         raise UserError("no such folder", where=f"--model {name}", remedy="give the folder that holds config.json")
     try:
-        model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
-            str(Path(name).expanduser()) if name.startswith("~") else name, dtype=dtype, attn_implementation="sdpa"
+        model, found = AutoModelForCausalLM.from_pretrained(
+            str(Path(name).expanduser()) if name.startswith("~") else name,
+            dtype=dtype,
+            attn_implementation="sdpa",
+            output_loading_info=True,
         )
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         raise _missing("model", name, "--model", error) from error
-    return model.to(device).eval()
+    check_complete(found, name, "--model")
+    loaded: PreTrainedModel = model.to(device).eval()
+    return loaded
+
+
+def check_complete(found: Mapping[str, Any], name: str, option: str, *, unread: str = "\0") -> None:
+    """Refuse weights that lack a tensor: transformers would put random numbers in its place.
+
+    Args:
+        found: What transformers tells of the loading.
+        name: The model.
+        option: What the user calls it, for messages.
+        unread: Part of the names of tensors that nothing reads, which may be lacking.
+
+    Raises:
+        UserError: Something is lacking.
+    """
+    lacking = sorted(key for key in found["missing_keys"] if unread not in key)
+    if lacking:
+        raise UserError(
+            f"the weights of '{name}' lack {len(lacking)} tensors of its architecture, such as {lacking[0]}",
+            where=option,
+            remedy="fetch all of its files again; an embedder or encoder is no model that answers",
+        )
+
+
+def _check_vocabulary(model: PreTrainedModel, words: PreTrainedTokenizerBase, option: str) -> None:
+    """Refuse a tokenizer with ids that the model has no embedding for."""
+    rows, ids = model.get_input_embeddings().weight.shape[0], len(words)
+    if ids > rows:
+        raise UserError(
+            f"the tokenizer has {ids:,} tokens, the model embeddings for {rows:,}",
+            where=option,
+            remedy="give the tokenizer that belongs to the model",
+        )
 
 
 def _missing(noun: str, name: str, option: str, error: Exception) -> UserError:

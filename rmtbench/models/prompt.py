@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rmtbench.core import AnswerStyle, Finish
+from rmtbench.errors import UserError
 from rmtbench.models.base import Passage
 
 if TYPE_CHECKING:
@@ -30,7 +31,14 @@ CUE = {"direct": "Answer:", "bridge": "Reasoning:"}
 """What stands last in a prompt: the answer goes on from there."""
 
 _CONTEXT_SLOT, _QUESTION_SLOT = "<<rmtbench-context>>", "<<rmtbench-question>>"
-CONTRACT_VERSION = 1
+_DAY = {"%d": "26", "%B": "July", "%b": "Jul", "%m": "07", "%Y": "2024", "%y": "24", "%A": "Friday", "%a": "Fri"}
+_SAME_DAY = (
+    "{%- macro strftime_now(format) -%}{{ format"
+    + "".join(f" | replace('{code}', '{text}')" for code, text in _DAY.items())
+    + " }}{%- endmacro -%}"
+)
+"""Stands before every chat format: one that tells the day tells Llama 3.1's own default, so that prompts stay the same."""
+CONTRACT_VERSION = 2
 """Raise it whenever a change to this file changes a prompt: it stands in every run's provenance."""
 
 
@@ -133,17 +141,33 @@ def make_contract(tokenizer: PreTrainedTokenizerBase, style: AnswerStyle) -> Pro
         style: The answer style.
 
     Raises:
-        ValueError: The chat format does not keep the user's message in one piece.
+        UserError: The chat format refuses a user's message alone, or does not keep it in one piece.
     """
+    from jinja2 import TemplateError
+
     cue = CUE[style]
     if not tokenizer.chat_template:
         return PromptContract(tokenizer, style, f"{INSTRUCTION[style]}\n\n", "", cue)
     message = f"{INSTRUCTION[style]}\n\n{_CONTEXT_SLOT}{_QUESTION_SLOT}"
-    text: str = tokenizer.apply_chat_template(
-        [{"role": "user", "content": message}], tokenize=False, add_generation_prompt=True
-    )
+    try:
+        text: str = tokenizer.apply_chat_template(
+            [{"role": "user", "content": message}],
+            chat_template=_SAME_DAY + tokenizer.get_chat_template(),
+            tokenize=False,
+            add_generation_prompt=True,
+        )
+    except TemplateError as error:
+        raise _unusable(f"refuses a user's message alone ({error})") from error
     head, context_slot, rest = text.partition(_CONTEXT_SLOT)
     bridge, question_slot, closing = rest.partition(_QUESTION_SLOT)
     if not context_slot or not question_slot:
-        raise ValueError("the chat template does not keep the user's message in one piece")
+        raise _unusable("does not keep the user's message in one piece")
     return PromptContract(tokenizer, style, head, bridge, f"{closing}{cue}")
+
+
+def _unusable(what: str) -> UserError:
+    return UserError(
+        f"the tokenizer's chat template {what}",
+        where="--model",
+        remedy="name a tokenizer whose template takes a user's message alone, or that has none, with --tokenizer",
+    )

@@ -102,11 +102,12 @@ def build_ivf(vectors: NDArray[np.float32], folder: Path, report: Callable[[int]
         _save(faiss, index, trained)
     paths = []
     for start in range(0, count, SAVE_EVERY):
-        path = shards / f"{start:010}.faiss"
+        end = min(start + SAVE_EVERY, count)
+        path = shards / f"{start:010}-{end:010}.faiss"  # a last shard that has grown since is another one
         if not path.is_file():
             index = faiss.read_index(str(trained))
-            for at in range(start, min(start + SAVE_EVERY, count), STEP):
-                part = vectors[at : min(at + STEP, start + SAVE_EVERY)]
+            for at in range(start, end, STEP):
+                part = vectors[at : min(at + STEP, end)]
                 index.add_with_ids(part, np.arange(at, at + len(part)))
                 report(at + len(part))
             _save(faiss, index, path)

@@ -63,8 +63,12 @@ def open_qdrant(place: str, environ: Mapping[str, str]) -> QdrantClient:
         ) from error
     if place == IN_PROCESS:
         return QdrantClient(location=":memory:")
-    parts = urlsplit(place)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    try:
+        parts = urlsplit(place)
+        known = parts.scheme in ("http", "https") and bool(parts.hostname)
+    except ValueError:
+        known = False
+    if not known:
         remedy = f"give such as http://localhost:6333, or {IN_PROCESS}"
         raise UserError("not the URL of a server", where=OPTION, remedy=remedy)
     key = environ.get(KEY_VARIABLE, "").strip() or None

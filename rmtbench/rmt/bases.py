@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from rmtbench.core import AnswerStyle
 from rmtbench.errors import UserError
 from rmtbench.models.embed_files import MINILM, model_folder
-from rmtbench.models.load import load_model, tokenizer_hash
+from rmtbench.models.load import check_complete, load_model, tokenizer_hash
 from rmtbench.models.prompt import PromptContract, make_contract
 from rmtbench.models.weights import weights_hash
 from rmtbench.rmt.base import BaseIdentity
@@ -65,18 +65,21 @@ def load_base(name: str, kind: Kind, device: str, *, style: AnswerStyle = "bridg
 
 
 def _load_encoder(name: str, device: str) -> Base:
+    from safetensors import SafetensorError
     from transformers import AutoModel, AutoTokenizer
 
     path = str(model_folder(MINILM)) if name == MINILM else name
     try:
-        model = AutoModel.from_pretrained(path, attn_implementation="sdpa").float().to(device)
+        model, found = AutoModel.from_pretrained(path, attn_implementation="sdpa", output_loading_info=True)
         words = AutoTokenizer.from_pretrained(path)
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         raise UserError(
             f"encoder '{name}' cannot be loaded ({type(error).__name__})",
             where="--base",
             remedy=f"give a folder with config.json, tokenizer and weights, or {MINILM}",
         ) from error
+    check_complete(found, name, "--base", unread="pooler")
+    model = model.float().to(device)
     if words.cls_token_id is None or words.sep_token_id is None:
         raise UserError(
             f"the tokenizer of '{name}' has no [CLS] and [SEP]", where="--base", remedy="choose a BERT-style encoder"

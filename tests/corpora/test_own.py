@@ -36,7 +36,7 @@ def test_a_document_is_known_by_its_path_and_titled_by_its_heading_or_its_name(t
     documents = DOCUMENTS | {
         "b.md": "## No title\nText.",
         "c.TXT": b"\xef\xbb\xbf# Marked\r\nOne.\r\nTwo.",
-        "d.csv": "x",
+        "d.png": "x",
     }
     made = draw(opened(tmp_path, documents, asking()), "all")
     assert {(one.id, one.title, one.text) for one in made.corpus.documents} == {
@@ -204,7 +204,7 @@ def test_a_bad_row_is_told_with_line_and_field(
     ("documents", "lines", "where", "what", "remedy"),
     [
         ({}, [asking()], "documents", "no .txt or .md file", "put the documents there"),
-        ({"a.csv": "x"}, [asking()], "documents", "no .txt or .md file", "put the documents there"),
+        ({"a.png": "x"}, [asking()], "documents", "no .txt or .md file", "put the documents there"),
         ({"a.md": " \n"}, [asking()], "documents/a.md", "the document is empty", "fill it in or remove it"),
         (
             {"a.md": "# Only a title\n"},
@@ -296,6 +296,8 @@ def test_questions_stand_in_one_file_and_a_list_is_not_one_object_a_line(tmp_pat
     [
         ("a.pdf", b"%PDF-1.4", "not read: documents are .txt or .md"),
         ("deep/page.HTML", b"<p>x</p>", "not read: documents are .txt or .md"),
+        ("notes.rst", b"Text.", "not read: documents are .txt or .md"),
+        ("README", b"Text.", "not read: documents are .txt or .md"),
         ("scan.txt", b"%PDF-1.4 text", "no text, whatever its name says"),
         ("nul.txt", b"a\0b", "no text, whatever its name says"),
         ("wide.txt", "Text.".encode("utf-16"), "UTF-16, not UTF-8 text"),
@@ -306,6 +308,29 @@ def test_a_document_that_cannot_be_read_is_refused_and_not_skipped(
 ) -> None:
     action = lambda: opened(tmp_path, DOCUMENTS | {name: data}, asking())  # noqa: E731 - it is one argument of two
     assert refusal(action, tmp_path / "documents" / name)[:2] == ("", what)
+
+
+def test_documents_behind_a_link_are_read_and_a_link_that_leads_back_ends(tmp_path: Path) -> None:
+    write(tmp_path / "elsewhere" / "linked.markdown", "Text.")
+    opened(tmp_path / "own", DOCUMENTS | {"picture.png": b"\x89PNG", ".hidden": b"x"}, asking())
+    (tmp_path / "own" / "documents" / "more").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "elsewhere" / "back").symlink_to(tmp_path / "own" / "documents")
+    made = draw(open_dataset(str(tmp_path / "own"), None, {}), "all")
+    assert {document.id for document in made.corpus.documents} == {*DOCUMENTS, "more/linked.markdown"}
+
+
+def test_half_a_character_is_refused_by_its_line(tmp_path: Path) -> None:
+    opened(tmp_path, DOCUMENTS, asking(), asking(id="b"))
+    rows = (tmp_path / "questions.jsonl").read_text().splitlines()
+    (tmp_path / "questions.jsonl").write_text("\n".join([rows[0], rows[1].replace("When", "When \\ud83d")]) + "\n")
+    assert refused(tmp_path)[:2] == ("/questions.jsonl, line 2", "half a character (\\ud83d)")
+
+
+def test_documents_that_are_too_long_for_a_budget_are_told_with_what_a_draw_came_to(tmp_path: Path) -> None:
+    long = {f"long{number}.md": "word " * 1100 for number in range(4)} | {"short.md": "word " * 12}
+    dataset = opened(tmp_path, long, asking())
+    where, what, _ = refusal(lambda: draw(dataset, "1k"), Path("--size 1k"))
+    assert (where, what) == ("", "documents are too long for 1,000 tokens: a draw of them came to 13")
 
 
 def test_questions_in_another_encoding_are_refused_by_its_name(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -112,6 +113,27 @@ def test_inverted_lists_of_several_shards_and_a_graph_that_broke_off_lose_no_vec
         assert index.finder.ntotal == 2000
         for query in unit(20, 2):
             assert index.search_vector(query, 5) == exact.search_vector(query, 5)
+
+
+def _all_but_the_whole(faiss: ModuleType, index: object, path: Path) -> None:
+    """Save an index, as long as it is one of the shards."""
+    if path.name == "ivf.faiss":
+        raise KeyboardInterrupt
+    faiss.write_index(index, str(path))
+
+
+def test_a_shard_that_broke_off_is_made_anew_for_more_chunks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("faiss")
+    monkeypatch.setattr("rmtbench.retrieval.faiss_files.SAVE_EVERY", 700)
+
+    unit(1500, 1).tofile(tmp_path / "vectors.bin")
+    with monkeypatch.context() as patch:
+        patch.setattr("rmtbench.retrieval.faiss_files._save", _all_but_the_whole)
+        with pytest.raises(KeyboardInterrupt):
+            index_vectors(tmp_path, 1500, 32, "ivf")
+    unit(1900, 1).tofile(tmp_path / "vectors.bin")
+    index_vectors(tmp_path, 1900, 32, "ivf")
+    assert open_vectors(tmp_path, 1900, 32, "ivf", None).finder.ntotal == 1900
 
 
 @pytest.mark.parametrize("distinct", [3, 50, 10**6])

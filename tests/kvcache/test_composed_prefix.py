@@ -186,7 +186,8 @@ def test_tokens_read_again_are_exact_as_far_as_what_they_see_is_and_no_others_ch
     [
         ("gpt2", {}, "no rotary positions"),
         ("mistral", {"sliding_window": 16}, "sliding-window layers"),
-        ("cohere", {}, "rotary positions of another kind"),
+        ("cohere", {}, "rotary positions are of another kind"),
+        ("smollm3", {"no_rope_layers": [1, 0]}, "rotary positions are of another kind"),
     ],
 )
 def test_models_whose_keys_cannot_be_moved_are_refused_with_their_reason(

@@ -18,11 +18,12 @@ from rmtbench.errors import AnswerError, ContextTooLongError, UserError
 from rmtbench.models.base import Passage, Prompt
 from rmtbench.models.embed_cache import CachedEmbedder
 from rmtbench.models.endpoint.address import OPENAI_URL, find_address
-from rmtbench.models.endpoint.faults import _retry_after, _too_long
+from rmtbench.models.endpoint.faults import TransientError, _retry_after, _too_long
 from rmtbench.models.endpoint.line import LineSettings
 from rmtbench.models.endpoint.load import Endpoints, load_endpoint_embedder, load_endpoint_model
 from rmtbench.models.endpoint.model import EndpointModel
 from rmtbench.models.endpoint.prices import SHIPPED_PRICES, find_price, read_prices
+from rmtbench.models.endpoint.replies import read_events
 from rmtbench.models.endpoint.retry import Clock, Patience
 from rmtbench.models.endpoint.tokenizer import TiktokenTokenizer, load_endpoint_tokenizer
 from rmtbench.systems.rmt_text import NOTES_INSTRUCTION, note_writer
@@ -67,6 +68,8 @@ def test_the_prompt_is_the_contracts_text_in_one_message_or_as_it_is() -> None:
         ("on the Oss\nand more\n", "stop", ("on the Oss", "stop")),
         ("\n\n on the Oss", "length", ("on the Oss", "length")),
         ("Answer: on the Oss", "stop", ("on the Oss", "eos")),
+        ("Answer:\non the Oss", "stop", ("on the Oss", "eos")),
+        ("\nAnswer:\non the Oss\nand more", "stop", ("on the Oss", "stop")),
     ],
 )
 def test_the_answer_ends_by_the_common_stop_rule(written: str, finish: str, expected: tuple[str, str]) -> None:
@@ -125,6 +128,21 @@ def test_a_server_that_is_too_slow_is_given_up_at_the_deadline() -> None:
     slow = serve(delay=1.0, port=int(server.url.split(":")[2].split("/")[0]))
     with slow, pytest.raises(AnswerError, match="no reply in time"):
         model.generate([PROMPT])
+
+
+def test_a_server_that_only_keeps_the_line_open_is_given_up_at_the_deadline() -> None:
+    seconds = iter(range(100))
+    comments = (": PROCESSING" for _ in range(90))
+    with pytest.raises(TransientError, match="no reply in time"):
+        read_events(comments, lambda: next(seconds), 0.0, 10.0)
+    assert next(seconds) == 12
+
+
+@pytest.mark.parametrize("key", ["sk-…", "“sk-abc”", "sk-a\nbc"])
+def test_a_key_that_no_request_could_carry_is_refused_by_its_variable_and_not_shown(key: str) -> None:
+    with pytest.raises(UserError, match="OPENAI_API_KEY holds characters") as caught:
+        find_address("http://localhost:1/v1", None, {"OPENAI_API_KEY": key})
+    assert key not in f"{caught.value} {caught.value.remedy}"
 
 
 def test_a_prompt_that_is_too_long_is_told_by_how_many_tokens() -> None:

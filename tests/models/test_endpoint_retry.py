@@ -166,9 +166,19 @@ def test_requests_made_again_count_for_the_limit(time: Time) -> None:
     assert max(time.slept) == pytest.approx(10, abs=0.1)
 
 
-def test_a_limit_that_leaves_no_room_before_the_deadline_gives_up(time: Time) -> None:
-    with pytest.raises(AnswerError, match="leave no room"):
-        call(retrying(time, tokens=60, deadline=20.0, attempts=1), failing(), tokens=500)
+def test_waiting_for_a_limit_is_none_of_the_servers_time_and_spends_it_once(time: Time) -> None:
+    told: list[float] = []
+    retries, began = retrying(time, tokens=60, deadline=20.0), time.at
+
+    def noted(seconds: float) -> str:
+        told.append(seconds)
+        return "yes"
+
+    assert call(retries, noted, tokens=500) == "yes"
+    assert time.at - began == pytest.approx(495)
+    assert told == [20.0]
+    assert call(retries, noted, tokens=10) == "yes"
+    assert time.at - began == pytest.approx(505)
 
 
 @pytest.fixture

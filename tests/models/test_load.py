@@ -6,6 +6,7 @@ import json
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, LlamaConfig, MambaConfig, MambaForCausalLM, MistralConfig
 
 from rmtbench.errors import AnswerError, UserError
@@ -96,6 +97,38 @@ def test_a_prompt_beyond_the_models_context_is_refused_with_both_numbers(saved):
         model.generate([Prompt((Passage("t", "word " * 60),), "Why?")])
     with pytest.raises(AnswerError, match="context of 64"):
         read_prefix(model, (Passage("t", "word " * 60),), ["Why?"], batch=1)
+
+
+def test_weights_that_lack_a_tensor_are_refused_and_not_filled_up_at_random(saved):
+    weights = load_file(saved / "model.safetensors")
+    del weights["model.layers.0.mlp.up_proj.weight"]
+    save_file(weights, saved / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(UserError, match=r"lack 1 tensors of its architecture, such as model\.layers\.0\.mlp\.up_proj"):
+        load_model(str(saved))
+
+
+def test_an_embedder_is_no_model_that_answers():
+    with pytest.raises(UserError, match="lack"):
+        load_model(str(model_folder(MINILM)))
+
+
+def test_weights_that_are_cut_or_of_another_shape_are_one_line(saved):
+    weights = saved / "model.safetensors"
+    data = weights.read_bytes()
+    weights.write_bytes(data[: len(data) // 2])
+    with pytest.raises(UserError, match="cannot be loaded"):
+        load_model(str(saved))
+    weights.write_bytes(data)
+    config = json.loads((saved / "config.json").read_text())
+    (saved / "config.json").write_text(json.dumps({**config, "intermediate_size": 64}))
+    with pytest.raises(UserError, match="cannot be loaded"):
+        load_model(str(saved))
+
+
+def test_a_tokenizer_of_more_tokens_than_the_model_knows_is_refused(saved):
+    with pytest.raises(UserError, match=r"has 30,522 tokens, the model embeddings for 5,120") as caught:
+        load_model("mini", tokenizer=str(saved))
+    assert caught.value.where == "--tokenizer"
 
 
 @pytest.mark.parametrize(

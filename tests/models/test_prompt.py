@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from transformers import AutoTokenizer
 
+from rmtbench.errors import UserError
 from rmtbench.models.base import Passage
 from rmtbench.models.embed_files import MINILM, model_folder
 from rmtbench.models.prompt import INSTRUCTION, make_contract
@@ -69,8 +70,19 @@ def test_a_chat_format_wraps_context_and_question(chat_tokenizer):
 
 def test_a_chat_format_that_tears_the_message_apart_is_refused(tokenizer):
     tokenizer.chat_template = "{% for message in messages %}{{ message.role }}{% endfor %}"
-    with pytest.raises(ValueError, match="in one piece"):
+    with pytest.raises(UserError, match="in one piece"):
         make_contract(tokenizer, "direct")
+
+
+def test_a_chat_format_that_refuses_the_message_is_told_in_its_words(tokenizer):
+    tokenizer.chat_template = "{{ raise_exception('a system message must come first') }}"
+    with pytest.raises(UserError, match="a system message must come first"):
+        make_contract(tokenizer, "direct")
+
+
+def test_a_chat_format_that_tells_the_day_is_given_the_same_one_every_day(tokenizer):
+    tokenizer.chat_template = "{{ strftime_now('%d %B %Y') }}: {{ messages[0].content }}"
+    assert make_contract(tokenizer, "direct").head.startswith("26 July 2024: Answer")
 
 
 @pytest.mark.parametrize(

@@ -96,6 +96,13 @@ def find_address(
     variable = key_variable or KEY_VARIABLE
     key = environ.get(variable, "").strip()
     address = Address(url, key or NO_KEY, variable)
+    if not (key.isascii() and key.isprintable()):
+        # A request could not even be written with it; the key itself is not repeated.
+        raise UserError(
+            f"the environment variable {variable} holds characters that no key has",
+            where=options[1] if key_variable else variable,
+            remedy="paste the whole key again: no dots in place of a part, no curly quotes, no line break",
+        )
     if not key and (key_variable is not None or base_url is None):
         raise UserError(
             f"the key for {address.host} is missing: the environment variable {variable} is not set",

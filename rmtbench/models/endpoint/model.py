@@ -82,13 +82,13 @@ class EndpointModel:
         return self.line.ask(self.api, text, longest, self.dialect, lambda: self.count_tokens([text])[0])
 
     def _generation(self, reply: Reply, prompt: Prompt) -> Generation:
-        end = self.contract.stop_at(reply.text)
-        raw = reply.text if end is None else reply.text[:end]
-        # A chat model may say the cue again, which on this machine stands before its answer.
-        final = self.contract.final_answer(raw.strip().removeprefix(self.contract.tail))
+        # A chat model may say the cue again, on a line of its own even; on this machine it stands before the answer.
+        said = reply.text.lstrip().removeprefix(self.contract.tail)
+        end = self.contract.stop_at(said)
+        kept = said if end is None else said[:end]
         return Generation(
-            raw=raw,
-            final=final,
+            raw=reply.text[: len(reply.text) - len(said) + len(kept)],
+            final=self.contract.final_answer(kept),
             finish=_finish(reply) if end is None else "stop",
             output_ids=(),
             prompt_tokens=self._counted(reply.prompt_tokens, prompt),

@@ -65,11 +65,11 @@ def read_events(lines: Iterable[str], now: Callable[[], float], began: float, de
     usage: Mapping[str, Any] = {}
     served = fingerprint = None
     for line in lines:
+        moment = now() - began
+        if moment > deadline:  # looked at in every line: some servers keep a line open with comments
+            raise TransientError("no reply in time")
         if not line.startswith(DATA):
             continue
-        moment = now() - began
-        if moment > deadline:
-            raise TransientError("no reply in time")
         data = line[len(DATA) :].strip()
         if data == DONE:
             continue

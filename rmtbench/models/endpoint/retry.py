@@ -88,15 +88,15 @@ class Retrying:
         began = self._clock.now()
         for attempt in count(1):
             self._refuse_if_gone()
-            fault = self._wait_for_room(began, count_tokens)
-            if fault is None:
-                try:
-                    result = send(self._left(began))
-                except TransientError as transient:
-                    fault = transient
-                else:
-                    self._succeeded()
-                    return result
+            began += self._wait_for_room(count_tokens)
+            self._refuse_if_gone()
+            try:
+                result = send(self._left(began))
+            except TransientError as transient:
+                fault = transient
+            else:
+                self._succeeded()
+                return result
             pause = max(self._patience.wait(attempt, self._clock.chance()), fault.retry_after or 0.0)
             most = knocks if knocks is not None and fault.unreachable else self._patience.attempts
             if attempt >= most or pause >= self._left(began):
@@ -109,8 +109,8 @@ class Retrying:
     def _left(self, began: float) -> float:
         return self._patience.deadline - (self._clock.now() - began)
 
-    def _wait_for_room(self, began: float, count_tokens: Callable[[], int]) -> TransientError | None:
-        """Wait until the limits a minute allow a request; a fault where that is beyond the deadline."""
+    def _wait_for_room(self, count_tokens: Callable[[], int]) -> float:
+        """Wait until the limits a minute allow a request; how long. No fault of the server's, and not of its time."""
         pauses: Sequence[float] = [
             bucket.take(amount, self._clock.now())
             for bucket, amount in (
@@ -119,12 +119,10 @@ class Retrying:
             )
             if bucket is not None
         ]
-        pause = max(pauses, default=0.0)
-        if pause >= self._left(began):
-            return TransientError("the limits a minute leave no room before the deadline")
+        start, pause = self._clock.now(), max(pauses, default=0.0)
         if pause > 0:
             self._clock.sleep(pause)
-        return None
+        return self._clock.now() - start
 
     def _refuse_if_gone(self) -> None:
         if self._gone is not None:
