@@ -37,7 +37,7 @@ _SAME_DAY = (
     + "".join(f" | replace('{code}', '{text}')" for code, text in _DAY.items())
     + " }}{%- endmacro -%}"
 )
-"""Stands before every chat format: one that tells the day tells Llama 3.1's own default, so that prompts stay the same."""
+"""Stands before every chat format: one that tells the day tells Llama 3.1's own default, and prompts stay the same."""
 CONTRACT_VERSION = 2
 """Raise it whenever a change to this file changes a prompt: it stands in every run's provenance."""
 
