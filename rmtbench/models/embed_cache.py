@@ -1,6 +1,7 @@
 """Embeddings kept on disk by content: the same text under the same embedder is computed once, whoever asks.
 
-One SQLite file an embedder, so that several processes may read and write at once. Knows no chunk, index or corpus.
+Beside each stands what computing it took and where, so that a run that finds it can count that cost all the same. One
+SQLite file an embedder, so that several processes may read and write at once. Knows no chunk, index or corpus.
 """
 
 from __future__ import annotations
@@ -38,12 +39,18 @@ class CachedEmbedder:
     Attributes:
         embedder: The one that computes.
         path: The SQLite file, named after the embedder's hash: other weights are another file.
+        place: Machine, device and threads that it computes on: seconds of another place are no measure here.
         hits: Texts asked for so far that were not computed.
         misses: Texts asked for so far that were.
+        spared_seconds: What computing the texts found on disk took, when they were computed at this place.
+        unmeasured: Texts found on disk of which that is not known.
     """
 
-    def __init__(self, embedder: Embedder, folder: Path) -> None:
+    def __init__(self, embedder: Embedder, folder: Path, place: str = "") -> None:
         self.embedder = embedder
+        self.place = place
+        self.spared_seconds = 0.0
+        self.unmeasured = 0
         self.path = folder / f"embeddings-{embedder.sha256[:32]}.sqlite"
         self.hits = 0
         self.misses = 0
@@ -91,8 +98,10 @@ class CachedEmbedder:
         missing = [text for text in distinct if text not in vectors]
         for start in range(0, len(missing), SLICE):
             batch = missing[start : start + SLICE]
+            began = time.perf_counter()
             computed = dict(zip(batch, self.embedder.embed(batch), strict=True))
-            self._write({distinct[text]: vector for text, vector in computed.items()})
+            each = (time.perf_counter() - began) / len(batch)
+            self._write({distinct[text]: vector for text, vector in computed.items()}, each)
             vectors.update(computed)
         self.misses += len(missing)
         self.hits += len(texts) - len(missing)
@@ -106,18 +115,27 @@ class CachedEmbedder:
         found = {}
         with self._database() as database:
             for text, key in keys.items():
-                row = database.execute("SELECT vector FROM vectors WHERE key = ?", (key,)).fetchone()
-                if row is not None:
-                    found[text] = np.frombuffer(row[0], dtype=COLUMN_TYPE).astype(np.float32)
+                row = database.execute(
+                    "SELECT vector, seconds FROM vectors LEFT JOIN costs ON costs.key = vectors.key AND place = ? "
+                    "WHERE vectors.key = ?",
+                    (self.place, key),
+                ).fetchone()
+                if row is None:
+                    continue
+                found[text] = np.frombuffer(row[0], dtype=COLUMN_TYPE).astype(np.float32)
+                self.spared_seconds += row[1] or 0.0
+                self.unmeasured += row[1] is None
         if any(len(vector) != self.dimension for vector in found.values()):
             raise self._damaged("a vector of another length")
         return found
 
-    def _write(self, vectors: dict[bytes, NDArray[np.float32]]) -> None:
+    def _write(self, vectors: dict[bytes, NDArray[np.float32]], seconds: float) -> None:
         rows = [(key, vector.astype(COLUMN_TYPE).tobytes()) for key, vector in vectors.items()]
         with self._database() as database:
             # Another process may have been faster; its vectors are as good.
             database.executemany("INSERT OR IGNORE INTO vectors VALUES (?, ?)", rows)
+            costs = [(key, self.place, seconds) for key in vectors]
+            database.executemany("INSERT OR REPLACE INTO costs VALUES (?, ?, ?)", costs)
 
     @contextmanager
     def _database(self) -> Iterator[sqlite3.Connection]:
@@ -128,6 +146,10 @@ class CachedEmbedder:
             with closing(sqlite3.connect(self.path, timeout=WAIT_SECONDS)) as database, database:
                 _share(database)
                 database.execute("CREATE TABLE IF NOT EXISTS vectors (key BLOB PRIMARY KEY, vector BLOB) WITHOUT ROWID")
+                database.execute(  # a table of its own: files of before there were costs stay good
+                    "CREATE TABLE IF NOT EXISTS costs (key BLOB, place TEXT, seconds REAL, PRIMARY KEY (key, place)) "
+                    "WITHOUT ROWID"
+                )
                 yield database
         except sqlite3.Error as error:
             raise self._explain(error) from error

@@ -127,6 +127,12 @@ class Cell:
         return None if self.summary.kept_bytes is None else sum(self.summary.prepare_seconds.values())
 
     @property
+    def machine_seconds(self) -> float | None:
+        """Mean seconds of the machine a question: those that a server answers side by side share them."""
+        mean = self.summary.mean_seconds["total"]
+        return None if mean is None else mean / self.spec.concurrency
+
+    @property
     def seconds_with_preparation(self) -> float | None:
         """Mean seconds a question when the preparation is shared over the questions answered so far."""
         mean = self.summary.mean_seconds["total"]

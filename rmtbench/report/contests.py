@@ -9,6 +9,7 @@ from typing import TypeVar
 from rmtbench.report.cells import Cell
 from rmtbench.report.decision import Candidate, Contest
 from rmtbench.report.grid import Grid, Row, make_grids
+from rmtbench.report.notes import spared
 from rmtbench.report.sections import Section
 from rmtbench.stats.together import paired_differences
 
@@ -82,15 +83,23 @@ def _candidate(grid: Grid, row: Row, cell: Cell, metric: str, asked: object, sco
         score=summary.means.get(metric) if cell.scored else None,
         error=cell.standard_errors.get(metric) if cell.scored and cell.complete else None,
         preparation=cell.preparation or 0.0,
-        seconds=summary.mean_seconds["total"],
+        seconds=cell.machine_seconds,
         # In a batch a row's time is its share; whoever asked waits for the whole.
         slow=None if slow is None else slow * cell.spec.batch,
         memory=None if peak is None else float(peak),
         kept=summary.kept_bytes or 0.0,
         tokens=(prompt - cached, cached, tokens.output or 0.0),
-        # What each question finds in a cache was read once, to fill it.
-        prepared_tokens=cached,
+        prepared_tokens=_prepared_tokens(cell, cached),
+        spared=bool(spared(cell)),
     )
+
+
+def _prepared_tokens(cell: Cell, cached: float) -> float:
+    """Tokens read to get a corpus ready: as the system counted them, else what each question finds in a cache."""
+    counts = cell.summary.prepared_counts
+    if "read_tokens" in counts and cell.summary.draws:
+        return (counts["read_tokens"] + counts.get("reused_tokens", 0)) / cell.summary.draws
+    return cached
 
 
 def _unusable(cell: Cell, metric: str) -> str:

@@ -15,7 +15,7 @@ class CostLine:
     Attributes:
         name: Whose.
         preparation: Mean seconds of getting a corpus ready.
-        seconds: Mean seconds a question.
+        seconds: Mean seconds of the machine a question.
     """
 
     name: str
@@ -44,7 +44,7 @@ def cost_line(name: str, cell: Cell) -> CostLine | None:
         name: What it is called.
         cell: The run.
     """
-    mean, preparation = cell.summary.mean_seconds["total"], cell.preparation
+    mean, preparation = cell.machine_seconds, cell.preparation
     return None if mean is None or preparation is None else CostLine(name, preparation, mean)
 
 

@@ -33,12 +33,13 @@ class Candidate:
         score: Mean of the metric; None where it was not made.
         error: Its clustered standard error.
         preparation: Seconds that getting a corpus ready takes.
-        seconds: Mean seconds a question; None without a timed answer.
+        seconds: Mean seconds of the machine a question; None without a timed answer.
         slow: Seconds to the answer that nine of ten questions keep to.
         memory: Most bytes taken while preparing and answering: the device's, else the process's; None if unknown.
         kept: Bytes kept for answering.
         tokens: Mean tokens a question: read anew, read from a cache, written.
         prepared_tokens: Tokens read to get a corpus ready.
+        spared: Whether `preparation` leaves out work that an earlier run had done, so that it is too little.
     """
 
     name: str
@@ -53,6 +54,7 @@ class Candidate:
     kept: float
     tokens: tuple[float, float, float]
     prepared_tokens: float
+    spared: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,8 +115,8 @@ class Terms:
         limits = [limit for limit in (self.max_seconds, self.max_memory) if limit is not None]
         if self.questions < 1 or not all(math.isfinite(price) and price >= 0 for price in prices):
             raise ValueError("at least one question, and prices from zero up")
-        if not all(limit > 0 for limit in limits) or not 0 < self.margin < 1:
-            raise ValueError("limits above zero, and a margin between 0 and 1")
+        if not all(0 < limit < math.inf for limit in limits) or not 0 < self.margin < 1:
+            raise ValueError("limits above zero and finite, and a margin between 0 and 1")
 
     @property
     def priced(self) -> bool:
@@ -280,8 +282,11 @@ def _state(contest: Contest, pair: PairedDifference, margin: float) -> Literal["
     """Whether the second is worse than the leader, as good as it, or nothing that can be said yet."""
     if pair.clusters < FEWEST_UNITS:
         return "unknown"
-    if pair.low is not None and pair.low > 0:
-        return "worse"
+    if pair.low is not None and pair.high is not None:
+        if pair.standard_error and -margin <= pair.low <= pair.high <= margin:
+            return "alike"  # whatever the difference is, it is none that matters
+        if pair.low > 0:
+            return "worse"
     found = _detectable(pair)
     if found is None:
         return "alike" if pair.clusters >= _without_variation(contest, margin) else "unknown"
@@ -289,8 +294,9 @@ def _state(contest: Contest, pair: PairedDifference, margin: float) -> Literal["
 
 
 def _without_variation(contest: Contest, margin: float) -> int:
-    """Units without any difference that show two systems to be alike: a few draws, since each holds many questions."""
-    return FEWEST_UNITS if contest.unit == "draw" else max(FEWEST_UNITS, trials_to_exclude(margin))
+    """Units without any difference that show two systems to be alike: as many as hold the questions that would do."""
+    questions = contest.questions / contest.units if contest.unit == "draw" else 1.0
+    return max(FEWEST_UNITS, math.ceil(trials_to_exclude(margin) / questions))
 
 
 def _more(contest: Contest, leader: int, unknown: list[int], margin: float) -> tuple[int | None, bool]:
@@ -301,8 +307,10 @@ def _more(contest: Contest, leader: int, unknown: list[int], margin: float) -> t
     most, at_least = 0, False
     for pair in pairs:
         needed = clusters_needed(max(abs(pair.difference), margin), pair.standard_error, pair.clusters)
-        at_least |= needed is None
-        most = max(most, _without_variation(contest, margin) if needed is None else needed)
+        if needed is None:
+            needed = FEWEST_UNITS if pair.clusters < 2 else _without_variation(contest, margin)
+            at_least = True
+        most = max(most, needed)
     return (None if most > MOST_UNITS else max(1, most - pairs[0].clusters)), at_least
 
 

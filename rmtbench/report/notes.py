@@ -29,10 +29,10 @@ def name_of(cell: Cell) -> str:
 
 def preparation_text(cell: Cell) -> str:
     """Seconds of preparation, marked where the work is counted in other runs too, or was spared by a kept cache."""
-    return f"{seconds(cell.preparation)} {SHARED if cell.shared else ''}{LOADED if _spared(cell) else ''}".rstrip()
+    return f"{seconds(cell.preparation)} {SHARED if cell.shared else ''}{LOADED if spared(cell) else ''}".rstrip()
 
 
-def _spared(cell: Cell) -> str:
+def spared(cell: Cell) -> str:
     """What an earlier run's work spared this one's preparation; empty where nothing did."""
     parts, counts = cell.summary.prepare_seconds, cell.summary.prepared_counts
     if reused := counts.get("reused_tokens", 0):
@@ -50,7 +50,7 @@ def shared_notes(cells: Iterable[Cell]) -> list[str]:
     cells = list(cells)
     notes = [f"{SHARED} done for another run of the same command, and counted there too"]
     notes = notes if any(cell.shared for cell in cells) else []
-    loaded = [f"{cell.spec.size} {name_of(cell)}: {spared}" for cell in cells if (spared := _spared(cell))]
+    loaded = [f"{cell.spec.size} {name_of(cell)}: {what}" for cell in cells if (what := spared(cell))]
     if loaded:
         told = "loaded from kept caches and not computed, so no measure of preparing"
         notes.append(f"{LOADED} {told}: {'; '.join(loaded)}")

@@ -64,7 +64,7 @@ def candidates_table(contest: Contest, terms: Terms, verdict: Verdict) -> Table:
                 _standing(contest, verdict, place),
                 score,
                 cost_text(verdict.costs[place], terms),
-                numbers.seconds(candidate.preparation),
+                numbers.seconds(candidate.preparation) + (" §" if candidate.spared else ""),
                 numbers.seconds(candidate.seconds),
                 numbers.seconds(candidate.slow),
                 numbers.size(candidate.memory),
@@ -72,10 +72,12 @@ def candidates_table(contest: Contest, terms: Terms, verdict: Verdict) -> Table:
         )
     heading = HEADINGS.get(contest.metric, contest.metric)
     cost = "total cost" if terms.priced else "total time"
+    spared = any(candidate.spared for candidate in contest.candidates)
+    too_little = " §: without what an earlier run had done, so too little." if spared else ""
     return Table(
         title=f"Candidates, {contest.dataset} {contest.size}",
         caption=f"Cost of {_many(terms.questions, 'question')} over one corpus, preparation included. Wait: nine of "
-        "ten answers come sooner. Memory: the most taken while preparing and answering.",
+        f"ten answers come sooner. Memory: the most taken while preparing and answering.{too_little}",
         columns=("system", "verdict", heading, cost, "preparation", "a question", "wait", "memory"),
         rows=tuple(rows),
         labels=2,

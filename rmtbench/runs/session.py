@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -228,7 +229,8 @@ def load_tools(
         **facts,
     }
     questions = OneAtATime(embedder) if spec.concurrency > 1 and not is_endpoint(name) else embedder
-    return replace(tools, embedder=questions, document_embedder=CachedEmbedder(embedder, cache))
+    place = json.dumps([around["machine"], device, around["threads"], facts.get("endpoint")])
+    return replace(tools, embedder=questions, document_embedder=CachedEmbedder(embedder, cache, place))
 
 
 def _warm_up_retrieval(specs: Sequence[RunSpec]) -> None:

@@ -35,14 +35,21 @@ class ChunkCaches:
         """Memory that the caches take."""
         return self._caches.bytes
 
-    def fill(self, passages: Sequence[Passage]) -> None:
-        """Read chunks in order until the limit is reached; the others are read when a prompt first shows them."""
+    def fill(self, passages: Sequence[Passage]) -> int:
+        """Read chunks in order until the limit is reached; the others are read when a prompt first shows them.
+
+        Returns:
+            Tokens read.
+        """
         head, *parts = self._model.contract.context_parts(passages)
+        read = 0
         for part in parts:
             before = self.bytes
             self._caches.get([*head, *part])
+            read += len(head) + len(part)
             if self.bytes + (self.bytes - before) > self._limit:  # another one like it would push the first one out
-                return
+                break
+        return read
 
     def generate(self, prompts: Sequence[Prompt]) -> list[Generation]:
         """Answer prompts one after the other, since each has a context of its own.
@@ -85,7 +92,7 @@ class ChunkCaches:
         return replace(answer, prefill_seconds=before + answer.prefill_seconds, cached_tokens=cached)
 
 
-def make_chunk_caches(model: LanguageModel, passages: Sequence[Passage], limit: str) -> tuple[ChunkCaches, float]:
+def make_chunk_caches(model: LanguageModel, passages: Sequence[Passage], limit: str) -> tuple[ChunkCaches, float, int]:
     """Read chunks' caches ahead, as many as the limit allows.
 
     Args:
@@ -94,7 +101,7 @@ def make_chunk_caches(model: LanguageModel, passages: Sequence[Passage], limit: 
         limit: Most memory of all caches, such as ``2GB``.
 
     Returns:
-        The caches, and the seconds that reading took.
+        The caches, the seconds that reading took, and the tokens that were read.
 
     Raises:
         UserError: The model is behind a server or cannot be composed, or the limit is no size.
@@ -107,5 +114,5 @@ def make_chunk_caches(model: LanguageModel, passages: Sequence[Passage], limit: 
     caches = ChunkCaches(model, parse_bytes(limit, "--set chunk-cache-limit"))
     watch = Stopwatch(synchroniser(model.device))
     with watch.part("prefill"):
-        caches.fill(passages)
-    return caches, watch.seconds["prefill"]
+        read = caches.fill(passages)
+    return caches, watch.seconds["prefill"], read

@@ -86,7 +86,8 @@ class RetrievalAugmented:
         kept = index.bytes + sum(len(chunk.text.encode()) for chunk in self._chunks)
         if settings.chunk_cache is not None:
             key = ("chunk caches", *cut, settings.chunk_cache)
-            (caches, seconds["prefill"]), stood = shared.get(key, partial(self._read_ahead, settings.chunk_cache))
+            read_ahead = partial(self._read_ahead, settings.chunk_cache)
+            (caches, seconds["prefill"], counts["read_tokens"]), stood = shared.get(key, read_ahead)
             self._generate, kept, ready = caches.generate, kept + caches.bytes, ready and stood
         return Prepared(seconds, bytes=kept, shared=ready, counts=counts)
 
@@ -120,7 +121,7 @@ class RetrievalAugmented:
             generate = partial(generate_apart, self._generate, prompts)
             yield from answer_batch(batch, generate, started, found)
 
-    def _read_ahead(self, limit: str) -> tuple[ChunkCaches, float]:
+    def _read_ahead(self, limit: str) -> tuple[ChunkCaches, float, int]:
         passages = [Passage(chunk.title, chunk.text) for chunk in self._chunks]
         return make_chunk_caches(self._equipment.model, passages, limit)
 

@@ -1,6 +1,7 @@
 """The embedding cache: computes once, changes nothing, survives company, and says plainly what is wrong."""
 
 import sqlite3
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -49,6 +50,22 @@ def test_each_text_is_computed_once_and_the_counters_say_so(tmp_path):
     cached.embed(["four", "one"])
     assert embedder.asked[4:] == ["four"]
     assert (cached.hits, cached.misses) == (2, 5)
+
+
+def test_what_an_embedding_cost_is_told_where_it_was_computed_and_nowhere_else(tmp_path):
+    class Slow(Letters):
+        def embed(self, texts):
+            time.sleep(0.02)
+            return super().embed(texts)
+
+    CachedEmbedder(Slow(), tmp_path, "here").embed(["one", "two"])
+    again = CachedEmbedder(Letters(), tmp_path, "here")
+    again.embed(["two", "two", "three"])
+    assert 0.01 <= again.spared_seconds < 0.02, "half of the batch's"
+    assert again.unmeasured == 0
+    elsewhere = CachedEmbedder(Letters(), tmp_path, "elsewhere")
+    elsewhere.embed(["two", "three"])
+    assert (elsewhere.spared_seconds, elsewhere.unmeasured) == (0.0, 2)
 
 
 def test_it_stands_for_its_embedder(tmp_path):

@@ -9,11 +9,21 @@ GIB = 2.0**30
 
 
 def candidate(
-    name, *, score=None, preparation=0.0, seconds=1.0, slow=None, memory=GIB, unfit="", tokens=(0.0, 0.0, 0.0)
+    name,
+    *,
+    score=None,
+    preparation=0.0,
+    seconds=1.0,
+    slow=None,
+    memory=GIB,
+    unfit="",
+    tokens=(0.0, 0.0, 0.0),
+    spared=False,
 ):
     return Candidate(
         name=name, run_id=f"run-{name}", unfit=unfit, score=score, error=None, preparation=preparation, seconds=seconds,
         slow=slow or seconds, memory=memory, kept=0.0, tokens=tokens, prepared_tokens=tokens[1],
+        spared=spared,
     )  # fmt: skip
 
 

@@ -53,6 +53,34 @@ def test_without_that_power_the_number_of_draws_that_would_do_is_told():
     assert "more than 1,000 draws would be needed" in told(made, Terms(margin=0.01))[1][0]
 
 
+def test_a_difference_that_is_surely_none_that_matters_decides_nothing():
+    better = [8, 7, 9, 8, 8, 7, 9, 8, 8, 8, 7, 9]
+    dear = [100 * right + 5 for right in better]
+    cheap = [100 * right + number % 2 for number, right in enumerate(better)]
+    made = contest({"dear": (dear, {"seconds": 5.0}), "cheap": (cheap, {"seconds": 0.2})}, questions=1000)
+    pair = made.pairs[0, 1]
+    assert 0 < pair.low < pair.high < 0.02
+    verdict, lines = told(made)
+    assert (verdict.kind, verdict.choice) == ("tie", 1)
+    assert lines[0].startswith("use cheap: the cheapest")
+    assert decide(made, Terms(margin=0.001)).kind == "best"
+
+
+def test_a_few_questions_without_any_difference_show_no_two_systems_to_be_alike():
+    few = contest({"a": ([2] * 6, {}), "b": ([2] * 6, {"seconds": 0.1})}, questions=2)
+    verdict, lines = told(few)
+    assert (verdict.kind, verdict.units_needed, verdict.at_least) == ("more data", 69, True)
+    assert lines[0].startswith("not enough data: at least 69 more draws would do (6 so far)")
+    assert decide(contest({"a": ([25] * 6, {}), "b": ([25] * 6, {})}, questions=25), Terms()).kind == "tie"
+
+
+def test_preparation_that_an_earlier_run_had_done_is_marked():
+    made = contest({"cag": (HIGH, {}), "rag": (LOW, {"spared": True, "preparation": 0.2})})
+    table = candidates_table(made, Terms(), decide(made, Terms()))
+    assert [row[4] for row in table.rows] == ["0 s", "200 ms §"]
+    assert "§: without what an earlier run had done" in table.caption
+
+
 def test_one_draw_says_only_that_more_are_needed():
     verdict, lines = told(contest({"a": ([9], {}), "b": ([1], {})}))
     assert (verdict.kind, verdict.units_needed, verdict.at_least, verdict.detectable) == ("more data", 5, True, None)
@@ -123,7 +151,14 @@ def test_an_unfit_system_is_never_chosen_and_its_reason_stands_in_the_table():
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"questions": 0}, {"max_seconds": 0.0}, {"price_per_hour": -1.0}, {"margin": 0.0}, {"price_input": float("nan")}],
+    [
+        {"questions": 0},
+        {"max_seconds": 0.0},
+        {"price_per_hour": -1.0},
+        {"margin": 0.0},
+        {"price_input": float("nan")},
+        {"max_seconds": float("inf")},
+    ],
 )
 def test_terms_that_make_no_sense_are_refused(wrong):
     with pytest.raises(ValueError, match=r"question|above zero"):

@@ -76,9 +76,9 @@
           mark: (row) => names[row] === verdict.choice ? "chosen" : "",
           rows: names.map((at) => { const system = each.candidates[at]; return [system.name, Decision.standing(each, verdict, at),
             system.score === null ? Decision.MISSING : score(system.score, system.error), Decision.costText(verdict.costs[at], terms),
-            seconds(system.preparation), seconds(system.seconds), seconds(system.slow), size(system.memory)]; }),
+            seconds(system.preparation) + (system.spared ? " §" : ""), seconds(system.seconds), seconds(system.slow), size(system.memory)]; }),
           pick: (row) => { toAnswers(each.candidates[names[row]].run_id); }}).element,
-          make("p", {class: "dim", text: "Cost of all questions over one corpus, preparation included. Wait: nine of ten answers come sooner. Memory: the most taken while preparing and answering. A system's name leads to its answers."}));
+          make("p", {class: "dim", text: "Cost of all questions over one corpus, preparation included. Wait: nine of ten answers come sooner. Memory: the most taken while preparing and answering. §: without what an earlier run had done, so too little. A system's name leads to its answers."}));
         figures.replaceChildren();
         Figures.breakEven(figures, "decision-cost", each, terms);
         Figures.frontier(figures, "decision-frontier", each, terms);

@@ -92,6 +92,8 @@ globalThis.Decision = (() => {
     function state(place) {
       const pair = difference(contest, leader, place);
       if (contest.units < FEWEST_UNITS) return "unknown";
+      const within = pair.error && pair.low !== null && -terms.margin <= pair.low && pair.high <= terms.margin;
+      if (within) return "alike";
       if (pair.low !== null && pair.low > 0) return "worse";
       const found = detectable(pair);
       if (found === null) return contest.units >= withoutVariation() ? "alike" : "unknown";
@@ -113,8 +115,8 @@ globalThis.Decision = (() => {
     };
 
     function withoutVariation() {
-      if (contest.unit === "draw") return FEWEST_UNITS;
-      return Math.max(FEWEST_UNITS, Math.ceil(Math.log(0.05) / Math.log(1 - terms.margin)));
+      const questions = contest.unit === "draw" ? contest.questions / contest.units : 1;
+      return Math.max(FEWEST_UNITS, Math.ceil(Math.ceil(Math.log(0.05) / Math.log(1 - terms.margin)) / questions));
     }
     function unitsFor(effect, error) {
       for (let count = FEWEST_UNITS; count <= MOST_UNITS; count += 1) {
@@ -127,7 +129,8 @@ globalThis.Decision = (() => {
       let most = 0, bound = false;
       for (const place of open) {
         const pair = difference(contest, leader, place), known = Boolean(pair.error) && contest.units >= 2;
-        const count = known ? unitsFor(Math.max(Math.abs(pair.mean), terms.margin), pair.error) : withoutVariation();
+        const bare = contest.units < 2 ? FEWEST_UNITS : withoutVariation();
+        const count = known ? unitsFor(Math.max(Math.abs(pair.mean), terms.margin), pair.error) : bare;
         bound = bound || !known;
         most = Math.max(most, count);
       }
