@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import difflib
 import errno
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -46,6 +46,16 @@ def nearest(name: str, known: Iterable[str]) -> str:
     close = difflib.get_close_matches(name.lower(), names, n=1, cutoff=0.5)
     guess = f"did you mean '{close[0]}'? " if close else ""
     return f"{guess}Known: {', '.join(names)}"
+
+
+def resumable(text: str, words: Sequence[str]) -> str:
+    """What is said of giving a command again: with ``--fresh`` once more, it would begin anew.
+
+    Args:
+        text: Speaks of "the same command".
+        words: The command as it was given.
+    """
+    return text.replace("the same command", "the same command without --fresh") if "--fresh" in words else text
 
 
 @contextmanager

@@ -216,12 +216,17 @@ def _check_together(values: Mapping[str, Any]) -> None:
         raise UserError(
             "embeddings are kept in files or by Qdrant, not by both", where="--set qdrant", remedy="leave --index out"
         )
-    needs = (("candidates", "reranker"), ("dense_index", "index"), ("chunk_cache_limit", "chunk_cache"))
+    needs = (
+        ("candidates", "reranker"),
+        ("dense_index", "index"),
+        ("chunk_cache_limit", "chunk_cache"),
+        ("cache_limit", "kv_cache"),
+    )
     for name, needed in needs:
         if name in values and not values.get(needed):
-            option, other = name.replace("_", "-"), needed.replace("_", "-")
+            other = option_name(needed)
             raise UserError(
-                f"means nothing without --{other}", where=f"--set {option}", remedy=f"give --{other}, or leave it out"
+                f"means nothing without {other}", where=option_name(name), remedy=f"give {other}, or leave it out"
             )
 
 

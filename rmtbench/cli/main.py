@@ -14,7 +14,7 @@ from typing import Annotated, Any, cast
 import typer
 
 import rmtbench
-from rmtbench.errors import UserError
+from rmtbench.errors import UserError, resumable
 
 # Typer carries click inside and gives a public name only to this child of its UsageError.
 USAGE_ERROR = cast("Any", typer.BadParameter.__base__)
@@ -118,7 +118,7 @@ def _interrupted(words: Sequence[str]) -> str:
     }
     command = next((word for word in words if not word.startswith("-")), "")
     kept = resumes.get(command)
-    return f"interrupted: {kept}; the same command resumes" if kept else "interrupted"
+    return resumable(f"interrupted: {kept}; the same command resumes", words) if kept else "interrupted"
 
 
 def _complain(error: UserError, *, debug: bool) -> int:
@@ -128,7 +128,7 @@ def _complain(error: UserError, *, debug: bool) -> int:
     where = f"{error.where}: " if error.where else ""
     typer.echo(f"error: {where}{error.what}", err=True)
     if error.remedy:
-        typer.echo(f"  {error.remedy}", err=True)
+        typer.echo(f"  {resumable(error.remedy, sys.argv)}", err=True)
     return 2
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
 import traceback
 from collections.abc import Sequence
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from rmtbench.cli.progress import note
-from rmtbench.errors import UserError
+from rmtbench.errors import UserError, resumable
 
 if TYPE_CHECKING:
     from rmtbench.runs.estimate import Estimate
@@ -165,11 +166,12 @@ def _data(request: Request) -> str:
 
 
 def _say_failures(failures: Sequence[tuple[SweepRequest, UserError]], count: int) -> None:
-    note(f"{len(failures)} of {count} requests cannot be done; once mended, the same command does what is left:")
+    told = f"{len(failures)} of {count} requests cannot be done; once mended, the same command does what is left:"
+    note(resumable(told, sys.argv))
     alike: dict[tuple[str, str, str], list[Request]] = {}
     for one, error in failures:
         alike.setdefault((one.where, str(error), error.remedy), []).append(one.request)
     for (where, what, remedy), requests in alike.items():
         named = "; ".join(f"{each.dataset} {each.size}, {each.model}" for each in requests)
         note(f"error: {where}, {named}: {what}")
-        note(f"  {remedy}")
+        note(f"  {resumable(remedy, sys.argv)}")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, MutableMapping, Sequence
+from collections.abc import Iterator, Mapping, MutableMapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -126,8 +127,9 @@ def read_run(path: Path, known: MutableMapping[bytes, Asked] | None = None) -> R
     spec = spec_from_row(head["spec"], str(folder.spec))
     # Read in the reverse of the order in which a run writes, so that a run that is still going on reads as an earlier
     # moment of itself and never as answers without their questions.
-    scorers = read_json(folder.summary).get("scorers", {}) if folder.summary.exists() else {}
-    scores = {key_from_row(row, where): scores_from_row(row, where) for where, row in read_numbered(folder.scores)}
+    with _remade():
+        scorers = read_json(folder.summary).get("scorers", {}) if folder.summary.exists() else {}
+        scores = {key_from_row(row, where): scores_from_row(row, where) for where, row in read_numbered(folder.scores)}
     answers: dict[Key, Answer] = {}
     for where, row in read_numbered(folder.answers):
         answers.setdefault(key_from_row(row, where), answer_from_row(row, where))
@@ -141,6 +143,8 @@ def read_run(path: Path, known: MutableMapping[bytes, Asked] | None = None) -> R
     usage = [usage_from_row(row, where) for where, row in read_numbered(folder.usage)]
     if stray := next((key for key in answers if key not in asked.gold), None):
         raise damaged(str(folder.gold), f"draw {stray[0]}, question {stray[1]!r} has an answer and stands not here")
+    if (lost := next((draw for draw, _ in answers if draw not in corpora), None)) is not None:
+        raise damaged(str(folder.corpora), f"draw {lost} has answers and stands not here")
     return RunRecord(
         folder=folder,
         run_id=head["run_id"],
@@ -160,6 +164,16 @@ def read_run(path: Path, known: MutableMapping[bytes, Asked] | None = None) -> R
             max((device for _, device in usage if device is not None), default=None),
         ),
     )
+
+
+@contextmanager
+def _remade() -> Iterator[None]:
+    """Scores and their summary are made from the answers: damaged ones cost no answer."""
+    try:
+        yield
+    except UserError as error:
+        remedy = "delete that file and give `rmtbench score`: it makes it again, and asks no model"
+        raise UserError(error.what, where=error.where, remedy=remedy) from error
 
 
 def _read_asked(path: Path, known: MutableMapping[bytes, Asked]) -> Asked:

@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from rmtbench.core import RunSpec, Source
 from rmtbench.errors import UserError
 from rmtbench.models.endpoint.address import is_endpoint
 from rmtbench.models.rerank import reranker_label
 from rmtbench.runs.memories import memory_folder, memory_label
-from rmtbench.spec import PREFIXES, Request
+from rmtbench.spec import PREFIXES, Request, option_name
 from rmtbench.systems.base import SystemKind
 from rmtbench.systems.registry import find_system, system_names
 
-ONLY_SOME = (
-    ("kv_bits", "kv_bits", "--set kv-bits", "cag"),
-    ("chunk_cache", "chunk_cache", "--chunk-cache", "rag-sparse"),
-    ("sparse_backend", "sparse_backend", "--set sparse-backend", "rag-sparse"),
-    ("qdrant", "vector_store", "--set qdrant", "rag-dense"),
+_HEEDED: Sequence[tuple[str, Callable[[SystemKind], bool], str]] = (
+    (
+        "top_k top_tokens chunk_tokens chunk_overlap split chunk_order reranker index chunk_cache",
+        lambda kind: kind.takes_top_k,
+        "rag-sparse",
+    ),
+    ("stemming stop_words sparse_backend", lambda kind: kind.counts_words, "rag-sparse"),
+    ("embedder qdrant dense_index", lambda kind: kind.needs_embedder, "rag-dense"),
+    ("prefix recompute kv_bits", lambda kind: kind.takes_prefix, "cag"),
+    ("rmt_chunk_tokens rmt_memory_tokens", lambda kind: kind.writes_notes, "rmt-text"),
 )
-"""Fields of a request that only some systems heed: their name in a spec's settings, the option, and such a system."""
+"""Fields of a request that only some systems heed, which these are, and one of them."""
 
 
 def plan_runs(request: Request, source: Source, *, device: str, dtype: str) -> list[RunSpec]:
@@ -70,11 +75,17 @@ def plan_runs(request: Request, source: Source, *, device: str, dtype: str) -> l
         ]
     if request.kv_cache is not None and not any("kv_cache" in dict(spec.settings) for spec in specs):
         raise UserError("no system here has a cache to keep", where="--kv-cache", remedy="leave it out, or name cag")
-    for name, setting, option, system in ONLY_SOME:
-        given = getattr(request, name) != Request.model_fields[name].default
-        if given and not any(setting in dict(spec.settings) for spec in specs):
-            raise UserError("no system here has use for it", where=option, remedy=f"leave it out, or name {system}")
+    _check_heeded(request, list(kinds.values()))
     return specs
+
+
+def _check_heeded(request: Request, kinds: Sequence[SystemKind]) -> None:
+    """Refuse an option that none of the systems has use for."""
+    for names, heeds, system in _HEEDED:
+        for name in names.split() if not any(map(heeds, kinds)) else ():
+            if getattr(request, name) != Request.model_fields[name].default:
+                remedy = f"leave it out, or name {system}"
+                raise UserError("no system here has use for it", where=option_name(name), remedy=remedy)
 
 
 def left_out_of_all(request: Request) -> list[str]:

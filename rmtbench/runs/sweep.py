@@ -24,6 +24,7 @@ OPTIONS = frozenset(Request.model_fields) - {"systems", "generated"} | {"system"
 
 MULTIPLIED = ("dataset", "size", "model")
 LISTS = ("system", "top_k")
+TRUTHS = ("chunk_cache", "kv_cache")
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +160,9 @@ def _requests(profile: str, entry: Mapping[str, Any], places: Mapping[str, Path 
     for key in entry:
         if key not in OPTIONS:
             raise UserError(f"no option '{key}'", where=where, remedy=nearest(str(key), OPTIONS))
-    listed = {key: _values(entry[key], f"{where}, {key}") for key in entry}
+    listed = {key: _values(entry[key], f"{where}, {key}") for key in entry if key in (*MULTIPLIED, *LISTS)}
+    for key in entry.keys() - listed.keys():
+        _check_single(entry[key], f"{where}, {key}", truth=key in TRUTHS)
     given = {key: listed[key] if key in LISTS else entry[key] for key in entry if key not in MULTIPLIED}
     given["systems"] = given.pop("system", ("all",))
     given |= {name: place for name, place in places.items() if place is not None}
@@ -186,6 +189,14 @@ def _values(value: object, where: str) -> tuple[object, ...]:
                 f"must be a text, a whole number or a list of these (given: {one!r})", where=where, remedy="mend it"
             )
     return tuple(values)
+
+
+def _check_single(value: object, where: str, *, truth: bool) -> None:
+    """One value of an option that takes no list; of what type, the request itself knows."""
+    if value is None:
+        raise UserError("names nothing", where=where, remedy="fill it in, or leave the key out")
+    if isinstance(value, list | dict) or (isinstance(value, bool) and not truth):
+        raise UserError(f"must be a text or a number (given: {value!r})", where=where, remedy="mend it")
 
 
 def _check_names(request: Request) -> None:

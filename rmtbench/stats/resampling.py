@@ -98,7 +98,7 @@ def cluster_bootstrap(
     totals = np.array(sorted((math.fsum(values), len(values)) for values in kept))
     chance = np.random.default_rng(seed)
     means = np.empty(resamples)
-    for rows in _blocks(resamples, count):
+    for rows in blocks(resamples, count):
         drawn = chance.integers(count, size=(rows.stop - rows.start, count))
         means[rows] = totals[:, 0][drawn].sum(axis=1) / totals[:, 1][drawn].sum(axis=1)
     low, high = np.quantile(means, (tail, 1 - tail))
@@ -138,7 +138,7 @@ def sign_flip_test(clusters: Clusters, *, seed: int, resamples: int = RESAMPLES)
         return SignFlipTest(p, smallest, exact=True, patterns=2 ** len(sizes), clusters=len(kept))
     chance = np.random.default_rng(seed)
     hits = 0
-    for rows in _blocks(resamples, len(sizes)):
+    for rows in blocks(resamples, len(sizes)):
         kept_sign = chance.integers(2, size=(rows.stop - rows.start, len(sizes)))
         hits += int(np.count_nonzero(np.abs(2 * (kept_sign @ sizes) - sizes.sum()) >= observed))
     p, smallest = (1 + hits) / (1 + resamples), 1 / (1 + resamples)
@@ -153,7 +153,7 @@ def _all_patterns(sizes: NDArray[np.float64]) -> NDArray[np.float64]:
     return sums
 
 
-def _blocks(resamples: int, clusters: int) -> Iterator[slice]:
+def blocks(resamples: int, clusters: int) -> Iterator[slice]:
     """Resamples in pieces that fit the memory."""
     rows = max(1, BLOCK // clusters)
     return (slice(start, min(start + rows, resamples)) for start in range(0, resamples, rows))

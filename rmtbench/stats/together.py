@@ -13,7 +13,7 @@ from itertools import combinations
 import numpy as np
 
 from rmtbench.stats.intervals import t_quantile, upper_tail
-from rmtbench.stats.resampling import RESAMPLES
+from rmtbench.stats.resampling import RESAMPLES, blocks
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,10 +76,12 @@ def paired_differences(
         }
     from scipy.special import ndtr
 
-    drawn = np.random.default_rng(seed).integers(clusters, size=(resamples, clusters))
-    places = drawn + clusters * np.arange(resamples)[:, None]
-    times = np.bincount(places.ravel(), minlength=resamples * clusters).reshape(resamples, clusters)
-    redrawn = (values @ times.T) / (sizes @ times.T)
+    chance, redrawn = np.random.default_rng(seed), np.empty((len(values), resamples))
+    for block in blocks(resamples, clusters):
+        rows = block.stop - block.start
+        places = chance.integers(clusters, size=(rows, clusters)) + clusters * np.arange(rows)[:, None]
+        times = np.bincount(places.ravel(), minlength=rows * clusters).reshape(rows, clusters)
+        redrawn[:, block] = (values @ times.T) / (sizes @ times.T)
     tail = float(ndtr(t_quantile(1 - upper_tail(level), clusters - 1) * math.sqrt(clusters / (clusters - 1))))
     found = {}
     for first, second in combinations(range(len(values)), 2):

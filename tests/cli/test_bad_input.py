@@ -15,6 +15,7 @@ import pytest
 from cli_commands import Command, Said, told
 
 from rmtbench.cli.running import run_request
+from rmtbench.errors import resumable
 from rmtbench.spec import make_request
 
 SETTINGS = {"systems": ("closed-book",), "dataset": "sample", "model": "random:tiny", "questions": 8,
@@ -316,3 +317,9 @@ def test_debug_adds_the_traceback_wherever_it_stands(rmtbench: Command, words: s
         assert said.code == 2
         assert "Traceback (most recent call last)" in said.err
         assert said.err.endswith(plain.err[plain.err.index("error: ") :])
+
+
+def test_what_is_said_of_the_same_command_leaves_fresh_out() -> None:
+    said = "every answer so far is kept; the same command resumes"
+    assert resumable(said, ["run", "--fresh"]).endswith("the same command without --fresh resumes")
+    assert resumable(said, ["run"]) == said

@@ -122,6 +122,7 @@ def in_file(name, damage):
         (lambda folder: folder.gold.unlink(), "has an answer and stands not here", "gold.jsonl"),
         (lambda folder: append(folder.scores, {"draw": 0, "scores": {}}), "'question_id'", "scores.jsonl, line 1"),
         (lambda folder: folder.summary.write_text("{}"), "schema None", "summary.json"),
+        (lambda folder: folder.corpora.unlink(), "draw 0 has answers and stands not here", "corpora.jsonl"),
     ],
 )
 def test_a_damaged_run_is_an_error_that_names_the_file_and_line(tmp_path, change, what, where):
@@ -132,6 +133,17 @@ def test_a_damaged_run_is_an_error_that_names_the_file_and_line(tmp_path, change
     assert what in caught.value.what
     assert caught.value.where == f"{folder.path}/{where}"
     assert caught.value.remedy
+
+
+@pytest.mark.parametrize("name", ["scores", "summary"])
+def test_damaged_scores_are_made_again_and_cost_no_answer(tmp_path, name):
+    folder = write_run(tmp_path, ALL)
+    getattr(folder, name).write_bytes(b"{\n{\n")
+    with pytest.raises(UserError) as caught:
+        read_run(folder.path)
+    assert caught.value.remedy.startswith("delete that file and give `rmtbench score`")
+    getattr(folder, name).unlink()
+    assert len(read_run(folder.path).answers) == len(ALL)
 
 
 def test_runs_are_found_by_name_and_nothing_else_is(tmp_path):

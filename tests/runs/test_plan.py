@@ -71,7 +71,27 @@ def test_a_memory_or_the_size_of_notes_stands_only_where_it_is_used(saved_memory
 
 def test_a_memory_leaves_the_runs_of_other_systems_what_they_are(saved_memory: Path) -> None:
     without = {run_id(spec) for spec in plan("all")}
-    assert without < {run_id(spec) for spec in plan("all", rmt=saved_memory, rmt_chunk_tokens=1)}
+    assert without < {run_id(spec) for spec in plan("all", rmt=saved_memory)}
+
+
+@pytest.mark.parametrize(
+    ("system", "given", "option", "other"),
+    [
+        ("closed-book", {"top_k": (7,)}, "--top-k", "rag-sparse"),
+        ("closed-book", {"reranker": "/no/such"}, "--reranker", "rag-sparse"),
+        ("rag-dense", {"stemming": "english"}, "--stemming", "rag-sparse"),
+        ("rag-sparse", {"embedder": "mine"}, "--embedder", "rag-dense"),
+        ("rag-sparse", {"prefix": "plain"}, "--prefix", "cag"),
+        ("cag", {"rmt_memory_tokens": 3}, "--rmt-memory-tokens", "rmt-text"),
+        ("cag", {"sparse_backend": "llama-index"}, "--set sparse-backend", "rag-sparse"),
+    ],
+)
+def test_an_option_that_no_system_heeds_is_refused(system: str, given: dict, option: str, other: str) -> None:
+    with pytest.raises(UserError, match="no system here has use for it") as caught:
+        plan(system, **given)
+    assert caught.value.where == option
+    assert other in caught.value.remedy
+    assert plan(system, other, **given)
 
 
 def test_a_spec_with_settings_is_read_back_as_it_was(saved_memory: Path) -> None:

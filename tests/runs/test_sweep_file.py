@@ -49,6 +49,12 @@ def test_an_entry_is_the_request_that_the_same_options_of_a_run_are(write: Write
     assert [one.request for one in sweep.requests] == [make_request("mini", given)]
 
 
+def test_fractions_and_truths_are_values_where_an_option_takes_them(write: Write) -> None:
+    entry = "{system: [cag, rag-sparse], prefix: composed, recompute: 0.15, kv_cache: on, chunk_cache: true}"
+    [one] = read_sweep(write(f"runs:\n  - {entry}\n")).requests
+    assert (one.request.recompute, one.request.kv_cache, one.request.chunk_cache) == (0.15, "on", True)
+
+
 def test_every_option_of_a_run_may_stand_in_an_entry() -> None:
     of_the_sweep = {"profile", "results", "fresh"}
     options = set(inspect.signature(run).parameters) - {"rare"} | set(RARE)
@@ -123,9 +129,14 @@ DEFECTS = [
     (ENTRY + "{dataset: hotpot}", ", run 2 (line 5), dataset", "no data set 'hotpot'", "did you mean 'hotpotqa'?"),
     (ENTRY + "{size: [small, smal]}", ", run 2 (line 5), size", "no size 'smal'", "did you mean 'small'?"),
     (ENTRY + "{questions: 0}", ", run 2 (line 5), questions", "must be at least 1 (given: 0)", "rmtbench run --help"),
-    (ENTRY + "{questions: yes}", ", run 2 (line 5), questions", "must be a text, a whole number", "mend it"),
-    (ENTRY + "{draws: 1.5}", ", run 2 (line 5), draws", "must be a text, a whole number", "mend it"),
-    (ENTRY + "{draws: [1, 2]}", ", run 2 (line 5), draws", "must be a valid integer (given: [1, 2])", "--help"),
+    (ENTRY + "{questions: yes}", ", run 2 (line 5), questions", "must be a text or a number (given: True)", "mend it"),
+    (
+        ENTRY + "{draws: 1.5}",
+        ", run 2 (line 5), draws",
+        "must be a valid integer, got a number with a fractional part (given: 1.5)",
+        "--help",
+    ),
+    (ENTRY + "{draws: [1, 2]}", ", run 2 (line 5), draws", "must be a text or a number (given: [1, 2])", "mend it"),
     (ENTRY + "{top_k: [1, x]}", ", run 2 (line 5), top_k", "must be a whole number (given: 'x')", "--help"),
     (ENTRY + "{model: 7}", ", run 2 (line 5), model", "must be a valid string (given: 7)", "--help"),
     (ENTRY + "{answer_style: long}", ", run 2 (line 5), answer_style", "must be 'direct' or 'bridge'", "--help"),

@@ -43,6 +43,12 @@ def test_where_draws_stand_in_the_order_of_their_differences_the_interval_is_the
     assert (found.low, found.high) == (round(alone.bootstrap.low, 7), round(alone.bootstrap.high, 7))
 
 
+def test_many_clusters_are_drawn_in_pieces_and_give_the_same_digits(monkeypatch):
+    whole = paired_differences([[3.0, 1.0, 2.0, 2.0, 4.0], [1.0, 1.0, 3.0, 0.0, 2.0]], [4] * 5, seed=2)
+    monkeypatch.setattr("rmtbench.stats.resampling.BLOCK", 35)
+    assert paired_differences([[3.0, 1.0, 2.0, 2.0, 4.0], [1.0, 1.0, 3.0, 0.0, 2.0]], [4] * 5, seed=2) == whole
+
+
 def test_one_draw_has_a_difference_and_nothing_else():
     found = paired_differences([[3.0], [1.0]], [4], seed=0)[0, 1]
     assert (found.difference, found.standard_error, found.low, found.high) == (0.5, None, None, None)
