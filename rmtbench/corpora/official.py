@@ -205,6 +205,8 @@ def _evidence_names(row: Mapping[str, Any], where: str) -> Iterator[tuple[str, s
     for listing, folder in (("EntityPages", "wikipedia"), ("SearchResults", "web")):
         for entry in listed(row.get(listing) or [], dict, f"{where}, field '{listing}'"):
             name = entry.get("Filename")
+            if name and (not isinstance(name, str) or "\0" in name):
+                raise UserError("field 'Filename' is no file's name", where=where, remedy="mend it or remove the row")
             if name:
                 yield f"{folder}/{name}", str(entry.get("Title") or Path(name).stem).strip()
 

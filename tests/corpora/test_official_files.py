@@ -201,6 +201,12 @@ TRIVIAQA = [
         SCHEMA,
     ),
     (trivia(EntityPages=["Petrel.txt"]), f"{IN_TRIVIA}, field 'EntityPages'", "must be a list of dict", SCHEMA),
+    (
+        trivia(EntityPages=[{"Filename": "Pet\0rel.txt"}]),
+        IN_TRIVIA,
+        "field 'Filename' is no file's name",
+        "mend it or remove the row",
+    ),
     (trivia(SearchResults=7), f"{IN_TRIVIA}, field 'SearchResults'", "must be a list of dict", SCHEMA),
     (
         trivia(EntityPages=[{"Filename": "Gone.txt"}]),
