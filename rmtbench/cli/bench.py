@@ -232,11 +232,12 @@ def reading(
 ) -> None:
     """How well a model reads the miniature world, by kind of question and length of context."""
     from rmtbench.bench.reading import run
+    from rmtbench.cli.bench_tables import reading_table
     from rmtbench.cli.progress import note
 
     chosen, told = sizes.split(","), styles.split(",")
     figures = run(model=model, sizes=chosen, styles=told, names=names, draws=draws, questions=questions, report=note)
-    _show(figures, json_file)
+    _show_table(reading_table(figures), figures, json_file)
 
 
 @app.command("endpoint")

@@ -211,3 +211,31 @@ def kv_quality_table(figures: Mapping[str, Any]) -> Table:
                "a question", "kept", "documents", "n")  # fmt: skip
     caption = "Agreement: answers that are token for token the exact cache's. One changed: in the middle."
     return Table(f"Caches that are not exact, miniature {figures['size']}", caption, columns, rows, 2)
+
+
+def reading_table(figures: Mapping[str, Any]) -> Table:
+    """The figures of `rmtbench.bench.reading.run`: one row a style and size, one column a kind of question.
+
+    Args:
+        figures: As the bench gives them.
+    """
+    kinds = list(dict.fromkeys(row["kind"] for row in figures["rows"]))
+    cells: dict[tuple[str, str], dict[str, Mapping[str, Any]]] = {}
+    for row in figures["rows"]:
+        cells.setdefault((row["style"], row["size"]), {})[row["kind"]] = row
+    rows = tuple(
+        (
+            style,
+            size,
+            whole(sum(row["tokens"] for row in by_kind.values()) / len(by_kind)),
+            *(
+                score(by_kind[kind]["em"], by_kind[kind]["standard_error"]) if kind in by_kind else MISSING
+                for kind in kinds
+            ),
+        )
+        for (style, size), by_kind in cells.items()
+    )
+    caption = f"Exact match by kind of question; names: {figures['names']}; ± clustered by context."
+    return Table(
+        f"Reading the miniature, {figures['model']['id']}", caption, ("style", "size", "tokens", *kinds), rows, 3
+    )

@@ -1,14 +1,29 @@
 """`rmtbench bench reading`: what each kind of context holds, and what its rows say."""
 
+from typing import Any
+
 import pytest
 
 from rmtbench.bench.reading import ORACLE, WITHOUT, run
+from rmtbench.cli.bench_tables import reading_table
 
 
 @pytest.fixture(scope="module")
-def rows() -> dict[str, list[dict[str, object]]]:
-    found = run(model="mini", sizes=["smoke", ORACLE, WITHOUT], styles=["squad"], draws=2, questions=4)["rows"]
-    return {size: [row for row in found if row["size"] == size] for size in ("smoke", ORACLE, WITHOUT)}
+def figures() -> dict[str, Any]:
+    return run(model="mini", sizes=["smoke", ORACLE, WITHOUT], styles=["squad"], draws=2, questions=4)
+
+
+@pytest.fixture
+def rows(figures: dict[str, Any]) -> dict[str, list[dict[str, object]]]:
+    return {size: [row for row in figures["rows"] if row["size"] == size] for size in ("smoke", ORACLE, WITHOUT)}
+
+
+def test_the_table_has_a_row_a_size_and_a_column_a_kind(figures: dict[str, Any]) -> None:
+    table = reading_table(figures)
+    assert [row[:2] for row in table.rows] == [("squad", "smoke"), ("squad", ORACLE), ("squad", WITHOUT)]
+    assert table.columns == ("style", "size", "tokens", "single", "bridge", "comparison", "yes/no", "unknown")
+    single = next(row for row in figures["rows"] if (row["size"], row["kind"]) == (ORACLE, "single"))
+    assert table.rows[1][3].startswith(f"{single['em']:.3f}")
 
 
 def test_an_oracle_reads_a_few_paragraphs_of_a_corpus_of_21k_tokens(rows: dict[str, list[dict[str, object]]]) -> None:
