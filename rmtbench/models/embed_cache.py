@@ -39,14 +39,15 @@ class CachedEmbedder:
     Attributes:
         embedder: The one that computes.
         path: The SQLite file, named after the embedder's hash: other weights are another file.
-        place: Machine, device and threads that it computes on: seconds of another place are no measure here.
+        place: Machine, device and threads that it computes on: seconds of another place are no measure here; None where
+            none are, as of a server.
         hits: Texts asked for so far that were not computed.
         misses: Texts asked for so far that were.
         spared_seconds: What computing the texts found on disk took, when they were computed at this place.
         unmeasured: Texts found on disk of which that is not known.
     """
 
-    def __init__(self, embedder: Embedder, folder: Path, place: str = "") -> None:
+    def __init__(self, embedder: Embedder, folder: Path, place: str | None = None) -> None:
         self.embedder = embedder
         self.place = place
         self.spared_seconds = 0.0
@@ -134,7 +135,7 @@ class CachedEmbedder:
         with self._database() as database:
             # Another process may have been faster; its vectors are as good.
             database.executemany("INSERT OR IGNORE INTO vectors VALUES (?, ?)", rows)
-            costs = [(key, self.place, seconds) for key in vectors]
+            costs = [(key, self.place, seconds) for key in vectors if self.place is not None]
             database.executemany("INSERT OR REPLACE INTO costs VALUES (?, ?, ?)", costs)
 
     @contextmanager

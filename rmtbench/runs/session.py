@@ -229,7 +229,8 @@ def load_tools(
         **facts,
     }
     questions = OneAtATime(embedder) if spec.concurrency > 1 and not is_endpoint(name) else embedder
-    place = json.dumps([around["machine"], device, around["threads"], facts.get("endpoint")])
+    # What a server embedded was paid for: to find it here is no measure of that, whatever the seconds.
+    place = None if is_endpoint(name) else json.dumps([around["machine"], device, around["threads"]])
     return replace(tools, embedder=questions, document_embedder=CachedEmbedder(embedder, cache, place))
 
 
