@@ -181,11 +181,16 @@ def _read_documents(folder: Path, digest: hashlib._Hash) -> list[Document]:
 
 
 def _files(folder: Path) -> Iterator[Path]:
-    """All files below a folder, through links too; a folder that a link leads back to is not entered again."""
-    entered = set[Path]()
+    """All files below a folder, through links that lead out of it, too; each folder is entered once."""
+    root, entered = folder.resolve(), set[Path]()
+
+    def is_new(path: Path) -> bool:
+        target = path.resolve()
+        return target not in entered and not (path.is_symlink() and target.is_relative_to(root))
+
     for parent, folders, names in os.walk(folder, followlinks=True):
         entered.add(Path(parent).resolve())
-        folders[:] = sorted(name for name in folders if (Path(parent) / name).resolve() not in entered)
+        folders[:] = [name for name in folders if is_new(Path(parent) / name)]
         yield from (Path(parent) / name for name in names if (Path(parent) / name).is_file())
 
 

@@ -315,6 +315,7 @@ def test_documents_behind_a_link_are_read_and_a_link_that_leads_back_ends(tmp_pa
     opened(tmp_path / "own", DOCUMENTS | {"picture.png": b"\x89PNG", ".hidden": b"x"}, asking())
     (tmp_path / "own" / "documents" / "more").symlink_to(tmp_path / "elsewhere")
     (tmp_path / "elsewhere" / "back").symlink_to(tmp_path / "own" / "documents")
+    (tmp_path / "own" / "documents" / "a-second-way").symlink_to(tmp_path / "own" / "documents" / "deep")
     made = draw(open_dataset(str(tmp_path / "own"), None, {}), "all")
     assert {document.id for document in made.corpus.documents} == {*DOCUMENTS, "more/linked.markdown"}
 
