@@ -19,8 +19,10 @@ from rmtbench.journal.record import read_run
 from rmtbench.models.load import load_model
 
 SYSTEMS = "closed-book,oracle,full-context,cag,rag-sparse,rag-dense,rmt-text"
-QUESTIONS = ("--dataset", "squad", "--size", "smoke", "--questions", "3", "--top-k", "2", "--answer-style", "bridge",
-             "--rmt-chunk-tokens", "400", "--rmt-memory-tokens", "12", "--max-answer-tokens", "40")  # fmt: skip
+QUESTIONS = ("--dataset", "squad", "--size", "smoke", "--questions", "3", "--answer-style", "bridge",
+             "--max-answer-tokens", "40")  # fmt: skip
+CHUNKS = ("--top-k", "2")
+NOTES = ("--rmt-chunk-tokens", "400", "--rmt-memory-tokens", "12")
 
 
 @pytest.fixture(autouse=True)
@@ -70,11 +72,21 @@ def everything_written(*roots: Path) -> str:
 def test_a_served_model_gives_the_answers_that_it_gives_on_this_machine(rmtbench: Command, tmp_path: Path) -> None:
     local, chat, plain = tmp_path / "local", tmp_path / "chat", tmp_path / "plain"
     mini = load_model("mini", style="bridge")
-    said = rmtbench("run", "--system", SYSTEMS, *QUESTIONS, "--model", "mini", "--results", local)
+    said = rmtbench("run", "--system", SYSTEMS, *QUESTIONS, *CHUNKS, *NOTES, "--model", "mini", "--results", local)
     assert said.code == 0, said.err
     with serve(of_local(mini)) as server:
         for results, api in ((chat, "chat"), (plain, "completions")):
-            said = rmtbench("run", "--system", SYSTEMS, *QUESTIONS, *asking(server, "--api", api), "--results", results)
+            said = rmtbench(
+                "run",
+                "--system",
+                SYSTEMS,
+                *QUESTIONS,
+                *CHUNKS,
+                *NOTES,
+                *asking(server, "--api", api),
+                "--results",
+                results,
+            )
             assert said.code == 0, said.err
     assert set(told(local)) == set(SYSTEMS.split(","))
     assert any(text for answers in told(local).values() for _, text, *_ in answers)
@@ -196,7 +208,7 @@ def test_prices_of_ones_own_give_costs_and_no_price_gives_none(rmtbench: Command
 
 
 def test_served_embeddings_are_kept_counted_and_paid_for_once(rmtbench: Command, tmp_path: Path) -> None:
-    words = ("run", "--system", "rag-dense", *QUESTIONS, "--embedder", "openai:mini")
+    words = ("run", "--system", "rag-dense", *QUESTIONS, *CHUNKS, "--embedder", "openai:mini")
     with serve() as server:
         said = rmtbench(*words, *asking(server), "--results", tmp_path / "first")
         assert said.code == 0, said.err
@@ -264,8 +276,8 @@ def test_even_a_traceback_shows_no_key(rmtbench: Command, tmp_path: Path) -> Non
 
 def test_an_embedding_of_another_width_stops_the_run_and_is_not_kept(rmtbench: Command, tmp_path: Path) -> None:
     with serve(plan=Plan(1.0, ("width",), after=2), width=7) as server:
-        said = rmtbench("run", "--system", "rag-dense", *QUESTIONS, *asking(server, "--embedder", "openai:mini"),
-                        "--results", tmp_path)  # fmt: skip
+        said = rmtbench("run", "--system", "rag-dense", *QUESTIONS, *CHUNKS,
+                        *asking(server, "--embedder", "openai:mini"), "--results", tmp_path)  # fmt: skip
     assert "gave a vector of 8 numbers in place of 7" in refused(said)[0]
 
 
