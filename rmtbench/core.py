@@ -211,7 +211,8 @@ class Prepared:
     """What it cost to get one corpus ready.
 
     Attributes:
-        seconds: Wall seconds by part (tokenize, chunk, embed, index, prefill, save, load), in order.
+        seconds: Wall seconds by part (tokenize, chunk, embed, index, prefill, save, load), in order. Embeddings found
+            on disk have in `embed` the seconds of when they were computed, if that was measured on this machine.
         bytes: Bytes kept for answering (index, KV cache or memory).
         tokens: Tokens kept ready for every question (0 where each question reads its own context).
         shared: Whether the work was done for another run of the same command and is counted there too.

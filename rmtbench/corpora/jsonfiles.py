@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -10,6 +11,11 @@ from typing import Any, TypeVar
 from rmtbench.errors import UserError
 
 T = TypeVar("T")
+
+_HALF = re.compile(
+    rb"\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F])|(?<!\\u[dD][89abAB][0-9a-fA-F]{2})\\u[dD][c-fC-F]"
+)
+"""What may be half of a character that takes two escapes; behind another backslash it is none."""
 
 
 def load_json(path: Path) -> Any:  # noqa: ANN401 - whatever the file holds
@@ -49,13 +55,13 @@ def decode(data: bytes, where: str, line: int = 1) -> Any:  # noqa: ANN401 - wha
     except UnicodeDecodeError as error:
         number = line + error.object[: error.start].count(b"\n")
         raise UserError("not UTF-8 text", where=f"{where}, line {number}", remedy="save it as UTF-8") from error
-    if b"\\ud" in data or b"\\uD" in data:
+    if _HALF.search(data):  # encoding all of it again would cost a large file seconds
         _refuse_halves(decoded, data, where, line)
     return decoded
 
 
 def _refuse_halves(decoded: object, data: bytes, where: str, line: int) -> None:
-    """Refuse half of a character that takes two escapes: Python decodes it, and no tokenizer takes it."""
+    """Refuse half of a character: Python decodes it, and no tokenizer takes it."""
     try:
         json.dumps(decoded, ensure_ascii=False).encode()
     except UnicodeEncodeError as error:

@@ -45,8 +45,8 @@ class ChunkCaches:
         read = 0
         for part in parts:
             before = self.bytes
-            self._caches.get([*head, *part])
-            read += len(head) + len(part)
+            ids = [*head, *part]
+            read += len(ids) - self._caches.get(ids).reused_tokens
             if self.bytes + (self.bytes - before) > self._limit:  # another one like it would push the first one out
                 break
         return read
