@@ -88,12 +88,12 @@ class Reading:
 
         Args:
             stage: Settings `context` (tokens), `rows`, `questions`, `lookups` and `judged` (a row), `least` and `most`
-                (words a paragraph), `again` (share of full names), `plain` (share of plain statements), `new` (share of
-                new name words), `shared` (share of contexts whose names share words), `rivals` (share of contexts of
-                one kind of entities), `parts` (share of contexts of pieces of pages), `aliases` (share of contexts of
-                people with other names), `hard` (how many times likelier lookups of hard facts are), `leaps` (share of
-                batches whose positions leap), `reach` (how far they do). `parts`, `judged`, `aliases` and `hard` may be
-                left out.
+                (words a paragraph), `again` (share of full names), `plain` (share of plain statements), `backward`
+                (share of statements whose object stands first), `new` (share of new name words), `shared` (share of
+                contexts whose names share words), `rivals` (share of contexts of one kind of entities), `parts` (share
+                of contexts of pieces of pages), `aliases` (share of contexts of people with other names), `hard` (how
+                many times likelier lookups of hard facts are), `leaps` (share of batches whose positions leap), `reach`
+                (how far they do). `backward`, `parts`, `judged`, `aliases` and `hard` may be left out.
             chance: Random numbers.
         """
         settings = stage.settings
@@ -102,7 +102,10 @@ class Reading:
             questions=int(settings["questions"]),
             lookups=int(settings["lookups"]),
             prose=ProsePlan(
-                words=(int(settings["least"]), int(settings["most"])), again=settings["again"], plain=settings["plain"]
+                words=(int(settings["least"]), int(settings["most"])),
+                again=settings["again"],
+                plain=settings["plain"],
+                backward=settings.get("backward", 0),
             ),
             new_names=settings["new"],
             shared_names=settings["shared"],

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rmtbench.corpora.miniature.fillers import about, filler
-from rmtbench.corpora.miniature.relations import OTHER_NAMES, PLAIN, Relation
+from rmtbench.corpora.miniature.relations import BACKWARD, OTHER_NAMES, PLAIN, Relation
 from rmtbench.corpora.miniature.world import Entity, Fact
 
 _POSSESSIVE = {"he": "his", "she": "her", "it": "its"}
@@ -66,12 +66,15 @@ class ProsePlan:
         hints: How often a relation that is not stated is spoken of.
         again: How often a later sentence calls its subject by full name; the rest are short forms and pronouns.
         plain: How often a statement is one of those that end with the object; else any.
+        backward: How often a statement is one of those whose object comes before the subject, and how often a
+            paragraph opens with a fact; both as it falls at 0.
     """
 
     words: tuple[int, int] = (60, 150)
     hints: float = 0.15
     again: float = 0.35
     plain: float = 0.0
+    backward: float = 0.0
 
 
 PLAN = ProsePlan()
@@ -137,6 +140,10 @@ def write_paragraph(
     while length < wanted:
         order.insert(chance.randint(0, len(order)), None)
         length += 8
+    if plan.backward and facts and chance.random() < plan.backward:
+        opening = chance.choice(facts)
+        order.remove(opening)
+        order.insert(0, opening)
     reference = _Reference(subject, chance, plan.again)
     sentences: list[Sentence] = []
     if subject.alias:
@@ -145,15 +152,19 @@ def write_paragraph(
         sentences.append(Sentence(_capital(told)))
         reference.known = True
     for item in order:
-        sentences.append(_sentence(item, reference, chance, plan.plain, first=not sentences))
+        sentences.append(_sentence(item, reference, chance, plan, first=not sentences))
     return Paragraph(subject, tuple(sentences))
 
 
 def _sentence(
-    item: Fact | Relation | None, reference: _Reference, chance: random.Random, plain: float, *, first: bool
+    item: Fact | Relation | None, reference: _Reference, chance: random.Random, plan: ProsePlan, *, first: bool
 ) -> Sentence:
     if isinstance(item, Fact):
-        statements = PLAIN[item.relation.name] if plain and chance.random() < plain else item.relation.statements
+        statements = item.relation.statements
+        if plan.plain and chance.random() < plan.plain:
+            statements = PLAIN[item.relation.name]
+        elif plan.backward and chance.random() < plan.backward:
+            statements = BACKWARD[item.relation.name]
         text = reference.fill(chance.choice(statements))
         text = text.replace("{O}", item.text).replace("{A}", with_article(item.text))
         person = item.subject.kind == "person"

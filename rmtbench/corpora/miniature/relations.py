@@ -6,6 +6,7 @@ subject by name or short form only, ``{O}`` the object, ``{A}`` the object with 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -282,6 +283,12 @@ PLAIN: Mapping[str, Sequence[str]] = {
     relation.name: [text for text in relation.statements if text.endswith(_PLAIN_ENDS)] for relation in RELATIONS
 }
 """Statements that end with the object: whoever reads one knows by then whose it is and what."""
+
+_OBJECT_FIRST = re.compile(r"[^{]*\{[OA]\}")
+BACKWARD: Mapping[str, Sequence[str]] = {
+    relation.name: [text for text in relation.statements if _OBJECT_FIRST.match(text)] for relation in RELATIONS
+}
+"""Statements that name the object before the subject: where it is read, nobody can know yet whose it is."""
 
 BY_NAME: Mapping[str, Relation] = {relation.name: relation for relation in RELATIONS}
 BY_SUBJECT: Mapping[str, Sequence[Relation]] = {
