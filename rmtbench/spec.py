@@ -68,7 +68,7 @@ class Request(BaseModel):
     candidates: Positive = 50  # that a reranker judges
     index: Path | None = None  # where indexes are kept; else they are made in memory
     sparse_backend: Literal["fast", "llama-index"] = "fast"  # see retrieval/bm25.py, retrieval/llama_bm25.py
-    dense_index: Literal["auto", "flat", "ivf", "hnsw"] = "auto"  # of an index that is kept
+    dense_index: Literal["auto", "flat", "pq", "ivf", "hnsw"] = "auto"  # of an index that is kept
     qdrant: str | None = None  # a server's URL, or "memory": embeddings are kept there
     prefix: str = PREFIXES[0]
     recompute: Annotated[float, Field(gt=0, le=1)] | None = None  # share of a composed cache that is read again

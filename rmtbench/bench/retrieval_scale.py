@@ -31,8 +31,13 @@ VOCABULARY = 50_000
 GROUP = 1000
 """Chunks or vectors that are invented together, from a seed of their own."""
 
-EFFORTS = {"flat": (0,), "hnsw": (64, 128, 256, 512, 1024, 2048, 4096), "ivf": (8, 16, 32, 64, 128, 256, 512)}
-"""Candidates that HNSW keeps, or lists that IVF looks into: recall rises with them, and so does time."""
+EFFORTS = {
+    "flat": (0,),
+    "pq": (30, 100, 300, 1000, 3000),
+    "hnsw": (64, 128, 256, 512, 1024, 2048, 4096),
+    "ivf": (8, 16, 32, 64, 128, 256, 512),
+}
+"""See `ApproximateIndex.set_effort`: recall rises with it, and so does time."""
 
 WARM_UP = 5
 """Queries asked before the clock starts."""
@@ -192,8 +197,6 @@ def _build_dense(folder: Path, chunks: int, dimension: int, kind: Any, watch: Wa
 
 
 def _search_dense(folder: Path, asked: Mapping[str, Any], watch: Watch) -> dict[str, Any]:
-    from rmtbench.retrieval.faiss_files import set_effort
-
     chunks, dimension, k, kind = asked["chunks"], asked["dimension"], asked["k"], asked["kind"]
     vectors = _unit(asked["queries"], dimension, -1)
     nobody: Any = None  # the queries are vectors already
@@ -204,7 +207,7 @@ def _search_dense(folder: Path, asked: Mapping[str, Any], watch: Watch) -> dict[
     reset_peak_memory("cpu")
     for effort in EFFORTS[kind]:
         if not isinstance(index, DenseIndex):
-            set_effort(index.finder, kind, effort)
+            index.set_effort(effort)
         found, times = _find(index, vectors, k)
         recall = statistics.fmean(len(ours & true) / k for ours, true in zip(found, best, strict=True))
         shown = _times(times)

@@ -52,7 +52,7 @@ def retrieval(
         bool, typer.Option("--on-disk", help="Indexes in files, built in bounded memory (always above 100k chunks).")
     ] = False,
     folder: Annotated[Path | None, typer.Option(help="Keep these files; the same command goes on there.")] = None,
-    kind: Annotated[str, typer.Option(help="Of the dense index in files: auto, flat, ivf, hnsw.")] = "auto",
+    kind: Annotated[str, typer.Option(help="Of the dense index in files: auto, flat, pq, ivf, hnsw.")] = "auto",
     dataset: Annotated[
         str | None, typer.Option(help="Instead: recall on a data set's questions; as for rmtbench run.")
     ] = None,
@@ -89,8 +89,8 @@ def retrieval(
     if on_disk or chunks > ON_DISK_ABOVE:
         from rmtbench.bench.retrieval_scale import run as scale
 
-        if kind not in {"auto", "flat", "ivf", "hnsw"}:
-            raise UserError(f"no kind '{kind}'", where="--kind", remedy="choose auto, flat, ivf or hnsw")
+        if kind not in {"auto", "flat", "pq", "ivf", "hnsw"}:
+            raise UserError(f"no kind '{kind}'", where="--kind", remedy="choose auto, flat, pq, ivf or hnsw")
         _show(scale(chunks=chunks, queries=queries, kind=kind, folder=folder, report=note), json_file)
         return
     from rmtbench.bench.retrieval import run

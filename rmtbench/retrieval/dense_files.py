@@ -1,14 +1,15 @@
 """Embeddings in files, memory-mapped: searched exactly, or by FAISS for candidates that are then scored exactly.
 
-Vectors are written block by block. By size an index is `flat` (exact, needs no FAISS), `hnsw` (a graph over vectors in
-half precision) or `ivf` (inverted lists on disk, for more vectors than memory holds).
+Vectors are written block by block. By size an index is `flat` (exact, needs no FAISS), `pq` (every vector in four bits
+for two numbers, all of which are looked through) or `ivf` (inverted lists on disk, for more vectors than that is quick
+for); by name also `hnsw` (a graph over vectors in half precision).
 """
 
 from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -33,10 +34,10 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-Kind = Literal["flat", "hnsw", "ivf"]
+Kind = Literal["flat", "pq", "hnsw", "ivf"]
 
-FLAT_UNTIL, HNSW_UNTIL = 100_000, 2_000_000
-"""Most chunks of a flat index and of a graph, where no kind is named."""
+FLAT_UNTIL, PQ_UNTIL = 100_000, 10_000_000
+"""Most chunks of a flat index and of one of short codes, where no kind is named."""
 
 BLOCK = 8192
 """Chunks that are embedded and written at once."""
@@ -50,9 +51,9 @@ def _silent(_done: int) -> None:
 
 def choose_kind(wanted: str, chunks: int) -> Kind:
     """The kind that is named, or that a number of chunks needs where it is ``auto``."""
-    if wanted == "flat" or (wanted == "auto" and chunks <= FLAT_UNTIL):
-        return "flat"
-    return "hnsw" if wanted == "hnsw" or (wanted == "auto" and chunks <= HNSW_UNTIL) else "ivf"
+    named: Mapping[str, Kind] = {"flat": "flat", "pq": "pq", "hnsw": "hnsw", "ivf": "ivf"}
+    by_size: Kind = "flat" if chunks <= FLAT_UNTIL else "pq" if chunks <= PQ_UNTIL else "ivf"
+    return named.get(wanted, by_size)
 
 
 def build_dense_files(
@@ -105,10 +106,9 @@ def index_vectors(folder: Path, chunks: int, dimension: int, kind: Kind, report:
     """
     if kind == "flat" or chunks == 0:
         return
-    from rmtbench.retrieval.faiss_files import build_hnsw, build_ivf
+    from rmtbench.retrieval.faiss_files import BUILDERS
 
-    vectors = map_file(folder / "vectors.bin", "float32", (chunks, dimension))
-    (build_hnsw if kind == "hnsw" else build_ivf)(vectors, folder, report)
+    BUILDERS[kind](map_file(folder / "vectors.bin", "float32", (chunks, dimension)), folder, report)
 
 
 def open_dense(
@@ -156,9 +156,11 @@ def open_vectors(
     vectors = map_file(folder / "vectors.bin", "float32", (chunks, dimension))
     if kind == "flat" or chunks == 0:
         return DenseIndex(vectors, embedder)
-    from rmtbench.retrieval.faiss_files import open_finder
+    from rmtbench.retrieval.faiss_files import EFFORT, open_finder
 
-    return ApproximateIndex(vectors, open_finder(folder, kind), embedder)
+    index = ApproximateIndex(vectors, open_finder(folder, kind), kind, embedder)
+    index.set_effort(EFFORT[kind])
+    return index
 
 
 class ApproximateIndex:
@@ -166,10 +168,32 @@ class ApproximateIndex:
 
     Attributes:
         finder: The FAISS index.
+        candidates: How many chunks it finds, at least.
     """
 
-    def __init__(self, vectors: NDArray[np.float32], finder: Any, embedder: Embedder) -> None:  # noqa: ANN401
-        self._vectors, self.finder, self._embedder = vectors, finder, embedder
+    def __init__(
+        self,
+        vectors: NDArray[np.float32],
+        finder: Any,  # noqa: ANN401 - the library has no types
+        kind: Kind,
+        embedder: Embedder,
+    ) -> None:
+        self._vectors, self.finder, self._kind, self._embedder = vectors, finder, kind, embedder
+        self.candidates = 0
+
+    def set_effort(self, effort: int) -> None:
+        """Choose between recall and time.
+
+        Args:
+            effort: Of ``pq`` the chunks that are found, of ``hnsw`` the candidates that are kept on the way, of ``ivf``
+                the lists that are looked into.
+        """
+        if self._kind == "pq":
+            self.candidates = effort
+        elif self._kind == "hnsw":
+            self.finder.hnsw.efSearch = effort
+        else:
+            self.finder.nprobe = effort
 
     @property
     def bytes(self) -> int:
@@ -189,7 +213,7 @@ class ApproximateIndex:
         """
         import numpy as np
 
-        _, found = self.finder.search(query[None, :], min(2 * k, len(self._vectors)))
+        _, found = self.finder.search(query[None, :], min(max(2 * k, self.candidates), len(self._vectors)))
         near = np.sort(found[0][found[0] >= 0])
         exact = (self._vectors[near].astype(np.float64) * query).sum(axis=1)
         return [Hit(int(near[hit.position]), hit.score) for hit in top_k(exact, k)]

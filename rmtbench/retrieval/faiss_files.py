@@ -1,4 +1,4 @@
-"""FAISS over vectors in a file: a graph that is saved as it grows, or inverted lists that never lie in memory together.
+"""FAISS over vectors in a file: short codes, a graph that is saved as it grows, or inverted lists on disk.
 
 Only finds candidates; `dense_files` scores them. FAISS is the extra `faiss` and takes a second to import.
 """
@@ -6,7 +6,7 @@ Only finds candidates; `dense_files` scores them. FAISS is the extra `faiss` and
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -23,8 +23,11 @@ LINKS, BUILD_EFFORT, SEARCH_EFFORT = 32, 200, 256
 TRAINING = 64
 """Vectors for each centre of inverted lists that k-means sees."""
 
-PROBES = 64
-"""Inverted lists that a query looks into."""
+CODED = 65_536
+"""Vectors that the codes are learnt from."""
+
+EFFORT: Mapping[str, int] = {"pq": 1000, "hnsw": SEARCH_EFFORT, "ivf": 64}
+"""Of a search by each kind: chunks found, candidates kept, inverted lists looked into."""
 
 STEP = 20_000
 """Vectors that are added between two reports."""
@@ -49,6 +52,32 @@ def import_faiss() -> ModuleType:
         ) from error
     module: ModuleType = faiss
     return module
+
+
+def build_pq(vectors: NDArray[np.float32], folder: Path, report: Callable[[int], None]) -> None:
+    """Code the vectors by product quantisation (Jégou et al. 2011), two numbers in four bits.
+
+    All codes are looked through in registers (André et al. 2015), a sixteenth of a flat index's bytes. No vector is
+    missed for lying in the wrong list or behind the wrong link, so that what is found does not depend on how vectors
+    cluster.
+
+    Args:
+        vectors: Shape ``[chunks, dimension]``; may be memory-mapped.
+        folder: Where they are saved as `pq.faiss`.
+        report: Told how many vectors are coded.
+    """
+    import numpy as np
+
+    faiss = import_faiss()
+    count, dimension = vectors.shape
+    parts = dimension if dimension % 2 else dimension // 2
+    index = faiss.IndexPQFastScan(dimension, parts, 4, faiss.METRIC_INNER_PRODUCT)
+    sample = np.sort(np.random.default_rng(0).choice(count, min(count, CODED), replace=False))
+    index.train(np.ascontiguousarray(vectors[sample]))
+    for start in range(0, count, STEP):
+        index.add(vectors[start : start + STEP])
+        report(index.ntotal)
+    _save(faiss, index, folder / "pq.faiss")
 
 
 def build_hnsw(vectors: NDArray[np.float32], folder: Path, report: Callable[[int], None]) -> None:
@@ -119,37 +148,26 @@ def build_ivf(vectors: NDArray[np.float32], folder: Path, report: Callable[[int]
 
 
 def open_finder(folder: Path, kind: str) -> Any:  # noqa: ANN401 - the library has no types
-    """Open a FAISS index, memory-mapped, with its effort of search set.
+    """Open a FAISS index: a graph and lists memory-mapped, codes in memory.
 
     Args:
         folder: Where it was saved.
-        kind: ``hnsw`` or ``ivf``.
+        kind: ``pq``, ``hnsw`` or ``ivf``.
 
     Raises:
         ValueError: FAISS cannot read it.
     """
     faiss = import_faiss()
-    flags = faiss.IO_FLAG_MMAP_IFC if kind == "hnsw" else faiss.IO_FLAG_ONDISK_SAME_DIR
+    flags = {"pq": 0, "hnsw": faiss.IO_FLAG_MMAP_IFC, "ivf": faiss.IO_FLAG_ONDISK_SAME_DIR}
     try:
-        index = faiss.read_index(str(folder / f"{kind}.faiss"), flags)
+        return faiss.read_index(str(folder / f"{kind}.faiss"), flags[kind])
     except RuntimeError as error:
         raise ValueError(f"{kind}.faiss cannot be read") from error
-    set_effort(index, kind, SEARCH_EFFORT if kind == "hnsw" else PROBES)
-    return index
 
 
-def set_effort(index: Any, kind: str, effort: int) -> None:  # noqa: ANN401 - the library has no types
-    """Choose between recall and time.
-
-    Args:
-        index: As `open_finder` gives it.
-        kind: ``hnsw`` or ``ivf``.
-        effort: Candidates kept by the one, lists looked into by the other.
-    """
-    if kind == "hnsw":
-        index.hnsw.efSearch = effort
-    else:
-        index.nprobe = effort
+Build = Callable[["NDArray[np.float32]", Path, Callable[[int], None]], None]
+BUILDERS: Mapping[str, Build] = {"pq": build_pq, "hnsw": build_hnsw, "ivf": build_ivf}
+"""By kind."""
 
 
 def _save(faiss: ModuleType, index: object, path: Path) -> None:

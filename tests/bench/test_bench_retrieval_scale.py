@@ -14,9 +14,10 @@ from rmtbench.retrieval.bm25_files import open_bm25
 from rmtbench.retrieval.identity import chunks_hash
 
 
-def test_a_small_bench_gives_every_promised_figure_and_is_not_done_again(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", ["pq", "hnsw"])
+def test_a_small_bench_gives_every_promised_figure_and_is_not_done_again(kind: str, tmp_path: Path) -> None:
     pytest.importorskip("faiss")
-    asked = {"chunks": 1500, "queries": 12, "k": 5, "dimension": 16, "kind": "hnsw"}
+    asked = {"chunks": 1500, "queries": 12, "k": 5, "dimension": 16, "kind": kind}
     figures = run(**asked, folder=tmp_path)
     for part in ("sparse", "dense"):
         assert figures[part]["build_s"] > 0

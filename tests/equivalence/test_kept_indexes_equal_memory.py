@@ -20,7 +20,6 @@ from rmtbench.retrieval.bm25_files import open_bm25
 from rmtbench.retrieval.chunks import chunk_documents
 from rmtbench.retrieval.dense import DenseIndex
 from rmtbench.retrieval.dense_files import index_vectors, open_vectors
-from rmtbench.retrieval.faiss_files import set_effort
 from rmtbench.retrieval.ranking import BLOCK, candidates, top_k
 from rmtbench.retrieval.words import Words
 
@@ -75,7 +74,7 @@ def unit(count: int, seed: int, dimension: int = 32) -> np.ndarray:
     return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
 
-@pytest.mark.parametrize("kind", ["flat", "hnsw", "ivf"])
+@pytest.mark.parametrize("kind", ["flat", "pq", "hnsw", "ivf"])
 def test_vectors_in_files_are_searched_as_exactly_as_in_memory(kind: str, tmp_path: Path) -> None:
     pytest.importorskip("faiss")
     matrix = unit(3000, 1)
@@ -83,10 +82,23 @@ def test_vectors_in_files_are_searched_as_exactly_as_in_memory(kind: str, tmp_pa
     index_vectors(tmp_path, 3000, 32, kind)
     index = open_vectors(tmp_path, 3000, 32, kind, None)
     if kind != "flat":
-        set_effort(index.finder, kind, 3000)
+        index.set_effort(3000)
     exact = DenseIndex(matrix, None)
     for query in unit(30, 2):
         assert index.search_vector(query, 10) == exact.search_vector(query, 10)
+
+
+def test_short_codes_find_nearly_all_of_the_best_among_many_random_vectors(tmp_path: Path) -> None:
+    pytest.importorskip("faiss")
+    matrix = unit(20_000, 1, 64)
+    matrix.tofile(tmp_path / "vectors.bin")
+    index_vectors(tmp_path, 20_000, 64, "pq")
+    index, exact = open_vectors(tmp_path, 20_000, 64, "pq", None), DenseIndex(matrix, None)
+    shares = []
+    for query in unit(40, 2, 64):
+        found = {hit.position for hit in index.search_vector(query, 10)}
+        shares.append(len(found & {hit.position for hit in exact.search_vector(query, 10)}) / 10)
+    assert sum(shares) / len(shares) > 0.99
 
 
 def test_inverted_lists_of_several_shards_and_a_graph_that_broke_off_lose_no_vector(
@@ -109,7 +121,7 @@ def test_inverted_lists_of_several_shards_and_a_graph_that_broke_off_lose_no_vec
         index_vectors(tmp_path, 2000, 32, kind, added.append)
         assert min(added) > 700, "what stood was made anew"
         index = open_vectors(tmp_path, 2000, 32, kind, None)
-        set_effort(index.finder, kind, 2000)
+        index.set_effort(2000)
         assert index.finder.ntotal == 2000
         for query in unit(20, 2):
             assert index.search_vector(query, 5) == exact.search_vector(query, 5)

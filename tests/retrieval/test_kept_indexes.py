@@ -171,8 +171,8 @@ def test_embedding_that_broke_off_goes_on_behind_its_last_block(
 
 
 def test_the_kind_of_a_dense_index_goes_by_size_or_by_wish() -> None:
-    assert [choose_kind("auto", count) for count in (10, 100_001, 2_000_001)] == ["flat", "hnsw", "ivf"]
-    assert [choose_kind(kind, 10) for kind in ("flat", "hnsw", "ivf")] == ["flat", "hnsw", "ivf"]
+    assert [choose_kind("auto", count) for count in (10, 100_001, 10_000_001)] == ["flat", "pq", "ivf"]
+    assert [choose_kind(kind, 10) for kind in ("flat", "pq", "hnsw", "ivf")] == ["flat", "pq", "hnsw", "ivf"]
 
 
 def test_a_second_builder_of_the_same_index_is_refused_and_the_first_goes_on(tmp_path: Path) -> None:
