@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
@@ -154,18 +154,21 @@ class Line:
         Raises:
             UserError: As `call`; AnswerError too.
         """
-        parameters: Mapping[str, Any] = {"model": self.asked.model, **dialect.parameters(max_tokens)}
+        # As the body's own fields, which go out as they stand: as arguments, the client would compare each with its
+        # declared type, a sixth of a call's time.
+        said = {"messages": [{"role": "user", "content": text}]} if api == "chat" else {"prompt": text}
+        body = {**dialect.parameters(max_tokens), **said}
 
         def send(seconds: float) -> Reply:
             began = self.clock.now()
+            model = self.asked.model
             if api == "chat":
-                messages: Any = [{"role": "user", "content": text}]
                 asking: Any = self.client.chat.completions.with_streaming_response.create(
-                    messages=messages, timeout=seconds, **parameters
+                    model=model, messages=[], extra_body=body, timeout=seconds
                 )
             else:
                 asking = self.client.completions.with_streaming_response.create(
-                    prompt=text, timeout=seconds, **parameters
+                    model=model, prompt="", extra_body=body, timeout=seconds
                 )
             with asking as response:
                 try:
