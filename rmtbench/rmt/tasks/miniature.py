@@ -189,6 +189,15 @@ def draw_facts(count: int) -> Draw:
     return draw
 
 
+def draw_any(draws: Sequence[Draw]) -> Draw:
+    """One of several ways to draw, each as often."""
+
+    def draw(names: NameWords, chance: random.Random) -> tuple[Asked, Sequence[Fact]]:
+        return chance.choice(draws)(names, chance)
+
+    return draw
+
+
 def draw_two_hops(names: NameWords, chance: random.Random) -> tuple[Asked, Sequence[Fact]]:
     """Two facts that join and four others: half of them have the relations or subjects that must not be mistaken."""
     while True:

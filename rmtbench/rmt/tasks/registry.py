@@ -9,19 +9,21 @@ from rmtbench.models.prompt import PromptContract
 from rmtbench.rmt.tasks.babilong import open_babilong
 from rmtbench.rmt.tasks.base import Task
 from rmtbench.rmt.tasks.corpus import Reading
-from rmtbench.rmt.tasks.miniature import NAMES, FactsInNoise, draw_facts, draw_two_hops, noise_ids
+from rmtbench.rmt.tasks.miniature import NAMES, Draw, FactsInNoise, draw_any, draw_facts, draw_two_hops, noise_ids
 
 BABILONG = "babilong:"
 """What comes before the path of an official file."""
 
-_SEVERAL = ("facts-", "two-hop")
+_SEVERAL = ("facts", "two-hop")
 _TOLD = {"memorize": 1, "detect": 1, **{f"facts-{count}": count for count in (1, 2, 4, 8)}}
 """How many facts are told where one is asked for."""
+_MIXED = "facts"
+"""Tells as many as any of those tasks, by chance: a memory that only ever saw four knows no text with one."""
 
 
 def task_names() -> tuple[str, ...]:
     """All names, simplest first; ``babilong:FILE`` comes on top."""
-    return (*_TOLD, "two-hop", "reading")
+    return (*_TOLD, _MIXED, "two-hop", "reading")
 
 
 def check_task(name: str) -> None:
@@ -39,8 +41,8 @@ def make_task(name: str, contract: PromptContract, segment_tokens: int, names: s
 
     Args:
         name: ``memorize`` (a fact opens the text), ``detect`` (it lies anywhere), ``facts-N`` (so many are told and one
-            is asked for), ``two-hop`` (two must be joined, among others), ``reading`` (the miniature's own corpora), or
-            ``babilong:FILE``.
+            is asked for), ``facts`` (1, 2, 4 or 8 are), ``two-hop`` (two must be joined, among others), ``reading``
+            (the miniature's own corpora), or ``babilong:FILE``.
         contract: Makes the token ids, and decides whether answers are ``direct`` or come with reasoning.
         segment_tokens: Tokens of a segment.
         names: Which name words texts have: those of training texts (``seen``), only others (``held-out``), or ``all``.
@@ -58,13 +60,20 @@ def make_task(name: str, contract: PromptContract, segment_tokens: int, names: s
         raise UserError(
             f"task '{name}' cannot ask {asked} questions about a text",
             where="--asked",
-            remedy="leave it at 1, or choose facts-2, facts-4, facts-8 or two-hop",
+            remedy="leave it at 1, or choose facts, facts-2, facts-4, facts-8 or two-hop",
         )
     if name.startswith(BABILONG):
         return open_babilong(Path(name.removeprefix(BABILONG)), contract, segment_tokens)
     if name == "reading":
         return Reading(contract, segment_tokens, NAMES[names])
     check_task(name)
-    draw = draw_two_hops if name == "two-hop" else draw_facts(_TOLD[name])
     noise = noise_ids(contract.tokenizer)
-    return FactsInNoise(name, contract, segment_tokens, NAMES[names], draw, noise, name == "memorize", asked)
+    return FactsInNoise(name, contract, segment_tokens, NAMES[names], _draw(name), noise, name == "memorize", asked)
+
+
+def _draw(name: str) -> Draw:
+    if name == "two-hop":
+        return draw_two_hops
+    if name == _MIXED:
+        return draw_any([draw_facts(count) for count in sorted(set(_TOLD.values()))])
+    return draw_facts(_TOLD[name])

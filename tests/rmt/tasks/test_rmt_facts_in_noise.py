@@ -19,7 +19,7 @@ from rmtbench.rmt.tasks.registry import make_task
 
 SIZE = 120
 SEEDS = range(40)
-ALL = ("memorize", "detect", "facts-1", "facts-2", "facts-4", "facts-8", "two-hop")
+ALL = ("memorize", "detect", "facts-1", "facts-2", "facts-4", "facts-8", "facts", "two-hop")
 NOISE = {f"{o}{s} {p}.".capitalize() for o in _OPENINGS for s in _SUBJECTS for p in _PREDICATES}
 
 
@@ -73,6 +73,12 @@ def test_every_segment_is_full(name: str, kind: str) -> None:
 def test_as_many_facts_are_told_as_the_name_says_and_each_is_whole(name: str, count: int) -> None:
     for sample in samples(name, 6):
         assert len(facts_told(sample)) == count
+
+
+def test_texts_of_mixed_facts_tell_one_two_four_and_eight_about_as_often() -> None:
+    counts = Counter(len(facts_told(sample)) for sample in samples("facts", 6))
+    assert set(counts) == {1, 2, 4, 8}
+    assert min(counts.values()) >= len(SEEDS) // 10
 
 
 @pytest.mark.parametrize("name", ALL)
