@@ -57,7 +57,9 @@ def rmt(
     names: Annotated[str, typer.Option(help="Names in the texts: seen, held-out or all.")] = "seen",
     segment_tokens: Annotated[int, typer.Option(help="Tokens of a segment.")] = 128,
     memory_tokens: Annotated[int, typer.Option(help="Memory tokens.")] = 16,
-    update: Annotated[str, typer.Option(help="How memory is renewed: latched, gated, overwrite (paper).")] = "latched",
+    update: Annotated[
+        str, typer.Option(help="Memory: latched, gated, overwrite (paper), associative (ARMT).")
+    ] = "latched",
     trained: Annotated[str, typer.Option(help="What trains: all, layers, lora or memory alone.")] = "all",
     backprop: Annotated[int | None, typer.Option(help="Segments that a gradient goes back (default: all).")] = None,
     rows: Annotated[int, typer.Option(help="Texts a step; fewer above 8 segments.")] = 16,
@@ -91,7 +93,7 @@ def rmt(
         names=_one_of(names, "names", ("seen", "held-out", "all")),
         segment_tokens=segment_tokens,
         memory_tokens=memory_tokens,
-        update=_one_of(update, "update", ("latched", "gated", "overwrite")),
+        update=_one_of(update, "update", ("latched", "gated", "overwrite", "associative")),
         trained=_one_of(trained, "trained", ("all", "layers", "lora", "memory")),
         backprop=backprop,
         rows=rows,

@@ -26,7 +26,7 @@ TRAINING = 64
 CODED = 65_536
 """Vectors that the codes are learnt from."""
 
-EFFORT: Mapping[str, int] = {"pq": 1000, "hnsw": SEARCH_EFFORT, "ivf": 64}
+EFFORT: Mapping[str, int] = {"pq": 500, "hnsw": SEARCH_EFFORT, "ivf": 64}
 """Of a search by each kind: chunks found, candidates kept, inverted lists looked into."""
 
 STEP = 20_000

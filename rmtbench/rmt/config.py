@@ -9,7 +9,7 @@ from rmtbench.errors import UserError, nearest
 
 Kind = Literal["decoder", "encoder"]
 Trained = Literal["memory", "lora", "layers", "all"]
-Update = Literal["overwrite", "gated", "latched"]
+Update = Literal["overwrite", "gated", "latched", "associative"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ class RmtConfig:
             all but embeddings and head (``layers``), or ``all``.
         update: ``overwrite`` takes the last hidden states as they are, as in the paper (Bulatov et al., 2022);
             ``gated``, a variant of ours, mixes a map of them into the old memory; ``latched`` does so by a gate that
-            can close entirely.
+            can close entirely; ``associative`` is that, with an associative memory in every layer of a decoder.
         lora_rank: Rank of the adapters.
         lora_alpha: Their scale is this over the rank.
         special_ids: Token ids of an encoder's [CLS] and [SEP]; None for a decoder.
@@ -67,6 +67,10 @@ class RmtConfig:
             )
         if self.backprop_segments is not None:
             self._at_least_one("backprop_segments")
+        if self.update == "associative" and self.kind == "encoder":
+            raise UserError(
+                "an encoder has no associative memory", where="update", remedy="choose latched, or a decoder"
+            )
         self._at_least_one("lora_rank")
         self._at_least_one("lora_alpha")
         if (self.special_ids is None) != (self.kind == "decoder"):

@@ -57,7 +57,8 @@ class RecurrentDecoder(RecurrentModule):
         self.check_lengths(own)
         ids, lengths = stacked(segments, self.device)
         start, end = self._text_from, self._text_from + ids.shape[1]
-        inputs = self.joined(memory, self.embed(ids), self.memory.written(memory))
+        tokens = self.tokens_of(memory)
+        inputs = self.joined(tokens, self.embed(ids), self.memory.written(tokens))
         mask = positions = None
         if min(own) < self.config.segment_tokens:
             # Without a mask, transformers would take the gap in the positions for the seam of packed sequences.
@@ -65,12 +66,13 @@ class RecurrentDecoder(RecurrentModule):
             mask[:, start:end] = torch.arange(ids.shape[1], device=self.device) < lengths[:, None]
             positions = torch.arange(inputs.shape[1], device=self.device)[None]
             positions[:, end:] += self._written_from - end
-        states: torch.Tensor = self.base.base_model(
-            inputs_embeds=inputs, attention_mask=mask, position_ids=positions, use_cache=False
-        ).last_hidden_state
+        with self.using(memory, self.config.memory_tokens) as passed:
+            states: torch.Tensor = self.base.base_model(
+                inputs_embeds=inputs, attention_mask=mask, position_ids=positions, use_cache=False
+            ).last_hidden_state
         text = states[:, start:end]
         rows = torch.arange(len(own), device=self.device)
-        return SegmentRead(self.renewed(memory, states[:, end:]), text, text[rows, lengths - 1])
+        return SegmentRead(self.renewed(memory, states[:, end:], passed), text, text[rows, lengths - 1])
 
     def logits(self, states: torch.Tensor) -> torch.Tensor:
         """The head alone: ``[..., vocabulary]`` for last hidden states ``[..., hidden]``."""
@@ -124,7 +126,8 @@ class MemoryPrompts(OwnPrompts):
 
     def __init__(self, decoder: RecurrentDecoder, memory: torch.Tensor, segments: Sequence[Ids], most: int) -> None:
         # A row's context is its memory: what stands for it here only counts.
-        super().__init__(decoder.base, [(range(memory.shape[1]), segment) for segment in segments], most)
+        tokens = range(decoder.config.memory_tokens)
+        super().__init__(decoder.base, [(tokens, segment) for segment in segments], most)
         self._decoder, self._memory = decoder, memory
 
     @torch.inference_mode()
@@ -134,21 +137,28 @@ class MemoryPrompts(OwnPrompts):
         logits = []
         for row, (_, segment) in enumerate(self._prompts):
             ids, _ = stacked([segment], self._decoder.device)
-            inputs = self._decoder.joined(self._memory[row : row + 1], self._decoder.embed(ids))
+            memory = self._memory[row : row + 1]
+            inputs = self._decoder.joined(self._decoder.tokens_of(memory), self._decoder.embed(ids))
             window.row = row
             window.first = window.next = self._longest - inputs.shape[1]
             positions = torch.arange(inputs.shape[1], device=inputs.device)[None]
-            read = self._model(
-                inputs_embeds=inputs,
-                position_ids=positions,
-                past_key_values=self._cache,
-                use_cache=True,
-                logits_to_keep=1,
-            )
+            with self._decoder.using(memory):
+                read = self._model(
+                    inputs_embeds=inputs,
+                    position_ids=positions,
+                    past_key_values=self._cache,
+                    use_cache=True,
+                    logits_to_keep=1,
+                )
             window.next += inputs.shape[1]
             logits.append(read.logits[:, -1])
         window.row, window.first = None, 0
         return torch.cat(logits)
+
+    def step(self, rows: Sequence[int], tokens: torch.Tensor) -> torch.Tensor:
+        """One token a row, its layers reading from its own memory."""
+        with self._decoder.using(self._memory):
+            return super().step(rows, tokens)
 
 
 def _check_window(model: PreTrainedModel, config: RmtConfig) -> None:

@@ -322,11 +322,13 @@ def answer_states(model: RecurrentDecoder, memory: torch.Tensor, queries: Sequen
         ``[answer tokens of all questions, hidden]``.
     """
     ids, _ = stacked([[*query.question, *query.answer[:-1]] for query in queries], model.device)
-    inputs = model.joined(memory, model.embed(ids))
-    states: torch.Tensor = model.base.base_model(inputs_embeds=inputs, use_cache=False).last_hidden_state
+    tokens = model.tokens_of(memory)
+    inputs = model.joined(tokens, model.embed(ids))
+    with model.using(memory):
+        states: torch.Tensor = model.base.base_model(inputs_embeds=inputs, use_cache=False).last_hidden_state
     predicting: list[int] = []
     for number, query in enumerate(queries):
-        first = number * inputs.shape[1] + memory.shape[1] + len(query.question) - 1
+        first = number * inputs.shape[1] + tokens.shape[1] + len(query.question) - 1
         predicting += range(first, first + len(query.answer))
     return states.flatten(0, 1)[torch.tensor(predicting, device=model.device)]
 

@@ -86,7 +86,12 @@ class LatchedMemory(GatedMemory):
 
     def opened(self, scores: torch.Tensor) -> torch.Tensor:
         """From the gate's scores to the share that is replaced, from 0 to 1 inclusive."""
-        return (torch.sigmoid(scores) * (1 + 2 * STRETCH) - STRETCH).clamp(0, 1)
+        return opened_entirely(scores)
+
+
+def opened_entirely(scores: torch.Tensor) -> torch.Tensor:
+    """A sigmoid that reaches 0 and 1: see `LatchedMemory`."""
+    return (torch.sigmoid(scores) * (1 + 2 * STRETCH) - STRETCH).clamp(0, 1)
 
 
 def make_memory(config: RmtConfig, embeddings: torch.Tensor) -> Memory:
@@ -102,4 +107,9 @@ def make_memory(config: RmtConfig, embeddings: torch.Tensor) -> Memory:
     return made.to(embeddings.device)  # drawn on the CPU: a seed means the same memory on every device
 
 
-_UPDATES: Mapping[Update, type[Memory]] = {"overwrite": Memory, "gated": GatedMemory, "latched": LatchedMemory}
+_UPDATES: Mapping[Update, type[Memory]] = {
+    "overwrite": Memory,
+    "gated": GatedMemory,
+    "latched": LatchedMemory,
+    "associative": LatchedMemory,
+}

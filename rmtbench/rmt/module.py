@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import torch
 
+from rmtbench.rmt.associative import Associations, Pass
 from rmtbench.rmt.base import BaseIdentity
 from rmtbench.rmt.config import RmtConfig
 from rmtbench.rmt.memory import make_memory
@@ -22,6 +25,7 @@ class RecurrentModule(torch.nn.Module):
         identity: Its base model.
         base: The transformers model, its code unchanged.
         memory: The memory tokens.
+        associations: The associative memory of its layers; None where there is none.
     """
 
     def __init__(self, model: PreTrainedModel, config: RmtConfig, identity: BaseIdentity) -> None:
@@ -29,6 +33,7 @@ class RecurrentModule(torch.nn.Module):
         self.config, self.identity = config, identity
         self.base = model
         self.memory = make_memory(config, model.get_input_embeddings().weight)
+        self.associations = Associations(model, config.seed) if config.update == "associative" else None
         model.requires_grad_(config.trained in ("layers", "all"))
         if config.trained == "layers":
             for part in (model.get_input_embeddings(), model.get_output_embeddings()):
@@ -43,8 +48,29 @@ class RecurrentModule(torch.nn.Module):
         return self.memory.tokens.weight.device
 
     def initial_memory(self, rows: int) -> torch.Tensor:
-        """The learned memory before any text, ``[rows, memory tokens, hidden]``."""
-        return self.memory.initial(rows)
+        """The learned memory before any text, ``[rows, memory tokens, hidden]``; associations, none yet, behind it."""
+        tokens = self.memory.initial(rows)
+        if self.associations is None:
+            return tokens
+        return torch.nn.functional.pad(tokens, (0, 0, 0, self.associations.rows))
+
+    def tokens_of(self, memory: torch.Tensor) -> torch.Tensor:
+        """The memory tokens of a memory, without associations."""
+        return memory[:, : self.config.memory_tokens]
+
+    @contextmanager
+    def using(self, memory: torch.Tensor, places: int = 0) -> Iterator[Pass | None]:
+        """Have the base model's layers use a memory's associations, if it has any, while the block lasts.
+
+        Args:
+            memory: As it was passed in, a row for each of the input.
+            places: How many tokens at the end of the input are written places.
+        """
+        if self.associations is None:
+            yield None
+            return
+        with self.associations.during(memory[:, self.config.memory_tokens :], places) as passed:
+            yield passed
 
     def joined(self, *parts: torch.Tensor) -> torch.Tensor:
         """Memory and embeddings ``[rows, ..., hidden]`` side by side, in the base model's type."""
@@ -55,9 +81,18 @@ class RecurrentModule(torch.nn.Module):
         embedded: torch.Tensor = self.base.get_input_embeddings()(ids)
         return embedded
 
-    def renewed(self, memory: torch.Tensor, states: torch.Tensor) -> torch.Tensor:
-        """The memory after a segment, from that before it and the last hidden states at the written places."""
-        return self.memory.renew(memory, states.float())
+    def renewed(self, memory: torch.Tensor, states: torch.Tensor, passed: Pass | None = None) -> torch.Tensor:
+        """The memory after a segment.
+
+        Args:
+            memory: Before it.
+            states: Last hidden states at the written places.
+            passed: What the layers wrote, if they did.
+        """
+        tokens = self.memory.renew(self.tokens_of(memory), states.float())
+        if self.associations is None or passed is None:
+            return tokens
+        return torch.cat([tokens, self.associations.packed(passed)], dim=1)
 
     def trained(self) -> dict[str, torch.nn.Parameter]:
         """The weights that train, by name."""

@@ -16,6 +16,7 @@ import torch
 from rmtbench.core import AnswerStyle
 from rmtbench.errors import UserError
 from rmtbench.models.embed_files import MINILM
+from rmtbench.rmt.associative import blocks_of
 from rmtbench.rmt.bases import Base, load_base
 from rmtbench.rmt.config import Kind, RmtConfig, Trained, Update
 from rmtbench.rmt.decoder import RecurrentDecoder
@@ -298,8 +299,7 @@ def _described(plan: Plan) -> dict[str, Any]:
 
 def _fuse(model: PreTrainedModel) -> None:
     """Compile each layer by itself: the model's code around them stays as it is."""
-    lists = [child for child in model.base_model.modules() if isinstance(child, torch.nn.ModuleList)]
-    for layer in max(lists, key=lambda layers: sum(weight.numel() for weight in layers.parameters())):
+    for layer in blocks_of(model):
         layer.forward = torch.compile(layer.forward, dynamic=True)
 
 

@@ -154,7 +154,8 @@ def start_from(folder: Path, model: RecurrentDecoder | RecurrentEncoder) -> Stor
     """Give a wrapped model the weights of a trained memory, so that a training goes on from them.
 
     Args:
-        folder: As `save_pretrained` wrote it. Its settings may differ where they change no weight's shape.
+        folder: As `save_pretrained` wrote it. Its settings may differ where they change no weight's shape; associations
+            that it has none of begin anew.
         model: Of the same base model, changed in place.
 
     Returns:
@@ -165,7 +166,7 @@ def start_from(folder: Path, model: RecurrentDecoder | RecurrentEncoder) -> Stor
     """
     stored = read_stored(folder)
     _check_base(stored.base, model.identity, folder)
-    if not _take(stored, folder, model):
+    if not _take(stored, folder, model, may_lack="associations."):
         asked = asdict(model.config)
         own = [f"{name} {value}" for name, value in asdict(stored.config).items() if value != asked[name]]
         raise UserError(
@@ -176,8 +177,17 @@ def start_from(folder: Path, model: RecurrentDecoder | RecurrentEncoder) -> Stor
     return stored
 
 
-def _take(stored: Stored, folder: Path, model: RecurrentDecoder | RecurrentEncoder) -> bool:
-    """Copy a folder's weights into a model that has the same ones; False where it has others."""
+def _take(
+    stored: Stored, folder: Path, model: RecurrentDecoder | RecurrentEncoder, may_lack: str | None = None
+) -> bool:
+    """Copy a folder's weights into a model that has the same ones; False where it has others.
+
+    Args:
+        stored: What the folder says of itself.
+        folder: Holds the weights.
+        model: Gets them.
+        may_lack: Begin of the names that the folder need not have any of.
+    """
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
@@ -191,6 +201,8 @@ def _take(stored: Stored, folder: Path, model: RecurrentDecoder | RecurrentEncod
     except SafetensorError as error:
         raise _damaged(path, str(error).splitlines()[0]) from error
     weights = model.trained()
+    if may_lack and not any(name.startswith(may_lack) for name in tensors):
+        weights = {name: weight for name, weight in weights.items() if not name.startswith(may_lack)}
     shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
     if shapes != {name: tuple(weight.shape) for name, weight in weights.items()}:
         return False

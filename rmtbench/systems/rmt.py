@@ -56,7 +56,7 @@ class FromMemory:
         with watch.part("prefill"):
             self._memory = read_streams(self._decoder, [segments])
         counts = {"segments": len(segments), "read_tokens": sum(map(len, segments))}
-        return Prepared(watch.seconds, self._memory.nbytes, self._memory.shape[1], counts=counts)
+        return Prepared(watch.seconds, self._memory.nbytes, self._decoder.config.memory_tokens, counts=counts)
 
     def answer(self, questions: Sequence[Question]) -> Iterator[Answer]:
         """Answer each question from the memory, which is left as it was.
@@ -77,7 +77,7 @@ class FromMemory:
         start = time.perf_counter()
         tails = [_question_ids(self._model, self._decoder, text) for text in texts]
         reader = self._decoder.prompts(memory.expand(len(tails), -1, -1), tails, self._model.max_answer_tokens)
-        kept = memory.shape[1]
+        kept = self._decoder.config.memory_tokens
         prompt_tokens = [kept + len(tail) for tail in tails]
         return self._model.decode(reader, prompt_tokens, [kept] * len(tails), time.perf_counter() - start)
 

@@ -43,7 +43,12 @@ GIVE_SPECIAL = "give the tokenizer's cls_token_id and sep_token_id to an encoder
         ({"lora_rank": 0}, "lora_rank", "lora_rank is 0", "set lora_rank to at least 1"),
         ({"lora_alpha": -1}, "lora_alpha", "lora_alpha is -1", "set lora_alpha to at least 1"),
         ({"trained": "head"}, "trained", "no trained 'head'", "Known: all, layers, lora, memory"),
-        ({"update": "gate"}, "update", "no update 'gate'", "did you mean 'gated'? Known: gated, latched, overwrite"),
+        (
+            {"update": "gate"},
+            "update",
+            "no update 'gate'",
+            "did you mean 'gated'? Known: associative, gated, latched, overwrite",
+        ),
         ({"kind": "encode"}, "kind", "no kind 'encode'", "did you mean 'encoder'? Known: decoder, encoder"),
         ({"kind": "encoder"}, "special_ids", NEEDS_SPECIAL, GIVE_SPECIAL),
         ({"special_ids": (1, 2)}, "special_ids", NEEDS_SPECIAL, GIVE_SPECIAL),

@@ -42,7 +42,7 @@ def test_a_segment_is_one_plain_forward_of_the_base_model(name: str, length: int
     close(model.logits(read.text), whole.logits[:, MEMORY:-MEMORY])
 
 
-@pytest.mark.parametrize("update", ["overwrite", "gated", "latched"])
+@pytest.mark.parametrize("update", ["overwrite", "gated", "latched", "associative"])
 def test_rows_of_unequal_length_give_what_each_gives_alone(name: str, update: str) -> None:
     model = wrapped(name, update=update)
     rows = rows_of(*UNEQUAL)
@@ -95,7 +95,7 @@ def test_places_to_write_are_seen_by_no_text(name: str) -> None:
     assert not torch.allclose(after.memory, before.memory)
 
 
-@pytest.mark.parametrize("update", ["overwrite", "gated"])
+@pytest.mark.parametrize("update", ["overwrite", "gated", "associative"])
 def test_an_answer_is_what_reading_it_again_from_the_start_predicts(name: str, update: str) -> None:
     model, rows = wrapped(name, update=update), rows_of((SEGMENT, SEGMENT, 4), (3,), (SEGMENT, 7))
     answers = model.generate(rows, never, 5)

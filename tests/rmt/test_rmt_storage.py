@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from rmt_models import IDENTITY, SEGMENT, base_model, rows_of, settings, wrapped
+from rmt_models import IDENTITY, MEMORY, SEGMENT, base_model, rows_of, settings, wrapped
 from safetensors.torch import load_file, save_file
 
 from rmtbench.errors import UserError
 from rmtbench.models.local import LocalModel
 from rmtbench.rmt.base import BaseIdentity
-from rmtbench.rmt.storage import CONFIG, WEIGHTS, from_pretrained, read_stored, save_pretrained, start_from
+from rmtbench.rmt.storage import CONFIG, WEIGHTS, from_pretrained, read_stored, save_pretrained, start_from, wrap
 from rmtbench.rmt.walk import read_rows
 
 DAMAGED_REMEDY = "copy the folder again from where it came, or train the memory again"
@@ -32,8 +32,10 @@ def trained(name: str, **changes):
 
 @pytest.mark.parametrize("name", ["gpt2", "llama", "bert"])
 @pytest.mark.parametrize("how", ["memory", "lora", "layers", "all"])
-@pytest.mark.parametrize("update", ["overwrite", "gated", "latched"])
+@pytest.mark.parametrize("update", ["overwrite", "gated", "latched", "associative"])
 def test_it_comes_back_bit_for_bit(name: str, how: str, update: str, tmp_path: Path) -> None:
+    if (name, update) == ("bert", "associative"):
+        pytest.skip("an encoder has no associative memory")
     model = trained(name, trained=how, update=update, backprop_segments=2, lora_rank=2)
     save_pretrained(model, tmp_path / "made", {"stages": [1, 2]})
     back = from_pretrained(tmp_path / "made", base_model(name), IDENTITY).eval()
@@ -195,6 +197,22 @@ def test_a_training_can_begin_with_a_memory_that_was_renewed_otherwise(tmp_path:
     weights = model.trained()
     assert all(torch.equal(weight, weights[name]) for name, weight in made.trained().items())
     assert model.config.update == "latched"
+
+
+def test_a_training_with_associations_can_begin_with_a_memory_that_has_none(tmp_path: Path) -> None:
+    made = trained("llama", update="latched")
+    save_pretrained(made, tmp_path / "made")
+    model = wrap(base_model("llama"), settings("llama", update="associative"), IDENTITY).eval()
+    start_from(tmp_path / "made", model)
+    rows = rows_of((SEGMENT, 5), (7,))
+    theirs, ours = read_rows(made, rows), read_rows(model, rows)
+    assert torch.equal(ours[:, :MEMORY], theirs), "until it has learned, nothing is read from it"
+    ours_said, theirs_said = (each.generate(rows, lambda _: None, 4) for each in (model, made))
+    assert [answer.ids for answer in ours_said] == [answer.ids for answer in theirs_said]
+    back = wrapped("llama", update="latched")
+    save_pretrained(model, tmp_path / "other")
+    with pytest.raises(UserError, match="other weights than the one to be trained"):
+        start_from(tmp_path / "other", back)
 
 
 def test_a_training_begins_with_no_memory_of_other_weights_or_of_another_base(tmp_path: Path) -> None:
