@@ -12,7 +12,7 @@ from miniature_texts import names, paragraphs, says, statement_of, told
 from rmtbench.corpora.miniature import words
 from rmtbench.corpora.miniature.fillers import filler
 from rmtbench.corpora.miniature.prose import Paragraph, ProsePlan, Sentence, with_article, write_paragraph
-from rmtbench.corpora.miniature.relations import BY_SUBJECT, OTHER_NAMES, PLAIN, RELATIONS, Relation
+from rmtbench.corpora.miniature.relations import BACKWARD, BY_SUBJECT, OTHER_NAMES, PLAIN, RELATIONS, Relation
 from rmtbench.corpora.miniature.styles import STYLES, Style
 from rmtbench.corpora.miniature.world import Entity
 
@@ -79,6 +79,23 @@ def test_plain_prose_states_everything_with_the_object_at_the_end() -> None:
                 assert re.search(rf"{re.escape(sentence.fact.text)}( miles| miles long)?\.$", sentence.text)
     assert set(PLAIN) == {relation.name for relation in RELATIONS}
     assert all(PLAIN.values())
+
+
+def test_backward_prose_opens_with_a_fact_and_names_every_object_before_its_subject() -> None:
+    world, _ = told("squad")
+    for entity in world.entities[:40]:
+        facts = list(world.facts[entity.id].values())
+        sentences = write_paragraph(entity, facts, (), random.Random(0), ProsePlan(backward=1)).sentences
+        opening = next(sentence for sentence in sentences if not entity.alias or sentence.fact is not None)
+        assert (opening.fact is not None) == bool(facts)
+        for sentence in sentences:
+            if sentence.fact is None:
+                continue
+            statement = statement_of(sentence.text, entity, sentence.fact.relation)
+            assert statement in BACKWARD[sentence.fact.relation.name]
+            assert min(statement.find(slot) for slot in ("{O}", "{A}") if slot in statement) == statement.index("{")
+    assert set(BACKWARD) == {relation.name for relation in RELATIONS}
+    assert all(BACKWARD.values())
 
 
 @each_style
