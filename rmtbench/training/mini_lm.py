@@ -92,8 +92,9 @@ class Reading:
                 (share of statements whose object stands first), `new` (share of new name words), `shared` (share of
                 contexts whose names share words), `rivals` (share of contexts of one kind of entities), `parts` (share
                 of contexts of pieces of pages), `aliases` (share of contexts of people with other names), `hard` (how
-                many times likelier lookups of hard facts are), `leaps` (share of batches whose positions leap), `reach`
-                (how far they do). `backward`, `parts`, `judged`, `aliases` and `hard` may be left out.
+                many times likelier lookups of hard facts are), `untitled` (share of contexts without a title for each
+                subject, above those that are so), `leaps` (share of batches whose positions leap), `reach` (how far
+                they do). `backward`, `parts`, `judged`, `aliases`, `hard` and `untitled` may be left out.
             chance: Random numbers.
         """
         settings = stage.settings
@@ -114,6 +115,7 @@ class Reading:
             parts=settings.get("parts", 0),
             aliases=settings.get("aliases", 0),
             hard=settings.get("hard", 1),
+            untitled=settings.get("untitled", 0),
             leap=int(settings["reach"]) if chance.random() < settings["leaps"] else 0,
         )
         examples = [make_example(plan, self._contract, chance) for _ in range(int(settings["rows"]))]
@@ -301,13 +303,15 @@ _SHORT_JUDGED = (
     _stage("1k as asked", 200, context=1024, rows=5, questions=3, lookups=0, judged=3, **_PIECES, **_NEAR),
     _stage("256 as asked", 260, context=256, rows=10, questions=2, lookups=0, judged=3, **_PIECES, **_NEAR),
 )
+# Object first, whose it is cannot be known yet: what long texts lose first.
+_BACKWARD, _ASKED = {**_PIECES, "backward": 0.35}, {**_PIECES, "backward": 0.2}
 _LONG_JUDGED = (
-    _stage("1k judged leaping", 1600, context=1024, rows=3, questions=12, lookups=70, judged=4, **_PIECES, **_FAR),
-    _stage("4k judged", 860, context=4096, rows=1, questions=40, lookups=200, judged=6, **_PIECES, **_FAR),
-    _stage("8k judged", 430, context=8192, rows=1, questions=60, lookups=350, judged=6, **_PIECES, **_FAR),
-    _stage("16k judged", 120, context=16384, rows=1, questions=80, lookups=500, judged=6, **_PIECES, **_FAR),
-    _stage("1k at last", 1000, context=1024, rows=5, questions=3, lookups=0, judged=3, **_PIECES, **_FAR),
-    _stage("256 at last", 650, context=256, rows=10, questions=2, lookups=0, judged=3, **_PIECES, **_NEAR),
+    _stage("1k judged leaping", 1600, context=1024, rows=3, questions=12, lookups=70, judged=4, **_BACKWARD, **_FAR),
+    _stage("4k judged", 860, context=4096, rows=1, questions=40, lookups=200, judged=6, **_BACKWARD, **_FAR),
+    _stage("8k judged", 430, context=8192, rows=1, questions=60, lookups=350, judged=6, **_ASKED, **_FAR),
+    _stage("16k judged", 120, context=16384, rows=1, questions=80, lookups=500, judged=6, **_ASKED, **_FAR),
+    _stage("1k at last", 1000, context=1024, rows=5, questions=3, lookups=0, judged=3, **_ASKED, **_FAR),
+    _stage("256 at last", 650, context=256, rows=10, questions=2, lookups=0, judged=3, **_ASKED, **_NEAR),
 )
 RECIPES: Mapping[str, Recipe] = {
     "mini": Recipe(
