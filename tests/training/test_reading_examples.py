@@ -4,6 +4,7 @@ import random
 import re
 from collections import Counter
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 
@@ -317,22 +318,35 @@ def test_other_names_are_looked_up_as_facts_are_and_once(contract: PromptContrac
     assert found > len(SEEDS)
 
 
-def test_facts_told_before_their_subject_are_looked_up_more_often_where_that_is_wanted(
+def test_what_is_told_before_anything_tells_whose_it_is_is_looked_up_more_often_where_that_is_wanted(
     contract: PromptContract,
 ) -> None:
     decode = contract.tokenizer.decode
+    prose = ProsePlan(words=(15, 40), backward=0.3)
 
-    def share_backward(hard: float) -> float:
-        backward, count = 0, 0
+    def share_opening(hard: float) -> float:
+        opening, count = 0, 0
         for seed in range(40):
-            example = make_example(replace(PLAN, questions=1, lookups=12, hard=hard), contract, random.Random(seed))
+            plan = replace(PLAN, questions=1, lookups=12, hard=hard, untitled=1, prose=prose)
+            example = make_example(plan, contract, random.Random(seed))
             context = decode(example.ids[: example.targets[0].start]).replace("\n ", "\n")
-            for target in example.targets[1:]:
-                told = decode(example.ids[target.start : target.end - 1])
-                sentence = next((one for one in re.split(r"(?<=[.])\s", context) if told in one), None)
-                if sentence is not None and told != UNKNOWN:
+            first = [re.split(r"(?<=[.])\s", paragraph)[0] for paragraph in context.split("\n")]
+            for before, target in pairwise(example.targets):
+                subject = decode(example.ids[before.end : target.start]).strip().rpartition(",")[0]
+                told = decode(example.ids[target.start : target.end - 1]).strip()
+                if told != UNKNOWN:
                     count += 1
-                    backward += sentence.index(told) < len(sentence) / 3
-        return backward / count
+                    opening += any(0 <= text.find(told) < text.find(subject) for text in first)
+        return opening / count
 
-    assert share_backward(8) > 1.3 * share_backward(1)
+    assert share_opening(8) > 1.5 * share_opening(1)
+
+
+def test_untitled_examples_tell_of_many_entities_under_one_title(contract: PromptContract) -> None:
+    titled = []
+    for untitled in (0, 1):
+        plan = replace(PLAN, untitled=untitled)
+        texts = [context_text(contract, make_example(plan, contract, random.Random(seed))) for seed in range(30)]
+        blocks = [block for text in texts for block in text.strip().split("\n\n")]
+        titled.append(sum("\n" in block for block in blocks) / len(blocks))
+    assert titled[1] < 0.7 * titled[0]
