@@ -81,10 +81,12 @@ def train(examples: Sequence[Example], encoder: Path, out: Path, seed: int) -> N
     ).train()
     optimizer = torch.optim.AdamW(model.parameters(), lr=RATE, weight_decay=0.01)
     steps = len(examples) // QUESTIONS
+    if not steps:
+        raise SystemExit(f"{len(examples)} questions have evidence and enough chunks without, {QUESTIONS} are needed")
     began, right, losses = time.perf_counter(), 0.0, 0.0
     for step in range(steps):
         batch = examples[step * QUESTIONS : (step + 1) * QUESTIONS]
-        done = step / steps
+        done = (step + 1) / (steps + 1)
         for group in optimizer.param_groups:
             group["lr"] = RATE * min(done / WARM_UP, (1 - done) / (1 - WARM_UP))
         with torch.autocast("cpu", torch.bfloat16):

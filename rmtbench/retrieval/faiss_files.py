@@ -23,8 +23,8 @@ LINKS, BUILD_EFFORT, SEARCH_EFFORT = 32, 200, 256
 TRAINING = 64
 """Vectors for each centre of inverted lists that k-means sees."""
 
-CODED = 65_536
-"""Vectors that the codes are learnt from."""
+CODED, CODED_LEAST = 65_536, 624
+"""Vectors that the codes are learnt from: at most, and at least, where FAISS would warn of fewer."""
 
 EFFORT: Mapping[str, int] = {"pq": 500, "hnsw": SEARCH_EFFORT, "ivf": 64}
 """Of a search by each kind: chunks found, candidates kept, inverted lists looked into."""
@@ -57,9 +57,9 @@ def import_faiss() -> ModuleType:
 def build_pq(vectors: NDArray[np.float32], folder: Path, report: Callable[[int], None]) -> None:
     """Code the vectors by product quantisation (Jégou et al. 2011), two numbers in four bits.
 
-    All codes are looked through in registers (André et al. 2015), a sixteenth of a flat index's bytes. No vector is
-    missed for lying in the wrong list or behind the wrong link, so that what is found does not depend on how vectors
-    cluster.
+    Of an odd dimension, one number in four bits. All codes are looked through in registers (André et al. 2015), a
+    sixteenth of a flat index's bytes. No vector is missed for lying in the wrong list or behind the wrong link, so that
+    what is found does not depend on how vectors cluster.
 
     Args:
         vectors: Shape ``[chunks, dimension]``; may be memory-mapped.
@@ -73,6 +73,7 @@ def build_pq(vectors: NDArray[np.float32], folder: Path, report: Callable[[int],
     parts = dimension if dimension % 2 else dimension // 2
     index = faiss.IndexPQFastScan(dimension, parts, 4, faiss.METRIC_INNER_PRODUCT)
     sample = np.sort(np.random.default_rng(0).choice(count, min(count, CODED), replace=False))
+    sample = np.resize(sample, max(len(sample), CODED_LEAST))  # of fewer, some more than once
     index.train(np.ascontiguousarray(vectors[sample]))
     for start in range(0, count, STEP):
         index.add(vectors[start : start + STEP])

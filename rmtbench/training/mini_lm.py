@@ -89,7 +89,7 @@ class Reading:
         Args:
             stage: Settings `context` (tokens), `rows`, `questions`, `lookups` and `judged` (a row), `least` and `most`
                 (words a paragraph), `again` (share of full names), `plain` (share of plain statements), `backward`
-                (share of statements whose object stands first), `new` (share of new name words), `shared` (share of
+                (see `ProsePlan`), `new` (share of new name words), `shared` (share of
                 contexts whose names share words), `rivals` (share of contexts of one kind of entities), `parts` (share
                 of contexts of pieces of pages), `aliases` (share of contexts of people with other names), `hard` (how
                 many times likelier lookups of hard facts are), `untitled` (share of contexts without a title for each

@@ -197,7 +197,7 @@ def _backward(pages: Iterable[Page]) -> set[FactKey]:
     """What is hard to find: objects that are read before anything tells whose they are, and names told behind others.
 
     A sentence that begins with its object, at the beginning of a paragraph and under no title that is its subject's: of
-    30 such facts over 21k tokens a model found 7, of 96 others whose object stands first 90.
+    30 such facts over 21k tokens (`squad` and `triviaqa`) a model found 7, of 96 others whose object stands first 90.
     """
     keys = set[FactKey]()
     for title, paragraph in ((page.title.lower(), each) for page in pages for each in page.paragraphs):

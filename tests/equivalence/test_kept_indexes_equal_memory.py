@@ -88,6 +88,20 @@ def test_vectors_in_files_are_searched_as_exactly_as_in_memory(kind: str, tmp_pa
         assert index.search_vector(query, 10) == exact.search_vector(query, 10)
 
 
+@pytest.mark.parametrize(("count", "dimension"), [(5, 32), (40, 31)])
+def test_short_codes_of_few_vectors_are_made_without_a_word(
+    count: int, dimension: int, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("faiss")
+    matrix = unit(count, 1, dimension)
+    matrix.tofile(tmp_path / "vectors.bin")
+    index_vectors(tmp_path, count, dimension, "pq")
+    index, exact = open_vectors(tmp_path, count, dimension, "pq", None), DenseIndex(matrix, None)
+    (query,) = unit(1, 2, dimension)
+    assert index.search_vector(query, 3) == exact.search_vector(query, 3)
+    assert capfd.readouterr() == ("", "")
+
+
 def test_short_codes_find_nearly_all_of_the_best_among_many_random_vectors(tmp_path: Path) -> None:
     pytest.importorskip("faiss")
     matrix = unit(20_000, 1, 64)

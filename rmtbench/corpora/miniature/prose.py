@@ -66,8 +66,8 @@ class ProsePlan:
         hints: How often a relation that is not stated is spoken of.
         again: How often a later sentence calls its subject by full name; the rest are short forms and pronouns.
         plain: How often a statement is one of those that end with the object; else any.
-        backward: How often a statement is one of those whose object comes before the subject, and how often a
-            paragraph opens with a fact; both as it falls at 0.
+        backward: How often a statement that is not plain is chosen among those alone whose object comes before the
+            subject, a third of all, and how often a paragraph is made to open with a fact.
     """
 
     words: tuple[int, int] = (60, 150)
