@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from rmtbench.measure import Stopwatch
 from rmtbench.models.base import Embedder
@@ -51,9 +51,9 @@ def _silent(_done: int) -> None:
 
 def choose_kind(wanted: str, chunks: int) -> Kind:
     """The kind that is named, or that a number of chunks needs where it is ``auto``."""
-    named: Mapping[str, Kind] = {"flat": "flat", "pq": "pq", "hnsw": "hnsw", "ivf": "ivf"}
-    by_size: Kind = "flat" if chunks <= FLAT_UNTIL else "pq" if chunks <= PQ_UNTIL else "ivf"
-    return named.get(wanted, by_size)
+    if wanted != "auto":
+        return cast("Kind", wanted)
+    return "flat" if chunks <= FLAT_UNTIL else "pq" if chunks <= PQ_UNTIL else "ivf"
 
 
 def build_dense_files(

@@ -29,7 +29,7 @@ LEAST = 1e-5
 
 
 @dataclass
-class Pass:
+class AssociationPass:
     """One call of the base model: what its layers read from, and what they wrote.
 
     Attributes:
@@ -115,7 +115,7 @@ class Associations(torch.nn.Module):
             torch.manual_seed(seed)
             self.layers = torch.nn.ModuleList(Layer(width, keys) for _ in blocks)
         self.to(model.device)
-        self._now: Pass | None = None
+        self._now: AssociationPass | None = None
         for number, block in enumerate(blocks):
             block.register_forward_pre_hook(partial(self._before, number), with_kwargs=True)
             block.register_forward_hook(partial(self._after, number))
@@ -130,7 +130,7 @@ class Associations(torch.nn.Module):
         return -(-self._features // self._width)
 
     @contextmanager
-    def during(self, held: torch.Tensor, places: int = 0) -> Iterator[Pass]:
+    def during(self, held: torch.Tensor, places: int = 0) -> Iterator[AssociationPass]:
         """Have the base model's layers read from a memory, and write to it, while the block lasts.
 
         Args:
@@ -139,13 +139,13 @@ class Associations(torch.nn.Module):
         """
         parts = held.view(len(held), len(self.layers), -1, self._width)
         amounts = parts[:, :, self._features :].flatten(2)[..., : self._features]
-        self._now = Pass(parts[:, :, : self._features], amounts, places)
+        self._now = AssociationPass(parts[:, :, : self._features], amounts, places)
         try:
             yield self._now
         finally:
             self._now = None
 
-    def packed(self, passed: Pass) -> torch.Tensor:
+    def packed(self, passed: AssociationPass) -> torch.Tensor:
         """What a call has written, as rows of the memory tensor."""
         parts = []
         for number in range(len(self.layers)):

@@ -1,6 +1,7 @@
 """The seam of recurrent memory: one functional step from a memory and a segment to a new memory, and what it yields.
 
-No module keeps a state between two steps: memory is a tensor that is passed in and comes out.
+No module keeps a state between two steps: memory is a tensor that is passed in and comes out. Behind its memory tokens
+lie a model's associations, where it has any: ``[rows, memory tokens + rows of associations, hidden]``.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from rmtbench.rmt.associative import Associations, Pass
+from rmtbench.rmt.associative import AssociationPass, Associations
 from rmtbench.rmt.base import BaseIdentity
 from rmtbench.rmt.config import RmtConfig
 from rmtbench.rmt.memory import make_memory
@@ -55,11 +55,11 @@ class RecurrentModule(torch.nn.Module):
         return torch.nn.functional.pad(tokens, (0, 0, 0, self.associations.rows))
 
     def tokens_of(self, memory: torch.Tensor) -> torch.Tensor:
-        """The memory tokens of a memory, without associations."""
+        """The memory tokens ``[rows, memory tokens, hidden]`` of a memory, without associations."""
         return memory[:, : self.config.memory_tokens]
 
     @contextmanager
-    def using(self, memory: torch.Tensor, places: int = 0) -> Iterator[Pass | None]:
+    def using(self, memory: torch.Tensor, places: int = 0) -> Iterator[AssociationPass | None]:
         """Have the base model's layers use a memory's associations, if it has any, while the block lasts.
 
         Args:
@@ -81,13 +81,18 @@ class RecurrentModule(torch.nn.Module):
         embedded: torch.Tensor = self.base.get_input_embeddings()(ids)
         return embedded
 
-    def renewed(self, memory: torch.Tensor, states: torch.Tensor, passed: Pass | None = None) -> torch.Tensor:
+    def renewed(
+        self, memory: torch.Tensor, states: torch.Tensor, passed: AssociationPass | None = None
+    ) -> torch.Tensor:
         """The memory after a segment.
 
         Args:
-            memory: Before it.
-            states: Last hidden states at the written places.
+            memory: Before it, associations included.
+            states: Last hidden states at the written places, ``[rows, memory tokens, hidden]``.
             passed: What the layers wrote, if they did.
+
+        Returns:
+            Of the shape of `memory`, float32.
         """
         tokens = self.memory.renew(self.tokens_of(memory), states.float())
         if self.associations is None or passed is None:

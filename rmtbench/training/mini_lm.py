@@ -89,12 +89,12 @@ class Reading:
         Args:
             stage: Settings `context` (tokens), `rows`, `questions`, `lookups` and `judged` (a row), `least` and `most`
                 (words a paragraph), `again` (share of full names), `plain` (share of plain statements), `backward`
-                (see `ProsePlan`), `new` (share of new name words), `shared` (share of
-                contexts whose names share words), `rivals` (share of contexts of one kind of entities), `parts` (share
-                of contexts of pieces of pages), `aliases` (share of contexts of people with other names), `hard` (how
-                many times likelier lookups of hard facts are), `untitled` (share of contexts without a title for each
-                subject, above those that are so), `leaps` (share of batches whose positions leap), `reach` (how far
-                they do). `backward`, `parts`, `judged`, `aliases`, `hard` and `untitled` may be left out.
+                (see `ProsePlan`), `new` (share of new name words), `shared` (share of contexts whose names share
+                words), `rivals` (share of contexts of one kind of entities), `parts` (share of contexts of pieces of
+                pages), `aliases` (share of contexts of people with other names), `hard` (how many times likelier
+                lookups of hard facts are), `untitled` (share of contexts without a title for each subject, above those
+                that are so), `leaps` (share of batches whose positions leap), `reach` (how far they do). `backward`,
+                `parts`, `judged`, `aliases`, `hard` and `untitled` may be left out.
             chance: Random numbers.
         """
         settings = stage.settings
@@ -303,7 +303,7 @@ _SHORT_JUDGED = (
     _stage("1k as asked", 200, context=1024, rows=5, questions=3, lookups=0, judged=3, **_PIECES, **_NEAR),
     _stage("256 as asked", 260, context=256, rows=10, questions=2, lookups=0, judged=3, **_PIECES, **_NEAR),
 )
-# Object first, whose it is cannot be known yet: what long texts lose first.
+# Where the object stands first, whose it is cannot be known yet: what was missed most.
 _BACKWARD, _ASKED = {**_PIECES, "backward": 0.35}, {**_PIECES, "backward": 0.2}
 _LONG_JUDGED = (
     _stage("1k judged leaping", 1600, context=1024, rows=3, questions=12, lookups=70, judged=4, **_BACKWARD, **_FAR),
