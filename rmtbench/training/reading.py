@@ -41,7 +41,7 @@ TOKENS_A_WORD = 1.25
 """Tokens of the miniature's English by its own tokenizer, titles and breaks included; steers sizes, decides nothing."""
 
 _MIX: Mapping[QuestionKind, float] = {
-    "single": 0.22, "bridge": 0.28, "comparison": 0.22, "yes/no": 0.16, "unknown": 0.12,
+    "single": 0.2, "bridge": 0.26, "comparison": 0.22, "yes/no": 0.16, "unknown": 0.16,
 }  # fmt: skip
 """Single facts are the lookups' affair; comparing is learnt from questions alone."""
 
@@ -168,7 +168,7 @@ def _look_up(
     weights: Mapping[FactKey, float],
     chance: random.Random,
 ) -> list[tuple[str, str, str]]:
-    """Facts in the short form of a reasoning, one in nine unknown: subject, relation, object.
+    """Facts in the short form of a reasoning, at most one in seven unknown: subject, relation, object.
 
     A question costs several times the tokens of the lookup that it needs, and the lookup is what takes long to learn.
     What is `known` from the questions before is left out; what has a weight above 1 comes before the rest as often.
@@ -178,17 +178,20 @@ def _look_up(
         for facts in world.facts.values()
         for fact in facts.values()
     }
+    rows |= {(one.id, NAME): (one.alias, NAME, one.name) for one in world.entities if one.alias}
+    left = [key for key in rows if key not in known]
     untold = {
         (identity, relation.name): (world.entities[identity].name, relation.name, UNKNOWN)
         for identity, relations in world.untold.items()
         for relation in relations
+        if (identity, relation.name) not in known
     }
-    rows |= {key: untold[key] for key in chance.sample(list(untold), min(len(untold), len(rows) // 8))}
-    rows |= {(one.id, NAME): (one.alias, NAME, one.name) for one in world.entities if one.alias}
-    left = [key for key in rows if key not in known]
+    # A share of what is chosen: the likelier some facts are, the rarer would `unknown` be among all.
+    missing = chance.sample(list(untold), min(len(untold), min(most, len(left)) // 7))
     # The first of keys ordered by random ** (1 / weight) are a weighted sample without replacement.
     left.sort(key=lambda key: chance.random() ** (1 / weights.get(key, 1)), reverse=True)
-    chosen = left[:most]
+    chosen = [*missing, *left[: most - len(missing)]]
+    rows |= untold
     chance.shuffle(chosen)
     return [rows[key] for key in chosen]
 
