@@ -45,6 +45,22 @@ def test_a_named_memory_is_run_in_both_modes_and_finished_runs_are_left_alone(
     assert rmtbench(*words).err.count("finished already") == 2
 
 
+def test_the_memory_that_comes_with_mini_reads_a_corpus_with_the_question_in_view(
+    rmtbench: Command, tmp_path: Path
+) -> None:
+    """Without text nothing is answered, and no memory holds so many facts: what is right was read for the question."""
+    systems = "closed-book,rmt-query-first"
+    said = rmtbench("run", "--system", systems, "--dataset", "squad", "--size", "smoke", "--results", tmp_path / "r")
+    assert said.code == 0, said.err
+    assert "its memory was trained for" not in said.err
+    closed_book, query_first = (
+        [json.loads(line)["scores"]["em"] for line in (folder / "scores.jsonl").read_text().splitlines()]
+        for folder in sorted((tmp_path / "r").iterdir())
+    )
+    assert sum(closed_book) == 0
+    assert sum(query_first) / len(query_first) >= 0.4
+
+
 def test_all_says_what_it_leaves_out(rmtbench: Command, tmp_path: Path) -> None:
     said = rmtbench("run", "--top-k", "1", *SAMPLE, "--results", tmp_path / "r")
     assert said.code == 0, said.err

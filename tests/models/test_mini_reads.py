@@ -12,6 +12,7 @@ from rmtbench.corpora.miniature.world import Fact, World, make_world
 from rmtbench.models.base import Passage, Prompt
 from rmtbench.models.load import SHIPPED, load_model
 from rmtbench.models.local import LocalModel
+from rmtbench.runs.memories import SHIPPED as SHIPPED_MEMORIES
 
 
 @pytest.fixture(scope="module")
@@ -19,9 +20,10 @@ def mini() -> LocalModel:
     return load_model("mini", style="bridge")
 
 
-def test_the_shipped_models_weigh_at_most_12_mb_together() -> None:
-    files = [file for folder in SHIPPED.values() for file in folder.rglob("*.safetensors")]
-    assert len(files) == len(SHIPPED)
+def test_the_shipped_models_and_memories_weigh_at_most_12_mb_together() -> None:
+    folders = [*SHIPPED.values(), *SHIPPED_MEMORIES.iterdir()]
+    files = [file for folder in folders for file in folder.rglob("*.safetensors")]
+    assert len(files) == len(folders)
     assert sum(file.stat().st_size for file in files) <= 12_000_000
 
 
