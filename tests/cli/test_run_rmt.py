@@ -48,7 +48,7 @@ def test_a_named_memory_is_run_in_both_modes_and_finished_runs_are_left_alone(
 def test_the_memory_that_comes_with_mini_reads_a_corpus_with_the_question_in_view(
     rmtbench: Command, tmp_path: Path
 ) -> None:
-    """Without text nothing is answered, and no memory holds so many facts: what is right was read for the question."""
+    """Without the text nothing is answered: what is right was read there, and carried in memory alone."""
     systems = "closed-book,rmt-query-first"
     said = rmtbench("run", "--system", systems, "--dataset", "squad", "--size", "smoke", "--results", tmp_path / "r")
     assert said.code == 0, said.err
