@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 import re
 import resource
 import sys
@@ -114,3 +115,14 @@ def reset_peak_memory(device: str) -> bool:
     except OSError:
         return False
     return True
+
+
+def processor_name() -> str:
+    """The processor's name, as the machine tells it."""
+    try:
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or "not recorded"

@@ -7,6 +7,7 @@ the prefix is read once for all rows and all heads of a group (Hydragen, arXiv 2
 from __future__ import annotations
 
 import math
+from functools import reduce
 from typing import TYPE_CHECKING, NoReturn
 
 import torch
@@ -140,12 +141,16 @@ def _attend_in_parts(
     query, end = folded.transpose(0, 1), splits * length
     parts = [states[:, :end].view(kv_heads, splits, length, width) for states in (key, value)]
     out, lse = attend(query.expand(-1, splits, -1, -1), parts[0], parts[1], scale)
+    found = list(zip(out.unbind(1), lse.unbind(1), strict=True))
     if end < keys:
         more = attend(query, key[:, None, end:], value[:, None, end:], scale)
-        out, lse = torch.cat([out, more[0]], 1), torch.cat([lse, more[1]], 1)
-    total = lse.logsumexp(1)
-    weights = (lse - total[:, None]).exp()[..., None].to(out.dtype)
-    return (out * weights).sum(1)[None], total[None]
+        found.append((more[0][:, 0], more[1][:, 0]))
+    out, lse = reduce(_union, found)  # two by two: a log-sum-exp of all parts at once takes longer on the CPU
+    return out[None], lse[None]
+
+
+def _union(first: Partial, second: Partial) -> Partial:
+    return merge(first, second), torch.logaddexp(first[1], second[1])
 
 
 def shared_prefix_attention(

@@ -86,6 +86,7 @@ def load_model(
     from transformers.utils import logging
 
     import rmtbench.models.readers  # noqa: F401 - now, and not within the first answer's time
+    from rmtbench.models.linear import multiply_fast
 
     logging.disable_progress_bar()  # it would break through ours
     kind = getattr(torch, dtype)
@@ -100,6 +101,7 @@ def load_model(
         identity = {"id": _public_name(named), "revision": getattr(model.config, "_commit_hash", None), "label": ""}
         identity["weights_sha256"] = weights_hash(name, identity["revision"])
     check_supported(model)
+    multiplies = multiply_fast(model)
     words = load_tokenizer(name, tokenizer)
     _check_vocabulary(model, words, "--tokenizer" if tokenizer else "--model")
     limit = getattr(model.config, "max_position_embeddings", None)
@@ -112,6 +114,7 @@ def load_model(
         "dtype": dtype,
         "device": device,
         "attention": model.config._attn_implementation,  # noqa: SLF001 - the only place that tells
+        "linear": multiplies,
         "context_limit": limit,
         "prompt_contract": CONTRACT_VERSION,
     }

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import rmtbench
+from rmtbench.measure import processor_name
 
 PACKAGES = (
     "torch", "transformers", "tokenizers", "numpy", "llama-index-core", "rank-bm25", "PyStemmer", "faiss-cpu",
@@ -66,7 +67,7 @@ def machine_facts(device: str) -> dict[str, Any]:
     facts: dict[str, Any] = {
         "system": platform.system(),
         "architecture": platform.machine(),
-        "processor": _processor(),
+        "processor": processor_name(),
         "cores": os.cpu_count(),
         "memory_bytes": psutil.virtual_memory().total,
     }
@@ -75,16 +76,6 @@ def machine_facts(device: str) -> dict[str, Any]:
 
         facts["accelerator"] = torch.cuda.get_device_name(device)
     return facts
-
-
-def _processor() -> str:
-    try:
-        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    except OSError:
-        pass
-    return platform.processor() or "not recorded"
 
 
 @cache
