@@ -56,6 +56,7 @@ def model_identity(model: LocalModel, chunk_tokens: int) -> dict[str, Any]:
         "dtype": known["dtype"],
         "device": model.model.device.type,
         "attention": NAME if serves(model.model) else known["attention"],
+        "linear": known.get("linear", "torch"),
         "chunk_tokens": chunk_tokens,
         "versions": {"torch": torch.__version__, "transformers": transformers.__version__},
     }

@@ -146,11 +146,13 @@ def _attend_in_parts(
         more = attend(query, key[:, None, end:], value[:, None, end:], scale)
         found.append((more[0][:, 0], more[1][:, 0]))
     out, lse = reduce(_union, found)  # two by two: a log-sum-exp of all parts at once takes longer on the CPU
-    return out[None], lse[None]
+    return out[None].to(folded.dtype), lse[None]
 
 
 def _union(first: Partial, second: Partial) -> Partial:
-    return merge(first, second), torch.logaddexp(first[1], second[1])
+    """Two parts as one, in float32: what is joined again is not rounded in between."""
+    (out, lse), (other, other_lse) = first, second
+    return merge((out.float(), lse), (other.float(), other_lse)), torch.logaddexp(lse, other_lse)
 
 
 def shared_prefix_attention(

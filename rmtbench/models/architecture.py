@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from rmtbench.errors import UserError
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel
+    from transformers import PretrainedConfig, PreTrainedModel
 
 
 def check_supported(model: PreTrainedModel) -> None:
@@ -41,6 +41,21 @@ def uses_sliding_window(model: PreTrainedModel) -> bool:
         return True
     window = getattr(config, "sliding_window", None)
     return window is not None and getattr(config, "use_sliding_window", True) is not False
+
+
+def context_limit(config: PretrainedConfig) -> int | None:
+    """Most positions at which a model reads every token alike, however many follow; None if it sets no limit.
+
+    A `longrope` model turns its keys by other angles once a text is longer than its original context (Ding et al., 2024,
+    arXiv 2402.13753), so that keys read before that and kept would be another text's: such a model ends there.
+    """
+    limit: int | None = getattr(config, "max_position_embeddings", None)
+    rope = getattr(config, "rope_parameters", None) or {}
+    if rope.get("rope_type") != "longrope":
+        return limit
+    original = rope.get("original_max_position_embeddings") or getattr(config, "original_max_position_embeddings", None)
+    limits = [int(each) for each in (limit, original) if each is not None]
+    return min(limits, default=None)
 
 
 def check_batch(model: PreTrainedModel, rows: int) -> None:

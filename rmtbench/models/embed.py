@@ -63,6 +63,8 @@ class TransformersEmbedder:
         from safetensors import SafetensorError
         from transformers import AutoModel, AutoTokenizer
 
+        from rmtbench.models.linear import multiply_fast
+
         try:
             self._tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(layout.folder)
             model: Any = AutoModel.from_pretrained(layout.folder, dtype=torch.float32)
@@ -73,6 +75,7 @@ class TransformersEmbedder:
                 remedy="download the model again, or name another with --embedder",
             ) from error
         self._model: Any = model.to(device).eval()
+        multiply_fast(self._model)
         self._pooling = layout.pooling
         self.name = name
         self.max_tokens = layout.max_tokens or _token_limit(self._tokenizer, model.config)

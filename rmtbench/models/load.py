@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from rmtbench.core import AnswerStyle
 from rmtbench.errors import UserError
-from rmtbench.models.architecture import check_supported
+from rmtbench.models.architecture import check_supported, context_limit
 from rmtbench.models.local import LocalModel, count_tokens
 from rmtbench.models.prompt import CONTRACT_VERSION, make_contract
 from rmtbench.models.random_geometry import build_random, geometry, is_random
@@ -104,7 +104,7 @@ def load_model(
     multiplies = multiply_fast(model)
     words = load_tokenizer(name, tokenizer)
     _check_vocabulary(model, words, "--tokenizer" if tokenizer else "--model")
-    limit = getattr(model.config, "max_position_embeddings", None)
+    limit = context_limit(model.config)
     provenance = {
         **identity,
         "class": type(model).__name__,

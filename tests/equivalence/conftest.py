@@ -18,6 +18,15 @@ FAMILIES: Mapping[str, Mapping[str, Any]] = {
     "gpt2": {**ENDLESS, "n_embd": 64, "n_layer": 2, "n_head": 4, "n_positions": 1024},
     "qwen2": {**ENDLESS, **WIDTHS, "num_key_value_heads": 1, "max_position_embeddings": 1024},
     "mistral": {**ENDLESS, **WIDTHS, "num_key_value_heads": 4, "max_position_embeddings": 1024, "sliding_window": None},
+    "gemma": {
+        **ENDLESS,
+        **WIDTHS,
+        "num_key_value_heads": 1,
+        "head_dim": 32,
+        "max_position_embeddings": 1024,
+        "tie_word_embeddings": False,
+    },
+    "qwen3": {**ENDLESS, **WIDTHS, "num_key_value_heads": 2, "head_dim": 32, "max_position_embeddings": 1024},
 }
 
 
@@ -28,6 +37,8 @@ def family(request: pytest.FixtureRequest, tiny_model: LocalModel) -> LocalModel
     with torch.random.fork_rng(), torch.no_grad():
         torch.manual_seed(7)
         model = AutoModelForCausalLM.from_config(config, attn_implementation="sdpa").eval()
+        if request.param == "gemma":  # it scales them up, so that what it writes would hardly depend on context
+            model.get_input_embeddings().weight /= config.hidden_size**0.5
         for name, parameter in model.named_parameters():
             if name.endswith("bias"):  # made as zeros, which would hide a bias that is left out
                 parameter.normal_(std=0.15)

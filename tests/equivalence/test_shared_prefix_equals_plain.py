@@ -32,6 +32,19 @@ def ends(model: LocalModel, towns: Draw) -> LocalModel:
 
 
 @pytest.mark.parametrize("fused", [True, False])
+def test_a_prefix_that_is_read_in_parts_side_by_side_is_the_same_prefix(
+    family: LocalModel, towns: Draw, fused: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not fused:
+        monkeypatch.setattr(shared_attention, "_CPU", None)
+    monkeypatch.setattr(shared_attention, "_splits", lambda _folded, _keys: 3)
+    passages, questions = whole_corpus(towns.corpus), [question.text for question in towns.corpus.questions]
+    uncached = [family.generate([Prompt(passages, question)])[0].output_ids for question in questions]
+    with read_shared(family, passages, questions, 2) as shared:
+        assert [row.output_ids for row in shared.stream(questions)] == uncached
+
+
+@pytest.mark.parametrize("fused", [True, False])
 def test_every_way_answers_alike(family: LocalModel, towns: Draw, fused: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     if not fused:
         monkeypatch.setattr(shared_attention, "_CPU", None)

@@ -84,6 +84,15 @@ def test_queries_and_heads_folded_over_a_prefix_come_back_in_their_places_in_how
     assert close(lse, expected[1][0].transpose(0, 1))
 
 
+@pytest.mark.parametrize("splits", [2, 7])
+def test_parts_of_half_precision_are_joined_without_rounding_in_between(splits: int) -> None:
+    query, key, value = (states(3, count, 16, seed=seed).bfloat16() for seed, count in enumerate((4, 210, 210)))
+    out, _ = attend_to_prefix(query, key, value, SCALE, splits=splits)
+    exact, _ = attend_to_prefix(query.float(), key.float(), value.float(), SCALE, splits=1)
+    assert out.dtype == torch.bfloat16
+    assert (out.float() - exact).abs().max() < 2**-7 * exact.abs().max()
+
+
 @pytest.mark.parametrize(("heads", "kv_heads"), HEADS)
 @pytest.mark.parametrize("fused", [True, False])
 def test_rows_that_step_and_rows_that_enter_each_see_the_prefix_and_themselves(

@@ -192,7 +192,7 @@ def test_the_manifest_tells_what_the_cache_is_and_what_it_cost(tiny_model: Local
     assert values["schema"] == 1
     assert set(manifest.identity) == {
         "model", "revision", "class", "weights_sha256", "config_sha256", "rope", "context_limit", "tokenizer_sha256",
-        "dtype", "device", "attention", "chunk_tokens", "versions",
+        "dtype", "device", "attention", "linear", "chunk_tokens", "versions",
     }  # fmt: skip
     assert set(manifest.files) == {"layer-000.safetensors", "layer-001.safetensors", IDS_FILE}
     assert manifest.tokens == 75

@@ -29,6 +29,11 @@ def model() -> LlamaForCausalLM:
     return LlamaForCausalLM(config).eval()
 
 
+pytestmark = pytest.mark.skipif(
+    not (torch.backends.mkl.is_available() and torch.backends.mkldnn.is_available()), reason="torch has no MKL here"
+)
+
+
 @pytest.fixture
 def _not_intel(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(linear, "processor_name", lambda: "AMD EPYC")

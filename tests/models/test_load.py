@@ -11,7 +11,7 @@ from transformers import AutoModelForCausalLM, LlamaConfig, MambaConfig, MambaFo
 
 from rmtbench.errors import AnswerError, UserError
 from rmtbench.kvcache.plain import read_prefix
-from rmtbench.models.architecture import check_supported, uses_sliding_window
+from rmtbench.models.architecture import check_supported, context_limit, uses_sliding_window
 from rmtbench.models.base import Passage, Prompt
 from rmtbench.models.embed_files import MINILM, model_folder
 from rmtbench.models.load import choose_device, choose_dtype, load_model, load_token_counter
@@ -43,6 +43,14 @@ def test_a_random_geometry_says_that_it_is_random(tiny_model):
     assert tiny_model.provenance["label"] == "random weights"
     assert tiny_model.provenance["tokenizer"] == "all-MiniLM-L6-v2 WordPiece"
     assert len(tiny_model.provenance["weights_sha256"]) == 64
+
+
+def test_a_longrope_model_ends_where_its_angles_change():
+    rope = {"rope_type": "longrope", "rope_theta": 1e4, "factor": 2.0, "original_max_position_embeddings": 256,
+            "short_factor": [1.0] * 8, "long_factor": [2.0] * 8}  # fmt: skip
+    widths = {"num_attention_heads": 2, "head_dim": 16, "max_position_embeddings": 512}
+    assert context_limit(LlamaConfig(**{**SMALL, **widths}, rope_parameters=rope)) == 256
+    assert context_limit(LlamaConfig(**{**SMALL, **widths})) == 512
 
 
 def test_the_same_seed_gives_the_same_weights_and_another_seed_others(tiny_model):

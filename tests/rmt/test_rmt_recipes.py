@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -101,6 +102,18 @@ def test_a_trained_memory_is_loaded_onto_its_base_model_and_says_how_it_was_trai
     model = from_pretrained(tmp_path / "model", base.model, BaseIdentity.of(base.provenance))
     weights = objective.module.trained()
     assert all(torch.equal(weight, weights[name]) for name, weight in model.trained().items())
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("g++") is None, reason="layers are compiled by a C++ compiler")
+def test_compiled_layers_learn_the_same(tmp_path: Path) -> None:
+    losses = []
+    for fused in (False, True):
+        out = tmp_path / str(fused)
+        objective, recipe = make_training(replace(TINY, mixed_precision=False), out, fused=fused)
+        train(objective, recipe, out, lambda _: None)
+        losses.append([json.loads(line)["loss"] for line in (out / "log.jsonl").read_text().splitlines()])
+    assert losses[0] == pytest.approx(losses[1], rel=1e-4)
 
 
 def test_what_is_learnt_from_is_part_of_a_recipes_identity(tmp_path: Path) -> None:
