@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from rmtbench.cli.folders import in_a_folder
 from rmtbench.core import AnswerStyle
 from rmtbench.errors import UserError
 
@@ -21,15 +22,8 @@ ON_DISK_ABOVE = 100_000
 app = typer.Typer(help="Measure the suite itself, and what models and memories hold.", no_args_is_help=True)
 
 
-def _in_a_folder(path: Path | None) -> Path | None:
-    """Refuse a file that cannot be written before minutes of measuring, not after."""
-    if path is not None and not path.parent.is_dir():
-        raise UserError("no such folder", where=f"--json {path}", remedy=f"make {path.parent}, or name another file")
-    return path
-
-
 JsonFile = Annotated[
-    Path | None, typer.Option("--json", help="Also write the figures to this file.", callback=_in_a_folder)
+    Path | None, typer.Option("--json", help="Also write the figures to this file.", callback=in_a_folder)
 ]
 
 

@@ -9,9 +9,19 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from rmtbench.cli.folders import in_a_folder
+from rmtbench.errors import UserError, nearest
+
 if TYPE_CHECKING:
     from rmtbench.report.compare import RunComparison
     from rmtbench.report.tables import Table
+
+
+def _margin(value: float | None) -> float | None:
+    if value is not None and not 0 <= value <= 1:
+        remedy = "give the smallest loss of the mean that matters, such as 0.02"
+        raise UserError(f"must be a number from 0 to 1 (given: {value:g})", where="--fail-if-worse", remedy=remedy)
+    return value
 
 
 def compare(
@@ -20,17 +30,23 @@ def compare(
     *,
     metric: Annotated[str, typer.Option(help="em, f1, minilm_cosine, bertscore_f1, recall, ...")] = "em",
     fail_if_worse: Annotated[
-        float | None, typer.Option(min=0, max=1, help="Exit with 1 if the second mean is lower by more than this.")
+        float | None,
+        typer.Option(callback=_margin, help="Exit with 1 if the second mean is lower by more than this, from 0 to 1."),
     ] = None,
     results: Annotated[Path, typer.Option(help="Folder of the runs that are named by name.")] = Path("results"),
     flips: Annotated[int, typer.Option(min=0, help="Most flipped questions to print; the JSON has all.")] = 20,
-    json: Annotated[Path | None, typer.Option("--json", help="Write everything to this file, too.")] = None,
+    json: Annotated[
+        Path | None, typer.Option("--json", help="Write everything to this file, too.", callback=in_a_folder)
+    ] = None,
 ) -> None:
     """Compare two runs on the questions that both answered: difference, certainty, what changed, what flipped."""
     from rmtbench.journal.record import read_run
-    from rmtbench.report.compare import as_record, compare_runs, find_run
+    from rmtbench.report.compare import as_record, check_finished, compare_runs, find_run
 
+    _check_words(first, second, metric)
     made = compare_runs(read_run(find_run(first, results)), read_run(find_run(second, results)), metric)
+    if fail_if_worse is not None:
+        check_finished(made)
     for line in _lines(made):
         typer.echo(line)
     _print(_changes_table(made))
@@ -40,14 +56,27 @@ def compare(
     if fail_if_worse is not None:
         typer.echo()
         told = "worse by more than" if worse else "not worse by more than"
-        typer.echo(f"{told} {fail_if_worse:g}; {made.certainty(fail_if_worse)}")
+        among = " on the questions that both are asked" if any(made.left_out) else ""
+        typer.echo(f"{told} {fail_if_worse:g}{among}; {made.certainty(fail_if_worse)}")
     if json is not None:
         from rmtbench.journal.lines import write_whole
 
         record = {**as_record(made), "fail_if_worse": fail_if_worse, "worse": worse}
-        write_whole(json, (json_format.dumps(record, ensure_ascii=False, indent=1) + "\n").encode("utf-8", "replace"))
+        text = json_format.dumps(record, ensure_ascii=False, indent=1) + "\n"
+        write_whole(json, text.encode("utf-8", "replace"), option="--json")
     if worse:
         raise typer.Exit(1)
+
+
+def _check_words(first: str, second: str, metric: str) -> None:
+    """Refuse what names nothing, before any run is read."""
+    from rmtbench.scoring.base import VALUES
+
+    for place, name in (("FIRST", first), ("SECOND", second)):
+        if not name.strip():
+            raise UserError("names no run", where=place, remedy="give a folder, a run's name, or its hash")
+    if metric not in VALUES:
+        raise UserError(f"no metric '{metric}'", where="--metric", remedy=nearest(metric, VALUES))
 
 
 def _lines(made: RunComparison) -> list[str]:
@@ -71,8 +100,8 @@ def _lines(made: RunComparison) -> list[str]:
     ]
     if interval is None:
         lines.append(f"with one {made.unit} nothing but the difference is defined: ask for more {made.unit}s")
-    if any(made.left_out):
-        lines.append(f"left out: {made.left_out[0]} question(s) of the first alone, {made.left_out[1]} of the second")
+    if any(made.left_out + made.unanswered):
+        lines.append(f"left out: {_left_out(made)}")
     if made.other_documents:
         lines.append(f"in {made.other_documents} draw(s) the documents or the other questions are not the same")
     if made.times is None:
@@ -87,6 +116,13 @@ def _lines(made: RunComparison) -> list[str]:
     right = sum(flip.better for flip in made.flips)
     lines.append(f"flipped: {len(made.flips) - right} right to wrong, {right} wrong to right")
     return lines
+
+
+def _left_out(made: RunComparison) -> str:
+    counts = (*made.left_out, *made.unanswered)
+    told = ("the first alone is asked", "the second alone is asked", "the first has not answered",
+            "the second has not answered")  # fmt: skip
+    return ", ".join(f"{count} question(s) that {what}" for count, what in zip(counts, told, strict=True) if count)
 
 
 def _changes_table(made: RunComparison) -> Table:

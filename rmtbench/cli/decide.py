@@ -15,6 +15,9 @@ from rmtbench.errors import UserError
 if TYPE_CHECKING:
     from rmtbench.report.decision import Contest, Terms, Verdict
 
+MOST_QUESTIONS = 10**12
+"""More of one corpus nobody asks, and beyond some more a cost has no exact digits."""
+
 
 def decide(
     results: Annotated[Path, typer.Argument(help="Folder of all runs, or one run.")] = Path("results"),
@@ -44,6 +47,12 @@ def decide(
 
     if metric not in QUALITY:
         raise UserError(f"no metric {metric!r} to decide by", where="--metric", remedy=f"one of {', '.join(QUALITY)}")
+    if questions > MOST_QUESTIONS:
+        raise UserError(
+            f"at most {MOST_QUESTIONS:,} questions (given: {questions:,})",
+            where="--questions",
+            remedy="give the number of questions that one corpus will get",
+        )
     try:
         terms = Terms(
             questions, max_seconds, None if max_memory is None else parse_bytes(max_memory, "--max-memory"),

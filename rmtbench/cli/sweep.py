@@ -17,6 +17,7 @@ from rmtbench.cli.progress import note
 from rmtbench.errors import UserError, resumable
 
 if TYPE_CHECKING:
+    from rmtbench.corpora.base import TokenCounter
     from rmtbench.runs.estimate import Estimate
     from rmtbench.runs.sweep import Sweep, SweepRequest
     from rmtbench.spec import Request
@@ -66,7 +67,7 @@ def sweep(
         if not dry_run:
             _say_progress(place, number, len(asked.requests), time.monotonic() - began)
     if planning is not None:
-        _say_cost(planning.told, results)
+        _say_cost(planning.told, results, len(asked.requests))
     if failures:
         _say_failures(failures, len(asked.requests))
     elif not dry_run:
@@ -84,12 +85,12 @@ class _Planning:
     """A dry run: prints one line a run on stdout, its id and what it asks, and keeps what all will take."""
 
     def __init__(self, results: Path, *, fresh: bool) -> None:
-        from rmtbench.runs.estimate import find_counter, finished_runs
+        from rmtbench.runs.estimate import finished_runs
 
         self.told: list[tuple[Request, Estimate]] = []
         self._results, self._fresh = results, fresh
         self._known = finished_runs(results)
-        self._counter = cache(find_counter)
+        self._counter = cache(_counter_or_error)
 
     def add(self, request: Request) -> None:
         from rmtbench.journal.layout import run_id
@@ -101,32 +102,68 @@ class _Planning:
             setting = spec.system if spec.top_k is None else f"{spec.system} top-{spec.top_k}"
             typer.echo(f"{run_id(spec)}  {setting}  {_data(request)}")
         count_tokens = self._counter(request.model, request.tokenizer)
-        made = estimate(session, self._results, self._known, count_tokens, fresh=self._fresh)
+        refused = count_tokens if isinstance(count_tokens, UserError) else None
+        counter = str(count_tokens) if isinstance(count_tokens, UserError) else count_tokens
+        made = estimate(session, self._results, self._known, counter, fresh=self._fresh)
         self.told.append((request, made))
+        if refused is not None and made.finished < made.runs:  # what is finished needs no model any more
+            raise refused
 
 
-def _say_cost(told: Sequence[tuple[Request, Estimate]], results: Path) -> None:
-    """What all of it will take, in three lines; what cannot be known is said to be unknown."""
+def _counter_or_error(model: str, tokenizer: str | None) -> TokenCounter | str | UserError:
+    """`find_counter`, its error kept: the same model is not looked for again by every request."""
+    from rmtbench.runs.estimate import find_counter
+
+    try:
+        return find_counter(model, tokenizer)
+    except UserError as error:
+        return error
+
+
+def _say_cost(told: Sequence[tuple[Request, Estimate]], results: Path, requests: int) -> None:
+    """What all of it will take, in a few lines; what cannot be known is said to be unknown."""
+    if not told:
+        note("nothing is planned: every request is refused")
+        return
     made = [each for _, each in told]
-    finished = sum(each.finished for each in made)
-    note(f"in all {sum(each.runs for each in made)} runs, {finished} of them finished already")
-    for why in dict.fromkeys(each.why for each in made if each.why):
-        note(f"questions and tokens unknown in part: {why}")
-    note(
-        f"{sum(each.questions or 0 for each in made):,} questions; "
-        f"about {sum(each.tokens or 0 for each in made):,} tokens to read"
-    )
-    timed, left = sum(each.timed for each in made), sum(each.runs - each.finished for each in made)
-    known = f"about {_duration(sum(each.seconds for each in made))} for {timed} runs, as finished ones here took"
-    names = ", ".join(dict.fromkeys(name for each in made for name in each.unknown))
-    parts = [known] if timed else []
-    parts += (
-        [f"unknown for {left - timed} runs ({names}): no finished run of theirs in {results}"] if timed < left else []
-    )
-    note(f"time: {'; '.join(parts) or 'nothing is left to do'}")
+    refused = requests - len(told)
+    without = f"; {refused} of {requests} requests are refused, and their runs not counted" if refused else ""
+    runs, left = sum(each.runs for each in made), sum(map(_left, made))
+    note(f"in all {runs} runs, {runs - left} of them finished already{without}")
+    uncounted = [each for each in made if each.why and _left(each)]
+    for why in dict.fromkeys(each.why for each in uncounted):
+        note(f"questions and tokens cannot be counted: {why}")
+    unknown = sum(map(_left, uncounted))
+    rest = f"; unknown for {unknown} runs" if unknown else ""
+    nothing_known = 0 < left == unknown
+    questions, tokens = sum(each.questions or 0 for each in made), sum(each.tokens or 0 for each in made)
+    counts = f"{questions:,} questions; about {tokens:,} tokens to read{rest}"
+    note("questions and tokens to read: unknown" if nothing_known else counts)
+    note(f"time: {_time(made, results)}")
     limits = dict.fromkeys(request.cache_limit for request, _ in told if request.kv_cache is not None)
     caches = "".join(f", and key-value caches of at most {limit}" for limit in limits)
-    note(f"disk: about {max(0.1, sum(each.bytes for each in made) / 1e6):,.1f} MB of answers{caches}")
+    answers = f"about {max(0.1, sum(each.bytes for each in made) / 1e6):,.1f} MB of answers"
+    note(f"disk: {'unknown' if nothing_known else answers}{caches}{'' if nothing_known else rest}")
+
+
+def _left(made: Estimate) -> int:
+    return made.runs - made.finished
+
+
+def _time(made: Sequence[Estimate], results: Path) -> str:
+    """How long it takes, and why that is unknown of some runs."""
+    timed = sum(each.timed for each in made)
+    known = f"about {_duration(sum(each.seconds for each in made))} for {timed} runs, as finished ones here took"
+    parts = [known] if timed else []
+    for counted, reason in (
+        (True, f"no finished run of theirs from this machine in {results}"),
+        (False, "their tokens cannot be counted"),
+    ):
+        some = [each for each in made if bool(each.why) is not counted]
+        count = sum(_left(each) - each.timed for each in some)
+        names = ", ".join(dict.fromkeys(name for each in some for name in each.unknown))
+        parts += [f"unknown for {count} runs ({names}): {reason}"] if count else []
+    return "; ".join(parts) or "nothing is left to do"
 
 
 def _say_progress(place: str, done: int, count: int, seconds: float) -> None:

@@ -143,21 +143,26 @@ def drop_torn_line(path: Path) -> None:
             stream.truncate(keep)
 
 
-def write_whole(path: Path, data: bytes) -> None:
+def write_whole(path: Path, data: bytes, *, option: str = "--results") -> None:
     """Write a file under a temporary name and rename it: readers see the old file or the new one, never a part.
 
     Args:
         path: The file to make or replace.
         data: Its whole content.
+        option: What chooses another place, for the message.
 
     Raises:
         UserError: The disk is full or the folder cannot be written.
+        OSError: Anything else that the system refuses, by the name of the file that was to be.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        with disk_errors(path):
+        with disk_errors(path, option):
             temporary.write_bytes(data)
             temporary.replace(path)
+    except OSError as error:
+        error.filename = str(path)  # nobody knows the temporary name
+        raise
     finally:
         # A folder that cannot be written cannot be tidied either, and that must not hide the reason.
         with suppress(OSError):

@@ -46,8 +46,8 @@ def uses_sliding_window(model: PreTrainedModel) -> bool:
 def context_limit(config: PretrainedConfig) -> int | None:
     """Most positions at which a model reads every token alike, however many follow; None if it sets no limit.
 
-    A `longrope` model turns its keys by other angles once a text is longer than its original context (Ding et al., 2024,
-    arXiv 2402.13753), so that keys read before that and kept would be another text's: such a model ends there.
+    A `longrope` model turns its keys by other angles once a text is longer than its original context (Ding et al.,
+    2024, arXiv 2402.13753), so that keys that were read before would be another text's: such a model ends there.
     """
     limit: int | None = getattr(config, "max_position_embeddings", None)
     rope = getattr(config, "rope_parameters", None) or {}

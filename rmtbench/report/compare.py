@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from difflib import get_close_matches
@@ -12,7 +13,7 @@ from rmtbench.errors import UserError
 from rmtbench.journal.record import Key, RunRecord, find_runs
 from rmtbench.report.cells import NOT_RECORDED, make_cell
 from rmtbench.report.sections import setting_of
-from rmtbench.report.units import Unit, clusters_of, unit_of
+from rmtbench.report.units import FEWEST_UNITS, Unit, clusters_of, unit_of
 
 if TYPE_CHECKING:
     from rmtbench.stats.paired import Comparison
@@ -23,6 +24,7 @@ RIGHT = 0.5
 """From this value of the metric on an answer counts as right."""
 TOLD_APART = ("device", "threads", "machine", "mode")
 """What must agree for times to be compared."""
+FINISH = "finish the run with the command that began it, which resumes it"
 _PASSING = {"provenance.started", "provenance.machine.memory_bytes", "provenance.label"}
 
 
@@ -68,7 +70,9 @@ class RunComparison:
         metric: What is compared.
         means: Of the first and of the second over the shared questions.
         scores: How they differ, the second minus the first.
-        left_out: Questions of the first and of the second alone, which are in no figure here.
+        left_out: Questions that the first alone was asked, and the second alone; they are in no figure here.
+        unanswered: Questions that the first has not answered, and the second, of those that both were to be asked.
+            They are in no figure here either.
         other_documents: Draws with shared questions whose documents or other questions differ.
         times: Seconds of the second over those of the first; None where that would compare unlike things.
         no_times: Why there is none; empty where there is.
@@ -83,6 +87,7 @@ class RunComparison:
     means: tuple[float, float]
     scores: Comparison
     left_out: tuple[int, int]
+    unanswered: tuple[int, int]
     other_documents: int
     times: TimeRatio | None
     no_times: str
@@ -100,19 +105,27 @@ class RunComparison:
         interval = self.scores.bootstrap
         if interval is None:
             return f"uncertain: with one {self.unit} no interval is defined"
-        if self.unit == "question" and interval.low == interval.high and not self._would_have_shown(margin):
-            return f"uncertain: {self.scores.difference.clusters} questions without a difference are too few to say"
-        if interval.high < -margin:
-            return "certain: the whole 95 % interval is worse by more than that"
-        if interval.low >= -margin:
-            return "certain: the whole 95 % interval is within that, or better"
-        return "uncertain: the 95 % interval reaches to both sides of that"
+        clusters = self.scores.difference.clusters
+        if clusters < FEWEST_UNITS:
+            return f"uncertain: {clusters} {self.unit}s are too few to say; {FEWEST_UNITS} are the fewest"
+        if interval.low == interval.high and -margin <= interval.low <= 0 and not self._would_have_shown(margin):
+            what = "whose difference does not vary" if interval.low else "without a difference"
+            return f"uncertain: {self._trials} questions {what} are too few to say"
+        if interval.low < -margin <= interval.high:
+            return "uncertain: the 95 % interval reaches to both sides of that"
+        side = "worse by more than that" if interval.high < -margin else "within that, or better"
+        return f"certain: the whole 95 % interval is {side}"
+
+    @property
+    def _trials(self) -> int:
+        """Questions, each counted once: the same documents' questions are the same in all draws."""
+        return self.scores.difference.clusters if self.unit == "question" else self.scores.difference.values
 
     def _would_have_shown(self, margin: float) -> bool:
         """Whether differences in as many questions as the margin allows would have been met among these."""
         from rmtbench.stats.power import trials_to_exclude
 
-        return 0 < margin < 1 and self.scores.difference.clusters >= trials_to_exclude(margin)
+        return 0 < margin < 1 and self._trials >= trials_to_exclude(margin)
 
 
 def find_run(name: str, results: Path) -> Path:
@@ -155,10 +168,15 @@ def compare_runs(first: RunRecord, second: RunRecord, metric: str) -> RunCompari
     from rmtbench.stats.paired import compare, pair_by_question
 
     _check_scored(first, second, metric)
-    shared = _shared(first, second)
-    if not shared:
+    asked = _asked(first, second)
+    where = f"{first.run_id}, {second.run_id}"
+    if not asked:
         remedy = "compare runs of the same data set, size and seed"
-        raise UserError("the two runs share no question", where=f"{first.run_id}, {second.run_id}", remedy=remedy)
+        raise UserError("the two runs share no question", where=where, remedy=remedy)
+    shared = [key for key in asked if key in first.answers and key in second.answers]
+    if not shared:
+        raise UserError("no question has an answer in both runs yet", where=where, remedy=FINISH)
+    awaited = _awaited(first, second), _awaited(second, first)
     before, after = ({key: _value(run, key, metric) for key in shared} for run in (first, second))
     values = [{key: value for key, value in each.items() if value is not None} for each in (before, after)]
     cluster = _clusters(first, second)
@@ -173,7 +191,11 @@ def compare_runs(first: RunRecord, second: RunRecord, metric: str) -> RunCompari
         metric=metric,
         means=(sum(old for _, old in both) / len(both), sum(new for new, _ in both) / len(both)),
         scores=compare(pairs, seed=SEED),
-        left_out=(len(first.gold) - len(shared), len(second.gold) - len(shared)),
+        left_out=(len(first.gold) - len(asked) - awaited[1], len(second.gold) - len(asked) - awaited[0]),
+        unanswered=(
+            sum(key not in first.answers for key in asked) + awaited[0],
+            sum(key not in second.answers for key in asked) + awaited[1],
+        ),
         other_documents=_other_documents(first, second, shared),
         times=times,
         no_times=why,
@@ -183,6 +205,24 @@ def compare_runs(first: RunRecord, second: RunRecord, metric: str) -> RunCompari
     )
 
 
+def check_finished(made: RunComparison) -> None:
+    """Refuse to judge by a part of the questions: what is not answered yet may be right or wrong.
+
+    Args:
+        made: The comparison.
+
+    Raises:
+        UserError: One of the runs lacks answers to questions that the other was asked, too.
+    """
+    for place, name, count in zip(("second", "first"), (made.second, made.first), made.unanswered[::-1], strict=True):
+        if count:
+            raise UserError(
+                f"the {place} run has yet to answer {count} question(s) that the other is asked, too",
+                where=name,
+                remedy=f"{FINISH}, or leave out --fail-if-worse",
+            )
+
+
 def as_record(made: RunComparison) -> dict[str, Any]:
     """The comparison as JSON values."""
     return {"schema": 1, **asdict(made)}
@@ -190,6 +230,8 @@ def as_record(made: RunComparison) -> dict[str, Any]:
 
 def _check_scored(first: RunRecord, second: RunRecord, metric: str) -> None:
     for run in (first, second):
+        if not run.answers:
+            raise UserError("the run has no answer yet", where=run.run_id, remedy=FINISH)
         known = sorted({name for row in run.scores.values() for name in row})
         unscored = sum(answer.error is None and key not in run.scores for key, answer in run.answers.items())
         if metric not in known or unscored:
@@ -204,17 +246,25 @@ def _check_scored(first: RunRecord, second: RunRecord, metric: str) -> None:
         )
 
 
-def _shared(first: RunRecord, second: RunRecord) -> list[Key]:
-    """Questions that both have answered, with the same words and the same accepted answers."""
+def _asked(first: RunRecord, second: RunRecord) -> list[Key]:
+    """Questions that both were asked, with the same words and the same accepted answers."""
     return [
         key
         for key, gold in first.gold.items()
         if key in second.gold
         and second.gold[key].references == gold.references
         and second.questions[key].text == first.questions[key].text
-        and key in first.answers
-        and key in second.answers
     ]
+
+
+def _awaited(run: RunRecord, other: RunRecord) -> int:
+    """Questions of the other run in draws that this one has yet to begin, as many of a draw as it is to be asked."""
+    begun = {row["draw"] for row in run.corpora}
+    counts = Counter(
+        key[0] for key in other.gold if key[0] < run.spec.draws and key[0] not in begun and key not in run.gold
+    )
+    most = run.spec.questions
+    return sum(count if most is None else min(count, most) for count in counts.values())
 
 
 def _value(run: RunRecord, key: Key, metric: str) -> float | None:

@@ -17,7 +17,8 @@ from rmtbench.errors import UserError
 from rmtbench.journal.record import RunRecord, find_runs, read_run
 from rmtbench.journal.writer import finished_run
 from rmtbench.models.endpoint.address import is_endpoint
-from rmtbench.models.load import load_token_counter
+from rmtbench.models.load import SHIPPED, load_token_counter
+from rmtbench.models.random_geometry import is_random
 from rmtbench.runs.loop import corpus_tokens
 from rmtbench.runs.provenance import machine_facts
 from rmtbench.runs.session import Session, make_one_draw
@@ -163,13 +164,30 @@ def find_counter(model: str, tokenizer: str | None) -> TokenCounter | str:
     Args:
         model: As a request names it.
         tokenizer: Another tokenizer than the model's own.
+
+    Raises:
+        UserError: The model or the tokenizer is missing, so that the run itself could not begin.
     """
     if is_endpoint(model) and tokenizer is None:
         return f"the server of {model} alone can count its tokens"
+    if not is_endpoint(model) and not is_random(model):
+        _check_there(str(SHIPPED.get(model, model)))
+    return load_token_counter(model, tokenizer)
+
+
+def _check_there(model: str) -> None:
+    """Refuse a model of which there is no configuration: a tokenizer of another model would hide that it is missing."""
+    from transformers import AutoConfig
+
     try:
-        return load_token_counter(model, tokenizer)
-    except UserError as error:
-        return str(error)
+        AutoConfig.from_pretrained(model)
+    except (OSError, ValueError, KeyError) as error:
+        raise UserError(
+            f"model '{model}' cannot be loaded ({type(error).__name__})",
+            where="--model",
+            remedy="give a folder with config.json, tokenizer and weights, or random:tiny; a hub id needs the network "
+            "or a filled hub cache",
+        ) from error
 
 
 def _same_machine(recorded: object, here: Mapping[str, Any]) -> bool:

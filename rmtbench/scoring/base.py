@@ -57,6 +57,18 @@ _METRICS = {
     "recall": "rmtbench.scoring.retrieval:retrieval_metric",
 }
 METRICS = tuple(_METRICS)
+VALUES = (
+    "em",
+    "f1",
+    "minilm_cosine",
+    "bertscore_precision",
+    "bertscore_recall",
+    "bertscore_f1",
+    "recall",
+    "precision",
+    "reciprocal_rank",
+)
+"""Names of the values that all of them make."""
 
 
 def make_metric(name: str, scorer_model: str) -> Metric:

@@ -41,6 +41,25 @@ def make_run(
     return run.folder.path
 
 
+def keep(run, files, wanted):
+    """Cut files of a run to the rows that are wanted, as a kill would have left them."""
+    for name in files:
+        path = run / f"{name}.jsonl"
+        rows = [json.loads(line) for line in path.read_text().splitlines()]
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows if wanted(row)))
+    return run
+
+
+def answered(run, wanted):
+    """The run with answers to the wanted questions alone."""
+    return keep(run, ("answers", "scores"), wanted)
+
+
+def begun(run, draws):
+    """The run with its first draws alone: of the others not even the questions are written yet."""
+    return keep(run, ("corpora", "gold", "prepared", "answers", "scores"), lambda row: row["draw"] < draws)
+
+
 def test_the_same_run_twice_differs_in_nothing(rmtbench, tmp_path):
     run = make_run(tmp_path)
     said = rmtbench("compare", run, run, "--fail-if-worse", 0)
@@ -95,8 +114,91 @@ def test_questions_that_one_run_lacks_are_left_out_and_counted(rmtbench, tmp_pat
     many, few = make_run(tmp_path / "a"), make_run(tmp_path / "b", questions=3)
     said = rmtbench("compare", many, few)
     assert "over 24 question(s)" in said.out
-    assert "left out: 8 question(s) of the first alone, 0 of the second" in said.out
+    assert "left out: 8 question(s) that the first alone is asked\n" in said.out
     assert "in 8 draw(s) the documents or the other questions are not the same" in said.out
+    assert "left out: 8 question(s) that the second alone is asked\n" in rmtbench("compare", few, many).out
+
+
+def test_questions_that_both_are_asked_and_one_has_not_answered_are_no_questions_of_one_alone(rmtbench, tmp_path):
+    whole, part = make_run(tmp_path / "a"), answered(make_run(tmp_path / "b"), lambda row: row["question_id"] == "q0")
+    said = rmtbench("compare", whole, part)
+    assert said.code == 0, said.err
+    assert "over 8 question(s)" in said.out
+    assert "left out: 24 question(s) that the second has not answered\n" in said.out
+    assert "left out: 24 question(s) that the first has not answered\n" in rmtbench("compare", part, whole).out
+
+
+@pytest.mark.parametrize("unfinished", ["second", "first"])
+def test_a_run_that_has_yet_to_answer_what_the_other_did_is_not_judged(rmtbench, tmp_path, unfinished):
+    # All that it has answered is right: a mean over these alone would let it pass.
+    whole, part = make_run(tmp_path / "a"), answered(make_run(tmp_path / "b"), lambda row: row["question_id"] == "q0")
+    said = rmtbench("compare", *((whole, part) if unfinished == "second" else (part, whole)), "--fail-if-worse", 0.02)
+    assert (said.code, said.out) == (2, "")
+    what, remedy = said.err.splitlines()
+    told = f"the {unfinished} run has yet to answer 24 question(s) that the other is asked, too"
+    assert what == f"error: {part.name}: {told}"
+    assert remedy == "  finish the run with the command that began it, which resumes it, or leave out --fail-if-worse"
+
+
+def test_a_run_that_has_yet_to_begin_draws_which_it_is_to_have_is_not_judged(rmtbench, tmp_path):
+    whole, part = make_run(tmp_path / "a"), begun(make_run(tmp_path / "b"), draws=6)
+    said = rmtbench("compare", whole, part, "--fail-if-worse", 0.02)
+    assert said.code == 2
+    assert "the second run has yet to answer 8 question(s)" in said.err
+
+
+def test_a_run_that_has_no_answer_at_all_is_to_be_finished_not_scored(rmtbench, tmp_path):
+    whole, none = make_run(tmp_path / "a"), answered(make_run(tmp_path / "b"), lambda row: False)
+    said = rmtbench("compare", whole, none)
+    assert said.code == 2
+    assert said.err.splitlines()[0] == f"error: {none.name}: the run has no answer yet"
+    assert "finish the run" in said.err
+
+
+def test_runs_that_are_asked_other_questions_by_design_are_judged_by_those_of_both_and_it_is_said(rmtbench, tmp_path):
+    eight, six = make_run(tmp_path / "a"), make_run(tmp_path / "b", draws=6)
+    said = rmtbench("compare", eight, six, "--fail-if-worse", 0.15)
+    assert said.code == 0, said.err
+    assert "left out: 8 question(s) that the first alone is asked\n" in said.out
+    assert "not worse by more than 0.15 on the questions that both are asked; certain: " in said.out
+
+
+def test_failed_answers_count_as_wrong_when_a_run_is_judged(rmtbench, tmp_path):
+    whole, failing = make_run(tmp_path / "a"), keep(make_run(tmp_path / "b"), ["scores"], lambda row: row["draw"] > 0)
+    journal = failing / "answers.jsonl"
+    rows = [json.loads(line) for line in journal.read_text().splitlines()]
+    failed = {"text": "", "finish": "error", "error": "out of memory"}
+    journal.write_text("".join(json.dumps({**row, **(failed if row["draw"] == 0 else {})}) + "\n" for row in rows))
+    said = rmtbench("compare", whole, failing, "--fail-if-worse", 0.02)
+    assert said.code == 1
+    assert "em: 1.000, then 0.875: −0.125 over 32 question(s)" in said.out
+    assert "left out" not in said.out
+    assert "(failed: out of memory)" in said.out
+
+
+def test_fewer_draws_than_any_test_needs_are_never_certain(rmtbench, tmp_path):
+    for draws, sure in ((2, "uncertain: 2 draws are too few to say; 6 are the fewest"), (5, "uncertain: 5 draws"),
+                        (6, "certain: the whole 95 % interval is worse")):  # fmt: skip
+        before = make_run(tmp_path / f"{draws}", draws=draws)
+        after = make_run(tmp_path / f"{draws}", "oracle", draws=draws, right=lambda draw, number: number > draw % 2)
+        said = rmtbench("compare", before, after, "--fail-if-worse", 0.02)
+        assert said.code == 1
+        assert f"worse by more than 0.02; {sure}" in said.out
+
+
+def test_draws_without_any_difference_are_certain_only_with_as_many_questions_as_the_margin_asks_for(
+    rmtbench, tmp_path
+):
+    run = make_run(tmp_path)
+    told = "not worse by more than 0.02; uncertain: 32 questions without a difference are too few to say"
+    assert told in rmtbench("compare", run, run, "--fail-if-worse", 0.02).out
+    # (1 - 0.1)^29 <= 0.05: 32 questions would have shown a difference in one of ten.
+    assert "not worse by more than 0.1; certain: " in rmtbench("compare", run, run, "--fail-if-worse", 0.1).out
+    after = make_run(tmp_path, "oracle", right=lambda draw, number: number > 0)
+    told = "not worse by more than 0.5; certain: "
+    assert told in rmtbench("compare", run, after, "--fail-if-worse", 0.5).out
+    told = "not worse by more than 0.25; certain: "
+    assert told in rmtbench("compare", run, after, "--fail-if-worse", 0.25).out
 
 
 def test_the_json_file_holds_everything(rmtbench, tmp_path):
@@ -107,6 +209,7 @@ def test_the_json_file_holds_everything(rmtbench, tmp_path):
     made = json.loads(out.read_text())
     assert (made["schema"], made["worse"], made["means"], len(made["flips"])) == (1, True, [1.0, 0.75], 8)
     assert made["scores"]["difference"]["mean"] == -0.25
+    assert (made["left_out"], made["unanswered"]) == ([0, 0], [0, 0])
     assert made["changes"][0] == {"field": "spec.system", "first": "cag", "second": "oracle"}
 
 
@@ -127,3 +230,39 @@ def test_what_cannot_be_compared_is_an_error_with_a_remedy(rmtbench, tmp_path, c
     assert said.code == 2
     assert told in said.err
     assert len(said.err.splitlines()) == 2
+
+
+def test_a_file_that_cannot_be_written_is_told_by_its_own_name_before_anything_is_printed(rmtbench, tmp_path):
+    run = make_run(tmp_path)
+    for path, told in ((tmp_path / "no" / "made.json", "no such folder"), (tmp_path, "is a folder")):
+        said = rmtbench("compare", run, run, "--json", path)
+        assert (said.code, said.out) == (2, "")
+        assert said.err.splitlines()[0] == f"error: --json {path}: {told}"
+        assert len(said.err.splitlines()) == 2
+
+
+def test_a_metric_that_nothing_makes_is_told_with_those_that_there_are(rmtbench, tmp_path):
+    run = make_run(tmp_path)
+    said = rmtbench("compare", run, run, "--metric", "bertscore")
+    assert said.code == 2
+    what, remedy = said.err.splitlines()
+    assert what == "error: --metric: no metric 'bertscore'"
+    assert remedy.startswith("  did you mean 'bertscore_f1'? Known: bertscore_f1, bertscore_precision, ")
+    assert remedy.endswith("em, f1, minilm_cosine, precision, recall, reciprocal_rank")
+
+
+@pytest.mark.parametrize("place", ["FIRST", "SECOND"])
+def test_an_empty_name_is_told_by_the_argument_that_it_is(rmtbench, tmp_path, place):
+    run = make_run(tmp_path)
+    said = rmtbench("compare", *(("", run) if place == "FIRST" else (run, "")))
+    assert said.code == 2
+    assert said.err.splitlines()[0] == f"error: {place}: names no run"
+    assert len(said.err.splitlines()) == 2
+
+
+@pytest.mark.parametrize("given", ["nan", "inf", "1.5", "-0.1"])
+def test_what_is_no_share_of_a_mean_is_no_limit_of_what_may_be_lost(rmtbench, tmp_path, given):
+    run = make_run(tmp_path)
+    said = rmtbench("compare", run, run, f"--fail-if-worse={given}")
+    assert said.code == 2
+    assert said.err.splitlines()[0] == f"error: --fail-if-worse: must be a number from 0 to 1 (given: {given})"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,7 +31,8 @@ def test_a_plan_counts_runs_questions_and_tokens_and_knows_times_only_of_what_wa
     runs, counts, time, disk = before.err.splitlines()[-4:]
     assert runs == "in all 2 runs, 0 of them finished already"
     assert counts.startswith("8 questions; about ")
-    assert time.startswith("time: unknown for 2 runs (closed-book, full-context): no finished run of theirs in ")
+    told = "time: unknown for 2 runs (closed-book, full-context): no finished run of theirs from this machine in "
+    assert time == f"{told}{tmp_path / 'results'}"
     assert disk == "disk: about 0.1 MB of answers"
     assert rmtbench(*words(tmp_path, {"draws": 3})).code == 0
     words(tmp_path, {"draws": 3}, {"system": "full-context", "size": "smoke"})
@@ -39,6 +42,91 @@ def test_a_plan_counts_runs_questions_and_tokens_and_knows_times_only_of_what_wa
     assert "time: unknown for 1 runs (full-context)" in after[-2]
     again = rmtbench(*asked, "--dry-run", "--fresh").err.splitlines()[-2]
     assert "for 1 runs, as finished ones here took; unknown for 1 runs (full-context)" in again
+
+
+def test_a_finished_run_of_another_machine_tells_no_time_and_is_not_said_to_be_missing(
+    rmtbench: Command, tmp_path: Path
+) -> None:
+    assert rmtbench(*words(tmp_path, {})).code == 0
+    [head] = (tmp_path / "results").glob("*/spec.json")
+    elsewhere = json.loads(head.read_text())
+    elsewhere["provenance"]["machine"]["cores"] += 1
+    head.write_text(json.dumps(elsewhere))
+    time = rmtbench(*words(tmp_path, {}, {"seed": 1}), "--dry-run").err.splitlines()[-2]
+    told = "time: unknown for 1 runs (closed-book): no finished run of theirs from this machine in "
+    assert time == f"{told}{tmp_path / 'results'}"
+
+
+def test_a_model_that_is_missing_fails_the_plan_and_what_it_would_read_is_unknown(
+    rmtbench: Command, tmp_path: Path
+) -> None:
+    said = rmtbench(*words(tmp_path, {"model": "nobody/nothing"}), "--dry-run")
+    assert said.code == 2
+    runs, why, counts, time, disk, count, what, remedy = said.err.splitlines()[-8:]
+    assert runs == "in all 1 runs, 0 of them finished already"
+    assert why.startswith("questions and tokens cannot be counted: --model: model 'nobody/nothing' cannot be loaded")
+    assert counts == "questions and tokens to read: unknown"
+    assert time == "time: unknown for 1 runs (closed-book): their tokens cannot be counted"
+    assert disk == "disk: unknown"
+    assert count.startswith("1 of 1 requests cannot be done")
+    assert "run 1 (line 2), sample all, nobody/nothing: --model: model 'nobody/nothing' cannot be loaded" in what
+    assert "a hub id needs the network" in remedy
+
+
+def test_a_missing_tokenizer_fails_the_plan_and_another_one_does_not_hide_a_missing_model(
+    rmtbench: Command, tmp_path: Path
+) -> None:
+    for entry, told in (
+        ({"tokenizer": "nobody/nothing"}, "--tokenizer: tokenizer 'nobody/nothing' cannot be loaded"),
+        ({"model": "./nowhere", "tokenizer": "mini"}, "--model: model './nowhere' cannot be loaded"),
+    ):
+        said = rmtbench(*words(tmp_path, entry), "--dry-run")
+        assert said.code == 2
+        assert told in said.err.splitlines()[-2]
+
+
+def test_a_plan_counts_what_it_can_and_says_of_how_many_runs_it_cannot(rmtbench: Command, tmp_path: Path) -> None:
+    entries = ({}, {"model": "nobody/nothing"}, {"top_k": 3})
+    said = rmtbench(*words(tmp_path, *entries), "--dry-run")
+    assert said.code == 2
+    lines = said.err.splitlines()
+    assert "in all 2 runs, 0 of them finished already; 1 of 3 requests are refused, and their runs not counted" in lines
+    assert any(line.startswith("2 questions; ") and line.endswith("; unknown for 1 runs") for line in lines)
+    assert "disk: about 0.1 MB of answers; unknown for 1 runs" in lines
+
+
+def test_what_a_server_alone_can_count_is_unknown_and_no_failure(rmtbench: Command, tmp_path: Path) -> None:
+    entry = {"model": "openai:some", "base_url": "http://127.0.0.1:9/v1"}
+    said = rmtbench(*words(tmp_path, entry), "--dry-run")
+    assert said.code == 0, said.err
+    why, counts, time, disk = said.err.splitlines()[-4:]
+    assert why == "questions and tokens cannot be counted: the server of openai:some alone can count its tokens"
+    assert (counts, disk) == ("questions and tokens to read: unknown", "disk: unknown")
+    assert time == "time: unknown for 1 runs (closed-book): their tokens cannot be counted"
+
+
+def test_a_finished_run_needs_no_model_any_more_in_a_plan_either(
+    rmtbench: Command, tmp_path: Path, model_of_context: Callable[[int], Path]
+) -> None:
+    model = tmp_path / "model"
+    shutil.copytree(model_of_context(4000), model)
+    assert rmtbench(*words(tmp_path, {"model": str(model)})).code == 0
+    shutil.rmtree(model)
+    said = rmtbench(*words(tmp_path, {"model": str(model)}), "--dry-run")
+    assert said.code == 0, said.err
+    runs, counts, time, _ = said.err.splitlines()[-4:]
+    assert runs == "in all 1 runs, 1 of them finished already"
+    assert (counts, time) == ("0 questions; about 0 tokens to read", "time: nothing is left to do")
+
+
+def test_a_plan_of_which_every_request_is_refused_does_not_say_that_nothing_is_left(
+    rmtbench: Command, tmp_path: Path
+) -> None:
+    said = rmtbench(*words(tmp_path, {"system": "cag", "top_k": 3}), "--dry-run")
+    assert said.code == 2
+    assert "nothing is planned: every request is refused" in said.err.splitlines()
+    assert "nothing is left to do" not in said.err
+    assert "0 questions" not in said.err
 
 
 def test_a_plan_refuses_documents_without_questions_as_the_run_would(rmtbench: Command, tmp_path: Path) -> None:

@@ -139,6 +139,18 @@ def test_a_full_disk_leaves_the_old_file_when_a_whole_one_is_replaced(tmp_path):
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_a_file_that_cannot_be_made_is_named_and_not_its_temporary_name(tmp_path):
+    path = tmp_path / "nowhere" / "made.json"
+    with pytest.raises(FileNotFoundError) as caught:
+        write_whole(path, b"{}")
+    assert caught.value.filename == str(path)
+    (tmp_path / "taken").mkdir()
+    with pytest.raises(UserError, match="cannot be written") as refused:
+        write_whole(tmp_path / "taken", b"{}", option="--json")
+    assert refused.value.where == str(tmp_path / "taken")
+    assert refused.value.remedy == "choose another folder with --json"
+
+
 def test_a_file_where_a_folder_should_be_is_an_error_of_the_user(tmp_path):
     (tmp_path / "run").write_text("a file")
     with pytest.raises(UserError, match=os.strerror(errno.ENOTDIR)) as caught:
