@@ -9,7 +9,7 @@ from rmtbench.report import numbers
 from rmtbench.report.cells import Cell
 from rmtbench.report.csv_files import Record
 from rmtbench.report.grid import Grid, Row
-from rmtbench.report.notes import mark_notes, marks
+from rmtbench.report.notes import mark_notes, marks, name_of, spared
 from rmtbench.report.numbers import MISSING
 from rmtbench.report.published.dont_do_rag import (
     MODEL,
@@ -22,6 +22,14 @@ from rmtbench.report.sections import Section
 from rmtbench.report.tables import PAPER_METRIC, Table, score_text
 
 WRONG = "§"
+COLUMNS = (
+    "table", "dataset", "size", "system", "top_k", "run_id", "measured_minilm_cosine", "published_minilm_cosine",
+    "logged_minilm_cosine", "published_is_wrong", "measured_mean_seconds", "published_mean_seconds",
+    "measured_preparation_seconds", "published_preparation_seconds", "metric", "measured_score", "measured_tokens",
+    "published_system", "published_tokens", "published_score", "published_lowest", "published_median",
+    "published_highest", "draws", "complete", "random_weights", "differences", "source",
+)  # fmt: skip
+"""Of ``published.csv``, which holds the records of every table that sets published figures beside measured ones."""
 
 
 def beside_table(section: Section, grid: Grid) -> Table | None:
@@ -37,10 +45,12 @@ def beside_table(section: Section, grid: Grid) -> Table | None:
     found = _corresponding(grid)
     if not found:
         return None
+    prepared = any(_published_preparation(grid, size, row) is not None for size, row, _ in found)
     rows = []
     for size, row, cell in found:
         score, time = published_score(grid.dataset, size, row.system, row.top_k), _time(grid, size, row)
         published = MISSING if score is None or score.published is None else f"{score.published:.4f}"
+        preparation = (_preparation(grid, size, row, cell), _published_preparation(grid, size, row))
         rows.append(
             (
                 size,
@@ -51,17 +61,30 @@ def beside_table(section: Section, grid: Grid) -> Table | None:
                 MISSING if score is None else f"{score.logged:.4f}",
                 numbers.seconds(cell.summary.mean_seconds["total"]),
                 numbers.seconds(time),
+                *(numbers.seconds(each) for each in preparation if prepared),
             )
         )
     cells = [cell for _, _, cell in found]
+    caption = (
+        f"{PAPER}, tables 2 and 3, beside the means of its authors' own logs. Score: the cosine of two MiniLM "
+        "embeddings, which the paper calls BERT-Score. Time: mean of a question, preparation left out."
+    )
+    columns: tuple[str, ...] = ("size", "system", "top-k", "measured", "published", "logs", "time", "published time")
+    if prepared:
+        caption += " Preparation: of one cache; the published one is by those logs."
+        columns += ("preparation", "published preparation")
     return Table(
         title=f"Published beside measured, {grid.name}",
-        caption=f"{PAPER}, tables 2 and 3, beside the means of its authors' own logs. Score: the cosine of two MiniLM "
-        "embeddings, which the paper calls BERT-Score. Time: mean of a question, preparation left out.",
-        columns=("size", "system", "top-k", "measured", "published", "logs", "time", "published time"),
+        caption=caption,
+        columns=columns,
         rows=tuple(rows),
         labels=2,
-        notes=(*differences(section, grid), *_wrong_cells(grid), *mark_notes(cells)),
+        notes=(
+            *differences(section, grid),
+            *_wrong_cells(grid),
+            *(_loaded_caches(grid, found) if prepared else ()),
+            *mark_notes(cells),
+        ),
     )
 
 
@@ -82,12 +105,12 @@ def differences(section: Section, grid: Grid) -> tuple[str, ...]:
     for size in grid.sizes:
         corpus = published_corpus(grid.dataset, size)
         asked = sorted({(cell.summary.expected, cell.summary.draws) for cell in cells if cell.spec.size == size})
-        if corpus is not None and asked and asked != [(corpus.questions, corpus.questions // corpus.documents)]:
+        if corpus is not None and asked and asked != [(corpus.questions, corpus.draws)]:
             ours = ", ".join(f"{questions} in {draws} draw(s)" for questions, draws in asked)
             note = f" ({corpus.note})" if corpus.note else ""
             told.append(
-                f"{size}: published {corpus.questions:,} questions, {corpus.documents} "
-                f"{'rows a draw' if grid.dataset == 'hotpotqa' else 'articles'}{note}; measured {ours}"
+                f"{size}: published {corpus.questions:,} questions in {corpus.draws} draw(s) of {corpus.documents} "
+                f"{'rows' if grid.dataset == 'hotpotqa' else 'articles'}{note}; measured {ours}"
             )
     scorers = sorted({cell.scorers[PAPER_METRIC] for cell in cells if PAPER_METRIC in cell.scorers})
     if scorers:
@@ -106,26 +129,44 @@ def beside_records(section: Section, grid: Grid) -> list[Record]:
         score = published_score(grid.dataset, size, row.system, row.top_k)
         measured = cell.summary.means.get(PAPER_METRIC) if cell.scored else None
         records.append(
-            {
-                "dataset": grid.dataset,
-                "size": size,
-                "system": row.system,
-                "top_k": row.top_k,
-                "run_id": cell.run_id,
-                "measured_minilm_cosine": None if measured is None else round(measured, 4),
-                "published_minilm_cosine": score.published if score else None,
-                "logged_minilm_cosine": score.logged if score else None,
-                "published_is_wrong": score.wrong if score else None,
-                "measured_mean_seconds": cell.summary.mean_seconds["total"],
-                "published_mean_seconds": _time(grid, size, row),
-                "draws": cell.summary.draws,
-                "complete": cell.complete,
-                "random_weights": cell.random_weights,
-                "differences": "; ".join(differences(section, grid)),
-                "source": PAPER,
-            }
+            published_record(
+                grid,
+                cell,
+                table="scores and times",
+                measured_minilm_cosine=None if measured is None else round(measured, 4),
+                published_minilm_cosine=score.published if score else None,
+                logged_minilm_cosine=score.logged if score else None,
+                published_is_wrong=score.wrong if score else None,
+                measured_mean_seconds=cell.summary.mean_seconds["total"],
+                published_mean_seconds=_time(grid, size, row),
+                measured_preparation_seconds=_preparation(grid, size, row, cell),
+                published_preparation_seconds=_published_preparation(grid, size, row),
+                differences="; ".join(differences(section, grid)),
+                source=PAPER,
+            )
         )
     return records
+
+
+def published_record(grid: Grid, cell: Cell, **figures: object) -> Record:
+    """One line of ``published.csv``: whatever is not given is empty.
+
+    Args:
+        grid: Where the run stands.
+        cell: The run.
+        **figures: Its measured and published figures, by their names in `COLUMNS`.
+    """
+    known = figures | {
+        "dataset": grid.dataset,
+        "size": cell.spec.size,
+        "system": cell.spec.system,
+        "top_k": cell.spec.top_k,
+        "run_id": cell.run_id,
+        "draws": cell.summary.draws,
+        "complete": cell.complete,
+        "random_weights": cell.random_weights,
+    }
+    return {name: known.get(name) for name in COLUMNS}
 
 
 def _corresponding(grid: Grid) -> list[tuple[str, Row, Cell]]:
@@ -143,6 +184,24 @@ def _corresponding(grid: Grid) -> list[tuple[str, Row, Cell]]:
 def _time(grid: Grid, size: str, row: Row) -> float | None:
     found = published_time(grid.dataset, size, row.system)
     return None if found is None else found.seconds
+
+
+def _published_preparation(grid: Grid, size: str, row: Row) -> float | None:
+    found = published_time(grid.dataset, size, row.system)
+    return None if found is None else found.preparation
+
+
+def _preparation(grid: Grid, size: str, row: Row, cell: Cell) -> float | None:
+    """Seconds of making the cache, beside a published figure alone; None where a kept cache was loaded instead."""
+    return None if _published_preparation(grid, size, row) is None or spared(cell) else cell.preparation
+
+
+def _loaded_caches(grid: Grid, found: list[tuple[str, Row, Cell]]) -> list[str]:
+    return [
+        f"preparation not shown, loaded from kept caches and not computed: {size} {name_of(cell)}"
+        for size, row, cell in found
+        if _published_preparation(grid, size, row) is not None and spared(cell)
+    ]
 
 
 def _wrong_cells(grid: Grid) -> list[str]:

@@ -15,6 +15,7 @@ from rmtbench.journal.record import Asked, find_runs, read_run
 from rmtbench.report import csv_files, latex, markdown
 from rmtbench.report.anatomy import anatomy_tables
 from rmtbench.report.beside import beside_records, beside_table
+from rmtbench.report.beside_lengths import context_table, length_records, memory_table
 from rmtbench.report.cells import Cell, make_cell
 from rmtbench.report.csv_files import Record
 from rmtbench.report.figures import FOLDER
@@ -36,7 +37,15 @@ if TYPE_CHECKING:
     from rmtbench.report.decision import Contest
     from rmtbench.report.figures.make import Drawn
 
-OURS = ("table2-*.csv", "pairs-*.csv", "published.csv", "index.html", f"{FOLDER}/*-[0-9].*", f"{FOLDER}/*-[0-9][0-9].*")
+OURS = (
+    "table2-*.csv",
+    "pairs-*.csv",
+    "published.csv",
+    "index.html",
+    f"{FOLDER}/*-[0-9].*",
+    f"{FOLDER}/*-[0-9][0-9].*",
+    f"{FOLDER}/training.*",
+)
 """Files of which a report may have fewer than the one before it."""
 
 Compared = tuple[Grid, str, tuple[Pair, ...]]
@@ -93,6 +102,7 @@ def write_report(results: Path, *, quick: bool = False, training_logs: Sequence[
     blocks = None if quick else Blocks()
     sections = make_sections(read_cells(results, blocks))
     drawn, files = _figures(() if quick else sections, training_logs)
+    trainings = tuple(figure for figure in drawn if figure.chapter is None)
     records = csv_files.records(sections)
     chapters = []
     for number, section in enumerate(sections):
@@ -102,7 +112,7 @@ def write_report(results: Path, *, quick: bool = False, training_logs: Sequence[
         own = tuple(figure for figure in drawn if figure.chapter == number)
         chapters.append(_chapter(section, grids, pairs, own))
     texts = {
-        "report.md": _document(chapters, sum(len(section.cells) for section in sections)),
+        "report.md": _document(chapters, sum(len(section.cells) for section in sections), trainings),
         "report.tex": latex.document((each.title, each.provenance, each.tables + each.anatomy) for each in chapters),
         **{f"{name}.csv": csv_files.to_csv(rows) for name, rows in records.items()},
     }
@@ -155,10 +165,13 @@ def _figures(sections: Sequence[Section], logs: Sequence[Path]) -> tuple[tuple[D
     """The sections' figures and the trainings' curves; for tables alone nothing that draws is loaded."""
     if not sections and not logs:
         return (), {}
-    from rmtbench.report.figures.make import make_figures, training_files
+    from rmtbench.report.figures.make import make_figures, training_figure
 
     drawn, files = make_figures(sections)
-    return drawn, files | (training_files(logs) if logs else {})
+    if logs:
+        curves, curve_files = training_figure(logs)
+        drawn, files = (*drawn, curves), files | curve_files
+    return drawn, files
 
 
 def _page(sections: Sequence[Section], chapters: Sequence[Chapter], blocks: Blocks) -> tuple[tuple[Contest, ...], str]:
@@ -188,9 +201,9 @@ def _add_records(
         if found:
             sheet = records.setdefault(f"pairs-{csv_files.slug(grid.dataset)}", [])
             sheet += [pair_record(grid, size, pair) | setting for pair in found]
-    beside = [row | setting for grid in grids for row in beside_records(section, grid)]
+    beside = [row for grid in grids for row in (*beside_records(section, grid), *length_records(section, grid))]
     if beside:
-        records.setdefault("published", []).extend(beside)
+        records.setdefault("published", []).extend(row | setting for row in beside)
 
 
 def _chapter(section: Section, grids: Sequence[Grid], pairs: Sequence[Compared], figures: tuple[Drawn, ...]) -> Chapter:
@@ -202,6 +215,8 @@ def _chapter(section: Section, grids: Sequence[Grid], pairs: Sequence[Compared],
         tables.append(power_table(grid, [(size, found) for other, size, found in shown if other is grid]))
     tables.append(time_table(grids))
     tables += [beside_table(section, grid) for grid in grids]
+    tables += [context_table(section, grid) for grid in grids]
+    tables.append(memory_table(section, grids))
     anatomy: list[Table | None] = [table for grid in grids for table in anatomy_tables(grid)]
     anatomy += [pairs_table(grid, size, found) for grid, size, found in shown]
     return Chapter(section.title, section.provenance, _made(tables), _made(anatomy), figures)
@@ -211,7 +226,7 @@ def _made(tables: Sequence[Table | None]) -> tuple[Table, ...]:
     return tuple(table for table in tables if table is not None)
 
 
-def _document(chapters: Sequence[Chapter], runs: int) -> str:
+def _document(chapters: Sequence[Chapter], runs: int, trainings: Sequence[Drawn]) -> str:
     blocks = [
         markdown.heading("rmtbench report", 1),
         f"{runs} run(s). Runs under different headings must not be compared.",
@@ -223,9 +238,15 @@ def _document(chapters: Sequence[Chapter], runs: int) -> str:
             markdown.facts(chapter.provenance),
         ]
         blocks += [markdown.table(table) for table in chapter.tables]
-        blocks += [f"![{figure.title}]({figure.stem}.svg)" for figure in chapter.figures]
+        blocks += [_image(figure) for figure in chapter.figures]
         blocks += [markdown.table(table) for table in chapter.anatomy]
+    if trainings:
+        blocks += [markdown.heading("Trainings", 2), *map(_image, trainings)]
     return "\n\n".join(blocks) + "\n"
+
+
+def _image(figure: Drawn) -> str:
+    return f"![{figure.title}]({figure.stem}.svg)"
 
 
 def _write_all(folder: Path, files: Mapping[str, bytes]) -> None:

@@ -1,5 +1,6 @@
 """The page in Chromium: fast with 50,000 answers, silent, usable by keyboard, readable, and deaf to what texts try."""
 
+import json
 import os
 import shutil
 import time
@@ -10,7 +11,7 @@ import pytest
 from decision_cases import random_contest, random_terms
 from large_results import HOSTILE, hostile_results, large_results
 from page_cases import write_page
-from report_runs import EMBEDDER, add_run, spec_of
+from report_runs import EMBEDDER, add_run, append, spec_of
 
 from rmtbench.report.contests import make_contests
 from rmtbench.report.decision import MOST_UNITS, Terms, decide
@@ -287,6 +288,79 @@ def test_nothing_sticks_out_at_any_width(look, usual, width, tmp_path):
         boxes = [canvas.bounding_box() for canvas in page.locator("canvas").all()]
         assert not [1 for place, one in enumerate(boxes) for other in boxes[:place] if overlap(one, other)]
         page.screenshot(path=folder / f"{width}-{tab}.png", full_page=True)
+
+
+def chart(page, title):
+    """What the figure of a title draws: its marks across, and each line's values, whiskers and name."""
+    (canvas,) = page.locator(f'canvas[aria-label^="{title}"]').all()
+    assert canvas.get_attribute("role") == "img"
+    return canvas.evaluate(
+        "(canvas) => { const {labels, datasets} = Chart.getChart(canvas).data;"
+        " return {labels, lines: datasets.map(({label, data, spread}) => ({label, data, spread})),"
+        " looks: datasets.map(({borderColor, pointStyle}) => `${borderColor} ${pointStyle}`)}; }"
+    )
+
+
+@pytest.fixture(scope="module")
+def kept_and_placed(tmp_path_factory):
+    """Two sizes, of which the larger keeps more and scores less; evidence in the first and in the last fifth."""
+    results = tmp_path_factory.mktemp("placed")
+    for size, kept in (("small", 10**6), ("large", 4 * 10**6)):
+        for system, top_k in (("cag", None), ("rag-sparse", 1), ("rag-sparse", 3)):
+            spec = spec_of(system, top_k=top_k, size=size, draws=8)
+            score, bytes_kept = (0.8 if size == "small" else 0.4), (kept if top_k is None else kept // 10)
+            folder = add_run(results, spec, kept=bytes_kept, score=score)
+            rows = [json.loads(line) for line in folder.gold.read_text().splitlines()]
+            folder.gold.unlink()
+            append(folder.gold, [row | {"positions": [0.1 if at % 4 < 2 else 0.95]} for at, row in enumerate(rows)])
+    write_page(results)
+    return results
+
+
+def test_what_is_kept_is_drawn_by_size_an_index_once_however_many_chunks_are_read(look, kept_and_placed):
+    page = look(kept_and_placed / "index.html")
+    show(page, "Figures")
+    drawn = chart(page, "Kept for answering by size, hotpotqa")
+    assert drawn["labels"] == ["small", "large"]
+    assert [(line["label"], line["data"]) for line in drawn["lines"]] == [
+        ("cag", [1_000_000, 4_000_000]), ("rag-sparse", [100_000, 400_000])
+    ]  # fmt: skip
+
+
+def test_scores_are_drawn_by_size_with_their_whiskers(look, kept_and_placed):
+    page = look(kept_and_placed / "index.html")
+    show(page, "Figures")
+    drawn = chart(page, "EM by size, hotpotqa")
+    assert [line["label"] for line in drawn["lines"]] == ["cag", "rag-sparse top-1", "rag-sparse top-3"]
+    assert drawn["lines"][0]["data"] == pytest.approx([0.85, 0.45])
+    low, high = drawn["lines"][0]["spread"][0]
+    assert low < 0.85 < high
+    assert len(set(drawn["looks"])) == 3
+    page.locator("#panel select").nth(1).select_option(label="F1")
+    assert chart(page, "F1 by size, hotpotqa")["lines"][0]["data"] == pytest.approx([0.85, 0.45])
+
+
+def test_scores_are_drawn_by_the_fifth_in_which_the_evidence_stands_and_nothing_where_none_stands(
+    look, kept_and_placed
+):
+    page = look(kept_and_placed / "index.html")
+    show(page, "Figures")
+    page.locator("#panel select").first.select_option(label="hotpotqa large")
+    drawn = chart(page, "EM by place of the evidence, hotpotqa large")
+    assert drawn["labels"] == ["first", "second", "third", "fourth", "last"]
+    assert [line["label"] for line in drawn["lines"]] == ["cag", "rag-sparse top-3"]
+    first, *between, last = drawn["lines"][0]["data"]
+    assert (first, last) == (pytest.approx(0.45), pytest.approx(0.45))
+    assert between == [None, None, None]
+    assert drawn["lines"][0]["spread"][0] is not None
+
+
+def test_runs_that_keep_nothing_and_know_no_places_say_that_it_was_not_measured(look, usual):
+    page = look(usual / "index.html")
+    show(page, "Figures")
+    for title in ("Kept for answering by size", "EM by place of the evidence"):
+        figure = page.locator("figure", has=page.get_by_role("heading", name=title))
+        assert "Not measured in these runs." in figure.inner_text()
 
 
 def test_another_section_shows_its_own_runs_alone(look, usual):

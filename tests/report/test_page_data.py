@@ -12,6 +12,7 @@ from page_cases import page_of
 from report_runs import add_run, spec_of
 
 from rmtbench.report.page import blocks, build
+from rmtbench.report.tables import QUALITY
 
 LIBRARY_SHA256 = "c17f2ce49fb9c71ef7fb39c03f868804ac5ab34730149976eebe6b7f807bef0c"
 
@@ -88,6 +89,26 @@ def test_a_chunk_that_holds_evidence_is_marked(tmp_path):
     page = page_of(tmp_path)
     answers = data_of(page, f"block-{data_of(page)['runs'][0]['answers']}")
     assert [row[7][0][4] for row in answers["rows"][:2]] == [1, 0]
+
+
+def test_scores_by_place_of_the_evidence_come_with_the_page_a_row_a_metric_and_fifth(tmp_path):
+    folder = add_run(tmp_path, spec_of())
+    rows = [json.loads(line) for line in folder.gold.read_text().splitlines()]
+    folder.gold.write_text("".join(json.dumps(row | {"positions": [0.1, 0.9]}) + "\n" for row in rows))
+    positions = data_of(page_of(tmp_path))["positions"]
+    assert [(row["metric"], row["position"]) for row in positions] == [
+        (metric, position) for metric in QUALITY for position in (0.1, 0.9)
+    ]
+    assert {(row["section"], row["dataset"], row["size"], row["label"]) for row in positions} == {
+        (0, "hotpotqa", "small", "cag")
+    }
+    assert {(row["mean"], row["facts"]) for row in positions} == {(0.55, 8)}
+    assert all(row["low"] < row["mean"] < row["high"] for row in positions)
+
+
+def test_runs_without_places_of_evidence_bring_no_scores_by_them(tmp_path):
+    add_run(tmp_path, spec_of())
+    assert data_of(page_of(tmp_path))["positions"] == []
 
 
 def test_a_large_page_is_compressed_and_a_small_one_does_not_depend_on_a_compressor(tmp_path, monkeypatch):

@@ -15,7 +15,7 @@ from rmtbench.journal.rows import evidence_positions
 from rmtbench.report.cells import make_cell
 from rmtbench.report.costs import CostLine, crossing, crossings
 from rmtbench.report.figures import records
-from rmtbench.report.figures.make import make_figures, training_files
+from rmtbench.report.figures.make import make_figures, training_figure
 from rmtbench.report.figures.style import look_of
 from rmtbench.report.figures.training import points, read_log, stages
 from rmtbench.report.grid import SYSTEMS, make_grids
@@ -163,9 +163,15 @@ def test_curves_are_means_over_the_last_lines_and_stages_begin_where_their_name_
 def test_a_training_log_is_drawn_and_another_file_is_refused(tmp_path):
     log = tmp_path / "log.jsonl"
     append(log, [log_line(1e6 * place, "one", place / 10) for place in range(1, 9)])
-    files = training_files([log])
+    figure, files = training_figure([log])
+    assert (figure.stem, figure.chapter) == ("figures/training", None)
     assert files["figures/training.png"].startswith(PNG)
     assert "right" in files["figures/training.svg"].decode()
+    rows = list(csv.DictReader(io.StringIO(files["figures/training.csv"].decode())))
+    assert rows == [
+        {"training": "", "metric": "right", "millions_of_tokens": tokens, "mean": mean}
+        for tokens, mean in (("1.0", "0.1"), ("5.0", "0.3"))
+    ]
     (tmp_path / "bad.jsonl").write_text('{"loss": 1}\n')
     with pytest.raises(UserError, match="no log of a training"):
         read_log(tmp_path / "bad.jsonl")

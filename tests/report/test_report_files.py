@@ -8,7 +8,7 @@ import sys
 
 import pytest
 from golden_runs import GOLDEN, make_golden_runs
-from report_runs import add_run, spec_of
+from report_runs import add_run, append, spec_of
 
 from rmtbench.errors import UserError
 from rmtbench.report.csv_files import to_csv
@@ -74,6 +74,23 @@ def test_files_of_a_dataset_that_is_gone_are_removed_and_other_files_are_kept(tm
         "report.md", "report.tex", "table1.csv", "table2-hotpotqa.csv", "table3.csv", "anatomy.csv", "published.csv",
         "my-notes.md", "figures/mine.png",
     }  # fmt: skip
+
+
+def test_learning_curves_stand_in_the_report_under_a_heading_of_their_own_while_a_log_is_named(tmp_path):
+    add_run(tmp_path, spec_of())
+    log = tmp_path / "log.jsonl"
+    append(log, [{"tokens": at * 10**6, "stage": "one", "metrics": {"right": 0.5}} for at in range(1, 9)])
+    report = write_report(tmp_path, training_logs=[log])
+    assert (
+        (report.folder / "report.md")
+        .read_text()
+        .endswith("\n\n## Trainings\n\n![Learning curves](figures/training.svg)\n")
+    )
+    curves = {f"figures/training.{ending}" for ending in ("png", "svg", "csv")}
+    assert curves <= set(files_of(report.folder))
+    write_report(tmp_path)
+    assert "Trainings" not in (report.folder / "report.md").read_text()
+    assert not curves & set(files_of(report.folder))
 
 
 # CSV

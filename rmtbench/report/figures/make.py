@@ -41,13 +41,13 @@ class Drawn:
         stem: Its files' name without ending, within the report's folder.
         title: What it shows.
         label: What the data are.
-        chapter: Number of its section, from 0.
+        chapter: Number of its section, from 0; None for trainings, which belong to none.
     """
 
     stem: str
     title: str
     label: str
-    chapter: int
+    chapter: int | None
 
 
 def make_figures(sections: Sequence[Section]) -> tuple[tuple[Drawn, ...], dict[str, bytes]]:
@@ -81,25 +81,33 @@ def make_figures(sections: Sequence[Section]) -> tuple[tuple[Drawn, ...], dict[s
     return tuple(drawn), files
 
 
-def training_files(logs: Sequence[Path]) -> dict[str, bytes]:
-    """The learning curves of trainings in one figure, named by their folders; as PNG and SVG.
+def training_figure(logs: Sequence[Path]) -> tuple[Drawn, dict[str, bytes]]:
+    """The learning curves of trainings in one figure, named by their folders.
 
     Args:
         logs: Their logs.
+
+    Returns:
+        The figure, and its files by path within the report's folder: PNG, SVG, and the CSV of its points.
 
     Raises:
         UserError: One is no log.
     """
     from rmtbench.report.figures.style import house_style, to_bytes
-    from rmtbench.report.figures.training import draw_training, metrics_of, read_log
+    from rmtbench.report.figures.training import curve_records, draw_training, metrics_of, read_log
 
     names = [path.resolve().parent.name if len(logs) > 1 else "" for path in logs]
     if len(set(names)) < len(names):
         names = [f"{name} {number}" for number, name in enumerate(names, start=1)]
     lines = {name: read_log(path) for name, path in zip(names, logs, strict=True)}
+    figure = Drawn(f"{FOLDER}/training", "Learning curves", ", ".join(filter(None, names)), None)
     with house_style():
         png, svg = to_bytes(draw_training(metrics_of(lines), lines))
-    return {f"{FOLDER}/training.png": png, f"{FOLDER}/training.svg": svg}
+    return figure, {
+        f"{figure.stem}.png": png,
+        f"{figure.stem}.svg": svg,
+        f"{figure.stem}.csv": to_csv(curve_records(metrics_of(lines), lines)).encode(),
+    }
 
 
 def label_of(section: Section) -> str:

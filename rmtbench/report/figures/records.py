@@ -50,14 +50,14 @@ def length_records(grid: Grid) -> list[Record]:
     return _of_several_sizes(score_records(grid))
 
 
-def position_records(grid: Grid) -> list[Record]:
+def position_records(grid: Grid, metric: str = METRIC) -> list[Record]:
     """Mean score by fifth of the corpus in which a supporting fact stands; of each retrieval the most chunks."""
     most: dict[tuple[str, str], int] = {}
     for size, row, _ in _shown(grid):
         most[size, row.system] = max(most.get((size, row.system), 0), row.top_k or 0)
     records = []
     for size, row, cell in _shown(grid):
-        fifths = cell.by_position.get(METRIC, {})
+        fifths = cell.by_position.get(metric, {})
         if (
             row.system in NOT_IN_USE
             or (row.top_k or 0) < most[size, row.system]
@@ -71,7 +71,7 @@ def position_records(grid: Grid) -> list[Record]:
                 _who(grid, size, row, cell)
                 | {
                     "position": _digits((fifth + 0.5) / FIFTHS),
-                    "metric": METRIC,
+                    "metric": metric,
                     "mean": _digits(mean),
                     "low": _digits(low),
                     "high": _digits(high),

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rmtbench.errors import UserError
+from rmtbench.report.csv_files import Record
 from rmtbench.report.figures.style import BLACK, BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILION, panels
 
 if TYPE_CHECKING:
@@ -68,6 +69,21 @@ def stages(lines: Sequence[Mapping[str, Any]]) -> list[tuple[float, str]]:
         if before["stage"] != after["stage"]
     ]
     return [(lines[0]["tokens"] / 1e6, lines[0]["stage"]), *starts]
+
+
+def curve_records(metrics: Sequence[str], logs: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[Record]:
+    """All points that are drawn, a line each, for scripts.
+
+    Args:
+        metrics: Which figures of the logs.
+        logs: Their lines, by what the legend calls them; an empty name where there is but one.
+    """
+    return [
+        {"training": label, "metric": metric, "millions_of_tokens": tokens, "mean": round(mean, 6)}
+        for label, lines in logs.items()
+        for metric in metrics
+        for tokens, mean in zip(*points(lines, metric), strict=True)
+    ]
 
 
 def draw_training(metrics: Sequence[str], logs: Mapping[str, Sequence[Mapping[str, Any]]]) -> Figure:

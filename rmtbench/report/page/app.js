@@ -110,7 +110,12 @@
         const same = contestsOf(metric).filter((other) => other.dataset === each.dataset);
         Figures.bySize(holder, "time", same, "seconds", `Time of a question by size, ${each.dataset}`, "seconds", Decision.format.seconds);
         Figures.bySize(holder, "memory", same, "memory", `Most memory by size, ${each.dataset}`, "bytes",
-          Decision.format.size, Figures.decimalBytes);
+          Decision.format.size, {round: Figures.decimalBytes});
+        Figures.bySize(holder, "kept", same, "kept", `Kept for answering by size, ${each.dataset}`, "bytes",
+          Decision.format.size, {round: Figures.decimalBytes, once: true});
+        Figures.scoresBySize(holder, "score-by-size", same, `by size, ${each.dataset}`);
+        Figures.byPosition(holder, "score-by-position", each, data.positions.filter((row) => row.section === section
+          && row.metric === metric && row.dataset === each.dataset && row.size === each.size), `by place of the evidence, ${each.dataset} ${each.size}`);
       };
       panel.append(make("h2", {text: "Figures"}), make("div", {class: "tools"},
         field("Corpus", select(shown.map((each) => `${each.dataset} ${each.size}`), place, (value) => { place = value; draw(); })),

@@ -11,9 +11,11 @@ from string import Template
 from typing import Any
 
 from rmtbench.report.decision import MOST_UNITS, Contest, Terms
+from rmtbench.report.figures.records import position_records
+from rmtbench.report.grid import make_grids
 from rmtbench.report.page.blocks import Blocks, elements, to_json
 from rmtbench.report.sections import Section
-from rmtbench.report.tables import Table
+from rmtbench.report.tables import QUALITY, Table
 from rmtbench.stats.power import minimum_detectable_effect
 
 SCRIPTS = ("decide.js", "figures.js", "tables.js", "answers.js", "app.js")
@@ -75,10 +77,22 @@ def _data(parts: Sequence[PagePart], contests: Sequence[Contest], blocks: Blocks
             for part in parts
         ],
         "contests": [_contest(contest, titles.index(contest.section)) for contest in contests],
+        "positions": [row for place, part in enumerate(parts) for row in _positions(part.section, place)],
         "factors": [None, None, *(minimum_detectable_effect(1.0, count) for count in range(2, MOST_UNITS + 1))],
         "terms": asdict(Terms()),
         "runs": runs,
     }
+
+
+def _positions(section: Section, place: int) -> list[dict[str, Any]]:
+    """Scores by the fifth of the corpus in which the evidence stands: a row a run, metric and fifth that has facts."""
+    names = ("dataset", "size", "metric", "label", "position", "mean", "low", "high", "facts")
+    return [
+        {"section": place} | {name: record[name] for name in names}
+        for grid in make_grids(section.cells)
+        for metric in QUALITY
+        for record in position_records(grid, metric)
+    ]
 
 
 def _contest(contest: Contest, section: int) -> dict[str, Any]:

@@ -19,7 +19,11 @@ const Figures = (() => {
           const across = dataset.along === "x";
           const [low, high] = spread.map((value) => scales[dataset.along].getPixelForValue(value));
           ctx.save();
-          ctx.strokeStyle = css("--text");
+          if (dataset.among) {  // of several at one place each has its own colour, and none reaches into the legend
+            const {left, top, width, height} = chart.chartArea;
+            ctx.beginPath(); ctx.rect(left, top, width, height); ctx.clip();
+          }
+          ctx.strokeStyle = dataset.among ? dataset.borderColor : css("--text");
           ctx.lineWidth = 1.5;
           ctx.beginPath();
           if (across) {
@@ -137,17 +141,19 @@ const Figures = (() => {
     return xs.length ? {min: Math.min(...xs) / 1.25, max: Math.max(...xs) * 1.25} : {};
   }
 
-  // One figure of every system at all sizes of a dataset: seconds or bytes.
-  function bySize(holder, key, contests, field, title, unit, text, round = text) {
-    const sizes = contests.map((contest) => contest.size);
-    const names = [...new Set(contests.flatMap((contest) => contest.candidates.map((each) => each.name)))];
-    const datasets = names.map((name, at) => ({label: name, spanGaps: true, pointRadius: 5, borderWidth: 2, ...looks(at),
+  // One figure of every system at all sizes of a dataset: seconds or bytes. What serves every top-k stands there once.
+  function bySize(holder, key, contests, field, title, unit, text, {round = text, once = false} = {}) {
+    const sizes = contests.map((contest) => contest.size), called = (each) => once ? each.name.replace(/ top-\d+$/, "") : each.name;
+    const candidates = contests.flatMap((contest) => contest.candidates), full = [...new Set(candidates.map((each) => each.name))];
+    const names = [...new Set(candidates.filter((each) => !once || each[field]).map(called))];
+    const look = (name) => looks(full.findIndex((other) => called({name: other}) === name));
+    const datasets = names.map((name) => ({label: name, spanGaps: true, pointRadius: 5, borderWidth: 2, ...look(name),
       data: contests.map((contest) => {
-        const found = contest.candidates.find((each) => each.name === name);
+        const found = contest.candidates.find((each) => called(each) === name);
         return found && found[field] ? found[field] : null;
       })}));
     if (datasets.every((dataset) => dataset.data.every((value) => value === null))) {
-      holder.append(make("figure", {}, make("h3", {text: title}), make("p", {class: "dim", text: "Not measured in these runs."})));
+      unmeasured(holder, key, title);
       return;
     }
     const bounds = room(datasets.map((dataset) => ({data: dataset.data.map((value) => ({x: value}))})));
@@ -156,11 +162,54 @@ const Figures = (() => {
         plugins: {tooltip: {callbacks: {label: (item) => `${item.dataset.label}: ${text(item.parsed.y)}`}}}}});
   }
 
+  function unmeasured(holder, key, title) {
+    if (drawn.has(key)) drawn.get(key).destroy();
+    drawn.delete(key);
+    holder.append(make("figure", {}, make("h3", {text: title}), make("p", {class: "dim", text: "Not measured in these runs."})));
+  }
+
+  // Scores of all systems, a line each, with an interval where there is one; null where nothing was measured.
+  function scoreLines(holder, key, title, caption, heading, across, labels, lines) {
+    if (!lines.some((line) => line.means.some((mean) => mean !== null))) {
+      unmeasured(holder, key, title);
+      return;
+    }
+    place(holder, key, title, caption, {type: "line", data: {labels, datasets: lines.map((line) => ({label: line.name,
+      data: line.means, spread: line.spreads, along: "y", among: true, spanGaps: true, pointRadius: 5, borderWidth: 2, ...looks(line.at)}))},
+    options: {scales: {x: axis(across, {offset: true}), y: axis(heading, {min: 0, suggestedMax: 1})},
+      plugins: {tooltip: {callbacks: {label: (item) => `${item.dataset.label}: ${Decision.format.fixed(item.parsed.y, 3)}`}}}}});
+  }
+
+  // Scores against the size of the corpus.
+  function scoresBySize(holder, key, contests, title) {
+    const names = [...new Set(contests.flatMap((contest) => contest.candidates.map((each) => each.name)))];
+    const lines = names.map((name, at) => {
+      const found = contests.map((contest) => contest.candidates.find((each) => each.name === name));
+      return {name, at, means: found.map((each) => each ? each.score : null), spreads: found.map((each) =>
+        each && each.score !== null && each.error !== null ? [each.score - 2 * each.error, each.score + 2 * each.error] : null)};
+    });
+    const heading = Decision.HEADINGS[contests[0].metric];
+    scoreLines(holder, key, `${heading} ${title}`, "Whiskers: two standard errors, where they are defined.", heading, "size",
+      contests.map((contest) => contest.size), lines);
+  }
+
+  // Scores against the place of the evidence: rows of one contest, one for each system and fifth of the corpus.
+  function byPosition(holder, key, contest, rows, title) {
+    const spots = [0.1, 0.3, 0.5, 0.7, 0.9], heading = Decision.HEADINGS[contest.metric];
+    const lines = [...new Set(rows.map((row) => row.label))].map((name) => {
+      const own = spots.map((spot) => rows.find((row) => row.label === name && Math.abs(row.position - spot) < 0.05));
+      return {name, at: contest.candidates.findIndex((each) => each.name === name), means: own.map((row) => row ? row.mean : null),
+        spreads: own.map((row) => row && row.low !== null ? [row.low, row.high] : null)};
+    });
+    scoreLines(holder, key, `${heading} ${title}`, "Whiskers: 95 % intervals, where they are defined. A question counts once for each fact that it needs.",
+      heading, "where the fact stands in the corpus, in fifths", ["first", "second", "third", "fourth", "last"], lines);
+  }
+
   // A logarithmic axis has its marks at powers of ten, which binary units would make odd.
   function decimalBytes(value) {
     const power = Math.min(4, Math.floor(Math.log10(value) / 3 + 1e-9));
     return `${value / 1000 ** power} ${["B", "kB", "MB", "GB", "TB"][power]}`;
   }
 
-  return {scores, breakEven, frontier, bySize, decimalBytes};
+  return {scores, breakEven, frontier, bySize, scoresBySize, byPosition, decimalBytes};
 })();

@@ -22,6 +22,7 @@ class PublishedCorpus:
         documents: In a draw: rows of HotPotQA (of ten paragraphs each), articles of SQuAD.
         tokens: In a draw, about.
         questions: In all.
+        draws: Choices of documents: of HotPotQA as many as give the questions, one a row; of SQuAD one.
         note: What the logs have otherwise; may be empty.
     """
 
@@ -30,6 +31,7 @@ class PublishedCorpus:
     documents: int
     tokens: int
     questions: int
+    draws: int
     note: str = ""
 
 
@@ -76,12 +78,12 @@ class PublishedTime:
 
 
 CORPORA = (
-    PublishedCorpus("hotpotqa", "small", 16, 21_000, 1_392),
-    PublishedCorpus("hotpotqa", "medium", 32, 43_000, 1_056),
-    PublishedCorpus("hotpotqa", "large", 64, 85_000, 1_344),
-    PublishedCorpus("squad", "small", 3, 21_000, 500),
-    PublishedCorpus("squad", "medium", 4, 32_000, 500, "5 articles in the logs"),
-    PublishedCorpus("squad", "large", 7, 50_000, 500),
+    PublishedCorpus("hotpotqa", "small", 16, 21_000, 1_392, 87),
+    PublishedCorpus("hotpotqa", "medium", 32, 43_000, 1_056, 33),
+    PublishedCorpus("hotpotqa", "large", 64, 85_000, 1_344, 21),
+    PublishedCorpus("squad", "small", 3, 21_000, 500, 1),
+    PublishedCorpus("squad", "medium", 4, 32_000, 500, 1, "5 articles in the logs"),
+    PublishedCorpus("squad", "large", 7, 50_000, 500, 1),
 )
 
 _PREPARATION_TIME = "BM25's preparation time (0.0674 s) in the score's column"

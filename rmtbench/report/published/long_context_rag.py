@@ -59,3 +59,19 @@ MODELS = (
     ModelByLength("gpt-3.5-turbo", 0.44, (0.362, 0.463, 0.486, 0.447, None, None, None, None)),
     ModelByLength("llama-3.1-8b-instruct", 0.411, (0.368, 0.547, 0.536, 0.523, 0.485, 0.383, 0.296, 0.15)),
 )
+
+LENGTHS = (*TOKENS, *sorted({tokens for longer in LONGER.values() for tokens in longer}))
+"""Every length of which something was published."""
+
+
+def scores_at(tokens: int) -> dict[str, float]:
+    """The scores of all models that have one at a length, by model.
+
+    Args:
+        tokens: One of `LENGTHS`.
+    """
+    found: dict[str, float | None] = {}
+    for row in MODELS:
+        known = dict(zip(TOKENS, row.scores, strict=True))
+        found[row.model] = known.get(tokens, LONGER.get(row.model, {}).get(tokens))
+    return {model: score for model, score in found.items() if score is not None}

@@ -67,7 +67,12 @@ def published_for(task: str) -> tuple[PublishedPoint, ...]:
         Points in the order of systems, then of lengths.
     """
     name = _THEIR_NAMES.get(task)
-    return tuple(_bert_points(name) if name else _babilong_points())
+    return tuple(_bert_points(name)) if name else on_running_text()
+
+
+def on_running_text() -> tuple[PublishedPoint, ...]:
+    """BABILong's points, beside which answers about whole documents stand, in the order of systems, then of lengths."""
+    return tuple(_babilong_points())
 
 
 def _bert_points(task: str) -> Iterator[PublishedPoint]:
