@@ -16,6 +16,7 @@ from rmtbench.corpora.miniature.styles import Style
 from rmtbench.kvcache import shared_attention
 from rmtbench.kvcache.plain import read_prefix
 from rmtbench.kvcache.shared import SharedPlaces, read_shared
+from rmtbench.kvcache.uncached import uncached_reader
 from rmtbench.models.base import Prompt
 from rmtbench.models.load import load_model
 from rmtbench.models.local import LocalModel
@@ -100,3 +101,19 @@ def test_the_mini_model_answers_each_style_alike(mini: LocalModel, style: Style)
         with read_shared(mini, passages, questions, batch) as shared:
             found = list(shared.stream(questions))
         assert [(row.output_ids, row.finish) for row in found] == [(row.output_ids, row.finish) for row in uncached]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("size", ["small", "medium", "large"])
+@pytest.mark.parametrize("style", ["squad", "hotpotqa", "triviaqa"])
+def test_with_and_without_a_cache_the_mini_model_answers_alike_at_every_size(
+    mini: LocalModel, style: Style, size: str
+) -> None:
+    corpus = Miniature(style).draw(DrawRequest(size, 0), mini.count_tokens).corpus
+    passages, questions = whole_corpus(corpus), [question.text for question in corpus.questions][:3]
+    answer, reason = uncached_reader(mini)
+    assert not reason
+    uncached = [row.output_ids for row in answer([Prompt(passages, question) for question in questions[:2]])]
+    for batch in (1, 3):
+        with read_shared(mini, passages, questions, batch) as shared:
+            assert [row.output_ids for row in shared.stream(questions)][:2] == uncached
