@@ -76,7 +76,8 @@ const Figures = (() => {
     place(holder, key, `${metric} by system`, contest.units > 1
       ? `Whiskers: two standard errors, clustered by ${contest.unit}.` : `No intervals: one ${contest.unit} says nothing of the next.`, {
       type: "bar",
-      data: {labels: shown.map((each) => each.name), datasets: [{
+      // A memory's hash would not fit beside the bars; every table has it.
+      data: {labels: shown.map((each) => each.name.replace(/memory=|@[0-9a-f]+/g, "")), datasets: [{
         label: metric, data: shown.map((each) => each.score), along: "x", borderWidth: 0, ...looks(0),
         spread: shown.map((each) => each.error === null ? null : [each.score - 2 * each.error, each.score + 2 * each.error]),
       }]},
