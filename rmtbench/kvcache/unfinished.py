@@ -95,11 +95,11 @@ class UnfinishedCache:
 
     def _begin(self, chunk: PrefixTensors) -> None:
         shape, layers = LayerShape.of(chunk.keys[0], chunk.values[0], len(self._ids)), len(chunk.keys)
+        # What an interrupted reading left and nobody can use goes first: no other cache has to make room for it.
+        for left in (self.folder / CHUNKS, *self.folder.glob("layer-*.safetensors")):
+            left.unlink(missing_ok=True)
         self._make_room(layers * (len(shape.header()) + shape.key_bytes + shape.value_bytes) + 4 * len(self._ids))
         self.folder.mkdir(exist_ok=True)
-        (self.folder / CHUNKS).unlink(missing_ok=True)
-        for left in self.folder.glob("layer-*.safetensors"):
-            left.unlink()
         (self.folder / IDS_FILE).write_bytes(ids_bytes(self._ids))
         for layer in range(layers):
             create(self.folder / layer_name(layer), shape)

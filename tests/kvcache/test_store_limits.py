@@ -50,6 +50,18 @@ def test_the_least_recently_used_cache_makes_room_for_a_new_one(tmp_path: Path, 
     assert sum(entry.bytes for entry in entries(tmp_path)) <= shop.store.limit
 
 
+def test_what_an_interrupted_reading_left_useless_takes_no_other_caches_room(
+    tmp_path: Path, tiny_model: LocalModel
+) -> None:
+    [kept] = made(Shop(tmp_path), tiny_model, 0)
+    with pytest.raises(KeyboardInterrupt):
+        Shop(tmp_path).get(tiny_model, context(seed=1), 48)
+    [unfinished] = tmp_path.glob(".unfinished-*")
+    (unfinished / "chunks.jsonl").unlink()
+    Shop(tmp_path, limit=int(size(kept) * 2.5)).get(tiny_model, context(seed=1))
+    assert kept.exists()
+
+
 def test_a_cache_beyond_the_whole_limit_is_refused_and_nothing_is_evicted_for_it(
     tmp_path: Path, tiny_model: LocalModel
 ) -> None:
