@@ -30,7 +30,7 @@ STOP_WORDS = ("english",)
 """Languages with a list of stop words for BM25."""
 
 RARE = (
-    "chunk_overlap", "candidates", "sparse_backend", "dense_index", "qdrant", "kv_bits", "recompute",
+    "chunk_overlap", "candidates", "sparse_backend", "dense_index", "qdrant", "kv_bits", "kv_place", "recompute",
     "chunk_cache_limit", "requests_per_minute", "tokens_per_minute", "deadline", "attempts", "embedder_base_url",
     "embedder_key_variable",
 )  # fmt: skip
@@ -73,6 +73,7 @@ class Request(BaseModel):
     prefix: str = PREFIXES[0]
     recompute: Annotated[float, Field(gt=0, le=1)] | None = None  # share of a composed cache that is read again
     kv_bits: Positive | None = None  # of a number in the prefix; else all that the model computes
+    kv_place: Literal["device", "host"] = "device"  # where the prefix is between its uses: see kvcache/offloaded.py
     chunk_cache: bool = False  # chunks come to the prompt with their caches made
     chunk_cache_limit: str = "2GB"
     kv_cache: str | None = None  # a folder, or "on" for the one beside the embeddings; else caches are not kept
@@ -204,6 +205,12 @@ def _check_together(values: Mapping[str, Any]) -> None:
         )
     if "kv_bits" in values and values.get("prefix") == "plain":
         raise UserError("the plain prefix holds exact numbers", where="--set kv-bits", remedy="leave one of both out")
+    if values.get("kv_place") == "host" and ("kv_bits" in values or values.get("prefix") == "plain"):
+        raise UserError(
+            "only the exact shared or composed prefix is kept in the host's memory",
+            where="--set kv-place",
+            remedy="leave it out, or --set kv-bits and --prefix plain",
+        )
     if values.get("sparse_backend") == "llama-index":
         for name in ("stemming", "stop_words", "index"):
             if name in values:

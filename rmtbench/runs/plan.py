@@ -21,7 +21,7 @@ _HEEDED: Sequence[tuple[str, Callable[[SystemKind], bool], str]] = (
     ),
     ("stemming stop_words sparse_backend", lambda kind: kind.counts_words, "rag-sparse"),
     ("embedder qdrant dense_index", lambda kind: kind.needs_embedder, "rag-dense"),
-    ("prefix recompute kv_bits", lambda kind: kind.takes_prefix, "cag"),
+    ("prefix recompute kv_bits kv_place", lambda kind: kind.takes_prefix, "cag"),
     ("rmt_chunk_tokens rmt_memory_tokens", lambda kind: kind.writes_notes, "rmt-text"),
 )
 """Fields of a request that only some systems heed, which these are, and one of them."""
@@ -39,6 +39,9 @@ def plan_runs(request: Request, source: Source, *, device: str, dtype: str) -> l
     Raises:
         UserError: A system does not exist, or the trained memory that it needs, or a cache that is to be kept.
     """
+    if request.kv_place == "host" and not device.startswith("cuda"):
+        remedy = "leave it out, or give --device cuda"
+        raise UserError(f"it needs a GPU, and the device is '{device}'", where="--set kv-place=host", remedy=remedy)
     specs = []
     kinds = {name: find_system(name) for name in _names(request)}
     retrieves = any(kind.takes_top_k for kind in kinds.values())
@@ -116,6 +119,8 @@ def _settings(kind: SystemKind, request: Request, reranker: str | None) -> tuple
         settings["recompute"] = f"{request.recompute:g}"
     if kind.takes_prefix and request.kv_bits is not None:
         settings["kv_bits"] = str(request.kv_bits)
+    if kind.takes_prefix and request.kv_place != "device":
+        settings["kv_place"] = request.kv_place
     if kind.takes_prefix and request.kv_cache is not None:
         settings["kv_cache"] = "on"  # a row of its own: what was loaded never stands among what was computed
     if kind.takes_top_k:
@@ -167,6 +172,8 @@ def _server_settings(kind: SystemKind, request: Request) -> dict[str, str]:
         )
     if kind.takes_prefix and request.kv_bits is not None:
         raise UserError("the server keeps the cache in its own way", where="--set kv-bits", remedy="leave it out")
+    if kind.takes_prefix and request.kv_place != "device":
+        raise UserError("the server keeps the cache in its own way", where="--set kv-place", remedy="leave it out")
     if kind.takes_top_k and request.chunk_cache:
         raise UserError("a server takes texts, not their caches", where="--chunk-cache", remedy="leave it out")
     if kind.takes_prefix and request.kv_cache is not None:

@@ -107,7 +107,7 @@ class CacheAugmented:
         found = obtain(model, ids, seconds, store=store, watch=self._equipment.watch)
         if store is not None:
             self._counts = {"reused_tokens": found.reused_tokens, "read_tokens": len(ids) - found.reused_tokens}
-        return self._in_few_bits(model, found.tensors, seconds)
+        return self._as_kept(model, found.tensors, seconds)
 
     def _read_composed(
         self, model: LocalModel, passages: Sequence[Passage], questions: Sequence[str], batch: int, _read: ReadContext
@@ -130,11 +130,13 @@ class CacheAugmented:
             share=None if share is None else float(share),
             watch=self._equipment.watch,
         )
-        context = self._in_few_bits(model, context, watch.seconds)
+        context = self._as_kept(model, context, watch.seconds)
         return shared_prefix(model, context, longest=longest, batch=batch, seconds=watch.seconds)
 
-    def _in_few_bits(self, model: LocalModel, tensors: PrefixTensors, seconds: dict[str, float]) -> PrefixTensors:
-        """The context as it is kept: exact, unless the spec says otherwise."""
+    def _as_kept(self, model: LocalModel, tensors: PrefixTensors, seconds: dict[str, float]) -> PrefixTensors:
+        """The context as it is kept: exact and on the device, unless the spec says otherwise."""
+        if self._settings.get("kv_place") == "host":
+            return self._offloaded(model, tensors, seconds)
         if "kv_bits" not in self._settings:
             return tensors
         from rmtbench.kvcache.quantised import quantise
@@ -144,6 +146,16 @@ class CacheAugmented:
             few = quantise(tensors, int(self._settings["kv_bits"]))
         seconds |= watch.seconds
         return few
+
+    @staticmethod
+    def _offloaded(model: LocalModel, tensors: PrefixTensors, seconds: dict[str, float]) -> PrefixTensors:
+        from rmtbench.kvcache.offloaded import offload
+
+        watch = Stopwatch(synchroniser(model.device))
+        with watch.part("offload"):
+            kept = offload(tensors, model.model.device)
+        seconds |= watch.seconds
+        return kept
 
     def _reads(self) -> Callable[[LocalModel, Sequence[Passage], Sequence[str], int, ReadContext], Prefix]:
         prefix = self._settings.get("prefix")

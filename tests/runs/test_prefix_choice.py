@@ -54,6 +54,9 @@ def test_what_makes_a_cache_inexact_is_part_of_the_run() -> None:
     [
         ({"recompute": "0.2"}, "--set recompute"),
         ({"prefix": "plain", "kv_bits": "8"}, "--set kv-bits"),
+        ({"prefix": "plain", "kv_place": "host"}, "--set kv-place"),
+        ({"kv_bits": "8", "kv_place": "host"}, "--set kv-place"),
+        ({"kv_place": "disk"}, "--set kv-place"),
         ({"kv_bits": "5"}, "--set kv-bits"),
         ({"prefix": "composed", "recompute": "1.5"}, "--set recompute"),
         ({"chunk_cache_limit": "1GB"}, "--set chunk-cache-limit"),
@@ -69,4 +72,12 @@ def test_settings_that_mean_nothing_together_are_refused(given: dict[str, str], 
 def test_settings_that_no_named_system_has_are_refused(fields: dict[str, Any]) -> None:
     request = Request(**{"systems": ("cag",), "dataset": "squad", "model": "random:tiny", **fields})
     with pytest.raises(UserError, match="no system here has use for it"):
+        plan_runs(request, SOURCE, device="cpu", dtype="float32")
+
+
+def test_a_cache_in_the_hosts_memory_is_a_run_of_its_own_and_needs_a_gpu() -> None:
+    request = Request(systems=("cag",), dataset="squad", model="random:tiny", kv_place="host")
+    [spec] = plan_runs(request, SOURCE, device="cuda", dtype="bfloat16")
+    assert spec.settings == (("kv_place", "host"),)
+    with pytest.raises(UserError, match="it needs a GPU, and the device is 'cpu'"):
         plan_runs(request, SOURCE, device="cpu", dtype="float32")

@@ -88,6 +88,16 @@ def test_few_bits_take_less_memory_and_tell_their_time(
     assert all(len(answer.output_ids) == 8 for answer in answers)
 
 
+@pytest.mark.parametrize("settings", [(), (COMPOSED,)])
+def test_a_cache_in_the_hosts_memory_answers_alike(
+    build: Build, towns: Draw, settings: tuple[tuple[str, str], ...]
+) -> None:
+    _, here = run(build("cag", settings=settings), towns)
+    prepared, away = run(build("cag", settings=tuple(sorted((*settings, ("kv_place", "host"))))), towns)
+    assert ids(away) == ids(here)
+    assert prepared.seconds["offload"] > 0
+
+
 @pytest.mark.parametrize("name", ["rag-sparse", "rag-dense", "rag-hybrid"])
 def test_chunks_with_caches_are_the_same_chunks_and_only_the_question_is_read(
     name: str, build: Build, towns: Draw
