@@ -1,4 +1,4 @@
-"""Clocks, memory and sizes: monotonic, device-synchronised, at the bottom so that every room measures alike."""
+"""Clocks, memory, sizes, the processor: monotonic, device-synchronised, at the bottom: every room measures alike."""
 
 from __future__ import annotations
 

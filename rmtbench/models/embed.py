@@ -63,7 +63,7 @@ class TransformersEmbedder:
         from safetensors import SafetensorError
         from transformers import AutoModel, AutoTokenizer
 
-        from rmtbench.models.linear import multiply_fast
+        from rmtbench.models.linear import use_onednn
 
         try:
             self._tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(layout.folder)
@@ -75,7 +75,7 @@ class TransformersEmbedder:
                 remedy="download the model again, or name another with --embedder",
             ) from error
         self._model: Any = model.to(device).eval()
-        multiply_fast(self._model)
+        use_onednn(self._model)
         self._pooling = layout.pooling
         self.name = name
         self.max_tokens = layout.max_tokens or _token_limit(self._tokenizer, model.config)

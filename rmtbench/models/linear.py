@@ -33,7 +33,7 @@ class OneDnnLinear(torch.nn.Linear):
         return found
 
 
-def multiply_fast(model: PreTrainedModel) -> str:
+def use_onednn(model: PreTrainedModel) -> str:
     """Let a model's large linear layers multiply by oneDNN where that is faster.
 
     Args:

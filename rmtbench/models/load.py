@@ -86,7 +86,7 @@ def load_model(
     from transformers.utils import logging
 
     import rmtbench.models.readers  # noqa: F401 - now, and not within the first answer's time
-    from rmtbench.models.linear import multiply_fast
+    from rmtbench.models.linear import use_onednn
 
     logging.disable_progress_bar()  # it would break through ours
     kind = getattr(torch, dtype)
@@ -101,7 +101,7 @@ def load_model(
         identity = {"id": _public_name(named), "revision": getattr(model.config, "_commit_hash", None), "label": ""}
         identity["weights_sha256"] = weights_hash(name, identity["revision"])
     check_supported(model)
-    multiplies = multiply_fast(model)
+    multiplies = use_onednn(model)
     words = load_tokenizer(name, tokenizer)
     _check_vocabulary(model, words, "--tokenizer" if tokenizer else "--model")
     limit = context_limit(model.config)

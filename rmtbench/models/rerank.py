@@ -52,7 +52,7 @@ class CrossEncoder:
         from safetensors import SafetensorError
         from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-        from rmtbench.models.linear import multiply_fast
+        from rmtbench.models.linear import use_onednn
 
         folder = _folder(name)
         try:
@@ -71,7 +71,7 @@ class CrossEncoder:
                 remedy="give a cross-encoder that was trained to rank, such as cross-encoder/ms-marco-MiniLM-L6-v2",
             )
         self._model = model.to(device).eval()
-        multiply_fast(self._model)
+        use_onednn(self._model)
         limit = min(self._tokenizer.model_max_length, getattr(model.config, "max_position_embeddings", None) or 10**9)
         self.max_tokens: int | None = int(limit) if limit < 10**9 else None
         self.name = reranker_label(name)

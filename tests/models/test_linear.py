@@ -9,7 +9,7 @@ import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from rmtbench.models import linear
-from rmtbench.models.linear import LEAST_WEIGHTS, ONEDNN, TORCH, OneDnnLinear, multiply_fast
+from rmtbench.models.linear import LEAST_WEIGHTS, ONEDNN, TORCH, OneDnnLinear, use_onednn
 
 IDS = torch.arange(24)[None]
 
@@ -43,7 +43,7 @@ def _not_intel(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("rows", [1, 2, 24])
 def test_logits_are_those_of_torch_to_rounding(model: LlamaForCausalLM, rows: int) -> None:
     plain = copy.deepcopy(model)
-    assert multiply_fast(model) == ONEDNN
+    assert use_onednn(model) == ONEDNN
     with torch.inference_mode():
         wanted, found = plain(IDS[:, :rows]).logits, model(IDS[:, :rows]).logits
     torch.testing.assert_close(found, wanted, atol=1e-5, rtol=1e-5)
@@ -51,7 +51,7 @@ def test_logits_are_those_of_torch_to_rounding(model: LlamaForCausalLM, rows: in
 
 @pytest.mark.usefixtures("_not_intel")
 def test_only_large_layers_are_changed(model: LlamaForCausalLM) -> None:
-    multiply_fast(model)
+    use_onednn(model)
     changed = [name for name, layer in model.named_modules() if isinstance(layer, OneDnnLinear)]
     assert changed == ["lm_head"]
 
@@ -59,7 +59,7 @@ def test_only_large_layers_are_changed(model: LlamaForCausalLM) -> None:
 @pytest.mark.usefixtures("_not_intel")
 def test_gradients_are_those_of_torch(model: LlamaForCausalLM) -> None:
     plain = copy.deepcopy(model)
-    multiply_fast(model)
+    use_onednn(model)
     for each in (plain, model):
         each(IDS, labels=IDS).loss.backward()
     assert torch.equal(plain.lm_head.weight.grad, model.lm_head.weight.grad)  # type: ignore[arg-type]
@@ -67,7 +67,7 @@ def test_gradients_are_those_of_torch(model: LlamaForCausalLM) -> None:
 
 @pytest.mark.usefixtures("_not_intel")
 def test_in_mixed_precision_torch_multiplies(model: LlamaForCausalLM) -> None:
-    multiply_fast(model)
+    use_onednn(model)
     with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
         assert model(IDS).logits.dtype == torch.bfloat16
 
@@ -83,10 +83,10 @@ def test_a_bias_is_added() -> None:
 
 @pytest.mark.usefixtures("_not_intel")
 def test_another_precision_is_left_as_it_is(model: LlamaForCausalLM) -> None:
-    assert multiply_fast(model.bfloat16()) == TORCH
+    assert use_onednn(model.bfloat16()) == TORCH
     assert not any(isinstance(layer, OneDnnLinear) for layer in model.modules())
 
 
 def test_on_intel_torch_multiplies(model: LlamaForCausalLM, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(linear, "processor_name", lambda: "Intel(R) Xeon(R) Platinum 8481C")
-    assert multiply_fast(model) == TORCH
+    assert use_onednn(model) == TORCH
