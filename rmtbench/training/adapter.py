@@ -1,0 +1,271 @@
+"""A LoRA adapter that teaches a pretrained model to read: short answers from documents, `unknown` where they say none.
+
+All contexts of a step are one line of tokens. Each context is read once, and its questions attend to it and to
+themselves only, so a question costs its own few tokens (the layout of `kvcache`, with a gradient).
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch.nn.functional import cross_entropy, scaled_dot_product_attention
+from transformers import AttentionInterface, AttentionMaskInterface
+
+from rmtbench.models.architecture import attention_of
+from rmtbench.training.base import Recipe, Stage
+from rmtbench.training.real_reading import Packed, PackPlan, Rows
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+NAME = "rmtbench_packed"
+"""The attention's name among those of transformers."""
+
+CHECKPOINT_ABOVE = 3_000
+"""Tokens of a step above which layers are computed again for the gradient: activations take about 2 MB a token."""
+
+TARGETS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+
+
+@dataclass(frozen=True, slots=True)
+class Extent:
+    """Where one context and its questions are in the line of a step.
+
+    Attributes:
+        start: First token of the context.
+        questions: First token of the questions.
+        end: First token after them.
+        visible: Which tokens each question token sees, ``[1, 1, end - questions, end - start]``.
+    """
+
+    start: int
+    questions: int
+    end: int
+    visible: torch.Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """One step's line of tokens.
+
+    Attributes:
+        ids: ``[1, tokens]``.
+        positions: Same shape; each question continues its own context's positions.
+        extents: One for each context.
+        predicts: Indexes of the tokens whose next token is learnt, ``[targets]``.
+        expected: Those next tokens, ``[targets]``.
+        owner: The question that each target belongs to, ``[targets]``.
+        kinds: Kind of each question.
+    """
+
+    ids: torch.Tensor
+    positions: torch.Tensor
+    extents: Sequence[Extent]
+    predicts: torch.Tensor
+    expected: torch.Tensor
+    owner: torch.Tensor
+    kinds: Sequence[str]
+
+
+class ReadWithAdapter:
+    """An `Objective`: answer questions about documents with low-rank changes of frozen weights (Hu et al., 2021)."""
+
+    def __init__(self, model: PreTrainedModel, rows: Rows, rank: int, notes: Mapping[str, Any]) -> None:
+        from peft import LoraConfig, get_peft_model
+
+        config = LoraConfig(r=rank, lora_alpha=2 * rank, target_modules=list(TARGETS), task_type="CAUSAL_LM")
+        self._model: Any = get_peft_model(model, config)
+        self._rows, self._notes = rows, notes
+        for name, module in self._model.named_modules():
+            if name.endswith(("lora_A.default", "lora_B.default")):
+                module.by_adamw = True  # Muon's steps are of full size along every direction, which thin factors overshoot
+
+    @property
+    def module(self) -> torch.nn.Module:
+        """The model with its adapter."""
+        module: torch.nn.Module = self._model
+        return module
+
+    def sample(self, stage: Stage, chance: random.Random) -> Batch:
+        """Draw contexts until a step is full.
+
+        Args:
+            stage: Settings `tokens` (of a step, at least) and the fields of `PackPlan`.
+            chance: Random numbers.
+        """
+        known = {field.name: field.type for field in fields(PackPlan)}
+        given = {name: value for name, value in stage.settings.items() if name in known}
+        plan = PackPlan(**{name: int(value) if known[name] == "int" else value for name, value in given.items()})
+        packs: list[Packed] = []
+        while sum(pack.tokens for pack in packs) < stage.settings["tokens"]:
+            packs.append(self._rows.pack(plan, chance))
+        return line_up(packs, self._model.device)
+
+    def loss(self, batch: Batch) -> tuple[torch.Tensor, Mapping[str, float], int]:
+        """Mean over questions of each answer's mean cross entropy; figures are shares of answers without an error."""
+        inner = self._model.get_base_model()
+        hidden = read(inner, batch)
+        logits = inner.lm_head(hidden[batch.predicts]).float()  # [targets, vocabulary]
+        questions = len(batch.kinds)
+        counts = torch.bincount(batch.owner, minlength=questions)
+        loss = (cross_entropy(logits, batch.expected, reduction="none") / counts[batch.owner]).sum() / questions
+        wrong = (logits.argmax(-1) != batch.expected).long()
+        failed = torch.zeros_like(counts).index_add_(0, batch.owner, wrong).tolist()
+        right: dict[str, list[float]] = {}
+        for kind, errors in zip(batch.kinds, failed, strict=True):
+            right.setdefault(kind, []).append(float(errors == 0))
+        figures = {kind: sum(each) / len(each) for kind, each in right.items()}
+        return loss, {**figures, "questions": float(questions)}, batch.ids.shape[1]
+
+    def export(self, folder: Path) -> None:
+        """Write the adapter in bfloat16, as peft reads it, and what it belongs to."""
+        import json
+
+        from safetensors.torch import load_file, save_file
+
+        self._model.save_pretrained(folder)
+        weights = folder / "adapter_model.safetensors"
+        halved = {name: tensor.to(torch.bfloat16) for name, tensor in load_file(weights).items()}
+        save_file(halved, weights, metadata={"format": "pt"})
+        (folder / "README.md").unlink(missing_ok=True)  # peft's empty form of a card
+        (folder / "rmtbench.json").write_text(json.dumps(dict(self._notes), indent=1) + "\n")
+
+
+def read(model: PreTrainedModel, batch: Batch) -> torch.Tensor:
+    """Hidden states of all tokens, each question after its own context.
+
+    Args:
+        model: A causal language model whose attention is plain.
+        batch: What to read.
+
+    Returns:
+        ``[tokens, hidden]``, after the last norm.
+    """
+    if batch.ids.shape[1] > CHECKPOINT_ABOVE and model.training:
+        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+    else:
+        model.gradient_checkpointing_disable()
+    with attention_of(model, NAME):
+        states = model.base_model(
+            input_ids=batch.ids, position_ids=batch.positions, use_cache=False, packing=batch.extents
+        )
+    hidden: torch.Tensor = states.last_hidden_state[0]
+    return hidden
+
+
+def line_up(packs: Sequence[Packed], device: torch.device | str) -> Batch:
+    """Put contexts and their questions in one line.
+
+    Args:
+        packs: At least one.
+        device: Where the tensors are made.
+    """
+    ids: list[int] = []
+    positions: list[int] = []
+    predicts: list[int] = []
+    expected: list[int] = []
+    owner: list[int] = []
+    kinds: list[str] = []
+    extents = []
+    for pack in packs:
+        start, context = len(ids), len(pack.context)
+        ids += pack.context
+        positions += range(context)
+        lengths = []
+        for (question, answer), kind in zip(pack.questions, pack.kinds, strict=True):
+            first = len(ids) + len(question)
+            ids += [*question, *answer]
+            positions += range(context, context + len(question) + len(answer))
+            lengths.append(len(question) + len(answer))
+            predicts += range(first - 1, first - 1 + len(answer))
+            expected += answer
+            owner += [len(kinds)] * len(answer)
+            kinds.append(kind)
+        extents.append(Extent(start, start + context, len(ids), _visible(context, lengths, device)))
+    return Batch(
+        torch.tensor([ids], device=device),
+        torch.tensor([positions], device=device),
+        extents,
+        torch.tensor(predicts, device=device),
+        torch.tensor(expected, device=device),
+        torch.tensor(owner, device=device),
+        kinds,
+    )
+
+
+def _visible(context: int, lengths: Sequence[int], device: torch.device | str) -> torch.Tensor:
+    """``[1, 1, questions, context + questions]``: the whole context, and the earlier tokens of one's own question."""
+    owners = torch.repeat_interleave(torch.arange(len(lengths)), torch.tensor(lengths, dtype=torch.long))
+    own = (owners[:, None] == owners[None, :]).tril()
+    return torch.nn.functional.pad(own, (context, 0), value=True)[None, None].to(device)
+
+
+def _attention(
+    _module: torch.nn.Module,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    _mask: torch.Tensor | None,
+    scaling: float | None = None,
+    *,
+    packing: Sequence[Extent],
+    **_rest: object,
+) -> tuple[torch.Tensor, None]:
+    """Contexts in causal order, then their questions over both; ``[1, tokens, heads, width]``."""
+    group = query.shape[1] // key.shape[1]
+    key, value = (each.repeat_interleave(group, 1) if group > 1 else each for each in (key, value))
+    parts = []
+    for extent in packing:
+        before, asked, whole = (
+            slice(extent.start, extent.questions),
+            slice(extent.questions, extent.end),
+            slice(extent.start, extent.end),
+        )
+        parts.append(
+            scaled_dot_product_attention(
+                query[:, :, before], key[:, :, before], value[:, :, before], is_causal=True, scale=scaling
+            )
+        )
+        if extent.end > extent.questions:
+            parts.append(
+                scaled_dot_product_attention(
+                    query[:, :, asked], key[:, :, whole], value[:, :, whole], attn_mask=extent.visible, scale=scaling
+                )
+            )
+    return torch.cat(parts, 2).transpose(1, 2).contiguous(), None
+
+
+AttentionInterface.register(NAME, _attention)
+# Without a mask function of the same name transformers would build a mask of the whole line.
+AttentionMaskInterface.register(NAME, lambda *_args, **_kwargs: None)
+
+
+def recipe(tokens: int, seed: int, data: str) -> Recipe:
+    """Short contexts first, then longer ones, and all lengths together at the end.
+
+    Args:
+        tokens: Tokens to read in all, contexts and questions.
+        seed: Decides every batch.
+        data: Hash of the training rows.
+    """
+    plan: Sequence[tuple[str, float, Mapping[str, float]]] = (
+        ("paragraphs", 0.30, {"tokens": 1500, "context": 350, "questions": 8}),
+        ("pages", 0.30, {"tokens": 1800, "context": 1000, "questions": 16}),
+        ("2k", 0.20, {"tokens": 2000, "context": 2200, "questions": 30}),
+        ("4k", 0.12, {"tokens": 2500, "context": 4200, "questions": 50}),
+        ("all lengths", 0.08, {"tokens": 2000, "context": 1400, "questions": 14}),
+    )
+    mean_over = 1.25  # a step ends with the context that fills it
+    stages = tuple(
+        Stage(name, max(1, round(tokens * share / (settings["tokens"] * mean_over))), settings)
+        for name, share, settings in plan
+    )
+    return Recipe(
+        "reading adapter", stages, 5e-4, warmup_steps=15, decay_from=0.3, floor=0.05, gradient_clip=1.0,
+        seed=seed, data=data,
+    )  # fmt: skip
