@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import PurePath
 from typing import Literal
 
 Finish = Literal["eos", "stop", "length", "error"]
@@ -22,6 +23,16 @@ SourceKind = Literal["official", "hub", "own", "sample", "miniature"]
 
 SHIPPED_MODELS = ("mini", "mini-short")
 """Models that come with the package. They know the miniature's few words, and answer by the `bridge` style alone."""
+
+
+def with_adapter(model: str, adapter: str | None) -> str:
+    """The name of a model with an adapter, such as ``smollm2+reading``; the adapter's folder is named without its path.
+
+    Args:
+        model: As it was given.
+        adapter: A folder or name; None for no adapter.
+    """
+    return model if adapter is None else f"{model}+{PurePath(adapter).name}"
 
 
 def token_budget(size: str) -> int | None:
@@ -175,6 +186,7 @@ class RunSpec:
     dtype: str = "float32"
     device: str = "cpu"
     settings: tuple[tuple[str, str], ...] = ()
+    adapter: str | None = None
 
     def __post_init__(self) -> None:
         for name in ("max_answer_tokens", "batch", "chunk_tokens", "draws"):
@@ -184,6 +196,11 @@ class RunSpec:
             raise ValueError("top_k must be at least 1")
         if not 0 <= self.chunk_overlap < self.chunk_tokens:
             raise ValueError("chunk_overlap must be at least 0 and smaller than chunk_tokens")
+
+    @property
+    def model_name(self) -> str:
+        """The model's name in tables and run ids: ``smollm2+reading`` where an adapter is merged into its weights."""
+        return with_adapter(self.model, self.adapter)
 
     @property
     def mode(self) -> Literal["latency", "throughput"]:

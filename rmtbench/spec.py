@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
-from rmtbench.core import SHIPPED_MODELS, AnswerStyle, token_budget
+from rmtbench.core import SHIPPED_MODELS, AnswerStyle, token_budget, with_adapter
 from rmtbench.errors import UserError, nearest
 
 SIZES = {"smoke": "about 1k tokens", "small": "21k", "medium": "32-43k", "large": "50-85k", "all": "own documents"}
@@ -48,6 +48,7 @@ class Request(BaseModel):
     dataset: str
     size: str = "small"
     model: str
+    adapter: str | None = None  # a PEFT adapter that is merged into the model's weights: a folder, or a shipped name
     tokenizer: str | None = None
     data_dir: Path | None = None
     generated: bool = False  # data sets of which no files are named are the miniature's, not the hub's
@@ -97,6 +98,11 @@ class Request(BaseModel):
     attempts: Positive = 8
     embedder_base_url: str | None = None  # else the model's server
     embedder_key_variable: str | None = None
+
+    @property
+    def model_name(self) -> str:
+        """As `RunSpec.model_name`."""
+        return with_adapter(self.model, self.adapter)
 
     @field_validator("chunk_overlap")
     @classmethod

@@ -1,18 +1,10 @@
-"""Folders and files that commands agree on, for whoever must not load a model library to learn them."""
+"""Files that commands agree on."""
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from rmtbench.errors import UserError
-
-
-def cache_folder() -> Path:
-    """Where embeddings and key-value caches are kept between runs: `RMTBENCH_CACHE`, else the user's cache folder."""
-    given = os.environ.get("RMTBENCH_CACHE")
-    base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(given or f"{base}/rmtbench").expanduser()
 
 
 def in_a_folder(path: Path | None) -> Path | None:

@@ -15,7 +15,10 @@ def run(
     ] = None,
     size: Annotated[str | None, typer.Option(help="smoke, small, medium, large; all for own documents.")] = None,
     model: Annotated[
-        str | None, typer.Option(help="Hub id, path, mini, mini-short, random:GEOMETRY or openai:NAME.")
+        str | None, typer.Option(help="smollm2, mini, hub id, folder, GGUF file, random:GEOMETRY or openai:NAME.")
+    ] = None,
+    adapter: Annotated[
+        str | None, typer.Option(help="PEFT adapter to merge into the model: a folder, or reading (for smollm2).")
     ] = None,
     data_dir: Annotated[
         Path | None, typer.Option(help="Official files: a folder or one file (else RMTBENCH_DATA, else the hub).")
@@ -85,6 +88,7 @@ def run(
             "dataset": dataset,
             "size": size,
             "model": model,
+            "adapter": adapter,
             "data_dir": data_dir,
             "top_k": None if top_k is None else tuple(part.strip() for part in top_k.split(",")),
             "top_tokens": top_tokens,

@@ -8,7 +8,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from rmtbench.cli.folders import cache_folder
 from rmtbench.cli.progress import note, show_runs
 from rmtbench.core import SHIPPED_MODELS, Draw, RunSpec
 from rmtbench.errors import ServerGoneError
@@ -16,6 +15,7 @@ from rmtbench.journal.layout import RunFolder, run_id
 from rmtbench.journal.record import read_json, read_run
 from rmtbench.journal.writer import finished_run
 from rmtbench.models.load import RANDOM_LABEL
+from rmtbench.places import cache_folder
 from rmtbench.runs.loop import Tools, execute
 from rmtbench.runs.plan import left_out_of_all
 from rmtbench.runs.session import Session, find_store, load_tools, make_draws, open_session
@@ -132,7 +132,8 @@ def _say_where_memories_differ(specs: Sequence[RunSpec], tools: Tools) -> None:
 def _say_what_is_left_out(request: Request) -> None:
     left_out = [name for name in left_out_of_all(request) if name not in request.systems]
     if "all" in request.systems and left_out:
-        note(f"all leaves out {', '.join(left_out)}: name them, with --rmt where {request.model} has no memory shipped")
+        where = f"with --rmt where {request.model_name} has no memory shipped"
+        note(f"all leaves out {', '.join(left_out)}: name them, {where}")
 
 
 def _score(folders: Sequence[Path], scorer: str) -> None:

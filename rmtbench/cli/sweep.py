@@ -101,7 +101,7 @@ class _Planning:
         for spec in session.specs:
             setting = spec.system if spec.top_k is None else f"{spec.system} top-{spec.top_k}"
             typer.echo(f"{run_id(spec)}  {setting}  {_data(request)}")
-        count_tokens = self._counter(request.model, request.tokenizer)
+        count_tokens = self._counter(request.model, request.tokenizer, request.adapter)
         refused = count_tokens if isinstance(count_tokens, UserError) else None
         counter = str(count_tokens) if isinstance(count_tokens, UserError) else count_tokens
         made = estimate(session, self._results, self._known, counter, fresh=self._fresh)
@@ -110,12 +110,12 @@ class _Planning:
             raise refused
 
 
-def _counter_or_error(model: str, tokenizer: str | None) -> TokenCounter | str | UserError:
+def _counter_or_error(model: str, tokenizer: str | None, adapter: str | None) -> TokenCounter | str | UserError:
     """`find_counter`, its error kept: the same model is not looked for again by every request."""
     from rmtbench.runs.estimate import find_counter
 
     try:
-        return find_counter(model, tokenizer)
+        return find_counter(model, tokenizer, adapter)
     except UserError as error:
         return error
 
@@ -199,7 +199,7 @@ def _in_a_line(request: Request) -> str:
 
 def _data(request: Request) -> str:
     questions = "all questions" if request.questions is None else f"at most {request.questions} questions each"
-    return f"{request.dataset} {request.size}  {request.model}  {request.draws} draws  {questions}"
+    return f"{request.dataset} {request.size}  {request.model_name}  {request.draws} draws  {questions}"
 
 
 def _say_failures(failures: Sequence[tuple[SweepRequest, UserError]], count: int) -> None:
@@ -209,6 +209,6 @@ def _say_failures(failures: Sequence[tuple[SweepRequest, UserError]], count: int
     for one, error in failures:
         alike.setdefault((one.where, str(error), error.remedy), []).append(one.request)
     for (where, what, remedy), requests in alike.items():
-        named = "; ".join(f"{each.dataset} {each.size}, {each.model}" for each in requests)
+        named = "; ".join(f"{each.dataset} {each.size}, {each.model_name}" for each in requests)
         note(f"error: {where}, {named}: {what}")
         note(f"  {resumable(remedy, sys.argv)}")

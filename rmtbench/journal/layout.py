@@ -78,7 +78,8 @@ def spec_hash(spec: RunSpec) -> str:
 def run_id(spec: RunSpec) -> str:
     """A readable name with the first eight digits of the spec's hash: the same spec is the same run."""
     setting = f"top{spec.top_k}" if spec.top_k is not None else ""
+    adapter = PurePath(spec.adapter).name if spec.adapter is not None else ""
     batch = f"batch{spec.batch}" if spec.batch > 1 else ""
-    parts = [spec.system, setting, PurePath(spec.dataset).name, spec.size, PurePath(spec.model).name, batch]
+    parts = [spec.system, setting, PurePath(spec.dataset).name, spec.size, PurePath(spec.model).name, adapter, batch]
     name = "-".join(re.sub(r"[^a-z0-9.]+", "-", part.lower()).strip("-.") for part in parts if part)
     return f"{name}-{spec_hash(spec)[:8]}"

@@ -27,8 +27,11 @@ _SCORES = _NUMBERS | {type(None)}
 
 
 def spec_to_row(spec: RunSpec) -> dict[str, Any]:
-    """All fields of a spec as JSON values."""
-    return asdict(spec) | {"settings": dict(spec.settings)}
+    """All fields of a spec as JSON values; `adapter` only where there is one, so that other runs keep their names."""
+    row = asdict(spec) | {"settings": dict(spec.settings)}
+    if spec.adapter is None:
+        del row["adapter"]
+    return row
 
 
 def spec_from_row(row: Mapping[str, Any], where: str) -> RunSpec:

@@ -13,11 +13,11 @@ from rmtbench.kvcache.base import PrefixTensors
 from rmtbench.kvcache.gc import lock_of, make_room
 from rmtbench.kvcache.identity import model_identity
 from rmtbench.kvcache.prefill import CHUNK_TOKENS, prefill
-from rmtbench.kvcache.turns import take_turn
 from rmtbench.kvcache.unfinished import UnfinishedCache
 from rmtbench.kvcache.watching import NOBODY, Watch
 from rmtbench.measure import Stopwatch, synchroniser
 from rmtbench.models.local import LocalModel
+from rmtbench.turns import take_turn
 
 ReadContext = Callable[[LocalModel, Sequence[int], dict[str, float]], PrefixTensors]
 """Gets a context's tensors from a model and token ids, and adds what each part cost."""

@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rmtbench.core import AnswerStyle
 from rmtbench.errors import UserError
+from rmtbench.models.adapters import check_base, merge_adapter
 from rmtbench.models.architecture import check_supported, context_limit
+from rmtbench.models.identity import identity_of, tokenizer_source
 from rmtbench.models.local import LocalModel, count_tokens
 from rmtbench.models.prompt import CONTRACT_VERSION, make_contract
 from rmtbench.models.random_geometry import build_random, geometry, is_random
+from rmtbench.models.sources import Source, find_source
 from rmtbench.models.weights import weights_hash
 
 if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
-
-SHIPPED = {name: Path(__file__).parent.parent / "assets" / "models" / name for name in ("mini", "mini-short")}
-"""Models that come with the package, by the name that stands for their folder."""
 
 DTYPES = ("float32", "bfloat16", "float16")
 RANDOM_LABEL = "random weights"
@@ -61,6 +60,7 @@ def choose_dtype(dtype: str, device: str) -> str:
 def load_model(
     name: str,
     *,
+    adapter: str | None = None,
     tokenizer: str | None = None,
     style: AnswerStyle = "direct",
     max_answer_tokens: int = 64,
@@ -71,7 +71,8 @@ def load_model(
     """Load weights and tokenizer.
 
     Args:
-        name: Hub id, path, one of `SHIPPED`, or ``random:GEOMETRY``.
+        name: Hub id, path of a folder or GGUF file, one of `SHIPPED` or `PACKAGED`, or ``random:GEOMETRY``.
+        adapter: Folder or shipped name of a PEFT adapter, which is merged into the weights; None for none.
         tokenizer: Another tokenizer's id or path; None for the model's own.
         style: Answer style of its prompts.
         max_answer_tokens: Most tokens of an answer.
@@ -90,26 +91,21 @@ def load_model(
 
     logging.disable_progress_bar()  # it would break through ours
     kind = getattr(torch, dtype)
-    named, name = name, str(SHIPPED.get(name, name))
-    if is_random(name):
-        geometry(name)
-        model = build_random(name, seed, kind, device)
-        identity: dict[str, Any] = {"id": name, "revision": f"seed {seed}", "label": RANDOM_LABEL}
-        identity["weights_sha256"] = _random_hash(model, name, seed)
-    else:
-        model = _from_pretrained(name, kind, device)
-        identity = {"id": _public_name(named), "revision": getattr(model.config, "_commit_hash", None), "label": ""}
-        identity["weights_sha256"] = weights_hash(name, identity["revision"])
+    source = find_source(name, adapter)
+    model, known = _weights(source, kind, device, seed)
     check_supported(model)
     multiplies = use_onednn(model)
-    words = load_tokenizer(name, tokenizer)
+    words = _tokenizer(source, tokenizer)
     _check_vocabulary(model, words, "--tokenizer" if tokenizer else "--model")
     limit = context_limit(model.config)
+    identity = identity_of(source, tokenizer, seed)
     provenance = {
-        **identity,
+        **known,
+        "identity": identity.sha256,
+        "identity_parts": dict(identity.parts),
         "class": type(model).__name__,
         "parameters": model.num_parameters(),
-        "tokenizer": _tokenizer_name(name, tokenizer),
+        "tokenizer": _tokenizer_name(source, tokenizer),
         "tokenizer_sha256": tokenizer_hash(words),
         "dtype": dtype,
         "device": device,
@@ -128,38 +124,45 @@ def load_model(
     )
 
 
-def load_tokenizer(model: str, tokenizer: str | None = None) -> PreTrainedTokenizerBase:
+def load_tokenizer(model: str, tokenizer: str | None = None, adapter: str | None = None) -> PreTrainedTokenizerBase:
     """Load a model's tokenizer, or another that is named.
 
-    Random geometries have no tokenizer of their own: they read MiniLM's English WordPiece.
+    Random geometries have no tokenizer of their own: they read MiniLM's English WordPiece. An adapter's own tokenizer
+    comes before its base model's.
 
     Raises:
         UserError: It is missing.
     """
+    if tokenizer is not None and adapter is None:
+        return _tokenizer(Source(model, model, model), tokenizer)
+    if is_random(model):
+        geometry(model)
+    return _tokenizer(find_source(model, adapter), tokenizer)
+
+
+def _tokenizer(source: Source, tokenizer: str | None) -> PreTrainedTokenizerBase:
     from transformers import AutoTokenizer
 
-    if tokenizer is None and is_random(model):
-        geometry(model)
-        from rmtbench.models.embed_files import MINILM, model_folder
-
-        tokenizer = str(model_folder(MINILM))
-    name = str(SHIPPED.get(tokenizer or model, tokenizer or model))
+    path = tokenizer_source(source, tokenizer).path
     try:
-        words: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(name)
+        words: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(path)
     except (OSError, ValueError, KeyError) as error:
-        raise _missing("tokenizer", name, "--tokenizer" if tokenizer else "--model", error) from error
+        named = tokenizer or source.name
+        raise _missing("tokenizer", named, "--tokenizer" if tokenizer else "--model", error) from error
     # Its own limit is a training length; what counts is the model's, which is checked for every prompt.
     words.model_max_length = int(1e30)
     return words
 
 
-def load_token_counter(model: str, tokenizer: str | None = None) -> Callable[[Sequence[str]], list[int]]:
+def load_token_counter(
+    model: str, tokenizer: str | None = None, adapter: str | None = None
+) -> Callable[[Sequence[str]], list[int]]:
     """A function that counts each text's tokens with a model's tokenizer, without loading its weights.
 
     Raises:
         UserError: The tokenizer is missing.
     """
-    words = load_tokenizer(model, tokenizer)
+    words = load_tokenizer(model, tokenizer, adapter)
     return lambda texts: count_tokens(words, texts)
 
 
@@ -170,15 +173,41 @@ def tokenizer_hash(tokenizer: PreTrainedTokenizerBase) -> str:
     return hashlib.sha256(f"{definition}\n{tokenizer.chat_template or ''}".encode()).hexdigest()
 
 
+def _weights(source: Source, kind: torch.dtype, device: str, seed: int) -> tuple[PreTrainedModel, dict[str, Any]]:
+    """The model in evaluation mode, its adapter merged, and what the provenance tells of its weights."""
+    import torch
+
+    # An adapter is merged in float32 and rounded once.
+    wanted = kind if source.adapter is None else torch.float32
+    if is_random(source.path):
+        geometry(source.path)
+        model = build_random(source.path, seed, wanted, device)
+        known: dict[str, Any] = {"id": source.public, "revision": f"seed {seed}", "label": RANDOM_LABEL}
+        known["weights_sha256"] = _random_hash(model, source.path, seed)
+    else:
+        model = _from_pretrained(source.path, wanted, device)
+        known = {"id": source.public, "revision": getattr(model.config, "_commit_hash", None), "label": ""}
+        known["weights_sha256"] = source.sha256 or weights_hash(source.path, known["revision"])
+    known |= {"weights": dict(source.facts)} if source.facts else {}
+    if source.adapter is None:
+        return model, known
+    base = known["weights_sha256"]
+    check_base(source.adapter, source.name, base)
+    model = merge_adapter(model, source.adapter).to(kind).eval()
+    known["adapter"] = source.adapter.facts
+    known["base"] = {"id": source.base, "weights_sha256": base}
+    if len(base) == 64:  # else the base could be any, and so could the sum
+        known["weights_sha256"] = hashlib.sha256(f"{base} {source.adapter.sha256}".encode()).hexdigest()
+    return model, known
+
+
 def _from_pretrained(name: str, dtype: torch.dtype, device: str) -> PreTrainedModel:
     from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM
 
-    if os.sep in name and name.startswith((".", os.sep, "~")) and not Path(name).expanduser().is_dir():
-        raise UserError("no such folder", where=f"--model {name}", remedy="give the folder that holds config.json")
     try:
         model, found = AutoModelForCausalLM.from_pretrained(
-            str(Path(name).expanduser()) if name.startswith("~") else name,
+            name,
             dtype=dtype,
             attn_implementation="sdpa",
             output_loading_info=True,
@@ -238,14 +267,12 @@ def _missing(noun: str, name: str, option: str, error: Exception) -> UserError:
 
 
 def _public_name(name: str) -> str:
-    """A hub id as it is; of a path, the folder's own name: results hold no path of this machine."""
-    return Path(name).name if Path(name).expanduser().is_dir() else name
+    """A hub id as it is; of a path, the folder's or file's own name: results hold no path of this machine."""
+    return Path(name).name if Path(name).expanduser().exists() else name
 
 
-def _tokenizer_name(model: str, tokenizer: str | None) -> str:
-    if tokenizer is not None:
-        return _public_name(tokenizer)
-    return "all-MiniLM-L6-v2 WordPiece" if is_random(model) else _public_name(model)
+def _tokenizer_name(source: Source, tokenizer: str | None) -> str:
+    return _public_name(tokenizer) if tokenizer is not None else tokenizer_source(source, None).public
 
 
 def _end_ids(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:

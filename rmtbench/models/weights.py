@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
+from rmtbench.places import file_sha256
+
 
 def weights_hash(name: str, revision: str | None = None) -> str:
     """SHA-256 over a model's weight files, by name.
@@ -32,6 +34,5 @@ def weights_hash(name: str, revision: str | None = None) -> str:
         if len(blob) == 64 and file.is_symlink():
             digest.update(bytes.fromhex(blob))
         else:
-            with file.open("rb") as stream:
-                digest.update(hashlib.file_digest(stream, "sha256").digest())
+            digest.update(bytes.fromhex(file_sha256(file)))
     return digest.hexdigest()

@@ -17,8 +17,9 @@ from rmtbench.errors import UserError
 from rmtbench.journal.record import RunRecord, find_runs, read_run
 from rmtbench.journal.writer import finished_run
 from rmtbench.models.endpoint.address import is_endpoint
-from rmtbench.models.load import SHIPPED, load_token_counter
+from rmtbench.models.load import load_token_counter
 from rmtbench.models.random_geometry import is_random
+from rmtbench.models.sources import find_source
 from rmtbench.runs.loop import corpus_tokens
 from rmtbench.runs.provenance import machine_facts
 from rmtbench.runs.session import Session, make_one_draw
@@ -133,8 +134,8 @@ def seconds_by(spec: RunSpec, tokens: int, known: Sequence[Timed]) -> float | No
     alike = [
         each
         for each in known
-        if (each.spec.system, each.spec.model, each.spec.device, each.spec.dtype, each.spec.at_once)
-        == (spec.system, spec.model, spec.device, spec.dtype, spec.at_once)
+        if (each.spec.system, each.spec.model_name, each.spec.device, each.spec.dtype, each.spec.at_once)
+        == (spec.system, spec.model_name, spec.device, spec.dtype, spec.at_once)
     ]
     if not alike:
         return None
@@ -158,12 +159,13 @@ def finished_runs(results: Path) -> list[Timed]:
     ]
 
 
-def find_counter(model: str, tokenizer: str | None) -> TokenCounter | str:
+def find_counter(model: str, tokenizer: str | None, adapter: str | None = None) -> TokenCounter | str:
     """What counts tokens as the model under test does, or why nothing here can.
 
     Args:
         model: As a request names it.
         tokenizer: Another tokenizer than the model's own.
+        adapter: An adapter that may bring its own tokenizer, as a request names it.
 
     Raises:
         UserError: The model or the tokenizer is missing, so that the run itself could not begin.
@@ -171,8 +173,8 @@ def find_counter(model: str, tokenizer: str | None) -> TokenCounter | str:
     if is_endpoint(model) and tokenizer is None:
         return f"the server of {model} alone can count its tokens"
     if not is_endpoint(model) and not is_random(model):
-        _check_there(str(SHIPPED.get(model, model)))
-    return load_token_counter(model, tokenizer)
+        _check_there(find_source(model, adapter).path)
+    return load_token_counter(model, tokenizer, adapter)
 
 
 def _check_there(model: str) -> None:

@@ -54,7 +54,7 @@ def check_fit(
             names = ", ".join(sorted({name for _, name in readers}))
             choice = f"--size {' or '.join(fitting)} fits; else" if fitting else "no size fits:"
             raise UserError(
-                f"the context is {needed:,} tokens long; {spec.model} takes {limit:,}",
+                f"the context is {needed:,} tokens long; {spec.model_name} takes {limit:,}",
                 where=f"corpus {draw.corpus.id} ({names})",
                 remedy=f"{choice} leave these systems out or choose a model with a longer context",
             )

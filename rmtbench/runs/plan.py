@@ -73,6 +73,7 @@ def plan_runs(request: Request, source: Source, *, device: str, dtype: str) -> l
                 dtype=dtype,
                 device=device,
                 settings=settings,
+                adapter=request.adapter,
             )
             for top_k in top_ks
         ]
@@ -99,7 +100,7 @@ def left_out_of_all(request: Request) -> list[str]:
         for kind in kinds
         if not kind.in_all
         or (kind.memory and is_endpoint(request.model))
-        or (kind.memory and memory_folder(request.rmt, request.model, kind.memory) is None)
+        or (kind.memory and memory_folder(request.rmt, request.model_name, kind.memory) is None)
     ]
 
 
@@ -126,10 +127,10 @@ def _settings(kind: SystemKind, request: Request, reranker: str | None) -> tuple
     if kind.takes_top_k:
         settings |= _retrieval_settings(kind, request, reranker)
     if kind.memory is not None:
-        folder = memory_folder(request.rmt, request.model, kind.memory)
+        folder = memory_folder(request.rmt, request.model_name, kind.memory)
         if folder is None:
             raise UserError(
-                f"no trained memory for '{request.model}'",
+                f"no trained memory for '{request.model_name}'",
                 where=f"--system {kind.name}",
                 remedy="train one with `rmtbench train rmt`, and name its folder with --rmt",
             )

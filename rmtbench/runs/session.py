@@ -114,7 +114,7 @@ OF_ANY_SERVER = (
 )  # fmt: skip
 OF_MODELS_SERVER = ("concurrency", "api")
 OF_EMBEDDERS_SERVER = ("embedder_base_url", "embedder_key_variable")
-OF_THIS_MACHINE = ("batch", "dtype")
+OF_THIS_MACHINE = ("batch", "dtype", "adapter")
 """Options that mean something to a model or embedder of one place alone."""
 
 
@@ -187,6 +187,7 @@ def load_tools(
     else:
         model = load_model(
             spec.model,
+            adapter=spec.adapter,
             tokenizer=spec.tokenizer,
             style=spec.answer_style,
             max_answer_tokens=spec.max_answer_tokens,
@@ -257,7 +258,7 @@ def _memories(specs: Sequence[RunSpec], model: LocalModel | EndpointModel, rmt: 
         return loaded
     for spec in specs:
         mode = find_system(spec.system).memory
-        folder = memory_folder(rmt, spec.model, mode) if mode else None
+        folder = memory_folder(rmt, spec.model_name, mode) if mode else None
         label = dict(spec.settings).get("memory", "")
         if folder is not None and label not in loaded:
             loaded[label] = load_memory(folder, model)

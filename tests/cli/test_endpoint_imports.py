@@ -13,7 +13,8 @@ from endpoint_server import KEY, serve
 from transformers import AutoTokenizer
 
 from rmtbench.models.endpoint.tokenizer import load_endpoint_tokenizer
-from rmtbench.models.load import SHIPPED, load_tokenizer, tokenizer_hash
+from rmtbench.models.load import load_tokenizer, tokenizer_hash
+from rmtbench.models.sources import SHIPPED
 
 # Notes how many answers are on disk when torch is imported first, and by whom.
 SCRIPT = """

@@ -178,7 +178,7 @@ def test_every_field_of_a_spec_changes_its_hash():
         "system": "rmt", "dataset": "hotpotqa", "size": "large", "model": "other", "data": "own:y", "tokenizer": "t",
         "top_k": 3, "embedder": "e", "answer_style": "bridge", "max_answer_tokens": 65, "batch": 2,
         "chunk_tokens": 256, "chunk_overlap": 16, "seed": 1, "draws": 2, "questions": 5, "dtype": "bfloat16",
-        "device": "cuda", "settings": (("prefix", "composed"),),
+        "device": "cuda", "settings": (("prefix", "composed"),), "adapter": "a",
     }  # fmt: skip
     assert set(changed) == set(RunSpec.__dataclass_fields__)
     hashes = {

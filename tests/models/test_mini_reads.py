@@ -10,8 +10,9 @@ from rmtbench.corpora.miniature.styles import plan_world, tell
 from rmtbench.corpora.miniature.words import inventory
 from rmtbench.corpora.miniature.world import Fact, World, make_world
 from rmtbench.models.base import Passage, Prompt
-from rmtbench.models.load import SHIPPED, load_model
+from rmtbench.models.load import load_model
 from rmtbench.models.local import LocalModel
+from rmtbench.models.sources import SHIPPED
 from rmtbench.runs.memories import SHIPPED as SHIPPED_MEMORIES
 
 

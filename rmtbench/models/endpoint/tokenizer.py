@@ -54,7 +54,8 @@ def load_endpoint_tokenizer(model: str, tokenizer: str | None) -> PreTrainedToke
         UserError: None is named and tiktoken does not know the model, or cannot get its file.
     """
     if tokenizer is not None:
-        from rmtbench.models.load import SHIPPED, load_tokenizer
+        from rmtbench.models.load import load_tokenizer
+        from rmtbench.models.sources import SHIPPED
 
         folder = Path(SHIPPED.get(tokenizer, tokenizer)).expanduser()
         return _of_one_file(folder) if _needs_one_file(folder) else load_tokenizer(tokenizer)

@@ -1,4 +1,4 @@
-"""One process makes a cache, and whoever wants the same one waits for it. The lock dies with its holder."""
+"""Locks between processes: one makes a kept file, and the others that want it wait. A lock dies with its holder."""
 
 from __future__ import annotations
 
