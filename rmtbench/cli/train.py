@@ -116,6 +116,35 @@ def rmt(
     _tell(done, recipe.name, out)
 
 
+@app.command("adapter")
+def adapter(
+    out: Annotated[Path, typer.Option(help="Folder for checkpoint, log and the adapter, under model/.")],
+    squad: Annotated[list[Path], typer.Option(help="SQuAD v1.1 file of training articles; repeatable.")],
+    hotpotqa: Annotated[list[Path] | None, typer.Option(help="HotpotQA file of training rows; repeatable.")] = None,
+    base: Annotated[str, typer.Option(help="Model to adapt: smollm2, a folder, a GGUF file or a hub id.")] = "smollm2",
+    tokens: Annotated[int, typer.Option(min=1, help="Tokens to read in all.")] = 400_000,
+    rank: Annotated[int, typer.Option(min=1, help="Rank of the changes.")] = 20,
+    skip: Annotated[float, typer.Option(min=0, max=0.9, help="Share of first layers that stay as they are.")] = 0.27,
+    learning_rate: Annotated[float, typer.Option(help="Highest learning rate.")] = 6e-4,
+    seed: Annotated[int, typer.Option(help="Decides every batch.")] = 0,
+    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads (default: torch's own choice).")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda.")] = "auto",
+) -> None:
+    """Train a LoRA adapter that reads documents. An interrupted training resumes with the same command."""
+    import torch
+
+    from rmtbench.training.adapter import AdapterPlan, AdapterShape, make
+    from rmtbench.training.loop import train
+
+    if threads is not None:
+        torch.set_num_threads(threads)
+    shape = AdapterShape(rank, skip)
+    objective, recipe = make(AdapterPlan(base, squad, hotpotqa or (), tokens, shape, learning_rate, seed), device)
+    with show_training() as report:
+        trained = train(objective, recipe, out, report)
+    _tell(trained, recipe.name, out)
+
+
 def _tell(trained: Trained, recipe: str, out: Path) -> None:
     if not trained.new_steps:
         note(f"{out}: recipe '{recipe}' was finished before; nothing to do")

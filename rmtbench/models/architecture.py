@@ -34,6 +34,15 @@ def check_supported(model: PreTrainedModel) -> None:
         )
 
 
+PLAIN_CAUSAL = frozenset({"gemma", "gpt2", "llama", "mistral", "olmo2", "phi3", "qwen2", "qwen3", "smollm3"})
+"""Model types whose attention is scaled dot products in causal order and nothing else: no soft cap, bias or sink."""
+
+
+def plain_causal(model: PreTrainedModel) -> bool:
+    """Return whether a model's attention is one of `PLAIN_CAUSAL`, without sliding windows."""
+    return model.config.model_type in PLAIN_CAUSAL and not uses_sliding_window(model)
+
+
 def uses_sliding_window(model: PreTrainedModel) -> bool:
     """Whether some layer sees only the last so many tokens."""
     config = model.config

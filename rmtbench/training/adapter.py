@@ -16,7 +16,11 @@ import torch
 from torch.nn.functional import cross_entropy, scaled_dot_product_attention
 from transformers import AttentionInterface, AttentionMaskInterface
 
-from rmtbench.models.architecture import attention_of
+from rmtbench.corpora.official import read_hotpotqa, read_squad
+from rmtbench.errors import UserError
+from rmtbench.models.architecture import attention_of, plain_causal
+from rmtbench.models.load import choose_device, load_model
+from rmtbench.places import file_sha256
 from rmtbench.training.base import Recipe, Stage
 from rmtbench.training.real_reading import Packed, PackPlan, Rows
 
@@ -72,24 +76,70 @@ class Batch:
     kinds: Sequence[str]
 
 
+@dataclass(frozen=True, slots=True)
+class AdapterPlan:
+    """What ``rmtbench train adapter`` was asked for.
+
+    Attributes:
+        base: The model to adapt, as for ``--model``.
+        squad: Official SQuAD v1.1 files of training articles.
+        hotpotqa: Official HotpotQA files of training rows.
+        tokens: Tokens to read in all.
+        shape: The adapter's size.
+        rate: The highest learning rate.
+        seed: Decides every batch.
+    """
+
+    base: str
+    squad: Sequence[Path]
+    hotpotqa: Sequence[Path]
+    tokens: int
+    shape: AdapterShape
+    rate: float
+    seed: int
+
+
+@dataclass(frozen=True, slots=True)
+class AdapterShape:
+    """Size of the adapter.
+
+    Attributes:
+        rank: Rank of every change.
+        skip: Share of layers, from the first, that stay as they are: no gradient goes back through them.
+    """
+
+    rank: int = 20
+    skip: float = 0.27
+
+
 class ReadWithAdapter:
     """An `Objective`: answer questions about documents with low-rank changes of frozen weights (Hu et al., 2021)."""
 
-    def __init__(self, model: PreTrainedModel, rows: Rows, rank: int, notes: Mapping[str, Any]) -> None:
+    def __init__(self, model: PreTrainedModel, rows: Rows, shape: AdapterShape, card: Mapping[str, Any]) -> None:
         from peft import LoraConfig, get_peft_model
 
-        config = LoraConfig(r=rank, lora_alpha=2 * rank, target_modules=list(TARGETS), task_type="CAUSAL_LM")
+        layers = int(model.config.num_hidden_layers)
+        config = LoraConfig(
+            r=shape.rank,
+            lora_alpha=2 * shape.rank,
+            target_modules=list(TARGETS),
+            layers_to_transform=list(range(round(layers * shape.skip), layers)),
+            task_type="CAUSAL_LM",
+        )
         self._model: Any = get_peft_model(model, config)
-        self._rows, self._notes = rows, notes
-        for name, module in self._model.named_modules():
-            if name.endswith(("lora_A.default", "lora_B.default")):
-                module.by_adamw = True  # Muon's steps are of full size along every direction, which thin factors overshoot
+        self._model.train()
+        self._rows, self._card = rows, card
+        # The loop saves what this holds: the adapter only, since the other weights do not change.
+        self._module = torch.nn.ModuleList(
+            each for name, each in self._model.named_modules() if name.endswith(("lora_A.default", "lora_B.default"))
+        )
+        for each in self._module:
+            each.by_adamw = True  # Muon's steps are of full size in every direction: too much for thin factors
 
     @property
     def module(self) -> torch.nn.Module:
-        """The model with its adapter."""
-        module: torch.nn.Module = self._model
-        return module
+        """The adapter's factors."""
+        return self._module
 
     def sample(self, stage: Stage, chance: random.Random) -> Batch:
         """Draw contexts until a step is full.
@@ -133,7 +183,7 @@ class ReadWithAdapter:
         halved = {name: tensor.to(torch.bfloat16) for name, tensor in load_file(weights).items()}
         save_file(halved, weights, metadata={"format": "pt"})
         (folder / "README.md").unlink(missing_ok=True)  # peft's empty form of a card
-        (folder / "rmtbench.json").write_text(json.dumps(dict(self._notes), indent=1) + "\n")
+        (folder / "rmtbench.json").write_text(json.dumps(dict(self._card), indent=1) + "\n")
 
 
 def read(model: PreTrainedModel, batch: Batch) -> torch.Tensor:
@@ -245,27 +295,63 @@ AttentionInterface.register(NAME, _attention)
 AttentionMaskInterface.register(NAME, lambda *_args, **_kwargs: None)
 
 
-def recipe(tokens: int, seed: int, data: str) -> Recipe:
+def recipe(tokens: int, rate: float, seed: int, data: str) -> Recipe:
     """Short contexts first, then longer ones, and all lengths together at the end.
 
     Args:
         tokens: Tokens to read in all, contexts and questions.
+        rate: The highest learning rate.
         seed: Decides every batch.
-        data: Hash of the training rows.
+        data: Names the training rows and the adapter's shape.
     """
-    plan: Sequence[tuple[str, float, Mapping[str, float]]] = (
-        ("paragraphs", 0.30, {"tokens": 1500, "context": 350, "questions": 8}),
-        ("pages", 0.30, {"tokens": 1800, "context": 1000, "questions": 16}),
-        ("2k", 0.20, {"tokens": 2000, "context": 2200, "questions": 30}),
-        ("4k", 0.12, {"tokens": 2500, "context": 4200, "questions": 50}),
-        ("all lengths", 0.08, {"tokens": 2000, "context": 1400, "questions": 14}),
-    )
-    mean_over = 1.25  # a step ends with the context that fills it
     stages = tuple(
-        Stage(name, max(1, round(tokens * share / (settings["tokens"] * mean_over))), settings)
-        for name, share, settings in plan
+        Stage(name, max(1, round(tokens * share / mean)), settings) for name, share, mean, settings in _STAGES
     )
     return Recipe(
-        "reading adapter", stages, 5e-4, warmup_steps=15, decay_from=0.3, floor=0.05, gradient_clip=1.0,
-        seed=seed, data=data,
-    )  # fmt: skip
+        "reading-adapter",
+        stages,
+        rate,
+        warmup_steps=min(15, sum(stage.steps for stage in stages)),
+        decay_from=0.3,
+        floor=0.05,
+        seed=seed,
+        data=data,
+    )
+
+
+_STAGES: Sequence[tuple[str, float, int, Mapping[str, float]]] = (
+    ("paragraphs", 0.28, 1250, {"tokens": 1000, "context": 350, "questions": 8}),
+    ("pages", 0.32, 1700, {"tokens": 1100, "context": 1000, "questions": 16}),
+    ("2k", 0.20, 2600, {"tokens": 1500, "context": 2200, "questions": 28}),
+    ("4k", 0.14, 4200, {"tokens": 2500, "context": 4200, "questions": 30}),
+    ("all lengths", 0.06, 1800, {"tokens": 1100, "context": 1600, "questions": 14}),
+)
+"""Name, share of all tokens, tokens of a mean step, settings."""
+
+
+def make(plan: AdapterPlan, device: str) -> tuple[ReadWithAdapter, Recipe]:
+    """The objective and recipe behind ``rmtbench train adapter``.
+
+    Args:
+        plan: What was asked for.
+        device: A torch device name, or ``auto``.
+
+    Raises:
+        UserError: The base model cannot be loaded or its attention is not plain, or a file holds no rows.
+    """
+    base = load_model(plan.base, device=choose_device(device))
+    if not plain_causal(base.model):
+        raise UserError(
+            f"{type(base.model).__name__} has attention of its own, which packed questions cannot use",
+            where="--base",
+            remedy="choose a model such as smollm2, Llama or Qwen2",
+        )
+    articles = [article for path in plan.squad for article in read_squad(path)]
+    hotpot = [row for path in plan.hotpotqa for row in read_hotpotqa(path)]
+    named = Path(plan.base).name
+    weights = str(base.provenance["weights_sha256"])
+    card = {"base": named, "base_weights_sha256": [weights]}
+    files = ", ".join(f"{path.name} {file_sha256(path)[:16]}" for path in (*plan.squad, *plan.hotpotqa))
+    data = f"{named} {weights[:16]}, rank {plan.shape.rank}, skip {plan.shape.skip}, {files}"
+    objective = ReadWithAdapter(base.model, Rows(base.contract, articles, hotpot), plan.shape, card)
+    return objective, recipe(plan.tokens, plan.rate, plan.seed, data)

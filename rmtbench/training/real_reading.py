@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
@@ -210,8 +210,3 @@ class Rows:
             if question.answers and f" {normalize_squad(question.answers[0][0])} " not in words:
                 found.append(Asked(question.text, UNKNOWN, "unknown"))
         return found
-
-
-def shorter(plan: PackPlan, tokens: int) -> PackPlan:
-    """The same plan for a context of at most so many tokens."""
-    return replace(plan, context=min(plan.context, tokens))
