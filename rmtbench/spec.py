@@ -14,10 +14,19 @@ from rmtbench.errors import UserError, nearest
 SIZES = {"smoke": "about 1k tokens", "small": "21k", "medium": "32-43k", "large": "50-85k", "all": "own documents"}
 
 PROFILES: Mapping[str, Mapping[str, Any]] = {
-    "mini": {"model": "mini", "dataset": "hotpotqa", "scorer": "minilm", "generated": True},
+    "mini": {"dataset": "hotpotqa", "scorer": "minilm", "generated": True},
     "paper": {"model": "meta-llama/Llama-3.1-8B-Instruct", "dataset": "hotpotqa", "scorer": "roberta-large"},
 }
-"""A profile is a set of defaults and nothing else."""
+"""A profile is a set of defaults and nothing else. One without a model takes its reader from `READERS`."""
+
+READERS: Mapping[str, Mapping[str, str]] = {
+    "generated": {"model": "mini"},
+    "real": {"model": "smollm2", "adapter": "reading"},
+}
+"""Default model by data: `mini` was trained on the generated corpora and reads nothing else."""
+
+DATA_VARIABLE = "RMTBENCH_DATA"
+"""Environment variable: folder of official files, where ``--data-dir`` gives none."""
 
 DRAWN = ("squad", "hotpotqa", "triviaqa")
 """Data sets that come in sizes; of a user's own folder all is read where no size is named."""
@@ -163,12 +172,13 @@ class Request(BaseModel):
         return prefix
 
 
-def make_request(profile: str, given: Mapping[str, Any]) -> Request:
+def make_request(profile: str, given: Mapping[str, Any], environ: Mapping[str, str] | None = None) -> Request:
     """Lay what the user gave over a profile's defaults.
 
     Args:
         profile: One of `PROFILES`.
         given: Option values by field; None means not given.
+        environ: Environment variables, for `DATA_VARIABLE`; None for none.
 
     Raises:
         UserError: An unknown profile, field or value: which option, and what would be right.
@@ -176,6 +186,8 @@ def make_request(profile: str, given: Mapping[str, Any]) -> Request:
     values = {**profile_defaults(profile), **{name: value for name, value in given.items() if value is not None}}
     if "size" not in given or given["size"] is None:
         values["size"] = "small" if values["dataset"] in DRAWN else "all"
+    if "model" not in values:
+        values = {**READERS["real" if _is_real(values, environ or {}) else "generated"], **values}
     _check_together(values)
     values.setdefault("answer_style", "bridge" if values["model"] in SHIPPED_MODELS else "direct")
     try:
@@ -189,6 +201,12 @@ def make_request(profile: str, given: Mapping[str, Any]) -> Request:
             where=option,
             remedy=remedy or f"see rmtbench run --help for what {option} takes",
         ) from error
+
+
+def _is_real(values: Mapping[str, Any], environ: Mapping[str, str]) -> bool:
+    """Return whether the data is text that people wrote, and not the generated miniature."""
+    files = values.get("data_dir") is not None or bool(environ.get(DATA_VARIABLE))
+    return values["dataset"] not in DRAWN or files or not values.get("generated", False)
 
 
 def option_name(field: str) -> str:

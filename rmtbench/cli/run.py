@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -124,5 +125,6 @@ def run(
             "prices": prices,
             **rare_settings(rare or ()),
         },
+        os.environ,
     )
     raise typer.Exit(run_request(request, results, fresh=fresh))

@@ -16,6 +16,7 @@ from rmtbench.journal.record import read_json, read_run
 from rmtbench.journal.writer import finished_run
 from rmtbench.models.load import RANDOM_LABEL
 from rmtbench.places import cache_folder
+from rmtbench.runs.fit import check_fit, find_misfits
 from rmtbench.runs.loop import Tools, execute
 from rmtbench.runs.plan import left_out_of_all
 from rmtbench.runs.session import Session, find_store, load_tools, make_draws, open_session
@@ -33,8 +34,8 @@ def run_request(request: Request, results: Path, *, fresh: bool, say_next: bool 
         say_next: Whether the person is told what to do next.
 
     Returns:
-        The exit code: 0, or 1 if answers of these runs failed, now or in an earlier process, or if a server that had
-        given some was gone before the last.
+        The exit code: 0; 1 if answers of these runs failed, now or in an earlier process, or if a server that had
+        given some was gone before the last; 2 if a system that was asked for by name does not fit the model's context.
 
     Raises:
         UserError: Something asked for is missing or does not fit.
@@ -45,15 +46,16 @@ def run_request(request: Request, results: Path, *, fresh: bool, say_next: bool 
     for spec in session.specs:
         if spec not in todo:
             note(f"{run_id(spec)}: finished already; --fresh begins anew")
+    skipped: list[RunSpec] = []
     if todo:
         try:
-            _do(todo, session, results, fresh=fresh)
+            skipped = _do(todo, session, results, fresh=fresh)
         except ServerGoneError as gone:
             if not any(_answered(results, spec) for spec in todo):
                 raise
             note(f"error: {gone}\n  {gone.remedy}")
             return 1
-    folders = [RunFolder(results / run_id(spec)) for spec in session.specs]
+    folders = [RunFolder(results / run_id(spec)) for spec in session.specs if spec not in skipped]
     _score([folder.path for folder in folders], request.scorer)
     summaries = [read_json(folder.summary) for folder in folders]
     failed = sum(summary["errors"] for summary in summaries)
@@ -62,10 +64,13 @@ def run_request(request: Request, results: Path, *, fresh: bool, say_next: bool 
         note(f"{failed} of {answered} answers failed; they are kept with their reasons and count as wrong")
     if say_next:
         note(f"next: rmtbench report {results}")
+    if any(spec.system in request.systems for spec in skipped):
+        return 2
     return 1 if failed else 0
 
 
-def _do(todo: Sequence[RunSpec], session: Session, results: Path, *, fresh: bool) -> None:
+def _do(todo: Sequence[RunSpec], session: Session, results: Path, *, fresh: bool) -> list[RunSpec]:
+    """Execute the runs that fit the model's context; returns those that do not."""
     request = session.request
     store = find_store(request, cache_folder())
     tools = load_tools(
@@ -83,10 +88,31 @@ def _do(todo: Sequence[RunSpec], session: Session, results: Path, *, fresh: bool
     _say_what_runs(todo, draws, tools)
     _say_what_is_left_out(request)
     _say_where_memories_differ(todo, tools)
+    todo, skipped = _fitting(todo, draws, tools)
     with show_runs() as report:
         execute(todo, draws, tools, results, report, fresh=fresh)
     if session.endpoints.model is not None:
         _say_where_no_cache_was_hit(todo, results)
+    return skipped
+
+
+def _fitting(todo: Sequence[RunSpec], draws: Sequence[Draw], tools: Tools) -> tuple[Sequence[RunSpec], list[RunSpec]]:
+    """The runs that fit the model's context, and those that do not; one line says why.
+
+    Raises:
+        UserError: None fits.
+    """
+    kinds = [find_system(spec.system) for spec in todo]
+    misfits = find_misfits(todo, kinds, draws, tools.model)
+    skipped = [misfit.spec for misfit in misfits]
+    fitting = [spec for spec in todo if spec not in skipped]
+    if not fitting:
+        check_fit(todo, kinds, draws, tools.model)
+    if misfits:
+        names = ", ".join(dict.fromkeys(spec.system for spec in skipped))
+        error = misfits[0].error
+        note(f"{names} skipped: {error.what} ({error.where})")
+    return fitting, skipped
 
 
 def _answered(results: Path, spec: RunSpec) -> bool:

@@ -1,8 +1,9 @@
-"""Before anything is answered: does the corpus fit the model's context, and if not, which sizes would?"""
+"""Which runs do not fit the model's context, found before anything is answered."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from rmtbench.core import Draw, RunSpec
 from rmtbench.errors import UserError
@@ -18,54 +19,78 @@ BUDGETS = {"smoke": 1_000, "small": 21_000, "medium": 43_000, "large": 85_000}
 """Tokens of the sizes; of SQuAD and HotpotQA those of whole articles and rows."""
 
 
-def check_fit(
-    specs: Sequence[RunSpec],
-    kinds: Sequence[SystemKind],
-    draws: Sequence[Draw],
-    tokens: Sequence[int],
-    model: LanguageModel,
-) -> None:
-    """Refuse systems that read the whole corpus where it is longer than the model's context.
+@dataclass(frozen=True, slots=True)
+class Misfit:
+    """A run that is not done because its corpus is longer than the model's context.
+
+    Attributes:
+        spec: The run.
+        error: How many tokens there are, how many fit, and which sizes do.
+    """
+
+    spec: RunSpec
+    error: UserError
+
+
+def find_misfits(
+    specs: Sequence[RunSpec], kinds: Sequence[SystemKind], draws: Sequence[Draw], model: LanguageModel
+) -> list[Misfit]:
+    """Return the runs that read a whole corpus where some draw's is longer than the model's context.
 
     Args:
         specs: The runs.
         kinds: Their systems.
         draws: The draws.
-        tokens: Tokens of each draw's documents.
         model: For its limit.
+    """
+    # Systems that choose what they read are left alone: their own prompts are checked one by one.
+    readers = [spec for spec, kind in zip(specs, kinds, strict=True) if kind.reads_corpus]
+    if model.context_limit is None or not readers:
+        return []
+    needed = {draw.corpus.id: _longest_prompt(draw, model) for draw in draws}
+    found = []
+    for spec in readers:
+        for draw in draws:
+            tokens = needed[draw.corpus.id] + spec.max_answer_tokens
+            if tokens > model.context_limit:
+                found.append(Misfit(spec, _too_long(spec, draw, tokens, model.context_limit)))
+                break
+    return found
+
+
+def check_fit(
+    specs: Sequence[RunSpec], kinds: Sequence[SystemKind], draws: Sequence[Draw], model: LanguageModel
+) -> None:
+    """Refuse runs that `find_misfits` finds.
 
     Raises:
-        UserError: Says how many tokens there are, how many fit, and which sizes do.
+        UserError: The first one's; all systems that do not fit the same draw are named.
     """
-    limit = model.context_limit
-    readers = [
-        (spec, kind.name)
-        for spec, kind in zip(specs, kinds, strict=True)
-        if kind.reads_corpus  # the others read what they choose
-    ]
-    if limit is None or not readers:
-        return
-    spec = readers[0][0]
-    for draw, count in zip(draws, tokens, strict=True):
-        needed = _longest_prompt(draw, count, model) + spec.max_answer_tokens
-        if needed > limit:
-            budgets = NOMINAL_TOKENS.get(draw.corpus.dataset, BUDGETS)
-            fitting = [size for size, budget in budgets.items() if budget + spec.max_answer_tokens < limit]
-            names = ", ".join(sorted({name for _, name in readers}))
-            choice = f"--size {' or '.join(fitting)} fits; else" if fitting else "no size fits:"
-            raise UserError(
-                f"the context is {needed:,} tokens long; {spec.model_name} takes {limit:,}",
-                where=f"corpus {draw.corpus.id} ({names})",
-                remedy=f"{choice} leave these systems out or choose a model with a longer context",
-            )
+    misfits = find_misfits(specs, kinds, draws, model)
+    if misfits:
+        first = misfits[0].error
+        systems = ", ".join(sorted({misfit.spec.system for misfit in misfits}))
+        raise UserError(first.what, where=f"{first.where} ({systems})", remedy=first.remedy)
 
 
-def _longest_prompt(draw: Draw, documents: int, model: LanguageModel) -> int:
+def _too_long(spec: RunSpec, draw: Draw, tokens: int, limit: int) -> UserError:
+    budgets = NOMINAL_TOKENS.get(draw.corpus.dataset, BUDGETS)
+    fitting = [size for size, budget in budgets.items() if budget + spec.max_answer_tokens < limit]
+    choice = f"--size {' or '.join(fitting)} fits; else" if fitting else "no size fits:"
+    return UserError(
+        f"the context is {tokens:,} tokens long; {spec.model_name} takes {limit:,}",
+        where=f"corpus {draw.corpus.id}",
+        remedy=f"{choice} leave these systems out or choose a model with a longer context",
+    )
+
+
+def _longest_prompt(draw: Draw, model: LanguageModel) -> int:
     """Tokens of the longest prompt over the whole corpus; documents and question alone where a model shows no ids."""
     from rmtbench.models.local import LocalModel
 
     questions = [question.text for question in draw.corpus.questions]
     if not isinstance(model, LocalModel):
-        return documents + max(model.count_tokens(questions))
+        documents = [f"{document.title}\n{document.text}" for document in draw.corpus.documents]
+        return sum(model.count_tokens(documents)) + max(model.count_tokens(questions))
     context = model.context_ids(whole_corpus(draw.corpus))
     return len(context) + max(len(model.question_ids(question)) for question in questions)

@@ -117,7 +117,7 @@ def execute(
     """
     kinds = [find_system(spec.system) for spec in specs]
     tokens = [corpus_tokens(draw, tools.model.count_tokens) for draw in draws]
-    check_fit(specs, kinds, draws, tokens, tools.model)
+    check_fit(specs, kinds, draws, tools.model)
     with ExitStack() as stack:
         writers = [stack.enter_context(RunWriter(results, spec, fresh=fresh)) for spec in specs]
         for writer, spec, kind in zip(writers, specs, kinds, strict=True):

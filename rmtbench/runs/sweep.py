@@ -5,6 +5,7 @@ An entry of the file holds options of `rmtbench run`; lists of data sets, sizes 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from itertools import product
@@ -169,7 +170,7 @@ def _requests(profile: str, entry: Mapping[str, Any], places: Mapping[str, Path 
     made = []
     for values in product(*(listed.get(key, (None,)) for key in MULTIPLIED)):
         try:
-            request = make_request(profile, given | dict(zip(MULTIPLIED, values, strict=True)))
+            request = make_request(profile, given | dict(zip(MULTIPLIED, values, strict=True)), os.environ)
             _check_names(request)
         except UserError as error:
             option = error.where.removeprefix("--").replace("-", "_")

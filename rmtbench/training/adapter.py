@@ -18,7 +18,7 @@ from transformers import AttentionInterface, AttentionMaskInterface
 
 from rmtbench.corpora.official import read_hotpotqa, read_squad
 from rmtbench.errors import UserError
-from rmtbench.models.architecture import attention_of, plain_causal
+from rmtbench.models.architecture import plain_causal
 from rmtbench.models.load import choose_device, load_model
 from rmtbench.places import file_sha256
 from rmtbench.training.base import Recipe, Stage
@@ -126,6 +126,8 @@ class ReadWithAdapter:
             layers_to_transform=list(range(round(layers * shape.skip), layers)),
             task_type="CAUSAL_LM",
         )
+        # For good, and not for the forward only: layers that are computed again attend during the backward.
+        model.set_attn_implementation(NAME)
         self._model: Any = get_peft_model(model, config)
         self._model.train()
         self._rows, self._card = rows, card
@@ -140,6 +142,12 @@ class ReadWithAdapter:
     def module(self) -> torch.nn.Module:
         """The adapter's factors."""
         return self._module
+
+    @property
+    def base(self) -> PreTrainedModel:
+        """The model with the adapter's factors in its layers."""
+        model: PreTrainedModel = self._model.get_base_model()
+        return model
 
     def sample(self, stage: Stage, chance: random.Random) -> Batch:
         """Draw contexts until a step is full.
@@ -158,7 +166,7 @@ class ReadWithAdapter:
 
     def loss(self, batch: Batch) -> tuple[torch.Tensor, Mapping[str, float], int]:
         """Mean over questions of each answer's mean cross entropy; figures are shares of answers without an error."""
-        inner = self._model.get_base_model()
+        inner = self.base
         hidden = read(inner, batch)
         logits = inner.lm_head(hidden[batch.predicts]).float()  # [targets, vocabulary]
         questions = len(batch.kinds)
@@ -190,20 +198,17 @@ def read(model: PreTrainedModel, batch: Batch) -> torch.Tensor:
     """Hidden states of all tokens, each question after its own context.
 
     Args:
-        model: A causal language model whose attention is plain.
+        model: A causal language model whose attention is plain and whose attention implementation is `NAME`.
         batch: What to read.
 
     Returns:
         ``[tokens, hidden]``, after the last norm.
     """
     if batch.ids.shape[1] > CHECKPOINT_ABOVE and model.training:
-        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+        model.activation_checkpointing_enable({"use_reentrant": False})
     else:
-        model.gradient_checkpointing_disable()
-    with attention_of(model, NAME):
-        states = model.base_model(
-            input_ids=batch.ids, position_ids=batch.positions, use_cache=False, packing=batch.extents
-        )
+        model.activation_checkpointing_disable()
+    states = model.base_model(input_ids=batch.ids, position_ids=batch.positions, use_cache=False, packing=batch.extents)
     hidden: torch.Tensor = states.last_hidden_state[0]
     return hidden
 

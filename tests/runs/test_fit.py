@@ -37,7 +37,7 @@ def specs(*systems: str) -> list[RunSpec]:
 
 def check(model: LocalModel, draws: Sequence[Draw], *systems: str, limit: int | None) -> None:
     kinds = [find_system(name) for name in systems]
-    check_fit(specs(*systems), kinds, draws, [260] * len(draws), replace(model, context_limit=limit))
+    check_fit(specs(*systems), kinds, draws, replace(model, context_limit=limit))
 
 
 def needed(model: LocalModel, draw: Draw) -> int:
@@ -119,8 +119,10 @@ def test_a_model_that_shows_no_token_ids_is_judged_by_documents_and_question(
     tiny_model: LocalModel, towns: Draw
 ) -> None:
     longest = max(tiny_model.count_tokens([question.text for question in towns.corpus.questions]))
-    for limit, fits in ((260 + longest + 8, True), (260 + longest + 7, False)):
-        arguments = (specs("full-context"), [find_system("full-context")], [towns], [260], Endpoint(tiny_model, limit))
+    texts = [f"{document.title}\n{document.text}" for document in towns.corpus.documents]
+    whole = sum(tiny_model.count_tokens(texts)) + longest + 8
+    for limit, fits in ((whole, True), (whole - 1, False)):
+        arguments = (specs("full-context"), [find_system("full-context")], [towns], Endpoint(tiny_model, limit))
         if fits:
             check_fit(*arguments)
         else:

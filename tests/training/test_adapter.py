@@ -1,0 +1,236 @@
+"""A reading adapter: questions that share a context are read as if each were alone, and only the adapter changes."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import LlamaConfig, LlamaForCausalLM
+
+from rmtbench.corpora.rows import HotpotRow, SquadArticle, SquadParagraph, SquadQuestion
+from rmtbench.models.adapters import find_adapter, merge_adapter
+from rmtbench.models.load import load_tokenizer
+from rmtbench.models.prompt import PromptContract, make_contract
+from rmtbench.training.adapter import NAME, AdapterShape, ReadWithAdapter, line_up, read, recipe
+from rmtbench.training.base import Recipe, Stage
+from rmtbench.training.loop import train
+from rmtbench.training.real_reading import UNKNOWN, Packed, PackPlan, Rows
+
+PLACES = ("Arden", "Belvoir", "Corley", "Dunmow", "Esk", "Farne")
+
+
+def article(title: str, number: int) -> SquadArticle:
+    paragraphs = [
+        SquadParagraph(
+            f"{title} house {place} was built by {title.lower()} {place.lower()}son in {1500 + 10 * number + year}.",
+            (
+                SquadQuestion(
+                    f"{title}-{place}",
+                    f"Who built {title} house {place}?",
+                    ((f"{title.lower()} {place.lower()}son", 0),),
+                ),
+            ),
+        )
+        for year, place in enumerate(PLACES)
+    ]
+    return SquadArticle(title, tuple(paragraphs))
+
+
+HOTPOT = HotpotRow(
+    "h1",
+    "Which river passes the town of Ann Lee?",
+    "Severn",
+    "bridge",
+    (
+        ("Ann Lee", ("Ann Lee lives in Dore.",)),
+        ("Dore", ("The river Severn passes Dore.",)),
+        ("Elm", ("Elm is a tree.",)),
+    ),
+    (("Ann Lee", 0), ("Dore", 0)),
+)
+
+
+@pytest.fixture(scope="module")
+def contract() -> PromptContract:
+    return make_contract(load_tokenizer("mini"), "direct")
+
+
+@pytest.fixture(scope="module")
+def rows(contract: PromptContract) -> Rows:
+    return Rows(contract, [article(title, number) for number, title in enumerate(("North", "South", "West"))], [HOTPOT])
+
+
+def tiny_model(contract: PromptContract, layers: int = 3) -> LlamaForCausalLM:
+    torch.manual_seed(0)
+    return LlamaForCausalLM(
+        LlamaConfig(
+            vocab_size=len(contract.tokenizer),
+            hidden_size=32,
+            intermediate_size=48,
+            num_hidden_layers=layers,
+            num_attention_heads=4,
+            num_key_value_heads=2,
+            tie_word_embeddings=True,
+        )
+    )
+
+
+def stages(tokens: int = 300, steps: int = 4) -> Recipe:
+    settings = {"tokens": tokens, "context": 150, "questions": 4}
+    return Recipe("test", (Stage("only", steps, settings),), 3e-3, seed=1)
+
+
+def alone(model: LlamaForCausalLM, context: Sequence[int], rest: Sequence[int]) -> torch.Tensor:
+    return model.model(torch.tensor([[*context, *rest]])).last_hidden_state[0]
+
+
+def test_packed_questions_read_as_each_alone(contract: PromptContract, rows: Rows) -> None:
+    model = tiny_model(contract).eval()
+    plain = tiny_model(contract).eval()
+    model.set_attn_implementation(NAME)
+    packs = [rows.pack(PackPlan(200, 4, unknown=0.3, empty=0), random.Random(seed)) for seed in (1, 2)]
+    packs.append(Packed(packs[0].context, (), ()))
+    with torch.no_grad():
+        hidden = read(model, line_up(packs, "cpu"))
+        place = 0
+        for pack in packs:
+            assert torch.allclose(hidden[place : place + len(pack.context)], alone(plain, pack.context, ()), atol=1e-5)
+            place += len(pack.context)
+            for question, answer in pack.questions:
+                length = len(question) + len(answer)
+                expected = alone(plain, pack.context, [*question, *answer])[len(pack.context) :]
+                assert torch.allclose(hidden[place : place + length], expected, atol=1e-5)
+                place += length
+        assert place == hidden.shape[0]
+
+
+def test_the_learnt_tokens_are_the_answers(rows: Rows) -> None:
+    pack = rows.pack(PackPlan(200, 4, empty=0), random.Random(3))
+    batch = line_up([pack], "cpu")
+    assert batch.expected.tolist() == [token for _, answer in pack.questions for token in answer]
+    assert batch.ids[0, batch.predicts + 1].tolist() == batch.expected.tolist()
+    assert all(answer[-1] == rows.contract.tokenizer.eos_token_id for _, answer in pack.questions)
+
+
+def test_a_layer_computed_again_gives_the_same_gradient(
+    contract: PromptContract, rows: Rows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gradients = []
+    for threshold in (10_000, 1):
+        monkeypatch.setattr("rmtbench.training.adapter.CHECKPOINT_ABOVE", threshold)
+        torch.manual_seed(5)
+        objective = ReadWithAdapter(tiny_model(contract), rows, AdapterShape(2, 0.3), {})
+        loss, _, _ = objective.loss(objective.sample(stages().stages[0], random.Random(2)))
+        loss.backward()
+        gradients.append([each.grad.clone() for each in objective.module.parameters() if each.grad is not None])
+    assert len(gradients[0]) == len(gradients[1]) > 0
+    assert all(torch.allclose(one, other, atol=1e-6) for one, other in zip(*gradients, strict=True))
+
+
+def test_unknown_answers_are_not_in_the_documents(rows: Rows) -> None:
+    found = 0
+    for seed in range(30):
+        pack = rows.pack(PackPlan(120, 4, unknown=0.5, empty=0), random.Random(seed))
+        text = rows.contract.tokenizer.decode(pack.context)
+        for (question, answer), kind in zip(pack.questions, pack.kinds, strict=True):
+            written = rows.contract.tokenizer.decode(answer[:-1]).strip()
+            if kind == "unknown":
+                found += 1
+                assert written == UNKNOWN
+                asked = rows.contract.tokenizer.decode(question)
+                built = next(each for each in PLACES if f"house {each}?" in asked)
+                title = next(each for each in ("North", "South", "West") if each in asked)
+                assert f"{title.lower()} {built.lower()}son" not in text
+            elif kind == "span":
+                assert written in text
+    assert found > 20
+
+
+def test_contexts_keep_to_their_budget_and_repeat(rows: Rows) -> None:
+    for seed in range(20):
+        plan = PackPlan(150, 3, two_passages=0.5)
+        pack = rows.pack(plan, random.Random(seed))
+        assert pack == rows.pack(plan, random.Random(seed))
+        assert len(pack.context) <= 150 + len(rows.contract.context_ids([])) + 60, "one paragraph may be over"
+        assert len([kind for kind in pack.kinds if kind != "unknown"]) <= 3
+
+
+def test_a_context_without_documents_makes_every_answer_unknown(rows: Rows) -> None:
+    pack = rows.pack(PackPlan(150, 3, empty=1.0), random.Random(0))
+    assert set(pack.kinds) == {"unknown"}
+    assert list(pack.context) == rows.contract.context_ids([])
+
+
+def test_two_passage_rows_bring_all_supporting_paragraphs(rows: Rows) -> None:
+    pack = rows.pack(PackPlan(80, 3, unknown=0, empty=0, two_passages=1.0), random.Random(0))
+    text = rows.contract.tokenizer.decode(pack.context)
+    assert "Ann Lee lives in Dore." in text
+    assert "Severn passes Dore." in text
+    assert pack.kinds == ["bridge"]
+
+
+def test_training_changes_the_adapter_only_and_lowers_the_loss(contract: PromptContract, rows: Rows) -> None:
+    objective = ReadWithAdapter(tiny_model(contract), rows, AdapterShape(4, 0.34), {})
+    before = {name: tensor.clone() for name, tensor in objective.base.state_dict().items() if "lora" not in name}
+    optimizer = torch.optim.AdamW(objective.module.parameters(), lr=1e-2)
+    batch = objective.sample(stages().stages[0], random.Random(0))
+    losses = []
+    for _ in range(12):
+        optimizer.zero_grad()
+        loss, figures, tokens = objective.loss(batch)
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+        losses.append(loss.item())
+    assert losses[-1] < losses[0] - 0.2, "8.59 to 8.29 when this was written"
+    assert tokens == batch.ids.shape[1]
+    assert figures["questions"] == len(batch.kinds)
+    after = objective.base.state_dict()
+    assert all(torch.equal(tensor, after[name]) for name, tensor in before.items())
+    adapted = {int(name.split("layers.")[1].split(".")[0]) for name in after if "lora_A" in name}
+    assert adapted == {1, 2}, "the first third of the layers stays as it is"
+
+
+def test_a_resumed_training_ends_in_the_same_adapter(contract: PromptContract, rows: Rows, tmp_path: Path) -> None:
+    def run(out: Path, stop_at: int | None) -> None:
+        torch.manual_seed(3)
+        objective = ReadWithAdapter(tiny_model(contract), rows, AdapterShape(2, 0.0), {"base": "tiny"})
+
+        def report(progress: object) -> None:
+            if getattr(progress, "step", None) == stop_at:
+                raise KeyboardInterrupt
+
+        train(objective, stages(), out, report)
+
+    run(tmp_path / "whole", None)
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path / "parts", 2)
+    run(tmp_path / "parts", None)
+    name = "model/adapter_model.safetensors"
+    assert (tmp_path / "whole" / name).read_bytes() == (tmp_path / "parts" / name).read_bytes()
+
+
+def test_the_exported_adapter_merges_into_its_base(contract: PromptContract, rows: Rows, tmp_path: Path) -> None:
+    objective = ReadWithAdapter(tiny_model(contract), rows, AdapterShape(2, 0.0), {"base": "tiny"})
+    for each in objective.module.parameters():
+        torch.nn.init.normal_(each, std=0.05)
+    tmp_path.joinpath("adapter").mkdir()
+    objective.export(tmp_path / "adapter")
+    adapter = find_adapter(str(tmp_path / "adapter"))
+    assert adapter.card["base"] == "tiny"
+    merged = merge_adapter(tiny_model(contract).eval(), adapter)
+    ids = torch.tensor([[1, 5, 9, 30]])
+    objective.base.set_attn_implementation("sdpa")
+    with torch.no_grad():
+        trained = objective.base(ids).logits
+        assert torch.allclose(merged(ids).logits, trained, atol=0.02), "the adapter is stored in bfloat16"
+        assert not torch.allclose(tiny_model(contract)(ids).logits, trained, atol=0.02)
+
+
+def test_the_recipe_reads_the_tokens_that_were_asked_for() -> None:
+    made = recipe(400_000, 6e-4, 0, "rows")
+    assert [stage.name for stage in made.stages] == ["paragraphs", "pages", "2k", "4k", "all lengths"]
+    assert made.identity != recipe(400_000, 6e-4, 0, "other rows").identity
+    assert 150 < made.steps < 300
