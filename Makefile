@@ -20,8 +20,8 @@ $(STAMP): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev]'
 	touch $(STAMP)
 
-demo: $(STAMP)  ## run all systems on generated corpora with the mini model, offline, then print the report
-	HF_HUB_OFFLINE=1 $(BIN)/rmtbench sweep experiments/mini.yaml --results $(RESULTS)/demo
+demo: $(STAMP)  ## every system on real English with a small pretrained model, then the cache and BM25 over 85k tokens, offline
+	HF_HUB_OFFLINE=1 $(BIN)/rmtbench sweep experiments/demo.yaml --results $(RESULTS)/demo
 	HF_HUB_OFFLINE=1 $(BIN)/rmtbench report $(RESULTS)/demo
 
 test: $(STAMP)  ## run the tests, offline (RMTBENCH_DATA adds those on real rows)
