@@ -19,8 +19,8 @@ PROFILES: Mapping[str, Mapping[str, Any]] = {
 }
 """A profile is a set of defaults and nothing else."""
 
-DRAWN = ("squad", "hotpotqa", "triviaqa")
-"""Data sets that come in sizes; of a user's own folder all is read where no size is named."""
+DEFAULT_SIZES: Mapping[str, str] = {"squad": "small", "hotpotqa": "small", "triviaqa": "small", "handbook": "4k"}
+"""The size of a data set if the user names none. All of a user's own folder is read then."""
 
 PREFIXES = ("shared", "plain", "composed")
 """How `cag` keeps the corpus: stored once and shared by all rows, in one buffer with the questions behind it, or shared
@@ -169,7 +169,7 @@ def make_request(profile: str, given: Mapping[str, Any]) -> Request:
     """
     values = {**profile_defaults(profile), **{name: value for name, value in given.items() if value is not None}}
     if "size" not in given or given["size"] is None:
-        values["size"] = "small" if values["dataset"] in DRAWN else "all"
+        values["size"] = DEFAULT_SIZES.get(values["dataset"], "all")
     _check_together(values)
     values.setdefault("answer_style", "bridge" if values["model"] in SHIPPED_MODELS else "direct")
     try:
