@@ -141,7 +141,9 @@ def _ours(scorer: BertScorer, systems: list[list[str]], references: list[str]) -
 
 
 def _texts(answers: int, systems: int, agreeing: float) -> tuple[list[str], list[list[str]]]:
-    words = [word for path in sorted((HANDBOOK / "documents").rglob("*.md")) for word in path.read_text("utf-8").split()]
+    words = [
+        word for path in sorted((HANDBOOK / "documents").rglob("*.md")) for word in path.read_text("utf-8").split()
+    ]
     chance = random.Random(f"{answers}/{systems}")  # noqa: S311 - no secret
     taken: set[str] = set()
 

@@ -279,7 +279,6 @@ def _check_unique(ids: Sequence[str], path: Path) -> None:
         seen.add(identity)
 
 
-
 def _paired(documents: Sequence[Document], asked: Sequence[Asked]) -> list[Document]:
     """The same documents in their order, but each one is followed by the first left that shares a question with it.
 

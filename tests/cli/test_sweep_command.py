@@ -89,7 +89,9 @@ def test_a_request_that_cannot_be_done_stops_no_other_and_is_listed_at_the_end(
     count, first, do_first, second, do_second = said.err.splitlines()[-5:]
     file = tmp_path / "mine.yaml"
     assert count == "2 of 4 requests cannot be done; once mended, the same command does what is left:"
-    assert first.startswith(f"error: {file}, run 1 (line 3), handbook large, random:tiny: handbook: size 'large' needs 85")
+    assert first.startswith(
+        f"error: {file}, run 1 (line 3), handbook large, random:tiny: handbook: size 'large' needs 85"
+    )
     assert do_first == "  use more data, or --size all or smoke"
     place = f"{file}, run 2 (line 4), ./nowhere all, random:tiny"
     assert second == f"error: {place}: --dataset ./nowhere: no such folder"

@@ -119,7 +119,12 @@ DEFECTS = [
     ("name: \x07", "", "not YAML", "mend the file"),
     ("runs:\n  - {seed: 1, seed: 2}", ", line 2, column 15", "key 'seed' stands twice", "mend the file"),
     ("runs: [{}]\nruns: [{}]", ", line 2, column 1", "key 'runs' stands twice", "mend the file"),
-    (ENTRY + "handbook", ", run 2 (line 5)", "must be options with values (given: 'handbook')", "experiments/smoke.yaml"),
+    (
+        ENTRY + "handbook",
+        ", run 2 (line 5)",
+        "must be options with values (given: 'handbook')",
+        "experiments/smoke.yaml",
+    ),
     (ENTRY + "{datset: handbook}", ", run 2 (line 5)", "no option 'datset'", "did you mean 'dataset'?"),
     (ENTRY + "{max-answer-tokens: 4}", ", run 2 (line 5)", "no option", "did you mean 'max_answer_tokens'?"),
     (ENTRY + "{generated: 1}", ", run 2 (line 5)", "no option 'generated'", "Known: answer_style"),
