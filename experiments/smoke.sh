@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Every system once over the embedded sample corpus, then the report; offline.
+# Every system once over the embedded handbook, then the report; offline.
 set -euo pipefail
 results=${1:-results/smoke}
 export HF_HUB_OFFLINE=1

@@ -19,7 +19,7 @@ Finish = Literal["eos", "stop", "length", "error"]
 AnswerStyle = Literal["direct", "bridge"]
 """What the prompt asks for: the answer alone, or short reasoning and then a marked final answer."""
 
-SourceKind = Literal["official", "hub", "own", "sample", "miniature"]
+SourceKind = Literal["official", "hub", "own", "embedded", "miniature"]
 
 SHIPPED_MODELS = ("mini", "mini-short")
 """Models that come with the package. They know the miniature's few words, and answer by the `bridge` style alone."""

@@ -28,8 +28,11 @@ READERS: Mapping[str, Mapping[str, str]] = {
 DATA_VARIABLE = "RMTBENCH_DATA"
 """Environment variable: folder of official files, where ``--data-dir`` gives none."""
 
-DRAWN = ("squad", "hotpotqa", "triviaqa")
-"""Data sets that come in sizes; of a user's own folder all is read where no size is named."""
+GENERATED = ("squad", "hotpotqa", "triviaqa")
+"""Data sets that have a generated corpus in their style."""
+
+DEFAULT_SIZES: Mapping[str, str] = {"squad": "small", "hotpotqa": "small", "triviaqa": "small", "handbook": "4k"}
+"""The size of a data set if the user names none. All of a user's own folder is read then."""
 
 PREFIXES = ("shared", "plain", "composed")
 """How `cag` keeps the corpus: stored once and shared by all rows, in one buffer with the questions behind it, or shared
@@ -185,7 +188,7 @@ def make_request(profile: str, given: Mapping[str, Any], environ: Mapping[str, s
     """
     values = {**profile_defaults(profile), **{name: value for name, value in given.items() if value is not None}}
     if "size" not in given or given["size"] is None:
-        values["size"] = "small" if values["dataset"] in DRAWN else "all"
+        values["size"] = DEFAULT_SIZES.get(values["dataset"], "all")
     if "model" not in values:
         values = {**READERS["real" if _is_real(values, environ or {}) else "generated"], **values}
     _check_together(values)
@@ -206,7 +209,7 @@ def make_request(profile: str, given: Mapping[str, Any], environ: Mapping[str, s
 def _is_real(values: Mapping[str, Any], environ: Mapping[str, str]) -> bool:
     """Return whether the data is text that people wrote, and not the generated miniature."""
     files = values.get("data_dir") is not None or bool(environ.get(DATA_VARIABLE))
-    return values["dataset"] not in DRAWN or files or not values.get("generated", False)
+    return values["dataset"] not in GENERATED or files or not values.get("generated", False)
 
 
 def option_name(field: str) -> str:

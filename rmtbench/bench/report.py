@@ -85,7 +85,7 @@ def _specs(runs: int) -> Iterator[RunSpec]:
     if not 1 <= runs <= len(kinds):
         raise ValueError(f"from 1 to {len(kinds)} runs, not {runs}")
     for dataset, size, (system, top_k) in kinds[:runs]:
-        yield RunSpec(system, dataset, size, "made-up", "sample:made for a bench@0", top_k=top_k, draws=DRAWS)
+        yield RunSpec(system, dataset, size, "made-up", "embedded:made for a bench@0", top_k=top_k, draws=DRAWS)
 
 
 def _draw(spec: RunSpec, number: int, questions: int) -> Draw:
@@ -96,7 +96,7 @@ def _draw(spec: RunSpec, number: int, questions: int) -> Draw:
         Question(f"q{place}", f"What does sentence {place} of {spec.size} {spec.dataset}, draw {number}, say?")
         for place in range(questions)
     )
-    source = Source("sample", "made for a bench", "0" * 64)
+    source = Source("embedded", "made for a bench", "0" * 64)
     corpus = Corpus(f"{spec.dataset}-{number}", spec.dataset, spec.size, number, documents, asked, source)
     spans = (Span(f"d{place % 10}", 0, 10) for place in range(questions))
     gold = tuple(Gold(question.id, ("yes",), ((span,),)) for question, span in zip(asked, spans, strict=True))

@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from rmtbench.corpora.open import SAMPLE
+from rmtbench.corpora.open import HANDBOOK
 from rmtbench.models.embed_files import MINILM, model_folder
 from rmtbench.runs.provenance import surroundings
 from rmtbench.scoring.bertscore import BertScorer, Triple, score_pairs
@@ -24,7 +24,7 @@ LONGEST_REFERENCE, LONGEST_ANSWER = 8, 16
 
 
 def run(answers: int = 1000, systems: int = 4) -> dict[str, Any]:
-    """Time both on distinct phrases of the sample corpus: warmed up, in turn, median of three rounds.
+    """Time both on distinct phrases of the handbook: warmed up, in turn, median of three rounds.
 
     The package lets the padding of a batch count as similarity 0, so that the longest pair of a batch, which has none,
     can get another value there than anywhere else. Values are therefore compared where every pair is padded.
@@ -141,7 +141,9 @@ def _ours(scorer: BertScorer, systems: list[list[str]], references: list[str]) -
 
 
 def _texts(answers: int, systems: int, agreeing: float) -> tuple[list[str], list[list[str]]]:
-    words = [word for path in sorted((SAMPLE / "documents").glob("*.md")) for word in path.read_text("utf-8").split()]
+    words = [
+        word for path in sorted((HANDBOOK / "documents").rglob("*.md")) for word in path.read_text("utf-8").split()
+    ]
     chance = random.Random(f"{answers}/{systems}")  # noqa: S311 - no secret
     taken: set[str] = set()
 

@@ -59,7 +59,7 @@ def list_datasets(
 
 @app.command()
 def check(
-    name: Annotated[str, typer.Argument(help="squad, hotpotqa, triviaqa, sample, or a folder of your own.")],
+    name: Annotated[str, typer.Argument(help="squad, hotpotqa, triviaqa, handbook, or a folder of your own.")],
     data_dir: DataDir = None,
     profile: Profile = "mini",
     as_json: AsJson = False,
@@ -84,7 +84,7 @@ def check(
 @app.command()
 def export(
     out: Annotated[Path, typer.Option(help="A new or empty folder.")],
-    dataset: Annotated[str, typer.Option(help="squad, hotpotqa, triviaqa, sample, or a folder of your own.")],
+    dataset: Annotated[str, typer.Option(help="squad, hotpotqa, triviaqa, handbook, or a folder of your own.")],
     size: Annotated[str, typer.Option(help="smoke, small, medium, large; all for own documents.")],
     draw: Annotated[int, typer.Option(min=0, help="Which draw, from 0.")] = 0,
     seed: Seed = 0,
@@ -118,7 +118,7 @@ def _describe(
     from rmtbench.corpora.open import DATA_VARIABLE, open_dataset
     from rmtbench.errors import UserError
 
-    if name != "sample" and not generated and data_dir is None and not os.environ.get(DATA_VARIABLE):
+    if name != "handbook" and not generated and data_dir is None and not os.environ.get(DATA_VARIABLE):
         unnamed = UserError(
             "no official files are named",
             remedy=f"give --data-dir or set {DATA_VARIABLE}; without either, a run asks the hub",
@@ -139,7 +139,7 @@ def _missing(name: str, error: Exception) -> dict[str, Any]:
 def _sizes(name: str) -> tuple[str, ...]:
     from rmtbench.corpora.base import SIZES
 
-    return ("all", *SIZES) if name == "sample" else SIZES
+    return ("2k", "4k", "8k", "all") if name == "handbook" else SIZES
 
 
 def _measure(dataset: Dataset, size: str, count_tokens: TokenCounter, seed: int) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import typer
 def run(
     system: Annotated[str, typer.Option(help="Systems, comma-separated, or 'all' (see rmtbench systems).")] = "all",
     dataset: Annotated[
-        str | None, typer.Option(help="squad, hotpotqa, triviaqa, sample, or a folder of your own.")
+        str | None, typer.Option(help="squad, hotpotqa, triviaqa, handbook, or a folder of your own.")
     ] = None,
     size: Annotated[str | None, typer.Option(help="smoke, small, medium, large; all for own documents.")] = None,
     model: Annotated[

@@ -46,7 +46,7 @@ class Dataset(Protocol):
 
     @property
     def name(self) -> str:
-        """`squad`, `hotpotqa`, `triviaqa`, `sample`, or the folder's name for own documents."""
+        """`squad`, `hotpotqa`, `triviaqa`, `handbook`, or the folder's name for own documents."""
         ...
 
     @property

@@ -1,4 +1,4 @@
-"""From a name to an opened data set: official files, else the hub, the sample, or a user's folder.
+"""From a name to an opened data set: official files, else the hub, the handbook, or a user's folder.
 
 Never one in place of another without being asked.
 """
@@ -18,9 +18,12 @@ from rmtbench.corpora.squad import Squad
 from rmtbench.corpora.triviaqa import TriviaQA
 from rmtbench.errors import UserError, nearest
 
-NAMES = ("squad", "hotpotqa", "triviaqa", "sample")
+NAMES = ("squad", "hotpotqa", "triviaqa", "handbook")
 DATA_VARIABLE = "RMTBENCH_DATA"
-SAMPLE = Path(__file__).parent.parent / "assets" / "sample"
+HANDBOOK = Path(__file__).parent.parent / "assets" / "handbook"
+
+REPLACED = {"sample": "handbook"}
+"""Former names of data sets, and what to name instead."""
 
 OFFICIAL_NAMES: Mapping[str, Sequence[str]] = {
     "squad": ("dev-v1.1.json", "train-v1.1.json"),
@@ -42,8 +45,8 @@ def open_dataset(name: str, data_dir: Path | None, environ: Mapping[str, str], *
     Raises:
         UserError: The name is unknown, or the data is missing or not in its format.
     """
-    if name == "sample":
-        return read_folder(SAMPLE, "sample", "sample")
+    if name == "handbook":
+        return read_folder(HANDBOOK, "handbook", "embedded")
     if name not in OFFICIAL_NAMES:
         return _open_own(name)
     given = data_dir or (Path(environ[DATA_VARIABLE]) if environ.get(DATA_VARIABLE) else None)
@@ -149,6 +152,8 @@ def _open_own(name: str) -> Dataset:
         if "/" in name or name.startswith((".", "~")):
             raise UserError("no such folder", where=f"--dataset {name}", remedy="give a folder that holds documents/")
         raise UserError(
-            f"no data set '{name}'", where="--dataset", remedy=f"{nearest(name, NAMES)}, or the path of a folder"
+            f"no data set '{name}'",
+            where="--dataset",
+            remedy=f"{nearest(REPLACED.get(name, name), NAMES)}, or the path of a folder",
         )
     return read_folder(folder, folder.resolve().name, "own")

@@ -1,6 +1,7 @@
-"""A user's own folder: ``documents/`` (txt, md), and questions in JSON lines or CSV. The embedded sample is one too.
+"""A user's own folder: ``documents/`` (txt, md), and questions in JSON lines or CSV. The embedded handbook is one too.
 
-Size `all` is every document; the other sizes are token budgets, filled with documents in random order.
+Size `all` is every document. The other sizes are token budgets: a seeded choice of documents that fits, in which
+documents that share a question stand together.
 """
 
 from __future__ import annotations
@@ -33,23 +34,45 @@ JSON_LINES = "write one JSON object a line: question, answers"
 
 
 @dataclass(frozen=True)
+class Asked:
+    """A question with its gold.
+
+    Attributes:
+        question: What is asked.
+        gold: References and evidence.
+        about: Ids of documents that must be in a draw besides the evidence, such as the topic of a question that no
+            document answers.
+    """
+
+    question: Question
+    gold: Gold
+    about: tuple[str, ...] = ()
+
+    @property
+    def needs(self) -> frozenset[str]:
+        """Ids of the documents without which the question is not asked; empty if it names none."""
+        return frozenset(self.about) | {span.document_id for fact in self.gold.evidence for span in fact}
+
+
+@dataclass(frozen=True)
 class OwnFolder:
     """A `Dataset` over a folder's documents and questions."""
 
     name: str
     source: Source
     documents: Sequence[Document]
-    asked: Sequence[tuple[Question, Gold]]
+    asked: Sequence[Asked]
 
     def facts(self) -> DatasetFacts:
         """Counts, and how many questions name their evidence."""
-        notes = {"questions without evidence": sum(not gold.evidence for _, gold in self.asked)}
+        notes = {"questions without evidence": sum(not one.gold.evidence for one in self.asked)}
         return DatasetFacts(len(self.documents), len(self.asked), notes)
 
     def draw(self, request: DrawRequest, count_tokens: TokenCounter) -> Draw:
-        """Every document for `all`, else as many as the budget holds, with the questions that they can answer.
+        """Every document for `all`, else as many as the budget holds, with the questions about them.
 
-        A question without evidence is asked only where every document is there.
+        A question is asked if all documents of its evidence and all that it is about are in the draw. A question that
+        names no document is asked only of a draw that holds every document.
 
         Raises:
             UserError: An unknown size, fewer tokens than it needs, or documents too long to fill it.
@@ -58,20 +81,19 @@ class OwnFolder:
         chance = generator(self.name, request)
         documents = shuffled(self.documents, chance)
         if budget:
-            documents = self._within(documents, budget, request.size, count_tokens)
+            documents = self._within(_paired(documents, self.asked), budget, request.size, count_tokens)
         there = {document.id for document in documents}
         asked = [
-            (question, gold)
-            for question, gold in self.asked
-            if len(there) == len(self.documents)
-            or (gold.evidence and all(any(span.document_id in there for span in fact) for fact in gold.evidence))
+            (one.question, one.gold)
+            for one in self.asked
+            if len(there) == len(self.documents) or (one.needs and one.needs <= there)
         ]
         return make_draw(
             dataset=self.name,
             request=request,
             source=self.source,
             documents=documents,
-            asked=shuffled([_only(pair, there) for pair in asked], chance),
+            asked=shuffled(asked, chance),
         )
 
     def _within(
@@ -100,7 +122,7 @@ def read_folder(folder: Path, name: str, kind: SourceKind) -> OwnFolder:
     Args:
         folder: Holds ``documents/`` and ``questions.jsonl`` or ``questions.csv``.
         name: What the data set is called.
-        kind: Whether it is the user's own or the embedded sample.
+        kind: Whether it is the user's own or embedded in the package.
 
     Raises:
         UserError: Something is missing, empty or not in the format: which file, line and field.
@@ -118,7 +140,7 @@ def read_folder(folder: Path, name: str, kind: SourceKind) -> OwnFolder:
         below = "write one question a line below the names of the columns"
         remedy = below if path.suffix == ".csv" else JSON_LINES
         raise UserError("no questions", where=str(path), remedy=remedy)
-    _check_unique([question.id for question, _ in asked], path)
+    _check_unique([one.question.id for one in asked], path)
     return OwnFolder(name, Source(kind, name, digest.hexdigest()), documents, asked)
 
 
@@ -202,7 +224,7 @@ def _title(text: str, stem: str) -> tuple[str, str]:
     return stem.replace("_", " "), text.strip()
 
 
-def _read_question(row: Any, where: str, number: int, texts: Mapping[str, str]) -> tuple[Question, Gold]:  # noqa: ANN401
+def _read_question(row: Any, where: str, number: int, texts: Mapping[str, str]) -> Asked:  # noqa: ANN401
     text = text_field(row, "question", where)
     answers = row.get("answers", row.get("answer"))
     if answers is None:
@@ -222,7 +244,11 @@ def _read_question(row: Any, where: str, number: int, texts: Mapping[str, str]) 
         for place, entry in enumerate(field({"evidence": [], **row}, "evidence", list, where))
     ]
     kind = str(row.get("kind", ""))
-    return Question(identity, text.strip(), kind), Gold(identity, tuple(references), tuple(evidence))
+    about = tuple(
+        _span(text_field({"about": name}, "about", where), texts, f"{where}, about {place}").document_id
+        for place, name in enumerate(field({"about": [], **row}, "about", list, where))
+    )
+    return Asked(Question(identity, text.strip(), kind), Gold(identity, tuple(references), tuple(evidence)), about)
 
 
 def _span(entry: object, texts: Mapping[str, str], where: str) -> Span:
@@ -253,8 +279,23 @@ def _check_unique(ids: Sequence[str], path: Path) -> None:
         seen.add(identity)
 
 
-def _only(pair: tuple[Question, Gold], there: set[str]) -> tuple[Question, Gold]:
-    """The gold with the spans that lie in the chosen documents."""
-    question, gold = pair
-    facts = (tuple(span for span in fact if span.document_id in there) for fact in gold.evidence)
-    return question, Gold(gold.question_id, gold.references, tuple(fact for fact in facts if fact))
+def _paired(documents: Sequence[Document], asked: Sequence[Asked]) -> list[Document]:
+    """The same documents in their order, but each one is followed by the first left that shares a question with it.
+
+    Without this, a draw of a few documents among many would hardly ever hold both documents of a question that needs
+    two. One follower each, and not all, so that a document with many partners (a list of names) is not in every draw.
+    """
+    partners: dict[str, set[str]] = {document.id: set() for document in documents}
+    for one in asked:
+        for name in one.needs:
+            partners[name] |= one.needs - {name}
+    places = {document.id: place for place, document in enumerate(documents)}
+    ordered: dict[str, Document] = {}
+    for document in documents:
+        if document.id not in ordered:
+            ordered[document.id] = document
+            waiting = [places[name] for name in partners[document.id] if name not in ordered]
+            if waiting:
+                follower = documents[min(waiting)]
+                ordered[follower.id] = follower
+    return list(ordered.values())

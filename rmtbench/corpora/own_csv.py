@@ -9,7 +9,7 @@ from typing import Any
 
 from rmtbench.errors import UserError, nearest
 
-COLUMNS = ("question", "answer", "answers", "id", "kind", "document")
+COLUMNS = ("question", "answer", "answers", "id", "kind", "document", "about")
 SEPARATOR = "|"
 """Between the accepted answers of column ``answers``; ``answer`` is one answer, whatever it holds."""
 
@@ -55,7 +55,7 @@ def _check_names(names: list[str], where: str) -> None:
         raise UserError(
             f"no column '{missing}' in the first line (it has: {', '.join(names) or 'nothing'})",
             where=where,
-            remedy="name the columns there: question, answer; and if you like id, kind, document",
+            remedy="name the columns there: question, answer; and if you like id, kind, document, about",
         )
     for place, name in enumerate(names):
         if name in names[:place]:
@@ -71,4 +71,6 @@ def _row(cells: dict[str, str]) -> dict[str, Any]:
     row["answers"] = [answer for answer in (cells.get("answer", ""), *answers) if answer]
     if cells.get("document"):
         row["evidence"] = [cells["document"]]
+    if cells.get("about"):
+        row["about"] = [cells["about"]]
     return row

@@ -18,7 +18,7 @@ FEWEST_UNITS = 6
 """With fewer no exchange of two systems is rarer than 0.05: see `rmtbench.stats.resampling.sign_flip_test`."""
 
 WHOLE_SIZE = "all"
-WHOLE_KINDS = frozenset({"own", "sample"})
+WHOLE_KINDS = frozenset({"own", "embedded"})
 
 
 def unit_of(run: RunRecord) -> Unit:

@@ -43,8 +43,8 @@ def rmtbench(
 
 @pytest.fixture
 def sample_run(tmp_path: Path) -> tuple[str, ...]:
-    """The words of a run that takes a second: two questions of the sample, closed book, tiny random weights."""
-    return ("run", "--system", "closed-book", "--dataset", "sample", "--model", "random:tiny", "--questions", "2",
+    """The words of a run that takes a second: two questions of the handbook, closed book, tiny random weights."""
+    return ("run", "--system", "closed-book", "--dataset", "handbook", "--model", "random:tiny", "--questions", "2",
             "--max-answer-tokens", "4", "--results", str(tmp_path / "results"))  # fmt: skip
 
 

@@ -18,9 +18,9 @@ from rmtbench.cli.running import run_request
 from rmtbench.errors import resumable
 from rmtbench.spec import make_request
 
-SETTINGS = {"systems": ("closed-book",), "dataset": "sample", "model": "random:tiny", "questions": 8,
+SETTINGS = {"systems": ("closed-book",), "dataset": "handbook", "model": "random:tiny", "questions": 8,
             "max_answer_tokens": 64}  # fmt: skip
-WORDS = ("run", "--system", "closed-book", "--dataset", "sample", "--model", "random:tiny", "--questions", "8",
+WORDS = ("run", "--system", "closed-book", "--dataset", "handbook", "--model", "random:tiny", "--questions", "8",
          "--results")  # fmt: skip
 
 
@@ -93,7 +93,7 @@ OPTIONS = [
     ("--system rag-dense --embedder nobody/nothing", "no embedder 'nobody/nothing'", "--embedder minilm"),
     ("--profile paper --dataset squad", "the hub cannot be reached for 'squad'", "--data-dir"),
     ("--dataset squad --data-dir ./nowhere", "nowhere: no such file or folder", "check --data-dir"),
-    ("--datset sample", "No such option: --datset (Possible options: --dataset", "rmtbench run --help"),
+    ("--datset handbook", "No such option: --datset (Possible options: --dataset", "rmtbench run --help"),
 ]
 
 
@@ -113,7 +113,7 @@ COMMANDS = [
     ("score nowhere", "nowhere: no such folder", "rmtbench run --help"),
     ("report nowhere", "nowhere: no such folder", "rmtbench run --help"),
     ("data check hotpot", "--dataset: no data set 'hotpot'", "did you mean 'hotpotqa'?"),
-    ("data export --dataset sample", "Missing option '--out'", "rmtbench data export --help"),
+    ("data export --dataset handbook", "Missing option '--out'", "rmtbench data export --help"),
     ("bench retrieval --chunks 1", "'--chunks'", "rmtbench bench retrieval --help"),
     ("bench rmt --memory nowhere", "nowhere: no trained memory here", "rmtbench train rmt"),
     ("bench rmt --memory nowhere --lengths 4x", "--lengths: '4x' is no length", "4k"),
@@ -308,7 +308,7 @@ def test_a_limit_on_the_size_of_files_is_met_like_a_full_disk(
     assert told(half_done) == told(finished)
 
 
-@pytest.mark.parametrize("words", ["--size smal", "--datset sample", "--results /proc/results"])
+@pytest.mark.parametrize("words", ["--size smal", "--datset handbook", "--results /proc/results"])
 def test_debug_adds_the_traceback_wherever_it_stands(rmtbench: Command, words: str, tmp_path: Path) -> None:
     plain = rmtbench(*WORDS, tmp_path, *words.split())
     assert "Traceback" not in plain.err

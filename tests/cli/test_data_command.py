@@ -38,15 +38,14 @@ def listed(*options: str) -> dict[str, dict]:
     return {row["dataset"]: row for row in json.loads(result.stdout)}
 
 
-def test_list_shows_the_sample_and_its_sizes_without_any_data() -> None:
-    sample = listed()["sample"]
-    assert sample["source"]["kind"] == "sample"
-    sizes = {size["size"]: size for size in sample["sizes"]}
-    assert sizes["all"]["documents"] == 10
-    assert sizes["all"]["questions"] >= 24
-    assert 4_000 < sizes["all"]["tokens"] < 8_000
-    assert 0 < sizes["smoke"]["tokens"] <= 1_020
-    assert "needs 85,000 tokens" in sizes["large"]["problem"]["what"]
+def test_list_shows_the_handbook_and_its_sizes_without_any_data() -> None:
+    handbook = listed()["handbook"]
+    assert handbook["source"]["kind"] == "embedded"
+    sizes = {size["size"]: size for size in handbook["sizes"]}
+    assert list(sizes) == ["2k", "4k", "8k", "all"]
+    assert sizes["all"]["documents"] == 60
+    assert sizes["all"]["questions"] == 438
+    assert all(budget / 2 < sizes[f"{budget // 1_000}k"]["tokens"] <= budget * 1.02 for budget in (2_000, 4_000, 8_000))
 
 
 def test_list_says_of_missing_data_sets_why_and_what_to_do() -> None:
@@ -92,16 +91,16 @@ def test_check_names_the_nearest_data_set() -> None:
 def test_an_exported_draw_is_checked_as_an_own_folder(tmp_path: Path) -> None:
     out = tmp_path / "out"
     result = RUNNER.invoke(
-        app, ["export", "--dataset", "sample", "--size", "all", "--out", str(out)], catch_exceptions=False
+        app, ["export", "--dataset", "handbook", "--size", "all", "--out", str(out)], catch_exceptions=False
     )
-    assert result.stdout.startswith(f"11 files in {out}: 10 documents, 24 questions (sample-all-seed0-draw0, sha256 ")
+    assert result.stdout.startswith(f"61 files in {out}: 60 documents, 438 questions (handbook-all-seed0-draw0, ")
     again = RUNNER.invoke(app, ["check", str(out), "--json"], catch_exceptions=False)
     assert json.loads(again.stdout) | {"source": None} == {
         "dataset": "out",
         "source": None,
-        "documents": 10,
-        "questions": 24,
-        "notes": {"questions without evidence": 0},
+        "documents": 60,
+        "questions": 438,
+        "notes": {"questions without evidence": 48},
     }
 
 

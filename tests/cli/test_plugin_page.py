@@ -46,7 +46,7 @@ def test_the_page_s_system_is_thirty_lines_of_code_that_do_anything() -> None:
 def test_the_page_s_system_is_listed_runs_and_stands_in_the_report(rmtbench: Command, tmp_path: Path) -> None:
     assert "lead" in rmtbench("systems").out
     results = tmp_path / "results"
-    words = ("--dataset", "sample", "--model", "random:tiny", "--questions", 2, "--max-answer-tokens", 4)
+    words = ("--dataset", "handbook", "--model", "random:tiny", "--questions", 2, "--max-answer-tokens", 4)
     assert rmtbench("run", "--system", "lead,closed-book", *words, "--results", results).code == 0
     assert sorted(map(len, told(results).values())) == [2, 2]
     assert rmtbench("report", results, "--quick").code == 0

@@ -12,7 +12,7 @@ from rmtbench.cli.progress import show_runs
 from rmtbench.cli.score import show_scoring
 from rmtbench.runs.loop import Event
 
-CLOSED = "closed-book-sample-all-random-tiny-2a2e5440"
+CLOSED = "closed-book-handbook-4k-random-tiny-2a2e5440"
 DENSE = "rag-dense-top10-hotpotqa-large-llama-3.1-8b-instruct-08147cb3"
 PREPARED = re.compile(r"(?P<run>\S+): draw (?P<draw>\d+) prepared in (?P<seconds>\d+\.\d\d) s")
 SPEED = re.compile(

@@ -20,7 +20,7 @@ def test_a_good_run_exits_with_0_and_keeps_every_answer(
     assert said.code == 0
     assert said.err.endswith(f"next: rmtbench report {tmp_path / 'results'}\n")
     [(run, answers)] = journals(tmp_path / "results").items()
-    assert run.startswith("closed-book-sample-all-random-tiny-")
+    assert run.startswith("closed-book-handbook-4k-random-tiny-")
     assert len(answers) == 2
     assert all(len(answer["output_ids"]) == 4 and answer["error"] is None for answer in answers)
     assert (tmp_path / "results" / run / "summary.json").is_file()
@@ -28,7 +28,7 @@ def test_a_good_run_exits_with_0_and_keeps_every_answer(
 
 def test_random_weights_are_told_before_anything_is_answered(rmtbench: Command, sample_run: tuple[str, ...]) -> None:
     lines = rmtbench(*sample_run).err.splitlines()
-    assert lines[0] == "1 run x 2 questions; sample all (sample: sample); random:tiny in float32 on cpu"
+    assert lines[0] == "1 run x 2 questions; handbook 4k (embedded: handbook); random:tiny in float32 on cpu"
     assert lines[1] == "random:tiny has random weights: its answers are meaningless, its timings are real"
 
 
@@ -60,7 +60,7 @@ def test_every_top_k_is_a_run_and_other_systems_have_one(
 ) -> None:
     said = rmtbench(*sample_run, "--system", "closed-book, rag-sparse", "--top-k", "2,1,2")
     assert said.code == 0
-    names = [name.partition("-sample")[0] for name in journals(tmp_path / "results")]
+    names = [name.partition("-handbook")[0] for name in journals(tmp_path / "results")]
     assert names == ["closed-book", "rag-sparse-top1", "rag-sparse-top2"]
 
 

@@ -298,7 +298,7 @@ def test_what_cannot_be_asked_is_refused_before_any_server_is(
     rmtbench: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], line: str
 ) -> None:
     monkeypatch.delenv("OPENAI_API_KEY")
-    said = rmtbench("run", *(() if "--system" in words else ("--system", "cag")), "--dataset", "sample", *words,
+    said = rmtbench("run", *(() if "--system" in words else ("--system", "cag")), "--dataset", "handbook", *words,
                     "--results", tmp_path)  # fmt: skip
     assert line in refused(said)[0]
 

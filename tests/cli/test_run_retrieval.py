@@ -13,14 +13,14 @@ from endpoint_server import serve
 
 Rmtbench = Callable[..., Any]
 INSTALLED = {one.name.lower() for one in distributions()}
-SAMPLE = ("--dataset", "sample", "--model", "random:tiny", "--questions", "2", "--max-answer-tokens", "4")
+HANDBOOK = ("--dataset", "handbook", "--model", "random:tiny", "--questions", "2", "--max-answer-tokens", "4")
 
 
 def test_every_choice_of_retrieval_is_run_kept_and_scored(
     rmtbench: Rmtbench, cross_encoder: Path, tmp_path: Path
 ) -> None:
     words = (
-        "run", "--system", "rag-hybrid", *SAMPLE, "--chunk-tokens", "64", "--top-tokens", "200", "--split", "token",
+        "run", "--system", "rag-hybrid", *HANDBOOK, "--chunk-tokens", "64", "--top-tokens", "200", "--split", "token",
         "--chunk-order", "document", "--stemming", "english", "--stop-words", "english", "--reranker", cross_encoder,
         "--set", "candidates=5", "--set", "chunk-overlap=8", "--index", tmp_path / "kept", "--results", tmp_path / "r",
     )  # fmt: skip
@@ -50,7 +50,7 @@ def test_the_help_names_every_choice(rmtbench: Rmtbench) -> None:
 
 def test_a_data_sets_recall_is_a_table(rmtbench: Rmtbench, tmp_path: Path) -> None:
     figures = tmp_path / "figures.json"
-    said = rmtbench("bench", "retrieval", "--dataset", "sample", "--size", "all", "--json", figures)
+    said = rmtbench("bench", "retrieval", "--dataset", "handbook", "--size", "all", "--json", figures)
     assert said.code == 0, said.err
     assert "hybrid, stemmed" in said.err
     assert {row["retriever"] for row in json.loads(figures.read_text())["rows"]} >= {"sparse", "dense", "hybrid"}
@@ -74,7 +74,7 @@ def told(results: Path) -> dict[str, list[tuple[Any, ...]]]:
 
 def test_embeddings_in_qdrant_give_the_same_answers(rmtbench: Rmtbench, tmp_path: Path) -> None:
     pytest.importorskip("qdrant_client")
-    words = ("run", "--system", "rag-dense,rag-hybrid", *SAMPLE, "--top-k", "3", "--chunk-tokens", "64")
+    words = ("run", "--system", "rag-dense,rag-hybrid", *HANDBOOK, "--top-k", "3", "--chunk-tokens", "64")
     for name, more in (("here", ()), ("qdrant", ("--set", "qdrant=memory"))):
         said = rmtbench(*words, *more, "--results", tmp_path / name)
         assert said.code == 0, said.err
@@ -84,7 +84,7 @@ def test_embeddings_in_qdrant_give_the_same_answers(rmtbench: Rmtbench, tmp_path
     assert all("qdrant-client" in spec["provenance"]["versions"] for spec in specs)
 
 
-DENSE = ("run", "--system", "rag-dense", *SAMPLE, "--top-k", "1")
+DENSE = ("run", "--system", "rag-dense", *HANDBOOK, "--top-k", "1")
 
 
 @pytest.mark.parametrize(
@@ -119,7 +119,7 @@ def test_a_server_that_is_no_qdrant_is_told_and_no_key(
 
 def test_llama_indexs_retriever_ranks_the_same_chunks(rmtbench: Rmtbench, tmp_path: Path) -> None:
     pytest.importorskip("llama_index.retrievers.bm25", reason="the extra llama-bm25 is not installed")
-    words = ("run", "--system", "rag-sparse,rag-hybrid", *SAMPLE, "--top-k", "1,3", "--chunk-tokens", "64")
+    words = ("run", "--system", "rag-sparse,rag-hybrid", *HANDBOOK, "--top-k", "1,3", "--chunk-tokens", "64")
     said = rmtbench(*words, "--set", "sparse-backend=llama-index", "--results", tmp_path / "r")
     assert said.code == 0, said.err
     folders = sorted((tmp_path / "r").iterdir())
@@ -131,7 +131,7 @@ def test_llama_indexs_retriever_ranks_the_same_chunks(rmtbench: Rmtbench, tmp_pa
 
 @pytest.mark.skipif("llama-index-retrievers-bm25" in INSTALLED, reason="the extra llama-bm25 is installed")
 def test_without_its_extra_llama_indexs_retriever_is_refused(rmtbench: Rmtbench, tmp_path: Path) -> None:
-    words = ("run", "--system", "rag-sparse", *SAMPLE, "--set", "sparse-backend=llama-index")
+    words = ("run", "--system", "rag-sparse", *HANDBOOK, "--set", "sparse-backend=llama-index")
     said = rmtbench(*words, "--results", tmp_path / "r")
     assert said.code == 2
     assert "BM25Retriever is not installed" in said.err.splitlines()[-2]

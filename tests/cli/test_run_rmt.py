@@ -13,7 +13,7 @@ from rmtbench.rmt.base import BaseIdentity
 from rmtbench.rmt.config import RmtConfig
 from rmtbench.rmt.storage import save_pretrained, wrap
 
-SAMPLE = ("--dataset", "sample", "--model", "random:tiny", "--questions", "2", "--max-answer-tokens", "4")
+HANDBOOK = ("--dataset", "handbook", "--model", "random:tiny", "--questions", "2", "--max-answer-tokens", "4")
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +30,7 @@ def memory(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_named_memory_is_run_in_both_modes_and_finished_runs_are_left_alone(
     rmtbench: Command, memory: Path, tmp_path: Path
 ) -> None:
-    words = ("run", "--system", "rmt-memory,rmt-query-first", *SAMPLE, "--rmt", memory, "--results", tmp_path / "r")
+    words = ("run", "--system", "rmt-memory,rmt-query-first", *HANDBOOK, "--rmt", memory, "--results", tmp_path / "r")
     said = rmtbench(*words)
     assert said.code == 0, said.err
     assert {
@@ -38,7 +38,7 @@ def test_a_named_memory_is_run_in_both_modes_and_finished_runs_are_left_alone(
         "rmt-memory: its memory was trained to answer in the style bridge, not direct",
     } < set(said.err.splitlines())
     assert "rmt-memory: its memory was trained for" not in said.err
-    assert [name.partition("-sample")[0] for name in journals(tmp_path / "r")] == ["rmt-memory", "rmt-query-first"]
+    assert [name.partition("-handbook")[0] for name in journals(tmp_path / "r")] == ["rmt-memory", "rmt-query-first"]
     for folder in (tmp_path / "r").iterdir():
         settings = json.loads((folder / "spec.json").read_text())["spec"]["settings"]
         assert settings["memory"].startswith("untaught@")
@@ -62,7 +62,7 @@ def test_the_memory_that_comes_with_mini_reads_a_corpus_with_the_question_in_vie
 
 
 def test_all_says_what_it_leaves_out(rmtbench: Command, tmp_path: Path) -> None:
-    said = rmtbench("run", "--top-k", "1", *SAMPLE, "--results", tmp_path / "r")
+    said = rmtbench("run", "--top-k", "1", *HANDBOOK, "--results", tmp_path / "r")
     assert said.code == 0, said.err
     assert (
         "all leaves out rmt-memory, rmt-query-first, rmt-text: name them, with --rmt where random:tiny has no memory "
@@ -71,7 +71,7 @@ def test_all_says_what_it_leaves_out(rmtbench: Command, tmp_path: Path) -> None:
 
 
 def test_a_system_without_a_memory_says_how_to_get_one(rmtbench: Command, tmp_path: Path) -> None:
-    said = rmtbench("run", "--system", "rmt-memory", *SAMPLE, "--results", tmp_path / "r")
+    said = rmtbench("run", "--system", "rmt-memory", *HANDBOOK, "--results", tmp_path / "r")
     assert said.code == 2
     assert said.err.splitlines() == [
         "error: --system rmt-memory: no trained memory for 'random:tiny'",
@@ -83,7 +83,7 @@ def test_a_system_without_a_memory_says_how_to_get_one(rmtbench: Command, tmp_pa
 def test_a_memory_of_another_model_is_refused_before_anything_is_written(
     rmtbench: Command, memory: Path, tmp_path: Path
 ) -> None:
-    words = ("run", "--system", "rmt-memory", *SAMPLE, "--seed", "1", "--rmt", memory, "--results", tmp_path / "r")
+    words = ("run", "--system", "rmt-memory", *HANDBOOK, "--seed", "1", "--rmt", memory, "--results", tmp_path / "r")
     said = rmtbench(*words)
     assert said.code == 2
     assert "the memory belongs to base model 'random:tiny'" in said.err
@@ -94,7 +94,7 @@ def test_a_sweep_file_names_modes_memory_and_the_size_of_notes(rmtbench: Command
     file = tmp_path / "mine.yaml"
     entry = {
         "system": ["rmt-memory", "rmt-query-first", "rmt-text"], "rmt": str(memory), "rmt_chunk_tokens": 300,
-        "rmt_memory_tokens": 8, "dataset": "sample", "model": "random:tiny", "questions": 1, "max_answer_tokens": 4,
+        "rmt_memory_tokens": 8, "dataset": "handbook", "model": "random:tiny", "questions": 1, "max_answer_tokens": 4,
     }  # fmt: skip
     file.write_text(json.dumps({"runs": [entry]}))
     said = rmtbench("sweep", file, "--results", tmp_path / "r")

@@ -47,7 +47,7 @@ NOT_HERE = "means nothing for a model behind a server"
 def test_an_option_that_nothing_would_heed_is_refused_by_name(
     rmtbench: Command, tmp_path: Path, words: tuple[str, ...], option: str, what: str
 ) -> None:
-    said = rmtbench("run", "--dataset", "sample", *words, "--results", tmp_path / "r")
+    said = rmtbench("run", "--dataset", "handbook", *words, "--results", tmp_path / "r")
     assert said.code == 2
     assert said.err.splitlines()[-2] == f"error: {option}: {what}"
     assert said.err.splitlines()[-1].strip().startswith("leave it out, or ")
@@ -55,7 +55,7 @@ def test_an_option_that_nothing_would_heed_is_refused_by_name(
 
 
 def opened(**given: object) -> None:
-    open_session(make_request("mini", {"dataset": "sample", "questions": 1, **given}), {"OPENAI_API_KEY": "sk-x"})
+    open_session(make_request("mini", {"dataset": "handbook", "questions": 1, **given}), {"OPENAI_API_KEY": "sk-x"})
 
 
 LIMITS = {"attempts": 3, "deadline": 60.0, "requests_per_minute": 60, "tokens_per_minute": 600, "key_variable": None}

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from cli_commands import CONSOLE, Command, child_environment, journals, told
 
-ENTRY = {"system": "closed-book", "dataset": "sample", "model": "random:tiny", "questions": 2, "max_answer_tokens": 4}
+ENTRY = {"system": "closed-book", "dataset": "handbook", "model": "random:tiny", "questions": 2, "max_answer_tokens": 4}
 RUN = ("run", *(word for name, value in ENTRY.items() for word in (f"--{name.replace('_', '-')}", value)))
 Words = Callable[..., tuple[object, ...]]
 
@@ -50,8 +50,8 @@ def test_a_sweep_answers_what_as_many_runs_would_and_says_what_is_next_once(
 
 def test_the_plan_is_told_first_and_each_request_as_it_begins(rmtbench: Command, sweep: Words) -> None:
     lines = rmtbench(*sweep({}, {"seed": 1, "draws": 2})).err.splitlines()
-    first = "closed-book  sample all  random:tiny  1 draws  at most 2 questions each"
-    second = "closed-book  sample all  random:tiny  2 draws  at most 2 questions each"
+    first = "closed-book  handbook 4k  random:tiny  1 draws  at most 2 questions each"
+    second = "closed-book  handbook 4k  random:tiny  2 draws  at most 2 questions each"
     assert lines[:5] == ["mine: small", "2 requests", f"   1  {first}", f"   2  {second}", f"[1/2] {first}"]
     assert f"[2/2] {second}" in lines[5:]
 
@@ -62,7 +62,7 @@ def test_a_dry_run_prints_every_run_and_leaves_nothing(rmtbench: Command, sweep:
     assert said.code == 0
     assert not (tmp_path / "results").exists()
     assert "next: " not in said.err
-    rest = "sample smoke  random:tiny  1 draws  at most 2 questions each"
+    rest = "handbook smoke  random:tiny  1 draws  at most 2 questions each"
     ids, asked = zip(*(line.split("  ", 1) for line in said.out.splitlines()), strict=True)
     assert asked == (f"rag-sparse top-1  {rest}", f"rag-sparse top-2  {rest}", f"closed-book  {rest}")
     assert rmtbench(*words).code == 0
@@ -89,7 +89,9 @@ def test_a_request_that_cannot_be_done_stops_no_other_and_is_listed_at_the_end(
     count, first, do_first, second, do_second = said.err.splitlines()[-5:]
     file = tmp_path / "mine.yaml"
     assert count == "2 of 4 requests cannot be done; once mended, the same command does what is left:"
-    assert first.startswith(f"error: {file}, run 1 (line 3), sample large, random:tiny: sample: size 'large' needs 85")
+    assert first.startswith(
+        f"error: {file}, run 1 (line 3), handbook large, random:tiny: handbook: size 'large' needs 85"
+    )
     assert do_first == "  use more data, or --size all or smoke"
     place = f"{file}, run 2 (line 4), ./nowhere all, random:tiny"
     assert second == f"error: {place}: --dataset ./nowhere: no such folder"
@@ -97,9 +99,9 @@ def test_a_request_that_cannot_be_done_stops_no_other_and_is_listed_at_the_end(
 
 
 def test_a_dry_run_lists_what_cannot_be_done_too(rmtbench: Command, sweep: Words, tmp_path: Path) -> None:
-    said = rmtbench(*sweep({"dataset": ["squad", "sample"]}), "--dry-run", "--data-dir", tmp_path / "nowhere")
+    said = rmtbench(*sweep({"dataset": ["squad", "handbook"]}), "--dry-run", "--data-dir", tmp_path / "nowhere")
     assert said.code == 2
-    assert said.out.startswith("closed-book-sample-all-")
+    assert said.out.startswith("closed-book-handbook-4k-")
     assert "nowhere: no such file or folder\n  check --data-dir or RMTBENCH_DATA\n" in said.err
 
 

@@ -13,7 +13,7 @@ from cli_commands import Command, journals
 if TYPE_CHECKING:
     import pytest
 
-ENTRY = {"system": "closed-book", "dataset": "sample", "model": "random:tiny", "questions": 2, "max_answer_tokens": 4}
+ENTRY = {"system": "closed-book", "dataset": "handbook", "model": "random:tiny", "questions": 2, "max_answer_tokens": 4}
 
 
 def words(tmp_path: Path, *entries: dict) -> tuple[object, ...]:
@@ -69,7 +69,7 @@ def test_a_model_that_is_missing_fails_the_plan_and_what_it_would_read_is_unknow
     assert time == "time: unknown for 1 runs (closed-book): their tokens cannot be counted"
     assert disk == "disk: unknown"
     assert count.startswith("1 of 1 requests cannot be done")
-    assert "run 1 (line 2), sample all, nobody/nothing: --model: model 'nobody/nothing' cannot be loaded" in what
+    assert "run 1 (line 2), handbook 4k, nobody/nothing: --model: model 'nobody/nothing' cannot be loaded" in what
     assert "a hub id needs the network" in remedy
 
 

@@ -119,8 +119,8 @@ def test_a_triviaqa_draw_comes_back_with_evidence_that_nobody_asks_about(tmp_pat
     assert content(read_back(draw, tmp_path / "out")) == content(draw)
 
 
-def test_the_sample_comes_back_from_an_own_folder(tmp_path: Path) -> None:
-    draw = open_dataset("sample", None, {}).draw(DrawRequest("all", 0), words)
+def test_the_handbook_comes_back_from_an_own_folder(tmp_path: Path) -> None:
+    draw = open_dataset("handbook", None, {}).draw(DrawRequest("all", 0), words)
     export_draw(draw, tmp_path / "out")
     again = open_dataset(str(tmp_path / "out"), None, {}).draw(DrawRequest("all", 0), words)
     assert content(again) == content(draw)

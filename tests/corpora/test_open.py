@@ -171,9 +171,16 @@ def test_a_home_folder_may_be_written_with_a_tilde(tmp_path: Path, monkeypatch: 
     assert open_dataset("squad", Path("~/mine"), {}).facts().questions == 1
 
 
-def test_the_sample_is_the_packages_own_wherever_official_data_lies(tmp_path: Path) -> None:
-    dataset = open_dataset("sample", tmp_path, {"RMTBENCH_DATA": str(tmp_path)})
-    assert (dataset.name, dataset.source.kind, dataset.source.name) == ("sample", "sample", "sample")
+def test_the_handbook_is_the_packages_own_wherever_official_data_lies(tmp_path: Path) -> None:
+    dataset = open_dataset("handbook", tmp_path, {"RMTBENCH_DATA": str(tmp_path)})
+    assert (dataset.name, dataset.source.kind, dataset.source.name) == ("handbook", "embedded", "handbook")
+
+
+def test_a_folder_called_like_a_former_data_set_is_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path / "sample" / "documents" / "a.md", "Text.")
+    write_json(tmp_path / "sample" / "questions.jsonl", {"question": "What?", "answers": "Text"})
+    monkeypatch.chdir(tmp_path)
+    assert open_dataset("sample", None, {}).source.kind == "own"
 
 
 def test_any_other_name_is_a_folder_of_ones_own_called_by_its_last_part(tmp_path: Path) -> None:
@@ -192,6 +199,12 @@ def test_any_other_name_is_a_folder_of_ones_own_called_by_its_last_part(tmp_path
             "no data set 'hotpot'",
             f"did you mean 'hotpotqa'? Known: {', '.join(sorted(NAMES))}, or the path of a folder",
         ),
+        (
+            "sample",
+            "--dataset",
+            "no data set 'sample'",
+            f"did you mean 'handbook'? Known: {', '.join(sorted(NAMES))}, or the path of a folder",
+        ),
         ("./nowhere", "--dataset ./nowhere", "no such folder", "give a folder that holds documents/"),
         ("~/nowhere at all", "--dataset ~/nowhere at all", "no such folder", "give a folder that holds documents/"),
     ],
@@ -205,7 +218,7 @@ import sys
 from pathlib import Path
 from rmtbench.corpora.base import DrawRequest
 from rmtbench.corpora.open import open_dataset
-for name in ("squad", "hotpotqa", "triviaqa", "sample"):
+for name in ("squad", "hotpotqa", "triviaqa", "handbook"):
     draw = open_dataset(name, Path(sys.argv[1]), {}).draw(DrawRequest("smoke", 0), lambda texts: [500] * len(texts))
     print(draw.corpus.sha256, draw.gold)
 """

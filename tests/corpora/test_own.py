@@ -108,6 +108,41 @@ def test_a_size_is_a_budget_and_only_what_its_documents_answer_is_asked(tmp_path
         assert all(texts[0][0].startswith("Fact ") for texts in cited(made).values())
 
 
+def test_an_unanswered_question_is_asked_wherever_the_document_it_is_about_is_drawn(tmp_path: Path) -> None:
+    documents = {f"d{number}.md": f"Fact {number}." + " word" * 398 for number in range(10)}
+    unanswered = [asking(id=f"u{number}", answers="unknown", about=[f"d{number}.md"]) for number in range(10)]
+    both = asking(id="both", evidence=["d0.md"], about=["d1.md"])
+    dataset = opened(tmp_path, documents, *unanswered, both)
+    asked_both = set()
+    for number in range(20):
+        made = draw(dataset, "2k", number)
+        there = {document.id.removesuffix(".md") for document in made.corpus.documents}
+        asked = {question.id for question in made.corpus.questions}
+        assert len(there) == 5
+        assert asked - {"both"} == {f"u{name[1:]}" for name in there}
+        assert ("both" in asked) == ({"d0", "d1"} <= there)
+        asked_both.add("both" in asked)
+    assert asked_both == {True, False}
+
+
+def test_documents_that_share_a_question_are_drawn_together(tmp_path: Path) -> None:
+    documents = {f"d{number}.md": f"Fact {number}." + " word" * 398 for number in range(40)}
+    pairs = [asking(id=f"p{n}", evidence=[f"d{n}.md", f"d{n + 1}.md"]) for n in range(0, 40, 2)]
+    dataset = opened(tmp_path, documents, *pairs)
+    for number in range(20):
+        made = draw(dataset, "4k", number)
+        assert (len(made.corpus.documents), len(made.corpus.questions)) == (10, 5)
+
+
+def test_a_document_with_many_partners_is_not_in_every_draw(tmp_path: Path) -> None:
+    documents = {f"d{number}.md": f"Fact {number}." + " word" * 398 for number in range(40)}
+    chain = [asking(id=f"c{n}", evidence=[f"d{n}.md", f"d{n + 1}.md"]) for n in range(1, 39)]
+    star = [asking(id=f"s{n}", evidence=["d0.md", f"d{n}.md"]) for n in range(1, 40)]
+    dataset = opened(tmp_path, documents, *chain, *star)
+    holding = ["d0.md" in {document.id for document in draw(dataset, "2k", n).corpus.documents} for n in range(40)]
+    assert 8 <= sum(holding) <= 32
+
+
 def test_all_is_every_document_and_every_question(tmp_path: Path) -> None:
     made = draw(town(tmp_path), "all")
     assert (len(made.corpus.documents), len(made.corpus.questions)) == (40, 80)
@@ -168,6 +203,9 @@ BAD_ROWS = [
         "no document 'A.md'",
         "name a file as it lies under documents/",
     ),
+    (asking(about="a.md"), ", line 2", "field 'about' must be list, not str", SCHEMA),
+    (asking(about=[7]), ", line 2", "field 'about' must be str, not int", SCHEMA),
+    (asking(about=["b.md"]), ", line 2, about 0", "no document 'b.md'", "name a file as it lies under documents/"),
     (asking(evidence=[7]), FIRST, "not an object", SCHEMA),
     (asking(evidence=[{"text": "1642"}]), FIRST, "field 'document' is missing", SCHEMA),
     (
@@ -259,7 +297,18 @@ def test_questions_may_stand_in_a_table_as_spreadsheets_write_it(tmp_path: Path,
     assert cited(made) == {"q2": [["It was founded in 1642. It burnt in 1688."]], "q4": []}
 
 
-NAMES = "name the columns there: question, answer; and if you like id, kind, document"
+def test_a_table_names_the_topic_of_an_unanswered_question(tmp_path: Path) -> None:
+    documents = {f"d{number}.md": f"Fact {number}." + " word" * 398 for number in range(10)}
+    opened(tmp_path, documents, asking())
+    (tmp_path / "questions.jsonl").unlink()
+    lines = ["question,answer,about", *(f"Who {number}?,unknown,d{number}.md" for number in range(10))]
+    (tmp_path / "questions.csv").write_text("\n".join(lines) + "\n")
+    made = draw(open_dataset(str(tmp_path), None, {}), "2k")
+    there = {document.id for document in made.corpus.documents}
+    assert {f"d{question.text[4]}.md" for question in made.corpus.questions} == there
+
+
+NAMES = "name the columns there: question, answer; and if you like id, kind, document, about"
 
 
 @pytest.mark.parametrize(

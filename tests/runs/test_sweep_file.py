@@ -85,12 +85,12 @@ def test_lists_of_data_sets_sizes_and_models_multiply_out_in_order(write: Write)
 
 
 def test_a_request_that_stands_twice_is_made_once(write: Write) -> None:
-    sweep = read_sweep(write("runs:\n  - {dataset: [sample, sample]}\n  - {dataset: sample, system: all}\n"))
+    sweep = read_sweep(write("runs:\n  - {dataset: [handbook, handbook]}\n  - {dataset: handbook, system: all}\n"))
     assert len(sweep.requests) == 1
 
 
 def test_entries_may_share_options_by_yaml_anchors(write: Write) -> None:
-    path = write("runs:\n  - &base {dataset: sample, questions: 2, seed: 1}\n  - {<<: *base, seed: 2}\n")
+    path = write("runs:\n  - &base {dataset: handbook, questions: 2, seed: 1}\n  - {<<: *base, seed: 2}\n")
     assert [(one.request.questions, one.request.seed) for one in read_sweep(path).requests] == [(2, 1), (2, 2)]
 
 
@@ -101,17 +101,17 @@ def test_a_folder_of_official_files_given_apart_takes_the_place_of_the_files_own
 
 
 def test_the_name_is_the_files_where_none_is_given(write: Write) -> None:
-    assert read_sweep(write("runs: [{dataset: sample}]")).name == "mine"
+    assert read_sweep(write("runs: [{dataset: handbook}]")).name == "mine"
 
 
-ENTRY = "runs:\n  - {dataset: sample}\n\n  # the second\n  - "
+ENTRY = "runs:\n  - {dataset: handbook}\n\n  # the second\n  - "
 DEFECTS = [
     ("", "", "must be keys with values: name, profile, description, runs", "experiments/smoke.yaml"),
-    ("- dataset: sample", "", "must be keys with values", "experiments/smoke.yaml"),
+    ("- dataset: handbook", "", "must be keys with values", "experiments/smoke.yaml"),
     ("name: x", "", "key 'runs' is missing", "experiments/smoke.yaml"),
     ("name: 7\nruns: [{}]", ", name", "must be a valid string (given: 7)", "experiments/smoke.yaml"),
     ("runs: []", ", runs", "names nothing", "experiments/smoke.yaml"),
-    ("runs: sample", ", runs", "must be a valid list (given: 'sample')", "experiments/smoke.yaml"),
+    ("runs: handbook", ", runs", "must be a valid list (given: 'handbook')", "experiments/smoke.yaml"),
     ("runz: [{}]\nruns: [{}]", "", "no key 'runz'", "did you mean 'runs'?"),
     ("profile: papr\nruns: [{}]", ", profile", "no profile 'papr'", "did you mean 'paper'?"),
     ("runs:\n  - [unclosed", ", line 2, column", "not YAML", "mend the file"),
@@ -119,8 +119,13 @@ DEFECTS = [
     ("name: \x07", "", "not YAML", "mend the file"),
     ("runs:\n  - {seed: 1, seed: 2}", ", line 2, column 15", "key 'seed' stands twice", "mend the file"),
     ("runs: [{}]\nruns: [{}]", ", line 2, column 1", "key 'runs' stands twice", "mend the file"),
-    (ENTRY + "sample", ", run 2 (line 5)", "must be options with values (given: 'sample')", "experiments/smoke.yaml"),
-    (ENTRY + "{datset: sample}", ", run 2 (line 5)", "no option 'datset'", "did you mean 'dataset'?"),
+    (
+        ENTRY + "handbook",
+        ", run 2 (line 5)",
+        "must be options with values (given: 'handbook')",
+        "experiments/smoke.yaml",
+    ),
+    (ENTRY + "{datset: handbook}", ", run 2 (line 5)", "no option 'datset'", "did you mean 'dataset'?"),
     (ENTRY + "{max-answer-tokens: 4}", ", run 2 (line 5)", "no option", "did you mean 'max_answer_tokens'?"),
     (ENTRY + "{generated: 1}", ", run 2 (line 5)", "no option 'generated'", "Known: answer_style"),
     (ENTRY + "{system: [cag, orcale]}", ", run 2 (line 5), system", "no system 'orcale'", "did you mean 'oracle'?"),
@@ -163,7 +168,7 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_is_not_there_concerns_its_own_request_alone(write: Write) -> None:
-    assert len(read_sweep(write("runs:\n  - {dataset: [./nowhere, sample]}\n")).requests) == 2
+    assert len(read_sweep(write("runs:\n  - {dataset: [./nowhere, handbook]}\n")).requests) == 2
 
 
 def test_the_papers_experiment_asks_for_the_papers_draws() -> None:
@@ -181,5 +186,5 @@ def test_the_papers_experiment_asks_for_the_papers_draws() -> None:
 
 def test_the_smoke_experiment_is_small_and_needs_nothing() -> None:
     [one] = read_sweep(EXPERIMENTS / "smoke.yaml").requests
-    given = {"systems": ("all",), "dataset": "sample", "size": "smoke", "model": "random:tiny", "top_k": (1, 3)}
+    given = {"systems": ("all",), "dataset": "handbook", "size": "smoke", "model": "random:tiny", "top_k": (1, 3)}
     assert one.request == make_request("mini", {**given, "questions": 4})

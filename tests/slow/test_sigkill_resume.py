@@ -16,7 +16,7 @@ KILLS = 10
 SEED = 20241220
 QUESTIONS = 24
 SYSTEMS = ("closed-book", "cag", "rag-sparse")
-WORDS = ("run", "--system", ",".join(SYSTEMS), "--top-k", "1", "--dataset", "sample", "--model", "random:tiny",
+WORDS = ("run", "--system", ",".join(SYSTEMS), "--top-k", "1", "--dataset", "handbook", "--model", "random:tiny",
          "--questions", str(QUESTIONS), "--max-answer-tokens", "24", "--results")  # fmt: skip
 
 # A disk that takes forty bytes at a time and a while for each: so kills fall into the midst of a row, too.
@@ -53,7 +53,7 @@ def answered(results: Path) -> int:
 def torn(results: Path) -> list[str]:
     """Files whose last row is not whole."""
     files = {path: path.read_bytes() for path in results.glob("*/*.jsonl")}
-    return sorted(f"{path.name} of {path.parent.name.split('-sample')[0]}"
+    return sorted(f"{path.name} of {path.parent.name.split('-handbook')[0]}"
                   for path, data in files.items() if data and not data.endswith(b"\n"))  # fmt: skip
 
 
