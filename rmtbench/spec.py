@@ -31,8 +31,8 @@ STOP_WORDS = ("english",)
 
 RARE = (
     "chunk_overlap", "candidates", "sparse_backend", "dense_index", "qdrant", "embed_windows", "kv_bits", "kv_place",
-    "recompute", "chunk_cache_limit", "requests_per_minute", "tokens_per_minute", "deadline", "attempts", "embedder_base_url",
-    "embedder_key_variable",
+    "recompute", "chunk_cache_limit", "requests_per_minute", "tokens_per_minute", "deadline", "attempts",
+    "embedder_base_url", "embedder_key_variable",
 )  # fmt: skip
 """Fields of a request without an option of their own: given as ``--set NAME=VALUE``."""
 

@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 Span = tuple[int, int]
+"""Start and end, in characters of a text."""
+
+Piece = tuple[int, int, int]
+"""Start and end of a part of a text, and its tokens."""
 
 OVERLAP = 4
 """A window repeats at most one part in so many of the tokens of the one before: a quarter."""
@@ -30,11 +34,11 @@ class Reads:
 
     Attributes:
         count: Tokens of each text as it is embedded, prompt and special tokens included.
-        words: A text's words in order, each as the spans of its tokens. Spans are in characters and do not overlap.
+        words: A text's words in order, each as the smallest parts that it may be cut into.
     """
 
     count: Callable[[Sequence[str]], list[int]]
-    words: Callable[[str], list[list[Span]]]
+    words: Callable[[str], list[list[Piece]]]
 
 
 def reads(tokenizer: PreTrainedTokenizerBase, prompt: str) -> Reads:
@@ -49,7 +53,7 @@ def reads(tokenizer: PreTrainedTokenizerBase, prompt: str) -> Reads:
         encoded = tokenizer([prompt + text for text in texts], truncation=False, verbose=False)["input_ids"]
         return [len(ids) for ids in encoded]
 
-    def words(text: str) -> list[list[Span]]:
+    def words(text: str) -> list[list[Piece]]:
         if not tokenizer.is_fast:
             raise UserError(
                 "the embedder's tokenizer does not say where its tokens lie in a text, so no windows can be cut",
@@ -116,18 +120,16 @@ def _cut(how: Reads, text: str, head: str, max_tokens: int) -> list[Span]:
         first = following
 
 
-def _pieces(words: Sequence[Sequence[Span]], room: int) -> list[tuple[int, int, int]]:
-    """What is not cut, as start, end and tokens: a word, or each token of a word that fills a quarter of the room."""
-    pieces = []
+def _pieces(words: Sequence[Sequence[Piece]], room: int) -> list[Piece]:
+    """What is not cut: a word, or the parts of a word that fills a quarter of the room."""
+    pieces: list[Piece] = []
     for word in words:
-        if OVERLAP * len(word) <= room:
-            pieces.append((word[0][0], word[-1][1], len(word)))
-        else:
-            pieces += [(start, end, 1) for start, end in word]
+        tokens = sum(tokens for _, _, tokens in word)
+        pieces += [(word[0][0], word[-1][1], tokens)] if OVERLAP * tokens <= room else word
     return pieces
 
 
-def _end(pieces: Sequence[tuple[int, int, int]], last: int, text: str) -> int:
+def _end(pieces: Sequence[Piece], last: int, text: str) -> int:
     """Where a window ends, given what follows its last piece; the last window holds the text's end, whatever it is."""
     return len(text) if last == len(pieces) else pieces[last - 1][1]
 
@@ -140,23 +142,22 @@ def _no_room(head: str, taken: int, max_tokens: int) -> UserError:
     )
 
 
-def words_of(offsets: Sequence[Span], numbers: Sequence[int | None]) -> list[list[Span]]:
+def words_of(offsets: Sequence[Span], numbers: Sequence[int | None]) -> list[list[Piece]]:
     """Tokens by word.
 
     Args:
-        offsets: Where each token lies, in order; tokens that share a character, as its bytes do, become one.
+        offsets: Where each token lies, in order; tokens that share a character, as its bytes do, make one piece.
         numbers: Which word each token is of; None for a word of its own.
     """
-    words: list[list[Span]] = []
+    words: list[list[Piece]] = []
     before: int | None = None
     for (start, end), number in zip(offsets, numbers, strict=True):
-        if words and start < words[-1][-1][1]:
-            words[-1][-1] = (words[-1][-1][0], max(end, words[-1][-1][1]))
-        elif start == end:
-            continue
+        if words and (start < words[-1][-1][1] or start == end):
+            first, last, tokens = words[-1][-1]
+            words[-1][-1] = (first, max(end, last), tokens + 1)
         elif words and number is not None and number == before:
-            words[-1].append((start, end))
+            words[-1].append((start, end, 1))
         else:
-            words.append([(start, end)])
+            words.append([(start, end, 1)])
         before = number
     return words

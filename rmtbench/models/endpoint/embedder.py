@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from rmtbench.errors import AnswerError, ServerGoneError, UserError
 from rmtbench.models.base import Role
-from rmtbench.models.embed_windows import Reads, Span, cut_windows, words_of
+from rmtbench.models.embed_windows import Piece, Reads, Span, cut_windows, words_of
 from rmtbench.models.endpoint.address import PREFIX
 from rmtbench.models.endpoint.line import Line
 from rmtbench.models.endpoint.tokenizer import TiktokenTokenizer, load_endpoint_tokenizer
@@ -148,7 +148,7 @@ def _reads(model: str) -> Reads:
             remedy="let tiktoken reach the network once, give smaller --chunk-tokens, or --set embed-windows=off",
         ) from None
 
-    def split(text: str) -> list[list[Span]]:
+    def split(text: str) -> list[list[Piece]]:
         ids = words.encode(text)
         _, starts = words.encoding.decode_with_offsets(ids)
         spans = list(zip(starts, [*starts[1:], len(text)], strict=True))
