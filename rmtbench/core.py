@@ -233,7 +233,8 @@ class Prepared:
         bytes: Bytes kept for answering (index, KV cache or memory).
         tokens: Tokens kept ready for every question (0 where each question reads its own context).
         shared: Whether the work was done for another run of the same command and is counted there too.
-        counts: What was prepared, by name: `chunks`, and `truncated_chunks` that the embedder read only in part.
+        counts: What was prepared, by name: `chunks`, `windows` of them that were embedded, and `truncated_chunks` that
+            the embedder read only in part.
     """
 
     seconds: Mapping[str, float] = field(default_factory=dict)

@@ -42,9 +42,9 @@ STOP_WORDS = ("english",)
 """Languages with a list of stop words for BM25."""
 
 RARE = (
-    "chunk_overlap", "candidates", "sparse_backend", "dense_index", "qdrant", "kv_bits", "kv_place", "recompute",
-    "chunk_cache_limit", "requests_per_minute", "tokens_per_minute", "deadline", "attempts", "embedder_base_url",
-    "embedder_key_variable",
+    "chunk_overlap", "candidates", "sparse_backend", "dense_index", "qdrant", "embed_windows", "kv_bits", "kv_place",
+    "recompute", "chunk_cache_limit", "requests_per_minute", "tokens_per_minute", "deadline", "attempts",
+    "embedder_base_url", "embedder_key_variable",
 )  # fmt: skip
 """Fields of a request without an option of their own: given as ``--set NAME=VALUE``."""
 
@@ -66,6 +66,7 @@ class Request(BaseModel):
     generated: bool = False  # data sets of which no files are named are the miniature's, not the hub's
     top_k: Annotated[tuple[Positive, ...], Field(min_length=1)] = (1, 3, 5, 10)
     embedder: str = "minilm"
+    embed_windows: Literal["on", "off"] = "on"  # a chunk longer than its embedder reads: see retrieval/windows.py
     scorer: str = "minilm"
     answer_style: AnswerStyle = "direct"
     max_answer_tokens: Positive = 64
@@ -166,6 +167,11 @@ class Request(BaseModel):
     def _on_or_a_folder(cls, given: object) -> object:
         words = {True: "on", False: None, "off": None}  # YAML reads on and off as truth values
         return words[given] if isinstance(given, bool | str) and given in words else given
+
+    @field_validator("embed_windows", mode="before")
+    @classmethod
+    def _on_or_off(cls, given: object) -> object:
+        return {True: "on", False: "off"}[given] if isinstance(given, bool) else given
 
     @field_validator("prefix")
     @classmethod

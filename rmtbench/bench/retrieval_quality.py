@@ -24,6 +24,7 @@ from rmtbench.retrieval.chunks import Split, chunk_documents
 from rmtbench.retrieval.dense import DenseIndex, embed_chunks
 from rmtbench.retrieval.fusion import FusedIndex
 from rmtbench.retrieval.rerank import RerankedIndex
+from rmtbench.retrieval.windows import cut_chunks, whole_chunks
 from rmtbench.retrieval.words import Words
 from rmtbench.runs.provenance import surroundings
 from rmtbench.scoring.base import Item
@@ -56,6 +57,7 @@ def run(
     split: Split = "sentence",
     language: str = "english",
     embedder: str = "minilm",
+    windows: bool = True,
     reranker: str | None = None,
     candidates: int = 50,
     seed: int = 0,
@@ -76,6 +78,7 @@ def run(
         split: Where a chunk may end.
         language: Of stemming and stop words.
         embedder: As ``--embedder``.
+        windows: As ``--set embed-windows``.
         reranker: As ``--reranker``; None for none.
         candidates: Chunks that it judges.
         seed: Seed of the draws.
@@ -97,7 +100,7 @@ def run(
     vectors = load_embedder(embedder)
     judge = _load_reranker(reranker)
     found: list[_Found] = []
-    cut = without = 0
+    cut = embedded = without = 0
     for number in range(draws):
         draw = data.draw(DrawRequest(size, number, seed, questions), count)
         chunks = chunk_documents(
@@ -107,7 +110,9 @@ def run(
             overlap,
             split,
         )
-        indexes = _indexes(chunks, vectors, Words(language, language), judge, candidates)
+        dense = _dense_index(chunks, vectors, windows=windows)
+        indexes = _indexes(chunks, dense, Words(language, language), judge, candidates)
+        embedded += dense.vectors
         asked = _measure(draw, chunks, indexes)
         found += asked
         cut += len(chunks)
@@ -125,6 +130,7 @@ def run(
         "questions": len(found),
         "questions_without_evidence": without,
         "chunks": cut,
+        "windows": embedded if windows else None,
         "chunk_tokens": chunk_tokens,
         "overlap": overlap,
         "split": split,
@@ -147,11 +153,15 @@ def _load_reranker(name: str | None) -> Reranker | None:
     return CrossEncoder(name)
 
 
+def _dense_index(chunks: Sequence[Chunk], embedder: Embedder, *, windows: bool) -> DenseIndex:
+    cut = cut_chunks(chunks, embedder) if windows else whole_chunks(chunks)
+    return DenseIndex(embed_chunks(cut.parts, embedder), embedder, cut.starts)
+
+
 def _indexes(
-    chunks: Sequence[Chunk], embedder: Embedder, words: Words, reranker: Reranker | None, candidates: int
+    chunks: Sequence[Chunk], dense: Index, words: Words, reranker: Reranker | None, candidates: int
 ) -> dict[str, Index]:
     sparse, stemmed = FastBM25Index(chunks), FastBM25Index(chunks, words)
-    dense = DenseIndex(embed_chunks(chunks, embedder), embedder)
     indexes: dict[str, Index] = {
         "sparse": sparse,
         "sparse, stemmed": stemmed,

@@ -56,6 +56,7 @@ def retrieval(
     questions: Annotated[int | None, typer.Option(min=1, help="As for rmtbench run.")] = None,
     chunk_tokens: Annotated[int, typer.Option(min=1, help="As for rmtbench run.")] = 512,
     embedder: Annotated[str, typer.Option(help="As for rmtbench run.")] = "minilm",
+    embed_windows: Annotated[bool, typer.Option(help="Embed long chunks by windows, or only their beginning.")] = True,
     reranker: Annotated[str | None, typer.Option(help="As for rmtbench run.")] = None,
     json_file: JsonFile = None,
 ) -> None:
@@ -75,6 +76,7 @@ def retrieval(
             questions=questions,
             chunk_tokens=chunk_tokens,
             embedder=embedder,
+            windows=embed_windows,
             reranker=reranker,
             report=note,
         )

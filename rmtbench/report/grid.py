@@ -21,6 +21,9 @@ _DEFAULT_CHUNKS = (
     RunSpec.__dataclass_fields__["chunk_overlap"].default,
 )
 
+_WINDOWS = ("embed_windows", "on")
+"""The usual setting of systems with an embedder; runs without it were made with `off`, or before there were windows."""
+
 
 @dataclass(frozen=True, slots=True)
 class Row:
@@ -38,18 +41,25 @@ class Row:
         """Sort key: known systems first, top-k as numbers, plain settings before special ones."""
         rank = SYSTEMS.index(self.system) if self.system in SYSTEMS else len(SYSTEMS)
         chunks = (self.chunk_tokens, self.chunk_overlap)
-        special = (chunks != _DEFAULT_CHUNKS, len(self.settings))
+        special = (chunks != _DEFAULT_CHUNKS, len(self._unusual))
         return (rank, self.system, self.embedder or "", *special, self.settings, chunks, self.top_k or 0)
 
     @property
     def label(self) -> str:
-        """The system and every setting that is not the usual one, except top-k, which has a column of its own."""
+        """The system and every setting that is not the usual one, except top-k, which has a column of its own.
+
+        `embed_windows=on` is usual, so `Grid.label` names the rows without it where both are in one table.
+        """
         parts = [self.system]
         if (self.chunk_tokens, self.chunk_overlap) != _DEFAULT_CHUNKS:
             overlap = f"+{self.chunk_overlap}" if self.chunk_overlap else ""
             parts.append(f"chunks of {self.chunk_tokens}{overlap}")
-        parts.extend(f"{name}={value}" for name, value in self.settings)
+        parts.extend(f"{name}={value}" for name, value in self._unusual)
         return ", ".join(parts)
+
+    @property
+    def _unusual(self) -> tuple[tuple[str, str], ...]:
+        return tuple(setting for setting in self.settings if setting != _WINDOWS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,9 +83,14 @@ class Grid:
     replaced: tuple[tuple[Cell, Cell], ...]
 
     def label(self, row: Row) -> str:
-        """The row's name in this grid: the embedder is told where the same system appears with several."""
-        embedders = {other.embedder for other in self.rows if other.system == row.system}
-        return f"{row.label}, {row.embedder}" if len(embedders) > 1 and row.embedder else row.label
+        """The row's name in this grid: embedder and windows are named where the same system appears with several."""
+        alike = [other for other in self.rows if other.system == row.system]
+        parts = [row.label]
+        if row.embedder and len({other.embedder for other in alike}) > 1:
+            parts.append(row.embedder)
+        if _WINDOWS not in row.settings and any(_WINDOWS in other.settings for other in alike):
+            parts.append("embed_windows=off")
+        return ", ".join(parts)
 
     def full_label(self, row: Row) -> str:
         """The row's name with its top-k, where that has no column of its own."""

@@ -13,6 +13,7 @@ from rmtbench.models.base import Embedder
 from rmtbench.retrieval.base import Chunk, Hit, Index
 from rmtbench.retrieval.chunks import indexed_text
 from rmtbench.retrieval.ranking import candidates, top_k
+from rmtbench.retrieval.windows import cut_chunks, exact_scores
 
 if TYPE_CHECKING:
     import numpy as np
@@ -32,28 +33,38 @@ def embed_chunks(chunks: Sequence[Chunk], embedder: Embedder) -> NDArray[np.floa
     Returns:
         Shape ``[len(chunks), dimension]``, rows of unit length.
     """
-    return embedder.embed([indexed_text(chunk) for chunk in chunks])
+    return embedder.embed([indexed_text(chunk) for chunk in chunks], "passage")
 
 
 def build_dense(chunks: Sequence[Chunk], embedder: Embedder) -> Index:
-    """Embed chunks and index them with one embedder for chunks and queries."""
-    return DenseIndex(embed_chunks(chunks, embedder), embedder)
+    """Embed chunks, long ones by windows, and index them with one embedder for chunks and queries."""
+    windows = cut_chunks(chunks, embedder)
+    return DenseIndex(embed_chunks(windows.parts, embedder), embedder, windows.starts)
 
 
 class DenseIndex:
-    """Ranks chunks by the inner product of unit vectors, their cosine."""
+    """Ranks chunks by the inner product of unit vectors, their cosine: of each chunk that of its best window."""
 
-    def __init__(self, matrix: NDArray[np.float32], embedder: Embedder) -> None:
+    def __init__(
+        self, matrix: NDArray[np.float32], embedder: Embedder, starts: NDArray[np.int64] | None = None
+    ) -> None:
         """Index embeddings.
 
         Args:
-            matrix: The chunks' vectors by position, shape ``[chunks, dimension]``.
+            matrix: The windows' vectors in order, shape ``[windows, dimension]``.
             embedder: Of queries; must be the one that made the matrix.
+            starts: Each chunk's first window, shape ``[chunks]``; None where every chunk is one window.
         """
         import numpy as np
 
         self._matrix = np.ascontiguousarray(matrix, dtype=np.float32)
         self._embedder = embedder
+        self._starts = np.arange(len(matrix), dtype=np.int64) if starts is None else starts
+
+    @property
+    def vectors(self) -> int:
+        """How many windows it holds."""
+        return len(self._matrix)
 
     @property
     def bytes(self) -> int:
@@ -62,7 +73,7 @@ class DenseIndex:
 
     def search(self, queries: Sequence[str], k: int) -> list[list[Hit]]:
         """The best k chunks of each query, best first, ties by position."""
-        return [self.search_vector(vector, k) for vector in self._embedder.embed(queries)]
+        return [self.search_vector(vector, k) for vector in self._embedder.embed(queries, "query")]
 
     def search_vector(self, query: NDArray[np.float32], k: int) -> list[Hit]:
         """The best k chunks of one embedded query.
@@ -76,7 +87,9 @@ class DenseIndex:
         """
         import numpy as np
 
-        scores = self._matrix @ query
+        scores = self._matrix @ query  # [windows]
+        if len(self._starts) < len(scores):
+            scores = np.maximum.reduceat(scores, self._starts)  # [chunks]
         near = candidates(scores, k, margin=ROUNDING)
-        exact = (self._matrix[near].astype(np.float64) * query).sum(axis=1)
+        exact = exact_scores(self._matrix, query, self._starts, near)
         return [Hit(int(near[hit.position]), hit.score) for hit in top_k(exact, k)]

@@ -9,15 +9,17 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal, cast
 
 from rmtbench.measure import Stopwatch
 from rmtbench.models.base import Embedder
+from rmtbench.models.embed_windows import RULE
 from rmtbench.retrieval.base import Chunk, Hit
-from rmtbench.retrieval.chunks import indexed_text
-from rmtbench.retrieval.dense import DenseIndex
+from rmtbench.retrieval.dense import DenseIndex, embed_chunks
 from rmtbench.retrieval.identity import (
     START,
     chunks_hash,
@@ -29,6 +31,7 @@ from rmtbench.retrieval.identity import (
 )
 from rmtbench.retrieval.mapped import map_file
 from rmtbench.retrieval.ranking import top_k
+from rmtbench.retrieval.windows import cut_chunks, exact_scores, owners, whole_chunks
 
 if TYPE_CHECKING:
     import numpy as np
@@ -63,6 +66,8 @@ def build_dense_files(
     kind: str = "auto",
     watch: Stopwatch | None = None,
     report: Report = _silent,
+    *,
+    windows: bool = True,
 ) -> None:
     """Embed chunks block by block and index them; an interrupted call goes on behind its last whole block.
 
@@ -73,6 +78,7 @@ def build_dense_files(
         kind: ``auto``, or a `Kind`.
         watch: Gets the seconds of ``embed`` and ``index``.
         report: Told how many chunks are embedded.
+        windows: Whether a chunk longer than its embedder reads is embedded by windows, or only its beginning.
 
     Raises:
         UserError: The kind needs FAISS, and it is not installed, or another process is making the index.
@@ -85,34 +91,36 @@ def build_dense_files(
         import_faiss()
     with only_builder(folder) as unfinished:
         with watch.part("embed"):
-            digest = _embed(chunks, unfinished, embedder, report)
+            done = _embed(chunks, unfinished, embedder, report, windows=windows)
         with watch.part("index"):
-            index_vectors(unfinished, len(chunks), embedder.dimension, chosen)
+            index_vectors(unfinished, done.vectors, embedder.dimension, chosen)
         (unfinished / "progress.json").unlink(missing_ok=True)
         facts = {"asked": kind, "kind": chosen, "chunks": len(chunks), "dimension": embedder.dimension}
-        write_manifest(unfinished, {**facts, "embedder_sha256": embedder.sha256, "chunks_sha256": digest})
+        cut = {"windows": RULE, "vectors": done.vectors} if windows else {}
+        made_from = {"embedder_sha256": embedder.sha256, "chunks_sha256": done.digest.hex()}
+        write_manifest(unfinished, {**facts, **cut, **made_from})
         unfinished.replace(folder)
 
 
-def index_vectors(folder: Path, chunks: int, dimension: int, kind: Kind, report: Report = _silent) -> None:
+def index_vectors(folder: Path, count: int, dimension: int, kind: Kind, report: Report = _silent) -> None:
     """Make what finds candidates among the vectors that lie in a folder; nothing for a flat index.
 
     Args:
-        folder: Holds `vectors.bin`: float32, one row of unit length a chunk.
-        chunks: How many.
+        folder: Holds `vectors.bin`: float32, rows of unit length.
+        count: How many vectors.
         dimension: Width of a vector.
         kind: What to make.
         report: Told how many vectors are indexed.
     """
-    if kind == "flat" or chunks == 0:
+    if kind == "flat" or count == 0:
         return
     from rmtbench.retrieval.faiss_files import BUILDERS
 
-    BUILDERS[kind](map_file(folder / "vectors.bin", "float32", (chunks, dimension)), folder, report)
+    BUILDERS[kind](map_file(folder / "vectors.bin", "float32", (count, dimension)), folder, report)
 
 
 def open_dense(
-    folder: Path, chunks: Iterable[Chunk], embedder: Embedder, kind: str = "auto"
+    folder: Path, chunks: Iterable[Chunk], embedder: Embedder, kind: str = "auto", *, windows: bool = True
 ) -> DenseIndex | ApproximateIndex:
     """Open an index that was made from these chunks by this embedder.
 
@@ -121,54 +129,64 @@ def open_dense(
         chunks: The chunks.
         embedder: Of queries.
         kind: As it was asked for.
+        windows: As it was asked for.
 
     Raises:
-        UserError: It is damaged, or of other chunks, another embedder or another kind.
+        UserError: It is damaged, or of other chunks, windows, another embedder or another kind.
     """
     wanted = {
         "embedder_sha256": ("embeddings", embedder.sha256),
         "chunks_sha256": ("chunks", chunks_hash(chunks)),
         "asked": ("settings of --set dense-index", kind),
+        "windows": ("settings of --set embed-windows", RULE if windows else None),
     }
     facts = read_manifest(folder, wanted)
     try:
-        return open_vectors(folder, facts["chunks"], facts["dimension"], facts["kind"], embedder)
+        count = facts["vectors"] if windows else facts["chunks"]
+        starts = map_file(folder / "starts.bin", "int64", (facts["chunks"],)) if windows else None
+        return open_vectors(folder, count, facts["dimension"], facts["kind"], embedder, starts)
     except (OSError, ValueError, KeyError) as error:
         raise damaged(folder, str(error).splitlines()[0]) from error
 
 
 def open_vectors(
-    folder: Path, chunks: int, dimension: int, kind: Kind, embedder: Embedder
+    folder: Path,
+    count: int,
+    dimension: int,
+    kind: Kind,
+    embedder: Embedder,
+    starts: NDArray[np.int64] | None = None,
 ) -> DenseIndex | ApproximateIndex:
     """Open vectors in a folder, with what finds candidates among them.
 
     Args:
         folder: As `index_vectors` left it.
-        chunks: How many vectors.
+        count: How many vectors.
         dimension: Width of a vector.
         kind: What was made.
         embedder: Of queries.
+        starts: Each chunk's first vector, shape ``[chunks]``; None where every chunk has one.
 
     Raises:
         OSError: A file is missing.
         ValueError: A file is of another length.
     """
-    vectors = map_file(folder / "vectors.bin", "float32", (chunks, dimension))
-    if kind == "flat" or chunks == 0:
-        return DenseIndex(vectors, embedder)
+    vectors = map_file(folder / "vectors.bin", "float32", (count, dimension))
+    if kind == "flat" or count == 0:
+        return DenseIndex(vectors, embedder, starts)
     from rmtbench.retrieval.faiss_files import EFFORT, open_finder
 
-    index = ApproximateIndex(vectors, open_finder(folder, kind), kind, embedder)
+    index = ApproximateIndex(vectors, open_finder(folder, kind), kind, embedder, starts)
     index.set_effort(EFFORT[kind])
     return index
 
 
 class ApproximateIndex:
-    """FAISS finds more chunks than are asked for; their exact inner products decide, ties by position.
+    """FAISS finds more windows than chunks are asked for; their chunks' exact scores decide, ties by position.
 
     Attributes:
         finder: The FAISS index.
-        candidates: How many chunks it finds, at least.
+        candidates: How many windows it finds, at least.
     """
 
     def __init__(
@@ -177,16 +195,21 @@ class ApproximateIndex:
         finder: Any,  # noqa: ANN401 - the library has no types
         kind: Kind,
         embedder: Embedder,
+        starts: NDArray[np.int64] | None = None,
     ) -> None:
+        import numpy as np
+
         self._vectors, self.finder, self._kind, self._embedder = vectors, finder, kind, embedder
+        self._starts = np.arange(len(vectors), dtype=np.int64) if starts is None else np.asarray(starts)
+        self._owners = owners(self._starts, len(vectors))
         self.candidates = 0
 
     def set_effort(self, effort: int) -> None:
         """Choose between recall and time.
 
         Args:
-            effort: Of ``pq`` the chunks that are found, of ``hnsw`` the candidates that are kept on the way, of ``ivf``
-                the lists that are looked into.
+            effort: Of ``pq`` the windows that are found, of ``hnsw`` the candidates that are kept on the way, of
+                ``ivf`` the lists that are looked into.
         """
         if self._kind == "pq":
             self.candidates = effort
@@ -196,16 +219,23 @@ class ApproximateIndex:
             self.finder.nprobe = effort
 
     @property
+    def vectors(self) -> int:
+        """How many windows it holds."""
+        return len(self._vectors)
+
+    @property
     def bytes(self) -> int:
         """Size of the mapped vectors; what FAISS keeps beside them it does not say."""
         return self._vectors.nbytes
 
     def search(self, queries: Sequence[str], k: int) -> list[list[Hit]]:
         """The best k chunks that were found for each query, best first, ties by position."""
-        return [self.search_vector(vector, k) for vector in self._embedder.embed(queries)]
+        return [self.search_vector(vector, k) for vector in self._embedder.embed(queries, "query")]
 
     def search_vector(self, query: NDArray[np.float32], k: int) -> list[Hit]:
         """The best k chunks that were found for one embedded query.
+
+        Of several windows of a chunk it asks for more, until it has twice as many chunks as are wanted.
 
         Args:
             query: A unit vector, shape ``[dimension]``.
@@ -213,44 +243,80 @@ class ApproximateIndex:
         """
         import numpy as np
 
-        _, found = self.finder.search(query[None, :], min(max(2 * k, self.candidates), len(self._vectors)))
-        near = np.sort(found[0][found[0] >= 0])
-        exact = (self._vectors[near].astype(np.float64) * query).sum(axis=1)
+        asked = min(max(2 * k, self.candidates), len(self._vectors))
+        while True:
+            _, found = self.finder.search(query[None, :], asked)
+            rows = found[0][found[0] >= 0]
+            near = np.unique(self._owners[rows])
+            if len(near) >= min(2 * k, len(self._starts)) or len(rows) < asked or asked == len(self._vectors):
+                break
+            asked = min(4 * asked, len(self._vectors))
+        exact = exact_scores(self._vectors, query, self._starts, near)
         return [Hit(int(near[hit.position]), hit.score) for hit in top_k(exact, k)]
 
 
-def _embed(chunks: Sequence[Chunk], folder: Path, embedder: Embedder, report: Report) -> str:
-    """Append the vectors that are not there yet; returns the hash of all chunks."""
-    progress, vectors = folder / "progress.json", folder / "vectors.bin"
-    done, known = _progress(progress, embedder)
-    digest = START
-    for chunk in chunks[:done]:
-        digest = extend(digest, chunk)
-    if digest.hex() != known or len(chunks) < done:
-        done, digest = 0, START
+@dataclass(frozen=True, slots=True)
+class _Done:
+    """How far embedding has come: chunks, their hash, and the vectors that they have."""
+
+    chunks: int
+    digest: bytes
+    vectors: int
+
+
+def _embed(chunks: Sequence[Chunk], folder: Path, embedder: Embedder, report: Report, *, windows: bool) -> _Done:
+    """Append the vectors that are not there yet; returns what is there at the end."""
+    progress = folder / "progress.json"
+    made_by = f"{embedder.sha256} {RULE}" if windows else embedder.sha256
+    done = _resume(chunks, progress, made_by)
+    if done is None:
+        done = _Done(0, START, 0)
         shutil.rmtree(folder)
         folder.mkdir()
-    vectors.touch()
-    with vectors.open("r+b") as stream:
-        stream.truncate(done * embedder.dimension * 4)  # a torn block is made anew
-        stream.seek(0, 2)
-        for start in range(done, len(chunks), BLOCK):
-            block = chunks[start : start + BLOCK]
-            embedder.embed([indexed_text(chunk) for chunk in block]).tofile(stream)
-            stream.flush()
+    # A torn block is made anew.
+    with (
+        _behind(folder / "vectors.bin", done.vectors * embedder.dimension * 4) as vectors,
+        _behind(folder / "starts.bin", done.chunks * 8) if windows else nullcontext() as starts,
+    ):
+        while done.chunks < len(chunks):
+            block = chunks[done.chunks : done.chunks + BLOCK]
+            cut = cut_chunks(block, embedder) if windows else whole_chunks(block)
+            embed_chunks(cut.parts, embedder).tofile(vectors)
+            vectors.flush()
+            if starts is not None:
+                (cut.starts + done.vectors).tofile(starts)
+                starts.flush()
+            digest = done.digest
             for chunk in block:
                 digest = extend(digest, chunk)
-            facts = {"embedder": embedder.sha256, "done": start + len(block), "digest": digest.hex()}
+            done = _Done(done.chunks + len(block), digest, done.vectors + len(cut.parts))
+            facts = {"embedder": made_by, "done": done.chunks, "digest": digest.hex(), "vectors": done.vectors}
             temporary = progress.with_suffix(".part")
             temporary.write_text(json.dumps(facts), encoding="utf-8")
             temporary.replace(progress)
-            report(start + len(block))
-    return digest.hex()
+            report(done.chunks)
+    return done
 
 
-def _progress(path: Path, embedder: Embedder) -> tuple[int, str]:
-    if path.is_file():
-        facts = json.loads(path.read_text(encoding="utf-8"))
-        if facts["embedder"] == embedder.sha256:
-            return facts["done"], facts["digest"]
-    return 0, ""
+@contextmanager
+def _behind(path: Path, size: int) -> Iterator[BinaryIO]:
+    """A file to append to, cut to its first so many bytes."""
+    path.touch()
+    with path.open("r+b") as stream:
+        stream.truncate(size)
+        stream.seek(0, 2)
+        yield stream
+
+
+def _resume(chunks: Sequence[Chunk], path: Path, made_by: str) -> _Done | None:
+    """What an earlier call has left; None where it is nothing, or of other chunks, windows or another embedder."""
+    if not path.is_file():
+        return None
+    facts = json.loads(path.read_text(encoding="utf-8"))
+    if facts["embedder"] != made_by or facts["done"] > len(chunks):
+        return None
+    digest = START
+    for chunk in chunks[: facts["done"]]:
+        digest = extend(digest, chunk)
+    vectors = facts.get("vectors", facts["done"])  # not in files of before there were windows
+    return _Done(facts["done"], digest, vectors) if digest.hex() == facts["digest"] else None

@@ -13,13 +13,15 @@ from llama_index.core.schema import NodeRelationship, NodeWithScore, QueryBundle
 
 from rmtbench.errors import UserError
 from rmtbench.retrieval.base import Chunk, Hit, Index
+from rmtbench.retrieval.ranking import best_by_chunk
+from rmtbench.retrieval.windows import Windows, whole_chunks
 
 
 def to_nodes(chunks: Sequence[Chunk]) -> list[TextNode]:
     """Chunks as LlamaIndex nodes, by position.
 
     Args:
-        chunks: Chunks of any documents.
+        chunks: Chunks of any documents, or the `parts` of `Windows` for nodes that an embedder reads to their end.
 
     Returns:
         Nodes with the chunk's text and place, its title as metadata and its document as source. Ids are made of
@@ -60,17 +62,26 @@ class IndexRetriever(BaseRetriever):  # type: ignore[misc]  # the library counts
 
 
 class RetrieverIndex:
-    """Any LlamaIndex retriever as one of our indexes. How many nodes it finds is its own; at most k are taken."""
+    """Any LlamaIndex retriever as one of our indexes, a chunk scored by its best node.
 
-    def __init__(self, retriever: BaseRetriever, chunks: Sequence[Chunk]) -> None:
+    How many nodes it finds is its own; at most k chunks are taken. A retriever of windows has to find more than k
+    nodes, since several may be of one chunk.
+    """
+
+    def __init__(self, retriever: BaseRetriever, chunks: Sequence[Chunk], windows: Windows | None = None) -> None:
         """Wrap a retriever.
 
         Args:
-            retriever: Made from ``to_nodes(chunks)``, so that its nodes are known by their ids.
+            retriever: Made from ``to_nodes(chunks)``, or ``to_nodes(windows.parts)``, so that its nodes are known by
+                their ids.
             chunks: The chunks by position.
+            windows: What `cut_chunks` made of the chunks; None where each chunk is a node.
         """
+        cut = windows or whole_chunks(chunks)
         self._retriever = retriever
-        self._positions = {node.node_id: position for position, node in enumerate(to_nodes(chunks))}
+        self._positions: dict[str, list[int]] = {}  # chunks that overlap may share a window
+        for node, position in zip(to_nodes(cut.parts), cut.owners.tolist(), strict=True):
+            self._positions.setdefault(node.node_id, []).append(position)
 
     @property
     def bytes(self) -> int:
@@ -83,19 +94,18 @@ class RetrieverIndex:
         Raises:
             UserError: The retriever gave a node of other chunks, or one without a score.
         """
-        return [sorted(map(self._hit, self._retriever.retrieve(query)), key=_rank)[:k] for query in queries]
+        return [
+            best_by_chunk(hit for found in self._retriever.retrieve(query) for hit in self._hits(found))[:k]
+            for query in queries
+        ]
 
-    def _hit(self, found: NodeWithScore) -> Hit:
-        position = self._positions.get(found.node_id)
-        if position is None or found.score is None:
-            fault = "a node that is none of the chunks" if position is None else "a node without a score"
+    def _hits(self, found: NodeWithScore) -> list[Hit]:
+        positions = self._positions.get(found.node_id)
+        if positions is None or found.score is None:
+            fault = "a node that is none of the chunks" if positions is None else "a node without a score"
             raise UserError(
                 f"the retriever {type(self._retriever).__name__} gave {fault}",
                 where=f"node {found.node_id}",
                 remedy="build the retriever from the nodes that `to_nodes` makes, and let it score them",
             )
-        return Hit(position, float(found.score))
-
-
-def _rank(hit: Hit) -> tuple[float, int]:
-    return -hit.score, hit.position
+        return [Hit(position, float(found.score)) for position in positions]

@@ -1,7 +1,8 @@
 """Embeddings in Qdrant through LlamaIndex's own vector store, for a server that several machines share.
 
-A collection is named by what is in it, chunks and embedder, so that none is ever of anything else; points are named by
-their place, so that an interrupted upload goes on by writing the same again. The extra `qdrant` brings the packages.
+A collection is named by what is in it, chunks, windows and embedder, so that none is ever of anything else; points are
+named by their place, so that an interrupted upload goes on by writing the same again. The extra `qdrant` brings the
+packages.
 """
 
 from __future__ import annotations
@@ -18,10 +19,12 @@ from urllib.parse import urlsplit
 from rmtbench.errors import ServerGoneError, UserError
 from rmtbench.measure import Stopwatch
 from rmtbench.models.base import Embedder
+from rmtbench.models.embed_windows import RULE
 from rmtbench.retrieval.base import Chunk, Hit
-from rmtbench.retrieval.chunks import indexed_text
+from rmtbench.retrieval.dense import embed_chunks
 from rmtbench.retrieval.identity import chunks_hash
 from rmtbench.retrieval.ranking import best_of_more
+from rmtbench.retrieval.windows import Windows, cut_chunks, whole_chunks
 
 if TYPE_CHECKING:
     import numpy as np
@@ -35,13 +38,13 @@ KEY_VARIABLE = "QDRANT_API_KEY"
 OPTION = "--set qdrant"
 
 BLOCK = 2048
-"""Chunks that are embedded and uploaded at once."""
+"""Windows that are embedded and uploaded at once."""
 
 DIGITS = 6
 """Decimal places of a score: equal vectors may differ in the seventh, and a tie must not be decided by it."""
 
 EXACT_UNTIL, SEARCH_EFFORT = 100_000, 256
-"""Most chunks that the server compares one by one; beyond, candidates that its graph keeps while searching."""
+"""Most windows that the server compares one by one; beyond, candidates that its graph keeps while searching."""
 
 
 def open_qdrant(place: str, environ: Mapping[str, str]) -> QdrantClient:
@@ -92,7 +95,7 @@ def host_of(place: str) -> str:
 
 
 class QdrantIndex:
-    """Ranks chunks by the cosine of their embeddings, which Qdrant keeps. Safe for many threads."""
+    """Ranks chunks by the cosine of their best window, whose embeddings Qdrant keeps. Safe for many threads."""
 
     def __init__(
         self,
@@ -101,6 +104,8 @@ class QdrantIndex:
         embedder: Embedder,
         document_embedder: Embedder,
         watch: Stopwatch,
+        *,
+        windows: bool = True,
     ) -> None:
         """Fill a collection, or take over the one that holds these chunks already.
 
@@ -110,48 +115,62 @@ class QdrantIndex:
             embedder: Of queries.
             document_embedder: Of chunks; the same model.
             watch: Gets the seconds of ``embed`` and ``index``, or of ``load``.
+            windows: Whether a chunk longer than its embedder reads is embedded by windows, or only its beginning.
 
         Raises:
+            UserError: A chunk cannot be cut into windows.
             ServerGoneError: The server does not answer any more.
         """
         from llama_index.vector_stores.qdrant import QdrantVectorStore
 
-        self._chunks, self._embedder = len(chunks), embedder
+        self._embedder = embedder
         self._local = "Local" in type(client._client).__name__  # noqa: SLF001 - the only place that tells
         # Within this process there is no server that puts calls in turn.
         self._turn: AbstractContextManager[Any] = threading.Lock() if self._local else nullcontext()
-        digest = hashlib.sha256(f"{chunks_hash(chunks)} {embedder.sha256}".encode()).hexdigest()
+        made_from = f"{chunks_hash(chunks)} {embedder.sha256}" + (f" {RULE}" if windows else "")
+        digest = hashlib.sha256(made_from.encode()).hexdigest()
         name = f"rmtbench-{digest[:32]}"
+        cutting = Stopwatch()
+        with cutting.part("embed"):
+            cut = cut_chunks(chunks, document_embedder) if windows else whole_chunks(chunks)
+        self._vectors = len(cut.parts)
         with _told():
-            whole = client.collection_exists(name) and client.count(name).count == len(chunks)
+            whole = client.collection_exists(name) and client.count(name).count == self._vectors
+            watch.seconds["load" if whole else "embed"] = cutting.seconds["embed"]
             with watch.part("load" if whole else "index"):
                 self._store: Any = QdrantVectorStore(name, client=client, index_doc_id=False, batch_size=256)
             if not whole:
-                self._fill(chunks, digest, document_embedder, watch)
+                self._fill(cut, digest, document_embedder, watch)
 
-    def _fill(self, chunks: Sequence[Chunk], digest: str, embedder: Embedder, watch: Stopwatch) -> None:
+    def _fill(self, cut: Windows, digest: str, embedder: Embedder, watch: Stopwatch) -> None:
         from llama_index.core.schema import TextNode
 
-        for start in range(0, len(chunks), BLOCK):
-            block = chunks[start : start + BLOCK]
+        owners = cut.owners.tolist()
+        for start in range(0, len(cut.parts), BLOCK):
+            block = cut.parts[start : start + BLOCK]
             with watch.part("embed"):
-                vectors = embedder.embed([indexed_text(chunk) for chunk in block])
+                vectors = embed_chunks(block, embedder)
             with watch.part("index"):
                 nodes = [
                     TextNode(
                         id_=str(uuid.uuid5(uuid.NAMESPACE_OID, f"{digest} {place}")),
-                        text=chunk.text,
-                        metadata={"title": chunk.title, "position": place},
+                        text=part.text,
+                        metadata={"title": part.title, "position": owners[place]},
                         embedding=vector.tolist(),
                     )
-                    for place, (chunk, vector) in enumerate(zip(block, vectors, strict=True), start=start)
+                    for place, (part, vector) in enumerate(zip(block, vectors, strict=True), start=start)
                 ]
                 self._store.add(nodes)
 
     @property
+    def vectors(self) -> int:
+        """How many windows it holds."""
+        return self._vectors
+
+    @property
     def bytes(self) -> int:
         """Size of the vectors within this process; 0 where a server keeps them."""
-        return 4 * self._chunks * self._embedder.dimension if self._local else 0
+        return 4 * self.vectors * self._embedder.dimension if self._local else 0
 
     def search(self, queries: Sequence[str], k: int) -> list[list[Hit]]:
         """The best k chunks of each query, best first; where Qdrant scores them equally, by position.
@@ -159,9 +178,9 @@ class QdrantIndex:
         Raises:
             ServerGoneError: The server does not answer any more.
         """
-        if not self._chunks:
+        if not self.vectors:
             return [[] for _ in queries]
-        return [self.search_vector(vector, k) for vector in self._embedder.embed(queries)]
+        return [self.search_vector(vector, k) for vector in self._embedder.embed(queries, "query")]
 
     def search_vector(self, query: NDArray[np.float32], k: int) -> list[Hit]:
         """The best k chunks of one embedded query.
@@ -174,13 +193,13 @@ class QdrantIndex:
             ServerGoneError: The server does not answer any more.
         """
         with _told(), self._turn:
-            return best_of_more(partial(self._ask, query.tolist()), k, self._chunks)
+            return best_of_more(partial(self._ask, query.tolist()), k, self.vectors)
 
     def _ask(self, query: list[float], count: int) -> list[Hit]:
         from llama_index.core.vector_stores.types import VectorStoreQuery
 
         params: dict[str, Any] | None = {"hnsw_ef": max(SEARCH_EFFORT, count)}
-        if self._chunks <= EXACT_UNTIL:
+        if self.vectors <= EXACT_UNTIL:
             params = None if self._local else {"exact": True}  # within this process every search is exact
         asked = VectorStoreQuery(query_embedding=query, similarity_top_k=count)
         found = self._store.query(asked, search_params=params)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from rmtbench.retrieval.base import Hit
@@ -53,20 +53,35 @@ def candidates(scores: NDArray[np.floating], k: int, margin: float = 0.0) -> NDA
     return best
 
 
+def best_by_chunk(hits: Iterable[Hit]) -> list[Hit]:
+    """Hits whose positions are those of chunks, a chunk once with its highest score, best first, ties by position."""
+    best: dict[int, float] = {}
+    for hit in hits:
+        best[hit.position] = max(hit.score, best.get(hit.position, hit.score))
+    return sorted(
+        (Hit(position, score) for position, score in best.items()), key=lambda hit: (-hit.score, hit.position)
+    )
+
+
 def best_of_more(ask: Callable[[int], list[Hit]], k: int, count: int) -> list[Hit]:
-    """The best k by a search that cuts ties as they come: asked for more, until the last found is no tie of the k-th.
+    """The best k chunks from an engine that breaks ties as it likes and may find several windows of a chunk.
+
+    It is asked for more until the last hit scores below the k-th chunk: no other chunk can then be among the best.
 
     Args:
-        ask: Gives the best so many hits, in any order; fewer where it finds no more.
-        k: How many to keep, at least 1.
-        count: How many chunks there are.
+        ask: Gives the best so many windows, in any order, each as a hit on its chunk; fewer where it finds no more.
+        k: How many chunks to keep, at least 1.
+        count: How many windows there are.
 
     Returns:
-        The best `k` of what is found, best first; of equal scores the lower position first.
+        The best `k` of what is found, each with the score of its best window, best first; of equal scores the lower
+        position first.
     """
     asked = min(2 * k, count)
     while True:
-        hits = sorted(ask(asked), key=lambda hit: (-hit.score, hit.position))
-        if asked >= count or len(hits) < asked or hits[-1].score < hits[k - 1].score:
-            return hits[:k]
+        hits = ask(asked)
+        best = best_by_chunk(hits)
+        enough = len(best) >= k and min(hit.score for hit in hits) < best[k - 1].score
+        if asked >= count or len(hits) < asked or enough:
+            return best[:k]
         asked = min(4 * asked, count)

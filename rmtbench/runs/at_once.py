@@ -13,7 +13,7 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
 from rmtbench.core import Answer, Question
-from rmtbench.models.base import Embedder
+from rmtbench.models.base import Embedder, Role
 from rmtbench.systems.base import System
 
 if TYPE_CHECKING:
@@ -80,10 +80,19 @@ class OneAtATime:
         self.name, self.sha256 = embedder.name, embedder.sha256
         self.dimension, self.max_tokens = embedder.dimension, embedder.max_tokens
 
-    def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
+    def prompt(self, role: Role) -> str:
+        """As the embedder has it."""
+        return self._embedder.prompt(role)
+
+    def embed(self, texts: Sequence[str], role: Role = "passage") -> NDArray[np.float32]:
         """As the embedder does, one caller after the other."""
         with self._lock:
-            return self._embedder.embed(texts)
+            return self._embedder.embed(texts, role)
+
+    def windows(self, texts: Sequence[str], heads: Sequence[str]) -> list[list[tuple[int, int]]]:
+        """As the embedder does."""
+        with self._lock:
+            return self._embedder.windows(texts, heads)
 
     def truncated(self, texts: Sequence[str]) -> int:
         """As the embedder does."""

@@ -20,7 +20,7 @@ _HEEDED: Sequence[tuple[str, Callable[[SystemKind], bool], str]] = (
         "rag-sparse",
     ),
     ("stemming stop_words sparse_backend", lambda kind: kind.counts_words, "rag-sparse"),
-    ("embedder qdrant dense_index", lambda kind: kind.needs_embedder, "rag-dense"),
+    ("embedder embed_windows qdrant dense_index", lambda kind: kind.needs_embedder, "rag-dense"),
     ("prefix recompute kv_bits kv_place", lambda kind: kind.takes_prefix, "cag"),
     ("rmt_chunk_tokens rmt_memory_tokens", lambda kind: kind.writes_notes, "rmt-text"),
 )
@@ -152,6 +152,8 @@ def _retrieval_settings(kind: SystemKind, request: Request, reranker: str | None
         settings["reranker"] = reranker
     if request.chunk_cache:
         settings["chunk_cache"] = request.chunk_cache_limit
+    if request.embed_windows == "on" and kind.needs_embedder:
+        settings["embed_windows"] = "on"  # stands although it is usual: runs of before there were windows have none
     if request.qdrant is not None and kind.needs_embedder:
         settings["vector_store"] = "qdrant in-process" if request.qdrant == "memory" else "qdrant"
     if request.index is not None:

@@ -13,7 +13,7 @@ from rmtbench.core import Draw, RunSpec
 from rmtbench.corpora.base import Dataset, DrawRequest, TokenCounter
 from rmtbench.corpora.open import open_dataset
 from rmtbench.errors import UserError
-from rmtbench.models.base import Embedder, LanguageModel
+from rmtbench.models.base import Embedder, LanguageModel, Role
 from rmtbench.models.endpoint.address import find_address, is_endpoint, served_name
 from rmtbench.models.endpoint.line import LineSettings
 from rmtbench.models.endpoint.load import AS_SERVED, Endpoints, load_endpoint_embedder, load_endpoint_model
@@ -223,10 +223,13 @@ def load_tools(
     else:
         embedder = load_embedder(name, device)
         embedder.embed(["the first call sets kernels up"])
+    roles: tuple[Role, ...] = ("query", "passage")
+    prompts = {role: embedder.prompt(role) for role in roles}
     provenance["embedder"] = {
         "name": embedder.name,
         "sha256": embedder.sha256,
         "max_tokens": embedder.max_tokens,
+        **({"prompts": prompts} if any(prompts.values()) else {}),
         **facts,
     }
     questions = OneAtATime(embedder) if spec.concurrency > 1 and not is_endpoint(name) else embedder

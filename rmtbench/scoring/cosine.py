@@ -34,7 +34,7 @@ class Cosine:
         texts = list(dict.fromkeys(text for item in items for text in (item.text, item.gold.references[0])))
         vectors = []
         for start in range(0, len(texts), SLICE):
-            vectors.append(self._embedder.embed(texts[start : start + SLICE]))
+            vectors.append(self._embedder.embed(texts[start : start + SLICE], "symmetric"))
             progress("minilm_cosine", min(start + SLICE, len(texts)), len(texts))
         matrix = np.concatenate(vectors) if vectors else np.zeros((0, 1), np.float32)
         row = {text: place for place, text in enumerate(texts)}

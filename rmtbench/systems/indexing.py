@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self, cast
+from typing import Protocol, Self, cast
 
 from rmtbench.core import RunSpec
 from rmtbench.measure import Stopwatch
@@ -25,7 +25,8 @@ class RetrievalSettings:
     """What a spec's `settings` say of retrieval; `kept` is how a kept index is to be, None for one in memory.
 
     `chunk_cache` is the most memory of chunks' caches, None for chunks that are read with each prompt; `vector_store`
-    says where else than here embeddings are kept.
+    says where else than here embeddings are kept. `windows` says whether a chunk longer than its embedder reads is
+    embedded by windows.
     """
 
     words: Words
@@ -38,6 +39,7 @@ class RetrievalSettings:
     chunk_cache: str | None
     sparse_backend: str
     vector_store: str | None
+    windows: bool
 
     @classmethod
     def of(cls, spec: RunSpec) -> Self:
@@ -54,7 +56,17 @@ class RetrievalSettings:
             chunk_cache=given.get("chunk_cache"),
             sparse_backend=given.get("sparse_backend", Request.model_fields["sparse_backend"].default),
             vector_store=given.get("vector_store"),
+            windows=given.get("embed_windows") == "on",
         )
+
+
+class VectorIndex(Index, Protocol):
+    """An index over vectors, which may be more than its chunks."""
+
+    @property
+    def vectors(self) -> int:
+        """How many vectors it searches: one for each window."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +106,6 @@ def build_sparse(equipment: Equipment, settings: RetrievalSettings, chunks: Sequ
 def build_dense(equipment: Equipment, settings: RetrievalSettings, chunks: Sequence[Chunk], corpus_id: str) -> Built:
     """The chunks' embeddings: exact search in memory, or what a kept index is by its size or by wish."""
     from rmtbench.models.embed_cache import CachedEmbedder
-    from rmtbench.retrieval.dense import DenseIndex, embed_chunks
 
     if equipment.embedder is None or equipment.document_embedder is None:
         raise ValueError("dense retrieval needs an embedder")
@@ -103,25 +114,7 @@ def build_dense(equipment: Equipment, settings: RetrievalSettings, chunks: Seque
     sent = embedded_tokens(equipment.document_embedder)
     cache = equipment.document_embedder if isinstance(equipment.document_embedder, CachedEmbedder) else None
     spared, unmeasured = (cache.spared_seconds, cache.unmeasured) if cache else (0.0, 0)
-    if settings.vector_store is not None:
-        from rmtbench.retrieval.qdrant import QdrantIndex
-
-        if equipment.qdrant is None:
-            raise ValueError("the spec has Qdrant keep its embeddings, and there is none")
-        index: Index = QdrantIndex(chunks, equipment.qdrant, equipment.embedder, equipment.document_embedder, watch)
-    elif folder is None:
-        with watch.part("embed"):
-            matrix = embed_chunks(chunks, equipment.document_embedder)
-        with watch.part("index"):
-            index = DenseIndex(matrix, equipment.embedder)
-    else:
-        from rmtbench.retrieval.dense_files import build_dense_files, open_dense
-
-        kind = (settings.kept or "").rpartition(" ")[2]
-        if not folder.exists():
-            build_dense_files(chunks, folder, equipment.document_embedder, kind, watch)
-        with watch.part("load"):
-            index = open_dense(folder, chunks, equipment.embedder, kind)
+    index = _dense_index(equipment, settings, chunks, folder, watch)
     # What an earlier run embedded counts with the seconds it took then; where these are not known it is a load, and
     # never passes for the cost of embedding.
     spared = cache.spared_seconds - spared if cache else 0.0
@@ -131,9 +124,42 @@ def build_dense(equipment: Equipment, settings: RetrievalSettings, chunks: Seque
         name = "load" if part == "embed" and unknown else part
         seconds[name] = seconds.get(name, 0.0) + spent + (spared if part == "embed" and not unknown else 0.0)
     sent = embedded_tokens(equipment.document_embedder) - sent
-    truncated = equipment.embedder.truncated([indexed_text(chunk) for chunk in chunks])
-    counts = {"truncated_chunks": truncated, **({"embedded_tokens": sent} if sent else {})}
-    return Built(index, seconds, counts)
+    if settings.windows:
+        counts = {"truncated_chunks": 0, "windows": index.vectors}
+    else:
+        counts = {"truncated_chunks": equipment.embedder.truncated([indexed_text(chunk) for chunk in chunks])}
+    return Built(index, seconds, counts | ({"embedded_tokens": sent} if sent else {}))
+
+
+def _dense_index(
+    equipment: Equipment, settings: RetrievalSettings, chunks: Sequence[Chunk], folder: Path | None, watch: Stopwatch
+) -> VectorIndex:
+    """Embeddings by Qdrant, in memory, or in a folder."""
+    from rmtbench.retrieval.dense import DenseIndex, embed_chunks
+    from rmtbench.retrieval.windows import cut_chunks, whole_chunks
+
+    if equipment.embedder is None or equipment.document_embedder is None:
+        raise ValueError("dense retrieval needs an embedder")
+    questions, documents = equipment.embedder, equipment.document_embedder
+    if settings.vector_store is not None:
+        from rmtbench.retrieval.qdrant import QdrantIndex
+
+        if equipment.qdrant is None:
+            raise ValueError("the spec has Qdrant keep its embeddings, and there is none")
+        return QdrantIndex(chunks, equipment.qdrant, questions, documents, watch, windows=settings.windows)
+    if folder is None:
+        with watch.part("embed"):
+            cut = cut_chunks(chunks, documents) if settings.windows else whole_chunks(chunks)
+            matrix = embed_chunks(cut.parts, documents)
+        with watch.part("index"):
+            return DenseIndex(matrix, questions, cut.starts)
+    from rmtbench.retrieval.dense_files import build_dense_files, open_dense
+
+    kind = (settings.kept or "").rpartition(" ")[2]
+    if not folder.exists():
+        build_dense_files(chunks, folder, documents, kind, watch, windows=settings.windows)
+    with watch.part("load"):
+        return open_dense(folder, chunks, questions, kind, windows=settings.windows)
 
 
 BUILDERS: Mapping[str, Callable[[Equipment, RetrievalSettings, Sequence[Chunk], str], Built]] = {

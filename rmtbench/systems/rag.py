@@ -68,7 +68,7 @@ class RetrievalAugmented:
         ready = True
         for part in self._parts:
             words = (settings.words, settings.sparse_backend)
-            needs = words if part == "sparse" else (spec.embedder, settings.vector_store)
+            needs = words if part == "sparse" else (spec.embedder, settings.vector_store, settings.windows)
             make = partial(BUILDERS[part], self._equipment, settings, self._chunks, corpus.id)
             made, stood = shared.get((part, *cut, needs, settings.kept), make)
             built.append(made)

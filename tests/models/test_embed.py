@@ -106,7 +106,6 @@ def test_the_newer_spelling_of_pooling_is_read_too(folder):
         ("1_Pooling/config.json", {"pooling_mode_mean_tokens": False, "pooling_mode_max_tokens": True}),
         ("sentence_bert_config.json", {"do_lower_case": True}),
         ("sentence_bert_config.json", {"model_args": {"dtype": "float16"}}),
-        ("config_sentence_transformers.json", {"prompts": {"q": "query: "}, "default_prompt_name": "q"}),
     ],
 )
 def test_what_transformers_alone_would_get_wrong_is_left_to_the_library(folder, file, values):

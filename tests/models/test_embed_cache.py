@@ -24,7 +24,10 @@ class Letters:
         self.sha256 = sha256
         self.asked = []
 
-    def embed(self, texts):
+    def prompt(self, role):
+        return ""
+
+    def embed(self, texts, role="passage"):
         self.asked.extend(texts)
         vectors = np.full((len(texts), self.dimension), 0.5, dtype=np.float32)
         for vector, text in zip(vectors, texts, strict=True):
@@ -54,9 +57,9 @@ def test_each_text_is_computed_once_and_the_counters_say_so(tmp_path):
 
 def test_what_an_embedding_cost_is_told_where_it_was_computed_and_nowhere_else(tmp_path):
     class Slow(Letters):
-        def embed(self, texts):
+        def embed(self, texts, role="passage"):
             time.sleep(0.02)
-            return super().embed(texts)
+            return super().embed(texts, role)
 
     CachedEmbedder(Slow(), tmp_path, "here").embed(["one", "two"])
     again = CachedEmbedder(Letters(), tmp_path, "here")
@@ -86,10 +89,10 @@ def test_another_embedder_shares_the_folder_but_no_vector(tmp_path):
 
 def test_what_was_computed_before_an_interruption_is_kept(tmp_path, monkeypatch):
     class Interrupted(Letters):
-        def embed(self, texts):
+        def embed(self, texts, role="passage"):
             if len(self.asked) >= 2:
                 raise KeyboardInterrupt
-            return super().embed(texts)
+            return super().embed(texts, role)
 
     monkeypatch.setattr(embed_cache, "SLICE", 2)
     with pytest.raises(KeyboardInterrupt):

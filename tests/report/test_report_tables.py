@@ -363,3 +363,33 @@ def test_the_anatomy_of_memory_tells_the_highest_peak_of_all_processes(tmp_path)
         ],
     )
     assert anatomy_tables(grid_of(tmp_path))[2].rows[0][4:] == ("1.00 MiB", "2.00 GiB", "512 MiB")
+
+
+# Windows
+
+
+def test_rows_without_windows_are_named_only_where_a_table_has_both(tmp_path):
+    on = (("embed_windows", "on"),)
+    dense = {"top_k": 3, "embedder": "minilm"}
+    add_run(tmp_path / "on", spec_of("rag-dense", **dense, settings=on), provenance=EMBEDDER)
+    add_run(tmp_path / "off", spec_of("rag-dense", **dense), provenance=EMBEDDER)
+    for results in (tmp_path / "on", tmp_path / "off"):
+        grid = grid_of(results)
+        assert [grid.label(row) for row in grid.rows] == ["rag-dense"]
+    for settings in (on, ()):
+        add_run(tmp_path / "both", spec_of("rag-dense", **dense, settings=settings), provenance=EMBEDDER)
+    add_run(tmp_path / "both", spec_of("rag-sparse", top_k=3))
+    grid = grid_of(tmp_path / "both")
+    assert [grid.label(row) for row in grid.rows] == ["rag-sparse", "rag-dense, embed_windows=off", "rag-dense"]
+
+
+def test_only_a_run_without_windows_has_the_note_of_chunks_that_are_not_read(tmp_path):
+    dense = {"top_k": 3, "embedder": "minilm"}
+    windows = {"chunks": 20, "truncated_chunks": 0, "windows": 31}
+    spec = spec_of("rag-dense", **dense, settings=(("embed_windows", "on"),))
+    add_run(tmp_path / "on", spec, provenance=EMBEDDER, counts=windows)
+    add_run(
+        tmp_path / "off", spec_of("rag-dense", **dense), provenance=EMBEDDER, counts={**windows, "truncated_chunks": 7}
+    )
+    assert "only the beginning" not in notes(score_table(grid_of(tmp_path / "on")))
+    assert "reads only the beginning of 14 of 40 chunks" in notes(score_table(grid_of(tmp_path / "off")))

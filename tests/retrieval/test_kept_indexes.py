@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from rmtbench.errors import UserError
+from rmtbench.models.base import Role
 from rmtbench.retrieval.base import Chunk
 from rmtbench.retrieval.bm25 import FastBM25Index
 from rmtbench.retrieval.bm25_build import build_bm25
@@ -32,7 +33,13 @@ class Hashing:
     def __init__(self, sha256: str = "a" * 64) -> None:
         self.sha256, self.embedded = sha256, 0
 
-    def embed(self, texts: Sequence[str]) -> np.ndarray:
+    def prompt(self, _role: Role) -> str:
+        return ""
+
+    def windows(self, texts: Sequence[str], _heads: Sequence[str]) -> list[list[tuple[int, int]]]:
+        return [[(0, len(text))] for text in texts]
+
+    def embed(self, texts: Sequence[str], _role: Role = "passage") -> np.ndarray:
         self.embedded += len(texts)
         rows = [np.random.default_rng(list(text.encode())).standard_normal(16) for text in texts]
         matrix = np.array(rows, dtype=np.float32).reshape(-1, 16)

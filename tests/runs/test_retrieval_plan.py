@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from rmtbench.spec import make_request, rare_settings
 from rmtbench.systems.indexing import RetrievalSettings
 
 SOURCE = Source("official", "dev-v1.1.json", "ab" * 32)
+COMMITTED = Path(__file__).parents[2] / "results" / "mini"
 SYSTEMS = ("closed-book", "cag", "rag-sparse", "rag-dense", "rag-hybrid")
 USUAL = {
     "rag-sparse": "rag-sparse-top3-squad-small-random-tiny-",
@@ -32,9 +34,20 @@ def plan(**given: Any) -> dict[str, RunSpec]:
     return {s.system: s for s in plan_runs(make_request("mini", values), SOURCE, device="cpu", dtype="float32")}
 
 
-def test_usual_choices_stand_in_no_spec() -> None:
+WINDOWS = {"embed_windows": "on"}
+EMBEDS = ("rag-dense", "rag-hybrid")
+
+
+def settings_of(spec: RunSpec) -> dict[str, str]:
+    """All settings but the usual windows of systems that embed, which are asserted."""
+    assert (dict(spec.settings).get("embed_windows") == "on") == (spec.system in EMBEDS)
+    return {name: value for name, value in spec.settings if name != "embed_windows"}
+
+
+def test_usual_choices_stand_in_no_spec_but_windows_do_in_those_that_embed() -> None:
     usual = plan()
-    assert {spec.settings for spec in usual.values()} == {()}
+    assert {name for name, spec in usual.items() if dict(spec.settings) == WINDOWS} == set(EMBEDS)
+    assert {spec.settings for name, spec in usual.items() if name not in EMBEDS} == {()}
     same = plan(split="sentence", chunk_order="rank")
     assert same == usual
     assert all(run_id(usual[name]).startswith(start) for name, start in USUAL.items())
@@ -58,8 +71,36 @@ def test_another_choice_changes_the_runs_that_it_concerns_and_no_other(
 ) -> None:
     usual, other = plan(), plan(**given)
     assert {name for name in SYSTEMS if run_id(usual[name]) != run_id(other[name])} == systems
-    assert all(dict(other[name].settings) == settings for name in systems)
+    assert all(settings_of(other[name]) == settings for name in systems)
     assert all(spec_from_row(spec_to_row(spec), "here") == spec for spec in other.values())
+
+
+@pytest.mark.parametrize("given", ["off", False])
+def test_without_windows_a_spec_is_that_of_runs_made_before_there_were_any(given: object) -> None:
+    usual, off = plan(), plan(embed_windows=given)
+    assert {name for name in SYSTEMS if run_id(usual[name]) != run_id(off[name])} == set(EMBEDS)
+    assert {spec.settings for spec in off.values()} == {()}
+    assert not RetrievalSettings.of(off["rag-dense"]).windows
+    assert RetrievalSettings.of(usual["rag-dense"]).windows
+    assert plan(embed_windows=True) == plan(embed_windows="on") == usual
+
+
+def test_committed_runs_are_finished_for_off_and_not_for_the_default() -> None:
+    committed = {path.name for path in COMMITTED.iterdir() if path.name.startswith(EMBEDS)}
+    assert len(committed) > 10
+    for name in committed:
+        row = json.loads((COMMITTED / name / "spec.json").read_text(encoding="utf-8"))["spec"]
+        spec = spec_from_row(row, name)
+        assert run_id(spec) == name
+        values = {"systems": (spec.system,), "embed_windows": "off"} | {
+            field: row[field]
+            for field in ("dataset", "size", "model", "answer_style", "seed", "draws", "questions", "max_answer_tokens")
+        }
+        source = Source("miniature", spec.data.split(":")[1].split("@")[0], spec.data.split("@")[1] + "0" * 48)
+        for windows in ("off", "on"):
+            request = make_request("mini", values | {"embed_windows": windows, "top_k": (spec.top_k,)})
+            [made] = plan_runs(request, source, device=spec.device, dtype=spec.dtype)
+            assert (run_id(made) == name) == (windows == "off")
 
 
 def test_a_budget_of_tokens_makes_one_run_that_still_retrieves() -> None:
@@ -70,16 +111,16 @@ def test_a_budget_of_tokens_makes_one_run_that_still_retrieves() -> None:
 
 
 def test_a_reranker_stands_by_name_and_hash_and_never_by_path(cross_encoder: Path) -> None:
-    settings = dict(plan(reranker=str(cross_encoder), candidates=20)["rag-dense"].settings)
+    settings = settings_of(plan(reranker=str(cross_encoder), candidates=20)["rag-dense"])
     assert settings == {"reranker": reranker_label(str(cross_encoder)), "candidates": "20"}
     assert str(cross_encoder.parent) not in repr(settings)
-    assert dict(plan(reranker="some/hub-id")["rag-dense"].settings) == {"reranker": "some/hub-id"}
+    assert settings_of(plan(reranker="some/hub-id")["rag-dense"]) == {"reranker": "some/hub-id"}
 
 
 def test_kept_indexes_stand_without_their_folder(tmp_path: Path) -> None:
     specs = plan(index=tmp_path, dense_index="hnsw")
     assert dict(specs["rag-sparse"].settings) == {"index": "kept"}
-    assert dict(specs["rag-hybrid"].settings) == {"index": "kept hnsw"}
+    assert settings_of(specs["rag-hybrid"]) == {"index": "kept hnsw"}
     assert specs["cag"].settings == ()
 
 
@@ -104,6 +145,7 @@ def test_kept_indexes_stand_without_their_folder(tmp_path: Path) -> None:
                 ({"index": Path("kept")}, "--index"),
             )
         ),
+        ({"embed_windows": "some"}, "--set embed-windows", "must be 'on' or 'off'", "--set embed-windows"),
         ({"qdrant": "memory", "index": Path("kept")}, "--set qdrant", "in files or by Qdrant", "leave --index out"),
     ],
 )

@@ -27,7 +27,8 @@ class Compass:
     def __init__(self):
         self.asked = []
 
-    def embed(self, texts):
+    def embed(self, texts, role="passage"):
+        assert role == "symmetric"
         self.asked.append(list(texts))
         angles = np.radians([float(text.strip() or 0) for text in texts])
         return np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from rmtbench.core import Answer, Draw
+from rmtbench.core import Answer, Document, Draw
 from rmtbench.models.base import Passage
 from rmtbench.models.embed import TransformersEmbedder
 from rmtbench.models.local import LocalModel
@@ -121,3 +121,29 @@ def test_token_splitting_fills_chunks_that_sentences_leave_short(build: Build, t
         by_token = build("rag-sparse", shared=shared, settings=(("split", "token"),)).prepare(towns.corpus)
     assert not by_token.shared
     assert by_token.counts["chunks"] <= by_sentence.counts["chunks"]
+
+
+@pytest.mark.parametrize("name", ["rag-dense", "rag-hybrid"])
+def test_windows_find_what_stands_behind_what_the_embedder_reads(
+    name: str, tiny_model: LocalModel, build: Build, towns: Draw
+) -> None:
+    filler = "The market opens at eight, and carts come in from the northern road. " * 24
+    texts = [filler, filler + "The Harrow bridge was built by Marla Quist in 1911."]
+    documents = tuple(Document(f"d{number}", "Town", text) for number, text in enumerate(texts))
+    question = replace(towns.corpus.questions[0], text="Who built the Harrow bridge?")
+    corpus = replace(towns.corpus, documents=documents, questions=(question,))
+    counts, first, scores = {}, {}, {}
+    with SharedWork() as shared:  # what one setting has made is not the other's
+        for windows, settings in (("off", ()), ("on", (("embed_windows", "on"),))):
+            with build(name, shared=shared, top_k=2, chunk_tokens=600, settings=settings) as system:
+                counts[windows] = system.prepare(corpus).counts
+                [answer] = system.answer([question])
+                first[windows] = answer.retrieved[0].document_id
+                scores[windows] = answer.retrieved[0].score
+    assert counts["off"] == {"chunks": 2, "truncated_chunks": 2}
+    assert counts["on"]["windows"] > 2
+    assert {**counts["on"], "windows": 0} == {"chunks": 2, "truncated_chunks": 0, "windows": 0}
+    assert first["on"] == "d1"
+    if name == "rag-dense":
+        assert first["off"] == "d0", "both begin alike, so the first is taken"
+        assert scores["on"] > scores["off"] + 0.2

@@ -5,11 +5,14 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from rmtbench.errors import AnswerError, ServerGoneError, UserError
+from rmtbench.models.base import Role
+from rmtbench.models.embed_windows import Piece, Reads, Span, cut_windows, words_of
 from rmtbench.models.endpoint.address import PREFIX
 from rmtbench.models.endpoint.line import Line
+from rmtbench.models.endpoint.tokenizer import TiktokenTokenizer, load_endpoint_tokenizer
 
 if TYPE_CHECKING:
     import numpy as np
@@ -24,6 +27,9 @@ CHARACTERS_A_TOKEN = 4
 WIDTHS = {"text-embedding-3-small": 1536, "text-embedding-3-large": 3072, "text-embedding-ada-002": 1536}
 """Widths that are known beforehand; of any other model the first vector's holds from then on."""
 
+MAX_TOKENS = dict.fromkeys(WIDTHS, 8191)
+"""Tokens of one text that are known to be accepted; of any other model the server's limit is not known here."""
+
 
 class EndpointEmbedder:
     """One served embedder. Safe for many threads.
@@ -31,12 +37,10 @@ class EndpointEmbedder:
     Attributes:
         name: What the user called it.
         dimension: Width of a vector.
-        max_tokens: None: a server refuses what is too long, and cuts nothing off.
+        max_tokens: Most tokens of a text, where that is known; else None. A server refuses what is longer.
         sha256: Hash over host, model and width; a server shows no weights.
         tokens: Tokens embedded so far, by the server's count.
     """
-
-    max_tokens: int | None = None
 
     def __init__(self, line: Line) -> None:
         self._line = line
@@ -44,6 +48,7 @@ class EndpointEmbedder:
         self._mine = threading.local()
         self.tokens = 0
         self.name = f"{PREFIX}{line.asked.model}"
+        self.max_tokens: int | None = MAX_TOKENS.get(line.asked.model)
         self.dimension = WIDTHS.get(line.asked.model, 0)
         first = self._request(["Say yes."], first=True)
         self.dimension = self.dimension or len(first[0])
@@ -55,7 +60,22 @@ class EndpointEmbedder:
         """Of `tokens`, those that this thread has asked for."""
         return getattr(self._mine, "tokens", 0)
 
-    def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
+    def prompt(self, _role: Role) -> str:
+        """Empty: a server shows no prompts, and applies its own if it has any."""
+        return ""
+
+    def windows(self, texts: Sequence[str], heads: Sequence[str]) -> list[list[Span]]:
+        """As `Embedder.windows`; where the limit is not known, nothing is cut.
+
+        Raises:
+            UserError: A text may be too long, and tiktoken cannot get the file that it counts with.
+        """
+        longest = max((len((head + text).encode()) for head, text in zip(heads, texts, strict=True)), default=0)
+        if self.max_tokens is None or longest <= self.max_tokens:  # no token is shorter than a byte
+            return [[(0, len(text))] for text in texts]
+        return cut_windows(_reads(self._line.asked.model), texts, heads, self.max_tokens)
+
+    def embed(self, texts: Sequence[str], _role: Role = "passage") -> NDArray[np.float32]:
         """Embed texts, equal ones once; an empty one, which servers refuse, as a space.
 
         Returns:
@@ -77,7 +97,7 @@ class EndpointEmbedder:
         return vectors[[row[text] for text in texts]]
 
     def truncated(self, _texts: Sequence[str]) -> int:
-        """None: see `max_tokens`."""
+        """None: a server refuses what is too long, and cuts nothing off."""
         return 0
 
     def _request(self, texts: list[str], *, first: bool = False) -> list[list[float]]:
@@ -116,3 +136,26 @@ class EndpointEmbedder:
             self.tokens += tokens
         self._mine.tokens = self.thread_tokens + tokens
         return vectors
+
+
+def _reads(model: str) -> Reads:
+    try:
+        words = cast("TiktokenTokenizer", load_endpoint_tokenizer(model, None))
+    except UserError as error:
+        raise UserError(
+            f"long chunks cannot be cut into windows: {error.what}",
+            where=f"--embedder {PREFIX}{model}",
+            remedy="let tiktoken reach the network once, give smaller --chunk-tokens, or --set embed-windows=off",
+        ) from None
+
+    def split(text: str) -> list[list[Piece]]:
+        ids = words.encode(text)
+        _, starts = words.encoding.decode_with_offsets(ids)
+        spans = list(zip(starts, [*starts[1:], len(text)], strict=True))
+        number, numbers = 0, []
+        for start, _ in spans:
+            number += text[start : start + 1].isspace()  # its words begin with their space
+            numbers.append(number)
+        return words_of(spans, numbers)
+
+    return Reads(lambda texts: [len(words.encode(text)) for text in texts], split)
