@@ -206,7 +206,7 @@ def _fill(wrapped: Any, adapter: AdapterFiles, where: str) -> None:  # noqa: ANN
     try:
         given: Mapping[str, torch.Tensor] = load_peft_weights(str(adapter.folder), device="cpu")
         places = set(get_peft_model_state_dict(wrapped, save_embedding_layers=False))
-        outcome = set_peft_model_state_dict(wrapped, dict(given))
+        outcome: Any = set_peft_model_state_dict(wrapped, dict(given))
     except Exception as error:
         raise _refused(adapter, "does not fit this model", error, where) from error
     lacking, left_over = sorted(places - set(given)), sorted(outcome.unexpected_keys)
