@@ -14,6 +14,7 @@ from rmtbench.errors import ServerGoneError
 from rmtbench.journal.layout import RunFolder, run_id
 from rmtbench.journal.record import read_json, read_run
 from rmtbench.models.load import RANDOM_LABEL
+from rmtbench.models.sources import to_convert
 from rmtbench.places import cache_folder
 from rmtbench.runs.finished import unfinished
 from rmtbench.runs.loop import Tools, execute
@@ -68,6 +69,8 @@ def run_request(request: Request, results: Path, *, fresh: bool, say_next: bool 
 def _do(todo: Sequence[RunSpec], session: Session, results: Path, *, fresh: bool) -> None:
     request = session.request
     store = find_store(request, cache_folder())
+    if (file := to_convert(request.model)) is not None:
+        note(f"converting {file.name} to float32 in {cache_folder()}: once, and it takes a few minutes")
     tools = load_tools(
         todo,
         session.device,

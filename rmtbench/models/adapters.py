@@ -138,9 +138,17 @@ def merge_adapter(model: PreTrainedModel, adapter: AdapterFiles, option: str = "
     Raises:
         UserError: The adapter does not fit the model, or cannot be merged.
     """
-    import torch
+    import warnings
 
     where = f"{option} {adapter.name}"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what PEFT warns of, such as keys that are missing, is refused here
+        return _merged(model, adapter, where)
+
+
+def _merged(model: PreTrainedModel, adapter: AdapterFiles, where: str) -> PreTrainedModel:
+    import torch
+
     if getattr(model, "hf_quantizer", None) is not None:
         raise UserError(
             "an adapter cannot be merged into quantised weights",

@@ -117,6 +117,15 @@ def convert(path: Path, option: str = "--model", *, fetch: bool = True) -> Conve
     return Converted(folder, digest, facts)
 
 
+def is_converted(path: Path) -> bool:
+    """Return whether a GGUF file has been converted before, so that loading it is quick."""
+    try:
+        made = convert(path, fetch=False)
+    except UserError:
+        return False
+    return _whole(made.folder, made.sha256)
+
+
 def read_header(path: Path, option: str = "--model") -> Header:
     """Read a GGUF file's metadata and tensor types, without its tensors.
 

@@ -71,8 +71,8 @@ def make_sections(cells: Iterable[Cell]) -> tuple[Section, ...]:
 
 def _join_unrecorded(groups: dict[Facts, list[Cell]]) -> None:
     """Put runs that recorded no identity with those that agree in everything else, where these are of one model."""
-    for setting in [each for each in groups if dict(each)[IDENTITY] == NOT_RECORDED]:
-        known = [each for each in groups if each != setting and _without_identity(each) == _without_identity(setting)]
+    for setting in [each for each in groups if IDENTITY not in dict(each)]:
+        known = [each for each in groups if each != setting and _without_identity(each) == setting]
         if len(known) == 1:
             members = groups.pop(setting) + groups[known[0]]
             groups[known[0]] = sorted(members, key=lambda cell: cell.run_id)
@@ -112,7 +112,8 @@ def setting_of(cell: Cell) -> Facts:
         ("mode", mode),
         ("answer style", f"{spec.answer_style}, at most {spec.max_answer_tokens} tokens"),
         ("seed", str(spec.seed)),
-        (IDENTITY, _flat(model.get("identity"))),
+        # Of runs that recorded none, nothing is told.
+        *([(IDENTITY, str(model["identity"]))] if model.get("identity") else []),
     )
 
 
@@ -136,7 +137,7 @@ def _title(setting: Mapping[str, str], settings: Sequence[Mapping[str, str]]) ->
     """The short title, and after it whatever else tells the section from others of the same short title."""
     short = _short_title(setting)
     alike = [other for other in settings if _short_title(other) == short]
-    told = [name for name in setting if len({other[name] for other in alike}) > 1]
+    told = [name for name in setting if len({other.get(name) for other in alike}) > 1]
     values = ", ".join(f"{name} {_short_hash(setting[name])}" for name in told)
     return f"{short}; {values}" if told else short
 
