@@ -19,7 +19,7 @@ SMALL: Mapping[str, Any] = {
 }  # fmt: skip
 SPECIAL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
 VOCABULARY = 257 + len(SPECIAL)
-HIDDEN, WIDTH, HEADS = 64, 96, 2
+HIDDEN, WIDTH, HEADS, THETA = 64, 96, 2, 500_000.0
 TEMPLATE = "{% for m in messages %}<|im_start|>{{ m['content'] }}<|im_end|>{% endfor %}"
 
 
@@ -94,7 +94,7 @@ def write_gguf(
     writer.add_head_count(HEADS)
     writer.add_head_count_kv(1)
     writer.add_rope_dimension_count(HIDDEN // HEADS)
-    writer.add_rope_freq_base(10000.0)
+    writer.add_rope_freq_base(THETA)
     writer.add_layer_norm_rms_eps(1e-5)
     writer.add_vocab_size(VOCABULARY)
     for name, value in (keys or {}).items():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import threading
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
-from small_models import HEADS, HIDDEN, TEMPLATE, gguf_tensors, write_gguf
+from small_models import HEADS, HIDDEN, TEMPLATE, THETA, gguf_tensors, write_gguf
 
 from rmtbench.errors import UserError
 from rmtbench.models import gguf as ours
@@ -126,6 +127,19 @@ def test_digits_are_cut_as_the_named_pre_tokenizer_does(tmp_path: Path) -> None:
     digits = load_model(str(write_gguf(tmp_path / "digits.gguf", pre="smollm"))).contract.tokenizer
     assert plain.tokenize("a  7") == ["a", "Ġ", "Ġ", "7"]
     assert digits.tokenize("a  7") == ["a", "ĠĠ", "7"]
+
+
+def test_the_scaled_rotary_positions_of_llama_3_are_the_files(tmp_path: Path) -> None:
+    lengths = [2 * math.pi * THETA ** (number / 16) for number in range(16)]
+    factors = [1.0 if each < 2048 else 8.0 if each > 8192 else math.nan for each in lengths]
+    # Of the one frequency between, llama.cpp's converter interpolates between a share of 1/8 and of 1.
+    share = [(8192 / each - 1) / 3 for each in lengths]
+    factors = [1 / ((1 - s) / 8 + s) if math.isnan(f) else f for f, s in zip(factors, share, strict=True)]
+    assert sum(1 < factor < 8 for factor in factors) > 0
+    file = write_gguf(tmp_path / "three.gguf", extra={"rope_freqs.weight": np.array(factors, np.float32)})
+    model = load_model(str(file)).model
+    plain = torch.tensor([THETA ** (-number / 16) for number in range(16)])
+    assert torch.allclose(model.model.rotary_emb.inv_freq, plain / torch.tensor(factors), rtol=1e-5)
 
 
 @pytest.mark.parametrize(
