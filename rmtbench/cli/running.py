@@ -13,10 +13,11 @@ from rmtbench.core import SHIPPED_MODELS, Draw, RunSpec
 from rmtbench.errors import ServerGoneError
 from rmtbench.journal.layout import RunFolder, run_id
 from rmtbench.journal.record import read_json, read_run
-from rmtbench.journal.writer import finished_run
 from rmtbench.models.load import RANDOM_LABEL
+from rmtbench.models.sources import to_convert
 from rmtbench.places import cache_folder
 from rmtbench.runs.fit import check_fit, find_misfits
+from rmtbench.runs.finished import unfinished
 from rmtbench.runs.loop import Tools, execute
 from rmtbench.runs.plan import left_out_of_all
 from rmtbench.runs.session import Session, find_store, load_tools, make_draws, open_session
@@ -42,7 +43,7 @@ def run_request(request: Request, results: Path, *, fresh: bool, say_next: bool 
         KeyboardInterrupt: The user has had enough; every answer so far is on disk.
     """
     session = open_session(request, os.environ)
-    todo = [spec for spec in session.specs if fresh or not finished_run(results, spec)]
+    todo = unfinished(session.specs, results, fresh=fresh)
     for spec in session.specs:
         if spec not in todo:
             note(f"{run_id(spec)}: finished already; --fresh begins anew")
@@ -73,6 +74,8 @@ def _do(todo: Sequence[RunSpec], session: Session, results: Path, *, fresh: bool
     """Execute the runs that fit the model's context; returns those that do not."""
     request = session.request
     store = find_store(request, cache_folder())
+    if (file := to_convert(request.model)) is not None:
+        note(f"converting {file.name} to float32 in {cache_folder()}: once, and it takes a few minutes")
     tools = load_tools(
         todo,
         session.device,

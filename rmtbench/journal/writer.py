@@ -139,6 +139,8 @@ class RunWriter:
         self._session = sum(1 for _ in read_lines(folder.sessions))
 
     def _check_same(self, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+        parts = _at(now, ("model", "identity_parts"))
+        _check_identity(before, parts if isinstance(parts, Mapping) else {}, self.folder)
         for path in (
             ("model", "weights_sha256"),
             ("model", "tokenizer_sha256"),
@@ -154,19 +156,48 @@ class RunWriter:
                 )
 
 
-def finished_run(results: Path, spec: RunSpec) -> bool:
-    """Whether the run of this spec stands complete on disk.
+def finished_run(
+    results: Path, spec: RunSpec, parts: Mapping[str, str] | None = None, embedder: str | None = None
+) -> bool:
+    """Whether the run of this spec is complete on disk.
+
+    Args:
+        results: Folder of all runs.
+        spec: The run.
+        parts: Of the identity of the model that is here now: see `rmtbench.models.identity`. None compares nothing.
+        embedder: Hash of the files of the embedder that is here now. None compares nothing.
 
     Raises:
-        UserError: It was written by another version, or is damaged.
+        UserError: It was written by another version, by a model or embedder with other files, or is damaged.
     """
     folder = RunFolder(results / run_id(spec))
     if not folder.spec.exists():
         return False
-    read_json(folder.spec)
+    recorded = read_json(folder.spec).get("provenance", {})
+    _check_identity(recorded, parts or {}, folder)
+    before = _at(recorded, ("embedder", "files_sha256"))
+    if embedder is not None and before not in (None, embedder):
+        raise _begun_otherwise("embedder", folder)
     corpora = _corpora(folder.corpora)
     asked = sum(row["questions"] for row in corpora.values())
     return len(corpora) == spec.draws and asked == len(_keys(folder.answers))
+
+
+def _check_identity(recorded: Mapping[str, Any], parts: Mapping[str, str], folder: RunFolder) -> None:
+    """Refuse a run whose model differs; runs of before there were identities, and parts that are unknown, are alike."""
+    before = _at(recorded, ("model", "identity_parts"))
+    if isinstance(before, Mapping):
+        other = [name for name in before if name in parts and before[name] != parts[name]]
+        if other:
+            raise _begun_otherwise(f"model, by its {' and '.join(other)}", folder)
+
+
+def _begun_otherwise(what: str, folder: RunFolder) -> UserError:
+    return UserError(
+        f"this run was begun with another {what}",
+        where=str(folder.spec),
+        remedy="use what it was begun with, start that run again with --fresh, or give another folder with --results",
+    )
 
 
 def _keys(path: Path) -> set[Key]:

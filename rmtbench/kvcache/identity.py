@@ -58,6 +58,7 @@ def model_identity(model: LocalModel, chunk_tokens: int) -> dict[str, Any]:
         "attention": NAME if serves(model.model) else known["attention"],
         "linear": known.get("linear", "torch"),
         "chunk_tokens": chunk_tokens,
+        "identity": known.get("identity"),
         "versions": {"torch": torch.__version__, "transformers": transformers.__version__},
     }
 

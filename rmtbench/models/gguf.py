@@ -117,6 +117,15 @@ def convert(path: Path, option: str = "--model", *, fetch: bool = True) -> Conve
     return Converted(folder, digest, facts)
 
 
+def is_converted(path: Path) -> bool:
+    """Return whether a GGUF file has been converted before, so that loading it is quick."""
+    try:
+        made = convert(path, fetch=False)
+    except UserError:
+        return False
+    return _whole(made.folder, made.sha256)
+
+
 def read_header(path: Path, option: str = "--model") -> Header:
     """Read a GGUF file's metadata and tensor types, without its tensors.
 
@@ -246,6 +255,7 @@ def _model(path: Path, header: Header, option: str) -> PreTrainedModel:
         )
     except Exception as error:
         raise _unreadable(path, "model", error, option) from error
+    _give_llama3_rope(path, header, model.config)
     unread = _unread(header, model.config)
     lacking = sorted(found["missing_keys"])
     unread += [f"tensor {name} of the architecture is missing" for name in lacking[:1]]
@@ -259,13 +269,43 @@ def _model(path: Path, header: Header, option: str) -> PreTrainedModel:
     return loaded
 
 
+def _give_llama3_rope(path: Path, header: Header, config: PretrainedConfig) -> None:
+    """Write Llama 3.1's rope scaling into the configuration, if the file's factors are those.
+
+    llama.cpp stores the factor of each rotary frequency as a tensor; transformers computes them from four numbers and
+    does not read the tensor. Of the four numbers, three are the same in every Llama 3 model, and the largest factor of
+    the tensor is the fourth. Other factors change nothing here, and the file is then refused.
+    """
+    import numpy as np
+    from transformers.integrations.gguf.reader import GgufHeader, load_gguf_state_dict
+
+    if header.architecture != "llama" or header.tensors.get("rope_freqs.weight") != "F32":
+        return
+    stated = load_gguf_state_dict(GgufHeader.from_file(str(path)))["rope_freqs.weight"][...].numpy()  # [head_dim / 2]
+    theta, factor = float(config.rope_parameters["rope_theta"]), float(stated.max())
+    low, high, original = 1.0, 4.0, 8192
+    lengths = 2 * np.pi * theta ** (np.arange(len(stated)) / len(stated))  # tokens a turn, of each frequency
+    share = (original / lengths - low) / (high - low)
+    between = 1 / ((1 - share) / factor + share)
+    expected = np.where(lengths < original / high, 1.0, np.where(lengths > original / low, factor, between))
+    if np.allclose(stated, expected, rtol=1e-4):
+        config.rope_parameters = {
+            "rope_type": "llama3",
+            "rope_theta": theta,
+            "factor": factor,
+            "low_freq_factor": low,
+            "high_freq_factor": high,
+            "original_max_position_embeddings": original,
+        }
+
+
 def _unread(header: Header, config: PretrainedConfig) -> list[str]:
     """What the file states and the model's configuration does not have, as sentences without a full stop."""
     rope = getattr(config, "rope_parameters", None) or {}
     scaling = header.stated("rope.scaling.type")
     has = {
         "rope.freq_base": rope.get("rope_theta", getattr(config, "rope_theta", None)),
-        "rope.scaling.type": rope.get("rope_type", "default").replace("default", "none"),
+        "rope.scaling.type": str(rope.get("rope_type", "default")).replace("default", "none").replace("llama3", "none"),
         "rope.scaling.factor": rope.get("factor", 1.0) if scaling not in (None, "none") else None,
         "attention.key_length": getattr(config, "head_dim", None),
         "attention.sliding_window": getattr(config, "sliding_window", None),

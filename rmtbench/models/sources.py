@@ -11,7 +11,7 @@ from typing import Any
 
 from rmtbench.errors import UserError
 from rmtbench.models.adapters import AdapterFiles, find_adapter, is_adapter
-from rmtbench.models.gguf import convert, is_gguf
+from rmtbench.models.gguf import convert, is_converted, is_gguf
 from rmtbench.models.random_geometry import is_random
 
 SHIPPED = {name: Path(__file__).parent.parent / "assets" / "models" / name for name in ("mini", "mini-short")}
@@ -106,6 +106,12 @@ def packaged_file(name: str) -> Path | None:
     if name in PACKAGED:
         return PACKAGED[name].file()
     return Path(name).expanduser() if is_gguf(name) else None
+
+
+def to_convert(name: str) -> Path | None:
+    """Return the GGUF file that loading a model converts first, which takes minutes; None where there is none."""
+    file = packaged_file(name)
+    return file if file is not None and file.is_file() and not is_converted(file) else None
 
 
 def describe(name: str) -> str:

@@ -58,11 +58,12 @@ def to_csv(rows: Sequence[Record]) -> str:
     """Records as CSV with a heading, lines ended by a line feed; nothing at all without records.
 
     Args:
-        rows: Records with the same columns.
+        rows: Records. A column that a record lacks is left empty.
     """
     text = io.StringIO()
     if rows:
-        writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
+        columns = list(dict.fromkeys(name for row in rows for name in row))
+        writer = csv.DictWriter(text, fieldnames=columns, restval="", lineterminator="\n")
         writer.writeheader()
         writer.writerows({name: _field(value) for name, value in row.items()} for row in rows)
     return text.getvalue()

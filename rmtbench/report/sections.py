@@ -15,6 +15,9 @@ from rmtbench.report.cells import NOT_RECORDED, Cell
 Facts = tuple[tuple[str, str], ...]
 """Names and values, in the order in which they are told."""
 
+IDENTITY = "model identity"
+"""Names the hash over weights, adapter, configuration, tokenizer and chat format: see `rmtbench.models.identity`."""
+
 
 @dataclass(frozen=True, slots=True)
 class Section:
@@ -60,9 +63,24 @@ def make_sections(cells: Iterable[Cell]) -> tuple[Section, ...]:
     groups: dict[Facts, list[Cell]] = {}
     for cell in sorted(cells, key=lambda cell: cell.run_id):
         groups.setdefault(setting_of(cell), []).append(cell)
+    _join_unrecorded(groups)
     ordered = sorted(groups.items(), key=lambda item: (item[1][0].random_weights, item[0]))
     settings = [dict(setting) for setting, _ in ordered]
     return tuple(Section(_title(dict(setting), settings), setting, tuple(members)) for setting, members in ordered)
+
+
+def _join_unrecorded(groups: dict[Facts, list[Cell]]) -> None:
+    """Put runs that recorded no identity with those that agree in everything else, where these are of one model."""
+    for setting in [each for each in groups if IDENTITY not in dict(each)]:
+        known = [each for each in groups if each != setting and _without_identity(each) == setting]
+        if len(known) == 1:
+            members = groups.pop(setting) + groups[known[0]]
+            groups[known[0]] = sorted(members, key=lambda cell: cell.run_id)
+
+
+def _without_identity(setting: Facts) -> Facts:
+    """A setting without the model's identity, which older runs have not recorded."""
+    return tuple(fact for fact in setting if fact[0] != IDENTITY)
 
 
 def setting_of(cell: Cell) -> Facts:
@@ -94,6 +112,8 @@ def setting_of(cell: Cell) -> Facts:
         ("mode", mode),
         ("answer style", f"{spec.answer_style}, at most {spec.max_answer_tokens} tokens"),
         ("seed", str(spec.seed)),
+        # Of runs that recorded none, nothing is told.
+        *([(IDENTITY, str(model["identity"]))] if model.get("identity") else []),
     )
 
 
@@ -117,7 +137,7 @@ def _title(setting: Mapping[str, str], settings: Sequence[Mapping[str, str]]) ->
     """The short title, and after it whatever else tells the section from others of the same short title."""
     short = _short_title(setting)
     alike = [other for other in settings if _short_title(other) == short]
-    told = [name for name in setting if len({other[name] for other in alike}) > 1]
+    told = [name for name in setting if len({other.get(name) for other in alike}) > 1]
     values = ", ".join(f"{name} {_short_hash(setting[name])}" for name in told)
     return f"{short}; {values}" if told else short
 

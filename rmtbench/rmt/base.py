@@ -27,6 +27,8 @@ class BaseIdentity:
         id: Hub id or name.
         weights_sha256: Hash of the weights before any training here: see `rmtbench.models.weights`.
         tokenizer_sha256: Hash of the tokenizer whose ids are read; None if the ids are of no tokenizer.
+        configuration_sha256: Hash of the configuration that decides what the weights compute, such as rotary
+            positions; None where it was not recorded.
 
     Raises:
         UserError: The weights have no hash, so that no other could be refused.
@@ -35,6 +37,7 @@ class BaseIdentity:
     id: str
     weights_sha256: str
     tokenizer_sha256: str | None = None
+    configuration_sha256: str | None = None
 
     def __post_init__(self) -> None:
         if len(self.weights_sha256) != 64:
@@ -47,7 +50,8 @@ class BaseIdentity:
     @classmethod
     def of(cls, provenance: Mapping[str, Any]) -> BaseIdentity:
         """The identity of a loaded model, from its `LanguageModel.provenance`."""
-        return cls(provenance["id"], provenance["weights_sha256"], provenance["tokenizer_sha256"])
+        configuration = provenance.get("identity_parts", {}).get("configuration")
+        return cls(provenance["id"], provenance["weights_sha256"], provenance["tokenizer_sha256"], configuration)
 
 
 @dataclass(frozen=True, slots=True)

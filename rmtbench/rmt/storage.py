@@ -216,8 +216,10 @@ def _check_base(stored: BaseIdentity, given: BaseIdentity, folder: Path) -> None
     for what, theirs, ours in (
         ("weights", stored.weights_sha256, given.weights_sha256),
         ("tokenizer", stored.tokenizer_sha256, given.tokenizer_sha256),
+        ("configuration", stored.configuration_sha256, given.configuration_sha256),
     ):
-        if theirs != ours:
+        unknown = what == "configuration" and None in (theirs, ours)  # memories of before it was recorded
+        if theirs != ours and not unknown:
             raise UserError(
                 f"the memory belongs to base model '{stored.id}' ({what} {(theirs or 'none')[:8]}), and this is "
                 f"'{given.id}' ({what} {(ours or 'none')[:8]})",

@@ -15,11 +15,11 @@ from rmtbench.core import RunSpec
 from rmtbench.corpora.base import TokenCounter
 from rmtbench.errors import UserError
 from rmtbench.journal.record import RunRecord, find_runs, read_run
-from rmtbench.journal.writer import finished_run
 from rmtbench.models.endpoint.address import is_endpoint
 from rmtbench.models.load import load_token_counter
 from rmtbench.models.random_geometry import is_random
 from rmtbench.models.sources import find_source
+from rmtbench.runs.finished import unfinished
 from rmtbench.runs.loop import corpus_tokens
 from rmtbench.runs.provenance import machine_facts
 from rmtbench.runs.session import Session, make_one_draw
@@ -83,7 +83,7 @@ def estimate(
     Raises:
         UserError: The data is too small for the size or without questions, or a finished run is damaged.
     """
-    specs = [spec for spec in session.specs if fresh or not finished_run(results, spec)]
+    specs = unfinished(session.specs, results, fresh=fresh)
     finished = len(session.specs) - len(specs)
     if isinstance(count_tokens, str):
         systems = tuple(dict.fromkeys(spec.system for spec in specs))

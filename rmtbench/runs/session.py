@@ -215,6 +215,7 @@ def load_tools(
         return tools
     from rmtbench.models.embed import load_embedder
     from rmtbench.models.embed_cache import CachedEmbedder
+    from rmtbench.models.embed_files import embedder_files_hash
 
     facts: dict[str, Any] = {}
     embedder: Embedder
@@ -230,6 +231,7 @@ def load_tools(
         "sha256": embedder.sha256,
         "max_tokens": embedder.max_tokens,
         **({"prompts": prompts} if any(prompts.values()) else {}),
+        "files_sha256": None if is_endpoint(name) else embedder_files_hash(name),
         **facts,
     }
     questions = OneAtATime(embedder) if spec.concurrency > 1 and not is_endpoint(name) else embedder

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from small_models import save_adapter, save_model
 from stored_caches import CHUNK, Shop, context, equal
 
 from rmtbench.errors import UserError
@@ -178,6 +179,26 @@ def test_other_rope_settings_are_a_miss_that_is_told(tiny_model: LocalModel, sho
     assert "made with another config_sha256" in shop.said[0]
 
 
+def test_another_scale_of_an_adapter_is_a_miss_that_is_told(tmp_path: Path, shop: Shop) -> None:
+    base = save_model(tmp_path / "base")
+    adapter = save_adapter(base, tmp_path / "mine")
+    shop.get(load_model(str(base), adapter=str(adapter)), context())
+    path = adapter / "adapter_config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"lora_alpha": 800}))
+    other = load_model(str(base), adapter=str(adapter))
+    found = shop.get(other, context())
+    assert found.reused_tokens == 0
+    assert "made with another weights_sha256" in shop.said[0]
+    assert equal(found.tensors, computed(other, context()))
+
+
+def test_another_chat_format_is_a_miss_that_is_told(tiny_model: LocalModel, shop: Shop) -> None:
+    shop.get(tiny_model, context())
+    other = replace(tiny_model, provenance={**tiny_model.provenance, "identity": "3" * 64})
+    assert shop.get(other, context()).reused_tokens == 0
+    assert "made with another identity" in shop.said[0]
+
+
 def test_weights_without_a_hash_are_refused(tiny_model: LocalModel, shop: Shop) -> None:
     unknown = replace(tiny_model, provenance={**tiny_model.provenance, "weights_sha256": "not recorded"})
     with pytest.raises(UserError, match="could not be hashed"):
@@ -192,7 +213,7 @@ def test_the_manifest_tells_what_the_cache_is_and_what_it_cost(tiny_model: Local
     assert values["schema"] == 1
     assert set(manifest.identity) == {
         "model", "revision", "class", "weights_sha256", "config_sha256", "rope", "context_limit", "tokenizer_sha256",
-        "dtype", "device", "attention", "linear", "chunk_tokens", "versions",
+        "dtype", "device", "attention", "linear", "chunk_tokens", "identity", "versions",
     }  # fmt: skip
     assert set(manifest.files) == {"layer-000.safetensors", "layer-001.safetensors", IDS_FILE}
     assert manifest.tokens == 75

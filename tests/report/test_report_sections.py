@@ -5,6 +5,7 @@ from report_runs import EMBEDDER, PROVENANCE, add_run, append, spec_of
 
 from rmtbench.journal.record import find_runs, read_run
 from rmtbench.report.cells import make_cell
+from rmtbench.report.csv_files import to_csv
 from rmtbench.report.sections import make_sections
 
 
@@ -62,6 +63,26 @@ def test_runs_that_may_be_compared_stand_together(tmp_path, fields, options):
     add_run(tmp_path, spec_of("cag"))
     add_run(tmp_path, spec_of(**{"system": "full-context", **fields}), **options)
     assert [len(section.cells) for section in sections(tmp_path)] == [2]
+
+
+def test_models_of_other_identity_stand_apart_in_the_tables_and_files(tmp_path):
+    add_run(tmp_path, spec_of("cag"), provenance=model(identity="a" * 64))
+    add_run(tmp_path, spec_of("full-context"), provenance=model(identity="b" * 64))
+    assert [section.title.partition("; ")[2] for section in sections(tmp_path)] == [
+        "model identity aaaaaaaaaaaa",
+        "model identity bbbbbbbbbbbb",
+    ]
+    add_run(tmp_path, spec_of("closed-book"))  # which of the two it was, nobody knows
+    assert [len(section.cells) for section in sections(tmp_path)] == [1, 1, 1]
+    assert "a" * 64 in to_csv([{"system": "closed-book"}, {"system": "cag", "model_identity": "a" * 64}])
+
+
+def test_a_run_without_an_identity_stands_with_the_only_model_that_agrees_with_it(tmp_path):
+    add_run(tmp_path, spec_of("cag"))
+    add_run(tmp_path, spec_of("full-context"), provenance=model(identity="b" * 64))
+    [section] = sections(tmp_path)
+    assert len(section.cells) == 2
+    assert dict(section.setting)["model identity"] == "b" * 64
 
 
 def test_a_title_tells_only_what_sets_its_section_apart(tmp_path):

@@ -13,6 +13,7 @@ import torch
 
 import rmtbench
 from rmtbench.core import RunSpec
+from rmtbench.models.embed_files import embedder_files_hash
 from rmtbench.runs.loop import Tools
 from rmtbench.runs.provenance import PACKAGES, surroundings
 from rmtbench.runs.session import load_tools
@@ -49,6 +50,7 @@ def test_the_embedder_is_told_by_name_hash_and_what_it_reads(tools: Tools) -> No
         "name": "minilm",
         "sha256": tools.embedder.sha256,
         "max_tokens": tools.embedder.max_tokens,
+        "files_sha256": embedder_files_hash("minilm"),
     }
 
 

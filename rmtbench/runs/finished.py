@@ -1,0 +1,46 @@
+"""Which runs of a request are still to do: by their answers on disk, and by the model that made them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from rmtbench.core import RunSpec
+from rmtbench.journal.layout import RunFolder, run_id
+from rmtbench.journal.writer import finished_run
+from rmtbench.models.embed_files import embedder_files_hash
+from rmtbench.models.endpoint.address import is_endpoint
+from rmtbench.models.identity import identity_here
+
+
+def unfinished(specs: Sequence[RunSpec], results: Path, *, fresh: bool = False) -> list[RunSpec]:
+    """Return the runs that are not complete on disk.
+
+    A run that was begun is compared with the model and embedder that are on this machine now, by the hashes of their
+    files. Models that are not here, and runs that recorded no identity, are not compared.
+
+    Args:
+        specs: The runs; they share their model, tokenizer and seed.
+        results: Folder of all runs.
+        fresh: Whether every run is done again.
+
+    Raises:
+        UserError: A run was begun with another model or embedder of the same name, or is damaged.
+    """
+    if fresh:
+        return list(specs)
+    begun = [spec for spec in specs if RunFolder(results / run_id(spec)).spec.exists()]
+    parts = _parts(begun[0]) if begun else {}
+    hashes = {spec.embedder: _embedder(spec.embedder) for spec in begun if spec.embedder is not None}
+    return [spec for spec in specs if not finished_run(results, spec, parts, hashes.get(spec.embedder or ""))]
+
+
+def _parts(spec: RunSpec) -> Mapping[str, str]:
+    if is_endpoint(spec.model):
+        return {}
+    found = identity_here(spec.model, spec.adapter, spec.tokenizer, spec.seed)
+    return found.parts if found is not None else {}
+
+
+def _embedder(name: str) -> str | None:
+    return None if is_endpoint(name) else embedder_files_hash(name)
