@@ -20,6 +20,7 @@ from rmtbench.report.cells import Cell, make_cell
 from rmtbench.report.csv_files import Record
 from rmtbench.report.figures import FOLDER
 from rmtbench.report.grid import Grid, make_grids
+from rmtbench.report.overview import overview_table
 from rmtbench.report.page.blocks import Blocks
 from rmtbench.report.power import power_table
 from rmtbench.report.sections import Facts, Section, make_sections
@@ -208,7 +209,7 @@ def _add_records(
 
 def _chapter(section: Section, grids: Sequence[Grid], pairs: Sequence[Compared], figures: tuple[Drawn, ...]) -> Chapter:
     shown = [(grid, size, found) for grid, size, found in pairs if found and found[0].metric == MATRIX_METRIC]
-    tables: list[Table | None] = [model_table(section), corpora_table(section)]
+    tables: list[Table | None] = [*map(overview_table, grids), model_table(section), corpora_table(section)]
     for grid in grids:
         tables += [score_table(grid), paper_table(grid)]
         tables += [matrix_table(grid, size, found) for other, size, found in shown if other is grid]
