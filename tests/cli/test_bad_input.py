@@ -192,7 +192,7 @@ def test_a_corpus_longer_than_the_context_is_told_with_its_tokens_and_the_sizes_
 ) -> None:
     words = (*WORDS, kept, "--system", "closed-book,cag,full-context", "--max-answer-tokens", "8", "--model")
     said = rmtbench(*words, model_of_context(2000))
-    check(said, "(cag, full-context): the context is 5,0", "--size smoke fits; else leave these systems out")
+    check(said, "(cag, full-context): the context is 4,0", "--size smoke fits; else leave these systems out")
     assert "takes 2,000" in said.err
     check(rmtbench(*words, model_of_context(200)), "takes 200", "no size fits: leave these systems out")
     assert len(told(kept)) == 1

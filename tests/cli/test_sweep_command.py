@@ -108,7 +108,7 @@ def test_a_dry_run_lists_what_cannot_be_done_too(rmtbench: Command, sweep: Words
 def test_failed_answers_exit_with_1_unless_a_request_cannot_be_done(
     rmtbench: Command, sweep: Words, model_of_context: Callable[[int], Path]
 ) -> None:
-    failing = {"system": "oracle", "model": str(model_of_context(200))}
+    failing = {"system": "oracle", "model": str(model_of_context(110))}
     assert rmtbench(*sweep(failing)).code == 1
     assert rmtbench(*sweep(failing, {})).code == 1
     assert rmtbench(*sweep(failing | {"size": ["all", "large"]})).code == 2
