@@ -5,11 +5,17 @@ from __future__ import annotations
 import re
 import zlib
 from collections.abc import Sequence
+from functools import cache
 
 import numpy as np
 
 from rmtbench.models.base import Role
 from rmtbench.models.embed_windows import Reads, cut_windows
+
+
+@cache
+def direction(word: str) -> np.ndarray:
+    return np.random.default_rng(zlib.crc32(word.encode())).standard_normal(WordEmbedder.dimension)
 
 
 class WordEmbedder:
@@ -32,7 +38,7 @@ class WordEmbedder:
         for row, text in zip(matrix, texts, strict=True):
             row[0] = 0.1
             for word in (self.prompt(role) + text).split()[: self.max_tokens]:
-                row[:] += np.random.default_rng(zlib.crc32(word.encode())).standard_normal(self.dimension)
+                row[:] += direction(word)
         matrix /= np.linalg.norm(matrix, axis=1, keepdims=True)
         return matrix
 

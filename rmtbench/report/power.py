@@ -31,12 +31,12 @@ def power_table(grid: Grid, compared: Iterable[tuple[str, Sequence[Pair]]]) -> T
         f"find, of the middle pair. Needed: {unit}s for the largest difference that is not significant, before Holm.",
         columns=("size", f"{unit}s", "pairs", "significant", "smallest of these", "largest of the others", "detectable",
                  "needed"),
-        rows=tuple(_row(size, pairs) for size, pairs in shown),
+        rows=tuple(_row(grid, size, pairs) for size, pairs in shown),
         labels=1,
     )  # fmt: skip
 
 
-def _row(size: str, pairs: Sequence[Pair]) -> tuple[str, ...]:
+def _row(grid: Grid, size: str, pairs: Sequence[Pair]) -> tuple[str, ...]:
     from rmtbench.stats.power import clusters_needed, minimum_detectable_effect
 
     stand = [pair for pair in pairs if pair.significant]
@@ -54,15 +54,11 @@ def _row(size: str, pairs: Sequence[Pair]) -> tuple[str, ...]:
         str(len(pairs)),
         str(len(stand)),
         signed(min((abs(pair.difference) for pair in stand), default=0.0)) if stand else MISSING,
-        f"{signed(abs(others[0].difference))} {_names(others[0])}" if others else MISSING,
+        f"{signed(abs(others[0].difference))} {_names(grid, others[0])}" if others else MISSING,
         f"{found[len(found) // 2]:.3f}" if found else UNDEFINED,
         MISSING if not others else UNDEFINED if needed is None else f"{needed:,}",
     )
 
 
-def _names(pair: Pair) -> str:
-    def name(each: Pair, first: bool) -> str:
-        row, _ = each.first if first else each.second
-        return row.label if row.top_k is None else f"{row.label} top-{row.top_k}"
-
-    return f"({name(pair, True)}, {name(pair, False)})"
+def _names(grid: Grid, pair: Pair) -> str:
+    return f"({grid.full_label(pair.first[0])}, {grid.full_label(pair.second[0])})"

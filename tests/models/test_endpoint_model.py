@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -255,6 +256,35 @@ def test_an_embedding_of_another_width_is_refused() -> None:
 def test_a_known_embedder_has_its_width_before_anything_is_asked() -> None:
     with serve(model="text-embedding-3-small") as server, pytest.raises(UserError, match="in place of 1536"):
         load_endpoint_embedder("openai:text-embedding-3-small", endpoints(server))
+
+
+def test_only_a_text_longer_than_a_known_limit_is_cut_into_windows(monkeypatch: pytest.MonkeyPatch) -> None:
+    text, module = "The old mill by the café 🙂 " * 9, "rmtbench.models.endpoint.embedder"
+    ranks = {bytes([number]): number for number in range(256)}
+    of_bytes = tiktoken.Encoding("bytes", pat_str=r"\s?\S+|\s+", mergeable_ranks=ranks, special_tokens={})
+    monkeypatch.setattr("tiktoken.encoding_name_for_model", lambda _: "bytes")
+    monkeypatch.setattr("tiktoken.get_encoding", lambda _: of_bytes)
+    with serve() as server:
+        embedder, _ = load_endpoint_embedder("openai:mini", endpoints(server))
+        assert embedder.max_tokens is None
+        assert embedder.windows([text], ["Town\n"]) == [[(0, len(text))]]
+        monkeypatch.setattr(f"{module}.MAX_TOKENS", {"mini": 60})
+        embedder, _ = load_endpoint_embedder("openai:mini", endpoints(server))
+    assert embedder.windows([text[:40]], ["Town\n"]) == [[(0, 40)]]
+    [spans] = embedder.windows([text], ["Town\n"])
+    assert len(spans) > 4
+    assert (spans[0][0], spans[-1][1]) == (0, len(text))
+    assert all(len(f"Town\n{text[start:end]}".encode()) <= 60 for start, end in spans)
+    assert all(following <= end for (_, end), (following, _) in pairwise(spans))
+    assert all(text[start].isspace() for start, _ in spans[1:])
+
+    def unreachable(_name: str) -> None:
+        raise ConnectionError
+
+    monkeypatch.setattr("tiktoken.get_encoding", unreachable)
+    with pytest.raises(UserError, match="long chunks cannot be cut into windows") as caught:
+        embedder.windows([text], ["Town\n"])
+    assert (caught.value.where, "embed-windows=off" in caught.value.remedy) == ("--embedder openai:mini", True)
 
 
 # Prices and tokenizers.
