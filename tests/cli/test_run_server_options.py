@@ -39,6 +39,7 @@ NOT_HERE = "means nothing for a model behind a server"
         # A served embedder that no system asks is none.
         ((*LOCAL, *CLOSED, "--embedder", "openai:e", "--base-url", "http://x/v1"), "--base-url", NOTHING_SERVED),
         ((*SERVED, *CLOSED, "--batch", "4"), "--batch", NOT_HERE),
+        ((*SERVED, *CLOSED, "--adapter", "reading"), "--adapter", NOT_HERE),
         ((*SERVED, *CLOSED, "--dtype", "bfloat16"), "--dtype", NOT_HERE),
         ((*SERVED, *CLOSED, "--device", "cpu"), "--device", "means nothing where servers compute all"),
     ],

@@ -102,11 +102,21 @@ def test_another_base_model_is_refused(other: BaseIdentity, said: str, tmp_path:
     assert caught.value.remedy == f"use it with 'tiny' as the base model, or train a memory for '{other.id}'"
 
 
+def test_a_base_model_of_another_configuration_is_refused(tmp_path: Path) -> None:
+    model = trained("llama")
+    model.identity = replace(model.identity, configuration_sha256="d" * 64)
+    save_pretrained(model, tmp_path)
+    with pytest.raises(UserError, match=r"configuration dddddddd\), and this is 'tiny' \(configuration eeeeeeee"):
+        from_pretrained(tmp_path, base_model("llama"), replace(IDENTITY, configuration_sha256="e" * 64))
+    from_pretrained(tmp_path, base_model("llama"), IDENTITY)  # of before it was recorded
+
+
 def test_a_loaded_models_identity_is_its_hashes(tiny_model: LocalModel) -> None:
     identity = BaseIdentity.of(tiny_model.provenance)
     assert identity.id == "random:tiny"
     assert identity.weights_sha256 == tiny_model.provenance["weights_sha256"]
     assert identity.tokenizer_sha256 == tiny_model.provenance["tokenizer_sha256"]
+    assert identity.configuration_sha256 == tiny_model.provenance["identity_parts"]["configuration"]
 
 
 def refused(folder: Path) -> UserError:

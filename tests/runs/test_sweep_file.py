@@ -127,7 +127,7 @@ DEFECTS = [
     ),
     (ENTRY + "{datset: handbook}", ", run 2 (line 5)", "no option 'datset'", "did you mean 'dataset'?"),
     (ENTRY + "{max-answer-tokens: 4}", ", run 2 (line 5)", "no option", "did you mean 'max_answer_tokens'?"),
-    (ENTRY + "{generated: 1}", ", run 2 (line 5)", "no option 'generated'", "Known: answer_style"),
+    (ENTRY + "{generated: 1}", ", run 2 (line 5)", "no option 'generated'", "Known: adapter, answer_style"),
     (ENTRY + "{system: [cag, orcale]}", ", run 2 (line 5), system", "no system 'orcale'", "did you mean 'oracle'?"),
     (ENTRY + "{system: []}", ", run 2 (line 5), system", "names nothing", "fill it in"),
     (ENTRY + "{questions: }", ", run 2 (line 5), questions", "names nothing", "leave the key out"),
