@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any
 from rmtbench.core import AnswerStyle
 from rmtbench.errors import UserError
 from rmtbench.models.architecture import check_supported, context_limit
-from rmtbench.models.local import LocalModel, count_tokens
-from rmtbench.models.prompt import CONTRACT_VERSION, make_contract
+from rmtbench.models.control_tokens import control_marks, count_tokens
+from rmtbench.models.end_of_turn import end_ids
+from rmtbench.models.local import LocalModel
+from rmtbench.models.prompt import CONTRACT_VERSION, ChatSettings, chat_facts, make_contract, think_budget
 from rmtbench.models.random_geometry import build_random, geometry, is_random
 from rmtbench.models.weights import weights_hash
 
@@ -67,6 +69,7 @@ def load_model(
     dtype: str = "float32",
     device: str = "cpu",
     seed: int = 0,
+    chat: ChatSettings | None = None,
 ) -> LocalModel:
     """Load weights and tokenizer.
 
@@ -78,6 +81,7 @@ def load_model(
         dtype: One of `DTYPES`.
         device: A torch device name.
         seed: Seed of random weights.
+        chat: What is set of the chat; None for nothing.
 
     Raises:
         UserError: The model or tokenizer is missing or cannot serve.
@@ -105,6 +109,7 @@ def load_model(
     words = load_tokenizer(name, tokenizer)
     _check_vocabulary(model, words, "--tokenizer" if tokenizer else "--model")
     limit = context_limit(model.config)
+    contract, ends = make_contract(words, style, chat), end_ids(model, words)
     provenance = {
         **identity,
         "class": type(model).__name__,
@@ -117,14 +122,16 @@ def load_model(
         "linear": multiplies,
         "context_limit": limit,
         "prompt_contract": CONTRACT_VERSION,
+        **chat_facts(contract, ends, chat),
     }
     return LocalModel(
         model=model,
-        contract=make_contract(words, style),
-        end_ids=_end_ids(model, words),
+        contract=contract,
+        end_ids=ends,
         context_limit=limit,
         max_answer_tokens=max_answer_tokens,
         provenance=provenance,
+        think_tokens=think_budget(contract, chat),
     )
 
 
@@ -160,7 +167,8 @@ def load_token_counter(model: str, tokenizer: str | None = None) -> Callable[[Se
         UserError: The tokenizer is missing.
     """
     words = load_tokenizer(model, tokenizer)
-    return lambda texts: count_tokens(words, texts)
+    marks = control_marks(words)
+    return lambda texts: count_tokens(words, texts, marks)
 
 
 def tokenizer_hash(tokenizer: PreTrainedTokenizerBase) -> str:
@@ -246,12 +254,6 @@ def _tokenizer_name(model: str, tokenizer: str | None) -> str:
     if tokenizer is not None:
         return _public_name(tokenizer)
     return "all-MiniLM-L6-v2 WordPiece" if is_random(model) else _public_name(model)
-
-
-def _end_ids(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:
-    configured = getattr(model.generation_config, "eos_token_id", None)
-    ids = configured if isinstance(configured, list) else [configured]
-    return frozenset(token for token in [*ids, tokenizer.eos_token_id] if token is not None)
 
 
 def _random_hash(model: PreTrainedModel, name: str, seed: int) -> str:

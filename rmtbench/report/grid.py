@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -20,6 +21,9 @@ _DEFAULT_CHUNKS = (
     RunSpec.__dataclass_fields__["chunk_tokens"].default,
     RunSpec.__dataclass_fields__["chunk_overlap"].default,
 )
+
+LONGEST_VALUE = 60
+"""Characters of a setting's value that a table shows whole."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +52,16 @@ class Row:
         if (self.chunk_tokens, self.chunk_overlap) != _DEFAULT_CHUNKS:
             overlap = f"+{self.chunk_overlap}" if self.chunk_overlap else ""
             parts.append(f"chunks of {self.chunk_tokens}{overlap}")
-        parts.extend(f"{name}={value}" for name, value in self.settings)
+        parts.extend(f"{name}={_short(value)}" for name, value in self.settings)
         return ", ".join(parts)
+
+
+def _short(value: str) -> str:
+    """A value for a table; of a long text its beginning and a hash that tells it from others."""
+    if len(value) <= LONGEST_VALUE and "\n" not in value:
+        return value
+    digest = hashlib.sha256(value.encode("utf-8", "surrogatepass")).hexdigest()[:8]
+    return f"{' '.join(value.split())[:24]}… ({digest})"
 
 
 @dataclass(frozen=True, slots=True)

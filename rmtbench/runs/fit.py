@@ -46,11 +46,12 @@ def check_fit(
     if limit is None or not readers:
         return
     spec = readers[0][0]
+    written = getattr(model, "max_new_tokens", spec.max_answer_tokens)
     for draw, count in zip(draws, tokens, strict=True):
-        needed = _longest_prompt(draw, count, model) + spec.max_answer_tokens
+        needed = _longest_prompt(draw, count, model) + written
         if needed > limit:
             budgets = NOMINAL_TOKENS.get(draw.corpus.dataset, BUDGETS)
-            fitting = [size for size, budget in budgets.items() if budget + spec.max_answer_tokens < limit]
+            fitting = [size for size, budget in budgets.items() if budget + written < limit]
             names = ", ".join(sorted({name for _, name in readers}))
             choice = f"--size {' or '.join(fitting)} fits; else" if fitting else "no size fits:"
             raise UserError(
