@@ -29,7 +29,7 @@ def run(
     batch: Annotated[int | None, typer.Option(help="Questions at once: above 1 measures throughput.")] = None,
     answer_style: Annotated[str | None, typer.Option(help="direct, or bridge: reasoning, then the answer.")] = None,
     max_answer_tokens: Annotated[
-        int | None, typer.Option(help="Longest answer, without reasoning (default 64).")
+        int | None, typer.Option(help="Longest answer, reasoning not counted (default 64).")
     ] = None,
     chunk_tokens: Annotated[int | None, typer.Option(help="Longest chunk, for RAG (default 512).")] = None,
     split: Annotated[str | None, typer.Option(help="Chunks end with a sentence (default) or a token.")] = None,
