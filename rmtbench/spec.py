@@ -144,7 +144,7 @@ class Request(BaseModel):
                 raise ValueError(f"{reason}; give @ and the path of a text file, or the text itself") from None
         if text is not None and not text.strip():
             raise ValueError("is empty; leave it out for what the chat format does by itself")
-        return text
+        return None if text is None else text.strip()
 
     @field_validator("kv_bits")
     @classmethod

@@ -1,7 +1,7 @@
 """The prompt contract: one template, one chat format, one stop rule and one answer style for every system.
 
 Context first, then the question. The two are tokenised apart and joined as token ids, so that a cached prompt and an
-uncached one are the same ids.
+uncached one are the same ids. Control marks inside passages and questions are text.
 """
 
 from __future__ import annotations

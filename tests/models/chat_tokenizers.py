@@ -1,8 +1,9 @@
-"""Tiny tokenizers of three kinds with chat formats of known families, and a model that writes a given chain of tokens."""
+"""Tiny tokenizers of three kinds with chat formats of known families, and a model that writes a chain of tokens."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
@@ -21,8 +22,8 @@ CHATML = (
     "{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}"
 )
 LLAMA3 = (
-    "{{ '<|begin_of_text|>' }}{% for m in messages %}{{ '<|start_header_id|>' + m['role'] + '<|end_header_id|>\\n\\n' + "
-    "m['content'] | trim + '<|eot_id|>' }}{% endfor %}"
+    "{{ '<|begin_of_text|>' }}{% for m in messages %}{{ '<|start_header_id|>' + m['role'] + '<|end_header_id|>\\n\\n' "
+    "+ m['content'] | trim + '<|eot_id|>' }}{% endfor %}"
     "{% if add_generation_prompt %}{{ '<|start_header_id|>assistant<|end_header_id|>\\n\\n' }}{% endif %}"
 )
 LLAMA2 = (
@@ -92,7 +93,7 @@ def chain_model(chain: Sequence[int], vocabulary: int) -> LlamaForCausalLM:
         model.model.layers[0].mlp.down_proj.weight.zero_()
         model.model.embed_tokens.weight.zero_()
         model.lm_head.weight.zero_()
-        for number, (token, following) in enumerate(zip(chain, chain[1:], strict=False)):
+        for number, (token, following) in enumerate(pairwise(chain)):
             model.model.embed_tokens.weight[token, number] = 1
             model.lm_head.weight[following, number] = 1
     return model

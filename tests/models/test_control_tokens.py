@@ -71,7 +71,10 @@ def test_no_mark_in_a_document_or_question_is_a_control_token(tokenizer):
         [_, part] = contract.context_parts(passages)
         assert not control & set(part), mark
         assert not control & set(contract.text_ids(mark)), mark
-        assert contract.count_tokens([mark, "plain"]) == [len(contract.text_ids(mark)), len(plainly(tokenizer, "plain"))]
+        assert contract.count_tokens([mark, "plain"]) == [
+            len(contract.text_ids(mark)),
+            len(plainly(tokenizer, "plain")),
+        ]
 
 
 def test_a_mark_keeps_its_characters():

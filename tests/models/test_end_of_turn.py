@@ -18,7 +18,9 @@ ONLY_BETWEEN = (
     "{% endif %}{% endfor %}"
 )
 IN_WORDS = "{% for m in messages %}{{ m['role'] + ': ' + m['content'] + ' and then <|im_end|>' }}{% endfor %}"
-REFUSES = "{% if messages | length > 1 %}{{ raise_exception('one message') }}{% endif %}{{ messages[0].content }}<|eot_id|>"
+REFUSES = (
+    "{% if messages | length > 1 %}{{ raise_exception('one message') }}{% endif %}{{ messages[0].content }}<|eot_id|>"
+)
 KNOWN = ("<|im_end|>", "<|eot_id|>", "</s>")
 
 
