@@ -251,12 +251,16 @@ class Prepared:
 
 @dataclass(frozen=True, slots=True)
 class TokenCounts:
-    """Tokens of one answer: read for it, of these already cached, written by it, and embedded for it by a server."""
+    """Tokens of one answer: read for it, of these already cached, written by it, and embedded for it by a server.
+
+    `reasoning` is the part of `output` that the model wrote between marks of reasoning.
+    """
 
     prompt: int = 0
     cached: int = 0
     output: int = 0
     embedded: int = 0
+    reasoning: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -290,7 +294,10 @@ class Retrieved:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One answer as it was given. `text` is the final answer that is scored, `raw` all that the model wrote."""
+    """One answer as it was given.
+
+    `text` is the final answer that is scored, `raw` all that the model wrote after its `reasoning`.
+    """
 
     question_id: str
     text: str
@@ -302,6 +309,7 @@ class Answer:
     output_ids: tuple[int, ...] = ()
     error: str | None = None
     warmup: bool = False
+    reasoning: str = ""
 
     def __post_init__(self) -> None:
         if (self.error is not None) != (self.finish == "error"):

@@ -44,7 +44,7 @@ STOP_WORDS = ("english",)
 RARE = (
     "chunk_overlap", "candidates", "sparse_backend", "dense_index", "qdrant", "embed_windows", "kv_bits", "kv_place",
     "recompute", "chunk_cache_limit", "requests_per_minute", "tokens_per_minute", "deadline", "attempts",
-    "embedder_base_url", "embedder_key_variable",
+    "embedder_base_url", "embedder_key_variable", "system_prompt", "think_tokens",
 )  # fmt: skip
 """Fields of a request without an option of their own: given as ``--set NAME=VALUE``."""
 
@@ -69,7 +69,9 @@ class Request(BaseModel):
     embed_windows: Literal["on", "off"] = "on"  # a chunk longer than its embedder reads: see retrieval/windows.py
     scorer: str = "minilm"
     answer_style: AnswerStyle = "direct"
-    max_answer_tokens: Positive = 64
+    max_answer_tokens: Positive = 64  # without reasoning
+    think_tokens: Annotated[int, Field(ge=0)] | None = None  # most tokens of reasoning: see models/reasoning.py
+    system_prompt: str | None = None  # a text, or @ and the file that holds it; else what the chat format does
     batch: Positive = 1
     chunk_tokens: Positive = 512
     chunk_overlap: Annotated[int, Field(ge=0)] = 0
@@ -147,6 +149,21 @@ class Request(BaseModel):
         if language is not None and language not in STOP_WORDS:
             raise ValueError(f"no stop words for '{language}'; {nearest(language, STOP_WORDS)}")
         return language
+
+    @field_validator("system_prompt")
+    @classmethod
+    def _text_of_file(cls, given: str | None) -> str | None:
+        if given is None or not given.startswith("@"):
+            text = given
+        else:
+            try:
+                text = Path(given[1:]).expanduser().read_text(encoding="utf-8")
+            except (OSError, UnicodeDecodeError) as error:
+                reason = f"no text can be read from '{given[1:]}' ({type(error).__name__})"
+                raise ValueError(f"{reason}; give @ and the path of a text file, or the text itself") from None
+        if text is not None and not text.strip():
+            raise ValueError("is empty; leave it out for what the chat format does by itself")
+        return None if text is None else text.strip()
 
     @field_validator("kv_bits")
     @classmethod

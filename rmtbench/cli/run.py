@@ -32,7 +32,9 @@ def run(
     draws: Annotated[int | None, typer.Option(help="Independent draws of documents (default 1).")] = None,
     batch: Annotated[int | None, typer.Option(help="Questions at once: above 1 measures throughput.")] = None,
     answer_style: Annotated[str | None, typer.Option(help="direct, or bridge: reasoning, then the answer.")] = None,
-    max_answer_tokens: Annotated[int | None, typer.Option(help="Longest answer (default 64).")] = None,
+    max_answer_tokens: Annotated[
+        int | None, typer.Option(help="Longest answer, reasoning not counted (default 64).")
+    ] = None,
     chunk_tokens: Annotated[int | None, typer.Option(help="Longest chunk, for RAG (default 512).")] = None,
     split: Annotated[str | None, typer.Option(help="Chunks end with a sentence (default) or a token.")] = None,
     chunk_order: Annotated[str | None, typer.Option(help="In the prompt: rank (default) or document.")] = None,
@@ -72,7 +74,11 @@ def run(
     prices: Annotated[Path | None, typer.Option(help="TOML file of prices (else the package's).")] = None,
     rare: Annotated[
         list[str] | None,
-        typer.Option("--set", help="NAME=VALUE for a rare setting; repeatable (docs/cag.md, endpoints, retrieval)."),
+        typer.Option(
+            "--set",
+            help="NAME=VALUE for a rare setting, such as think-tokens (of reasoning, default 1024) or system-prompt "
+            "(text or @FILE); repeatable (docs/method.md, cag, endpoints, retrieval).",
+        ),
     ] = None,
     profile: Annotated[str, typer.Option(help="Defaults: mini (any machine) or paper (GPU and hub).")] = "mini",
     results: Annotated[Path, typer.Option(help="Folder of all runs.")] = Path("results"),

@@ -54,6 +54,7 @@ def answer_to_row(answer: Answer, draw: int, session: int) -> dict[str, Any]:
         "question_id": answer.question_id,
         "text": answer.text,
         "raw": answer.raw,
+        "reasoning": answer.reasoning,
         "finish": answer.finish,
         "error": answer.error,
         "tokens": asdict(answer.tokens),
@@ -83,6 +84,7 @@ def answer_from_row(row: Mapping[str, Any], where: str) -> Answer:
             retrieved=tuple(Retrieved(*chunk) for chunk in row["retrieved"]),
             output_ids=tuple(row["output_ids"]),
             warmup=row["warmup"],
+            reasoning=_text(row, "reasoning") if "reasoning" in row else "",  # absent in older rows
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise damaged(where, error) from error

@@ -71,7 +71,7 @@ class PlainPrefix:
         start = time.perf_counter()
         model = self._model
         tails = [model.question_ids(question) for question in questions]
-        needed = sum(len(tail) + model.max_answer_tokens for tail in tails)
+        needed = sum(len(tail) + model.max_new_tokens for tail in tails)
         if needed > self._room:
             raise AnswerError(f"questions and answers of {needed} tokens exceed the {self._room} kept for them")
         lengths = [self._tokens + len(tail) for tail in tails]
@@ -109,7 +109,7 @@ def read_prefix(
         ids = model.context_ids(passages)
         longest = max((len(model.question_ids(question)) for question in questions), default=0)
     model.check_length(len(ids) + longest)
-    room = batch * (longest + model.max_answer_tokens)
+    room = batch * (longest + model.max_new_tokens)
     cache = SlotCache(model.model.config.num_hidden_layers, rows=1, capacity=len(ids) + room)
     if read is None:
         with watch.part("prefill"):

@@ -59,7 +59,7 @@ class SharedPrefixCache:
         self._turn: object = None
         self._held: tuple[PrefixTensors, Suffixes] | None = (
             tensors,
-            Suffixes(tensors, batch, longest + model.max_answer_tokens),
+            Suffixes(tensors, batch, longest + model.max_new_tokens),
         )
 
     def __enter__(self) -> Self:
@@ -149,10 +149,10 @@ class SharedPrefixCache:
             raise RuntimeError("the prefix is closed")
         model = self._model
         places = SharedPlaces(model, *self._held)
-        return greedy_continuous(places, prompts, self._batch, model.finish, model.max_answer_tokens)
+        return greedy_continuous(places, prompts, self._batch, model.finish, model.max_new_tokens)
 
     def _check(self, tail: Ids) -> None:
-        needed, room = (count + self._model.max_answer_tokens for count in (len(tail), self._longest))
+        needed, room = (count + self._model.max_new_tokens for count in (len(tail), self._longest))
         if needed > room:
             raise AnswerError(f"question and answer of {needed} tokens exceed the {room} kept for them")
         self._model.check_length(self._tokens + len(tail))

@@ -53,18 +53,30 @@ def uses_sliding_window(model: PreTrainedModel) -> bool:
 
 
 def context_limit(config: PretrainedConfig) -> int | None:
-    """Most positions at which a model reads every token alike, however many follow; None if it sets no limit.
+    """Return the most positions at which a model reads every token alike, however many follow; None for no limit.
 
-    A `longrope` model turns its keys by other angles once a text is longer than its original context (Ding et al.,
-    2024, arXiv 2402.13753), so that keys that were read before would be another text's: such a model ends there.
+    The rotary scaling decides (`rope_type`), since many configurations keep the old `max_position_embeddings`:
+
+    - ``yarn`` (Peng et al., 2023, arXiv 2309.00071) and ``linear`` (Chen et al., 2023, arXiv 2306.15595) squeeze
+      `factor` times the original positions into the trained angles. The limit is `factor` times the original ones,
+      unless `max_position_embeddings` is already higher. ``linear`` names no original as a rule: then
+      `max_position_embeddings` is taken for it, as vLLM does.
+    - ``dynamic`` and ``longrope`` (Ding et al., 2024, arXiv 2402.13753) turn keys by other angles once a text is longer
+      than the original positions. Keys that were read before would be another text's, so the limit is the original.
+    - ``llama3``, no scaling, and scalings by layer type: `max_position_embeddings` is true.
     """
     limit: int | None = getattr(config, "max_position_embeddings", None)
     rope = getattr(config, "rope_parameters", None) or {}
-    if rope.get("rope_type") != "longrope":
-        return limit
     original = rope.get("original_max_position_embeddings") or getattr(config, "original_max_position_embeddings", None)
-    limits = [int(each) for each in (limit, original) if each is not None]
-    return min(limits, default=None)
+    known = [int(each) for each in (limit, original) if each is not None]
+    if not known:
+        return None
+    kind, factor = rope.get("rope_type"), rope.get("factor")
+    if kind in ("dynamic", "longrope"):
+        return min(known)
+    if kind in ("yarn", "linear") and factor is not None:
+        return max(*known, round(float(factor) * int(original if original is not None else known[0])))
+    return limit
 
 
 def check_batch(model: PreTrainedModel, rows: int) -> None:

@@ -37,7 +37,7 @@ class Generation:
     """What a model wrote for one prompt, and what it cost. Seconds are a row's equal share of its batch.
 
     Attributes:
-        raw: All that was written.
+        raw: All that was written after the reasoning.
         final: The final answer, as the answer style marks it.
         finish: Why it ended.
         output_ids: Token ids written, without the end-of-sequence token; empty where the model gives none.
@@ -47,6 +47,8 @@ class Generation:
         decode_seconds: From there to the end.
         error: Why there is no answer, when `finish` is ``error``.
         output_tokens: Tokens written, where the model gives a count in place of ids.
+        reasoning: What the model wrote before its answer, between marks of reasoning; empty if nothing.
+        reasoning_tokens: Its tokens, marks included; `output_ids` and `output_tokens` count them too.
     """
 
     raw: str
@@ -59,6 +61,8 @@ class Generation:
     decode_seconds: float
     error: str | None = None
     output_tokens: int | None = None
+    reasoning: str = ""
+    reasoning_tokens: int = 0
 
     @property
     def written_tokens(self) -> int:

@@ -11,9 +11,11 @@ from rmtbench.core import AnswerStyle
 from rmtbench.errors import UserError
 from rmtbench.models.adapters import check_base, merge_adapter
 from rmtbench.models.architecture import check_supported, context_limit
+from rmtbench.models.control_tokens import control_marks, count_tokens
+from rmtbench.models.end_of_turn import end_ids
 from rmtbench.models.identity import identity_of, tokenizer_source
-from rmtbench.models.local import LocalModel, count_tokens
-from rmtbench.models.prompt import CONTRACT_VERSION, make_contract
+from rmtbench.models.local import LocalModel
+from rmtbench.models.prompt import CONTRACT_VERSION, ChatSettings, chat_facts, make_contract, think_budget
 from rmtbench.models.random_geometry import build_random, geometry, is_random
 from rmtbench.models.sources import Source, find_source
 from rmtbench.models.weights import weights_hash
@@ -67,6 +69,7 @@ def load_model(
     dtype: str = "float32",
     device: str = "cpu",
     seed: int = 0,
+    chat: ChatSettings | None = None,
 ) -> LocalModel:
     """Load weights and tokenizer.
 
@@ -79,6 +82,7 @@ def load_model(
         dtype: One of `DTYPES`.
         device: A torch device name.
         seed: Seed of random weights.
+        chat: What is set of the chat; None for nothing.
 
     Raises:
         UserError: The model or tokenizer is missing or cannot serve.
@@ -99,6 +103,7 @@ def load_model(
     _check_vocabulary(model, words, "--tokenizer" if tokenizer else "--model")
     limit = context_limit(model.config)
     identity = identity_of(source, tokenizer, seed)
+    contract, ends = make_contract(words, style, chat), end_ids(model, words)
     provenance = {
         **known,
         "identity": identity.sha256,
@@ -113,14 +118,16 @@ def load_model(
         "linear": multiplies,
         "context_limit": limit,
         "prompt_contract": CONTRACT_VERSION,
+        **chat_facts(contract, ends, chat),
     }
     return LocalModel(
         model=model,
-        contract=make_contract(words, style),
-        end_ids=_end_ids(model, words),
+        contract=contract,
+        end_ids=ends,
         context_limit=limit,
         max_answer_tokens=max_answer_tokens,
         provenance=provenance,
+        think_tokens=think_budget(contract, chat),
     )
 
 
@@ -163,7 +170,8 @@ def load_token_counter(
         UserError: The tokenizer is missing.
     """
     words = load_tokenizer(model, tokenizer, adapter)
-    return lambda texts: count_tokens(words, texts)
+    marks = control_marks(words)
+    return lambda texts: count_tokens(words, texts, marks)
 
 
 def tokenizer_hash(tokenizer: PreTrainedTokenizerBase) -> str:
@@ -273,12 +281,6 @@ def _public_name(name: str) -> str:
 
 def _tokenizer_name(source: Source, tokenizer: str | None) -> str:
     return _public_name(tokenizer) if tokenizer is not None else tokenizer_source(source, None).public
-
-
-def _end_ids(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:
-    configured = getattr(model.generation_config, "eos_token_id", None)
-    ids = configured if isinstance(configured, list) else [configured]
-    return frozenset(token for token in [*ids, tokenizer.eos_token_id] if token is not None)
 
 
 def _random_hash(model: PreTrainedModel, name: str, seed: int) -> str:

@@ -15,7 +15,7 @@ from rmtbench.models.decode import Decoded, Reader, greedy
 from rmtbench.models.prompt import PromptContract
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+    from transformers import PreTrainedModel
 
 
 @dataclass(frozen=True)
@@ -25,10 +25,11 @@ class LocalModel:
     Attributes:
         model: The transformers model, in evaluation mode on its device.
         contract: Makes its prompts; holds its tokenizer.
-        end_ids: Its end-of-sequence tokens.
+        end_ids: The tokens that end an answer.
         context_limit: Most positions it has; None if it sets no limit.
-        max_answer_tokens: Most tokens of an answer.
+        max_answer_tokens: Most tokens of an answer, without its reasoning.
         provenance: Id, hashes, dtype, device, label: see `rmtbench.models.load`.
+        think_tokens: Most tokens of reasoning before an answer; 0 for a model that has no marks of reasoning.
     """
 
     model: PreTrainedModel
@@ -37,6 +38,12 @@ class LocalModel:
     context_limit: int | None
     max_answer_tokens: int
     provenance: Mapping[str, Any]
+    think_tokens: int = 0
+
+    @property
+    def max_new_tokens(self) -> int:
+        """Most tokens that follow a prompt: reasoning and answer."""
+        return self.think_tokens + self.max_answer_tokens
 
     @property
     def device(self) -> str:
@@ -45,12 +52,11 @@ class LocalModel:
 
     def count_tokens(self, texts: Sequence[str]) -> Sequence[int]:
         """Tokens of each text, without special tokens."""
-        return count_tokens(self.contract.tokenizer, texts)
+        return self.contract.count_tokens(texts)
 
     def token_ids(self, text: str) -> list[int]:
         """Token ids of a text, without special tokens."""
-        ids: list[int] = self.contract.tokenizer.encode(text, add_special_tokens=False)
-        return ids
+        return self.contract.text_ids(text)
 
     def context_ids(self, passages: Sequence[Passage]) -> list[int]:
         """Token ids of everything before the question."""
@@ -81,7 +87,7 @@ class LocalModel:
         pairs = [(self.context_ids(prompt.passages), self.question_ids(prompt.question)) for prompt in prompts]
         lengths = [len(context) + len(tail) for context, tail in pairs]
         self.check_length(max(lengths))
-        reader = OwnPrompts(self.model, pairs, self.max_answer_tokens)
+        reader = OwnPrompts(self.model, pairs, self.max_new_tokens)
         return self.decode(reader, lengths, [0] * len(pairs), time.perf_counter() - start)
 
     def decode(
@@ -99,7 +105,7 @@ class LocalModel:
             One result a row; seconds are the row's equal share of the batch's.
         """
         rows = len(prompt_tokens)
-        decoded = greedy(reader, rows, self.finish, self.max_answer_tokens)
+        decoded = greedy(reader, rows, self.finish, self.max_new_tokens)
         decode_seconds = max(row.decode_seconds for row in decoded) / rows
         generations = []
         for row, total, cached in zip(decoded, prompt_tokens, cached_tokens, strict=True):
@@ -119,7 +125,10 @@ class LocalModel:
             prefill_seconds: The row's share.
             decode_seconds: The row's share.
         """
-        raw: str = self.contract.tokenizer.decode(row.ids, skip_special_tokens=True)
+        tokenizer = self.contract.tokenizer
+        start = self.contract.answer_start(row.ids)
+        thought = len(row.ids) if start is None else start
+        raw: str = tokenizer.decode(row.ids[thought:], skip_special_tokens=True)
         return Generation(
             raw=raw,
             final=self.contract.final_answer(raw),
@@ -129,6 +138,8 @@ class LocalModel:
             cached_tokens=cached_tokens,
             prefill_seconds=prefill_seconds,
             decode_seconds=decode_seconds,
+            reasoning=self.contract.reasoning.part(tokenizer.decode(row.ids)).reasoning if thought else "",
+            reasoning_tokens=thought,
         )
 
     def check_length(self, prompt_tokens: int) -> None:
@@ -137,19 +148,26 @@ class LocalModel:
         Raises:
             AnswerError: It does not fit.
         """
-        if self.context_limit is not None and prompt_tokens + self.max_answer_tokens > self.context_limit:
+        if self.context_limit is not None and prompt_tokens + self.max_new_tokens > self.context_limit:
+            thought = f", reasoning of {self.think_tokens}" if self.think_tokens else ""
             raise AnswerError(
-                f"prompt of {prompt_tokens} tokens and answer of {self.max_answer_tokens} exceed the model's "
+                f"prompt of {prompt_tokens} tokens{thought} and answer of {self.max_answer_tokens} exceed the model's "
                 f"context of {self.context_limit}"
             )
 
     def finish(self, ids: Sequence[int]) -> Finish | None:
-        """Whether an answer ends with its last token, and why."""
-        return self.contract.finish(ids, self.end_ids)
+        """Whether an answer ends with its last token, and why.
 
-
-def count_tokens(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> list[int]:
-    """Tokens of each text, without special tokens; no texts give an empty list."""
-    if not texts:
-        return []
-    return [len(ids) for ids in tokenizer(list(texts), add_special_tokens=False)["input_ids"]]
+        Reasoning ends at its closing mark, or with the answer at an end token or at `think_tokens`. What follows the
+        mark is the answer, with its own stop rule and `max_answer_tokens`.
+        """
+        start = self.contract.answer_start(ids)
+        if start is None:
+            if ids[-1] in self.end_ids:
+                return "eos"
+            return "length" if len(ids) >= self.think_tokens else None
+        answer = ids[start:] if start else ids
+        if not answer:
+            return None
+        ended = self.contract.finish(answer, self.end_ids)
+        return ended or ("length" if len(answer) >= self.max_answer_tokens else None)

@@ -1,18 +1,23 @@
 """The prompt contract: one template, one chat format, one stop rule and one answer style for every system.
 
 Context first, then the question. The two are tokenised apart and joined as token ids, so that a cached prompt and an
-uncached one are the same ids.
+uncached one are the same ids. Control marks inside passages and questions are text.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 from rmtbench.core import AnswerStyle, Finish
 from rmtbench.errors import UserError
 from rmtbench.models.base import Passage
+from rmtbench.models.chat_format import render, render_strictly
+from rmtbench.models.control_tokens import control_marks, count_tokens, encode_text
+from rmtbench.models.reasoning import DEFAULT_THINK_TOKENS, NO_REASONING, Reasoning, find_reasoning
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -31,15 +36,22 @@ CUE = {"direct": "Answer:", "bridge": "Reasoning:"}
 """What stands last in a prompt: the answer goes on from there."""
 
 _CONTEXT_SLOT, _QUESTION_SLOT = "<<rmtbench-context>>", "<<rmtbench-question>>"
-_DAY = {"%d": "26", "%B": "July", "%b": "Jul", "%m": "07", "%Y": "2024", "%y": "24", "%A": "Friday", "%a": "Fri"}
-_SAME_DAY = (
-    "{%- macro strftime_now(format) -%}{{ format"
-    + "".join(f" | replace('{code}', '{text}')" for code, text in _DAY.items())
-    + " }}{%- endmacro -%}"
-)
-"""Stands before every chat format: one that tells the day tells Llama 3.1's own default, and prompts stay the same."""
 CONTRACT_VERSION = 2
 """Raise it whenever a change to this file changes a prompt: it stands in every run's provenance."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChatSettings:
+    """What a user may set of the chat.
+
+    Attributes:
+        system: The system prompt; None for what the chat format does by itself.
+        think_tokens: Most tokens of reasoning; None for `DEFAULT_THINK_TOKENS` where a model reasons. 0 closes a
+            reasoning that the chat format has opened.
+    """
+
+    system: str | None = None
+    think_tokens: int | None = None
 
 
 @dataclass(frozen=True)
@@ -51,7 +63,9 @@ class PromptContract:
         style: What is asked for.
         head: Text before the documents: the chat format's opening, if any, and the instruction.
         bridge: Text between the last document and the question.
-        tail: Text after the question: the answer's cue, with the chat format's closing around it.
+        tail: Text after the question: the chat format's closing, then the answer's cue. There is no cue where the
+            closing opens the model's reasoning.
+        reasoning: How the model marks its reasoning.
     """
 
     tokenizer: PreTrainedTokenizerBase
@@ -59,22 +73,36 @@ class PromptContract:
     head: str
     bridge: str
     tail: str
+    reasoning: Reasoning = NO_REASONING
+
+    @cached_property
+    def marks(self) -> re.Pattern[str] | None:
+        """The tokenizer's control marks, which are text inside passages and questions."""
+        return control_marks(self.tokenizer)
 
     def context_ids(self, passages: Sequence[Passage]) -> list[int]:
         """Token ids of everything before the question: the same for every question about these passages."""
-        return self._start_ids() + self._encode(self.context_text(passages))
+        return self._start_ids() + self._encode(passages_text(passages), before=self.head)
 
     def context_parts(self, passages: Sequence[Passage]) -> list[list[int]]:
         """Token ids of what stands before the passages, then of each passage by itself.
 
         In a row they are `context_ids`, but for tokenizers that join one passage's end with the next one's start.
         """
-        head = self._start_ids() + self._encode(self.head)
+        head = self._start_ids() + self._encode("", before=self.head)
         return [head, *(self._encode(passages_text([passage])) for passage in passages)]
 
     def question_ids(self, question: str) -> list[int]:
         """Token ids of the question and the cue that follow the context. Never empty."""
-        return self._encode(self.question_text(question))
+        return self._encode(question, before=f"{self.bridge}Question: ", after=f"\n{self.tail}")
+
+    def text_ids(self, text: str) -> list[int]:
+        """Token ids of a text by itself."""
+        return self._encode(text)
+
+    def count_tokens(self, texts: Sequence[str]) -> list[int]:
+        """Tokens of each text by itself; no texts give an empty list."""
+        return count_tokens(self.tokenizer, texts, self.marks)
 
     def context_text(self, passages: Sequence[Passage]) -> str:
         """The same as text, for models that are sent texts."""
@@ -84,12 +112,16 @@ class PromptContract:
         """Question and cue as text."""
         return f"{self.bridge}Question: {question}\n{self.tail}"
 
+    def answer_start(self, ids: Sequence[int]) -> int | None:
+        """How many of the tokens written so far are reasoning; None while it goes on."""
+        return self.reasoning.answer_start(ids, self.tokenizer.decode)
+
     def finish(self, ids: Sequence[int], end_ids: frozenset[int]) -> Finish | None:
         """Whether the answer ends with its last token.
 
         Args:
-            ids: Answer tokens so far, at least one.
-            end_ids: The model's end-of-sequence tokens.
+            ids: Answer tokens so far, without reasoning, at least one.
+            end_ids: The tokens that end an answer.
 
         Returns:
             ``eos`` at such a token, ``stop`` at the first line break after the final answer's text, else None.
@@ -102,29 +134,33 @@ class PromptContract:
 
     def stop_at(self, text: str) -> int | None:
         """Where the stop rule ends a text: behind the first line break after the final answer; None if nowhere."""
-        start = text.find(FINAL_MARK) + len(FINAL_MARK) if self.style == "bridge" else 0
         if self.style == "bridge" and FINAL_MARK not in text:
             return None
+        start = text.find(FINAL_MARK) + len(FINAL_MARK) if self.style == "bridge" else self._cue_end(text)
         answer = text[start:].lstrip()
         end = answer.find("\n")
         return None if end < 0 else len(text) - len(answer) + end + 1
 
     def final_answer(self, raw: str) -> str:
         """The part of an answer that is scored: its first line, in the `bridge` style after the mark, else empty."""
-        if self.style == "bridge":
-            raw = raw.partition(FINAL_MARK)[2]
+        raw = raw.partition(FINAL_MARK)[2] if self.style == "bridge" else raw[self._cue_end(raw) :]
         return raw.strip().partition("\n")[0].strip()
 
-    def _encode(self, text: str) -> list[int]:
-        ids: list[int] = self.tokenizer.encode(text, add_special_tokens=False)
-        return ids
+    def _cue_end(self, text: str) -> int:
+        """Where the answer begins if the model wrote the cue itself: after its reasoning, the prompt has none."""
+        said = text.lstrip()
+        cue = CUE[self.style] if self.reasoning.opened is not None else ""
+        return len(text) - len(said) + len(cue) if cue and said.startswith(cue) else 0
+
+    def _encode(self, text: str, *, before: str = "", after: str = "") -> list[int]:
+        return encode_text(self.tokenizer, self.marks, text, before=before, after=after)
 
     def _start_ids(self) -> list[int]:
         """Special tokens that this tokenizer puts before any text; none where the chat format writes its own."""
         if self.tokenizer.chat_template:
             return []
         probe: list[int] = self.tokenizer.encode("a")
-        bare = self._encode("a")
+        bare: list[int] = self.tokenizer.encode("a", add_special_tokens=False)
         return probe[: probe.index(bare[0])] if bare and bare[0] in probe else []
 
 
@@ -133,36 +169,115 @@ def passages_text(passages: Sequence[Passage]) -> str:
     return "".join(f"{passage.title}\n{passage.text}\n\n" for passage in passages)
 
 
-def make_contract(tokenizer: PreTrainedTokenizerBase, style: AnswerStyle) -> PromptContract:
+def make_contract(
+    tokenizer: PreTrainedTokenizerBase, style: AnswerStyle, chat: ChatSettings | None = None
+) -> PromptContract:
     """Lay the template out for a tokenizer, inside its chat format where it has one.
 
     Args:
         tokenizer: The model's tokenizer.
         style: The answer style.
+        chat: What is set of the chat; None for nothing.
 
     Raises:
-        UserError: The chat format refuses a user's message alone, or does not keep it in one piece.
+        UserError: The chat format refuses a user's message alone or the system prompt, or does not keep one of them in
+            one piece; or the system prompt holds a control mark.
     """
-    from jinja2 import TemplateError
-
-    cue = CUE[style]
+    chat = chat or ChatSettings()
+    system = _checked_system(tokenizer, chat.system)
+    vocabulary = [token.content for token in getattr(tokenizer, "added_tokens_decoder", {}).values()]
     if not tokenizer.chat_template:
-        return PromptContract(tokenizer, style, f"{INSTRUCTION[style]}\n\n", "", cue)
-    message = f"{INSTRUCTION[style]}\n\n{_CONTEXT_SLOT}{_QUESTION_SLOT}"
-    try:
-        text: str = tokenizer.apply_chat_template(
-            [{"role": "user", "content": message}],
-            chat_template=_SAME_DAY + tokenizer.get_chat_template(),
-            tokenize=False,
-            add_generation_prompt=True,
-        )
-    except TemplateError as error:
-        raise _unusable(f"refuses a user's message alone ({error})") from error
+        head = f"{system}\n\n{INSTRUCTION[style]}\n\n" if system else f"{INSTRUCTION[style]}\n\n"
+        return PromptContract(tokenizer, style, head, "", CUE[style], find_reasoning("", vocabulary, ""))
+    text = _rendered(tokenizer, f"{INSTRUCTION[style]}\n\n{_CONTEXT_SLOT}{_QUESTION_SLOT}", system)
     head, context_slot, rest = text.partition(_CONTEXT_SLOT)
     bridge, question_slot, closing = rest.partition(_QUESTION_SLOT)
     if not context_slot or not question_slot:
         raise _unusable("does not keep the user's message in one piece")
-    return PromptContract(tokenizer, style, head, bridge, f"{closing}{cue}")
+    reasoning = find_reasoning(str(tokenizer.get_chat_template()), vocabulary, closing)
+    opened = reasoning.opened
+    if opened is None:
+        return PromptContract(tokenizer, style, head, bridge, f"{closing}{CUE[style]}", reasoning)
+    if chat.think_tokens == 0:
+        tail = f"{closing.rstrip()}\n\n{opened.closing}\n\n{CUE[style]}"
+        return PromptContract(tokenizer, style, head, bridge, tail, Reasoning(reasoning.marks))
+    return PromptContract(tokenizer, style, head, bridge, closing, reasoning)
+
+
+def think_budget(contract: PromptContract, chat: ChatSettings | None = None) -> int:
+    """Most tokens of reasoning that a model may write under a contract; 0 if it has no marks of reasoning.
+
+    Raises:
+        UserError: A budget is set, and there are no marks.
+    """
+    given = chat.think_tokens if chat is not None else None
+    if contract.reasoning.marks:
+        return DEFAULT_THINK_TOKENS if given is None else given
+    if given:
+        raise UserError(
+            "neither the tokenizer nor the chat template has marks of reasoning, such as <think>",
+            where="--set think-tokens",
+            remedy="leave it out with this model",
+        )
+    return 0
+
+
+def chat_facts(contract: PromptContract, ends: frozenset[int], chat: ChatSettings | None = None) -> dict[str, Any]:
+    """What is recorded of the chat: end tokens as texts, marks of reasoning with their budget, and the system prompt.
+
+    Args:
+        contract: The model's.
+        ends: The tokens that end an answer.
+        chat: What was set.
+    """
+    marks, opened = contract.reasoning.marks, contract.reasoning.opened
+    return {
+        "end_tokens": [contract.tokenizer.decode([token]) for token in sorted(ends)],
+        "reasoning_marks": [pair.opening for pair in marks],
+        "reasoning_opened": None if opened is None else opened.opening,
+        "think_tokens": think_budget(contract, chat),
+        "system_prompt": chat.system if chat is not None else None,
+    }
+
+
+def _rendered(tokenizer: PreTrainedTokenizerBase, message: str, system: str | None) -> str:
+    """The user's message in the chat format, behind the system prompt if there is one; the answer is opened."""
+    from jinja2 import TemplateError
+
+    user: Mapping[str, str] = {"role": "user", "content": message}
+    try:
+        if not system:
+            return render_strictly(tokenizer, [user], answering=True)
+        text = render_strictly(tokenizer, [{"role": "system", "content": system}, user], answering=True)
+    except TemplateError as error:
+        if system and render(tokenizer, [user], answering=True) is not None:
+            raise _no_system(f"refuses a system prompt ({error})") from error
+        raise _unusable(f"refuses a user's message alone ({error})") from error
+    if system not in text:
+        raise _no_system("does not show the system prompt to the model in one piece")
+    return text
+
+
+def _checked_system(tokenizer: PreTrainedTokenizerBase, system: str | None) -> str | None:
+    """The system prompt without white space around it, which many templates drop; None if nothing is left."""
+    system = (system or "").strip()
+    marks = control_marks(tokenizer)
+    found = marks.search(system) if marks is not None else None
+    if found is not None:
+        raise UserError(
+            f"the system prompt holds the control mark {found[0]}",
+            where="--set system-prompt",
+            remedy="leave the mark out: the chat format is added by the program",
+        )
+    return system or None
+
+
+def _no_system(what: str) -> UserError:
+    return UserError(
+        f"the tokenizer's chat template {what}",
+        where="--set system-prompt",
+        remedy="leave it out with this model",
+    )
 
 
 def _unusable(what: str) -> UserError:

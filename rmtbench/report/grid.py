@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -23,6 +24,9 @@ _DEFAULT_CHUNKS = (
 
 _WINDOWS = ("embed_windows", "on")
 """The usual setting of systems with an embedder; runs without it were made with `off`, or before there were windows."""
+
+LONGEST_VALUE = 60
+"""Characters of a setting's value that a table shows whole."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,12 +58,20 @@ class Row:
         if (self.chunk_tokens, self.chunk_overlap) != _DEFAULT_CHUNKS:
             overlap = f"+{self.chunk_overlap}" if self.chunk_overlap else ""
             parts.append(f"chunks of {self.chunk_tokens}{overlap}")
-        parts.extend(f"{name}={value}" for name, value in self._unusual)
+        parts.extend(f"{name}={_short(value)}" for name, value in self._unusual)
         return ", ".join(parts)
 
     @property
     def _unusual(self) -> tuple[tuple[str, str], ...]:
         return tuple(setting for setting in self.settings if setting != _WINDOWS)
+
+
+def _short(value: str) -> str:
+    """A value for a table; of a long text its beginning and a hash that tells it from others."""
+    if len(value) <= LONGEST_VALUE and "\n" not in value:
+        return value
+    digest = hashlib.sha256(value.encode("utf-8", "surrogatepass")).hexdigest()[:8]
+    return f"{' '.join(value.split())[:24]}… ({digest})"
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,9 +51,9 @@ def find_misfits(
     found = []
     for spec in readers:
         for draw in draws:
-            tokens = needed[draw.corpus.id] + spec.max_answer_tokens
-            if tokens > model.context_limit:
-                found.append(Misfit(spec, _too_long(spec, draw, tokens, model.context_limit)))
+            written = getattr(model, "max_new_tokens", spec.max_answer_tokens)  # with reasoning, where there is any
+            if needed[draw.corpus.id] + written > model.context_limit:
+                found.append(Misfit(spec, _too_long(spec, draw, needed[draw.corpus.id], written, model.context_limit)))
                 break
     return found
 
@@ -73,12 +73,12 @@ def check_fit(
         raise UserError(first.what, where=f"{first.where} ({systems})", remedy=first.remedy)
 
 
-def _too_long(spec: RunSpec, draw: Draw, tokens: int, limit: int) -> UserError:
+def _too_long(spec: RunSpec, draw: Draw, prompt: int, written: int, limit: int) -> UserError:
     budgets = NOMINAL_TOKENS.get(draw.corpus.dataset, BUDGETS)
-    fitting = [size for size, budget in budgets.items() if budget + spec.max_answer_tokens < limit]
+    fitting = [size for size, budget in budgets.items() if budget + written < limit]
     choice = f"--size {' or '.join(fitting)} fits; else" if fitting else "no size fits:"
     return UserError(
-        f"the context is {tokens:,} tokens long; {spec.model_name} takes {limit:,}",
+        f"the context is {prompt + written:,} tokens long; {spec.model_name} takes {limit:,}",
         where=f"corpus {draw.corpus.id}",
         remedy=f"{choice} leave these systems out or choose a model with a longer context",
     )

@@ -114,6 +114,8 @@ def _names(request: Request) -> list[str]:
 def _settings(kind: SystemKind, request: Request, reranker: str | None) -> tuple[tuple[str, str], ...]:
     """What only some systems have, by name, in order."""
     settings = _server_settings(kind, request) if is_endpoint(request.model) else {}
+    chat = {"system_prompt": request.system_prompt, "think_tokens": request.think_tokens}
+    settings |= {name: str(value) for name, value in chat.items() if value is not None}
     if kind.takes_prefix and request.prefix != PREFIXES[0]:
         settings["prefix"] = request.prefix
     if kind.takes_prefix and request.recompute is not None:

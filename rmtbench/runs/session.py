@@ -22,6 +22,7 @@ from rmtbench.models.endpoint.prices import read_prices
 from rmtbench.models.endpoint.retry import Patience
 from rmtbench.models.load import choose_device, choose_dtype, load_model
 from rmtbench.models.local import LocalModel
+from rmtbench.models.prompt import ChatSettings
 from rmtbench.runs.at_once import OneAtATime
 from rmtbench.runs.loop import Tools
 from rmtbench.runs.memories import LoadedMemory, load_memory, memory_folder
@@ -183,6 +184,7 @@ def load_tools(
             tokenizer=spec.tokenizer,
             style=spec.answer_style,
             max_answer_tokens=spec.max_answer_tokens,
+            chat=_chat(spec),
         )
     else:
         model = load_model(
@@ -194,6 +196,7 @@ def load_tools(
             dtype=spec.dtype,
             device=device,
             seed=spec.seed,
+            chat=_chat(spec),
         )
     around = surroundings(device, AS_SERVED if is_endpoint(spec.model) else None)
     provenance = {"model": dict(model.provenance), **around}
@@ -238,6 +241,13 @@ def load_tools(
     # What a server embedded was paid for: to find it here is no measure of that, whatever the seconds.
     place = None if is_endpoint(name) else json.dumps([around["machine"], device, around["threads"]])
     return replace(tools, embedder=questions, document_embedder=CachedEmbedder(embedder, cache, place))
+
+
+def _chat(spec: RunSpec) -> ChatSettings:
+    """What a run's spec sets of the chat."""
+    settings = dict(spec.settings)
+    think = settings.get("think_tokens")
+    return ChatSettings(settings.get("system_prompt"), None if think is None else int(think))
 
 
 def _warm_up_retrieval(specs: Sequence[RunSpec]) -> None:

@@ -225,7 +225,11 @@ def make_answer(question: Question, generation: Generation, total: float, found:
         finish=generation.finish,
         error=generation.error,
         tokens=TokenCounts(
-            generation.prompt_tokens, generation.cached_tokens, generation.written_tokens, found.embedded
+            generation.prompt_tokens,
+            generation.cached_tokens,
+            generation.written_tokens,
+            found.embedded,
+            generation.reasoning_tokens,
         ),
         timings=Timings(
             retrieve=found.seconds,
@@ -236,4 +240,5 @@ def make_answer(question: Question, generation: Generation, total: float, found:
         ),
         retrieved=found.retrieved,
         output_ids=generation.output_ids,
+        reasoning=generation.reasoning,
     )

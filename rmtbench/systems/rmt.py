@@ -76,7 +76,7 @@ class FromMemory:
     def _generate(self, memory: torch.Tensor, texts: Sequence[str]) -> list[Generation]:
         start = time.perf_counter()
         tails = [_question_ids(self._model, self._decoder, text) for text in texts]
-        reader = self._decoder.prompts(memory.expand(len(tails), -1, -1), tails, self._model.max_answer_tokens)
+        reader = self._decoder.prompts(memory.expand(len(tails), -1, -1), tails, self._model.max_new_tokens)
         kept = self._decoder.config.memory_tokens
         prompt_tokens = [kept + len(tail) for tail in tails]
         return self._model.decode(reader, prompt_tokens, [kept] * len(tails), time.perf_counter() - start)
@@ -132,7 +132,7 @@ class QueryFirst:
         tails = [_question_ids(self._model, self._decoder, text, beside=1) for text in texts]
         rows = [[[*pack, *tail] for pack in packed_ids(sentences, size - len(tail))] for tail in tails]
         memory = read_streams(self._decoder, rows)
-        reader = self._decoder.prompts(memory, tails, self._model.max_answer_tokens)
+        reader = self._decoder.prompts(memory, tails, self._model.max_new_tokens)
         prompt_tokens = [sum(map(len, row)) + len(tail) for row, tail in zip(rows, tails, strict=True)]
         synchroniser(self._model.device)()
         return self._model.decode(reader, prompt_tokens, [0] * len(tails), time.perf_counter() - start)
@@ -159,8 +159,8 @@ def _readers(equipment: Equipment) -> tuple[LocalModel, RecurrentDecoder]:
 def _sentences(corpus: Corpus, model: LocalModel) -> list[list[int]]:
     from rmtbench.systems.sentences import sentence_ids
 
-    tokenizer = model.contract.tokenizer
-    return [sentence for document in corpus.documents for sentence in sentence_ids(document, tokenizer)]
+    tokenizer, marks = model.contract.tokenizer, model.contract.marks
+    return [sentence for document in corpus.documents for sentence in sentence_ids(document, tokenizer, marks)]
 
 
 def _question_ids(model: LocalModel, decoder: RecurrentDecoder, text: str, beside: int = 0) -> list[int]:

@@ -55,12 +55,15 @@ def note_writer(model: LocalModel | EndpointModel, memory_tokens: int) -> Langua
         memory_tokens: Most tokens of the notes.
     """
     given = model.contract
+    # A prompt that ends in an opened reasoning has no cue.
+    tail = given.tail if given.reasoning.opened else f"{given.tail.removesuffix(CUE[given.style])}{NOTES}:"
     contract = NotesContract(
         tokenizer=given.tokenizer,
         style="direct",
         head=given.head.replace(INSTRUCTION[given.style], NOTES_INSTRUCTION),
         bridge=given.bridge,
-        tail=f"{given.tail.removesuffix(CUE[given.style])}{NOTES}:",
+        tail=tail,
+        reasoning=given.reasoning,
     )
     return replace(model, contract=contract, max_answer_tokens=memory_tokens)
 
@@ -75,12 +78,14 @@ class _Row:
     read: int = 0
     cached: int = 0
     written: int = 0
+    reasoned: int = 0
     failed: Generation | None = None
 
     def add(self, generation: Generation) -> None:
         self.seconds += generation.prefill_seconds + generation.decode_seconds
         self.read += generation.prompt_tokens
         self.written += generation.written_tokens
+        self.reasoned += generation.reasoning_tokens
         self.cached += generation.cached_tokens
 
 
@@ -131,7 +136,7 @@ class TextMemory:
             generations = self._answer_from_notes(rows)
             given = answer_batch(batch, generations.copy, started)
             for answer, row in zip(given, rows, strict=True):
-                yield replace(answer, tokens=TokenCounts(row.read, row.cached, row.written))
+                yield replace(answer, tokens=TokenCounts(row.read, row.cached, row.written, reasoning=row.reasoned))
 
     def _take_notes(self, rows: Sequence[_Row], sections: Sequence[str]) -> None:
         """Rewrite the notes of every row section by section; a row whose call fails is asked no more."""
@@ -166,9 +171,11 @@ class TextMemory:
         return self._equipment.writer
 
     def _check_room(self) -> None:
-        limit = self._writer().context_limit
-        # The notes stand there twice: as they were, and as they are being written.
-        if limit is not None and self._chunk + 2 * self._notes >= limit:
+        writer = self._writer()
+        limit = writer.context_limit
+        # The notes stand there twice: as they were, and as they are being written, behind the reasoning.
+        new = getattr(writer, "max_new_tokens", self._notes)
+        if limit is not None and self._chunk + self._notes + new >= limit:
             raise UserError(
                 f"a section of {self._chunk} tokens and notes of {self._notes}, old and new, exceed the model's "
                 f"context of {limit}",

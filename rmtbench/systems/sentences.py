@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from rmtbench.core import Document
 from rmtbench.errors import UserError
+from rmtbench.models.control_tokens import text_pieces
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -27,12 +28,15 @@ def sentence_texts(document: Document) -> list[str]:
     return [text[start:end] for start, end in pairwise([0, *_ends(document, text)])]
 
 
-def sentence_ids(document: Document, tokenizer: PreTrainedTokenizerBase) -> list[list[int]]:
+def sentence_ids(
+    document: Document, tokenizer: PreTrainedTokenizerBase, marks: re.Pattern[str] | None = None
+) -> list[list[int]]:
     """Token ids of a document as it stands in a prompt, sentence by sentence: joined, they are the text's own.
 
     Args:
         document: With its title.
         tokenizer: One that tells which characters a token is.
+        marks: Its control marks, which are text here.
 
     Raises:
         UserError: The tokenizer does not tell.
@@ -44,11 +48,14 @@ def sentence_ids(document: Document, tokenizer: PreTrainedTokenizerBase) -> list
             where="--tokenizer",
             remedy="choose a model with a fast tokenizer",
         )
-    encoded = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
-    # By their ends: whether the space before a word is counted to its token differs between tokenizers.
-    ends = [end for _, end in encoded["offset_mapping"]]
+    ids, ends = list[int](), list[int]()
+    for first, last in text_pieces(text, marks):
+        encoded = tokenizer(text[first:last], add_special_tokens=False, return_offsets_mapping=True)
+        ids += encoded["input_ids"]
+        # By their ends: whether the space before a word is counted to its token differs between tokenizers.
+        ends += [first + end for _, end in encoded["offset_mapping"]]
     cuts = [bisect_right(ends, end) for end in _ends(document, text)]
-    return [encoded["input_ids"][start:end] for start, end in pairwise([0, *cuts]) if end > start]
+    return [ids[start:end] for start, end in pairwise([0, *cuts]) if end > start]
 
 
 def packed_ids(sentences: Iterable[Sequence[int]], size: int) -> Iterator[list[int]]:

@@ -41,7 +41,8 @@ fields = {
     "question_id": names,
     "text": texts,
     "raw": texts,
-    "tokens": st.builds(TokenCounts, counts, counts, counts),
+    "reasoning": texts,
+    "tokens": st.builds(TokenCounts, counts, counts, counts, counts, counts),
     "timings": st.builds(Timings, seconds, seconds, seconds, seconds, seconds),
     "retrieved": st.lists(retrieved, max_size=3).map(tuple),
     "output_ids": st.lists(counts, max_size=5).map(tuple),
@@ -190,3 +191,15 @@ def test_every_field_of_a_spec_changes_its_hash():
 def test_a_runs_name_is_readable_and_safe_as_a_folder():
     spec = RunSpec("rag-sparse", "my data/Own Docs", "small", "org/Model-8B", "own:x", top_k=3, batch=8)
     assert run_id(spec) == f"rag-sparse-top3-own-docs-small-model-8b-batch8-{spec_hash(spec)[:8]}"
+
+
+def test_an_answer_of_an_older_version_has_no_reasoning():
+    row = rows.answer_to_row(Answer("q", "Tam", "eos", raw="Tam"), 0, 0)
+    del row["reasoning"], row["tokens"]["reasoning"]
+    assert rows.answer_from_row(row, "here") == Answer("q", "Tam", "eos", raw="Tam")
+
+
+def test_reasoning_that_is_no_text_is_damage():
+    row = rows.answer_to_row(Answer("q", "Tam", "eos"), 0, 0) | {"reasoning": None}
+    with pytest.raises(UserError, match="reasoning"):
+        rows.answer_from_row(row, "here")

@@ -27,6 +27,7 @@ from rmtbench.models.endpoint.prices import SHIPPED_PRICES, find_price, read_pri
 from rmtbench.models.endpoint.replies import read_events
 from rmtbench.models.endpoint.retry import Clock, Patience
 from rmtbench.models.endpoint.tokenizer import TiktokenTokenizer, load_endpoint_tokenizer
+from rmtbench.models.prompt import ChatSettings
 from rmtbench.systems.rmt_text import NOTES_INSTRUCTION, note_writer
 
 PROMPT = Prompt((Passage("Arden", "Arden lies on the Oss."),), "Where does Arden lie?")
@@ -347,3 +348,51 @@ def test_the_real_clock_waits_and_chances_differ() -> None:
     clock.sleep(0.002)
     assert clock.now() > before
     assert len({clock.chance() for _ in range(5)}) == 5
+
+
+def chatting(server: Server, chat: ChatSettings, api: Any = "chat") -> EndpointModel:
+    return load_endpoint_model(
+        "openai:mini", endpoints(server, api), tokenizer="mini", style="direct", max_answer_tokens=8, chat=chat
+    )
+
+
+@pytest.mark.parametrize(
+    ("written", "finish", "expected"),
+    [
+        ("<think>\nArden\nlies\n</think>\n\non the Oss\nmore", "stop", ("on the Oss", "stop", "Arden\nlies")),
+        ("<think>a</think>Answer:\non the Oss", "stop", ("on the Oss", "eos", "a")),
+        ("opened by the server\n</think>\non the Oss", "stop", ("on the Oss", "eos", "opened by the server")),
+        ("<think>\nArden lies", "length", ("", "length", "Arden lies")),
+        ("on the Oss", "stop", ("on the Oss", "eos", "")),
+    ],
+)
+def test_reasoning_in_a_reply_is_kept_apart(written: str, finish: str, expected: tuple[str, str, str]) -> None:
+    with serve(says(written, finish)) as server:
+        model = model_of(server)
+        [generation] = model.generate([PROMPT])
+    assert (generation.final, generation.finish, generation.reasoning) == expected
+    assert generation.reasoning_tokens == model.count_tokens([expected[2]])[0]
+
+
+def test_a_budget_for_reasoning_is_asked_for_besides_the_answer_and_caps_neither() -> None:
+    long = " ".join(["Oss"] * 30)
+    with serve(says(f"<think>{long}</think>{long}")) as server:
+        [generation] = chatting(server, ChatSettings(think_tokens=100)).generate([PROMPT])
+    assert server.seen[-1]["max_tokens"] == 108
+    assert generation.reasoning == long
+    assert generation.finish == "length"
+    assert 0 < len(generation.final.split()) <= 8
+
+
+@pytest.mark.parametrize("api", ["chat", "completions"])
+def test_a_system_prompt_comes_first(api: Any) -> None:
+    with serve() as server:
+        model = chatting(server, ChatSettings(system="Be brief."), api)
+        model.generate([PROMPT])
+    sent = [asked["messages"] if api == "chat" else asked["prompt"] for asked in server.seen]
+    if api == "chat":
+        assert [messages[0] for messages in sent] == [{"role": "system", "content": "Be brief."}] * 2
+        assert sent[-1][1:] == [{"role": "user", "content": TEXT}]
+    else:
+        assert sent[-1] == f"Be brief.\n\n{TEXT}"
+    assert model.provenance["system_prompt"] == "Be brief."

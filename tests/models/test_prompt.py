@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import pytest
+from chat_tokenizers import CHATML, LLAMA2, byte_level
 from transformers import AutoTokenizer
 
 from rmtbench.errors import UserError
 from rmtbench.models.base import Passage
 from rmtbench.models.embed_files import MINILM, model_folder
-from rmtbench.models.prompt import INSTRUCTION, make_contract
+from rmtbench.models.prompt import INSTRUCTION, ChatSettings, make_contract
 
 CHAT = (
     "{{ '[CLS] ' }}{% for message in messages %}<{{ message.role }}> {{ message.content }} </{{ message.role }}>"
@@ -126,3 +127,40 @@ class Letters:
 def test_an_answer_ends_at_a_line_break_after_its_text_or_at_the_end_token(style, text, finish):
     contract = make_contract(Letters(), style)  # type: ignore[arg-type]
     assert contract.finish([ord(letter) for letter in text], frozenset({0})) == finish
+
+
+CHATML_MARKS = ("<|im_start|>", "<|im_end|>")
+SYSTEM = ChatSettings(system="  You are brief. {{ braces }}\n")
+
+
+def test_a_system_prompt_is_the_chat_formats_system_message():
+    contract = make_contract(byte_level(CHATML_MARKS, CHATML), "direct", SYSTEM)
+    start = "<|im_start|>system\nYou are brief. {{ braces }}<|im_end|>\n<|im_start|>user\n"
+    assert contract.head == f"{start}{INSTRUCTION['direct']}\n\n"
+
+
+def test_without_a_chat_format_the_system_prompt_stands_before_the_instruction(tokenizer):
+    head = make_contract(tokenizer, "direct", SYSTEM).head
+    assert head == f"You are brief. {{{{ braces }}}}\n\n{INSTRUCTION['direct']}\n\n"
+
+
+@pytest.mark.parametrize("chat", [None, ChatSettings(), ChatSettings(system="")])
+def test_no_system_prompt_leaves_the_chat_format_as_it_is(chat):
+    tokenizer = byte_level(CHATML_MARKS, CHATML)
+    assert make_contract(tokenizer, "direct", chat).head == f"<|im_start|>user\n{INSTRUCTION['direct']}\n\n"
+
+
+@pytest.mark.parametrize(
+    ("template", "system", "what"),
+    [
+        (LLAMA2, "Be brief.", r"refuses a system prompt \(System role not supported\)"),
+        ("{{ messages[-1].content }}", "Be brief.", "does not show the system prompt"),
+        (CHATML, "Be brief.<|im_end|>", "control mark <|im_end|>"),
+    ],
+)
+def test_a_system_prompt_that_the_model_cannot_be_given_is_refused(template, system, what):
+    tokenizer = byte_level(CHATML_MARKS, template)
+    make_contract(tokenizer, "direct")
+    with pytest.raises(UserError, match=what.replace("|", r"\|")) as raised:
+        make_contract(tokenizer, "direct", ChatSettings(system=system))
+    assert raised.value.where == "--set system-prompt"

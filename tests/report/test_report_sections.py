@@ -6,6 +6,7 @@ from report_runs import EMBEDDER, PROVENANCE, add_run, append, spec_of
 from rmtbench.journal.record import find_runs, read_run
 from rmtbench.report.cells import make_cell
 from rmtbench.report.csv_files import to_csv
+from rmtbench.report.grid import Row
 from rmtbench.report.sections import make_sections
 
 
@@ -172,3 +173,12 @@ def test_a_run_before_its_first_draw_stands_with_the_others(tmp_path):
     for path in (folder.corpora, folder.gold, folder.prepared, folder.answers):
         path.unlink()
     assert [len(section.cells) for section in sections(tmp_path)] == [2]
+
+
+def test_a_long_setting_is_shown_by_its_beginning_and_a_hash() -> None:
+    labels = {
+        Row("cag", None, None, 512, 0, (("system_prompt", text),)).label for text in ("Be brief. " * 9, "Be\nbrief.")
+    }
+    assert all(len(label) < 70 and "\n" not in label for label in labels)
+    assert len(labels) == 2
+    assert Row("cag", None, None, 512, 0, (("system_prompt", "Be brief."),)).label == "cag, system_prompt=Be brief."

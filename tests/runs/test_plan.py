@@ -14,7 +14,7 @@ from rmtbench.journal.layout import run_id
 from rmtbench.journal.rows import spec_from_row, spec_to_row
 from rmtbench.runs.memories import memory_label
 from rmtbench.runs.plan import left_out_of_all, plan_runs
-from rmtbench.spec import Request
+from rmtbench.spec import Request, make_request
 from rmtbench.systems.registry import system_names
 
 SOURCE = Source("official", "dev-v1.1.json", "ab" * 32)
@@ -144,3 +144,22 @@ def test_data_are_named_by_kind_name_and_hash() -> None:
 def test_an_unknown_system_is_refused() -> None:
     with pytest.raises(UserError, match="no system 'rag'"):
         plan("cag", "rag")
+
+
+def test_system_prompt_and_reasoning_budget_are_in_every_spec_and_its_hash(tmp_path: Path) -> None:
+    file = tmp_path / "system.txt"
+    file.write_text("Be brief.\n", encoding="utf-8")
+    given = {"system_prompt": f"@{file}", "think_tokens": 9}
+    specs = plan("cag", "closed-book", **given)
+    assert [spec.settings for spec in specs] == [(("system_prompt", "Be brief."), ("think_tokens", "9"))] * 2
+    assert plan("cag")[0].settings == ()
+    assert len({run_id(spec) for spec in (*plan("cag"), *specs, *plan("cag", think_tokens=9))}) == 4
+
+
+@pytest.mark.parametrize(
+    ("given", "what"), [("@missing.txt", "no text can be read from 'missing.txt'"), (" ", "empty")]
+)
+def test_a_system_prompt_without_a_text_is_refused(given: str, what: str) -> None:
+    with pytest.raises(UserError, match=what) as raised:
+        make_request("mini", {"systems": ("cag",), "system_prompt": given})
+    assert raised.value.where == "--set system-prompt"

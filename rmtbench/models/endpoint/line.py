@@ -140,6 +140,7 @@ class Line:
         count_tokens: Callable[[], int],
         *,
         first: bool = False,
+        system: str | None = None,
     ) -> Reply:
         """One prompt, one reply.
 
@@ -150,13 +151,16 @@ class Line:
             dialect: How to say it.
             count_tokens: Tokens of the prompt, for the limit a minute.
             first: As for `call`.
+            system: The system message of a chat; None for none.
 
         Raises:
             UserError: As `call`; AnswerError too.
         """
         # As the body's own fields, which go out as they stand: as arguments, the client would compare each with its
         # declared type, a sixth of a call's time.
-        said = {"messages": [{"role": "user", "content": text}]} if api == "chat" else {"prompt": text}
+        messages = [{"role": "system", "content": system}] if system is not None else []
+        messages.append({"role": "user", "content": text})
+        said = {"messages": messages} if api == "chat" else {"prompt": text}
         body = {**dialect.parameters(max_tokens), **said}
 
         def send(seconds: float) -> Reply:
@@ -179,8 +183,12 @@ class Line:
 
         return self.call(send, lambda: count_tokens() + max_tokens, first=first)
 
-    def find_dialect(self, api: Api) -> tuple[Dialect, Reply]:
+    def find_dialect(self, api: Api, system: str | None = None) -> tuple[Dialect, Reply]:
         """Ask something short, so that a wrong key, name or URL is met before anything else, and learn how to ask.
+
+        Args:
+            api: How prompts are sent.
+            system: The system message, so that a server that takes none is met here too.
 
         Raises:
             UserError: There is no answer, for whatever reason.
@@ -188,7 +196,7 @@ class Line:
         dialect = Dialect()
         while True:
             try:
-                return dialect, self.ask(api, "Say yes.", 16, dialect, lambda: 16, first=True)
+                return dialect, self.ask(api, "Say yes.", 16, dialect, lambda: 16, first=True, system=system)
             except AnswerError as error:
                 other = dialect.without(refused_parameter(str(error), dialect))
                 if other is None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 from rmtbench.core import AnswerStyle
 from rmtbench.models.endpoint.address import served_name
@@ -13,7 +13,11 @@ from rmtbench.models.endpoint.model import EndpointModel
 from rmtbench.models.endpoint.prices import Price, find_price
 from rmtbench.models.endpoint.retry import Clock
 from rmtbench.models.endpoint.tokenizer import load_endpoint_tokenizer
-from rmtbench.models.prompt import CONTRACT_VERSION, CUE, INSTRUCTION, PromptContract, make_contract
+from rmtbench.models.prompt import CONTRACT_VERSION, CUE, INSTRUCTION, ChatSettings, PromptContract, make_contract
+from rmtbench.models.reasoning import DEFAULT_THINK_TOKENS, REASONING_MARKS, Reasoning, find_reasoning
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 AS_SERVED = "as served"
 
@@ -43,6 +47,7 @@ def load_endpoint_model(
     style: AnswerStyle,
     max_answer_tokens: int,
     clock: Clock | None = None,
+    chat: ChatSettings | None = None,
 ) -> EndpointModel:
     """Get a served model ready: its tokenizer is loaded and the server asked something short.
 
@@ -53,6 +58,7 @@ def load_endpoint_model(
         style: Answer style of its prompts.
         max_answer_tokens: Most tokens of an answer.
         clock: Time and chance; None for the real ones.
+        chat: What is set of the chat; None for nothing.
 
     Raises:
         UserError: No tokenizer, or the server does not answer, or not to this key or for this model.
@@ -65,7 +71,11 @@ def load_endpoint_model(
     served = served_name(name)
     words = load_endpoint_tokenizer(served, tokenizer)
     line = open_line(endpoints.model, served, clock=clock)
-    dialect, reply = line.find_dialect(endpoints.api)
+    chat = chat or ChatSettings()
+    contract = _contract(words, style, endpoints.api, chat)
+    think_tokens = _think_tokens(words, chat)
+    system = chat.system if endpoints.api == "chat" else None  # else it is in the prompt's text
+    dialect, reply = line.find_dialect(endpoints.api, system)
     host = endpoints.model.address.host
     price = find_price(endpoints.prices, served, host)
     provenance: dict[str, Any] = {
@@ -86,16 +96,31 @@ def load_endpoint_model(
         "greedy": dialect.greedy,
         "usage": reply.prompt_tokens is not None,
         "price": None if price is None else price.row(),
+        "think_tokens": think_tokens,
+        "system_prompt": chat.system,
         **endpoints.model.facts(),
     }
-    if endpoints.api == "chat":
+    return EndpointModel(line, endpoints.api, dialect, contract, max_answer_tokens, provenance, think_tokens, system)
+
+
+def _contract(words: PreTrainedTokenizerBase, style: AnswerStyle, api: Api, chat: ChatSettings) -> PromptContract:
+    """The prompts that a server is sent. Its replies are texts, so all known marks of reasoning are looked for."""
+    if api == "chat":
         # The server lays its own chat format around the words, and nobody but the model can begin its message.
-        contract = PromptContract(words, style, f"{INSTRUCTION[style]}\n\n", "", CUE[style])
-    else:
-        made = make_contract(words, style)
-        # The server's tokenizer sets its start token itself.
-        contract = PromptContract(words, style, made.head.removeprefix(words.bos_token or ""), made.bridge, made.tail)
-    return EndpointModel(line, endpoints.api, dialect, contract, max_answer_tokens, provenance)
+        return PromptContract(words, style, f"{INSTRUCTION[style]}\n\n", "", CUE[style], Reasoning(REASONING_MARKS))
+    made = make_contract(words, style, chat)
+    # The server's tokenizer sets its start token itself.
+    head = made.head.removeprefix(words.bos_token or "")
+    return replace(made, head=head, reasoning=replace(made.reasoning, marks=REASONING_MARKS))
+
+
+def _think_tokens(words: PreTrainedTokenizerBase, chat: ChatSettings) -> int:
+    """What is granted for reasoning: as set, else the default where the named tokenizer has marks of reasoning."""
+    if chat.think_tokens is not None:
+        return chat.think_tokens
+    added = [token.content for token in getattr(words, "added_tokens_decoder", {}).values()]
+    template = str(words.get_chat_template()) if words.chat_template else ""
+    return DEFAULT_THINK_TOKENS if find_reasoning(template, added, "").marks else 0
 
 
 def load_endpoint_embedder(

@@ -16,7 +16,6 @@ from rmtbench.errors import AnswerError
 from rmtbench.models.base import Generation, Passage, Prompt
 from rmtbench.models.endpoint.line import Api, Dialect, Line
 from rmtbench.models.endpoint.replies import Reply
-from rmtbench.models.local import count_tokens
 from rmtbench.models.prompt import PromptContract
 
 WARMING_QUESTION = "Which documents are these?"
@@ -32,8 +31,10 @@ class EndpointModel:
         api: How prompts are sent.
         dialect: Which parameters the server takes.
         contract: Makes its prompts; holds the tokenizer that counts for budgets.
-        max_answer_tokens: Most tokens of an answer.
+        max_answer_tokens: Most tokens of an answer, without its reasoning.
         provenance: Id, host, served name, tokenizer hash: see `rmtbench.models.endpoint.load`.
+        think_tokens: Tokens of reasoning that the server is granted besides; 0 where nothing shows that it reasons.
+        system: The system prompt of a chat; None for the server's own.
         context_limit: None: the server alone knows it, and refuses what is longer.
     """
 
@@ -43,19 +44,20 @@ class EndpointModel:
     contract: PromptContract
     max_answer_tokens: int
     provenance: Mapping[str, Any]
+    think_tokens: int = 0
+    system: str | None = None
     context_limit: int | None = None
     _counting: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     def count_tokens(self, texts: Sequence[str]) -> Sequence[int]:
         """Tokens of each text by the tokenizer that was named, without special tokens."""
         with self._counting:  # tokenizers of transformers are not for several threads at once
-            return count_tokens(self.contract.tokenizer, texts)
+            return self.contract.count_tokens(texts)
 
     def token_ids(self, text: str) -> list[int]:
         """Token ids of a text by the tokenizer that was named, without special tokens."""
         with self._counting:
-            ids: list[int] = self.contract.tokenizer.encode(text, add_special_tokens=False)
-        return ids
+            return self.contract.text_ids(text)
 
     def generate(self, prompts: Sequence[Prompt]) -> list[Generation]:
         """Send each prompt whole and read the answer, one after the other; several threads make several at once.
@@ -78,25 +80,43 @@ class EndpointModel:
 
     def _ask(self, passages: Sequence[Passage], question: str, max_tokens: int | None = None) -> Reply:
         text = self.contract.context_text(passages) + self.contract.question_text(question)
-        longest = self.max_answer_tokens if max_tokens is None else max_tokens
-        return self.line.ask(self.api, text, longest, self.dialect, lambda: self.count_tokens([text])[0])
+        longest = self.think_tokens + self.max_answer_tokens if max_tokens is None else max_tokens
+        counted = [text] if self.system is None else [text, self.system]
+        count = lambda: sum(self.count_tokens(counted))  # noqa: E731 - counted only where there is a limit a minute
+        return self.line.ask(self.api, text, longest, self.dialect, count, system=self.system)
 
     def _generation(self, reply: Reply, prompt: Prompt) -> Generation:
+        parted = self.contract.reasoning.part(reply.text)
+        written = parted.answer or ""
         # A chat model may say the cue again, on a line of its own even; on this machine it stands before the answer.
-        said = reply.text.lstrip().removeprefix(self.contract.tail)
+        said = written.lstrip().removeprefix(self.contract.tail)
         end = self.contract.stop_at(said)
-        kept = said if end is None else said[:end]
+        finish: Finish
+        kept, finish = (said, _finish(reply)) if end is None else (said[:end], "stop")
+        if self.think_tokens:  # the server was granted more than an answer may take
+            kept, finish = self._capped(kept, finish)
+        raw = written[: len(written) - len(said) + len(kept)] if said.startswith(kept) else kept
         return Generation(
-            raw=reply.text[: len(reply.text) - len(said) + len(kept)],
+            raw=raw,
             final=self.contract.final_answer(kept),
-            finish=_finish(reply) if end is None else "stop",
+            finish=finish,
             output_ids=(),
             prompt_tokens=self._counted(reply.prompt_tokens, prompt),
             cached_tokens=reply.cached_tokens or 0,
             prefill_seconds=reply.first_seconds,
             decode_seconds=reply.seconds - reply.first_seconds,
             output_tokens=self.count_tokens([reply.text])[0] if reply.output_tokens is None else reply.output_tokens,
+            reasoning=parted.reasoning,
+            reasoning_tokens=self.count_tokens([parted.reasoning])[0] if parted.reasoning else 0,
         )
+
+    def _capped(self, answer: str, finish: Finish) -> tuple[str, Finish]:
+        """An answer without what is beyond its own limit, by the tokenizer that was named."""
+        with self._counting:
+            ids = self.contract.text_ids(answer)
+            if len(ids) <= self.max_answer_tokens:
+                return answer, finish
+            return self.contract.tokenizer.decode(ids[: self.max_answer_tokens]), "length"
 
     def _counted(self, tokens: int | None, prompt: Prompt) -> int:
         """The server's count, or, where it gives none, the named tokenizer's."""
