@@ -11,18 +11,18 @@ from __future__ import annotations
 
 import argparse
 import json
-import shutil
 import sys
 import tempfile
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedModel
 
+    from rmtbench.models.base import Passage
     from rmtbench.models.local import LocalModel
 
 SIZES: Mapping[str, Any] = {
@@ -59,18 +59,39 @@ OVERRIDES: Mapping[str, Mapping[str, Any]] = {
 
 CONTEXT = "Arden lies on the river Oss . Its market is held on Fridays . The mayor is Tam Nedra . " * 8
 QUESTIONS = ("Who is the mayor ?", "When is the market held , please , and on which river ?")
+MOST_PARAMETERS = 20_000_000
 TOLERANCE = 2e-3
 """Of the logits' spread: the next token may differ where two are nearer than this."""
 
 
+WAYS = ("shared", "plain", "own prompts")
+"""How a model can be read, the fastest first; what serves a way serves those behind it, or the table says so."""
+
+
 @dataclass(frozen=True)
 class Row:
-    """A family's line of the table."""
+    """A family's line of the table.
+
+    Attributes:
+        family: Model type, or the name of a variant.
+        attention: By which implementation transformers computes it.
+        served: Each way that is served, with the most rows at once that were tried: 1 or 2.
+        why: Why the fastest way that is not served is refused, or the model as a whole.
+        wrong: Ways that were served and whose answers are not the model's own: a defect.
+    """
 
     family: str
-    served: str
-    why: str
-    wrong: str = ""
+    attention: str = ""
+    served: Mapping[str, int] = field(default_factory=dict)
+    why: str = ""
+    wrong: Sequence[str] = ()
+
+    def line(self) -> str:
+        """As a row of a Markdown table."""
+        best = next((way for way in WAYS if way in self.served), "refused")
+        batch = ", ".join(way for way in WAYS if self.served.get(way) == 2) or ("no" if self.served else "")
+        why = self.why.replace("|", "/").replace("<", "(").replace(">", ")")
+        return f"| {self.family} | {self.attention} | {best} | {batch} | {why} |"
 
 
 def families() -> list[str]:
@@ -103,10 +124,13 @@ def save_family(family: str, folder: Path) -> None:
 
     from rmtbench.models.load import SHIPPED
 
+    config = tiny_config(family)
+    with torch.device("meta"):
+        parameters = AutoModelForCausalLM.from_config(config).num_parameters()
+    if parameters > MOST_PARAMETERS:
+        raise ValueError(f"{parameters:,} parameters are not tiny")
     torch.manual_seed(0)
-    model = AutoModelForCausalLM.from_config(tiny_config(family))
-    if model.num_parameters() > 20_000_000:
-        raise ValueError(f"{model.num_parameters():,} parameters are not tiny")
+    model = AutoModelForCausalLM.from_config(config)
     with torch.no_grad():
         for parameter in model.parameters():  # what is made as zeros, or as ones, would hide what is left out
             if parameter.is_floating_point():
@@ -118,39 +142,107 @@ def save_family(family: str, folder: Path) -> None:
 
 
 def try_family(family: str, folder: Path) -> Row:
-    """Load a tiny model of a family, try it, and hold what is served against its own forward."""
-    from rmtbench.errors import UserError
-    from rmtbench.kvcache import trial
-    from rmtbench.models.architecture import check_batch, check_shared_prefix
+    """Load a tiny model of a family, try it as `rmtbench run` does, and hold what is served against its own forward."""
+    from rmtbench.errors import UserError, first_line
     from rmtbench.models.load import load_model
 
     try:
         save_family(family, folder)
     except Exception as error:  # noqa: BLE001 - the table says so
-        return Row(family, "not tried", f"no tiny model could be made ({trial.first_line(error)})")
+        return Row(family, why=f"not tried: no tiny model could be made ({first_line(error)})")
     try:
-        model = load_model(str(folder), max_answer_tokens=8)
+        model = load_model(str(folder), max_answer_tokens=6)
     except UserError as error:
-        return Row(family, "refused", error.what.replace(str(folder), family))
-    found = trial.try_ways(model, [trial.OWN, trial.OWN_BATCH, trial.PLAIN, trial.PLAIN_BATCH, trial.SHARED])
-    return Row(family, model.provenance["attention"], json.dumps(found))
+        return Row(family, why=error.what.replace(str(folder), family).replace(folder.name, family))
+    served, reasons = _served(model, folder / "verdicts")
+    own = _own_model(model.provenance["attention"], folder)
+    wrong = [f"{way}, {rows} at once" for way, most in served.items() for rows in range(1, most + 1)
+             if not _right(model, own, way, rows)]  # fmt: skip
+    why = next((reasons[way] for way in (WAYS if served else WAYS[::-1]) if way in reasons), "")
+    return Row(family, model.provenance["attention"], served, why, wrong)
+
+
+def _served(model: LocalModel, verdicts: Path) -> tuple[dict[str, int], dict[str, str]]:
+    """Ways that a run with this model may use, and why others are refused."""
+    from rmtbench.core import RunSpec
+    from rmtbench.errors import UserError
+    from rmtbench.runs.served import check_served
+
+    served, reasons = {}, {}
+    plain = (("prefix", "plain"),)
+    for way, system, settings in (("shared", "cag", ()), ("plain", "cag", plain), ("own prompts", "closed-book", ())):
+        for rows in (1, 2):
+            try:
+                spec = RunSpec(system=system, dataset="", size="", model="", data="", batch=rows, settings=settings)
+                check_served(model, [spec], verdicts)
+                served[way] = rows
+            except UserError as error:
+                reasons.setdefault(way, error.what.partition(" is not read exactly ")[2].strip("()") or error.what)
+                break
+    return served, reasons
+
+
+def _own_model(attention: str, folder: Path) -> PreTrainedModel:
+    """The model loaded by transformers, with eager attention where it has that."""
+    from transformers import AutoModelForCausalLM
+
+    try:
+        return AutoModelForCausalLM.from_pretrained(folder, attn_implementation="eager").eval()
+    except (ValueError, ImportError):
+        return AutoModelForCausalLM.from_pretrained(folder, attn_implementation=attention).eval()
+
+
+def _right(model: LocalModel, own: PreTrainedModel, way: str, rows: int) -> bool:
+    """Whether every token that we answer is the likeliest by the model's own forward over all before it."""
+    import torch
+
+    from rmtbench.models.base import Passage
+
+    passages = (Passage("Arden", CONTEXT),)
+    questions = QUESTIONS[:rows]
+    for question, ids in zip(questions, _answers(model, way, passages, questions), strict=True):
+        prompt = [*model.context_ids(passages), *model.question_ids(question)]
+        with torch.inference_mode():
+            logits = own(torch.tensor([[*prompt, *ids]]), use_cache=False).logits[0, len(prompt) - 1 : -1].float()
+        chosen = logits.gather(-1, torch.tensor(ids)[:, None])[:, 0]
+        if not ids or bool((logits.amax(-1) - chosen > TOLERANCE * logits.std(-1)).any()):
+            return False
+    return True
+
+
+def _answers(model: LocalModel, way: str, passages: Sequence[Passage], questions: Sequence[str]) -> list[Sequence[int]]:
+    from rmtbench.kvcache.obtain import read_in_chunks
+    from rmtbench.kvcache.plain import read_prefix
+    from rmtbench.kvcache.shared import read_shared
+    from rmtbench.models.base import Prompt
+
+    if way == "own prompts":
+        found = model.generate([Prompt(tuple(passages), question) for question in questions])
+    else:
+        read = read_shared if way == "shared" else read_prefix
+        with read(model, passages, questions, len(questions), read_in_chunks) as prefix:
+            found = prefix.generate(questions)
+    return [generation.output_ids for generation in found]
 
 
 def main() -> int:
+    """Print the table; 1 if an answer is not the model's own."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--only", help="Families, comma-separated.")
+    parser.add_argument("--only", help="families, comma-separated (default: all)")
     options = parser.parse_args()
     warnings.simplefilter("ignore")
     import torch
 
     torch.set_num_threads(1)
-    names = options.only.split(",") if options.only else families()
-    for name in names:
-        folder = Path(tempfile.mkdtemp())
-        row = try_family(name, folder)
-        shutil.rmtree(folder)
-        print(row.family, "|", row.served, "|", row.why, flush=True)
-    return 0
+    print("| family | attention | served by | in batches | why not otherwise |\n|---|---|---|---|---|")
+    rows = []
+    for family in options.only.split(",") if options.only else families():
+        with tempfile.TemporaryDirectory() as folder:
+            rows.append(row := try_family(family, Path(folder) / "model"))
+        print(row.line(), *row.wrong and ("WRONG", row.wrong), flush=True)
+    served = [next((way for way in WAYS if way in row.served), "refused") for row in rows]
+    print("\n" + ", ".join(f"{served.count(way)} {way}" for way in (*WAYS, "refused")))
+    return 1 if any(row.wrong for row in rows) else 0
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from rmtbench.core import Finish
@@ -29,6 +29,8 @@ class LocalModel:
         context_limit: Most positions it has; None if it sets no limit.
         max_answer_tokens: Most tokens of an answer.
         provenance: Id, hashes, dtype, device, label: see `rmtbench.models.load`.
+        inexact: Ways of reading whose logits were found to differ from the model's own, and how: see
+            `rmtbench.kvcache.trial`.
     """
 
     model: PreTrainedModel
@@ -37,6 +39,7 @@ class LocalModel:
     context_limit: int | None
     max_answer_tokens: int
     provenance: Mapping[str, Any]
+    inexact: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def device(self) -> str:
@@ -67,7 +70,8 @@ class LocalModel:
             prompts: At least one.
 
         Returns:
-            One result a prompt, in order; prefill holds the context's and the question's tokenisation too.
+            One result a prompt, in order; prefill holds the context's and the question's tokenisation too. `error`
+            says why there is no answer.
 
         Raises:
             AnswerError: A prompt with its answer is longer than the model's context.
@@ -129,6 +133,7 @@ class LocalModel:
             cached_tokens=cached_tokens,
             prefill_seconds=prefill_seconds,
             decode_seconds=decode_seconds,
+            error=row.error,
         )
 
     def check_length(self, prompt_tokens: int) -> None:
