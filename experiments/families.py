@@ -10,7 +10,6 @@ forward: with eager attention where the model has one, loaded anew, without any 
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import tempfile
 import warnings
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
     from rmtbench.models.local import LocalModel
 
 SIZES: Mapping[str, Any] = {
-    "vocab_size": 5120, "hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 2, "num_attention_heads": 4,
+    "vocab_size": 5200, "hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 2, "num_attention_heads": 4,
     "num_key_value_heads": 2, "head_dim": 16, "max_position_embeddings": 1024, "initializer_range": 0.15,
     "n_embd": 64, "n_layer": 2, "n_head": 4, "n_positions": 1024, "n_ctx": 1024, "rotary_dim": 8, "n_inner": 96,
     "num_experts": 4, "num_local_experts": 4, "n_routed_experts": 4, "num_experts_per_tok": 2, "n_group": 1,
@@ -39,8 +38,8 @@ SIZES: Mapping[str, Any] = {
     "decoder_ffn_dim": 96, "encoder_ffn_dim": 96, "word_embed_proj_dim": 64, "embedding_size": 64, "n_ssm_heads": 4,
     "mamba_d_state": 8, "mamba_n_heads": 8, "mamba_d_head": 16, "mamba_n_groups": 1, "state_size": 8, "n_groups": 1,
     "num_key_value_groups": 2, "query_pre_attn_scalar": 16, "global_head_dim": 16, "lru_width": 64,
-    "attention_hidden_size": 64, "hidden_size_per_layer_input": 8, "vocab_size_per_layer_input": 5120,
-    "pad_token_id": None, "bos_token_id": None, "eos_token_id": None,
+    "attention_hidden_size": 64, "hidden_size_per_layer_input": 8, "vocab_size_per_layer_input": 5200,
+    "pad_token_id": 1, "bos_token_id": 2, "eos_token_id": 5199,
 }  # fmt: skip
 """Sizes by the names that configurations have for them."""
 
@@ -53,6 +52,10 @@ OVERRIDES: Mapping[str, Mapping[str, Any]] = {
     "gpt_neo": {"num_layers": 2, "attention_types": [[["global", "local"], 1]], "window_size": 32},
     "mistral-window": {"model_type": "mistral", "sliding_window": 32},
     "gemma2": {"sliding_window": 32},
+    "lfm2_moe": {"layer_types": ["conv", "full_attention"]},
+    "mamba2": {"num_heads": 8, "head_dim": 16, "expand": 2},
+    "reformer": {"is_decoder": True},
+    "gemma3n_text": {"num_kv_shared_layers": 0},
     "qwen3-window": {"model_type": "qwen3", "use_sliding_window": True, "sliding_window": 32, "max_window_layers": 1},
 }
 """What a family needs besides, and variants of one."""
@@ -66,6 +69,9 @@ TOLERANCE = 2e-3
 
 WAYS = ("shared", "plain", "own prompts")
 """How a model can be read, the fastest first; what serves a way serves those behind it, or the table says so."""
+
+
+NO_TINY_MODEL = "no tiny model could be made"
 
 
 @dataclass(frozen=True)
@@ -86,9 +92,15 @@ class Row:
     why: str = ""
     wrong: Sequence[str] = ()
 
+    @property
+    def best(self) -> str:
+        """The fastest way that is served, ``refused``, or ``not tried``."""
+        best = next((way for way in WAYS if way in self.served), "refused")
+        return "not tried" if self.why.startswith(NO_TINY_MODEL) else best
+
     def line(self) -> str:
         """As a row of a Markdown table."""
-        best = next((way for way in WAYS if way in self.served), "refused")
+        best = self.best
         batch = ", ".join(way for way in WAYS if self.served.get(way) == 2) or ("no" if self.served else "")
         why = self.why.replace("|", "/").replace("<", "(").replace(">", ")")
         return f"| {self.family} | {self.attention} | {best} | {batch} | {why} |"
@@ -110,6 +122,8 @@ def tiny_config(family: str) -> PretrainedConfig:
     default = AutoConfig.for_model(kind)
     names = {**dict.fromkeys(default.to_dict()), **dict.fromkeys(default.attribute_map)}
     sizes = {name: value for name, value in SIZES.items() if name in names}
+    if "qk_rope_head_dim" in names:
+        sizes["head_dim"] = sizes["qk_rope_head_dim"]  # of compressed keys, a head is what is rotated
     return AutoConfig.for_model(kind, **{**sizes, **given})
 
 
@@ -137,8 +151,6 @@ def save_family(family: str, folder: Path) -> None:
                 parameter.add_(torch.randn_like(parameter), alpha=0.1)
     model.save_pretrained(folder)
     AutoTokenizer.from_pretrained(SHIPPED["mini"]).save_pretrained(folder)
-    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    (folder / "config.json").write_text(json.dumps({**config, "eos_token_id": None}), encoding="utf-8")
 
 
 def try_family(family: str, folder: Path) -> Row:
@@ -149,15 +161,15 @@ def try_family(family: str, folder: Path) -> Row:
     try:
         save_family(family, folder)
     except Exception as error:  # noqa: BLE001 - the table says so
-        return Row(family, why=f"not tried: no tiny model could be made ({first_line(error)})")
+        return Row(family, why=f"{NO_TINY_MODEL} ({first_line(error)})")
     try:
         model = load_model(str(folder), max_answer_tokens=6)
     except UserError as error:
         return Row(family, why=error.what.replace(str(folder), family).replace(folder.name, family))
     served, reasons = _served(model, folder / "verdicts")
     own = _own_model(model.provenance["attention"], folder)
-    wrong = [f"{way}, {rows} at once" for way, most in served.items() for rows in range(1, most + 1)
-             if not _right(model, own, way, rows)]  # fmt: skip
+    tried = [(way, rows) for way, most in served.items() for rows in range(1, most + 1)]
+    wrong = [f"{way}, {rows} at once" for way, rows in tried if not _right(model, own, way, rows)]
     why = next((reasons[way] for way in (WAYS if served else WAYS[::-1]) if way in reasons), "")
     return Row(family, model.provenance["attention"], served, why, wrong)
 
@@ -233,15 +245,21 @@ def main() -> int:
     warnings.simplefilter("ignore")
     import torch
 
+    from rmtbench.errors import first_line
+
     torch.set_num_threads(1)
     print("| family | attention | served by | in batches | why not otherwise |\n|---|---|---|---|---|")
     rows = []
     for family in options.only.split(",") if options.only else families():
         with tempfile.TemporaryDirectory() as folder:
-            rows.append(row := try_family(family, Path(folder) / "model"))
+            try:
+                row = try_family(family, Path(folder) / "model")
+            except Exception as error:  # noqa: BLE001 - what a user would meet as a traceback
+                row = Row(family, wrong=(f"traceback of {first_line(error)}",))
+        rows.append(row)
         print(row.line(), *row.wrong and ("WRONG", row.wrong), flush=True)
-    served = [next((way for way in WAYS if way in row.served), "refused") for row in rows]
-    print("\n" + ", ".join(f"{served.count(way)} {way}" for way in (*WAYS, "refused")))
+    served = [row.best for row in rows]
+    print("\n" + ", ".join(f"{served.count(way)} {way}" for way in (*WAYS, "refused", "not tried")))
     return 1 if any(row.wrong for row in rows) else 0
 
 

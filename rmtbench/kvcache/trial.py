@@ -96,7 +96,11 @@ def try_ways(model: LocalModel, ways: Sequence[str]) -> dict[str, str]:
 def make_text(model: LocalModel) -> Text:
     """The text of a model's trial: the same token ids each time, none of them special."""
     tokenizer = model.contract.tokenizer
-    special = {*tokenizer.all_special_ids, *tokenizer.added_tokens_decoder, model.model.config.pad_token_id}
+    special = {
+        *tokenizer.all_special_ids,
+        *tokenizer.added_tokens_decoder,
+        getattr(model.model.config, "pad_token_id", None),
+    }
     rows = model.model.get_input_embeddings().weight.shape[0]
     plain = [token for token in range(min(len(tokenizer), rows)) if token not in special]
     ids = iter(random.Random(0).choices(plain or range(rows), k=CONTEXT + sum(TAILS) + STEPS * len(TAILS)))  # noqa: S311

@@ -245,6 +245,12 @@ def _missing(noun: str, name: str, option: str, error: Exception) -> UserError:
             where=option,
             remedy="accept its licence on the hub and set HF_TOKEN",
         )
+    if "custom code" in str(error):
+        return UserError(
+            f"{noun} '{name}' needs code of its own, which is not run here",
+            where=option,
+            remedy="choose a model whose architecture is part of transformers",
+        )
     if isinstance(error, ImportError):
         return UserError(
             f"{noun} '{name}' cannot be loaded ({first_line(error)})",

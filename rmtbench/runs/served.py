@@ -70,9 +70,7 @@ def _ways(model: LocalModel, spec: RunSpec) -> list[list[str]]:
     return [[*own, EMBEDDED] if kind.memory is not None else own]
 
 
-def _refused(
-    model: LocalModel, spec: RunSpec, ways: Sequence[str], inexact: dict[str, str], folder: Path
-) -> UserError:
+def _refused(model: LocalModel, spec: RunSpec, ways: Sequence[str], inexact: dict[str, str], folder: Path) -> UserError:
     """The error, whose remedy was tried."""
     from rmtbench.kvcache.trial import OWN, PLAIN, SHARED
     from rmtbench.kvcache.verdict import verdicts
