@@ -1,6 +1,6 @@
 """Which of transformers' causal language models are served, and how: a tiny model of each, by our own loading.
 
-    python experiments/families.py [--only gpt2,llama] [--out docs/models-table.md]
+    python experiments/families.py [--only gpt2,llama]
 
 Each model has random weights. It is loaded and tried as `rmtbench run` does it. Then, whatever the trial said, each way
 that it allows answers questions over a context of some hundred tokens, and the answers are held against the model's own
@@ -123,7 +123,8 @@ def tiny_config(family: str) -> PretrainedConfig:
     names = {**dict.fromkeys(default.to_dict()), **dict.fromkeys(default.attribute_map)}
     sizes = {name: value for name, value in SIZES.items() if name in names}
     if "qk_rope_head_dim" in names:
-        sizes["head_dim"] = sizes["qk_rope_head_dim"]  # of compressed keys, a head is what is rotated
+        # Compressed keys: a head is what is rotated, and each head has keys of its own once they are expanded.
+        sizes |= {"head_dim": sizes["qk_rope_head_dim"], "num_key_value_heads": sizes["num_attention_heads"]}
     return AutoConfig.for_model(kind, **{**sizes, **given})
 
 
@@ -180,7 +181,8 @@ def _served(model: LocalModel, verdicts: Path) -> tuple[dict[str, int], dict[str
     from rmtbench.errors import UserError
     from rmtbench.runs.served import check_served
 
-    served, reasons = {}, {}
+    served: dict[str, int] = {}
+    reasons: dict[str, str] = {}
     plain = (("prefix", "plain"),)
     for way, system, settings in (("shared", "cag", ()), ("plain", "cag", plain), ("own prompts", "closed-book", ())):
         for rows in (1, 2):
@@ -248,8 +250,9 @@ def main() -> int:
     from rmtbench.errors import first_line
 
     torch.set_num_threads(1)
-    print("| family | attention | served by | in batches | why not otherwise |\n|---|---|---|---|---|")
-    rows = []
+    say = sys.stdout.write
+    say("| family | attention | served by | in batches | why not otherwise |\n|---|---|---|---|---|\n")
+    rows: list[Row] = []
     for family in options.only.split(",") if options.only else families():
         with tempfile.TemporaryDirectory() as folder:
             try:
@@ -257,9 +260,10 @@ def main() -> int:
             except Exception as error:  # noqa: BLE001 - what a user would meet as a traceback
                 row = Row(family, wrong=(f"traceback of {first_line(error)}",))
         rows.append(row)
-        print(row.line(), *row.wrong and ("WRONG", row.wrong), flush=True)
+        say(f"{row.line()}{' WRONG: ' + ', '.join(row.wrong) if row.wrong else ''}\n")
+        sys.stdout.flush()
     served = [row.best for row in rows]
-    print("\n" + ", ".join(f"{served.count(way)} {way}" for way in (*WAYS, "refused", "not tried")))
+    say(f"\n{', '.join(f'{served.count(way)} {way}' for way in (*WAYS, 'refused', 'not tried'))}\n")
     return 1 if any(row.wrong for row in rows) else 0
 
 

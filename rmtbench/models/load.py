@@ -181,7 +181,7 @@ def _from_pretrained(name: str, dtype: torch.dtype, device: str) -> PreTrainedMo
         loaded: PreTrainedModel = model.to(device).eval()
     except (UserError, MemoryError, torch.OutOfMemoryError):
         raise
-    except Exception as error:  # noqa: BLE001 - files from elsewhere fail in any way, in code of any architecture
+    except Exception as error:  # files from elsewhere fail in any way, in code of any architecture
         raise _missing("model", name, "--model", error) from error
     return loaded
 

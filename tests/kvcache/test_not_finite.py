@@ -5,16 +5,19 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import pytest
 import torch
-from transformers.modeling_outputs import CausalLMOutput
 
 from rmtbench.kvcache.obtain import read_in_chunks
 from rmtbench.kvcache.plain import read_prefix
 from rmtbench.kvcache.shared import read_shared
 from rmtbench.models.base import Generation, Passage, Prompt
 from rmtbench.models.local import LocalModel
+
+if TYPE_CHECKING:
+    from transformers.modeling_outputs import CausalLMOutput
 
 CONTEXT = (Passage("Arden", "Arden lies on the river Oss. Its market is held on Fridays. " * 3),)
 POISON = "volcano"
