@@ -58,6 +58,12 @@ def resumable(text: str, words: Sequence[str]) -> str:
     return text.replace("the same command", "the same command without --fresh") if "--fresh" in words else text
 
 
+def first_line(error: Exception) -> str:
+    """An error's type and the first line of its text, for a message of one line."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return f"{type(error).__name__}: {lines[0][:200]}" if lines else type(error).__name__
+
+
 @contextmanager
 def disk_errors(path: Path, option: str = "--results") -> Iterator[None]:
     """Turn a full disk or a forbidden path while writing into a `UserError`; other errors pass.

@@ -77,7 +77,7 @@ def _attention(
     query: torch.Tensor,
     key: torch.Tensor,
     value: torch.Tensor,
-    _mask: torch.Tensor | None,
+    attention_mask: torch.Tensor | None = None,  # noqa: ARG001 - some models give it by this name
     scaling: float | None = None,
     *,
     final_layer: int | None = None,

@@ -77,7 +77,11 @@ class PlainPrefix:
         lengths = [self._tokens + len(tail) for tail in tails]
         model.check_length(max(lengths))
         reader = SharedPrefix(model.model, self._cache, self._tokens, tails)
-        return model.decode(reader, lengths, [self._tokens] * len(tails), time.perf_counter() - start)
+        found = model.decode(reader, lengths, [self._tokens] * len(tails), time.perf_counter() - start)
+        if len(tails) > 1 and any(row.error is not None for row in found):
+            # The rows lie in one line: masked or not, a value that is not finite spoils what the others read.
+            return [row for question in questions for row in self.generate([question])]
+        return found
 
 
 def read_prefix(

@@ -47,6 +47,11 @@ class SharedPlaces:
             ).logits
         return logits[0]
 
+    def clear(self, place: int) -> None:
+        """Forget a failed row: see the protocol."""
+        for tensor in (*self._suffixes.keys, *self._suffixes.values):
+            tensor[place] = 0
+
 
 class SharedPrefixCache:
     """A `Prefix` over `PrefixTensors`; made by `shared_prefix`."""

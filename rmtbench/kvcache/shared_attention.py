@@ -160,7 +160,7 @@ def shared_prefix_attention(
     query: torch.Tensor,
     key: torch.Tensor,
     value: torch.Tensor,
-    _attention_mask: torch.Tensor | None,
+    attention_mask: torch.Tensor | None = None,  # noqa: ARG001 - some models give it by this name
     scaling: float | None = None,
     *,
     reading: Round | None = None,
@@ -173,6 +173,7 @@ def shared_prefix_attention(
         query: ``[1, heads, tokens, width]``, the tokens of all rows in a line.
         key: The same tokens' new keys, ``[1, key-value heads, tokens, width]``.
         value: As `key`.
+        attention_mask: Not used: `reading` says what each token sees.
         scaling: Factor of the scores; None for one over the root of the width.
         reading: What is read now: the prefix, the suffixes and whose tokens these are.
         others: What else the model says of its attention.

@@ -15,6 +15,7 @@ from rmtbench.kvcache.obtain import read_in_chunks
 from rmtbench.kvcache.plain import read_prefix
 from rmtbench.kvcache.prefill import CHUNK_TOKENS
 from rmtbench.kvcache.shared import read_shared
+from rmtbench.kvcache.trial import SHARED
 from rmtbench.measure import synchroniser
 from rmtbench.models.architecture import check_shared_prefix
 from rmtbench.models.base import Generation, Prompt
@@ -54,7 +55,8 @@ def prefix_for(model: LocalModel) -> tuple[str, str]:
         check_shared_prefix(model.model, where="full-context")
     except UserError as error:
         return "plain", error.what
-    return "shared", ""
+    found = model.inexact.get(SHARED, "")
+    return ("plain", f"{type(model.model).__name__} differs over the {SHARED} ({found})") if found else ("shared", "")
 
 
 def kernels_of(model: LocalModel, prefix: str) -> dict[str, object]:

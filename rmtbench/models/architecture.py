@@ -17,9 +17,16 @@ def check_supported(model: PreTrainedModel) -> None:
     """Refuse a model whose cache our preallocated one cannot stand in for.
 
     Raises:
-        UserError: It keeps recurrent state, or cannot give the last token's logits alone.
+        UserError: It keeps recurrent state, was trained to fill gaps, or cannot give the last token's logits alone.
     """
     name = type(model).__name__
+    trained_as = next(iter(getattr(model.config, "architectures", None) or []), name)
+    if trained_as.endswith(("ForMaskedLM", "ForPreTraining")) and not getattr(model.config, "is_decoder", False):
+        raise UserError(
+            f"{trained_as} is a masked model: it fills gaps in a text, and does not continue one",
+            where="--model",
+            remedy="choose a causal language model",
+        )
     layer_types = set(getattr(model.config, "layer_types", None) or ["full_attention"])
     unknown = layer_types - {"full_attention", "sliding_attention"}
     if unknown or not getattr(model.config, "num_attention_heads", None):
@@ -30,7 +37,9 @@ def check_supported(model: PreTrainedModel) -> None:
         )
     if "logits_to_keep" not in inspect.signature(model.forward).parameters:
         raise UserError(
-            f"{name} cannot give the last token's logits alone", where="--model", remedy="choose a newer architecture"
+            f"{name} computes the logits of all tokens, not of the last one alone",
+            where="--model",
+            remedy="choose a newer architecture",
         )
 
 
@@ -47,6 +56,8 @@ def uses_sliding_window(model: PreTrainedModel) -> bool:
     """Whether some layer sees only the last so many tokens."""
     config = model.config
     if "sliding_attention" in (getattr(config, "layer_types", None) or []):
+        return True
+    if "local" in (getattr(config, "attention_layers", None) or []):  # GPT-Neo, in its own words
         return True
     window = getattr(config, "sliding_window", None)
     return window is not None and getattr(config, "use_sliding_window", True) is not False

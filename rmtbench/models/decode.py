@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -57,15 +58,27 @@ class Places(Protocol):
         """
         ...
 
+    def clear(self, place: int) -> None:
+        """Forget what a failed row left in its place: a number that is not finite would spoil the next row there."""
+        ...
+
+
+NOT_FINITE = "the model's logits are not finite (NaN or infinite)"
+"""Why a row has no answer: its weights are damaged, or its numbers overflow the dtype."""
+
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """One row's answer tokens (without the end-of-sequence token), and its seconds."""
+    """One row's answer tokens (without the end-of-sequence token), and its seconds.
+
+    `error` says why there is no answer where `finish` is ``error``.
+    """
 
     ids: tuple[int, ...]
     finish: Finish
     prefill_seconds: float
     decode_seconds: float
+    error: str | None = None
 
 
 @dataclass(slots=True)
@@ -84,6 +97,8 @@ class _Row:
     def decoded(self, prefill: float, decode: float) -> Decoded:
         if self.finish is None:  # pragma: no cover - rows leave their places only when they have ended
             raise RuntimeError("a row has no end")
+        if self.finish == "error":
+            return Decoded((), "error", prefill, decode, f"{NOT_FINITE} after {len(self.ids)} tokens of the answer")
         kept = self.ids[:-1] if self.finish == "eos" else self.ids
         return Decoded(tuple(kept), self.finish, prefill, decode)
 
@@ -144,7 +159,7 @@ def _loop(
         logits = places.advance(
             stepping, [live[place].ids[-1] for place in stepping], [(place, row.tail) for place, row in entering]
         )
-        chosen = logits.argmax(dim=-1).tolist()  # waits for the device: the tokens are known from here on
+        chosen = _choose(logits)  # waits for the device: the tokens are known from here on
         now = time.perf_counter()
         share = (now - mark) / max(1, len(stepping) + sum(len(row.tail) for _, row in entering))
         mark = now
@@ -156,14 +171,30 @@ def _loop(
         order = [*stepping, *(place for place, _ in entering)]
         for place, token in zip(order, chosen, strict=True):
             row = live[place]
-            row.ids.append(token)
-            row.finish = finish(row.ids) or ("length" if len(row.ids) == max_tokens else None)
+            if token is None:
+                row.finish = "error"
+                places.clear(place)
+            else:
+                row.ids.append(token)
+                row.finish = finish(row.ids) or ("length" if len(row.ids) == max_tokens else None)
             row.end = time.perf_counter()
         ended = [live.pop(place) for place in order if live[place].finish is not None]
         for row in ended:
             before = time.perf_counter()
             yield row
             mark += time.perf_counter() - before
+
+
+def _choose(logits: torch.Tensor) -> list[int | None]:
+    """Each row's likeliest token; None where the best logit is not finite, as it is if any logit is NaN.
+
+    Both come in one transfer, as float32, in which every token id below 2^24 is exact.
+    """
+    import torch
+
+    best = logits.argmax(dim=-1, keepdim=True)
+    values = torch.cat([best.float(), logits.gather(-1, best).float()], dim=-1).tolist()
+    return [int(token) if math.isfinite(value) else None for token, value in values]
 
 
 class _Whole:
@@ -180,3 +211,6 @@ class _Whole:
             self._device = logits.device
             return logits
         return self._reader.step(stepping, torch.tensor(tokens, device=self._device))
+
+    def clear(self, place: int) -> None:
+        """Nothing: no row begins in the place of another."""

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rmtbench.core import AnswerStyle
-from rmtbench.errors import UserError
+from rmtbench.errors import UserError, first_line
 from rmtbench.models.adapters import check_base, merge_adapter
 from rmtbench.models.architecture import check_supported, context_limit
 from rmtbench.models.control_tokens import control_marks, count_tokens
@@ -210,21 +210,37 @@ def _weights(source: Source, kind: torch.dtype, device: str, seed: int) -> tuple
 
 
 def _from_pretrained(name: str, dtype: torch.dtype, device: str) -> PreTrainedModel:
-    from safetensors import SafetensorError
-    from transformers import AutoModelForCausalLM
+    import torch
 
     try:
-        model, found = AutoModelForCausalLM.from_pretrained(
-            name,
-            dtype=dtype,
-            attn_implementation="sdpa",
-            output_loading_info=True,
-        )
-    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+        model, found = _by_attention(name, dtype)
+        check_complete(found, name, "--model")
+        loaded: PreTrainedModel = model.to(device).eval()
+    except (UserError, MemoryError, torch.OutOfMemoryError):
+        raise
+    except Exception as error:  # files from elsewhere fail in any way, in code of any architecture
         raise _missing("model", name, "--model", error) from error
-    check_complete(found, name, "--model")
-    loaded: PreTrainedModel = model.to(device).eval()
     return loaded
+
+
+def _by_attention(path: str, dtype: torch.dtype) -> tuple[PreTrainedModel, Mapping[str, Any]]:
+    """Weights and what transformers says of them: by torch's fused attention, or by the plain one without it.
+
+    The shipped default of transformers would follow what the configuration file asks for, such as a package of CUDA.
+    """
+    from transformers import AutoModelForCausalLM
+
+    for attention in ("sdpa", "eager"):
+        try:
+            model, found = AutoModelForCausalLM.from_pretrained(
+                path, dtype=dtype, attn_implementation=attention, output_loading_info=True, trust_remote_code=False
+            )
+        except (ValueError, ImportError) as error:
+            if attention == "sdpa" and "scaled_dot_product_attention" in str(error):
+                continue  # the architecture has none: nothing was read yet
+            raise
+        return model, found
+    raise AssertionError("the last attention was tried")  # pragma: no cover
 
 
 def check_complete(found: Mapping[str, Any], name: str, option: str, *, unread: str = "\0") -> None:
@@ -266,8 +282,20 @@ def _missing(noun: str, name: str, option: str, error: Exception) -> UserError:
             where=option,
             remedy="accept its licence on the hub and set HF_TOKEN",
         )
+    if "custom code" in str(error):
+        return UserError(
+            f"{noun} '{name}' needs code of its own, which is not run here",
+            where=option,
+            remedy="choose a model whose architecture is part of transformers",
+        )
+    if isinstance(error, ImportError):
+        return UserError(
+            f"{noun} '{name}' cannot be loaded ({first_line(error)})",
+            where=option,
+            remedy="install the package that it names, or give weights that are not quantised",
+        )
     return UserError(
-        f"{noun} '{name}' cannot be loaded ({type(error).__name__})",
+        f"{noun} '{name}' cannot be loaded ({first_line(error)})",
         where=option,
         remedy="give a folder with config.json, tokenizer and weights, or random:tiny; a hub id needs the network or a "
         "filled hub cache",

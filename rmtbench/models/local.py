@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from rmtbench.core import Finish
@@ -30,6 +30,8 @@ class LocalModel:
         max_answer_tokens: Most tokens of an answer, without its reasoning.
         provenance: Id, hashes, dtype, device, label: see `rmtbench.models.load`.
         think_tokens: Most tokens of reasoning before an answer; 0 for a model that has no marks of reasoning.
+        inexact: Ways of reading whose logits were found to differ from the model's own, and how: see
+            `rmtbench.kvcache.trial`.
     """
 
     model: PreTrainedModel
@@ -44,6 +46,8 @@ class LocalModel:
     def max_new_tokens(self) -> int:
         """Most tokens that follow a prompt: reasoning and answer."""
         return self.think_tokens + self.max_answer_tokens
+
+    inexact: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def device(self) -> str:
@@ -73,7 +77,8 @@ class LocalModel:
             prompts: At least one.
 
         Returns:
-            One result a prompt, in order; prefill holds the context's and the question's tokenisation too.
+            One result a prompt, in order; prefill holds the context's and the question's tokenisation too. `error`
+            says why there is no answer.
 
         Raises:
             AnswerError: A prompt with its answer is longer than the model's context.
@@ -140,6 +145,7 @@ class LocalModel:
             decode_seconds=decode_seconds,
             reasoning=self.contract.reasoning.part(tokenizer.decode(row.ids)).reasoning if thought else "",
             reasoning_tokens=thought,
+            error=row.error,
         )
 
     def check_length(self, prompt_tokens: int) -> None:

@@ -160,6 +160,12 @@ def step_forward(
     Returns:
         Logits, ``[rows, vocabulary]`` for one kept position a row, ``[kept, vocabulary]`` for one row.
     """
+    if visible is not None and model.config._attn_implementation == "eager":  # noqa: SLF001 - the only place that tells
+        # It adds the mask to the scores; the fused operator takes truth values.
+        dtype = model.dtype
+        visible = torch.zeros(visible.shape, dtype=dtype, device=visible.device).masked_fill_(
+            ~visible, torch.finfo(dtype).min
+        )
     logits: torch.Tensor = model(
         input_ids=tokens,
         position_ids=positions,

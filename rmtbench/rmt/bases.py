@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rmtbench.core import AnswerStyle
-from rmtbench.errors import UserError
+from rmtbench.errors import UserError, first_line
 from rmtbench.models.embed_files import MINILM, model_folder
 from rmtbench.models.load import check_complete, load_model, tokenizer_hash
 from rmtbench.models.prompt import PromptContract, make_contract
@@ -74,7 +74,7 @@ def _load_encoder(name: str, device: str) -> Base:
         words = AutoTokenizer.from_pretrained(path)
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         raise UserError(
-            f"encoder '{name}' cannot be loaded ({type(error).__name__})",
+            f"encoder '{name}' cannot be loaded ({first_line(error)})",
             where="--base",
             remedy=f"give a folder with config.json, tokenizer and weights, or {MINILM}",
         ) from error

@@ -28,6 +28,7 @@ from rmtbench.runs.loop import Tools
 from rmtbench.runs.memories import LoadedMemory, load_memory, memory_folder
 from rmtbench.runs.plan import plan_runs
 from rmtbench.runs.provenance import surroundings
+from rmtbench.runs.served import check_served
 from rmtbench.spec import Request, option_name
 from rmtbench.systems.registry import find_system
 
@@ -163,7 +164,7 @@ def load_tools(
     Args:
         specs: The runs; they share model and embedder.
         device: Where the model answers.
-        cache: Folder of embeddings kept between runs.
+        cache: Folder of embeddings, and of what was found out about models, kept between runs.
         rmt: Folder of a trained memory; None for the one shipped for the model.
         endpoints: How servers are spoken to; None where model and embedder are on this machine.
         reranker: Folder or hub id of a reranker; None for none.
@@ -171,7 +172,8 @@ def load_tools(
         qdrant: Where Qdrant keeps embeddings; None where it keeps none.
 
     Raises:
-        UserError: A model, embedder or trained memory is missing, or the memory belongs to another model.
+        UserError: A model, embedder or trained memory is missing, the model cannot be read exactly, or the memory
+            belongs to another model.
     """
     spec = specs[0]
     endpoints = endpoints or Endpoints()
@@ -198,6 +200,7 @@ def load_tools(
             seed=spec.seed,
             chat=_chat(spec),
         )
+        model = check_served(model, specs, cache / "verdicts")
     around = surroundings(device, AS_SERVED if is_endpoint(spec.model) else None)
     provenance = {"model": dict(model.provenance), **around}
     tools = Tools(model, provenance, memories=_memories(specs, model, rmt), writer=_writer(specs, model))

@@ -1,0 +1,91 @@
+"""Before anything is read: is the model exact in every way in which the runs will read it?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rmtbench.core import RunSpec
+from rmtbench.errors import UserError
+from rmtbench.systems.registry import find_system
+
+if TYPE_CHECKING:
+    from rmtbench.models.local import LocalModel
+
+
+def check_served(model: LocalModel, specs: Sequence[RunSpec], folder: Path) -> LocalModel:
+    """Try a model in the ways in which runs will read it, and refuse what is not exact.
+
+    Args:
+        model: The model.
+        specs: The runs.
+        folder: Where verdicts are kept.
+
+    Returns:
+        The model, which knows what is inexact of what was tried: a system that has a choice takes another way.
+
+    Raises:
+        UserError: The only way of a system is not exact. The remedy names one that is.
+    """
+    from rmtbench.kvcache.verdict import verdicts
+
+    inexact: dict[str, str] = {}
+    for spec in specs:
+        choices = _ways(model, spec)
+        for ways in choices:
+            found = {way: why for way, why in verdicts(model, ways, folder).items() if why}
+            inexact |= found
+            if not found:
+                break
+        else:
+            raise _refused(model, spec, choices[0], inexact, folder)
+    return replace(model, inexact=inexact)
+
+
+def _ways(model: LocalModel, spec: RunSpec) -> list[list[str]]:
+    """Ways that a run uses, all of one entry; the first exact entry of the list is the one that it takes.
+
+    Raises:
+        UserError: The architecture says already that a way is not exact.
+    """
+    from rmtbench.kvcache.trial import EMBEDDED, OWN, OWN_BATCH, PLAIN, PLAIN_BATCH, SHARED, SHARED_BATCH
+    from rmtbench.kvcache.uncached import prefix_for
+    from rmtbench.models.architecture import check_batch, check_shared_prefix
+
+    kind, settings, many = find_system(spec.system), dict(spec.settings), spec.batch > 1
+    if kind.takes_prefix:
+        if settings.get("prefix") == "plain":
+            check_batch(model.model, spec.batch)
+            return [[PLAIN, PLAIN_BATCH] if many else [PLAIN]]
+        check_shared_prefix(model.model)
+        return [[SHARED, SHARED_BATCH] if many else [SHARED]]
+    if kind.reads_corpus:
+        return [[PLAIN]] if prefix_for(model)[0] == "plain" else [[SHARED], [PLAIN]]
+    if "chunk_cache" in settings:
+        return [[SHARED]]
+    check_batch(model.model, spec.batch)
+    own = [OWN, OWN_BATCH] if many else [OWN]
+    return [[*own, EMBEDDED] if kind.memory is not None else own]
+
+
+def _refused(model: LocalModel, spec: RunSpec, ways: Sequence[str], inexact: dict[str, str], folder: Path) -> UserError:
+    """The error, whose remedy was tried."""
+    from rmtbench.kvcache.trial import OWN, PLAIN, SHARED
+    from rmtbench.kvcache.verdict import verdicts
+
+    way = next(way for way in ways if way in inexact)
+    batch = [single for single in (OWN, PLAIN, SHARED) if way.startswith(single) and way != single]
+    if batch and not inexact.get(batch[0]):
+        remedy = "use --batch 1 with this model"
+    elif way.startswith(SHARED) and not verdicts(model, [PLAIN], folder)[PLAIN]:
+        remedy = "leave --chunk-cache out" if "chunk_cache" in dict(spec.settings) else "use --prefix plain"
+        remedy = f"{remedy} with this model"
+    else:
+        remedy = "choose another model, or leave this system out"
+    return UserError(
+        f"{type(model.model).__name__} is not read exactly ({way}: {inexact[way]})",
+        where=f"--system {spec.system}",
+        remedy=remedy,
+    )
