@@ -50,6 +50,7 @@ OVERRIDES: Mapping[str, Mapping[str, Any]] = {
     "bert-as-decoder": {"model_type": "bert", "is_decoder": True},
     "roberta-as-decoder": {"model_type": "roberta", "is_decoder": True},
     "gpt_neo": {"num_layers": 2, "attention_types": [[["global", "local"], 1]], "window_size": 32},
+    "mistral": {"sliding_window": None},
     "mistral-window": {"model_type": "mistral", "sliding_window": 32},
     "gemma2": {"sliding_window": 32},
     "lfm2_moe": {"layer_types": ["conv", "full_attention"]},
