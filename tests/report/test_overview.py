@@ -32,7 +32,7 @@ def test_a_row_holds_score_seconds_preparation_and_bytes(tmp_path: Path) -> None
     assert table.columns == ("size", "system", "top-k", "EM", "F1", "recall", "median", "p90", "preparation", "kept")
     cag, dense = table.rows
     assert cag[:3] == ("small", "cag", "")
-    assert cag[3].startswith("0.500")
+    assert cag[3].startswith("0.550")
     assert cag[6:] == ("200 ms", "200 ms", "3.00 s", "1.00 MiB")
     assert dense[:3] == ("small", "rag-dense", "3")
     assert dense[6] == "2.00 s"
