@@ -233,25 +233,30 @@ class Prepared:
 
 @dataclass(frozen=True, slots=True)
 class TokenCounts:
-    """Tokens of one answer: read for it, of these already cached, written by it, and embedded for it by a server."""
+    """Tokens of one answer: read for it, of these already cached, written by it, and embedded for it by a server.
+
+    `cached` is None where a server does not say. `reasoning` counts those of `output` that were reasoning.
+    """
 
     prompt: int = 0
-    cached: int = 0
+    cached: int | None = 0
     output: int = 0
     embedded: int = 0
+    reasoning: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Timings:
     """Wall seconds of one answer; in throughput mode the row's equal share of its batch.
 
-    `total` runs from the question's arrival to its answer and also holds what lies between the parts.
+    `total` runs from the question's arrival to its answer and also holds what lies between the parts. `prefill`,
+    `first_token` and `decode` are None where a server does not stream: when its first text was there is not known.
     """
 
     retrieve: float = 0.0
-    prefill: float = 0.0
-    first_token: float = 0.0
-    decode: float = 0.0
+    prefill: float | None = 0.0
+    first_token: float | None = 0.0
+    decode: float | None = 0.0
     total: float = 0.0
 
 
@@ -272,7 +277,10 @@ class Retrieved:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One answer as it was given. `text` is the final answer that is scored, `raw` all that the model wrote."""
+    """One answer as it was given. `text` is the final answer that is scored, `raw` all that the model wrote.
+
+    `finish_reason` is a server's own word for `finish`; None where it gave none, and for a model on this machine.
+    """
 
     question_id: str
     text: str
@@ -284,6 +292,7 @@ class Answer:
     output_ids: tuple[int, ...] = ()
     error: str | None = None
     warmup: bool = False
+    finish_reason: str | None = None
 
     def __post_init__(self) -> None:
         if (self.error is not None) != (self.finish == "error"):

@@ -99,8 +99,11 @@ def _say_where_no_cache_was_hit(specs: Sequence[RunSpec], results: Path) -> None
         if spec.system != "cag":
             continue
         answers = [answer for answer in read_run(results / run_id(spec)).answers.values() if answer.error is None]
-        if answers and not any(answer.tokens.cached for answer in answers):
-            note(f"{run_id(spec)}: the server's prefix cache was never hit: usage tells of no cached tokens")
+        told = [answer.tokens.cached for answer in answers if answer.tokens.cached is not None]
+        if answers and not told:
+            note(f"{run_id(spec)}: the server does not say whether its prefix cache was hit")
+        elif answers and not any(told):
+            note(f"{run_id(spec)}: the server's prefix cache was never hit: its usage has 0 cached tokens")
 
 
 def _say_what_runs(specs: Sequence[RunSpec], draws: Sequence[Draw], tools: Tools) -> None:

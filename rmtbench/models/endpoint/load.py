@@ -65,7 +65,7 @@ def load_endpoint_model(
     served = served_name(name)
     words = load_endpoint_tokenizer(served, tokenizer)
     line = open_line(endpoints.model, served, clock=clock)
-    dialect, reply = line.find_dialect(endpoints.api)
+    dialect, reply = line.find_dialect(endpoints.api, max_answer_tokens + endpoints.model.reasoning_tokens)
     host = endpoints.model.address.host
     price = find_price(endpoints.prices, served, host)
     provenance: dict[str, Any] = {
@@ -84,7 +84,9 @@ def load_endpoint_model(
         "prompt_contract": CONTRACT_VERSION,
         "api": endpoints.api,
         "greedy": dialect.greedy,
-        "usage": reply.prompt_tokens is not None,
+        "streams": reply.first_seconds is not None,
+        "usage": reply.usage.prompt is not None,
+        "cached_tokens": reply.usage.cached is not None,
         "price": None if price is None else price.row(),
         **endpoints.model.facts(),
     }

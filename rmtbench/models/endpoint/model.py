@@ -5,22 +5,30 @@ The server tokenises: the contract's text is sent whole, context first, so that 
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
 
-from rmtbench.core import Finish
-from rmtbench.errors import AnswerError
+from rmtbench.core import TokenCounts
+from rmtbench.errors import ServerGoneError
 from rmtbench.models.base import Generation, Passage, Prompt
-from rmtbench.models.endpoint.line import Api, Dialect, Line
+from rmtbench.models.endpoint.dialect import Dialect
+from rmtbench.models.endpoint.endings import finish_of
+from rmtbench.models.endpoint.line import Api, Line
 from rmtbench.models.endpoint.replies import Reply
 from rmtbench.models.local import count_tokens
-from rmtbench.models.prompt import PromptContract
+from rmtbench.models.prompt import FINAL_MARK, PromptContract
 
 WARMING_QUESTION = "Which documents are these?"
 """Stands behind the context in the call that warms the server's cache; no data set asks it."""
+WARMING_CAPS = (1, 16)
+"""Longest answers to it, the smallest first; a server that refuses them is asked as for any answer."""
+
+
+_BOLD_MARK = re.compile(rf"[*_]*{FINAL_MARK.rstrip(':')}[*_]*:[*_]*")
 
 
 @dataclass(frozen=True)
@@ -64,7 +72,7 @@ class EndpointModel:
             AnswerError: There is no answer to a prompt.
             UserError: Nothing can be answered: the key, the model or the server.
         """
-        return [self._generation(self._ask(prompt.passages, prompt.question), prompt) for prompt in prompts]
+        return [self._answer(prompt) for prompt in prompts]
 
     def warm(self, passages: Sequence[Passage]) -> RemotePrefix:
         """Let the server read a context, so that its cache may hold it for the questions that follow.
@@ -72,38 +80,70 @@ class EndpointModel:
         Raises:
             AnswerError: It does not fit the model's context, or there is no reply.
         """
-        reply = self._ask(passages, WARMING_QUESTION, max_tokens=1)
-        prompt = Prompt(tuple(passages), WARMING_QUESTION)
-        return RemotePrefix(self, tuple(passages), self._generation(reply, prompt), reply.seconds)
+        text = self._text(passages, WARMING_QUESTION)
+        # A cap of 1 where the server takes it: nothing of the answer is used.
+        caps = [cap for cap in WARMING_CAPS if cap < self.longest] + [self.longest]
+        reply = self.line.ask_for_little(self.api, text, caps, self.dialect, lambda: self.count_tokens([text])[0])
+        self._check_served(reply)
+        return RemotePrefix(self, tuple(passages), self._tokens(reply, text), reply.seconds)
 
-    def _ask(self, passages: Sequence[Passage], question: str, max_tokens: int | None = None) -> Reply:
-        text = self.contract.context_text(passages) + self.contract.question_text(question)
-        longest = self.max_answer_tokens if max_tokens is None else max_tokens
-        return self.line.ask(self.api, text, longest, self.dialect, lambda: self.count_tokens([text])[0])
+    @property
+    def longest(self) -> int:
+        """The cap that a request names: most tokens of the answer and of reasoning together."""
+        return self.max_answer_tokens + self.line.settings.reasoning_tokens
 
-    def _generation(self, reply: Reply, prompt: Prompt) -> Generation:
-        # A chat model may say the cue again, on a line of its own even; on this machine it stands before the answer.
-        said = reply.text.lstrip().removeprefix(self.contract.tail)
+    def _answer(self, prompt: Prompt) -> Generation:
+        text = self._text(prompt.passages, prompt.question)
+        reply = self.line.ask(self.api, text, self.longest, self.dialect, lambda: self.count_tokens([text])[0])
+        self._check_served(reply)
+        tokens, first = self._tokens(reply, text), reply.first_seconds
+        said = without_cue(reply.text, self.contract.tail)
+        if self.contract.style == "bridge":
+            said = _BOLD_MARK.sub(FINAL_MARK, said, count=1)
         end = self.contract.stop_at(said)
         kept = said if end is None else said[:end]
+        finish = finish_of(reply.finish_reason)
         return Generation(
             raw=reply.text[: len(reply.text) - len(said) + len(kept)],
             final=self.contract.final_answer(kept),
-            finish=_finish(reply) if end is None else "stop",
+            finish=finish if end is None else "stop",
             output_ids=(),
-            prompt_tokens=self._counted(reply.prompt_tokens, prompt),
-            cached_tokens=reply.cached_tokens or 0,
-            prefill_seconds=reply.first_seconds,
-            decode_seconds=reply.seconds - reply.first_seconds,
-            output_tokens=self.count_tokens([reply.text])[0] if reply.output_tokens is None else reply.output_tokens,
+            prompt_tokens=tokens.prompt,
+            cached_tokens=tokens.cached,
+            prefill_seconds=first,
+            decode_seconds=reply.seconds - (first or 0.0),
+            output_tokens=tokens.output,
+            reasoning_tokens=tokens.reasoning,
+            finish_reason=reply.finish_reason,
         )
 
-    def _counted(self, tokens: int | None, prompt: Prompt) -> int:
-        """The server's count, or, where it gives none, the named tokenizer's."""
-        if tokens is not None:
-            return tokens
-        text = self.contract.context_text(prompt.passages) + self.contract.question_text(prompt.question)
-        return self.count_tokens([text])[0]
+    def _text(self, passages: Sequence[Passage], question: str) -> str:
+        return self.contract.context_text(passages) + self.contract.question_text(question)
+
+    def _tokens(self, reply: Reply, text: str) -> TokenCounts:
+        """Tokens by the server's count; where it gives none, the named tokenizer's."""
+        usage = reply.usage
+        output = self.count_tokens([reply.text + reply.reasoning])[0] if usage.output is None else usage.output
+        reasoning = usage.reasoning
+        if reasoning is None:
+            reasoning = min(output, self.count_tokens([reply.reasoning])[0]) if reply.reasoning else 0
+        prompt = self.count_tokens([text])[0] if usage.prompt is None else usage.prompt
+        return TokenCounts(prompt, usage.cached, output, reasoning=reasoning)
+
+    def _check_served(self, reply: Reply) -> None:
+        """Stop where the server says another name than when the run began: the answers would be another model's.
+
+        Raises:
+            ServerGoneError: The name has changed.
+        """
+        begun = self.provenance.get("served")
+        if None not in (begun, reply.served) and begun != reply.served:
+            raise ServerGoneError(
+                f"the model that answers has changed from '{begun}' to '{reply.served}'",
+                where=self.line.settings.address.host,
+                remedy="every answer so far is kept, and none of the new one; once the first one answers again, the "
+                "same command resumes; to hold it still, name the exact model",
+            )
 
 
 class RemotePrefix:
@@ -113,7 +153,7 @@ class RemotePrefix:
     """
 
     def __init__(
-        self, model: EndpointModel, passages: tuple[Passage, ...], warming: Generation, seconds: float
+        self, model: EndpointModel, passages: tuple[Passage, ...], warming: TokenCounts, seconds: float
     ) -> None:
         self._model, self._passages, self._warming, self._seconds = model, passages, warming, seconds
 
@@ -128,7 +168,7 @@ class RemotePrefix:
     @property
     def tokens(self) -> int:
         """Tokens of the warming prompt."""
-        return self._warming.prompt_tokens
+        return self._warming.prompt
 
     @property
     def bytes(self) -> int:
@@ -142,12 +182,13 @@ class RemotePrefix:
 
     @property
     def counts(self) -> Mapping[str, int]:
-        """Tokens of the warming call, which cost money."""
-        return {
-            "warming_prompt_tokens": self._warming.prompt_tokens,
-            "warming_cached_tokens": self._warming.cached_tokens,
-            "warming_output_tokens": self._warming.written_tokens,
+        """Tokens of the warming call, which cost money; without those cached where the server does not say."""
+        counts = {
+            "warming_prompt_tokens": self._warming.prompt,
+            "warming_cached_tokens": self._warming.cached,
+            "warming_output_tokens": self._warming.output,
         }
+        return {name: count for name, count in counts.items() if count is not None}
 
     def generate(self, questions: Sequence[str]) -> list[Generation]:
         """Answer questions that continue the context, each prompt beginning with the same bytes.
@@ -159,9 +200,15 @@ class RemotePrefix:
         return self._model.generate([Prompt(self._passages, question) for question in questions])
 
 
-def _finish(reply: Reply) -> Finish:
-    if reply.finish_reason == "length":
-        return "length"
-    if reply.finish_reason == "stop":
-        return "eos"
-    raise AnswerError(f"the server ended the answer for another reason: {reply.finish_reason}")
+def without_cue(text: str, cue: str) -> str:
+    """What follows the answer's cue, for a model that says it again; else the text without leading space.
+
+    On this machine the cue stands before the answer. A chat model may repeat it, on a line of its own or in bold.
+
+    Args:
+        text: All that the model wrote.
+        cue: Such as ``Answer:``.
+    """
+    word = re.escape(cue.rstrip(":"))
+    found = re.match(rf"\s*[*_#>]*\s*{word}\s*[*_]*:[*_]*", text, re.IGNORECASE)
+    return text[found.end() :] if found else text.lstrip()
