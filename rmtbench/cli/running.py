@@ -87,6 +87,7 @@ def _do(todo: Sequence[RunSpec], session: Session, results: Path, *, fresh: bool
         execute(todo, draws, tools, results, report, fresh=fresh)
     if session.endpoints.model is not None:
         _say_where_no_cache_was_hit(todo, results)
+        _say_where_reasoning_took_all(todo, results)
 
 
 def _answered(results: Path, spec: RunSpec) -> bool:
@@ -104,6 +105,17 @@ def _say_where_no_cache_was_hit(specs: Sequence[RunSpec], results: Path) -> None
             note(f"{run_id(spec)}: the server does not say whether its prefix cache was hit")
         elif answers and not any(told):
             note(f"{run_id(spec)}: the server's prefix cache was never hit: its usage has 0 cached tokens")
+
+
+def _say_where_reasoning_took_all(specs: Sequence[RunSpec], results: Path) -> None:
+    for spec in specs:
+        answers = read_run(results / run_id(spec)).answers.values()
+        spent = sum(a.tokens.reasoning > 0 and a.finish == "length" and not a.raw.strip() for a in answers)
+        if spent:
+            note(
+                f"{run_id(spec)}: {spent} of {len(answers)} answers are empty, for reasoning took all of their tokens: "
+                "give more with --set reasoning-tokens"
+            )
 
 
 def _say_what_runs(specs: Sequence[RunSpec], draws: Sequence[Draw], tools: Tools) -> None:

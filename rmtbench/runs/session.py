@@ -84,7 +84,12 @@ def _endpoints(request: Request, environ: Mapping[str, str]) -> Endpoints:
     model = embedder = None
     if served:
         served_name(request.model)
-        model = LineSettings(find_address(request.base_url, request.key_variable, environ), **limits)
+        model = LineSettings(
+            find_address(request.base_url, request.key_variable, environ),
+            **limits,
+            reasoning_effort=request.reasoning_effort,
+            reasoning_tokens=request.reasoning_tokens,
+        )
     if embedded:
         served_name(request.embedder, "--embedder")
         address = find_address(
@@ -95,7 +100,7 @@ def _endpoints(request: Request, environ: Mapping[str, str]) -> Endpoints:
         )
         embedder = LineSettings(address, **limits)
     prices = read_prices(request.prices) if served or embedded else ()
-    return Endpoints(model, embedder, request.api, prices)
+    return Endpoints(model, embedder, request.api, prices, request.embed_batch)
 
 
 def _embeds(request: Request) -> bool:
@@ -112,8 +117,8 @@ def _computes_here(request: Request) -> bool:
 OF_ANY_SERVER = (
     "base_url", "key_variable", "prices", "requests_per_minute", "tokens_per_minute", "deadline", "attempts",
 )  # fmt: skip
-OF_MODELS_SERVER = ("concurrency", "api")
-OF_EMBEDDERS_SERVER = ("embedder_base_url", "embedder_key_variable")
+OF_MODELS_SERVER = ("concurrency", "api", "reasoning_effort", "reasoning_tokens")
+OF_EMBEDDERS_SERVER = ("embedder_base_url", "embedder_key_variable", "embed_batch")
 OF_THIS_MACHINE = ("batch", "dtype")
 """Options that mean something to a model or embedder of one place alone."""
 

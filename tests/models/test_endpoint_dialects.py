@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
+import ssl
 from collections.abc import Sequence
 from typing import Any
 
+import openai
 import pytest
 from endpoint_server import KEY, Sent, Server, event, refusal, serve, stream
 
 from rmtbench.errors import AnswerError, ContextTooLongError, ServerGoneError, UserError
 from rmtbench.models.base import Generation, Passage, Prompt
 from rmtbench.models.endpoint.address import find_address
+from rmtbench.models.endpoint.faults import CERTIFICATES, PROXIES, Asked, explain
 from rmtbench.models.endpoint.line import LineSettings
-from rmtbench.models.endpoint.load import Endpoints, load_endpoint_model
+from rmtbench.models.endpoint.load import Endpoints, load_endpoint_embedder, load_endpoint_model
 from rmtbench.models.endpoint.model import EndpointModel
 from rmtbench.models.endpoint.replies import lines_of
 from rmtbench.models.endpoint.retry import Patience
@@ -288,9 +291,11 @@ def test_what_will_never_pass_is_not_asked_again() -> None:
     ):
         model_of(server)
     assert len(server.seen) == 1
-    with serve(instead=lambda _asked: refusal("Insufficient Balance", status=402)) as server:
-        with pytest.raises(UserError, match=r"quota is used up \(402\)"):
-            model_of(server)
+    with (
+        serve(instead=lambda _asked: refusal("Insufficient Balance", status=402)) as server,
+        pytest.raises(UserError, match=r"quota is used up \(402\)"),
+    ):
+        model_of(server)
     assert len(server.seen) == 1
 
 
@@ -370,3 +375,140 @@ def test_another_served_name_stops_the_run_and_its_answer_is_not_kept() -> None:
         with pytest.raises(ServerGoneError, match="has changed from 'a' to 'b'") as caught:
             model.generate([PROMPT])
     assert "resumes" in caught.value.remedy
+
+
+# 7. Batches of texts to embed.
+def limited(refused: Sent, too_many: Any) -> Any:
+    """An embedder that refuses some requests."""
+    return lambda body: refused if too_many(body["input"]) else None
+
+
+TEXTS = [f"text {number} of many words" for number in range(100)]
+LIMITS = {
+    "items, 413": (refusal("batch size 100 > 32", status=413), lambda texts: len(texts) > 32),
+    "items, 400": (refusal("batch size is invalid, it should not be larger than 10"), lambda texts: len(texts) > 10),
+    "items, 422": (Sent(b'{"detail": "too many inputs"}', "application/json", 422), lambda texts: len(texts) > 7),
+    "one": (refusal("one text only", "input"), lambda texts: len(texts) > 1),
+    "tokens": (
+        refusal("maximum request size is 300 tokens per request.", "input", code="max_tokens_per_request"),
+        lambda texts: sum(len(text.split()) for text in texts) > 300,
+    ),
+    "tokens, as a length": (
+        refusal("This model's maximum context length is 300 tokens, however you requested 500 tokens"),
+        lambda texts: sum(len(text.split()) for text in texts) > 300,
+    ),
+}  # fmt: skip
+
+
+def embedder_of(server: Server, **how: Any) -> Any:
+    line = LineSettings(find_address(server.url, None, {"OPENAI_API_KEY": KEY}), Patience(attempts=2, first_wait=0.001))
+    return load_endpoint_embedder("openai:mini", Endpoints(embedder=line, **how))[0]
+
+
+@pytest.mark.parametrize("case", LIMITS)
+def test_a_batch_that_the_server_refuses_is_halved_and_so_are_the_next(case: str) -> None:
+    refused, too_many = LIMITS[case]
+    with serve() as server:
+        expected = embedder_of(server).embed(TEXTS)
+    with serve(instead=limited(refused, too_many)) as server:
+        embedder = embedder_of(server)
+        vectors = embedder.embed(TEXTS)
+        first = [len(body["input"]) for body in server.seen]
+        embedder.embed([f"{text}!" for text in TEXTS])
+    again = server.seen[len(first) :]
+    assert (vectors == expected).all()
+    assert first[1:3] == [100, 50]
+    assert not any(too_many(body["input"]) for body in again)
+
+
+def test_a_text_that_is_refused_by_itself_stops_the_run() -> None:
+    with serve(instead=limited(refusal("input too long"), lambda texts: "text 7 of many words" in texts)) as server:
+        embedder = embedder_of(server)
+        with pytest.raises(UserError, match="input too long"):
+            embedder.embed(TEXTS)
+
+
+def test_the_first_batch_is_as_large_as_the_user_says() -> None:
+    with serve() as server:
+        embedder_of(server, embed_batch=40).embed(TEXTS)
+    assert [len(body["input"]) for body in server.seen] == [1, 40, 40, 20]
+
+
+def vectors(numbers: Sequence[int], model: str = "mini", value: str = "1.0") -> Sent:
+    rows = [f'{{"index": {number}, "embedding": [{value}, {place}.5]}}' for place, number in enumerate(numbers)]
+    return Sent(f'{{"data": [{", ".join(rows)}], "model": "{model}"}}'.encode(), "application/json")
+
+
+def test_an_embedder_that_numbers_nothing_is_read_in_order() -> None:
+    with serve(instead=lambda body: vectors([0] * len(body["input"]))) as server:
+        made = embedder_of(server).embed(["a", "b", "c"])
+    assert list(made[:, 1] / made[:, 0]) == pytest.approx([0.5, 1.5, 2.5])
+
+
+def test_vectors_that_are_no_numbers_or_of_another_model_are_refused() -> None:
+    with serve(instead=lambda _body: vectors([0], value="NaN")) as server, pytest.raises(UserError, match="not finite"):
+        embedder_of(server)
+    names = iter(["a", "a", "b"])
+    with serve(instead=lambda _body: vectors([0], next(names))) as server:
+        embedder = embedder_of(server)
+        embedder.embed(["one"])
+        with pytest.raises(ServerGoneError, match="has changed from 'a' to 'b'"):
+            embedder.embed(["two"])
+
+
+# 8. The way to the server.
+def test_a_query_of_the_base_url_goes_with_every_request_behind_the_path() -> None:
+    with serve() as server:
+        address = find_address(f"{server.url}?api-version=2024-02-01&tenant=s3cr3t", None, {"OPENAI_API_KEY": KEY})
+        line = LineSettings(address)
+        load_endpoint_model("openai:mini", Endpoints(line), tokenizer="mini", style="direct", max_answer_tokens=8)
+        load_endpoint_embedder("openai:mini", Endpoints(embedder=line))
+    assert server.paths == [
+        f"/v1/{path}?api-version=2024-02-01&tenant=s3cr3t" for path in ("chat/completions", "embeddings")
+    ]
+    assert {headers["api-key"] for headers in server.headers} == {KEY}
+    assert address.redact("2024-02-01 s3cr3t") == "2024-02-01 [redacted]"
+
+
+def test_without_a_version_in_the_query_the_key_goes_in_one_header_alone() -> None:
+    with serve() as server:
+        model_of(server)
+    assert server.paths == ["/v1/chat/completions"]
+    assert "api-key" not in server.headers[0]
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "what"),
+    [
+        ("ALL_PROXY", "socks5://me:hunter2@localhost:1", "is a SOCKS proxy"),
+        ("all_proxy", "socks5://me:hunter2@localhost:1", "is a SOCKS proxy"),
+        ("HTTPS_PROXY", "ftp://me:hunter2@localhost:1", "cannot be used"),
+        ("ALL_PROXY", "::hunter2::", "cannot be used"),
+        ("SSL_CERT_FILE", "/nowhere/certificates.pem", "cannot be read"),
+        ("SSL_CERT_FILE", __file__, "cannot be read"),
+        ("SSL_CERT_FILE", "/", "cannot be read"),
+    ],
+)
+def test_a_proxy_or_certificates_that_cannot_be_used_are_named_by_their_variable(
+    monkeypatch: pytest.MonkeyPatch, variable: str, value: str, what: str
+) -> None:
+    for name in (*PROXIES, *CERTIFICATES):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv(variable, value)
+    with serve() as server, pytest.raises(UserError, match=f"{variable} .*{what}") as caught:
+        model_of(server)
+    assert "hunter2" not in f"{caught.value} {caught.value.remedy}"
+    assert caught.value.remedy
+    assert not server.seen
+
+
+def test_a_certificate_that_is_not_trusted_is_told_and_not_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SSL_CERT_FILE", raising=False)
+    error = openai.APIConnectionError(request=None)  # type: ignore[arg-type]
+    error.__cause__ = ConnectionError("TLS")
+    error.__cause__.__context__ = ssl.SSLCertVerificationError(1, "verify failed")
+    address = find_address("https://localhost:1/v1", None, {})
+    told = explain(error, Asked(address, "mini"))
+    assert isinstance(told, UserError)
+    assert "certificate of localhost:1 is not trusted" in str(told)
+    assert "SSL_CERT_FILE" in told.remedy

@@ -30,6 +30,10 @@ OF_LENGTH = frozenset({"messages", "prompt", "input", "inputs", "max_tokens", "m
 """What a refusal names where the prompt is too long."""
 LONGEST_TEXT = 200
 
+CERTIFICATES = ("SSL_CERT_FILE", "SSL_CERT_DIR")
+PROXIES = ("ALL_PROXY", "all_proxy", "HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy")
+"""Environment variables that the client reads."""
+
 _TOO_LONG = re.compile(
     r"context.{0,20}(length|window|size|limit)|(input|prompt).{0,20}too long|too many.{0,8}tokens", re.IGNORECASE
 )
@@ -128,6 +132,34 @@ def explain(error: Exception, asked: Asked) -> TransientError | UserError | Answ
     return AnswerError(f"{host}: {type(error).__name__}")
 
 
+def of_environment(error: Exception, environ: Mapping[str, str]) -> UserError:
+    """What keeps a client from being made at all: it reads proxies and certificates from the environment.
+
+    Args:
+        error: What making it raised.
+        environ: Environment variables; their values are not repeated, for a proxy's may hold a password.
+    """
+    if isinstance(error, OSError):  # of ssl too
+        variable = next((name for name in CERTIFICATES if environ.get(name)), CERTIFICATES[0])
+        return UserError(
+            f"the certificates that {variable} names cannot be read ({error.strerror or type(error).__name__})",
+            where=variable,
+            remedy="let it name a file of certificates in PEM form, or unset it",
+        )
+    variable = next((name for name in PROXIES if environ.get(name)), PROXIES[0])
+    if isinstance(error, ImportError):
+        return UserError(
+            f"the proxy that {variable} names is a SOCKS proxy, and the package for it is not installed",
+            where=variable,
+            remedy="pip install socksio, or unset the variable",
+        )
+    return UserError(
+        f"the proxy that {variable} names cannot be used ({type(error).__name__})",
+        where=variable,
+        remedy="let it name a proxy such as http://localhost:3128, or unset it",
+    )
+
+
 def _of_connection(error: BaseException, asked: Asked) -> TransientError | UserError:
     """What a failed connection means; a certificate that is not trusted, or a proxy's refusal, does not pass."""
     host, cause = asked.address.host, type(error.__cause__).__name__
@@ -135,8 +167,8 @@ def _of_connection(error: BaseException, asked: Asked) -> TransientError | UserE
     while reason is not None:
         if isinstance(reason, ssl.SSLCertVerificationError):
             return UserError(
-                f"the certificate of {host} is not trusted ({reason.verify_message})",
-                where="SSL_CERT_FILE" if "SSL_CERT_FILE" in os.environ else host,
+                f"the certificate of {host} is not trusted ({getattr(reason, 'verify_message', None) or reason.reason or 'TLS'})",
+                where=next((name for name in CERTIFICATES if os.environ.get(name)), host),
                 remedy="let SSL_CERT_FILE name a file with the certificates of its authority, or check the base URL",
             )
         reason = reason.__cause__ or reason.__context__

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -11,7 +12,7 @@ from rmtbench.errors import AnswerError, ServerGoneError, UserError
 from rmtbench.models.endpoint.address import Address
 from rmtbench.models.endpoint.dialect import Dialect
 from rmtbench.models.endpoint.endings import check_not_interrupted, ended_by_cap
-from rmtbench.models.endpoint.faults import Asked, RefusedError, SmallCapError, explain, of_reading
+from rmtbench.models.endpoint.faults import Asked, RefusedError, SmallCapError, explain, of_environment, of_reading
 from rmtbench.models.endpoint.limits import TokenBucket
 from rmtbench.models.endpoint.replies import Reply, read_events
 from rmtbench.models.endpoint.retry import Clock, Patience, Retrying
@@ -191,7 +192,7 @@ class Line:
         cap = PROBE_TOKENS
         while True:
             try:
-                reply = self.ask(api, "Say yes.", cap, dialect, lambda cap=cap: cap, first=True)
+                reply = self.ask(api, "Say yes.", cap, dialect, lambda: PROBE_TOKENS, first=True)
             except SmallCapError as error:
                 if cap >= longest:
                     raise self._silent(error, api) from None
@@ -255,12 +256,26 @@ def open_line(settings: LineSettings, model: str, *, option: str = "--model", cl
         model: The model's name there.
         option: What the user calls it, for messages.
         clock: Time and chance; None for the real ones.
+
+    Raises:
+        UserError: The environment names a proxy or certificates that cannot be used.
     """
     from openai import OpenAI
 
     clock = clock or Clock(now=time.monotonic)
     address = settings.address
-    client = OpenAI(api_key=address.key, base_url=address.url, max_retries=0, timeout=settings.patience.deadline)
+    try:
+        client = OpenAI(
+            api_key=address.key,
+            base_url=address.base,
+            default_query=address.query,
+            default_headers=address.headers,
+            max_retries=0,
+            timeout=settings.patience.deadline,
+        )
+    except Exception as error:  # noqa: BLE001 - it reads the environment, by whatever library, and raises that one's errors
+        # Not chained: the client's own exception may hold a proxy's password.
+        raise of_environment(error, os.environ) from None
     requests, tokens = (
         TokenBucket(limit) if limit is not None else None
         for limit in (settings.requests_per_minute, settings.tokens_per_minute)

@@ -7,7 +7,7 @@ from typing import Any
 
 from rmtbench.core import AnswerStyle
 from rmtbench.models.endpoint.address import served_name
-from rmtbench.models.endpoint.embedder import EndpointEmbedder
+from rmtbench.models.endpoint.embedder import BATCH, EndpointEmbedder
 from rmtbench.models.endpoint.line import Api, LineSettings, open_line
 from rmtbench.models.endpoint.model import EndpointModel
 from rmtbench.models.endpoint.prices import Price, find_price
@@ -27,12 +27,14 @@ class Endpoints:
         embedder: The embedder's server; likewise.
         api: How prompts are sent.
         prices: The table of prices.
+        embed_batch: Most texts in one request to the embedder.
     """
 
     model: LineSettings | None = None
     embedder: LineSettings | None = None
     api: Api = "chat"
     prices: tuple[Price, ...] = ()
+    embed_batch: int = BATCH
 
 
 def load_endpoint_model(
@@ -112,7 +114,8 @@ def load_endpoint_embedder(
     if endpoints.embedder is None:
         raise ValueError("no line for an embedder")
     served = served_name(name, "--embedder")
-    embedder = EndpointEmbedder(open_line(endpoints.embedder, served, option="--embedder", clock=clock))
+    line = open_line(endpoints.embedder, served, option="--embedder", clock=clock)
+    embedder = EndpointEmbedder(line, endpoints.embed_batch)
     host = endpoints.embedder.address.host
     price = find_price(endpoints.prices, served, host)
     return embedder, {"endpoint": host, "price": None if price is None else price.row()}
