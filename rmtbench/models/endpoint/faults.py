@@ -166,8 +166,9 @@ def _of_connection(error: BaseException, asked: Asked) -> TransientError | UserE
     reason: BaseException | None = error
     while reason is not None:
         if isinstance(reason, ssl.SSLCertVerificationError):
+            told = getattr(reason, "verify_message", "") or reason
             return UserError(
-                f"the certificate of {host} is not trusted ({getattr(reason, 'verify_message', None) or reason.reason or 'TLS'})",
+                f"the certificate of {host} is not trusted ({told})",
                 where=next((name for name in CERTIFICATES if os.environ.get(name)), host),
                 remedy="let SSL_CERT_FILE name a file with the certificates of its authority, or check the base URL",
             )
