@@ -176,8 +176,8 @@ def evidence_positions(corpus: Corpus, gold: Gold) -> tuple[float, ...]:
     return tuple(round((starts[spans[0].document_id] + spans[0].start) / max(total, 1), 4) for spans in gold.evidence)
 
 
-def corpus_to_row(corpus: Corpus, tokens: int) -> dict[str, Any]:
-    """Identity and size of one draw; `tokens` counts its documents with the run's tokenizer."""
+def corpus_to_row(corpus: Corpus, tokens: int | None) -> dict[str, Any]:
+    """Identity and size of one draw; `tokens` counts its documents with the run's tokenizer, None without one."""
     return {
         "id": corpus.id,
         "dataset": corpus.dataset,
@@ -198,8 +198,10 @@ def corpus_from_row(row: Mapping[str, Any], where: str) -> dict[str, Any]:
         UserError: A field is missing or of the wrong type.
     """
     try:
-        for name in ("draw", "documents", "questions", "tokens"):
+        for name in ("draw", "documents", "questions"):
             _number(row, name)
+        if row["tokens"] is not None:  # no tokenizer counted them
+            _number(row, "tokens")
         for name in ("id", "sha256"):
             _text(row, name)
         Source(**row["source"])

@@ -23,7 +23,7 @@ class Summary:
         empty: Answers without text.
         draws: Draws begun.
         documents: Mean number of documents a draw.
-        corpus_tokens: Mean number of tokens in a draw's documents.
+        corpus_tokens: Mean number of tokens in a draw's documents; None where nothing counted them.
         means: Mean of each metric over the questions where it applies; a missing or failed answer counts as zero.
         applicable: Over how many questions each mean is taken.
         median_seconds: Median of each timing over the counted answers that have it; None without any.
@@ -95,7 +95,7 @@ def summarize(run: RunRecord, by_metric: Values | None = None) -> Summary:
         empty=sum(not answer.text.strip() for answer in answers),
         draws=len(run.corpora),
         documents=_mean(row["documents"] for row in run.corpora),
-        corpus_tokens=_mean(row["tokens"] for row in run.corpora),
+        corpus_tokens=_mean(_known(row["tokens"] for row in run.corpora)),
         means=means,
         applicable=applicable,
         median_seconds=_over(seconds, statistics.median),

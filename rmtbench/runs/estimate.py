@@ -150,7 +150,8 @@ def finished_runs(results: Path) -> list[Timed]:
     """
     if not results.is_dir():
         return []
-    runs = [run for run in map(read_run, find_runs(results)) if run.complete and run.answers]
+    found = [run for run in map(read_run, find_runs(results)) if run.complete and run.answers]
+    runs = [run for run in found if all(row["tokens"] is not None for row in run.corpora)]
     return [
         Timed(run.spec, _tokens_of(run), _seconds_of(run))
         for run in runs

@@ -22,7 +22,7 @@ def check_fit(
     specs: Sequence[RunSpec],
     kinds: Sequence[SystemKind],
     draws: Sequence[Draw],
-    tokens: Sequence[int],
+    tokens: Sequence[int | None],
     model: LanguageModel,
 ) -> None:
     """Refuse systems that read the whole corpus where it is longer than the model's context.
@@ -31,7 +31,7 @@ def check_fit(
         specs: The runs.
         kinds: Their systems.
         draws: The draws.
-        tokens: Tokens of each draw's documents.
+        tokens: Tokens of each draw's documents; None where nothing here counts them, and the model sets no limit.
         model: For its limit.
 
     Raises:
@@ -47,6 +47,8 @@ def check_fit(
         return
     spec = readers[0][0]
     for draw, count in zip(draws, tokens, strict=True):
+        if count is None:
+            continue
         needed = _longest_prompt(draw, count, model) + spec.max_answer_tokens
         if needed > limit:
             budgets = NOMINAL_TOKENS.get(draw.corpus.dataset, BUDGETS)

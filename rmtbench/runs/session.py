@@ -28,6 +28,7 @@ from rmtbench.runs.memories import LoadedMemory, load_memory, memory_folder
 from rmtbench.runs.plan import plan_runs
 from rmtbench.runs.provenance import surroundings
 from rmtbench.spec import Request, option_name
+from rmtbench.systems.base import SystemKind
 from rmtbench.systems.registry import find_system
 
 if TYPE_CHECKING:
@@ -188,6 +189,7 @@ def load_tools(
             tokenizer=spec.tokenizer,
             style=spec.answer_style,
             max_answer_tokens=spec.max_answer_tokens,
+            counted_for=_counted_for(specs, endpoints.model),
         )
     else:
         model = load_model(
@@ -237,6 +239,20 @@ def load_tools(
     # What a server embedded was paid for: to find it here is no measure of that, whatever the seconds.
     place = None if is_endpoint(name) else json.dumps([around["machine"], device, around["threads"]])
     return replace(tools, embedder=questions, document_embedder=CachedEmbedder(embedder, cache, place))
+
+
+def _counted_for(specs: Sequence[RunSpec], line: LineSettings | None) -> str | None:
+    """What needs tokens counted before a server is asked; None where nothing does, and no tokenizer is needed."""
+    if specs[0].size != "all":
+        return "corpus sizes"
+    cutting = next((spec.system for spec in specs if _cuts(find_system(spec.system))), None)
+    if cutting is not None:
+        return f"the pieces of text that {cutting} reads"
+    return "limits of tokens a minute" if line is not None and line.tokens_per_minute is not None else None
+
+
+def _cuts(kind: SystemKind) -> bool:
+    return kind.takes_top_k or kind.writes_notes
 
 
 def _warm_up_retrieval(specs: Sequence[RunSpec]) -> None:

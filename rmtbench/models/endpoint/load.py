@@ -12,7 +12,7 @@ from rmtbench.models.endpoint.line import Api, LineSettings, open_line
 from rmtbench.models.endpoint.model import EndpointModel
 from rmtbench.models.endpoint.prices import Price, find_price
 from rmtbench.models.endpoint.retry import Clock
-from rmtbench.models.endpoint.tokenizer import load_endpoint_tokenizer
+from rmtbench.models.endpoint.tokenizer import NoTokenizer, load_endpoint_tokenizer
 from rmtbench.models.prompt import CONTRACT_VERSION, CUE, INSTRUCTION, PromptContract, make_contract
 
 AS_SERVED = "as served"
@@ -44,6 +44,7 @@ def load_endpoint_model(
     tokenizer: str | None,
     style: AnswerStyle,
     max_answer_tokens: int,
+    counted_for: str | None = "corpus sizes",
     clock: Clock | None = None,
 ) -> EndpointModel:
     """Get a served model ready: its tokenizer is loaded and the server asked something short.
@@ -54,10 +55,11 @@ def load_endpoint_model(
         tokenizer: What counts tokens; None for tiktoken's.
         style: Answer style of its prompts.
         max_answer_tokens: Most tokens of an answer.
+        counted_for: What tokens are counted for before the server is asked; None where nothing needs a tokenizer.
         clock: Time and chance; None for the real ones.
 
     Raises:
-        UserError: No tokenizer, or the server does not answer, or not to this key or for this model.
+        UserError: A tokenizer is needed and missing, or the server does not answer, or not to this key or model.
         ValueError: The endpoints have no line for a model.
     """
     from rmtbench.models.load import tokenizer_hash
@@ -65,9 +67,12 @@ def load_endpoint_model(
     if endpoints.model is None:
         raise ValueError("no line for a model")
     served = served_name(name)
-    words = load_endpoint_tokenizer(served, tokenizer)
+    words = load_endpoint_tokenizer(served, tokenizer, needed_for=counted_for)
     line = open_line(endpoints.model, served, clock=clock)
     dialect, reply = line.find_dialect(endpoints.api, max_answer_tokens + endpoints.model.reasoning_tokens)
+    counts = not isinstance(words, NoTokenizer)
+    if not counts and reply.usage.prompt is None:
+        words.encode("")  # raises: nothing counts the tokens of the answers
     host = endpoints.model.address.host
     price = find_price(endpoints.prices, served, host)
     provenance: dict[str, Any] = {
@@ -77,8 +82,8 @@ def load_endpoint_model(
         "revision": reply.served,
         "weights_sha256": None,
         "label": "",
-        "tokenizer": (tokenizer or "tiktoken").rstrip("/").rpartition("/")[2],
-        "tokenizer_sha256": tokenizer_hash(words),
+        "tokenizer": (tokenizer or "tiktoken").rstrip("/").rpartition("/")[2] if counts else None,
+        "tokenizer_sha256": tokenizer_hash(words) if counts else None,
         "dtype": AS_SERVED,
         "device": f"endpoint {host}",
         "attention": AS_SERVED,

@@ -19,6 +19,7 @@ from rmtbench.models.endpoint.dialect import Dialect
 from rmtbench.models.endpoint.endings import finish_of
 from rmtbench.models.endpoint.line import Api, Line
 from rmtbench.models.endpoint.replies import Reply
+from rmtbench.models.endpoint.tokenizer import NoTokenizer
 from rmtbench.models.local import count_tokens
 from rmtbench.models.prompt import FINAL_MARK, PromptContract
 
@@ -54,8 +55,17 @@ class EndpointModel:
     context_limit: int | None = None
     _counting: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
+    @property
+    def counts_tokens(self) -> bool:
+        """Whether there is a tokenizer to count by."""
+        return not isinstance(self.contract.tokenizer, NoTokenizer)
+
     def count_tokens(self, texts: Sequence[str]) -> Sequence[int]:
-        """Tokens of each text by the tokenizer that was named, without special tokens."""
+        """Tokens of each text by the tokenizer that was named, without special tokens.
+
+        Raises:
+            UserError: There is no tokenizer.
+        """
         with self._counting:  # tokenizers of transformers are not for several threads at once
             return count_tokens(self.contract.tokenizer, texts)
 
@@ -125,8 +135,9 @@ class EndpointModel:
         usage = reply.usage
         output = self.count_tokens([reply.text + reply.reasoning])[0] if usage.output is None else usage.output
         reasoning = usage.reasoning
-        if reasoning is None:
-            reasoning = min(output, self.count_tokens([reply.reasoning])[0]) if reply.reasoning else 0
+        if reasoning is None:  # not counted by the server: its share of the characters
+            written = len(reply.reasoning) + len(reply.text)
+            reasoning = round(output * len(reply.reasoning) / max(written, 1))
         prompt = self.count_tokens([text])[0] if usage.prompt is None else usage.prompt
         return TokenCounts(prompt, usage.cached, output, reasoning=reasoning)
 
