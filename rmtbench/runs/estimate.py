@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,17 +17,21 @@ from rmtbench.corpora.base import TokenCounter
 from rmtbench.errors import UserError
 from rmtbench.journal.record import RunRecord, find_runs, read_run
 from rmtbench.journal.writer import finished_run
-from rmtbench.models.endpoint.address import is_endpoint
+from rmtbench.models.endpoint.address import is_endpoint, served_name
+from rmtbench.models.endpoint.prices import find_price
+from rmtbench.models.endpoint.tokenizer import NoTokenizer, load_endpoint_tokenizer
 from rmtbench.models.load import SHIPPED, load_token_counter
+from rmtbench.models.local import count_tokens
 from rmtbench.models.random_geometry import is_random
+from rmtbench.runs.bill import FRAME_TOKENS, Bill, Costs, bill_of, costs_of, embedding_bill
 from rmtbench.runs.loop import corpus_tokens
 from rmtbench.runs.provenance import machine_facts
 from rmtbench.runs.session import Session, make_one_draw
 from rmtbench.systems.base import SystemKind
 from rmtbench.systems.registry import find_system
 
-FRAME_TOKENS = 100
-"""Tokens that a question costs beside what it reads of the corpus: the prompt's frame, itself and its answer."""
+CHARACTERS_A_TOKEN = 4
+"""By which a server's tokens are counted where nothing here has its tokenizer: a rule of thumb for English."""
 ANSWER_BYTES = 1_500
 """On disk, of a question with its gold, its answer and its scores."""
 
@@ -54,6 +59,10 @@ class Estimate:
         unknown: Systems of the other runs.
         bytes: That the answers will take on disk.
         why: Why there is no count of questions and tokens; empty where there is.
+        rough: Whether tokens are counted by their characters.
+        bill: What servers are asked for; None where none is, or where it cannot be counted.
+        costs: What that costs; None without a price.
+        limits_seconds: What it takes at least by the limits a minute that the request sets.
     """
 
     runs: int
@@ -65,6 +74,10 @@ class Estimate:
     unknown: tuple[str, ...]
     bytes: int
     why: str = ""
+    rough: bool = False
+    bill: Bill | None = None
+    costs: Costs | None = None
+    limits_seconds: float = 0.0
 
 
 def estimate(
@@ -94,6 +107,7 @@ def estimate(
     read = [request.draws * tokens_to_read(spec, find_system(spec.system), corpus, asked) for spec in specs]
     seconds = [seconds_by(spec, tokens, known) for spec, tokens in zip(specs, read, strict=True)]
     questions = request.draws * asked * len(specs)
+    bill = _bill(session, specs, corpus, asked)
     return Estimate(
         runs=len(session.specs),
         finished=finished,
@@ -103,7 +117,55 @@ def estimate(
         timed=sum(each is not None for each in seconds),
         unknown=tuple(dict.fromkeys(spec.system for spec, each in zip(specs, seconds, strict=True) if each is None)),
         bytes=ANSWER_BYTES * questions,
+        rough=count_tokens is rough_count,
+        bill=bill,
+        costs=_costs(session, bill),
+        limits_seconds=_seconds_by_limits(session, bill),
     )
+
+
+def _bill(session: Session, specs: Sequence[RunSpec], corpus: int, questions: int) -> Bill | None:
+    """What the runs ask of servers; None where model and embedder are on this machine."""
+    if not specs or not (session.endpoints.model or session.endpoints.embedder):
+        return None
+    bill, embedded = Bill(), False
+    for spec in specs:
+        kind = find_system(spec.system)
+        sent = tokens_to_read(spec, kind, corpus, questions)
+        embeds = is_endpoint(spec.embedder)
+        bill += bill_of(spec, kind, sent, corpus, questions) + embedding_bill(
+            corpus if embeds and not embedded else 0, spec.chunk_tokens, session.request.embed_batch, questions * embeds
+        )
+        embedded = embedded or embeds  # chunks are embedded once for all runs
+    first = (session.endpoints.model is not None) + (session.endpoints.embedder is not None)
+    return bill * session.request.draws + Bill(calls=first)
+
+
+def _costs(session: Session, bill: Bill | None) -> Costs | None:
+    if bill is None:
+        return None
+    request, ends = session.request, session.endpoints
+    found = [
+        None if line is None else find_price(ends.prices, served_name(str(name)), line.address.host)
+        for line, name in ((ends.model, request.model), (ends.embedder, request.embedder))
+    ]
+    return costs_of(bill, found[0], found[1])
+
+
+def _seconds_by_limits(session: Session, bill: Bill | None) -> float:
+    if bill is None:
+        return 0.0
+    request = session.request
+    pairs = (
+        (bill.calls, request.requests_per_minute),
+        (bill.sent + bill.written + bill.embedded, request.tokens_per_minute),
+    )
+    return max(60 * count / limit if limit is not None else 0.0 for count, limit in pairs)
+
+
+def rough_count(texts: Sequence[str]) -> list[int]:
+    """About how many tokens each text has, by its characters."""
+    return [math.ceil(len(text) / CHARACTERS_A_TOKEN) for text in texts]
 
 
 def tokens_to_read(spec: RunSpec, kind: SystemKind, corpus: int, questions: int) -> int:
@@ -116,6 +178,9 @@ def tokens_to_read(spec: RunSpec, kind: SystemKind, corpus: int, questions: int)
         questions: Of the draw.
     """
     budget = int(dict(spec.settings).get("top_tokens", (spec.top_k or 0) * spec.chunk_tokens))
+    if kind.takes_prefix and is_endpoint(spec.model):
+        # A server is sent the corpus with each question, and once before them, whatever its cache holds.
+        return (questions + 1) * (corpus + FRAME_TOKENS)
     once = kind.takes_prefix or kind.memory == "memory"
     each = kind.reads_corpus or kind.writes_notes or kind.memory == "query-first"
     apiece = 0 if once else corpus if each else min(budget, corpus) if kind.takes_top_k else 0
@@ -160,7 +225,7 @@ def finished_runs(results: Path) -> list[Timed]:
 
 
 def find_counter(model: str, tokenizer: str | None) -> TokenCounter | str:
-    """What counts tokens as the model under test does, or why nothing here can.
+    """What counts tokens as the model under test does, or about as a served one does: see `rough_count`.
 
     Args:
         model: As a request names it.
@@ -170,7 +235,8 @@ def find_counter(model: str, tokenizer: str | None) -> TokenCounter | str:
         UserError: The model or the tokenizer is missing, so that the run itself could not begin.
     """
     if is_endpoint(model) and tokenizer is None:
-        return f"the server of {model} alone can count its tokens"
+        words = load_endpoint_tokenizer(served_name(model), None, needed_for=None)
+        return rough_count if isinstance(words, NoTokenizer) else partial(count_tokens, words)
     if not is_endpoint(model) and not is_random(model):
         _check_there(str(SHIPPED.get(model, model)))
     return load_token_counter(model, tokenizer)
