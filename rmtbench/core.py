@@ -253,27 +253,29 @@ class Prepared:
 class TokenCounts:
     """Tokens of one answer: read for it, of these already cached, written by it, and embedded for it by a server.
 
-    `reasoning` is the part of `output` that the model wrote between marks of reasoning.
+    `cached` is None where a server does not say. `reasoning` is the part of `output` that was written before the
+    answer: as the server states it, else counted from the reasoning's text; None where nothing counts it.
     """
 
     prompt: int = 0
-    cached: int = 0
+    cached: int | None = 0
     output: int = 0
     embedded: int = 0
-    reasoning: int = 0
+    reasoning: int | None = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Timings:
     """Wall seconds of one answer; in throughput mode the row's equal share of its batch.
 
-    `total` runs from the question's arrival to its answer and also holds what lies between the parts.
+    `total` runs from the question's arrival to its answer and also holds what lies between the parts. `prefill`,
+    `first_token` and `decode` are None where a server does not stream: when its first text was there is not known.
     """
 
     retrieve: float = 0.0
-    prefill: float = 0.0
-    first_token: float = 0.0
-    decode: float = 0.0
+    prefill: float | None = 0.0
+    first_token: float | None = 0.0
+    decode: float | None = 0.0
     total: float = 0.0
 
 
@@ -296,7 +298,8 @@ class Retrieved:
 class Answer:
     """One answer as it was given.
 
-    `text` is the final answer that is scored, `raw` all that the model wrote after its `reasoning`.
+    `text` is the final answer that is scored, `raw` all that the model wrote after its `reasoning`. `finish_reason` is
+    a server's own word for `finish`; None where it gave none, and for a model on this machine.
     """
 
     question_id: str
@@ -310,6 +313,7 @@ class Answer:
     error: str | None = None
     warmup: bool = False
     reasoning: str = ""
+    finish_reason: str | None = None
 
     def __post_init__(self) -> None:
         if (self.error is not None) != (self.finish == "error"):

@@ -44,7 +44,7 @@ STOP_WORDS = ("english",)
 RARE = (
     "chunk_overlap", "candidates", "sparse_backend", "dense_index", "qdrant", "embed_windows", "kv_bits", "kv_place",
     "recompute", "chunk_cache_limit", "requests_per_minute", "tokens_per_minute", "deadline", "attempts",
-    "embedder_base_url", "embedder_key_variable", "system_prompt", "think_tokens",
+    "embedder_base_url", "embedder_key_variable", "embed_batch", "system_prompt", "think_tokens", "reasoning_effort",
 )  # fmt: skip
 """Fields of a request without an option of their own: given as ``--set NAME=VALUE``."""
 
@@ -113,6 +113,8 @@ class Request(BaseModel):
     attempts: Positive = 8
     embedder_base_url: str | None = None  # else the model's server
     embedder_key_variable: str | None = None
+    embed_batch: Positive = 128  # texts in one request; see models/endpoint/embedder.py
+    reasoning_effort: Annotated[str, Field(min_length=1)] | None = None  # the server's word: low, high, none, ...
 
     @property
     def model_name(self) -> str:

@@ -38,6 +38,43 @@ class Written:
 Answer = Callable[[str, int], Written]
 
 
+@dataclass(frozen=True)
+class Sent:
+    """A response as it goes out."""
+
+    body: bytes
+    kind: str = "text/event-stream"
+    status: int = 200
+
+
+Instead = Callable[[dict[str, Any]], Sent | None]
+"""What a server sends for a request in place of what the protocol wants; None for just that."""
+
+
+def event(text: Any = None, finish: Any = None, **more: Any) -> dict[str, Any]:
+    """One event of a chat; `more` are fields of the event or, as ``delta``, of its message."""
+    delta = {"content": text, **more.pop("delta", {})}
+    return {
+        "id": None,
+        "model": "mini-2026",
+        "choices": [{"index": 0, "delta": delta, "finish_reason": finish}],
+        **more,
+    }
+
+
+def stream(*events: dict[str, Any], done: bool = True, end: str = "\n") -> Sent:
+    """Server-sent events, with characters outside ASCII as they are."""
+    lines = [f"data: {json.dumps(one, ensure_ascii=False)}{end}{end}" for one in events]
+    return Sent("".join([*lines, f"data: [DONE]{end}{end}" if done else ""]).encode())
+
+
+def refusal(message: str, param: str | None = None, status: int = 400, code: str | None = None) -> Sent:
+    """An error as OpenAI writes it."""
+    return Sent(
+        json.dumps({"error": {"message": message, "param": param, "code": code}}).encode(), "application/json", status
+    )
+
+
 def echo(text: str, max_tokens: int) -> Written:
     """An instant model: says the question again."""
     question = text.rpartition("Question: ")[2].partition("\n")[0]
@@ -105,6 +142,9 @@ class Server:
     """Bodies of all requests that were served."""
     keys: list[str] = field(default_factory=list)
     """Keys that were sent."""
+    paths: list[str] = field(default_factory=list)
+    """Paths with their queries, of all requests."""
+    headers: list[dict[str, str]] = field(default_factory=list)
     most_at_once: int = 0
 
 
@@ -123,6 +163,7 @@ def serve(  # noqa: C901 - a server in one piece
     details: bool = False,
     delay: float = 0.0,
     port: int = 0,
+    instead: Instead = lambda _asked: None,
 ) -> Iterator[Server]:
     """Run a server while the block lasts.
 
@@ -139,6 +180,7 @@ def serve(  # noqa: C901 - a server in one piece
         details: Whether errors are told as FastAPI tells them, and an unknown model as a wrong request.
         delay: Seconds that every answer takes.
         port: 0 for any.
+        instead: What is sent in place of the protocol's responses.
     """
     lock = threading.Lock()
     prompts: list[Sequence[Any]] = []
@@ -171,6 +213,16 @@ def serve(  # noqa: C901 - a server in one piece
         def _serve(self, asked: dict[str, Any], body: bytes) -> None:
             given = self.headers.get("authorization", "").removeprefix("Bearer ")
             server.keys.append(given)
+            server.paths.append(self.path)
+            server.headers.append({name.lower(): value for name, value in self.headers.items()})
+            if (sent := instead(asked)) is not None:
+                server.seen.append(asked)
+                self.send_response(sent.status)
+                self.send_header("content-type", sent.kind)
+                self.send_header("content-length", str(len(sent.body)))
+                self.end_headers()
+                self.wfile.write(sent.body)
+                return
             fault = server.plan.next(body)
             if fault == "dropped":
                 self.close_connection = True
@@ -184,13 +236,13 @@ def serve(  # noqa: C901 - a server in one piece
                 self._error(400 if details else 404, f"The model `{asked['model']}` does not exist")
             elif refused := next((name for name in refuses if name in asked), None):
                 self._error(400, f"Unsupported parameter: '{refused}' is not supported with this model.")
-            elif self.path.endswith("/embeddings"):
+            elif self.path.partition("?")[0].endswith("/embeddings"):
                 self._embeddings(asked, fault)
             else:
                 self._completion(asked, fault)
 
         def _completion(self, asked: dict[str, Any], fault: str | None) -> None:
-            chat = self.path.endswith("/chat/completions")
+            chat = self.path.partition("?")[0].endswith("/chat/completions")
             text = "".join(message["content"] for message in asked["messages"]) if chat else asked["prompt"]
             longest = asked.get("max_tokens") or asked["max_completion_tokens"]
             server.seen.append(asked)

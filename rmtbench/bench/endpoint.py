@@ -68,7 +68,8 @@ def run(*, concurrency: int = 32, calls: int = 960, seconds: float = 0.2) -> dic
         "processor_seconds_a_call": worked / calls,
         "goal_seconds": GOAL_SECONDS,
         "server_seconds": own,
-        "first_token_overhead_seconds": statistics.fmean(a.timings.first_token for a in answers) - own / len(WORDS),
+        "first_token_overhead_seconds": statistics.fmean(a.timings.first_token or 0.0 for a in answers)
+        - own / len(WORDS),
         "wall_seconds": wall,
         "calls": len(answers),
         "wrong": wrong,

@@ -229,7 +229,10 @@ def _in_full(
             local.check_length(len(head) + len(text) + len(sample.question))
             reader = OwnPrompts(local.model, [([*head, *text], sample.question)], local.max_answer_tokens)
         answers = local.decode(reader, [len(text)], [0], 0.0)
-        seconds = {"read": clock.seconds["read"] + answers[0].prefill_seconds, "answer": answers[0].decode_seconds}
+        seconds = {
+            "read": clock.seconds["read"] + (answers[0].prefill_seconds or 0.0),
+            "answer": answers[0].decode_seconds,
+        }
         count.add(len(text))
         yield _Done(len(text), seconds, supply.seconds, _graded(local, [sample], answers))
 

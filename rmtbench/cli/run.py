@@ -83,8 +83,12 @@ def run(
     profile: Annotated[str, typer.Option(help="Defaults: mini (any machine) or paper (GPU and hub).")] = "mini",
     results: Annotated[Path, typer.Option(help="Folder of all runs.")] = Path("results"),
     fresh: Annotated[bool, typer.Option("--fresh", help="Start anew instead of resuming.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Open the data, print runs, calls, tokens, price and time, and stop.")
+    ] = False,
 ) -> None:
     """Run systems over a dataset. The same command again resumes; finished runs are left alone."""
+    from rmtbench.cli.planning import Planning, say_cost
     from rmtbench.cli.running import run_request
     from rmtbench.spec import make_request, rare_settings
 
@@ -133,4 +137,9 @@ def run(
         },
         os.environ,
     )
+    if dry_run:
+        planning = Planning(results, fresh=fresh)
+        planning.add(request)
+        say_cost(planning.told, results, 1)
+        raise typer.Exit(0)
     raise typer.Exit(run_request(request, results, fresh=fresh))

@@ -96,6 +96,7 @@ def _do(todo: Sequence[RunSpec], session: Session, results: Path, *, fresh: bool
         execute(todo, draws, tools, results, report, fresh=fresh)
     if session.endpoints.model is not None:
         _say_where_no_cache_was_hit(todo, results)
+        _say_where_reasoning_took_all(todo, results)
     return skipped
 
 
@@ -128,8 +129,23 @@ def _say_where_no_cache_was_hit(specs: Sequence[RunSpec], results: Path) -> None
         if spec.system != "cag":
             continue
         answers = [answer for answer in read_run(results / run_id(spec)).answers.values() if answer.error is None]
-        if answers and not any(answer.tokens.cached for answer in answers):
-            note(f"{run_id(spec)}: the server's prefix cache was never hit: usage tells of no cached tokens")
+        told = [answer.tokens.cached for answer in answers if answer.tokens.cached is not None]
+        if answers and not told:
+            note(f"{run_id(spec)}: the server does not say whether its prefix cache was hit")
+        elif answers and not any(told):
+            note(f"{run_id(spec)}: the server's prefix cache was never hit: its usage has 0 cached tokens")
+
+
+def _say_where_reasoning_took_all(specs: Sequence[RunSpec], results: Path) -> None:
+    for spec in specs:
+        answers = read_run(results / run_id(spec)).answers.values()
+        reasoned = [a for a in answers if a.reasoning or a.tokens.reasoning]
+        spent = sum(a.finish == "length" and not a.raw.strip() for a in reasoned)
+        if spent:
+            note(
+                f"{run_id(spec)}: {spent} of {len(answers)} answers are empty, for reasoning took all of their tokens: "
+                "give more with --set think-tokens"
+            )
 
 
 def _say_what_runs(specs: Sequence[RunSpec], draws: Sequence[Draw], tools: Tools) -> None:

@@ -74,6 +74,7 @@ def _prepared_tokens(prepared: Prepared) -> TokenCounts:
 
 
 def _cost(tokens: TokenCounts, price: Mapping[str, Any], embedding: Mapping[str, Any] | None) -> float:
-    read = (tokens.prompt - tokens.cached) * price["input"] + tokens.cached * price["cached_input"]
+    cached = tokens.cached or 0  # where the server does not say, no rebate is counted
+    read = (tokens.prompt - cached) * price["input"] + cached * price["cached_input"]
     embedded = tokens.embedded * embedding["input"] if embedding is not None else 0.0
     return float(read + tokens.output * price["output"] + embedded) / MILLION

@@ -24,6 +24,9 @@ from rmtbench.errors import UserError
 _NUMBER = (int, float)  # made once: `int | float` would be made anew for every value of every row
 _NUMBERS = frozenset((int, float, bool))  # truth values are whole numbers
 _SCORES = _NUMBERS | {type(None)}
+UNKNOWN_TOKENS = frozenset({"cached", "reasoning"})
+UNKNOWN_TIMES = frozenset({"prefill", "first_token", "decode"})
+"""Counts and times of an answer that are null where a server does not tell them."""
 
 
 def spec_to_row(spec: RunSpec) -> dict[str, Any]:
@@ -56,9 +59,10 @@ def answer_to_row(answer: Answer, draw: int, session: int) -> dict[str, Any]:
         "raw": answer.raw,
         "reasoning": answer.reasoning,
         "finish": answer.finish,
+        "finish_reason": answer.finish_reason,
         "error": answer.error,
         "tokens": asdict(answer.tokens),
-        "timings": {name: round(value, 7) for name, value in asdict(answer.timings).items()},
+        "timings": {name: None if value is None else round(value, 7) for name, value in asdict(answer.timings).items()},
         "retrieved": [[chunk.document_id, chunk.start, chunk.end, chunk.score] for chunk in answer.retrieved],
         "output_ids": list(answer.output_ids),
         "warmup": answer.warmup,
@@ -79,12 +83,13 @@ def answer_from_row(row: Mapping[str, Any], where: str) -> Answer:
             raw=row["raw"],
             finish=row["finish"],
             error=row["error"],
-            tokens=TokenCounts(**_check_numbers(row["tokens"])),
-            timings=Timings(**_check_numbers(row["timings"])),
+            tokens=TokenCounts(**_check_numbers(row["tokens"], may_be_unknown=UNKNOWN_TOKENS)),
+            timings=Timings(**_check_numbers(row["timings"], may_be_unknown=UNKNOWN_TIMES)),
             retrieved=tuple(Retrieved(*chunk) for chunk in row["retrieved"]),
             output_ids=tuple(row["output_ids"]),
             warmup=row["warmup"],
             reasoning=_text(row, "reasoning") if "reasoning" in row else "",  # absent in older rows
+            finish_reason=row.get("finish_reason"),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise damaged(where, error) from error
@@ -176,8 +181,8 @@ def evidence_positions(corpus: Corpus, gold: Gold) -> tuple[float, ...]:
     return tuple(round((starts[spans[0].document_id] + spans[0].start) / max(total, 1), 4) for spans in gold.evidence)
 
 
-def corpus_to_row(corpus: Corpus, tokens: int) -> dict[str, Any]:
-    """Identity and size of one draw; `tokens` counts its documents with the run's tokenizer."""
+def corpus_to_row(corpus: Corpus, tokens: int | None) -> dict[str, Any]:
+    """Identity and size of one draw; `tokens` counts its documents with the run's tokenizer, None without one."""
     return {
         "id": corpus.id,
         "dataset": corpus.dataset,
@@ -198,8 +203,10 @@ def corpus_from_row(row: Mapping[str, Any], where: str) -> dict[str, Any]:
         UserError: A field is missing or of the wrong type.
     """
     try:
-        for name in ("draw", "documents", "questions", "tokens"):
+        for name in ("draw", "documents", "questions"):
             _number(row, name)
+        if row["tokens"] is not None:  # no tokenizer counted them
+            _number(row, "tokens")
         for name in ("id", "sha256"):
             _text(row, name)
         Source(**row["source"])
@@ -293,10 +300,10 @@ def _number(row: Mapping[str, Any], name: str) -> int:
     return value
 
 
-def _check_numbers(values: dict[str, Any]) -> dict[str, Any]:
+def _check_numbers(values: dict[str, Any], may_be_unknown: frozenset[str] = frozenset()) -> dict[str, Any]:
     if _NUMBERS.issuperset(map(type, values.values())):
         return values
     for name, value in values.items():
-        if not isinstance(value, _NUMBER):
+        if not isinstance(value, _NUMBER) and not (value is None and name in may_be_unknown):
             raise TypeError(f"field {name!r} is {type(value).__name__}, not a number")
     return values

@@ -23,10 +23,10 @@ class Summary:
         empty: Answers without text.
         draws: Draws begun.
         documents: Mean number of documents a draw.
-        corpus_tokens: Mean number of tokens in a draw's documents.
+        corpus_tokens: Mean number of tokens in a draw's documents; None where nothing counted them.
         means: Mean of each metric over the questions where it applies; a missing or failed answer counts as zero.
         applicable: Over how many questions each mean is taken.
-        median_seconds: Median of each timing over the counted answers; None without any.
+        median_seconds: Median of each timing over the counted answers that have it; None without any.
         p90_seconds: Their 90th percentile.
         mean_seconds: Their mean.
         timed: How many answers the times are taken over.
@@ -81,7 +81,7 @@ def summarize(run: RunRecord, by_metric: Values | None = None) -> Summary:
         means[metric] = statistics.fmean(values) if values else None
         applicable[metric] = len(values)
     timed = [answer for answer in answers if answer.error is None and not answer.warmup]
-    seconds = {name: [getattr(answer.timings, name) for answer in timed] for name in TIMINGS}
+    seconds = {name: _known(getattr(answer.timings, name) for answer in timed) for name in TIMINGS}
     first = run.first_prepared
     parts = dict.fromkeys(part for prepared in first.values() for part in prepared.seconds)
     counts: Counter[str] = Counter()
@@ -95,7 +95,7 @@ def summarize(run: RunRecord, by_metric: Values | None = None) -> Summary:
         empty=sum(not answer.text.strip() for answer in answers),
         draws=len(run.corpora),
         documents=_mean(row["documents"] for row in run.corpora),
-        corpus_tokens=_mean(row["tokens"] for row in run.corpora),
+        corpus_tokens=_mean(_known(row["tokens"] for row in run.corpora)),
         means=means,
         applicable=applicable,
         median_seconds=_over(seconds, statistics.median),
@@ -154,6 +154,10 @@ def values_by_cluster(run: RunRecord, metric: str, clusters: Mapping[Key, int]) 
 
 def _over(seconds: Mapping[str, list[float]], reduce: Callable[[list[float]], float]) -> dict[str, float | None]:
     return {name: reduce(values) if values else None for name, values in seconds.items()}
+
+
+def _known(values: Iterable[float | None]) -> list[float]:
+    return [value for value in values if value is not None]
 
 
 def _p90(values: list[float]) -> float:

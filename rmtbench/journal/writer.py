@@ -85,12 +85,12 @@ class RunWriter:
             write_whole(self.folder.spec, (pretty + "\n").encode())
         self._append(self.folder.sessions, {"session": self._session, "provenance": provenance})
 
-    def add_draw(self, draw: Draw, tokens: int) -> None:
+    def add_draw(self, draw: Draw, tokens: int | None) -> None:
         """Note a draw and its gold, unless they stand there already.
 
         Args:
             draw: The corpus with its gold.
-            tokens: Tokens of its documents, by the run's tokenizer.
+            tokens: Tokens of its documents, by the run's tokenizer; None where it has none.
 
         Raises:
             UserError: The draw on disk was made from other data.
@@ -141,14 +141,18 @@ class RunWriter:
     def _check_same(self, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
         parts = _at(now, ("model", "identity_parts"))
         _check_identity(before, parts if isinstance(parts, Mapping) else {}, self.folder)
-        for path in (
+        paths: Sequence[tuple[str, str]] = (
             ("model", "weights_sha256"),
             ("model", "tokenizer_sha256"),
             ("model", "prompt_contract"),
             ("model", "served"),
             ("embedder", "sha256"),
-        ):
-            if _at(before, path) != _at(now, path):
+        )
+        for path in paths:
+            found = [_at(before, path), _at(now, path)]
+            if path[1] == "tokenizer_sha256" and None in found:
+                continue  # a served model's run that counts no tokens may have had no tokenizer
+            if found[0] != found[1]:
                 raise UserError(
                     f"this run was begun with another {' '.join(path)}",
                     where=str(self.folder.spec),

@@ -44,7 +44,7 @@ def uncached_reader(model: LocalModel) -> tuple[AnswerUncached, str]:
             synchroniser(model.device)()
             before = time.perf_counter() - start
             [found] = context.generate([prompt.question])
-        return replace(found, prefill_seconds=before + found.prefill_seconds, cached_tokens=0)
+        return replace(found.after(before), cached_tokens=0)
 
     return lambda prompts: [answer(prompt) for prompt in prompts], why
 

@@ -6,7 +6,7 @@ The contract speaks of texts, not tensors, so that a model behind an API fits it
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from rmtbench.core import Finish
@@ -42,13 +42,15 @@ class Generation:
         finish: Why it ended.
         output_ids: Token ids written, without the end-of-sequence token; empty where the model gives none.
         prompt_tokens: Tokens of context and question.
-        cached_tokens: Of these, how many were not read again.
-        prefill_seconds: Until the logits of the first answer token were known.
-        decode_seconds: From there to the end.
+        cached_tokens: Of these, how many were not read again; None where a server does not say.
+        prefill_seconds: Until the logits of the first answer token were known; None where a server does not stream.
+        decode_seconds: From there to the end; without `prefill_seconds`, the whole call.
         error: Why there is no answer, when `finish` is ``error``.
         output_tokens: Tokens written, where the model gives a count in place of ids.
-        reasoning: What the model wrote before its answer, between marks of reasoning; empty if nothing.
-        reasoning_tokens: Its tokens, marks included; `output_ids` and `output_tokens` count them too.
+        reasoning: What the model wrote before its answer, between marks or sent apart by a server; empty if nothing.
+        reasoning_tokens: Of the tokens written, those of reasoning: as a server states them, else counted from
+            `reasoning`, on this machine with its marks; None where nothing counts them.
+        finish_reason: A server's own word for `finish`.
     """
 
     raw: str
@@ -56,13 +58,24 @@ class Generation:
     finish: Finish
     output_ids: tuple[int, ...]
     prompt_tokens: int
-    cached_tokens: int
-    prefill_seconds: float
+    cached_tokens: int | None
+    prefill_seconds: float | None
     decode_seconds: float
     error: str | None = None
     output_tokens: int | None = None
     reasoning: str = ""
-    reasoning_tokens: int = 0
+    reasoning_tokens: int | None = 0
+    finish_reason: str | None = None
+
+    @property
+    def seconds(self) -> float:
+        """Of the whole call."""
+        return (self.prefill_seconds or 0.0) + self.decode_seconds
+
+    def after(self, seconds: float) -> Generation:
+        """The same where so many seconds went before it, which count until its first token."""
+        before = None if self.prefill_seconds is None else seconds + self.prefill_seconds
+        return replace(self, prefill_seconds=before)
 
     @property
     def written_tokens(self) -> int:

@@ -123,8 +123,18 @@ def _outcome_table(grid: Grid, cells: Sequence[Cell]) -> Table:
             for cell in cells
         ),
         labels=3,
-        notes=tuple(mark_notes(cells)),
+        notes=(*mark_notes(cells), *_reasoning_notes(grid, cells)),
     )
+
+
+def _reasoning_notes(grid: Grid, cells: Sequence[Cell]) -> list[str]:
+    """Say how much of what was written is reasoning, where there is any and it is counted."""
+    return [
+        f"{grid.label(row_of(cell.spec))} ({cell.hash}): of the tokens written, {cell.tokens.reasoning:,.1f} an answer "
+        "were reasoning"
+        for cell in cells
+        if cell.tokens.reasoning
+    ]
 
 
 def _agreement_table(grid: Grid, cells: Sequence[Cell]) -> Table:

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any
 
-from rmtbench.core import SHIPPED_MODELS, Answer, RunSpec
+from rmtbench.core import SHIPPED_MODELS, Answer, RunSpec, TokenCounts
 from rmtbench.journal.record import Key, RunRecord
 from rmtbench.journal.summary import Summary, summarize, values_by_cluster, values_of
 from rmtbench.report.exactness import compared_in_tokens
@@ -29,11 +29,16 @@ FIFTHS = 5
 
 @dataclass(frozen=True, slots=True)
 class MeanTokens:
-    """Mean tokens of an answer: read, of these already cached, and written. None without an answer."""
+    """Mean tokens of an answer: read, of these already cached, written, and of these reasoning. None without an answer.
+
+    `cached` is also None where no answer tells it; where only some do, as with servers that leave out a count of 0, the
+    others count as 0. `reasoning` is also None where any answer's is unknown.
+    """
 
     prompt: float | None
     cached: float | None
     output: float | None
+    reasoning: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,11 +177,7 @@ def make_cell(run: RunRecord) -> Cell:
             for metric, found in values.items()
         },
         by_position=_by_position(run, clusters),
-        tokens=MeanTokens(
-            prompt=statistics.fmean(answer.tokens.prompt for answer in answered) if answered else None,
-            cached=statistics.fmean(answer.tokens.cached for answer in answered) if answered else None,
-            output=statistics.fmean(answer.tokens.output for answer in answered) if answered else None,
-        ),
+        tokens=_mean_tokens([answer.tokens for answer in answered]),
         peak_bytes=run.peak_bytes,
         warmups=sum(answer.warmup for answer in run.answers.values()),
         shared=any(prepared.shared for _, prepared in run.prepared),
@@ -185,6 +186,19 @@ def make_cell(run: RunRecord) -> Cell:
         written=tuple(_written(run.answers.get(key)) for key in run.gold) if compared_in_tokens(run.spec) else (),
         unit=unit,
         units=len(run.corpora) if unit == "draw" else len(set(clusters.values())),
+    )
+
+
+def _mean_tokens(counts: Sequence[TokenCounts]) -> MeanTokens:
+    if not counts:
+        return MeanTokens(None, None, None)
+    told = any(each.cached is not None for each in counts)
+    reasoning = [each.reasoning for each in counts]
+    return MeanTokens(
+        prompt=statistics.fmean(each.prompt for each in counts),
+        cached=statistics.fmean(each.cached or 0 for each in counts) if told else None,
+        output=statistics.fmean(each.output for each in counts),
+        reasoning=None if None in reasoning else statistics.fmean(each or 0 for each in reasoning),
     )
 
 

@@ -54,6 +54,7 @@ def corpora_of(section: Section) -> tuple[CorpusFigures, ...]:
 def _figures(dataset: str, data: str, size: str, cells: list[Cell]) -> CorpusFigures:
     draws = list({row["draw"]: row for cell in cells for row in cell.corpora}.values())
     sources = [row["source"] for row in draws]
+    counted = [row["tokens"] for row in draws if row["tokens"] is not None]
     return CorpusFigures(
         dataset=dataset,
         size=size,
@@ -62,6 +63,6 @@ def _figures(dataset: str, data: str, size: str, cells: list[Cell]) -> CorpusFig
         sha256=" ".join(sorted({source["sha256"] for source in sources})),
         draws=len(draws),
         documents=fmean(row["documents"] for row in draws) if draws else None,
-        tokens=fmean(row["tokens"] for row in draws) if draws else None,
+        tokens=fmean(counted) if counted else None,
         questions=sum(row["questions"] for row in draws) if draws else None,
     )

@@ -146,15 +146,20 @@ def cache_notes(cells: Iterable[Cell]) -> list[str]:
     """Say where a server's prefix cache was not hit that a system relies on, or hit where none was wanted."""
     notes = []
     for cell in cells:
-        if "endpoint" not in cell.model or cell.tokens.cached is None:
+        if "endpoint" not in cell.model or cell.tokens.prompt is None:
             continue
         who, counts = f"{cell.spec.size} {name_of(cell)}", cell.summary.prepared_counts
-        if cell.spec.system == "cag" and cell.tokens.cached == 0:
-            notes.append(f"{who}: the server's prefix cache was never hit (no cached tokens in its usage)")
+        cached = cell.tokens.cached
+        if cell.spec.system == "cag" and cached is None:
+            notes.append(
+                f"{who}: the server does not say whether its prefix cache was hit (no cached tokens in its usage)"
+            )
+        if cell.spec.system == "cag" and cached == 0:
+            notes.append(f"{who}: the server's prefix cache was never hit (0 cached tokens in its usage)")
         if 2 * counts.get("warming_cached_tokens", 0) > counts.get("warming_prompt_tokens", 0):
             notes.append(f"{who}: the server had the corpus cached already, so its preparation is no cold prefill")
-        if cell.spec.system == "full-context" and cell.tokens.cached > 0:
-            notes.append(f"{who}: the server's prefix cache served it too ({cell.tokens.cached:,.0f} tokens an answer)")
+        if cell.spec.system == "full-context" and cached:
+            notes.append(f"{who}: the server's prefix cache served it too ({cached:,.0f} tokens an answer)")
     return notes
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,19 +16,25 @@ from rmtbench.core import RunSpec
 from rmtbench.corpora.base import TokenCounter
 from rmtbench.errors import UserError
 from rmtbench.journal.record import RunRecord, find_runs, read_run
-from rmtbench.models.endpoint.address import is_endpoint
+from rmtbench.models.control_tokens import control_marks, count_tokens
+from rmtbench.models.endpoint.address import is_endpoint, served_name
+from rmtbench.models.endpoint.embedder import MAX_TOKENS
+from rmtbench.models.endpoint.load import granted_tokens
+from rmtbench.models.endpoint.prices import find_price
+from rmtbench.models.endpoint.tokenizer import NoTokenizer, load_endpoint_tokenizer
 from rmtbench.models.load import load_token_counter
 from rmtbench.models.random_geometry import is_random
 from rmtbench.models.sources import find_source
+from rmtbench.runs.bill import FRAME_TOKENS, Bill, Costs, Extras, bill_of, costs_of, embedding_bill
 from rmtbench.runs.finished import unfinished
-from rmtbench.runs.loop import corpus_tokens
 from rmtbench.runs.provenance import machine_facts
 from rmtbench.runs.session import Session, make_one_draw
+from rmtbench.spec import Request
 from rmtbench.systems.base import SystemKind
 from rmtbench.systems.registry import find_system
 
-FRAME_TOKENS = 100
-"""Tokens that a question costs beside what it reads of the corpus: the prompt's frame, itself and its answer."""
+CHARACTERS_A_TOKEN = 4
+"""By which a server's tokens are counted where nothing here has its tokenizer: a rule of thumb for English."""
 ANSWER_BYTES = 1_500
 """On disk, of a question with its gold, its answer and its scores."""
 
@@ -55,6 +62,10 @@ class Estimate:
         unknown: Systems of the other runs.
         bytes: That the answers will take on disk.
         why: Why there is no count of questions and tokens; empty where there is.
+        rough: Whether tokens are counted by their characters.
+        bill: What servers are asked for; None where none is, or where it cannot be counted.
+        costs: What that costs; None without a price.
+        limits_seconds: What it takes at least by the limits a minute that the request sets.
     """
 
     runs: int
@@ -66,6 +77,10 @@ class Estimate:
     unknown: tuple[str, ...]
     bytes: int
     why: str = ""
+    rough: bool = False
+    bill: Bill | None = None
+    costs: Costs | None = None
+    limits_seconds: float = 0.0
 
 
 def estimate(
@@ -90,11 +105,13 @@ def estimate(
         return Estimate(len(session.specs), finished, None, None, 0.0, 0, systems, 0, count_tokens)
     request = session.request
     draw = make_one_draw(session, 0, count_tokens)
-    corpus = corpus_tokens(draw, count_tokens)
+    documents = count_tokens([f"{document.title}\n{document.text}" for document in draw.corpus.documents])
+    corpus = sum(documents)
     asked = len(draw.corpus.questions)
     read = [request.draws * tokens_to_read(spec, find_system(spec.system), corpus, asked) for spec in specs]
     seconds = [seconds_by(spec, tokens, known) for spec, tokens in zip(specs, read, strict=True)]
     questions = request.draws * asked * len(specs)
+    bill = _bill(session, specs, documents, asked, count_tokens)
     return Estimate(
         runs=len(session.specs),
         finished=finished,
@@ -104,7 +121,76 @@ def estimate(
         timed=sum(each is not None for each in seconds),
         unknown=tuple(dict.fromkeys(spec.system for spec, each in zip(specs, seconds, strict=True) if each is None)),
         bytes=ANSWER_BYTES * questions,
+        rough=count_tokens is rough_count,
+        bill=bill,
+        costs=_costs(session, bill),
+        limits_seconds=_seconds_by_limits(session, bill),
     )
+
+
+def _bill(
+    session: Session, specs: Sequence[RunSpec], documents: Sequence[int], questions: int, count_tokens: TokenCounter
+) -> Bill | None:
+    """What the runs ask of servers; None where model and embedder are on this machine."""
+    request, ends = session.request, session.endpoints
+    if not specs or not (ends.model or ends.embedder):
+        return None
+    bill, embedded, corpus = Bill(), False, sum(documents)
+    system = sum(count_tokens([request.system_prompt])) if request.system_prompt else 0
+    thinking = _thinking(request)
+    for spec in specs:
+        kind = find_system(spec.system)
+        sent = tokens_to_read(spec, kind, corpus, questions)
+        bill += bill_of(spec, kind, sent, corpus, questions, Extras(thinking, system))
+        if is_endpoint(spec.embedder):
+            cut = () if embedded else documents  # chunks are embedded once for all runs
+            longest = _window(spec)
+            bill += embedding_bill(cut, spec.chunk_tokens, request.embed_batch, questions, longest)
+            embedded = True
+    first = (ends.model is not None) + (ends.embedder is not None)
+    return bill * request.draws + Bill(calls=first)
+
+
+def _thinking(request: Request) -> int:
+    """Tokens of reasoning that the model's server will be granted for an answer; 0 for a model on this machine."""
+    if not is_endpoint(request.model):
+        return 0
+    if request.tokenizer is None or request.think_tokens is not None:
+        return request.think_tokens or 0  # tiktoken's encodings have no marks of reasoning
+    return granted_tokens(load_endpoint_tokenizer(served_name(request.model), request.tokenizer), None)
+
+
+def _window(spec: RunSpec) -> int | None:
+    """Longest text that a run's embedder embeds as one; None where its chunks are not cut into windows."""
+    windows = dict(spec.settings).get("embed_windows") == "on"
+    return MAX_TOKENS.get(served_name(str(spec.embedder))) if windows else None
+
+
+def _costs(session: Session, bill: Bill | None) -> Costs | None:
+    if bill is None:
+        return None
+    request, ends = session.request, session.endpoints
+    found = [
+        None if line is None else find_price(ends.prices, served_name(str(name)), line.address.host)
+        for line, name in ((ends.model, request.model), (ends.embedder, request.embedder))
+    ]
+    return costs_of(bill, found[0], found[1])
+
+
+def _seconds_by_limits(session: Session, bill: Bill | None) -> float:
+    if bill is None:
+        return 0.0
+    request = session.request
+    pairs = (
+        (bill.calls, request.requests_per_minute),
+        (bill.sent + bill.written + bill.embedded, request.tokens_per_minute),
+    )
+    return max(60 * count / limit if limit is not None else 0.0 for count, limit in pairs)
+
+
+def rough_count(texts: Sequence[str]) -> list[int]:
+    """About how many tokens each text has, by its characters."""
+    return [math.ceil(len(text) / CHARACTERS_A_TOKEN) for text in texts]
 
 
 def tokens_to_read(spec: RunSpec, kind: SystemKind, corpus: int, questions: int) -> int:
@@ -117,6 +203,9 @@ def tokens_to_read(spec: RunSpec, kind: SystemKind, corpus: int, questions: int)
         questions: Of the draw.
     """
     budget = int(dict(spec.settings).get("top_tokens", (spec.top_k or 0) * spec.chunk_tokens))
+    if kind.takes_prefix and is_endpoint(spec.model):
+        # A server is sent the corpus with each question, and once before them, whatever its cache holds.
+        return (questions + 1) * (corpus + FRAME_TOKENS)
     once = kind.takes_prefix or kind.memory == "memory"
     each = kind.reads_corpus or kind.writes_notes or kind.memory == "query-first"
     apiece = 0 if once else corpus if each else min(budget, corpus) if kind.takes_top_k else 0
@@ -151,7 +240,8 @@ def finished_runs(results: Path) -> list[Timed]:
     """
     if not results.is_dir():
         return []
-    runs = [run for run in map(read_run, find_runs(results)) if run.complete and run.answers]
+    found = [run for run in map(read_run, find_runs(results)) if run.complete and run.answers]
+    runs = [run for run in found if all(row["tokens"] is not None for row in run.corpora)]
     return [
         Timed(run.spec, _tokens_of(run), _seconds_of(run))
         for run in runs
@@ -160,7 +250,7 @@ def finished_runs(results: Path) -> list[Timed]:
 
 
 def find_counter(model: str, tokenizer: str | None, adapter: str | None = None) -> TokenCounter | str:
-    """What counts tokens as the model under test does, or why nothing here can.
+    """What counts tokens as the model under test does, or about as a served one does: see `rough_count`.
 
     Args:
         model: As a request names it.
@@ -171,7 +261,10 @@ def find_counter(model: str, tokenizer: str | None, adapter: str | None = None) 
         UserError: The model or the tokenizer is missing, so that the run itself could not begin.
     """
     if is_endpoint(model) and tokenizer is None:
-        return f"the server of {model} alone can count its tokens"
+        words = load_endpoint_tokenizer(served_name(model), None, needed_for=None)
+        return (
+            rough_count if isinstance(words, NoTokenizer) else partial(count_tokens, words, marks=control_marks(words))
+        )
     if not is_endpoint(model) and not is_random(model):
         _check_there(find_source(model, adapter).path)
     return load_token_counter(model, tokenizer, adapter)

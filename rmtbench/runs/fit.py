@@ -41,7 +41,7 @@ def find_misfits(
         specs: The runs.
         kinds: Their systems.
         draws: The draws.
-        model: For its limit.
+        model: For its limit. One that sets none need not count tokens.
     """
     # Systems that choose what they read are left alone: their own prompts are checked one by one.
     readers = [spec for spec, kind in zip(specs, kinds, strict=True) if kind.reads_corpus]

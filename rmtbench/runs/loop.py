@@ -116,7 +116,8 @@ def execute(
         UserError: A corpus does not fit, a run is being written by another process or does not match, the disk is full.
     """
     kinds = [find_system(spec.system) for spec in specs]
-    tokens = [corpus_tokens(draw, tools.model.count_tokens) for draw in draws]
+    counts = getattr(tools.model, "counts_tokens", True)  # a served model may have no tokenizer
+    tokens = [corpus_tokens(draw, tools.model.count_tokens) if counts else None for draw in draws]
     check_fit(specs, kinds, draws, tools.model)
     with ExitStack() as stack:
         writers = [stack.enter_context(RunWriter(results, spec, fresh=fresh)) for spec in specs]

@@ -183,5 +183,6 @@ def _server_settings(kind: SystemKind, request: Request) -> dict[str, str]:
         raise UserError("a server takes texts, not their caches", where="--chunk-cache", remedy="leave it out")
     if kind.takes_prefix and request.kv_cache is not None:
         raise UserError("the server keeps the cache in its own way", where="--kv-cache", remedy="leave it out")
-    given = {"api": request.api, "concurrency": str(request.concurrency)}
+    names = ("api", "concurrency", "reasoning_effort")
+    given = {name: str(getattr(request, name)) for name in names}
     return {name: value for name, value in given.items() if value != str(Request.model_fields[name].default)}

@@ -30,6 +30,7 @@ from rmtbench.runs.plan import plan_runs
 from rmtbench.runs.provenance import surroundings
 from rmtbench.runs.served import check_served
 from rmtbench.spec import Request, option_name
+from rmtbench.systems.base import SystemKind
 from rmtbench.systems.registry import find_system
 
 if TYPE_CHECKING:
@@ -86,7 +87,11 @@ def _endpoints(request: Request, environ: Mapping[str, str]) -> Endpoints:
     model = embedder = None
     if served:
         served_name(request.model)
-        model = LineSettings(find_address(request.base_url, request.key_variable, environ), **limits)
+        model = LineSettings(
+            find_address(request.base_url, request.key_variable, environ),
+            **limits,
+            reasoning_effort=request.reasoning_effort,
+        )
     if embedded:
         served_name(request.embedder, "--embedder")
         address = find_address(
@@ -97,7 +102,7 @@ def _endpoints(request: Request, environ: Mapping[str, str]) -> Endpoints:
         )
         embedder = LineSettings(address, **limits)
     prices = read_prices(request.prices) if served or embedded else ()
-    return Endpoints(model, embedder, request.api, prices)
+    return Endpoints(model, embedder, request.api, prices, request.embed_batch)
 
 
 def _embeds(request: Request) -> bool:
@@ -114,8 +119,8 @@ def _computes_here(request: Request) -> bool:
 OF_ANY_SERVER = (
     "base_url", "key_variable", "prices", "requests_per_minute", "tokens_per_minute", "deadline", "attempts",
 )  # fmt: skip
-OF_MODELS_SERVER = ("concurrency", "api")
-OF_EMBEDDERS_SERVER = ("embedder_base_url", "embedder_key_variable")
+OF_MODELS_SERVER = ("concurrency", "api", "reasoning_effort")
+OF_EMBEDDERS_SERVER = ("embedder_base_url", "embedder_key_variable", "embed_batch")
 OF_THIS_MACHINE = ("batch", "dtype", "adapter")
 """Options that mean something to a model or embedder of one place alone."""
 
@@ -186,6 +191,7 @@ def load_tools(
             tokenizer=spec.tokenizer,
             style=spec.answer_style,
             max_answer_tokens=spec.max_answer_tokens,
+            counted_for=_counted_for(specs, endpoints.model),
             chat=_chat(spec),
         )
     else:
@@ -251,6 +257,20 @@ def _chat(spec: RunSpec) -> ChatSettings:
     settings = dict(spec.settings)
     think = settings.get("think_tokens")
     return ChatSettings(settings.get("system_prompt"), None if think is None else int(think))
+
+
+def _counted_for(specs: Sequence[RunSpec], line: LineSettings | None) -> str | None:
+    """What needs tokens counted before a server is asked; None where nothing does, and no tokenizer is needed."""
+    if specs[0].size != "all":
+        return "corpus sizes"
+    cutting = next((spec.system for spec in specs if _cuts(find_system(spec.system))), None)
+    if cutting is not None:
+        return f"the pieces of text that {cutting} reads"
+    return "limits of tokens a minute" if line is not None and line.tokens_per_minute is not None else None
+
+
+def _cuts(kind: SystemKind) -> bool:
+    return kind.takes_top_k or kind.writes_notes
 
 
 def _warm_up_retrieval(specs: Sequence[RunSpec]) -> None:

@@ -217,7 +217,7 @@ def make_answer(question: Question, generation: Generation, total: float, found:
         total: Seconds of the whole answer, or the question's share of its batch.
         found: What retrieval contributed.
     """
-    found = found or Found()
+    found, prefill = found or Found(), generation.prefill_seconds
     return Answer(
         question_id=question.id,
         text=generation.final,
@@ -233,12 +233,13 @@ def make_answer(question: Question, generation: Generation, total: float, found:
         ),
         timings=Timings(
             retrieve=found.seconds,
-            prefill=generation.prefill_seconds,
-            first_token=found.seconds + generation.prefill_seconds,
-            decode=generation.decode_seconds,
+            prefill=prefill,
+            first_token=None if prefill is None else found.seconds + prefill,
+            decode=None if prefill is None else generation.decode_seconds,
             total=total,
         ),
         retrieved=found.retrieved,
         output_ids=generation.output_ids,
         reasoning=generation.reasoning,
+        finish_reason=generation.finish_reason,
     )

@@ -92,7 +92,7 @@ class CacheAugmented:
         prefix, texts = self._prefix, [question.text for question in questions]
         if _streams(prefix, self._equipment.model):
             for question, generation in zip(questions, prefix.stream(texts), strict=True):
-                yield make_answer(question, generation, generation.prefill_seconds + generation.decode_seconds)
+                yield make_answer(question, generation, generation.seconds)
             return
         for batch in batches(questions, self._equipment.spec.batch):
             started = time.perf_counter()

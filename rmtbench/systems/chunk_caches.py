@@ -89,7 +89,7 @@ class ChunkCaches:
             before = time.perf_counter() - start
             [answer] = prefix.generate([prompt.question])
         cached = max(0, context.tokens - read)
-        return replace(answer, prefill_seconds=before + answer.prefill_seconds, cached_tokens=cached)
+        return replace(answer.after(before), cached_tokens=cached)
 
 
 def make_chunk_caches(model: LanguageModel, passages: Sequence[Passage], limit: str) -> tuple[ChunkCaches, float, int]:

@@ -76,17 +76,23 @@ class _Row:
     notes: str = NO_NOTES
     seconds: float = 0.0
     read: int = 0
-    cached: int = 0
+    cached: int | None = None
     written: int = 0
-    reasoned: int = 0
+    reasoning: int | None = 0
     failed: Generation | None = None
 
     def add(self, generation: Generation) -> None:
-        self.seconds += generation.prefill_seconds + generation.decode_seconds
+        self.seconds += generation.seconds
         self.read += generation.prompt_tokens
         self.written += generation.written_tokens
-        self.reasoned += generation.reasoning_tokens
-        self.cached += generation.cached_tokens
+        known = self.reasoning is not None and generation.reasoning_tokens is not None
+        self.reasoning = self.reasoning + generation.reasoning_tokens if known else None
+        if generation.cached_tokens is not None:
+            self.cached = (self.cached or 0) + generation.cached_tokens
+
+    @property
+    def tokens(self) -> TokenCounts:
+        return TokenCounts(self.read, self.cached, self.written, reasoning=self.reasoning)
 
 
 class TextMemory:
@@ -136,7 +142,7 @@ class TextMemory:
             generations = self._answer_from_notes(rows)
             given = answer_batch(batch, generations.copy, started)
             for answer, row in zip(given, rows, strict=True):
-                yield replace(answer, tokens=TokenCounts(row.read, row.cached, row.written, reasoning=row.reasoned))
+                yield replace(answer, tokens=row.tokens)
 
     def _take_notes(self, rows: Sequence[_Row], sections: Sequence[str]) -> None:
         """Rewrite the notes of every row section by section; a row whose call fails is asked no more."""
@@ -160,7 +166,7 @@ class TextMemory:
             if row.failed is None:
                 last, before = next(answers), row.seconds
                 row.add(last)
-                generations.append(replace(last, prefill_seconds=before + last.prefill_seconds))
+                generations.append(last.after(before))
             else:
                 generations.append(row.failed)
         return generations

@@ -95,14 +95,18 @@ def test_a_plan_counts_what_it_can_and_says_of_how_many_runs_it_cannot(rmtbench:
     assert "disk: about 0.1 MB of answers; unknown for 1 runs" in lines
 
 
-def test_what_a_server_alone_can_count_is_unknown_and_no_failure(rmtbench: Command, tmp_path: Path) -> None:
+def test_a_served_model_without_a_tokenizer_is_counted_by_its_characters(rmtbench: Command, tmp_path: Path) -> None:
     entry = {"model": "openai:some", "base_url": "http://127.0.0.1:9/v1"}
     said = rmtbench(*words(tmp_path, entry), "--dry-run")
     assert said.code == 0, said.err
-    why, counts, time, disk = said.err.splitlines()[-4:]
-    assert why == "questions and tokens cannot be counted: the server of openai:some alone can count its tokens"
-    assert (counts, disk) == ("questions and tokens to read: unknown", "disk: unknown")
-    assert time == "time: unknown for 1 runs (closed-book): their tokens cannot be counted"
+    counts, calls, price, time, disk = said.err.splitlines()[-5:]
+    assert counts == (
+        "2 questions; about 200 tokens to read (about 4 characters each, for no tokenizer is named or known)"
+    )
+    assert calls == "calls: about 3; 200 tokens sent, at most 8 written"
+    assert price == "price: unknown for openai:some: no price is known (--prices)"
+    assert time.startswith("time: unknown for 1 runs (closed-book): no finished run of theirs from this machine in ")
+    assert disk == "disk: about 0.1 MB of answers"
 
 
 def test_a_finished_run_needs_no_model_any_more_in_a_plan_either(

@@ -134,7 +134,7 @@ def test_a_server_that_is_too_slow_is_given_up_at_the_deadline() -> None:
 
 def test_a_server_that_only_keeps_the_line_open_is_given_up_at_the_deadline() -> None:
     seconds = iter(range(100))
-    comments = (": PROCESSING" for _ in range(90))
+    comments = (b": PROCESSING\n" for _ in range(90))
     with pytest.raises(TransientError, match="no reply in time"):
         read_events(comments, lambda: next(seconds), 0.0, 10.0)
     assert next(seconds) == 12

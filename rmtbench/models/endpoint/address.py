@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 from rmtbench.errors import UserError
 
@@ -17,6 +17,8 @@ KEY_VARIABLE = "OPENAI_API_KEY"
 NO_KEY = "no-key"
 """What is sent to a server that asks for none."""
 REDACTED = "[redacted]"
+AZURES_QUERY = "api-version"
+"""A version in the query: no secret."""
 
 
 def is_endpoint(name: str | None) -> bool:
@@ -55,11 +57,27 @@ class Address:
         """Host and port, without credentials, path and query."""
         return urlsplit(self.url).netloc.rpartition("@")[2]
 
+    @property
+    def base(self) -> str:
+        """The URL without its query: what the client puts its paths behind."""
+        return urlsplit(self.url)._replace(query="", fragment="").geturl()
+
+    @property
+    def query(self) -> dict[str, str]:
+        """The URL's query, which goes with every request."""
+        return dict(parse_qsl(urlsplit(self.url).query, keep_blank_values=True))
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """Headers beside the client's own: Azure's servers, known by their query, take the key under another name."""
+        return {"api-key": self.key} if AZURES_QUERY in self.query and self.key != NO_KEY else {}
+
     def redact(self, text: str) -> str:
         """A text without the key and without what the URL holds beside host and path: servers repeat what they get."""
         parts = urlsplit(self.url)
         userinfo = parts.netloc.rpartition("@")[0]
-        values = [pair.partition("=")[2] for pair in parts.query.split("&")]
+        pairs = [pair.partition("=")[::2] for pair in parts.query.split("&")]
+        values = [form for name, value in pairs if name != AZURES_QUERY for form in (value, unquote(value))]
         secrets = {self.key, userinfo, parts.password or "", unquote(parts.password or ""), *values} - {"", NO_KEY}
         for secret in sorted(secrets, key=len, reverse=True):
             text = text.replace(secret, REDACTED)

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import threading
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
-from rmtbench.errors import AnswerError, ServerGoneError, UserError
+from rmtbench.errors import AnswerError, ContextTooLongError, ServerGoneError, UserError
 from rmtbench.models.base import Role
 from rmtbench.models.embed_windows import Piece, Reads, Span, cut_windows, words_of
 from rmtbench.models.endpoint.address import PREFIX
+from rmtbench.models.endpoint.faults import RefusedError
 from rmtbench.models.endpoint.line import Line
 from rmtbench.models.endpoint.tokenizer import TiktokenTokenizer, load_endpoint_tokenizer
 
@@ -19,7 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 BATCH = 128
-"""Texts in one request: 512-token chunks stay far below every server's limit of tokens a request."""
+"""Texts in one request, until the server refuses so many: 512-token chunks stay below most limits of tokens."""
 
 CHARACTERS_A_TOKEN = 4
 """A rule of thumb for English, for the limit of tokens a minute alone; what is recorded is the server's count."""
@@ -31,8 +34,16 @@ MAX_TOKENS = dict.fromkeys(WIDTHS, 8191)
 """Tokens of one text that are known to be accepted; of any other model the server's limit is not known here."""
 
 
+class _TooManyError(Exception):
+    """The server refuses a request of several texts; it may take fewer."""
+
+
 class EndpointEmbedder:
     """One served embedder. Safe for many threads.
+
+    Args:
+        line: The line to its server.
+        batch: Most texts in one request. A refused batch is halved, and so are all that follow.
 
     Attributes:
         name: What the user called it.
@@ -42,8 +53,10 @@ class EndpointEmbedder:
         tokens: Tokens embedded so far, by the server's count.
     """
 
-    def __init__(self, line: Line) -> None:
+    def __init__(self, line: Line, batch: int = BATCH) -> None:
         self._line = line
+        self._batch = batch
+        self._served: str | None = None
         self._lock = threading.Lock()
         self._mine = threading.local()
         self.tokens = 0
@@ -88,9 +101,15 @@ class EndpointEmbedder:
 
         distinct = list(dict.fromkeys(texts))
         vectors = np.empty((len(distinct), self.dimension), dtype=np.float32)
-        for start in range(0, len(distinct), BATCH):
-            batch = distinct[start : start + BATCH]
-            vectors[start : start + len(batch)] = self._request([text or " " for text in batch])
+        start = 0
+        while start < len(distinct):
+            batch = distinct[start : start + self._batch]
+            try:
+                vectors[start : start + len(batch)] = self._request([text or " " for text in batch])
+            except _TooManyError:
+                self._batch = max(1, min(self._batch, len(batch) // 2))
+            else:
+                start += len(batch)
         norms = np.linalg.norm(vectors, axis=1, keepdims=True)
         vectors /= np.where(norms > 0, norms, 1)
         row = {text: number for number, text in enumerate(distinct)}
@@ -103,44 +122,84 @@ class EndpointEmbedder:
     def _request(self, texts: list[str], *, first: bool = False) -> list[list[float]]:
         line, model = self._line, self._line.asked.model
 
-        def send(seconds: float) -> tuple[list[list[float]], int]:
+        def send(seconds: float) -> _Made:
             # Without a format of its own the client asks for base64, which not every server has.
             made: Any = line.client.embeddings.create(
                 model=model, input=texts, encoding_format="float", timeout=seconds
             )
-            rows = {int(row.index): [float(value) for value in row.embedding] for row in made.data}
-            if sorted(rows) != list(range(len(texts))):
-                raise ValueError("not one vector a text")
-            return [rows[number] for number in range(len(texts))], int(made.usage.prompt_tokens if made.usage else 0)
+            return _Made(_in_order(made.data, len(texts)), made.usage.prompt_tokens if made.usage else 0, made.model)
 
         host = line.settings.address.host
         try:
-            vectors, tokens = line.call(send, lambda: sum(map(len, texts)) // CHARACTERS_A_TOKEN, first=first)
+            made = line.call(send, lambda: sum(map(len, texts)) // CHARACTERS_A_TOKEN, first=first)
         except ServerGoneError:
             raise
         except AnswerError as error:
+            if len(texts) > 1 and isinstance(error, RefusedError | ContextTooLongError):
+                raise _TooManyError from None
             raise UserError(
                 f"no embeddings: {str(error).removeprefix(f'{host}: ')}",
                 where=f"--embedder {self.name} ({host})",
                 remedy="every embedding and answer so far is kept; mend it and give the same command again",
             ) from None
-        for vector in vectors:
-            width = self.dimension or len(vectors[0])
-            if len(vector) != width:
-                raise UserError(
-                    f"{host} gave a vector of {len(vector)} numbers in place of {width}",
-                    where=f"--embedder {self.name}",
-                    remedy="check which model the server has under that name; nothing of it was kept",
-                )
+        self._check(made)
         with self._lock:
-            self.tokens += tokens
-        self._mine.tokens = self.thread_tokens + tokens
-        return vectors
+            self.tokens += made.tokens
+        self._mine.tokens = self.thread_tokens + made.tokens
+        return made.vectors
+
+    def _check(self, made: _Made) -> None:
+        """Refuse vectors of another width or without finite numbers, and those of a model by another name."""
+        host = self._line.settings.address.host
+        width, wrong = self.dimension or len(made.vectors[0]), ""
+        for vector in made.vectors:
+            if len(vector) != width:
+                wrong = f"a vector of {len(vector)} numbers in place of {width}"
+            elif not all(map(math.isfinite, vector)):
+                wrong = "a vector with numbers that are not finite"
+        if wrong:
+            raise UserError(
+                f"{host} gave {wrong}",
+                where=f"--embedder {self.name}",
+                remedy="check which model the server has under that name; nothing of it was kept",
+            )
+        self._served = self._served or made.served
+        if made.served and made.served != self._served:
+            raise ServerGoneError(
+                f"the embedder that answers has changed from '{self._served}' to '{made.served}'",
+                where=host,
+                remedy="every answer so far is kept, and nothing of the new one; once the first one answers again, "
+                "the same command resumes",
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class _Made:
+    """A whole reply: vectors in the texts' order, tokens embedded, and the model's name by the server."""
+
+    vectors: list[list[float]]
+    tokens: int
+    served: str | None
+
+
+def _in_order(rows: Sequence[Any], count: int) -> list[list[float]]:
+    """The vectors in the texts' order: by their numbers, or as they come where a server gives all the number 0.
+
+    Raises:
+        ValueError: There is not one vector a text.
+    """
+    numbers = [int(row.index) for row in rows]
+    if set(numbers) == {0}:
+        numbers = list(range(len(rows)))
+    found = {number: [float(value) for value in row.embedding] for number, row in zip(numbers, rows, strict=True)}
+    if sorted(found) != list(range(count)):
+        raise ValueError("not one vector a text")
+    return [found[number] for number in range(count)]
 
 
 def _reads(model: str) -> Reads:
     try:
-        words = cast("TiktokenTokenizer", load_endpoint_tokenizer(model, None))
+        words = cast("TiktokenTokenizer", load_endpoint_tokenizer(model, None, needed_for="windows of long chunks"))
     except UserError as error:
         raise UserError(
             f"long chunks cannot be cut into windows: {error.what}",

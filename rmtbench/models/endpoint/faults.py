@@ -5,7 +5,9 @@ Texts from the server pass through `Address.redact`, and the client's own except
 
 from __future__ import annotations
 
+import os
 import re
+import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -20,11 +22,27 @@ if TYPE_CHECKING:
 
 AGAIN = frozenset({408, 409, 429})
 """Statuses below 500 that may pass."""
+NOT_IMPLEMENTED = 501
+"""The one status above 500 that never passes."""
+OURS = ("max_tokens", "max_completion_tokens", "temperature", "stream_options", "stream", "reasoning_effort")
+"""Parameters that we send and that a server may refuse; a text that names two is about the first."""
+OF_LENGTH = frozenset({"messages", "prompt", "input", "inputs", "max_tokens", "max_completion_tokens"})
+"""What a refusal names where the prompt is too long."""
 LONGEST_TEXT = 200
+
+CERTIFICATES = ("SSL_CERT_FILE", "SSL_CERT_DIR")
+PROXIES = ("ALL_PROXY", "all_proxy", "HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy")
+"""Environment variables that the client reads."""
 
 _TOO_LONG = re.compile(
     r"context.{0,20}(length|window|size|limit)|(input|prompt).{0,20}too long|too many.{0,8}tokens", re.IGNORECASE
 )
+_SMALL_CAP = re.compile(
+    r"could not finish|higher max_\w*tokens|tokens'?:? integer below|max_\w*tokens.{0,60}(at least|>=|minimum)",
+    re.IGNORECASE,
+)
+_NEGATIVE_CAP = re.compile(r"got -\d", re.IGNORECASE)
+"""A server that subtracts the prompt from its context and complains of the rest: the prompt is too long."""
 _LIMIT = re.compile(r"(?:maximum|max|limit|length|window|size)[^0-9]{0,40}(\d[\d,]*)", re.IGNORECASE)
 _NUMBER = re.compile(r"\d[\d,]*")
 
@@ -48,6 +66,23 @@ class StreamError(Exception):
 
     def __init__(self, said: object) -> None:
         super().__init__(said.get("message", "") if isinstance(said, Mapping) else said)
+
+
+class RefusedError(AnswerError):
+    """A request that the server refuses as it is.
+
+    Attributes:
+        status: Of HTTP.
+        param: The parameter that it refuses, as the error's field names it, else its text; None where neither does.
+    """
+
+    def __init__(self, text: str, status: int, param: str | None) -> None:
+        super().__init__(text)
+        self.status, self.param = status, param
+
+
+class SmallCapError(RefusedError):
+    """The server refuses a cap of so few tokens: it wants more, or the model could not finish within it."""
 
 
 def of_reading(error: Exception) -> Exception:
@@ -87,8 +122,7 @@ def explain(error: Exception, asked: Asked) -> TransientError | UserError | Answ
         slow = type(error.__cause__).__name__ != "ConnectTimeout"
         return TransientError("no reply in time" if slow else "no connection in time", unreachable=not slow)
     if isinstance(error, openai.APIConnectionError):
-        refused = type(error.__cause__).__name__ == "ConnectError"
-        return TransientError("no connection" if refused else "the connection was dropped", unreachable=refused)
+        return _of_connection(error, asked)
     if isinstance(error, openai.APIStatusError):
         return _of_status(error, asked)
     if isinstance(error, openai.APIResponseValidationError | ValueError | AttributeError | TypeError | LookupError):
@@ -98,10 +132,78 @@ def explain(error: Exception, asked: Asked) -> TransientError | UserError | Answ
     return AnswerError(f"{host}: {type(error).__name__}")
 
 
+def of_environment(error: Exception, environ: Mapping[str, str]) -> UserError:
+    """What keeps a client from being made at all: it reads proxies and certificates from the environment.
+
+    Args:
+        error: What making it raised.
+        environ: Environment variables; their values are not repeated, for a proxy's may hold a password.
+    """
+    if isinstance(error, OSError):  # of ssl too
+        variable = next((name for name in CERTIFICATES if environ.get(name)), CERTIFICATES[0])
+        return UserError(
+            f"the certificates that {variable} names cannot be read ({error.strerror or type(error).__name__})",
+            where=variable,
+            remedy="let it name a file of certificates in PEM form, or unset it",
+        )
+    variable = next((name for name in PROXIES if environ.get(name)), PROXIES[0])
+    if isinstance(error, ImportError):
+        return UserError(
+            f"the proxy that {variable} names is a SOCKS proxy, and the package for it is not installed",
+            where=variable,
+            remedy="pip install socksio, or unset the variable",
+        )
+    return UserError(
+        f"the proxy that {variable} names cannot be used ({type(error).__name__})",
+        where=variable,
+        remedy="let it name a proxy such as http://localhost:3128, or unset it",
+    )
+
+
+def _of_connection(error: BaseException, asked: Asked) -> TransientError | UserError:
+    """What a failed connection means; a certificate that is not trusted, or a proxy's refusal, does not pass."""
+    host, cause = asked.address.host, type(error.__cause__).__name__
+    reason: BaseException | None = error
+    while reason is not None:
+        if isinstance(reason, ssl.SSLCertVerificationError):
+            told = getattr(reason, "verify_message", "") or reason
+            return UserError(
+                f"the certificate of {host} is not trusted ({told})",
+                where=next((name for name in CERTIFICATES if os.environ.get(name)), host),
+                remedy="let SSL_CERT_FILE name a file with the certificates of its authority, or check the base URL",
+            )
+        reason = reason.__cause__ or reason.__context__
+    if cause == "ProxyError":
+        return TransientError("the proxy gives no connection", unreachable=True)
+    refused = cause == "ConnectError"
+    return TransientError("no connection" if refused else "the connection was dropped", unreachable=refused)
+
+
 def _of_status(error: APIStatusError, asked: Asked) -> TransientError | UserError | AnswerError:
     address, status = asked.address, int(error.status_code)
-    message = _message(error)
+    message, named = _message(error), _named_parameter(error)
     said = _said(message, address)
+    if named in OURS and status in (403, 404):
+        return RefusedError(f"{address.host} refuses the request ({status}): {said}", status, named)
+    if (hopeless := _of_account(error, asked)) is not None:
+        return hopeless
+    if status in AGAIN or (status >= 500 and status != NOT_IMPLEMENTED):
+        return TransientError(f"status {status}", _retry_after(error.response.headers))
+    if status in (400, 413, 422) and _tells_of_length(error, message, named):
+        return ContextTooLongError(_too_long(message, said))
+    if status in (400, 422) and (error.code == "integer_below_min_value" or _SMALL_CAP.search(message)):
+        text = (
+            f"{address.host} refuses so small a cap of tokens ({status}): {said}; "
+            "give more with --set think-tokens or --max-answer-tokens"
+        )
+        return SmallCapError(text, status, named)
+    param = named or next((name for name in OURS if _names(message, name)), None)
+    return RefusedError(f"{address.host} refuses the request ({status}): {said}", status, param)
+
+
+def _of_account(error: APIStatusError, asked: Asked) -> UserError | None:
+    """What stops the whole run: a wrong key or name, or an empty account."""
+    address, status = asked.address, int(error.status_code)
     if status in (401, 403):
         return UserError(
             f"{address.host} does not take the key of the environment variable {address.key_variable} ({status})",
@@ -114,26 +216,52 @@ def _of_status(error: APIStatusError, asked: Asked) -> TransientError | UserErro
             where=f"{asked.option} {asked.model}",
             remedy="check the model's name, and that the base URL is whole: most end in /v1",
         )
-    if error.code == "insufficient_quota":
+    if error.code == "insufficient_quota" or status == 402:
         return UserError(
             f"{address.host}: the account's quota is used up ({status})",
             where=address.key_variable,
             remedy="raise the quota and give the same command again: every answer so far is kept",
         )
-    if status in AGAIN or status >= 500:
-        return TransientError(f"status {status}", _retry_after(error.response.headers))
-    if status in (400, 413, 422) and (error.code == "context_length_exceeded" or _TOO_LONG.search(message)):
-        return ContextTooLongError(_too_long(message, said))
-    return AnswerError(f"{address.host} refuses the request ({status}): {said}")
+    return None
+
+
+def _tells_of_length(error: APIStatusError, message: str, named: str | None) -> bool:
+    """Whether a refusal is about the prompt's length. The parameter that it names goes before its text."""
+    if error.code == "context_length_exceeded":
+        return True
+    of_length = named is None or named.partition("[")[0].partition(".")[0] in OF_LENGTH
+    return of_length and bool(_TOO_LONG.search(message) or _NEGATIVE_CAP.search(message))
+
+
+def _named_parameter(error: APIStatusError) -> str | None:
+    """The parameter that an error names: OpenAI's field for it, else the place that FastAPI's validation gives."""
+    if isinstance(error.param, str) and error.param:
+        return error.param
+    place = _place(error.body)
+    return str(place[-1]) if place else None
+
+
+def _place(body: object) -> list[object]:
+    """The first ``loc`` anywhere in an error's body; empty without one."""
+    if isinstance(body, Mapping):
+        place = body.get("loc")
+        if isinstance(place, list):
+            return place
+        body = list(body.values())
+    return next((found for each in body if (found := _place(each))), []) if isinstance(body, list) else []
+
+
+def _names(message: str, parameter: str) -> bool:
+    """Whether a text is about a parameter. Of streaming, servers speak in other words too."""
+    word = r"stream(s|ed|ing)?" if parameter == "stream" else parameter
+    return re.search(rf"(?<![a-z_]){word}(?![a-z_])", message, re.IGNORECASE) is not None
 
 
 def _message(error: APIStatusError) -> str:
     """What the server says of it: OpenAI's field for it, else FastAPI's, which many servers have, else all of it."""
-    if str(error.message) != f"Error code: {error.status_code}":
-        return str(error.message)
     body: object = error.body
     if isinstance(body, Mapping):
-        body = body.get("detail") or body
+        body = body.get("message") or body.get("detail") or body
     return str(body or error.message)
 
 

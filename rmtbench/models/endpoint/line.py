@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -9,7 +10,9 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from rmtbench.errors import AnswerError, ServerGoneError, UserError
 from rmtbench.models.endpoint.address import Address
-from rmtbench.models.endpoint.faults import Asked, explain, of_reading
+from rmtbench.models.endpoint.dialect import Dialect
+from rmtbench.models.endpoint.endings import check_not_interrupted, ended_by_cap
+from rmtbench.models.endpoint.faults import Asked, RefusedError, SmallCapError, explain, of_environment, of_reading
 from rmtbench.models.endpoint.limits import TokenBucket
 from rmtbench.models.endpoint.replies import Reply, read_events
 from rmtbench.models.endpoint.retry import Clock, Patience, Retrying
@@ -20,12 +23,10 @@ if TYPE_CHECKING:
 Api = Literal["chat", "completions"]
 Result = TypeVar("Result")
 
-NEW_TOKEN_LIMIT = "max_completion_tokens"  # noqa: S105 - the name of a parameter
-"""What OpenAI's reasoning models call `max_tokens`."""
-
-
 KNOCKS = 3
 """How often a server is looked for that has never answered yet."""
+PROBE_TOKENS = 16
+"""Longest reply to the first request, where the server takes so small a cap."""
 
 
 @dataclass(frozen=True)
@@ -37,12 +38,14 @@ class LineSettings:
         patience: How often and how long to ask again.
         requests_per_minute: Most requests a minute; None for no limit of ours.
         tokens_per_minute: Most tokens a minute, of prompts and longest answers; None for no limit of ours.
+        reasoning_effort: What a reasoning model is to spend, in the server's word; None sends nothing.
     """
 
     address: Address
     patience: Patience = field(default_factory=Patience)
     requests_per_minute: int | None = None
     tokens_per_minute: int | None = None
+    reasoning_effort: str | None = None
 
     def facts(self) -> dict[str, Any]:
         """What of it is recorded with a run: nothing secret."""
@@ -52,40 +55,7 @@ class LineSettings:
             "deadline_seconds": self.patience.deadline,
             "requests_per_minute": self.requests_per_minute,
             "tokens_per_minute": self.tokens_per_minute,
-        }
-
-
-@dataclass(frozen=True)
-class Dialect:
-    """Parameters that differ between servers; found out by the first request.
-
-    Attributes:
-        token_limit: What the longest answer is called.
-        greedy: Whether the server lets the temperature be 0.
-        usage: Whether it can be asked for usage at the end of a stream.
-    """
-
-    token_limit: str = "max_tokens"  # noqa: S105 - the name of a parameter
-    greedy: bool = True
-    usage: bool = True
-
-    def without(self, param: str | None) -> Dialect | None:
-        """The dialect of a server that refuses a parameter; None if there is no other way to say it."""
-        if param == self.token_limit != NEW_TOKEN_LIMIT:
-            return Dialect(NEW_TOKEN_LIMIT, self.greedy, self.usage)
-        if param == "temperature" and self.greedy:
-            return Dialect(self.token_limit, greedy=False, usage=self.usage)
-        if param == "stream_options" and self.usage:
-            return Dialect(self.token_limit, self.greedy, usage=False)
-        return None
-
-    def parameters(self, max_tokens: int) -> dict[str, Any]:
-        """The parameters of one request."""
-        return {
-            self.token_limit: max_tokens,
-            **({"temperature": 0} if self.greedy else {}),
-            "stream": True,
-            **({"stream_options": {"include_usage": True}} if self.usage else {}),
+            "reasoning_effort": self.reasoning_effort,
         }
 
 
@@ -176,41 +146,99 @@ class Line:
                 )
             with asking as response:
                 try:
-                    return read_events(response.iter_lines(), self.clock.now, began, seconds)
+                    reply = read_events(response.iter_bytes(), self.clock.now, began, seconds)
                 except Exception as error:  # noqa: BLE001 - whichever transport the client has under it
                     fault = of_reading(error)
+                else:
+                    check_not_interrupted(reply.finish_reason)
+                    return reply
             raise fault
 
         return self.call(send, lambda: count_tokens() + max_tokens, first=first)
 
-    def find_dialect(self, api: Api, system: str | None = None) -> tuple[Dialect, Reply]:
+    def ask_for_little(
+        self,
+        api: Api,
+        text: str,
+        caps: Sequence[int],
+        dialect: Dialect,
+        count_tokens: Callable[[], int],
+        *,
+        system: str | None = None,
+    ) -> Reply:
+        """One reply of which the text does not matter, with the smallest cap that the server takes.
+
+        Args:
+            api: As for `ask`.
+            text: The whole prompt.
+            caps: Longest answers, the smallest first; at least one.
+            dialect: How to say it.
+            count_tokens: As for `ask`.
+            system: As for `ask`.
+
+        Raises:
+            UserError: As `call`; AnswerError too.
+        """
+        for cap in caps[:-1]:
+            try:
+                return self.ask(api, text, cap, dialect, count_tokens, system=system)
+            except SmallCapError:
+                continue
+        return self.ask(api, text, caps[-1], dialect, count_tokens, system=system)
+
+    def find_dialect(self, api: Api, longest: int, system: str | None = None) -> tuple[Dialect, Reply]:
         """Ask something short, so that a wrong key, name or URL is met before anything else, and learn how to ask.
 
         Args:
-            api: How prompts are sent.
+            api: As for `ask`.
+            longest: Most tokens of a real answer, reasoning included: what is asked for where less is refused, or where
+                the model spends less on reasoning alone.
             system: The system message, so that a server that takes none is met here too.
 
         Raises:
-            UserError: There is no answer, for whatever reason.
+            UserError: There is no answer, for whatever reason, or the model has no room to write any text.
         """
-        dialect = Dialect()
+        dialect = Dialect(effort=self.settings.reasoning_effort)
+        cap = PROBE_TOKENS
         while True:
             try:
-                return dialect, self.ask(api, "Say yes.", 16, dialect, lambda: 16, first=True, system=system)
-            except AnswerError as error:
-                other = dialect.without(refused_parameter(str(error), dialect))
+                reply = self.ask(api, "Say yes.", cap, dialect, lambda: PROBE_TOKENS, first=True, system=system)
+            except SmallCapError as error:
+                if cap >= longest:
+                    raise self._silent(error, api) from None
+                cap = longest
+                continue
+            except RefusedError as error:
+                other = dialect.without(error.param)
                 if other is None:
                     raise self._silent(error, api) from None
                 dialect = other
-            except ServerGoneError as error:
+                continue
+            except (AnswerError, ServerGoneError) as error:
                 raise self._silent(error, api) from None
+            if not spent_on_reasoning(reply):
+                return dialect, reply
+            if cap >= longest:
+                raise self._no_room(cap)
+            cap = longest
+
+    def _no_room(self, cap: int) -> UserError:
+        return UserError(
+            f"{self.asked.model} spends all of {cap} tokens on reasoning, before any text",
+            where=self.settings.address.host,
+            remedy="give it room with --set think-tokens=4096, or less to do with --set reasoning-effort=low",
+        )
 
     def _silent(self, error: AnswerError | ServerGoneError, api: Api) -> UserError:
         remedy = "check the URL and that the server is up; nothing was asked yet"
         if api == "chat" and "status 5" in str(error):
             # Some servers fail so, without a word, where the model has no chat format (transformers serve does).
             remedy = "see the server's log; a model without a chat format takes --api completions"
-        elif "refuses the request" in str(error):
+        elif isinstance(error, SmallCapError):
+            remedy = "give more with --set think-tokens=4096, or --max-answer-tokens; nothing was asked yet"
+        elif isinstance(error, RefusedError) and error.param == "reasoning_effort":
+            remedy = "choose a word that the server takes with --set reasoning-effort, or leave it out"
+        elif isinstance(error, RefusedError):
             remedy = "check the model's name and the URL; nothing was asked yet"
         host = self.settings.address.host
         gone = isinstance(error, ServerGoneError)
@@ -224,10 +252,10 @@ class Line:
         )
 
 
-def refused_parameter(message: str, dialect: Dialect) -> str | None:
-    """The parameter that a server's refusal names, of those that can be said otherwise."""
-    known: Sequence[str] = (dialect.token_limit, "temperature", "stream_options")
-    return next((name for name in known if name in message), None)
+def spent_on_reasoning(reply: Reply) -> bool:
+    """Whether a model wrote no text because reasoning took all tokens that it was allowed."""
+    reasoned = bool(reply.reasoning or reply.usage.reasoning)
+    return reasoned and ended_by_cap(reply.finish_reason) and not reply.text.strip()
 
 
 def open_line(settings: LineSettings, model: str, *, option: str = "--model", clock: Clock | None = None) -> Line:
@@ -238,12 +266,26 @@ def open_line(settings: LineSettings, model: str, *, option: str = "--model", cl
         model: The model's name there.
         option: What the user calls it, for messages.
         clock: Time and chance; None for the real ones.
+
+    Raises:
+        UserError: The environment names a proxy or certificates that cannot be used.
     """
     from openai import OpenAI
 
     clock = clock or Clock(now=time.monotonic)
     address = settings.address
-    client = OpenAI(api_key=address.key, base_url=address.url, max_retries=0, timeout=settings.patience.deadline)
+    try:
+        client = OpenAI(
+            api_key=address.key,
+            base_url=address.base,
+            default_query=address.query,
+            default_headers=address.headers,
+            max_retries=0,
+            timeout=settings.patience.deadline,
+        )
+    except Exception as error:  # noqa: BLE001 - it reads the environment, by whatever library, and raises that one's errors
+        # Not chained: the client's own exception may hold a proxy's password.
+        raise of_environment(error, os.environ) from None
     requests, tokens = (
         TokenBucket(limit) if limit is not None else None
         for limit in (settings.requests_per_minute, settings.tokens_per_minute)

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from rmtbench.core import AnswerStyle
 from rmtbench.models.endpoint.address import served_name
-from rmtbench.models.endpoint.embedder import EndpointEmbedder
+from rmtbench.models.endpoint.embedder import BATCH, EndpointEmbedder
 from rmtbench.models.endpoint.line import Api, LineSettings, open_line
 from rmtbench.models.endpoint.model import EndpointModel
 from rmtbench.models.endpoint.prices import Price, find_price
 from rmtbench.models.endpoint.retry import Clock
-from rmtbench.models.endpoint.tokenizer import load_endpoint_tokenizer
+from rmtbench.models.endpoint.tokenizer import NoTokenizer, load_endpoint_tokenizer
 from rmtbench.models.prompt import CONTRACT_VERSION, CUE, INSTRUCTION, ChatSettings, PromptContract, make_contract
 from rmtbench.models.reasoning import DEFAULT_THINK_TOKENS, REASONING_MARKS, Reasoning, find_reasoning
 
@@ -31,12 +31,14 @@ class Endpoints:
         embedder: The embedder's server; likewise.
         api: How prompts are sent.
         prices: The table of prices.
+        embed_batch: Most texts in one request to the embedder.
     """
 
     model: LineSettings | None = None
     embedder: LineSettings | None = None
     api: Api = "chat"
     prices: tuple[Price, ...] = ()
+    embed_batch: int = BATCH
 
 
 def load_endpoint_model(
@@ -46,6 +48,7 @@ def load_endpoint_model(
     tokenizer: str | None,
     style: AnswerStyle,
     max_answer_tokens: int,
+    counted_for: str | None = "corpus sizes",
     clock: Clock | None = None,
     chat: ChatSettings | None = None,
 ) -> EndpointModel:
@@ -57,11 +60,12 @@ def load_endpoint_model(
         tokenizer: What counts tokens; None for tiktoken's.
         style: Answer style of its prompts.
         max_answer_tokens: Most tokens of an answer.
+        counted_for: What tokens are counted for before the server is asked; None where nothing needs a tokenizer.
         clock: Time and chance; None for the real ones.
         chat: What is set of the chat; None for nothing.
 
     Raises:
-        UserError: No tokenizer, or the server does not answer, or not to this key or for this model.
+        UserError: A tokenizer is needed and missing, or the server does not answer, or not to this key or model.
         ValueError: The endpoints have no line for a model.
     """
     from rmtbench.models.load import tokenizer_hash
@@ -69,13 +73,16 @@ def load_endpoint_model(
     if endpoints.model is None:
         raise ValueError("no line for a model")
     served = served_name(name)
-    words = load_endpoint_tokenizer(served, tokenizer)
+    words = load_endpoint_tokenizer(served, tokenizer, needed_for=counted_for)
     line = open_line(endpoints.model, served, clock=clock)
     chat = chat or ChatSettings()
     contract = _contract(words, style, endpoints.api, chat)
-    think_tokens = _think_tokens(words, chat)
+    think_tokens = granted_tokens(words, chat.think_tokens)
     system = chat.system if endpoints.api == "chat" else None  # else it is in the prompt's text
-    dialect, reply = line.find_dialect(endpoints.api, system)
+    dialect, reply = line.find_dialect(endpoints.api, max_answer_tokens + think_tokens, system)
+    counts = not isinstance(words, NoTokenizer)
+    if not counts and reply.usage.prompt is None:
+        words.encode("")  # raises: nothing counts the tokens of the answers
     host = endpoints.model.address.host
     price = find_price(endpoints.prices, served, host)
     provenance: dict[str, Any] = {
@@ -85,8 +92,8 @@ def load_endpoint_model(
         "revision": reply.served,
         "weights_sha256": None,
         "label": "",
-        "tokenizer": (tokenizer or "tiktoken").rstrip("/").rpartition("/")[2],
-        "tokenizer_sha256": tokenizer_hash(words),
+        "tokenizer": (tokenizer or "tiktoken").rstrip("/").rpartition("/")[2] if counts else None,
+        "tokenizer_sha256": tokenizer_hash(words) if counts else None,
         "dtype": AS_SERVED,
         "device": f"endpoint {host}",
         "attention": AS_SERVED,
@@ -94,7 +101,9 @@ def load_endpoint_model(
         "prompt_contract": CONTRACT_VERSION,
         "api": endpoints.api,
         "greedy": dialect.greedy,
-        "usage": reply.prompt_tokens is not None,
+        "streams": reply.first_seconds is not None,
+        "usage": reply.usage.prompt is not None,
+        "cached_tokens": reply.usage.cached is not None,
         "price": None if price is None else price.row(),
         "think_tokens": think_tokens,
         "system_prompt": chat.system,
@@ -114,10 +123,15 @@ def _contract(words: PreTrainedTokenizerBase, style: AnswerStyle, api: Api, chat
     return replace(made, head=head, reasoning=replace(made.reasoning, marks=REASONING_MARKS))
 
 
-def _think_tokens(words: PreTrainedTokenizerBase, chat: ChatSettings) -> int:
-    """What is granted for reasoning: as set, else the default where the named tokenizer has marks of reasoning."""
-    if chat.think_tokens is not None:
-        return chat.think_tokens
+def granted_tokens(words: PreTrainedTokenizerBase, think_tokens: int | None) -> int:
+    """Most tokens of reasoning that a server is granted beside those of the answer.
+
+    Args:
+        words: The tokenizer that counts for the model.
+        think_tokens: As set; None for the default where the tokenizer has marks of reasoning, else 0.
+    """
+    if think_tokens is not None:
+        return think_tokens
     added = [token.content for token in getattr(words, "added_tokens_decoder", {}).values()]
     template = str(words.get_chat_template()) if words.chat_template else ""
     return DEFAULT_THINK_TOKENS if find_reasoning(template, added, "").marks else 0
@@ -135,7 +149,8 @@ def load_endpoint_embedder(
     if endpoints.embedder is None:
         raise ValueError("no line for an embedder")
     served = served_name(name, "--embedder")
-    embedder = EndpointEmbedder(open_line(endpoints.embedder, served, option="--embedder", clock=clock))
+    line = open_line(endpoints.embedder, served, option="--embedder", clock=clock)
+    embedder = EndpointEmbedder(line, endpoints.embed_batch)
     host = endpoints.embedder.address.host
     price = find_price(endpoints.prices, served, host)
     return embedder, {"endpoint": host, "price": None if price is None else price.row()}

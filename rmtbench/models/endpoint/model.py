@@ -5,21 +5,30 @@ The server tokenises: the contract's text is sent whole, context first, so that 
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
 
-from rmtbench.core import Finish
-from rmtbench.errors import AnswerError
+from rmtbench.core import Finish, TokenCounts
+from rmtbench.errors import ServerGoneError
 from rmtbench.models.base import Generation, Passage, Prompt
-from rmtbench.models.endpoint.line import Api, Dialect, Line
+from rmtbench.models.endpoint.dialect import Dialect
+from rmtbench.models.endpoint.endings import finish_of
+from rmtbench.models.endpoint.line import Api, Line
 from rmtbench.models.endpoint.replies import Reply
-from rmtbench.models.prompt import PromptContract
+from rmtbench.models.endpoint.tokenizer import NoTokenizer
+from rmtbench.models.prompt import FINAL_MARK, PromptContract
 
 WARMING_QUESTION = "Which documents are these?"
 """Stands behind the context in the call that warms the server's cache; no data set asks it."""
+WARMING_CAPS = (1, 16)
+"""Longest answers to it, the smallest first; a server that refuses them is asked as for any answer."""
+
+
+_BOLD_MARK = re.compile(rf"[*_]*{FINAL_MARK.rstrip(':')}[*_]*:[*_]*")
 
 
 @dataclass(frozen=True)
@@ -49,8 +58,17 @@ class EndpointModel:
     context_limit: int | None = None
     _counting: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
+    @property
+    def counts_tokens(self) -> bool:
+        """Whether there is a tokenizer to count by."""
+        return not isinstance(self.contract.tokenizer, NoTokenizer)
+
     def count_tokens(self, texts: Sequence[str]) -> Sequence[int]:
-        """Tokens of each text by the tokenizer that was named, without special tokens."""
+        """Tokens of each text by the tokenizer that was named, without special tokens.
+
+        Raises:
+            UserError: There is no tokenizer.
+        """
         with self._counting:  # tokenizers of transformers are not for several threads at once
             return self.contract.count_tokens(texts)
 
@@ -66,7 +84,7 @@ class EndpointModel:
             AnswerError: There is no answer to a prompt.
             UserError: Nothing can be answered: the key, the model or the server.
         """
-        return [self._generation(self._ask(prompt.passages, prompt.question), prompt) for prompt in prompts]
+        return [self._answer(prompt) for prompt in prompts]
 
     def warm(self, passages: Sequence[Passage]) -> RemotePrefix:
         """Let the server read a context, so that its cache may hold it for the questions that follow.
@@ -74,26 +92,34 @@ class EndpointModel:
         Raises:
             AnswerError: It does not fit the model's context, or there is no reply.
         """
-        reply = self._ask(passages, WARMING_QUESTION, max_tokens=1)
-        prompt = Prompt(tuple(passages), WARMING_QUESTION)
-        return RemotePrefix(self, tuple(passages), self._generation(reply, prompt), reply.seconds)
+        text = self._text(passages, WARMING_QUESTION)
+        # A cap of 1 where the server takes it: nothing of the answer is used.
+        caps = [cap for cap in WARMING_CAPS if cap < self.max_new_tokens] + [self.max_new_tokens]
+        reply = self.line.ask_for_little(
+            self.api, text, caps, self.dialect, lambda: self._count_sent(text), system=self.system
+        )
+        self._check_served(reply)
+        return RemotePrefix(self, tuple(passages), self._tokens(reply, text), reply.seconds)
 
-    def _ask(self, passages: Sequence[Passage], question: str, max_tokens: int | None = None) -> Reply:
-        text = self.contract.context_text(passages) + self.contract.question_text(question)
-        longest = self.think_tokens + self.max_answer_tokens if max_tokens is None else max_tokens
-        counted = [text] if self.system is None else [text, self.system]
-        count = lambda: sum(self.count_tokens(counted))  # noqa: E731 - counted only where there is a limit a minute
-        return self.line.ask(self.api, text, longest, self.dialect, count, system=self.system)
+    @property
+    def max_new_tokens(self) -> int:
+        """The cap that a request names: most tokens of reasoning and answer together."""
+        return self.think_tokens + self.max_answer_tokens
 
-    def _generation(self, reply: Reply, prompt: Prompt) -> Generation:
-        parted = self.contract.reasoning.part(reply.text)
-        written = parted.answer or ""
-        # A chat model may say the cue again, on a line of its own even; on this machine it stands before the answer.
-        said = written.lstrip().removeprefix(self.contract.tail)
-        end = self.contract.stop_at(said)
-        finish: Finish
-        kept, finish = (said, _finish(reply)) if end is None else (said[:end], "stop")
-        if self.think_tokens:  # the server was granted more than an answer may take
+    def _answer(self, prompt: Prompt) -> Generation:
+        text = self._text(prompt.passages, prompt.question)
+        reply = self.line.ask(
+            self.api, text, self.max_new_tokens, self.dialect, lambda: self._count_sent(text), system=self.system
+        )
+        self._check_served(reply)
+        tokens, first = self._tokens(reply, text), reply.first_seconds
+        reasoning, written = self._parted(reply)
+        said = without_cue(written, self.contract.tail)
+        if self.contract.style == "bridge":
+            said = _BOLD_MARK.sub(FINAL_MARK, said, count=1)
+        end, finish = self.contract.stop_at(said), finish_of(reply.finish_reason)
+        kept, finish = (said, finish) if end is None else (said[:end], "stop")
+        if self.think_tokens and self.counts_tokens:  # the server was granted more than an answer may take
             kept, finish = self._capped(kept, finish)
         raw = written[: len(written) - len(said) + len(kept)] if said.startswith(kept) else kept
         return Generation(
@@ -101,14 +127,28 @@ class EndpointModel:
             final=self.contract.final_answer(kept),
             finish=finish,
             output_ids=(),
-            prompt_tokens=self._counted(reply.prompt_tokens, prompt),
-            cached_tokens=reply.cached_tokens or 0,
-            prefill_seconds=reply.first_seconds,
-            decode_seconds=reply.seconds - reply.first_seconds,
-            output_tokens=self.count_tokens([reply.text])[0] if reply.output_tokens is None else reply.output_tokens,
-            reasoning=parted.reasoning,
-            reasoning_tokens=self.count_tokens([parted.reasoning])[0] if parted.reasoning else 0,
+            prompt_tokens=tokens.prompt,
+            cached_tokens=tokens.cached,
+            prefill_seconds=first,
+            decode_seconds=reply.seconds - (first or 0.0),
+            output_tokens=tokens.output,
+            reasoning=reasoning,
+            reasoning_tokens=tokens.reasoning,
+            finish_reason=reply.finish_reason,
         )
+
+    def _text(self, passages: Sequence[Passage], question: str) -> str:
+        return self.contract.context_text(passages) + self.contract.question_text(question)
+
+    def _count_sent(self, text: str) -> int:
+        """Tokens of a prompt's text and the system prompt, by the tokenizer that was named."""
+        return sum(self.count_tokens([text] if self.system is None else [text, self.system]))
+
+    def _parted(self, reply: Reply) -> tuple[str, str]:
+        """Reasoning, sent apart or between marks, and what was written after it."""
+        parted = self.contract.reasoning.part(reply.text)
+        thoughts = [text for text in (reply.reasoning.strip(), parted.reasoning) if text]
+        return "\n".join(thoughts), parted.answer or ""
 
     def _capped(self, answer: str, finish: Finish) -> tuple[str, Finish]:
         """An answer without what is beyond its own limit, by the tokenizer that was named."""
@@ -118,12 +158,30 @@ class EndpointModel:
                 return answer, finish
             return self.contract.tokenizer.decode(ids[: self.max_answer_tokens]), "length"
 
-    def _counted(self, tokens: int | None, prompt: Prompt) -> int:
-        """The server's count, or, where it gives none, the named tokenizer's."""
-        if tokens is not None:
-            return tokens
-        text = self.contract.context_text(prompt.passages) + self.contract.question_text(prompt.question)
-        return self.count_tokens([text])[0]
+    def _tokens(self, reply: Reply, text: str) -> TokenCounts:
+        """Tokens by the server's count; where it gives none, the named tokenizer's."""
+        usage, reasoning = reply.usage, self._parted(reply)[0]
+        output = self.count_tokens([reply.text + reply.reasoning])[0] if usage.output is None else usage.output
+        prompt = self._count_sent(text) if usage.prompt is None else usage.prompt
+        thought = usage.reasoning
+        if thought is None and (self.counts_tokens or not reasoning):
+            thought = self.count_tokens([reasoning])[0] if reasoning else 0
+        return TokenCounts(prompt, usage.cached, output, reasoning=thought)
+
+    def _check_served(self, reply: Reply) -> None:
+        """Stop where the server says another name than when the run began: the answers would be another model's.
+
+        Raises:
+            ServerGoneError: The name has changed.
+        """
+        begun = self.provenance.get("served")
+        if None not in (begun, reply.served) and begun != reply.served:
+            raise ServerGoneError(
+                f"the model that answers has changed from '{begun}' to '{reply.served}'",
+                where=self.line.settings.address.host,
+                remedy="every answer so far is kept, and none of the new one; once the first one answers again, the "
+                "same command resumes; to hold it still, name the exact model",
+            )
 
 
 class RemotePrefix:
@@ -133,7 +191,7 @@ class RemotePrefix:
     """
 
     def __init__(
-        self, model: EndpointModel, passages: tuple[Passage, ...], warming: Generation, seconds: float
+        self, model: EndpointModel, passages: tuple[Passage, ...], warming: TokenCounts, seconds: float
     ) -> None:
         self._model, self._passages, self._warming, self._seconds = model, passages, warming, seconds
 
@@ -148,7 +206,7 @@ class RemotePrefix:
     @property
     def tokens(self) -> int:
         """Tokens of the warming prompt."""
-        return self._warming.prompt_tokens
+        return self._warming.prompt
 
     @property
     def bytes(self) -> int:
@@ -162,12 +220,13 @@ class RemotePrefix:
 
     @property
     def counts(self) -> Mapping[str, int]:
-        """Tokens of the warming call, which cost money."""
-        return {
-            "warming_prompt_tokens": self._warming.prompt_tokens,
-            "warming_cached_tokens": self._warming.cached_tokens,
-            "warming_output_tokens": self._warming.written_tokens,
+        """Tokens of the warming call, which cost money; without those cached where the server does not say."""
+        counts = {
+            "warming_prompt_tokens": self._warming.prompt,
+            "warming_cached_tokens": self._warming.cached,
+            "warming_output_tokens": self._warming.output,
         }
+        return {name: count for name, count in counts.items() if count is not None}
 
     def generate(self, questions: Sequence[str]) -> list[Generation]:
         """Answer questions that continue the context, each prompt beginning with the same bytes.
@@ -179,9 +238,15 @@ class RemotePrefix:
         return self._model.generate([Prompt(self._passages, question) for question in questions])
 
 
-def _finish(reply: Reply) -> Finish:
-    if reply.finish_reason == "length":
-        return "length"
-    if reply.finish_reason == "stop":
-        return "eos"
-    raise AnswerError(f"the server ended the answer for another reason: {reply.finish_reason}")
+def without_cue(text: str, cue: str) -> str:
+    """What follows the answer's cue, for a model that says it again; else the text without leading space.
+
+    On this machine the cue stands before the answer. A chat model may repeat it, on a line of its own or in bold.
+
+    Args:
+        text: All that the model wrote.
+        cue: Such as ``Answer:``.
+    """
+    word = re.escape(cue.rstrip(":"))
+    found = re.match(rf"\s*[*_#>]*\s*{word}\s*[*_]*:[*_]*", text, re.IGNORECASE)
+    return text[found.end() :] if found else text.lstrip()

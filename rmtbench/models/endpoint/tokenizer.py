@@ -43,16 +43,54 @@ class TiktokenTokenizer:
         return {token.hex(): self.encoding.encode_single_token(token) for token in self.encoding.token_byte_values()}
 
 
-def load_endpoint_tokenizer(model: str, tokenizer: str | None) -> PreTrainedTokenizerBase:
+class NoTokenizer:
+    """In place of a tokenizer where no token need be counted before a server is asked: every count is refused.
+
+    Args:
+        missing: Why there is no tokenizer.
+    """
+
+    chat_template = None
+    bos_token = None
+
+    def __init__(self, missing: UserError) -> None:
+        self._missing = missing
+
+    def __call__(self, _texts: Sequence[str], **_options: object) -> dict[str, list[list[int]]]:
+        """Nothing: there is no tokenizer.
+
+        Raises:
+            UserError: Always.
+        """
+        raise self._missing
+
+    def encode(self, _text: str, **_options: object) -> list[int]:
+        """As a call."""
+        raise self._missing
+
+
+def load_endpoint_tokenizer(
+    model: str, tokenizer: str | None, *, needed_for: str | None = "corpus sizes"
+) -> PreTrainedTokenizerBase:
     """The tokenizer for a served model.
 
     Args:
         model: The model's name at the server.
         tokenizer: Folder, shipped name or hub id; None for tiktoken's.
+        needed_for: What tokens are counted for; None where nothing needs them, so that there may be no tokenizer.
 
     Raises:
-        UserError: None is named and tiktoken does not know the model, or cannot get its file.
+        UserError: One is needed, none is named, and tiktoken does not know the model or cannot get its file.
     """
+    if tokenizer is not None or needed_for is not None:
+        return _load(model, tokenizer, needed_for or "")
+    try:
+        return _load(model, None, "answers of a server that gives no usage")
+    except UserError as missing:
+        return cast("PreTrainedTokenizerBase", NoTokenizer(missing))
+
+
+def _load(model: str, tokenizer: str | None, needed_for: str) -> PreTrainedTokenizerBase:
     if tokenizer is not None:
         from rmtbench.models.load import load_tokenizer
         from rmtbench.models.sources import SHIPPED
@@ -66,7 +104,7 @@ def load_endpoint_tokenizer(model: str, tokenizer: str | None) -> PreTrainedToke
         name = tiktoken.encoding_name_for_model(model)
     except KeyError:
         raise UserError(
-            f"no tokenizer is known for '{model}', and corpus sizes need one", where="--tokenizer", remedy=remedy
+            f"no tokenizer is known for '{model}', and {needed_for} need one", where="--tokenizer", remedy=remedy
         ) from None
     try:
         encoding = tiktoken.get_encoding(name)

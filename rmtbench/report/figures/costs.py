@@ -79,7 +79,7 @@ def draw_memory(records: Sequence[Record], label: str) -> Figure:
     datasets = values(records, "dataset")
     figure, rows = panels(len(datasets), height=3.5)
     for axes, dataset in zip(rows[0], datasets, strict=True):
-        own = where(records, dataset=dataset)
+        own = [each for each in where(records, dataset=dataset) if each["tokens"] is not None]  # None: not counted
         for name in values(own, "label"):
             line = sorted(where(own, label=name), key=lambda record: record["tokens"])
             look = look_of(line[0]["system"], None)

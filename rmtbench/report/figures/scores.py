@@ -59,7 +59,7 @@ def draw_lengths(records: Sequence[Record], label: str) -> Figure:
     datasets = values(records, "dataset")
     figure, rows = panels(len(datasets) + 1, height=3.9)
     for axes, dataset in zip(rows[0], datasets, strict=False):
-        own = where(records, dataset=dataset)
+        own = [each for each in where(records, dataset=dataset) if each["tokens"] is not None]  # None: not counted
         for name in values(own, "label"):
             line = sorted(where(own, label=name), key=lambda record: record["tokens"])
             look = look_of(line[0]["system"], line[0]["top_k"])

@@ -94,7 +94,10 @@ def _answer(place: int, answer: Answer, gold: Gold, scores: list[float | None]) 
         answer.finish,
         answer.error,
         [tokens.prompt, tokens.cached, tokens.output],
-        [round(each, 6) for each in (times.retrieve, times.prefill, times.first_token, times.decode, times.total)],
+        [
+            None if each is None else round(each, 6)
+            for each in (times.retrieve, times.prefill, times.first_token, times.decode, times.total)
+        ],
         [
             [
                 chunk.document_id,

@@ -1,0 +1,70 @@
+"""The token counts in a server's `usage`. Servers use different names for one count, and leave counts out.
+
+A count that is missing is None, never 0: the server does not say.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+PROMPT = ("prompt_tokens", "input_tokens")
+OUTPUT = ("completion_tokens", "output_tokens")
+CACHED = ("prompt_cache_hit_tokens", "cache_read_input_tokens", "cached_tokens", "num_cached_tokens")
+"""Names of the cached tokens outside the details: DeepSeek's, Anthropic's, Moonshot's and others'."""
+PROMPT_DETAILS = ("prompt_tokens_details", "input_tokens_details")
+OUTPUT_DETAILS = ("completion_tokens_details", "output_tokens_details")
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens of one reply by the server's count; None where it does not say.
+
+    Attributes:
+        prompt: Read, those from the server's cache included.
+        cached: Of these, how many came from its cache.
+        output: Written, reasoning included.
+        reasoning: Of these, how many were reasoning.
+    """
+
+    prompt: int | None = None
+    cached: int | None = None
+    output: int | None = None
+    reasoning: int | None = None
+
+
+def read_usage(usage: Mapping[str, Any]) -> Usage:
+    """Read the counts of a reply.
+
+    A prompt count of 0 is no count, because no prompt is empty. Where more tokens are cached than read, the server
+    counts the two apart, and the cached ones are added to the prompt.
+
+    Args:
+        usage: The ``usage`` object of a reply; may be empty.
+
+    Raises:
+        TypeError: A count is not a whole number from 0.
+    """
+    prompt, output = _first(usage, PROMPT) or None, _first(usage, OUTPUT)
+    cached = _first(_details(usage, PROMPT_DETAILS), ("cached_tokens",))
+    cached = _first(usage, CACHED) if cached is None else cached
+    if prompt is not None and cached is not None and cached > prompt:
+        prompt += cached
+    return Usage(prompt, cached, output, _first(_details(usage, OUTPUT_DETAILS), ("reasoning_tokens",)))
+
+
+def _details(usage: Mapping[str, Any], names: Sequence[str]) -> Mapping[str, Any]:
+    return next((usage[name] for name in names if isinstance(usage.get(name), Mapping)), {})
+
+
+def _first(counts: Mapping[str, Any], names: Sequence[str]) -> int | None:
+    """The first count of these names that is there."""
+    for name in names:
+        value = counts.get(name)
+        if value is None:
+            continue
+        if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+            raise TypeError(f"{name} is no count")
+        return value
+    return None

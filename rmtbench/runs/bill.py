@@ -1,0 +1,147 @@
+"""What runs will ask of servers before they begin: calls, tokens sent and written, and their price at most.
+
+Counts are of one draw. Nothing here asks a server.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rmtbench.core import RunSpec
+from rmtbench.models.embed_windows import OVERLAP
+from rmtbench.models.endpoint.address import is_endpoint
+from rmtbench.models.endpoint.prices import Price
+from rmtbench.systems.base import SystemKind
+
+FRAME_TOKENS = 100
+"""Tokens that a question costs beside what it reads of the corpus: the prompt's frame, itself and its answer."""
+QUESTION_TOKENS = 20
+"""Tokens of a question that is embedded."""
+MILLION = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Bill:
+    """What servers are asked for.
+
+    Attributes:
+        calls: Requests, of the model and of the embedder.
+        sent: Tokens of all prompts.
+        cached: Of these, how many a server's prefix cache may hold.
+        written: Most tokens written, reasoning included.
+        embedded: Tokens that are embedded.
+    """
+
+    calls: int = 0
+    sent: int = 0
+    cached: int = 0
+    written: int = 0
+    embedded: int = 0
+
+    def __add__(self, other: Bill) -> Bill:
+        """Both together."""
+        return Bill(
+            self.calls + other.calls,
+            self.sent + other.sent,
+            self.cached + other.cached,
+            self.written + other.written,
+            self.embedded + other.embedded,
+        )
+
+    def __mul__(self, draws: int) -> Bill:
+        """The same for several draws."""
+        return Bill(
+            self.calls * draws, self.sent * draws, self.cached * draws, self.written * draws, self.embedded * draws
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Costs:
+    """What a bill comes to: at most, and where a server's cache holds all that it may, in one currency."""
+
+    currency: str
+    most: float
+    if_cached: float
+
+
+@dataclass(frozen=True, slots=True)
+class Extras:
+    """What every call of the model takes beside prompt and answer.
+
+    Attributes:
+        thinking: Most tokens of reasoning.
+        system: Tokens of the system prompt.
+    """
+
+    thinking: int = 0
+    system: int = 0
+
+
+def embedding_bill(
+    documents: Sequence[int], chunk_tokens: int, batch: int, questions: int, window: int | None = None
+) -> Bill:
+    """What a run asks of an embedder.
+
+    Args:
+        documents: Tokens of each document; empty where their chunks are embedded already.
+        chunk_tokens: Longest chunk.
+        batch: Texts in one request.
+        questions: Each embedded by itself.
+        window: Tokens of the longest window, into which longer chunks are cut; None where none are.
+    """
+    texts, embedded = 0, sum(documents)
+    for tokens in documents:
+        for start in range(0, tokens, chunk_tokens):
+            chunk = min(chunk_tokens, tokens - start)
+            more = 0
+            if window is not None and chunk > window:
+                more = math.ceil((chunk - window) / (window - window // OVERLAP))
+                embedded += more * (window // OVERLAP)  # read again by the window that follows
+            texts += 1 + more
+    return Bill(calls=math.ceil(texts / batch) + questions, embedded=embedded + questions * QUESTION_TOKENS)
+
+
+def bill_of(spec: RunSpec, kind: SystemKind, sent: int, corpus: int, questions: int, extras: Extras) -> Bill:
+    """What one run asks of the model's server for one draw; nothing where the model is on this machine.
+
+    Args:
+        spec: The run.
+        kind: Its system.
+        sent: Tokens that the model reads for the draw: see `rmtbench.runs.estimate.tokens_to_read`.
+        corpus: Tokens of the draw's documents.
+        questions: Of the draw.
+        extras: Of every call.
+    """
+    if not is_endpoint(spec.model):
+        return Bill()
+    settings = dict(spec.settings)
+    longest = spec.max_answer_tokens + extras.thinking
+    calls, written, cached = questions, questions * longest, 0
+    if kind.takes_prefix:
+        calls, written, cached = calls + 1, written + 1, questions * corpus
+    if kind.writes_notes:
+        sections = questions * math.ceil(corpus / int(settings["chunk_tokens"]))
+        notes = int(settings["memory_tokens"])
+        calls, written, sent = calls + sections, written + sections * (notes + extras.thinking), sent + sections * notes
+    return Bill(calls=calls, sent=sent + calls * extras.system, cached=cached, written=written)
+
+
+def costs_of(bill: Bill, model: Price | None, embedder: Price | None) -> Costs | None:
+    """What a bill comes to; None where a price is missing, or where the two are in different currencies.
+
+    Args:
+        bill: Of one request.
+        model: Price of the model's tokens; not needed where nothing is sent.
+        embedder: Price of the embedder's; not needed where nothing is embedded.
+    """
+    needed = [price for price, tokens in ((model, bill.sent), (embedder, bill.embedded)) if tokens]
+    currencies = {price.currency for price in needed if price is not None}
+    if None in needed or len(currencies) != 1:
+        return None
+    fixed = bill.written * model.output if model is not None else 0.0
+    fixed += bill.embedded * embedder.input if embedder is not None else 0.0
+    read = bill.sent * model.input if model is not None else 0.0
+    rebate = bill.cached * (model.input - model.cached_input) if model is not None else 0.0
+    return Costs(currencies.pop(), (read + fixed) / MILLION, (read - rebate + fixed) / MILLION)

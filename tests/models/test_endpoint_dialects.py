@@ -1,0 +1,519 @@
+"""What servers do that the protocol does not say, each over a real socket: ends, lines, caps, streaming and counts."""
+
+from __future__ import annotations
+
+import json
+import ssl
+from collections.abc import Sequence
+from typing import Any
+
+import openai
+import pytest
+from endpoint_server import KEY, Sent, Server, event, refusal, serve, stream
+
+from rmtbench.errors import AnswerError, ContextTooLongError, ServerGoneError, UserError
+from rmtbench.models.base import Generation, Passage, Prompt
+from rmtbench.models.endpoint.address import find_address
+from rmtbench.models.endpoint.faults import CERTIFICATES, PROXIES, Asked, explain
+from rmtbench.models.endpoint.line import LineSettings
+from rmtbench.models.endpoint.load import Endpoints, load_endpoint_embedder, load_endpoint_model
+from rmtbench.models.endpoint.model import EndpointModel
+from rmtbench.models.endpoint.replies import lines_of
+from rmtbench.models.endpoint.retry import Patience
+from rmtbench.models.prompt import ChatSettings
+
+PROMPT = Prompt((Passage("Arden", "Arden lies on the Oss."),), "Where does Arden lie?")
+COUNTS = {"prompt_tokens": 100, "completion_tokens": 3}
+
+
+def model_of(server: Server, style: Any = "direct", think: int | None = None, **settings: Any) -> EndpointModel:
+    address = find_address(server.url, None, {"OPENAI_API_KEY": KEY})
+    line = LineSettings(address, Patience(attempts=2, first_wait=0.001), **settings)
+    chat = ChatSettings(think_tokens=think)
+    return load_endpoint_model(
+        "openai:mini", Endpoints(line), tokenizer="mini", style=style, max_answer_tokens=64, chat=chat
+    )
+
+
+def answered(*events: dict[str, Any], style: Any = "direct", **how: Any) -> Generation:
+    """The answer to one question by a server that always says the same."""
+    with serve(instead=lambda _asked: stream(*events, **how)) as server:
+        [generation] = model_of(server, style).generate([PROMPT])
+    return generation
+
+
+def usage(**counts: Any) -> dict[str, Any]:
+    return {"choices": [], "usage": {**COUNTS, **counts}}
+
+
+# 1. Why an answer ended.
+@pytest.mark.parametrize("reason", ["stop", "eos", "eos_token", "end_turn", "STOP", "stop_sequence", "", None, "new"])
+def test_an_unknown_reason_at_the_end_of_a_whole_stream_is_a_normal_end_and_kept_as_given(reason: str | None) -> None:
+    generation = answered(event("Old "), event("Mill"), event(None, reason))
+    assert (generation.final, generation.finish, generation.finish_reason) == ("Old Mill", "eos", reason)
+
+
+@pytest.mark.parametrize("reason", ["length", "max_tokens", "MAX_TOKENS", "model_length"])
+def test_every_word_for_the_cap_is_the_cap(reason: str) -> None:
+    assert answered(event("Old Mill"), event(None, reason)).finish == "length"
+
+
+@pytest.mark.parametrize("reason", ["content_filter", "refusal", "SAFETY", "tool_calls"])
+def test_what_a_filter_or_a_function_ended_is_no_answer(reason: str) -> None:
+    with pytest.raises(AnswerError, match=f"for another reason: {reason}"):
+        answered(event("Old"), event(None, reason))
+
+
+def test_an_answer_that_the_server_gave_up_is_asked_for_again() -> None:
+    asked: list[Any] = []
+
+    def instead(body: dict[str, Any]) -> Sent:
+        asked.append(body)
+        return stream(event("Old"), event(" Mill", "abort" if len(asked) == 2 else "stop"))
+
+    with serve(instead=instead) as server:
+        [generation] = model_of(server).generate([PROMPT])
+    assert (generation.final, len(asked)) == ("Old Mill", 3)
+
+
+@pytest.mark.parametrize("reason", [None, "", "null"])
+def test_a_stream_without_a_reason_and_without_done_is_cut(reason: str | None) -> None:
+    with pytest.raises(UserError, match="cut in the middle"):
+        answered(event("Old"), event(None, reason), done=False)
+
+
+# 2. Lines.
+@pytest.mark.parametrize("character", ["\u2028", "\u2029", "\x85", "\x0b", "\x0c", "\x1c", "\x1d", "\x1e"])
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_only_carriage_return_and_line_feed_end_a_line(character: str, end: str) -> None:
+    # Control characters below 0x20 are escaped by JSON; the three of Unicode are sent as they are.
+    assert answered(event(f"Old{character}Mill"), event(None, "stop"), end=end).final == f"Old{character}Mill"
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 5, 1000])
+def test_lines_are_the_same_however_the_bytes_are_cut(size: int) -> None:
+    text = "a\r\nb\u2028c\n\n\rd\x85\r\n\r\ne".encode()
+    pieces = [text[start : start + size] for start in range(0, len(text), size)]
+    assert list(lines_of(pieces)) == ["a", "b\u2028c", "", "", "d\x85", "", "e"]
+
+
+def test_a_mark_of_byte_order_and_an_event_in_several_data_lines_are_read() -> None:
+    body = b'\xef\xbb\xbf: hello\nevent: x\ndata: {"choices": [{"index": 0,\ndata: "delta": {"content": "Old Mill"},'
+    body += b'\ndata: "finish_reason": "stop"}]}\n\ndata: [DONE]\n\n'
+    with serve(instead=lambda _asked: Sent(body)) as server:
+        [generation] = model_of(server).generate([PROMPT])
+    assert generation.final == "Old Mill"
+
+
+# 3. Caps and reasoning.
+def capped(least: int, param: str | None = None) -> Any:
+    """A server that refuses caps below `least`."""
+
+    def instead(body: dict[str, Any]) -> Sent:
+        if body["max_tokens"] >= least:
+            return stream(event("Old Mill", "stop"), usage())
+        return refusal(
+            "Could not finish the message because max_tokens or model output limit was reached. Please try again with "
+            "higher max_tokens.",
+            param,
+        )
+
+    return instead
+
+
+def caps(server: Server) -> Sequence[int]:
+    return [body["max_tokens"] for body in server.seen]
+
+
+@pytest.mark.parametrize("param", [None, "max_tokens"])
+@pytest.mark.parametrize(
+    ("least", "probe", "warming"), [(1, [16], [1]), (16, [16], [1, 16]), (17, [16, 64], [1, 16, 64])]
+)
+def test_a_server_that_wants_a_larger_cap_is_asked_again_with_more(
+    least: int, probe: list[int], warming: list[int], param: str | None
+) -> None:
+    with serve(instead=capped(least, param)) as server:
+        model = model_of(server)
+        assert caps(server) == probe
+        model.warm(PROMPT.passages)
+        assert caps(server) == [*probe, *warming]
+        [generation] = model.generate([PROMPT])
+    assert generation.final == "Old Mill"
+    assert "max_completion_tokens" not in server.seen[-1]
+
+
+def test_a_cap_that_is_too_small_for_every_answer_is_told_with_the_option_that_raises_it() -> None:
+    with serve(instead=capped(65)) as server, pytest.raises(UserError, match="so small a cap") as caught:
+        model_of(server)
+    assert "--set think-tokens" in caught.value.remedy
+    with serve(instead=capped(65)) as server:
+        model_of(server, think=100)
+    assert caps(server) == [16, 164]
+
+
+def test_a_cap_below_nothing_means_a_prompt_that_is_too_long() -> None:
+    def instead(body: dict[str, Any]) -> Sent | None:
+        if "Say yes." in str(body["messages"]):
+            return None
+        return refusal("max_tokens must be at least 1, got -952.", "max_tokens")
+
+    with serve(instead=instead) as server:
+        model = model_of(server)
+        with pytest.raises(ContextTooLongError):
+            model.generate([PROMPT])
+
+
+def thinking(needed: int, counted: bool = True) -> Any:
+    """A server whose model spends `needed` tokens on reasoning before its text."""
+
+    def instead(body: dict[str, Any]) -> Sent:
+        longest = body["max_tokens"]
+        spent = min(needed, longest)
+        thoughts = [event(None, delta={"reasoning_content": "hm "}) for _ in range(spent)]
+        counts = {"completion_tokens_details": {"reasoning_tokens": spent}} if counted else {}
+        told = usage(completion_tokens=min(longest, needed + 2), **counts)
+        if longest < needed + 2:
+            return stream(*thoughts, event(None, "length"), told)
+        return stream(*thoughts, event("Old Mill"), event(None, "stop"), told)
+
+    return instead
+
+
+def test_a_model_that_reasons_its_whole_cap_away_is_met_before_anything_is_asked() -> None:
+    with serve(instead=thinking(500)) as server, pytest.raises(UserError, match="spends all of 64 tokens") as caught:
+        model_of(server)
+    assert "--set think-tokens" in caught.value.remedy
+    assert caps(server) == [16, 64]
+
+
+@pytest.mark.parametrize("counted", [True, False])
+def test_reasoning_has_a_cap_of_its_own_and_is_counted_apart(counted: bool) -> None:
+    with serve(instead=thinking(500, counted)) as server:
+        model = model_of(server, think=1000, reasoning_effort="low")
+        [generation] = model.generate([PROMPT])
+    assert caps(server) == [16, 1064, 1064]
+    assert {body["reasoning_effort"] for body in server.seen} == {"low"}
+    assert (generation.final, generation.raw, generation.written_tokens) == ("Old Mill", "Old Mill", 502)
+    assert generation.reasoning == " ".join(["hm"] * 500)
+    assert generation.reasoning_tokens == (500 if counted else model.count_tokens([generation.reasoning])[0])
+    assert (model.provenance["reasoning_effort"], model.provenance["think_tokens"]) == ("low", 1000)
+
+
+def test_without_the_option_no_effort_is_sent_and_a_refused_one_is_told() -> None:
+    with serve() as server:
+        model_of(server)
+    assert "reasoning_effort" not in server.seen[-1]
+    with (
+        serve(instead=lambda _asked: refusal("Unsupported value: 'huge'", "reasoning_effort")) as server,
+        pytest.raises(UserError) as caught,
+    ):
+        model_of(server, reasoning_effort="huge")
+    assert "--set reasoning-effort" in caught.value.remedy
+
+
+# 4. Servers that do not stream, and what a refusal is about.
+WHOLE = {
+    "model": "mini-2026",
+    "choices": [{"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": "Old Mill"}}],
+    "usage": COUNTS,
+}
+
+
+def whole(indent: int | None = None) -> Sent:
+    return Sent(json.dumps(WHOLE, indent=indent).encode(), "application/json")
+
+
+@pytest.mark.parametrize("indent", [None, 2])
+def test_a_proxy_that_does_not_stream_is_understood_and_its_first_text_has_no_time(indent: int | None) -> None:
+    with serve(instead=lambda _asked: whole(indent)) as server:
+        model = model_of(server)
+        [generation] = model.generate([PROMPT])
+    assert (generation.final, generation.prompt_tokens, generation.written_tokens) == ("Old Mill", 100, 3)
+    assert generation.prefill_seconds is None
+    assert generation.seconds > 0
+    assert model.provenance["streams"] is False
+
+
+@pytest.mark.parametrize(
+    ("message", "param"),
+    [
+        ("Your organization must be verified to stream this model.", "stream"),
+        ("Unsupported value.", "stream"),
+        ("Streaming is not supported.", None),
+        ("Only whole answers. See temperature.", "stream"),
+    ],
+)
+def test_a_server_that_refuses_to_stream_is_asked_without(message: str, param: str | None) -> None:
+    def instead(body: dict[str, Any]) -> Sent:
+        return refusal(message, param) if body.get("stream") else whole()
+
+    with serve(instead=instead) as server:
+        [generation] = model_of(server).generate([PROMPT])
+    assert generation.final == "Old Mill"
+    assert not {"stream", "stream_options"} & set(server.seen[-1])
+    assert server.seen[-1]["temperature"] == 0
+
+
+DETAIL = {
+    "type": "extra_forbidden",
+    "url": "https://errors.pydantic.dev/" + "long/" * 60,
+    "loc": ["body", "stream_options"],
+}
+
+
+@pytest.mark.parametrize(
+    ("sent", "refused"),
+    [
+        (refusal("Only the default value is supported.", "temperature"), "temperature"),
+        (refusal("Not with max_tokens at this temperature.", "temperature"), "temperature"),
+        (Sent(json.dumps({"detail": [DETAIL]}).encode(), "application/json", 422), "stream_options"),
+        (Sent(json.dumps({"message": {"detail": [DETAIL]}}).encode(), "application/json", 422), "stream_options"),
+        (refusal("'max_tokens' is not supported. Use 'max_completion_tokens' instead."), "max_tokens"),
+        (refusal("x" * 500 + " stream_options"), "stream_options"),
+    ],
+)
+def test_the_errors_own_field_says_what_a_refusal_is_about_and_its_text_only_without_one(
+    sent: Sent, refused: str
+) -> None:
+    with serve(instead=lambda body: sent if refused in body else None) as server:
+        model_of(server).generate([PROMPT])
+    assert refused not in server.seen[-1]
+    assert {"max_tokens", "temperature", "stream_options"} - set(server.seen[-1]) == {refused}
+
+
+def test_a_refused_parameter_is_no_prompt_that_is_too_long() -> None:
+    with (
+        serve(instead=lambda _asked: refusal("With this context window only 1 is allowed.", "top_p")) as server,
+        pytest.raises(UserError, match="With this context window"),
+    ):
+        model_of(server)
+
+
+def test_what_will_never_pass_is_not_asked_again() -> None:
+    with (
+        serve(instead=lambda _asked: refusal("not built", status=501)) as server,
+        pytest.raises(UserError, match="501"),
+    ):
+        model_of(server)
+    assert len(server.seen) == 1
+    with (
+        serve(instead=lambda _asked: refusal("Insufficient Balance", status=402)) as server,
+        pytest.raises(UserError, match=r"quota is used up \(402\)"),
+    ):
+        model_of(server)
+    assert len(server.seen) == 1
+
+
+# 5. Cached tokens.
+@pytest.mark.parametrize(
+    ("counts", "prompt", "cached"),
+    [
+        ({}, 100, None),
+        ({"prompt_tokens_details": None}, 100, None),
+        ({"prompt_tokens_details": {}}, 100, None),
+        ({"prompt_tokens_details": {"cached_tokens": None}}, 100, None),
+        ({"prompt_tokens_details": {"cached_tokens": 0}}, 100, 0),
+        ({"prompt_tokens_details": {"cached_tokens": 64}}, 100, 64),
+        ({"prompt_cache_hit_tokens": 64, "prompt_cache_miss_tokens": 36}, 100, 64),
+        ({"prompt_cache_hit_tokens": 0, "prompt_cache_miss_tokens": 100}, 100, 0),
+        ({"cache_read_input_tokens": 64, "cache_creation_input_tokens": 0}, 100, 64),
+        ({"cache_read_input_tokens": 900}, 1000, 900),  # counted apart: added
+        ({"prompt_tokens_details": None, "cached_tokens": 64}, 100, 64),
+        ({"prompt_tokens_details": {"cached_tokens": 64}, "prompt_cache_hit_tokens": 0}, 100, 64),
+    ],
+)
+def test_cached_tokens_are_read_by_every_name_and_absence_is_not_zero(
+    counts: dict[str, Any], prompt: int, cached: int | None
+) -> None:
+    generation = answered(event("Old Mill", "stop"), usage(**counts))
+    assert (generation.prompt_tokens, generation.cached_tokens) == (prompt, cached)
+
+
+def test_a_prompt_of_no_tokens_is_no_count() -> None:
+    assert answered(event("Old Mill", "stop"), usage(prompt_tokens=0)).prompt_tokens > 0
+
+
+# 6. Content, names and cues.
+@pytest.mark.parametrize(
+    "parts",
+    [
+        [{"type": "text", "text": "Old Mill"}],
+        [{"type": "text", "text": "Old "}, {"type": "text", "text": "Mill"}],
+        [{"type": "thinking", "thinking": [{"type": "text", "text": "hm"}]}, {"type": "text", "text": "Old Mill"}],
+        [{"type": "reasoning", "text": "hm"}, {"text": "Old Mill"}],
+        ["Old ", "Mill"],
+    ],
+)
+def test_content_may_be_a_list_of_parts(parts: list[Any]) -> None:
+    generation = answered(event("", delta={"role": "assistant"}), event(parts), event(None, "stop"), usage())
+    assert generation.final == "Old Mill"
+    assert (generation.reasoning_tokens > 0) == ("hm" in str(parts))
+
+
+def test_an_event_may_lack_what_nobody_needs() -> None:
+    bare = {"id": None, "choices": [{"index": 0, "delta": None, "finish_reason": None}], "usage": None}
+    assert answered(bare, {"choices": None}, event("Old Mill", "stop"), usage()).final == "Old Mill"
+
+
+@pytest.mark.parametrize("style", ["direct", "bridge"])
+@pytest.mark.parametrize(
+    "cue", ["**Answer:** Old Mill", "**Answer**: Old Mill", "__Answer:__ Old Mill", "## Answer:\nOld Mill",
+            "**Answer:**\n\nOld Mill\nand more", "answer: Old Mill" , "Answer: Old Mill"],
+)  # fmt: skip
+def test_a_cue_in_bold_is_no_part_of_the_answer(cue: str, style: str) -> None:
+    if style == "bridge":
+        cue = f"**Reasoning:** it is old.\n{cue.replace('answer', 'Answer')}"
+    generation = answered(event(cue, "stop"), style=style)
+    assert generation.final == "Old Mill"
+    assert generation.raw.endswith(("Old Mill", "Old Mill\n"))
+
+
+def test_another_served_name_stops_the_run_and_its_answer_is_not_kept() -> None:
+    names = iter(["a", None, "a", "b"])
+
+    def instead(_asked: dict[str, Any]) -> Sent:
+        return stream({**event("Old Mill", "stop"), "model": next(names)})
+
+    with serve(instead=instead) as server:
+        model = model_of(server)
+        assert len(model.generate([PROMPT, PROMPT])) == 2
+        with pytest.raises(ServerGoneError, match="has changed from 'a' to 'b'") as caught:
+            model.generate([PROMPT])
+    assert "resumes" in caught.value.remedy
+
+
+# 7. Batches of texts to embed.
+def limited(refused: Sent, too_many: Any) -> Any:
+    """An embedder that refuses some requests."""
+    return lambda body: refused if too_many(body["input"]) else None
+
+
+TEXTS = [f"text {number} of many words" for number in range(100)]
+LIMITS = {
+    "items, 413": (refusal("batch size 100 > 32", status=413), lambda texts: len(texts) > 32),
+    "items, 400": (refusal("batch size is invalid, it should not be larger than 10"), lambda texts: len(texts) > 10),
+    "items, 422": (Sent(b'{"detail": "too many inputs"}', "application/json", 422), lambda texts: len(texts) > 7),
+    "one": (refusal("one text only", "input"), lambda texts: len(texts) > 1),
+    "tokens": (
+        refusal("maximum request size is 300 tokens per request.", "input", code="max_tokens_per_request"),
+        lambda texts: sum(len(text.split()) for text in texts) > 300,
+    ),
+    "tokens, as a length": (
+        refusal("This model's maximum context length is 300 tokens, however you requested 500 tokens"),
+        lambda texts: sum(len(text.split()) for text in texts) > 300,
+    ),
+}  # fmt: skip
+
+
+def embedder_of(server: Server, **how: Any) -> Any:
+    line = LineSettings(find_address(server.url, None, {"OPENAI_API_KEY": KEY}), Patience(attempts=2, first_wait=0.001))
+    return load_endpoint_embedder("openai:mini", Endpoints(embedder=line, **how))[0]
+
+
+@pytest.mark.parametrize("case", LIMITS)
+def test_a_batch_that_the_server_refuses_is_halved_and_so_are_the_next(case: str) -> None:
+    refused, too_many = LIMITS[case]
+    with serve() as server:
+        expected = embedder_of(server).embed(TEXTS)
+    with serve(instead=limited(refused, too_many)) as server:
+        embedder = embedder_of(server)
+        vectors = embedder.embed(TEXTS)
+        first = [len(body["input"]) for body in server.seen]
+        embedder.embed([f"{text}!" for text in TEXTS])
+    again = server.seen[len(first) :]
+    assert (vectors == expected).all()
+    assert first[1:3] == [100, 50]
+    assert not any(too_many(body["input"]) for body in again)
+
+
+def test_a_text_that_is_refused_by_itself_stops_the_run() -> None:
+    with serve(instead=limited(refusal("input too long"), lambda texts: "text 7 of many words" in texts)) as server:
+        embedder = embedder_of(server)
+        with pytest.raises(UserError, match="input too long"):
+            embedder.embed(TEXTS)
+
+
+def test_the_first_batch_is_as_large_as_the_user_says() -> None:
+    with serve() as server:
+        embedder_of(server, embed_batch=40).embed(TEXTS)
+    assert [len(body["input"]) for body in server.seen] == [1, 40, 40, 20]
+
+
+def vectors(numbers: Sequence[int], model: str = "mini", value: str = "1.0") -> Sent:
+    rows = [f'{{"index": {number}, "embedding": [{value}, {place}.5]}}' for place, number in enumerate(numbers)]
+    return Sent(f'{{"data": [{", ".join(rows)}], "model": "{model}"}}'.encode(), "application/json")
+
+
+def test_an_embedder_that_numbers_nothing_is_read_in_order() -> None:
+    with serve(instead=lambda body: vectors([0] * len(body["input"]))) as server:
+        made = embedder_of(server).embed(["a", "b", "c"])
+    assert list(made[:, 1] / made[:, 0]) == pytest.approx([0.5, 1.5, 2.5])
+
+
+def test_vectors_that_are_no_numbers_or_of_another_model_are_refused() -> None:
+    with serve(instead=lambda _body: vectors([0], value="NaN")) as server, pytest.raises(UserError, match="not finite"):
+        embedder_of(server)
+    names = iter(["a", "a", "b"])
+    with serve(instead=lambda _body: vectors([0], next(names))) as server:
+        embedder = embedder_of(server)
+        embedder.embed(["one"])
+        with pytest.raises(ServerGoneError, match="has changed from 'a' to 'b'"):
+            embedder.embed(["two"])
+
+
+# 8. The way to the server.
+def test_a_query_of_the_base_url_goes_with_every_request_behind_the_path() -> None:
+    with serve() as server:
+        address = find_address(f"{server.url}?api-version=2024-02-01&tenant=s3cr3t", None, {"OPENAI_API_KEY": KEY})
+        line = LineSettings(address)
+        load_endpoint_model("openai:mini", Endpoints(line), tokenizer="mini", style="direct", max_answer_tokens=8)
+        load_endpoint_embedder("openai:mini", Endpoints(embedder=line))
+    assert server.paths == [
+        f"/v1/{path}?api-version=2024-02-01&tenant=s3cr3t" for path in ("chat/completions", "embeddings")
+    ]
+    assert {headers["api-key"] for headers in server.headers} == {KEY}
+    assert address.redact("2024-02-01 s3cr3t") == "2024-02-01 [redacted]"
+
+
+def test_without_a_version_in_the_query_the_key_goes_in_one_header_alone() -> None:
+    with serve() as server:
+        model_of(server)
+    assert server.paths == ["/v1/chat/completions"]
+    assert "api-key" not in server.headers[0]
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "what"),
+    [
+        ("ALL_PROXY", "socks5://me:hunter2@localhost:1", "is a SOCKS proxy"),
+        ("all_proxy", "socks5://me:hunter2@localhost:1", "is a SOCKS proxy"),
+        ("HTTPS_PROXY", "ftp://me:hunter2@localhost:1", "cannot be used"),
+        ("ALL_PROXY", "::hunter2::", "cannot be used"),
+        ("SSL_CERT_FILE", "/nowhere/certificates.pem", "cannot be read"),
+        ("SSL_CERT_FILE", __file__, "cannot be read"),
+        ("SSL_CERT_FILE", "/", "cannot be read"),
+    ],
+)
+def test_a_proxy_or_certificates_that_cannot_be_used_are_named_by_their_variable(
+    monkeypatch: pytest.MonkeyPatch, variable: str, value: str, what: str
+) -> None:
+    for name in (*PROXIES, *CERTIFICATES):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv(variable, value)
+    with serve() as server, pytest.raises(UserError, match=f"{variable} .*{what}") as caught:
+        model_of(server)
+    assert "hunter2" not in f"{caught.value} {caught.value.remedy}"
+    assert caught.value.remedy
+    assert not server.seen
+
+
+def test_a_certificate_that_is_not_trusted_is_told_and_not_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SSL_CERT_FILE", raising=False)
+    error = openai.APIConnectionError(request=None)  # type: ignore[arg-type]
+    error.__cause__ = ConnectionError("TLS")
+    error.__cause__.__context__ = ssl.SSLCertVerificationError(1, "verify failed")
+    address = find_address("https://localhost:1/v1", None, {})
+    told = explain(error, Asked(address, "mini"))
+    assert isinstance(told, UserError)
+    assert "certificate of localhost:1 is not trusted" in str(told)
+    assert "SSL_CERT_FILE" in told.remedy
