@@ -138,7 +138,7 @@ def save_family(family: str, folder: Path) -> None:
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    from rmtbench.models.load import SHIPPED
+    from rmtbench.models.sources import SHIPPED
 
     config = tiny_config(family)
     with torch.device("meta"):

@@ -186,6 +186,8 @@ class ReadWithAdapter:
 
         from safetensors.torch import load_file, save_file
 
+        for config in self._model.peft_config.values():
+            config.base_model_name_or_path = self._card.get("base")  # a name, and no path of this machine
         self._model.save_pretrained(folder)
         weights = folder / "adapter_model.safetensors"
         halved = {name: tensor.to(torch.bfloat16) for name, tensor in load_file(weights).items()}

@@ -9,7 +9,7 @@ from transformers import AutoTokenizer
 from rmtbench.core import Document
 from rmtbench.models.base import Passage
 from rmtbench.models.control_tokens import control_marks, count_tokens, text_pieces
-from rmtbench.models.load import SHIPPED
+from rmtbench.models.sources import SHIPPED
 from rmtbench.models.prompt import make_contract, passages_text
 from rmtbench.systems.sentences import sentence_ids
 
