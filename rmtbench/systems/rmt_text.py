@@ -85,8 +85,8 @@ class _Row:
         self.seconds += generation.seconds
         self.read += generation.prompt_tokens
         self.written += generation.written_tokens
-        known = self.reasoning is not None and generation.reasoning_tokens is not None
-        self.reasoning = self.reasoning + generation.reasoning_tokens if known else None
+        thought = generation.reasoning_tokens
+        self.reasoning = None if self.reasoning is None or thought is None else self.reasoning + thought
         if generation.cached_tokens is not None:
             self.cached = (self.cached or 0) + generation.cached_tokens
 

@@ -9,8 +9,11 @@ from pathlib import Path
 import pytest
 from cli_commands import Command  # noqa: TC002 - as the other tests of commands
 from endpoint_server import KEY, Server, serve
+from small_models import save_adapter, save_model
 
 from rmtbench.journal.record import read_run
+from rmtbench.models.load import load_tokenizer
+from rmtbench.models.reasoning import DEFAULT_THINK_TOKENS
 
 SYSTEMS = "closed-book,full-context,cag,rag-sparse,rag-dense"
 ASKED = ("--dataset", "squad", "--size", "smoke", "--questions", "5", "--answer-style", "direct",
@@ -92,6 +95,31 @@ def test_reasoning_and_limits_a_minute_count_in_the_plan(rmtbench: Command, tmp_
     assert "at most 500 written" in planned(said.err, "calls")
     assert "at least 6 min by the limits a minute" in planned(said.err, "time")
     assert planned(said.err, "price") == "price: at most about 3.00 USD"
+
+
+def test_a_tokenizer_with_marks_of_reasoning_counts_them_in_the_plan_as_in_the_run(
+    rmtbench: Command, tmp_path: Path
+) -> None:
+    tokenizer = load_tokenizer("mini")
+    tokenizer.add_tokens(["<think>", "</think>"])
+    tokenizer.save_pretrained(tmp_path / "thinker")
+    more = ("--system", "closed-book", "--tokenizer", tmp_path / "thinker", "--questions", "1")
+    with serve() as server:
+        said = rmtbench(*words(server, tmp_path / "results", *more, "--dry-run"))
+        assert rmtbench(*words(server, tmp_path / "results", *more)).code == 0
+    longest = server.seen[-1]["max_tokens"]
+    assert longest == 6 + DEFAULT_THINK_TOKENS
+    assert f"at most {longest:,} written" in planned(said.err, "calls")
+
+
+def test_an_adapter_is_named_in_the_plan_and_looked_for(rmtbench: Command, tmp_path: Path) -> None:
+    base = save_model(tmp_path / "base")
+    adapter = save_adapter(base, tmp_path / "mine")
+    asked = ("run", *ASKED, "--system", "closed-book", "--model", base, "--results", tmp_path / "r", "--dry-run")
+    said = rmtbench(*asked, "--adapter", adapter)
+    assert (said.code, "base+mine" in said.out) == (0, True), said.err
+    gone = rmtbench(*asked, "--adapter", tmp_path / "nowhere")
+    assert (gone.code, "nowhere" in gone.err) == (2, True)
 
 
 def test_notes_cost_a_call_a_section(rmtbench: Command, tmp_path: Path) -> None:

@@ -42,8 +42,10 @@ fields = {
     "text": texts,
     "raw": texts,
     "reasoning": texts,
-    "tokens": st.builds(TokenCounts, counts, counts, counts, counts, counts),
-    "timings": st.builds(Timings, seconds, seconds, seconds, seconds, seconds),
+    "finish_reason": st.none() | texts,
+    # What a server does not tell is null.
+    "tokens": st.builds(TokenCounts, counts, st.none() | counts, counts, counts, st.none() | counts),
+    "timings": st.builds(Timings, seconds, *[st.none() | seconds] * 3, seconds),
     "retrieved": st.lists(retrieved, max_size=3).map(tuple),
     "output_ids": st.lists(counts, max_size=5).map(tuple),
     "warmup": st.booleans(),

@@ -199,6 +199,51 @@ def test_reasoning_has_a_cap_of_its_own_and_is_counted_apart(counted: bool) -> N
     assert (model.provenance["reasoning_effort"], model.provenance["think_tokens"]) == ("low", 1000)
 
 
+def untokenized(server: Server, think: int) -> EndpointModel:
+    """A served model without a tokenizer."""
+    line = LineSettings(find_address(server.url, None, {"OPENAI_API_KEY": KEY}))
+    return load_endpoint_model(
+        "openai:mini", Endpoints(line), tokenizer=None, style="direct", max_answer_tokens=2, counted_for=None,
+        chat=ChatSettings(think_tokens=think),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("text", "stated", "reasoning", "tokens"),
+    [
+        ("<think>it is old</think>Old Mill", None, "it is old", None),  # nothing here counts it
+        ("<think>it is old</think>Old Mill", 9, "it is old", 9),
+        ("Old Mill", None, "", 0),
+        ("Old Mill", 9, "", 9),  # the server reasons, and does not show it
+    ],
+)
+def test_tokens_of_reasoning_are_as_stated_and_unknown_where_nothing_counts_them(
+    text: str, stated: int | None, reasoning: str, tokens: int | None
+) -> None:
+    counts = {} if stated is None else {"completion_tokens_details": {"reasoning_tokens": stated}}
+    with serve(instead=lambda _asked: stream(event(text, "stop"), usage(**counts))) as server:
+        [generation] = untokenized(server, 10).generate([PROMPT])
+    assert (generation.final, generation.reasoning) == ("Old Mill", reasoning)
+    assert generation.reasoning_tokens == tokens
+
+
+def test_reasoning_sent_apart_and_between_marks_is_one_text() -> None:
+    thought = event(None, delta={"reasoning_content": "it is old"})
+    generation = answered(thought, event("<think>and a mill</think>Old Mill", "stop"), usage())
+    assert (generation.final, generation.reasoning) == ("Old Mill", "it is old\nand a mill")
+
+
+def test_warming_says_the_system_prompt_that_the_questions_say() -> None:
+    with serve() as server:
+        line = LineSettings(find_address(server.url, None, {"OPENAI_API_KEY": KEY}))
+        chat = ChatSettings(system="Be brief.")
+        model = load_endpoint_model(
+            "openai:mini", Endpoints(line), tokenizer="mini", style="direct", max_answer_tokens=8, chat=chat
+        )
+        model.warm(PROMPT.passages).generate([PROMPT.question])
+    assert [body["messages"][0]["content"] for body in server.seen] == ["Be brief."] * 3
+
+
 def test_without_the_option_no_effort_is_sent_and_a_refused_one_is_told() -> None:
     with serve() as server:
         model_of(server)
@@ -347,7 +392,7 @@ def test_a_prompt_of_no_tokens_is_no_count() -> None:
 def test_content_may_be_a_list_of_parts(parts: list[Any]) -> None:
     generation = answered(event("", delta={"role": "assistant"}), event(parts), event(None, "stop"), usage())
     assert generation.final == "Old Mill"
-    assert (generation.reasoning_tokens > 0) == ("hm" in str(parts))
+    assert ((generation.reasoning_tokens or 0) > 0) == ("hm" in str(parts))
 
 
 def test_an_event_may_lack_what_nobody_needs() -> None:
