@@ -287,7 +287,10 @@ def test_an_embedding_of_another_width_stops_the_run_and_is_not_kept(rmtbench: C
         (("--model", "openai:gpt-4o-mini"), "OPENAI_API_KEY is not set"),
         (("--model", "openai:m", "--base-url", "http://localhost:9/v1", "--key-variable", "MINE"), "MINE is not set"),
         (("--model", "openai:m", "--base-url", "localhost:9"), "not the URL of a server"),
-        (("--model", "openai:m", "--base-url", "http://localhost:9/v1"), "no tokenizer is known for 'm'"),
+        (
+            ("--model", "openai:m", "--base-url", "http://localhost:9/v1", "--size", "1k"),
+            "no tokenizer is known for 'm'",
+        ),
         (("--model", "openai:", "--base-url", "http://localhost:9/v1"), "names no model"),
         (("--model", "mini", "--set", "patience=9"), "no rare setting 'patience'"),
         (("--model", "openai:m", "--base-url", "http://x/v1", "--system", "rmt-memory"), "needs the model's weights"),

@@ -127,7 +127,7 @@ const Answers = (() => {
       [metric, scores[place] === null ? "n/a" : fixed(scores[place], 3)])));
     parts.push(make("h3", {text: `Time${warmup ? " (warm-up: counted nowhere)" : ""} and tokens`}), facts([
       ...names.map((name, place) => [name, seconds(times[place])]),
-      ["tokens", `${whole(tokens[0])} read, of these ${whole(tokens[1])} cached; ${whole(tokens[2])} written`],
+      ["tokens", `${whole(tokens[0])} read, ${tokens[1] === null ? "cached unknown" : `of these ${whole(tokens[1])} cached`}; ${whole(tokens[2])} written`],
       ["ended by", FINISH[finish] || finish], ["draw, id, kind", `${draw}, ${id}${kind ? `, ${kind}` : ""}`]]));
     if (retrieved.length) {
       parts.push(make("h3", {text: "Retrieved chunks, best first"}), sortableTable({title: "Retrieved chunks", labels: 2,
