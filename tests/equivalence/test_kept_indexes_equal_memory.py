@@ -11,8 +11,8 @@ import pytest
 
 from rmtbench.corpora.base import DrawRequest
 from rmtbench.corpora.open import open_dataset
-from rmtbench.models.load import load_tokenizer
 from rmtbench.models.control_tokens import count_tokens
+from rmtbench.models.load import load_tokenizer
 from rmtbench.retrieval.base import Chunk
 from rmtbench.retrieval.bm25 import FastBM25Index, RankBM25Index
 from rmtbench.retrieval.bm25_build import build_bm25

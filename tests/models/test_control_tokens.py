@@ -9,8 +9,8 @@ from transformers import AutoTokenizer
 from rmtbench.core import Document
 from rmtbench.models.base import Passage
 from rmtbench.models.control_tokens import control_marks, count_tokens, text_pieces
-from rmtbench.models.sources import SHIPPED
 from rmtbench.models.prompt import make_contract, passages_text
+from rmtbench.models.sources import SHIPPED
 from rmtbench.systems.sentences import sentence_ids
 
 CHATML_MARKS = ("<|im_start|>", "<|im_end|>", "<|endoftext|>")
