@@ -60,7 +60,11 @@ def assert_naive(index: Index, embedder: Embedder, digits: int = 12) -> None:
             )
 
 
-@pytest.mark.parametrize("embedder", [WordEmbedder(12), PROMPTED, WordEmbedder(None), WordEmbedder(200)], ids=str)
+@pytest.mark.parametrize(
+    "embedder",
+    [WordEmbedder(12), PROMPTED, WordEmbedder(None), WordEmbedder(200)],
+    ids=["12 tokens", "prompts", "no limit", "200 tokens"],
+)
 def test_in_memory(embedder: WordEmbedder) -> None:
     cut = cut_chunks(CHUNKS, embedder)
     longest = embedder.max_tokens or 10**9
