@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -136,7 +136,8 @@ class ReadWithAdapter:
             each for name, each in self._model.named_modules() if name.endswith(("lora_A.default", "lora_B.default"))
         )
         for each in self._module:
-            each.by_adamw = True  # Muon's steps are of full size in every direction: too much for thin factors
+            # Not by Muon: its steps are of full size in every direction, too much for thin factors.
+            each.by_adamw = True  # type: ignore[assignment] - a flag of ours, no tensor
 
     @property
     def module(self) -> torch.nn.Module:
@@ -153,14 +154,14 @@ class ReadWithAdapter:
         """Draw contexts until a step is full.
 
         Args:
-            stage: Settings `tokens` (of a step, at least) and the fields of `PackPlan`.
+            stage: Settings `tokens` (of a step, at least), `context` (most tokens of documents) and `questions` (most
+                questions of a context that its documents answer).
             chance: Random numbers.
         """
-        known = {field.name: field.type for field in fields(PackPlan)}
-        given = {name: value for name, value in stage.settings.items() if name in known}
-        plan = PackPlan(**{name: int(value) if known[name] == "int" else value for name, value in given.items()})
+        settings = stage.settings
+        plan = PackPlan(context=int(settings["context"]), questions=int(settings["questions"]))
         packs: list[Packed] = []
-        while sum(pack.tokens for pack in packs) < stage.settings["tokens"]:
+        while sum(pack.tokens for pack in packs) < settings["tokens"]:
             packs.append(self._rows.pack(plan, chance))
         return line_up(packs, self._model.device)
 
