@@ -214,8 +214,7 @@ def make_request(profile: str, given: Mapping[str, Any], environ: Mapping[str, s
     values = {**profile_defaults(profile), **{name: value for name, value in given.items() if value is not None}}
     if "size" not in given or given["size"] is None:
         values["size"] = DEFAULT_SIZES.get(values["dataset"], "all")
-    if "model" not in values:
-        values = {**READERS["real" if _is_real(values, environ or {}) else "generated"], **values}
+    values = {**default_reader(values, environ or {}), **values}
     _check_together(values)
     values.setdefault("answer_style", "bridge" if values["model"] in SHIPPED_MODELS else "direct")
     try:
@@ -231,10 +230,19 @@ def make_request(profile: str, given: Mapping[str, Any], environ: Mapping[str, s
         ) from error
 
 
-def _is_real(values: Mapping[str, Any], environ: Mapping[str, str]) -> bool:
-    """Return whether the data is text that people wrote, and not the generated miniature."""
+def default_reader(values: Mapping[str, Any], environ: Mapping[str, str]) -> Mapping[str, str]:
+    """Return the model, and adapter, that read some data if the user and the profile name none.
+
+    Args:
+        values: A profile's defaults and what was given: `dataset`, and where there are any `model`, `data_dir` and
+            `generated`.
+        environ: Environment variables, for `DATA_VARIABLE`.
+    """
+    if "model" in values:
+        return {}
     files = values.get("data_dir") is not None or bool(environ.get(DATA_VARIABLE))
-    return values["dataset"] not in GENERATED or files or not values.get("generated", False)
+    real = values["dataset"] not in GENERATED or files or not values.get("generated", False)
+    return READERS["real" if real else "generated"]
 
 
 def option_name(field: str) -> str:

@@ -24,6 +24,14 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Seed = Annotated[int, typer.Option(help="Seed of the draw.")]
 
 
+def _reader(profile: str, dataset: str, data_dir: Path | None) -> str:
+    """The model whose tokenizer counts a data set's tokens, if the user names none."""
+    from rmtbench.spec import default_reader, profile_defaults
+
+    values = {**profile_defaults(profile), "dataset": dataset, "data_dir": data_dir}
+    return str({**values, **default_reader(values, os.environ)}["model"])
+
+
 @app.command("list")
 def list_datasets(
     data_dir: DataDir = None,
@@ -39,7 +47,8 @@ def list_datasets(
     from rmtbench.spec import profile_defaults
 
     defaults = profile_defaults(profile)
-    count_tokens = load_token_counter(model or defaults["model"], tokenizer)
+    # One tokenizer for all rows, so that their counts can be compared.
+    count_tokens = load_token_counter(model or _reader(profile, defaults["dataset"], data_dir), tokenizer)
     rows = [_describe(name, data_dir, count_tokens, seed, generated="generated" in defaults) for name in NAMES]
     if as_json:
         typer.echo(json.dumps(rows, indent=1))
@@ -102,7 +111,8 @@ def export(
 
     defaults = profile_defaults(profile)
     opened = open_dataset(dataset, data_dir, os.environ, generated="generated" in defaults)
-    drawn = opened.draw(DrawRequest(size, draw, seed), load_token_counter(model or defaults["model"], tokenizer))
+    count_tokens = load_token_counter(model or _reader(profile, dataset, data_dir), tokenizer)
+    drawn = opened.draw(DrawRequest(size, draw, seed), count_tokens)
     files = export_draw(drawn, out)
     corpus = drawn.corpus
     typer.echo(

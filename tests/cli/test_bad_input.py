@@ -93,7 +93,7 @@ OPTIONS = [
     ("--system rag-dense --embedder nobody/nothing", "no embedder 'nobody/nothing'", "--embedder minilm"),
     ("--profile paper --dataset squad", "the hub cannot be reached for 'squad'", "--data-dir"),
     ("--dataset squad --data-dir ./nowhere", "nowhere: no such file or folder", "check --data-dir"),
-    ("--datset handbook", "No such option: --datset (Possible options: --dataset", "rmtbench run --help"),
+    ("--datset handbook", "No such option: --datset (Possible options: --adapter, --dataset", "rmtbench run --help"),
 ]
 
 
@@ -190,12 +190,23 @@ def test_an_own_folder_without_documents_or_questions_is_told_what_is_missing(
 def test_a_corpus_longer_than_the_context_is_told_with_its_tokens_and_the_sizes_that_fit(
     rmtbench: Command, kept: Path, model_of_context: Callable[[int], Path]
 ) -> None:
-    words = (*WORDS, kept, "--system", "closed-book,cag,full-context", "--max-answer-tokens", "8", "--model")
+    words = (*WORDS, kept, "--system", "cag,full-context", "--max-answer-tokens", "8", "--model")
     said = rmtbench(*words, model_of_context(2000))
     check(said, "(cag, full-context): the context is 4,0", "--size smoke fits; else leave these systems out")
     assert "takes 2,000" in said.err
     check(rmtbench(*words, model_of_context(200)), "takes 200", "no size fits: leave these systems out")
     assert len(told(kept)) == 1
+
+
+def test_systems_that_fit_are_run_and_one_line_names_the_others(
+    rmtbench: Command, tmp_path: Path, model_of_context: Callable[[int], Path]
+) -> None:
+    words = (*WORDS, tmp_path, "--max-answer-tokens", "8", "--model", model_of_context(2000), "--system")
+    said = rmtbench(*words, "closed-book,cag,full-context")
+    assert said.code == 2, "systems that were asked for by name were not run"
+    (line,) = [line for line in said.err.splitlines() if "skipped" in line]
+    assert line.startswith("cag, full-context skipped: the context is 4,0")
+    assert [path.parent.name.partition("-handbook")[0] for path in tmp_path.glob("*/summary.json")] == ["closed-book"]
 
 
 def test_results_of_another_version_are_left_alone(rmtbench: Command, half_done: Path) -> None:

@@ -46,7 +46,7 @@ def small(kind: str, **more: object) -> PreTrainedModel:
 
 
 def ask(rmtbench: Command, model: Path, results: Path, *words: str) -> Said:
-    return rmtbench("run", "--dataset", "sample", "--questions", "2", "--max-answer-tokens", "4", "--model", model,
+    return rmtbench("run", "--dataset", "handbook", "--questions", "2", "--max-answer-tokens", "4", "--model", model,
                     "--results", results, *words)  # fmt: skip
 
 

@@ -76,7 +76,7 @@ def test_a_mistake_anywhere_in_the_file_is_told_before_the_first_run(
     assert said.code == 2
     what, remedy = said.err.splitlines()
     assert what == f"error: {tmp_path / 'mine.yaml'}, run 2 (line 4): no option 'sead'"
-    assert remedy.startswith("  did you mean 'seed'? Known: answer_style")
+    assert remedy.startswith("  did you mean 'seed'? Known: adapter, answer_style")
     assert not (tmp_path / "results").exists()
 
 

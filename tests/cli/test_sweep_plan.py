@@ -78,7 +78,7 @@ def test_a_missing_tokenizer_fails_the_plan_and_another_one_does_not_hide_a_miss
 ) -> None:
     for entry, told in (
         ({"tokenizer": "nobody/nothing"}, "--tokenizer: tokenizer 'nobody/nothing' cannot be loaded"),
-        ({"model": "./nowhere", "tokenizer": "mini"}, "--model: model './nowhere' cannot be loaded"),
+        ({"model": "./nowhere", "tokenizer": "mini"}, "--model ./nowhere: no such folder"),
     ):
         said = rmtbench(*words(tmp_path, entry), "--dry-run")
         assert said.code == 2

@@ -48,7 +48,7 @@ def test_the_widest_usual_report_fits_120_columns_without_breaking_a_figure(tmp_
     lines = text.splitlines()
     # The last line holds a path, which must not be broken.
     assert max(len(line.rstrip()) for line in lines[:-1]) <= 120
-    row = next(line for line in lines if line.lstrip().startswith("rag-dense †") and "±" in line)
+    row = next(line for line in lines if line.lstrip().startswith("rag-dense †") and line.count("±") > 3)
     assert row.split() == ["rag-dense", "†", "10", *["0.489†", "±.033"] * 4, "0.245†", "±.017", "12", "0"]
     time_row = next(line for line in lines if line.lstrip().startswith("rag-dense †") and "/" in line and " ms" in line)
     assert " ".join(time_row.split()[4:]) == "1.23/1.23 ms 6.15/6.15 ms 7.38/7.38 ms 3.08/3.08 ms 12.3/12.3 ms"

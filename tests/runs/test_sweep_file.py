@@ -56,7 +56,7 @@ def test_fractions_and_truths_are_values_where_an_option_takes_them(write: Write
 
 
 def test_every_option_of_a_run_may_stand_in_an_entry() -> None:
-    of_the_sweep = {"profile", "results", "fresh"}
+    of_the_sweep = {"profile", "results", "fresh", "dry_run"}
     options = set(inspect.signature(run).parameters) - {"rare"} | set(RARE)
     assert options - of_the_sweep == OPTIONS
 
