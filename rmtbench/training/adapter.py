@@ -137,7 +137,7 @@ class ReadWithAdapter:
         )
         for each in self._module:
             # Not by Muon: its steps are of full size in every direction, too much for thin factors.
-            each.by_adamw = True  # type: ignore[assignment] - a flag of ours, no tensor
+            each.by_adamw = True  # type: ignore[assignment]
 
     @property
     def module(self) -> torch.nn.Module:
