@@ -23,6 +23,13 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Report:
     return write_report(copy)
 
 
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Report:
+    copy = tmp_path_factory.mktemp("results") / "handbook"
+    shutil.copytree(ROOT / "results" / "handbook", copy, ignore=shutil.ignore_patterns("report"))
+    return write_report(copy)
+
+
 def test_the_committed_report_is_made_again_byte_for_byte(made: Report) -> None:
     assert files_of(made.folder) == files_of(COMMITTED / "report")
 
@@ -44,13 +51,25 @@ def files_of(folder: Path) -> dict[str, bytes | None]:
     }
 
 
-def test_the_readme_shows_tables_of_the_committed_results(made: Report) -> None:
+def test_the_demo_report_is_made_again_byte_for_byte(demo: Report) -> None:
+    made, kept = files_of(demo.folder), files_of(ROOT / "results" / "handbook" / "report")
+    assert len(kept) > 5
+    assert {name: made.get(name) for name in kept} == kept
+
+
+def test_no_run_on_real_data_is_committed() -> None:
+    folder = ROOT / "results" / "real"
+    assert not [path for path in folder.rglob("*.jsonl") if ".git" not in path.parts]
+    assert not (folder / "report" / "index.html").exists()
+
+
+def test_the_readme_shows_tables_of_the_committed_results(demo: Report) -> None:
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     block = re.search(r"<!-- demo: begin -->\n```\n(.*?)\n```\n<!-- demo: end -->", readme, re.DOTALL)
     assert block is not None
     drawn = io.StringIO()
     console = Console(width=120, file=drawn)
-    for chapter in made.chapters:
+    for chapter in demo.chapters:
         console.print(draw_chapter(chapter))
     printed = [line.strip() for line in drawn.getvalue().splitlines()]
     shown = [line.strip() for line in block[1].splitlines() if line.strip()]
