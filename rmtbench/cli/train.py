@@ -122,10 +122,11 @@ def adapter(
     squad: Annotated[list[Path], typer.Option(help="SQuAD v1.1 file of training articles; repeatable.")],
     hotpotqa: Annotated[list[Path] | None, typer.Option(help="HotpotQA file of training rows; repeatable.")] = None,
     base: Annotated[str, typer.Option(help="Model to adapt: smollm2, a folder, a GGUF file or a hub id.")] = "smollm2",
-    tokens: Annotated[int, typer.Option(min=1, help="Tokens to read in all.")] = 400_000,
+    tokens: Annotated[int, typer.Option(min=1, help="Tokens to read in all.")] = 800_000,
     rank: Annotated[int, typer.Option(min=1, help="Rank of the changes.")] = 20,
     skip: Annotated[float, typer.Option(min=0, max=0.9, help="Share of first layers that stay as they are.")] = 0.27,
     learning_rate: Annotated[float, typer.Option(help="Highest learning rate.")] = 6e-4,
+    mixed_precision: Annotated[bool, typer.Option(help="Frozen weights and matrix products in bfloat16.")] = True,
     seed: Annotated[int, typer.Option(help="Decides every batch.")] = 0,
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads (default: torch's own choice).")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda.")] = "auto",
@@ -139,7 +140,8 @@ def adapter(
     if threads is not None:
         torch.set_num_threads(threads)
     shape = AdapterShape(rank, skip)
-    objective, recipe = make(AdapterPlan(base, squad, hotpotqa or (), tokens, shape, learning_rate, seed), device)
+    plan = AdapterPlan(base, squad, hotpotqa or (), tokens, shape, learning_rate, seed, mixed_precision)
+    objective, recipe = make(plan, device)
     with show_training() as report:
         trained = train(objective, recipe, out, report)
     _tell(trained, recipe.name, out)

@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 NAME = "rmtbench_packed"
 """The attention's name among those of transformers."""
 
-CHECKPOINT_ABOVE = 3_000
-"""Tokens of a step above which layers are computed again for the gradient: activations take about 2 MB a token."""
+CHECKPOINT_ABOVE = 6_000
+"""Tokens of a step above which layers are computed again for the gradient: activations take 1 to 2 MB a token."""
 
 TARGETS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 
@@ -88,6 +88,7 @@ class AdapterPlan:
         shape: The adapter's size.
         rate: The highest learning rate.
         seed: Decides every batch.
+        mixed_precision: Frozen weights and matrix products in bfloat16; the adapter itself stays in float32.
     """
 
     base: str
@@ -97,6 +98,7 @@ class AdapterPlan:
     shape: AdapterShape
     rate: float
     seed: int
+    mixed_precision: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +117,15 @@ class AdapterShape:
 class ReadWithAdapter:
     """An `Objective`: answer questions about documents with low-rank changes of frozen weights (Hu et al., 2021)."""
 
-    def __init__(self, model: PreTrainedModel, rows: Rows, shape: AdapterShape, card: Mapping[str, Any]) -> None:
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        rows: Rows,
+        shape: AdapterShape,
+        card: Mapping[str, Any],
+        *,
+        mixed_precision: bool = False,
+    ) -> None:
         from peft import LoraConfig, get_peft_model
 
         layers = int(model.config.num_hidden_layers)
@@ -130,7 +140,11 @@ class ReadWithAdapter:
         model.set_attn_implementation(NAME)
         self._model: Any = get_peft_model(model, config)
         self._model.train()
-        self._rows, self._card = rows, card
+        self._rows, self._card, self._mixed_precision = rows, card, mixed_precision
+        if mixed_precision:
+            for weight in self._model.parameters():
+                if not weight.requires_grad:
+                    weight.data = weight.data.to(torch.bfloat16)
         # The loop saves what this holds: the adapter only, since the other weights do not change.
         self._module = torch.nn.ModuleList(
             each for name, each in self._model.named_modules() if name.endswith(("lora_A.default", "lora_B.default"))
@@ -159,7 +173,7 @@ class ReadWithAdapter:
             chance: Random numbers.
         """
         settings = stage.settings
-        plan = PackPlan(context=int(settings["context"]), questions=int(settings["questions"]))
+        plan = PackPlan(int(settings["context"]), int(settings["questions"]), shortest=settings["shortest"])
         packs: list[Packed] = []
         while sum(pack.tokens for pack in packs) < settings["tokens"]:
             packs.append(self._rows.pack(plan, chance))
@@ -168,8 +182,10 @@ class ReadWithAdapter:
     def loss(self, batch: Batch) -> tuple[torch.Tensor, Mapping[str, float], int]:
         """Mean over questions of each answer's mean cross entropy; figures are shares of answers without an error."""
         inner = self.base
-        hidden = read(inner, batch)
-        logits = inner.lm_head(hidden[batch.predicts]).float()  # [targets, vocabulary]
+        with torch.autocast(batch.ids.device.type, torch.bfloat16, enabled=self._mixed_precision):
+            hidden = read(inner, batch)
+            logits = inner.lm_head(hidden[batch.predicts])  # [targets, vocabulary]
+        logits = logits.float()
         questions = len(batch.kinds)
         counts = torch.bincount(batch.owner, minlength=questions)
         loss = (cross_entropy(logits, batch.expected, reduction="none") / counts[batch.owner]).sum() / questions
@@ -328,11 +344,12 @@ def recipe(tokens: int, rate: float, seed: int, data: str) -> Recipe:
 
 
 _STAGES: Sequence[tuple[str, float, int, Mapping[str, float]]] = (
-    ("paragraphs", 0.28, 1250, {"tokens": 1000, "context": 350, "questions": 8}),
-    ("pages", 0.32, 1700, {"tokens": 1100, "context": 1000, "questions": 16}),
-    ("2k", 0.20, 2600, {"tokens": 1500, "context": 2200, "questions": 28}),
-    ("4k", 0.14, 4200, {"tokens": 2500, "context": 4200, "questions": 30}),
-    ("all lengths", 0.06, 1800, {"tokens": 1100, "context": 1600, "questions": 14}),
+    ("paragraphs", 0.28, 1250, {"tokens": 1000, "context": 350, "shortest": 0.4, "questions": 8}),
+    ("pages", 0.26, 1700, {"tokens": 1100, "context": 1000, "shortest": 0.2, "questions": 16}),
+    ("2k", 0.20, 2600, {"tokens": 1500, "context": 2200, "shortest": 0.3, "questions": 28}),
+    ("4k", 0.12, 4200, {"tokens": 2500, "context": 4200, "shortest": 0.4, "questions": 30}),
+    ("8k", 0.05, 7000, {"tokens": 4000, "context": 7400, "shortest": 0.6, "questions": 40}),
+    ("all lengths", 0.09, 2600, {"tokens": 1500, "context": 4200, "shortest": 0.03, "questions": 20}),
 )
 """Name, share of all tokens, tokens of a mean step, settings."""
 
@@ -361,5 +378,8 @@ def make(plan: AdapterPlan, device: str) -> tuple[ReadWithAdapter, Recipe]:
     card = {"base": named, "base_weights_sha256": [weights]}
     files = ", ".join(f"{path.name} {file_sha256(path)[:16]}" for path in (*plan.squad, *plan.hotpotqa))
     data = f"{named} {weights[:16]}, rank {plan.shape.rank}, skip {plan.shape.skip}, {files}"
-    objective = ReadWithAdapter(base.model, Rows(base.contract, articles, hotpot), plan.shape, card)
+    if plan.mixed_precision:
+        data += ", mixed precision"
+    rows = Rows(base.contract, articles, hotpot)
+    objective = ReadWithAdapter(base.model, rows, plan.shape, card, mixed_precision=plan.mixed_precision)
     return objective, recipe(plan.tokens, plan.rate, plan.seed, data)

@@ -64,6 +64,7 @@ class PackPlan:
         unknown: Share of questions that the documents do not answer.
         empty: Share of contexts without any document; all of their questions are unknown.
         two_passages: Share of contexts of HotpotQA rows, whose questions need two passages.
+        shortest: Least tokens of documents, as a share of `context`; one paragraph is there in any case.
     """
 
     context: int
@@ -71,6 +72,11 @@ class PackPlan:
     unknown: float = 0.15
     empty: float = 0.02
     two_passages: float = 0.2
+    shortest: float = 0.4
+
+    def budget(self, chance: random.Random) -> float:
+        """Draw the tokens of documents of one context."""
+        return self.context * chance.uniform(self.shortest, 1.0)
 
 
 @dataclass(frozen=True)
@@ -134,7 +140,7 @@ class Rows:
 
     def _article(self, plan: PackPlan, chance: random.Random) -> tuple[list[Passage], list[Asked]]:
         """A run of one article's paragraphs, as one document or as passages; another article fills a long context."""
-        budget = plan.context * chance.uniform(0.4, 1.0)
+        budget = plan.budget(chance)
         passages: list[Passage] = []
         asked: list[Asked] = []
         while budget > 0 and len(passages) < 4000:
@@ -164,7 +170,7 @@ class Rows:
 
     def _two_passages(self, plan: PackPlan, chance: random.Random) -> tuple[list[Passage], list[Asked]]:
         """Supporting paragraphs of some rows, filled up with their distractors, in any order."""
-        budget = plan.context * chance.uniform(0.4, 1.0)
+        budget = plan.budget(chance)
         passages: list[Passage] = []
         spare: list[tuple[int, Passage]] = []
         asked: list[Asked] = []

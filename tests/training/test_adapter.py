@@ -79,7 +79,7 @@ def tiny_model(contract: PromptContract, layers: int = 3) -> LlamaForCausalLM:
 
 
 def stages(tokens: int = 300, steps: int = 4) -> Recipe:
-    settings = {"tokens": tokens, "context": 150, "questions": 4}
+    settings = {"tokens": tokens, "context": 150, "shortest": 0.4, "questions": 4}
     return Recipe("test", (Stage("only", steps, settings),), 3e-3, seed=1)
 
 
@@ -193,6 +193,28 @@ def test_training_changes_the_adapter_only_and_lowers_the_loss(contract: PromptC
     assert adapted == {1, 2}, "the first third of the layers stays as it is"
 
 
+def test_mixed_precision_keeps_the_adapter_in_float32_and_its_gradient(contract: PromptContract, rows: Rows) -> None:
+    gradients = []
+    for mixed in (False, True):
+        torch.manual_seed(5)
+        objective = ReadWithAdapter(tiny_model(contract), rows, AdapterShape(2, 0.0), {}, mixed_precision=mixed)
+        objective.loss(objective.sample(stages().stages[0], random.Random(2)))[0].backward()  # type: ignore[no-untyped-call]
+        assert {each.dtype for each in objective.module.parameters()} == {torch.float32}
+        gradients.append(
+            torch.cat([each.grad.flatten() for each in objective.module.parameters() if each.grad is not None])
+        )
+    assert torch.cosine_similarity(*gradients, dim=0) > 0.99
+    assert not torch.equal(*gradients)
+
+
+def test_contexts_are_as_long_as_the_stage_draws_them(rows: Rows) -> None:
+    def mean_length(shortest: float) -> float:
+        plan = PackPlan(600, 3, unknown=0, empty=0, two_passages=0, shortest=shortest)
+        return sum(len(rows.pack(plan, random.Random(seed)).context) for seed in range(40)) / 40
+
+    assert mean_length(0.05) < 0.75 * mean_length(1.0)
+
+
 def test_a_resumed_training_ends_in_the_same_adapter(contract: PromptContract, rows: Rows, tmp_path: Path) -> None:
     def run(out: Path, stop_at: int | None) -> None:
         torch.manual_seed(3)
@@ -231,6 +253,6 @@ def test_the_exported_adapter_merges_into_its_base(contract: PromptContract, row
 
 def test_the_recipe_reads_the_tokens_that_were_asked_for() -> None:
     made = recipe(400_000, 6e-4, 0, "rows")
-    assert [stage.name for stage in made.stages] == ["paragraphs", "pages", "2k", "4k", "all lengths"]
+    assert [stage.name for stage in made.stages] == ["paragraphs", "pages", "2k", "4k", "8k", "all lengths"]
     assert made.identity != recipe(400_000, 6e-4, 0, "other rows").identity
     assert 150 < made.steps < 300
