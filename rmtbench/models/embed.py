@@ -76,7 +76,10 @@ class TransformersEmbedder:
         from rmtbench.models.linear import use_onednn
 
         try:
-            self._tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(layout.folder)
+            self._tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
+                layout.folder,
+                split_special_tokens=True,  # marks such as [SEP] in a document are text
+            )
             model: Any = AutoModel.from_pretrained(layout.folder, dtype=torch.float32)
         except (OSError, ValueError, RuntimeError, SafetensorError) as error:
             raise UserError(

@@ -56,7 +56,10 @@ class CrossEncoder:
 
         folder = _folder(name)
         try:
-            self._tokenizer: Any = AutoTokenizer.from_pretrained(folder)
+            self._tokenizer: Any = AutoTokenizer.from_pretrained(
+                folder,
+                split_special_tokens=True,  # marks such as [SEP] in a document are text
+            )
             model: Any = AutoModelForSequenceClassification.from_pretrained(folder, dtype=torch.float32)
         except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
             raise UserError(

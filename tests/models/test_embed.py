@@ -45,6 +45,11 @@ def test_rows_are_unit_vectors_in_the_order_of_the_texts(minilm):
         np.testing.assert_allclose(minilm.embed([text])[0], vector, atol=2e-6)
 
 
+def test_a_mark_such_as_sep_in_a_document_is_text(minilm):
+    marked, spelt = minilm.embed(["the end [SEP] of a line", "the end [sep] of a line"])
+    assert np.array_equal(marked, spelt)
+
+
 def test_no_text_gives_no_row(minilm):
     assert minilm.embed([]).shape == (0, 384)
     assert minilm.truncated([]) == 0

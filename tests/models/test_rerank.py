@@ -23,6 +23,11 @@ def test_scores_come_in_the_order_of_the_texts_and_do_not_depend_on_neighbours(c
     assert judge.score("Who?", []) == []
 
 
+def test_a_mark_such_as_sep_in_a_text_is_text(cross_encoder: Path) -> None:
+    marked, spelt = CrossEncoder(str(cross_encoder)).score("Which [CLS]?", ["one [SEP] two", "one [sep] two"])
+    assert marked == pytest.approx(spelt, abs=1e-6)
+
+
 def test_it_is_named_by_its_folder_and_the_hash_of_its_files(cross_encoder: Path, tmp_path: Path) -> None:
     copy = tmp_path / "elsewhere" / cross_encoder.name
     shutil.copytree(cross_encoder, copy)

