@@ -43,7 +43,8 @@ class LibraryEmbedder:
                 remedy="download the model again, or name another with --embedder",
             ) from error
         # Marks such as [SEP] in a document are text, as in our own path.
-        self._model.tokenizer.split_special_tokens = True
+        if getattr(self._model, "tokenizer", None) is not None:
+            self._model.tokenizer.split_special_tokens = True
         self.name = name
         self.max_tokens: int | None = self._model.max_seq_length
         self.dimension = len(self._model.encode("", show_progress_bar=False))
