@@ -11,13 +11,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from rmtbench.errors import UserError
 from rmtbench.models.weights import weights_hash
 from rmtbench.scoring.base import Item, Progress
+from rmtbench.scoring.encoders import load_encoder
 
 if TYPE_CHECKING:
     import torch
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 NAMES = ("bertscore_precision", "bertscore_recall", "bertscore_f1")
 MINILM = "minilm"
@@ -52,33 +51,15 @@ class BertScorer:
     """
 
     def __init__(self, model_name: str, layers: int | None = None) -> None:
-        from transformers import AutoModel, AutoTokenizer
         from transformers.utils import logging
 
         logging.disable_progress_bar()
         place = _place(model_name)
-        try:
-            tokenizer = AutoTokenizer.from_pretrained(place)
-            if "roberta" in type(tokenizer).__name__.lower():
-                # Asked for at every call by bert-score, where transformers 5 ignores it: the first word would differ.
-                tokenizer = AutoTokenizer.from_pretrained(place, add_prefix_space=True)
-            model = AutoModel.from_pretrained(place).eval()
-        except (OSError, ValueError) as error:
-            raise UserError(
-                f"scorer model '{model_name}' cannot be loaded ({type(error).__name__})",
-                where="--scorer",
-                remedy="use minilm, a folder with config.json, tokenizer and weights, or a hub id within reach",
-            ) from error
-        self.layers = layers or known_layers(model_name) or model.config.num_hidden_layers
-        if hasattr(model, "encoder") and hasattr(model.encoder, "layer"):
-            model.encoder.layer = model.encoder.layer[: self.layers]
-        elif self.layers != model.config.num_hidden_layers:
-            raise UserError(f"'{model_name}' has no encoder layers to cut", where="--scorer", remedy="use a BERT model")
-        self._model: PreTrainedModel = model
-        self._tokenizer: PreTrainedTokenizerBase = tokenizer
-        ends = (tokenizer.cls_token_id, tokenizer.sep_token_id)
+        encoder = load_encoder(place, model_name, layers or known_layers(model_name))
+        self.layers = encoder.layers
+        self._model, self._tokenizer, self._limit = encoder.model, encoder.tokenizer, encoder.limit
+        ends = (encoder.tokenizer.cls_token_id, encoder.tokenizer.sep_token_id)
         self._ends = [token for token in ends if token is not None]
-        self._limit = min(tokenizer.model_max_length, _positions(model))
         self.name = f"{_hash_string(model_name, self.layers)} weights sha256:{weights_hash(place)[:16]}"
 
     def embed(self, texts: Sequence[str], progress: Progress | None = None) -> dict[str, Vectors]:
@@ -89,7 +70,10 @@ class BertScorer:
         if not distinct:
             return {}
         encoded = self._tokenizer(
-            [text.strip() for text in distinct], truncation=True, max_length=self._limit, add_special_tokens=True
+            [text.strip() for text in distinct],
+            truncation=self._limit is not None,
+            max_length=self._limit,
+            add_special_tokens=True,
         )["input_ids"]
         order = sorted(range(len(distinct)), key=lambda place: len(encoded[place]), reverse=True)
         found: dict[str, Vectors] = {}
@@ -229,14 +213,6 @@ def _place(model_name: str) -> str:
     from rmtbench.models.embed_files import model_folder
 
     return str(model_folder(MINILM))
-
-
-def _positions(model: PreTrainedModel) -> int:
-    """Tokens that the model's position embeddings reach; RoBERTa's begin after its padding index."""
-    limit: int = getattr(model.config, "max_position_embeddings", 512)
-    if model.config.model_type in {"roberta", "xlm-roberta", "camembert"}:
-        limit -= model.config.pad_token_id + 1
-    return limit
 
 
 def _hash_string(model_name: str, layers: int) -> str:
