@@ -70,24 +70,34 @@ def list_datasets(
 def check(
     name: Annotated[str, typer.Argument(help="squad, hotpotqa, triviaqa, handbook, or a folder of your own.")],
     data_dir: DataDir = None,
+    model: Model = None,
     profile: Profile = "mini",
+    tokenizer: Tokenizer = None,
     as_json: AsJson = False,
 ) -> None:
     """Read all of a data set and count its documents, questions and oddities; the first defect ends it."""
     from rmtbench.corpora.open import open_dataset
+    from rmtbench.models.load import load_token_counter
     from rmtbench.spec import profile_defaults
 
     dataset = open_dataset(name, data_dir, os.environ, generated="generated" in profile_defaults(profile))
     facts = dataset.facts()
     source = _source(dataset)
+    counts = {"documents": facts.documents, "questions": facts.questions}
+    reader = None
+    if source["kind"] in ("own", "embedded"):  # of others a size is read, and never all
+        reader = model or _reader(profile, name, data_dir)
+        counts["tokens"] = _measure(dataset, "all", load_token_counter(reader, tokenizer), 0)["tokens"]
     if as_json:
-        row = {"dataset": dataset.name, "source": source, "documents": facts.documents, "questions": facts.questions}
-        typer.echo(json.dumps(row | {"notes": dict(facts.notes)}, indent=1))
+        row = {"dataset": dataset.name, "source": source, **counts, "counted_by": tokenizer or reader}
+        typer.echo(json.dumps(row | {"notes": dict(facts.notes), "remark": facts.remark}, indent=1))
         return
     typer.echo(f"{dataset.name}: sound ({source['kind']}, {source['name']}, sha256 {source['sha256'][:16]})")
-    counts = {"documents": facts.documents, "questions": facts.questions, **facts.notes}
+    counts |= facts.notes
     for noun, count in counts.items():
-        typer.echo(f"{count:9,}  {noun}")
+        typer.echo(f"{count:9,}  {noun}" + (f" by {tokenizer or reader}" if noun == "tokens" else ""))
+    if facts.remark:
+        typer.echo(facts.remark)
 
 
 @app.command()

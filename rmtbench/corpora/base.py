@@ -34,11 +34,19 @@ class DrawRequest:
 
 @dataclass(frozen=True, slots=True)
 class DatasetFacts:
-    """What `rmtbench data list` and `check` print: counts over the whole source, before any draw."""
+    """What `rmtbench data list` and `check` print: counts over the whole source, before any draw.
+
+    Attributes:
+        documents: How many there are.
+        questions: How many there are.
+        notes: Further counts, by what is counted.
+        remark: One line on what was left out; empty if nothing was.
+    """
 
     documents: int
     questions: int
     notes: Mapping[str, int]
+    remark: str = ""
 
 
 class Dataset(Protocol):

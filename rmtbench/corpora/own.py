@@ -1,4 +1,4 @@
-"""A user's own folder: ``documents/`` (txt, md), and questions in JSON lines or CSV. The embedded handbook is one too.
+"""A user's own folder: ``documents/``, and questions in JSON lines or CSV. The embedded handbook is one too.
 
 Size `all` is every document. The other sizes are token budgets: a seeded choice of documents that fits, in which
 documents that share a question stand together.
@@ -6,10 +6,10 @@ documents that share a question stand together.
 
 from __future__ import annotations
 
-import hashlib
-import os
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -18,18 +18,17 @@ from rmtbench.corpora.base import DatasetFacts, DrawRequest, TokenCounter
 from rmtbench.corpora.draws import choose_budget, generator, make_draw, shuffled, too_small
 from rmtbench.corpora.jsonfiles import decode, field, text_field
 from rmtbench.corpora.own_csv import table_rows
+from rmtbench.corpora.own_documents import describe_unread, plain_text, read_documents
 from rmtbench.errors import UserError
 
 BUDGETS = {"all": 0, "smoke": 1_000, "small": 21_000, "medium": 43_000, "large": 85_000}
-SUFFIXES = (".txt", ".md", ".markdown")
-UNREAD = (
-    ".pdf", ".doc", ".docx", ".odt", ".rtf", ".html", ".htm", ".epub", ".rst", ".tex", ".org", ".adoc", ".xml", ".json",
-    ".jsonl", ".csv", ".tsv", ".ppt", ".pptx", ".xls", ".xlsx", "",
-)  # fmt: skip
-"""Files that hold text which is not read; others, such as pictures, are no documents to miss."""
 LEAST_SHARE = 0.5
 """Of a budget, that whole documents must fill."""
 QUESTIONS = ("questions.jsonl", "questions.csv")
+KEYS = ("question", "answers", "answer", "id", "kind", "evidence", "about")
+"""Of a row of questions."""
+SPAN_KEYS = ("document", "text", "start", "end")
+"""Of an entry of its evidence."""
 JSON_LINES = "write one JSON object a line: question, answers"
 
 
@@ -62,11 +61,16 @@ class OwnFolder:
     source: Source
     documents: Sequence[Document]
     asked: Sequence[Asked]
+    ignored: Mapping[str, int]
+    remark: str
 
     def facts(self) -> DatasetFacts:
-        """Counts, and how many questions name their evidence."""
-        notes = {"questions without evidence": sum(not one.gold.evidence for one in self.asked)}
-        return DatasetFacts(len(self.documents), len(self.asked), notes)
+        """Counts of documents and questions, and of those that a person may want to mend."""
+        repeated = len(self.documents) - len({document.text for document in self.documents})
+        notes = {"documents that repeat another one": repeated} if repeated else {}
+        notes["questions without evidence"] = sum(not one.gold.evidence for one in self.asked)
+        notes |= {f"rows with '{key}', which is not read": count for key, count in self.ignored.items()}
+        return DatasetFacts(len(self.documents), len(self.asked), notes, self.remark)
 
     def draw(self, request: DrawRequest, count_tokens: TokenCounter) -> Draw:
         """Every document for `all`, else as many as the budget holds, with the questions about them.
@@ -127,21 +131,23 @@ def read_folder(folder: Path, name: str, kind: SourceKind) -> OwnFolder:
     Raises:
         UserError: Something is missing, empty or not in the format: which file, line and field.
     """
-    digest = hashlib.sha256()
-    documents = _read_documents(folder / "documents", digest)
+    documents = read_documents(folder / "documents")
     path = _questions_file(folder)
     data = path.read_bytes()
-    digest.update(data)
-    texts = {document.id: document.text for document in documents}
-    text = _text(data, path)
-    rows = table_rows(text, str(path)) if path.suffix == ".csv" and text.strip() else _json_rows(text, path)
+    texts = {document.id: document.text for document in documents.read}
+    text = plain_text(data, path)
+    rows = [*(table_rows(text, str(path)) if path.suffix == ".csv" and text.strip() else _json_rows(text, path))]
     asked = [_read_question(row, f"{path}, line {number}", number, texts) for number, row in rows]
     if not asked:
         below = "write one question a line below the names of the columns"
         remedy = below if path.suffix == ".csv" else JSON_LINES
         raise UserError("no questions", where=str(path), remedy=remedy)
     _check_unique([one.question.id for one in asked], path)
-    return OwnFolder(name, Source(kind, name, digest.hexdigest()), documents, asked)
+    digest = documents.digest.copy()
+    digest.update(data)
+    remark = describe_unread(documents.unread, folder / "documents")
+    ignored = Counter(key for _, row in rows for key in row if key not in KEYS and kind == "own")
+    return OwnFolder(name, Source(kind, name, digest.hexdigest()), documents.read, asked, ignored, remark)
 
 
 def _questions_file(folder: Path) -> Path:
@@ -164,68 +170,9 @@ def _json_rows(text: str, path: Path) -> Iterator[tuple[int, Any]]:
             yield number, decode(line, str(path), number)
 
 
-def _text(data: bytes, path: Path) -> str:
-    """A file's text; another encoding, or no text at all, is refused by its name."""
-    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
-        raise UserError("UTF-16, not UTF-8 text", where=str(path), remedy="save it as UTF-8")
-    if data.startswith(b"%PDF-") or b"\0" in data:
-        raise UserError("no text, whatever its name says", where=str(path), remedy="save its text as UTF-8")
-    try:
-        return data.decode("utf-8-sig").replace("\r\n", "\n")
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise UserError("not UTF-8 text", where=f"{path}, line {line}", remedy="save it as UTF-8") from error
-
-
-def _read_documents(folder: Path, digest: hashlib._Hash) -> list[Document]:
-    files = sorted(_files(folder))
-    paths = [path for path in files if path.suffix.lower() in SUFFIXES]
-    for path in files:
-        if path.suffix.lower() in UNREAD and not path.name.startswith("."):
-            raise UserError(
-                "not read: documents are .txt or .md", where=str(path), remedy="save its text as .txt, or move it away"
-            )
-    if not paths:
-        beside = sum(path.suffix.lower() in SUFFIXES for path in folder.parent.iterdir())
-        remedy = f"move the {beside} that lie beside it into it" if beside else "put the documents there"
-        raise UserError("no .txt or .md file", where=str(folder), remedy=remedy)
-    documents = []
-    for path in paths:
-        data = path.read_bytes()
-        title, body = _title(_text(data, path), path.stem)
-        if not body.strip():
-            raise UserError("the document is empty", where=str(path), remedy="fill it in or remove it")
-        name = path.relative_to(folder).as_posix()
-        digest.update(f"{name}\n{len(data)}\n".encode())
-        digest.update(data)
-        documents.append(Document(name, title, body))
-    return documents
-
-
-def _files(folder: Path) -> Iterator[Path]:
-    """All files below a folder, through links that lead out of it, too; each folder is entered once."""
-    root, entered = folder.resolve(), set[Path]()
-
-    def is_new(path: Path) -> bool:
-        target = path.resolve()
-        return target not in entered and not (path.is_symlink() and target.is_relative_to(root))
-
-    for parent, folders, names in os.walk(folder, followlinks=True):
-        entered.add(Path(parent).resolve())
-        folders[:] = [name for name in folders if is_new(Path(parent) / name)]
-        yield from (Path(parent) / name for name in names if (Path(parent) / name).is_file())
-
-
-def _title(text: str, stem: str) -> tuple[str, str]:
-    """Title and text: a first line that is a Markdown heading is the title, else the file's name is."""
-    first, _, rest = text.lstrip().partition("\n")
-    if first.startswith("# "):
-        return first[2:].strip(), rest.strip()
-    return stem.replace("_", " "), text.strip()
-
-
 def _read_question(row: Any, where: str, number: int, texts: Mapping[str, str]) -> Asked:  # noqa: ANN401
     text = text_field(row, "question", where)
+    _check_keys(row, KEYS, where)
     answers = row.get("answers", row.get("answer"))
     if answers is None:
         has = ", ".join(map(str, row))
@@ -243,6 +190,7 @@ def _read_question(row: Any, where: str, number: int, texts: Mapping[str, str]) 
         (_span(entry, texts, f"{where}, evidence {place}"),)
         for place, entry in enumerate(field({"evidence": [], **row}, "evidence", list, where))
     ]
+    evidence = list(dict.fromkeys(evidence))  # a fact named twice is one fact
     kind = str(row.get("kind", ""))
     about = tuple(
         _span(text_field({"about": name}, "about", where), texts, f"{where}, about {place}").document_id
@@ -256,6 +204,8 @@ def _span(entry: object, texts: Mapping[str, str], where: str) -> Span:
     name = entry if isinstance(entry, str) else text_field(entry, "document", where)
     if name not in texts:
         raise UserError(f"no document '{name}'", where=where, remedy="name a file as it lies under documents/")
+    if isinstance(entry, dict):
+        _check_keys(entry, SPAN_KEYS, where)
     text = texts[name]
     if isinstance(entry, dict) and "text" in entry:
         quote = text_field(entry, "text", where)
@@ -269,6 +219,14 @@ def _span(entry: object, texts: Mapping[str, str], where: str) -> Span:
             raise UserError(f"{start}..{end} is not within its {len(text)} characters", where=where, remedy="mend it")
         return Span(name, start, end)
     return Span(name, 0, len(text))
+
+
+def _check_keys(row: Mapping[str, Any], known: Sequence[str], where: str) -> None:
+    """Refuse a key that is nearly one of those that are read: it would be passed over in silence."""
+    for key in row:
+        near = get_close_matches(key, known, n=1, cutoff=0.75)
+        if key not in known and near:
+            raise UserError(f"no key '{key}'", where=where, remedy=f"did you mean '{near[0]}'?")
 
 
 def _check_unique(ids: Sequence[str], path: Path) -> None:

@@ -179,7 +179,7 @@ def test_a_defect_in_an_own_folder_is_named_by_file_line_and_field(
 def test_an_own_folder_without_documents_or_questions_is_told_what_is_missing(
     rmtbench: Command, kept: Path, tmp_path: Path
 ) -> None:
-    check(rmtbench(*WORDS, kept, "--dataset", tmp_path), "documents: no .txt or .md file", "put the documents there")
+    check(rmtbench(*WORDS, kept, "--dataset", tmp_path), "documents: no document", "put the documents there")
     (tmp_path / "documents").mkdir()
     (tmp_path / "documents" / "a.md").write_text(" \n")
     check(rmtbench(*WORDS, kept, "--dataset", tmp_path), "a.md: the document is empty", "fill it in or remove it")

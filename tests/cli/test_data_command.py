@@ -95,13 +95,14 @@ def test_an_exported_draw_is_checked_as_an_own_folder(tmp_path: Path) -> None:
     )
     assert result.stdout.startswith(f"61 files in {out}: 60 documents, 438 questions (handbook-all-seed0-draw0, ")
     again = RUNNER.invoke(app, ["check", str(out), "--json"], catch_exceptions=False)
-    assert json.loads(again.stdout) | {"source": None} == {
-        "dataset": "out",
-        "source": None,
-        "documents": 60,
-        "questions": 438,
-        "notes": {"questions without evidence": 48},
-    }
+    row = json.loads(again.stdout)
+    assert (row["documents"], row["questions"], row["remark"]) == (60, 438, "")
+    assert (row["counted_by"], 20_000 < row["tokens"] < 30_000) == ("smollm2", True)
+    assert row["notes"]["questions without evidence"] == 48
+    (out / "documents" / "old.log").write_text("x")
+    told = RUNNER.invoke(app, ["check", str(out)], catch_exceptions=False).stdout
+    assert f"{row['tokens']:9,}  tokens by smollm2\n" in told
+    assert f"{out / 'documents'}: not read: 1 .log (old.log); documents are text" in told
 
 
 def test_export_writes_official_files(data_folder: Path, tmp_path: Path) -> None:

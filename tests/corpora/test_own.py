@@ -10,6 +10,7 @@ from corpora_files import SCHEMA, check_same_draws_again, cited, draw, refusal, 
 from rmtbench.core import Span
 from rmtbench.corpora.base import Dataset
 from rmtbench.corpora.open import open_dataset
+from rmtbench.corpora.own_documents import KINDS
 from rmtbench.errors import UserError
 
 DOCUMENTS = {
@@ -241,8 +242,14 @@ def test_a_bad_row_is_told_with_line_and_field(
 @pytest.mark.parametrize(
     ("documents", "lines", "where", "what", "remedy"),
     [
-        ({}, [asking()], "documents", "no .txt or .md file", "put the documents there"),
-        ({"a.png": "x"}, [asking()], "documents", "no .txt or .md file", "put the documents there"),
+        ({}, [asking()], "documents", "no document", f"put the documents there: {KINDS}"),
+        (
+            {"a.png": "x"},
+            [asking()],
+            "documents",
+            "no document",
+            "it holds 1 files of other kinds, such as a.png: save their text as .txt",
+        ),
         ({"a.md": " \n"}, [asking()], "documents/a.md", "the document is empty", "fill it in or remove it"),
         (
             {"a.md": "# Only a title\n"},
@@ -343,10 +350,6 @@ def test_questions_stand_in_one_file_and_a_list_is_not_one_object_a_line(tmp_pat
 @pytest.mark.parametrize(
     ("name", "data", "what"),
     [
-        ("a.pdf", b"%PDF-1.4", "not read: documents are .txt or .md"),
-        ("deep/page.HTML", b"<p>x</p>", "not read: documents are .txt or .md"),
-        ("notes.rst", b"Text.", "not read: documents are .txt or .md"),
-        ("README", b"Text.", "not read: documents are .txt or .md"),
         ("scan.txt", b"%PDF-1.4 text", "no text, whatever its name says"),
         ("nul.txt", b"a\0b", "no text, whatever its name says"),
         ("wide.txt", "Text.".encode("utf-16"), "UTF-16, not UTF-8 text"),
@@ -367,6 +370,17 @@ def test_documents_behind_a_link_are_read_and_a_link_that_leads_back_ends(tmp_pa
     (tmp_path / "own" / "documents" / "a-second-way").symlink_to(tmp_path / "own" / "documents" / "deep")
     made = draw(open_dataset(str(tmp_path / "own"), None, {}), "all")
     assert {document.id for document in made.corpus.documents} == {*DOCUMENTS, "more/linked.markdown"}
+
+
+def test_a_misspelt_key_is_refused_and_another_is_counted(tmp_path: Path) -> None:
+    dataset = opened(tmp_path / "a", DOCUMENTS, asking(source="web"), asking(id="b", source="book"))
+    assert dataset.facts().notes["rows with 'source', which is not read"] == 2
+    misspelt = lambda: opened(tmp_path / "b", DOCUMENTS, asking(evidnece=["a.md"]))  # noqa: E731 - one argument of two
+    found = refusal(misspelt, tmp_path / "b" / "questions.jsonl")
+    assert found == (", line 1", "no key 'evidnece'", "did you mean 'evidence'?")
+    narrowed = lambda: opened(tmp_path / "c", DOCUMENTS, asking(evidence=[{"document": "a.md", "txt": "x"}]))  # noqa: E731
+    found = refusal(narrowed, tmp_path / "c" / "questions.jsonl")
+    assert found == (", line 1, evidence 0", "no key 'txt'", "did you mean 'text'?")
 
 
 def test_half_a_character_is_refused_by_its_line(tmp_path: Path) -> None:
@@ -391,7 +405,7 @@ def test_questions_in_another_encoding_are_refused_by_its_name(tmp_path: Path) -
 
 def test_texts_beside_the_folder_for_documents_are_told_where_to_go(tmp_path: Path) -> None:
     (tmp_path / "a.md").write_text("Text.")
-    assert refused(tmp_path) == ("/documents", "no .txt or .md file", "move the 1 that lie beside it into it")
+    assert refused(tmp_path) == ("/documents", "no document", "move the 1 that lie beside it into it")
 
 
 def test_a_file_is_no_folder_of_documents(tmp_path: Path) -> None:
