@@ -14,6 +14,7 @@ from typing import Annotated, Any, cast
 import typer
 
 import rmtbench
+from rmtbench.cli.encoding import use_known_characters
 from rmtbench.errors import UserError, resumable
 
 # Typer carries click inside and gives a public name only to this child of its UsageError.
@@ -74,6 +75,7 @@ def main() -> None:
     """Run the command line; exit with 0, 1 (answers failed), 2 (bad input), 130 (interrupted) or 141 (broken pipe)."""
     debug = "--debug" in sys.argv
     signal.signal(signal.SIGTERM, _as_interrupt)
+    use_known_characters()
     # The tokenizers library warns at every fork otherwise, and helps nothing here.
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     if not sys.stderr.isatty():
