@@ -17,6 +17,7 @@ from rmtbench.corpora.jsonfiles import field, text_field
 from rmtbench.corpora.official import clean_title, mend_quotes, trivia_references
 from rmtbench.corpora.rows import HotpotRow, SquadArticle, SquadParagraph, SquadQuestion, TriviaDocument, TriviaRow
 from rmtbench.errors import UserError
+from rmtbench.hub import look_for_hub
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -50,6 +51,7 @@ def load_hub(name: str) -> tuple[Source, Rows]:
     import httpx
     from datasets import load_dataset
 
+    look_for_hub()
     repository, configuration = REPOSITORIES[name]
     try:
         dataset = load_dataset(repository, configuration, split=SPLIT)

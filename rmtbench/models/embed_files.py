@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from rmtbench.errors import UserError
+from rmtbench.hub import look_for_hub
 from rmtbench.models.base import Role
 from rmtbench.places import file_sha256
 
@@ -199,6 +200,7 @@ def _download(name: str) -> Path:
 
     patterns = ["*.json", "*.txt", "*.model"]
     others = ["onnx/*", "openvino/*"]
+    look_for_hub()
     try:
         for weights in ("*.safetensors", "*.bin"):
             folder = Path(snapshot_download(name, allow_patterns=[*patterns, weights], ignore_patterns=others))

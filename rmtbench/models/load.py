@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from rmtbench.core import AnswerStyle
 from rmtbench.errors import UserError, first_line
+from rmtbench.hub import NEEDS
 from rmtbench.models.adapters import check_base, merge_adapter
 from rmtbench.models.architecture import check_supported, context_limit
 from rmtbench.models.control_tokens import control_marks, count_tokens
@@ -297,8 +298,7 @@ def _missing(noun: str, name: str, option: str, error: Exception) -> UserError:
     return UserError(
         f"{noun} '{name}' cannot be loaded ({first_line(error)})",
         where=option,
-        remedy="give a folder with config.json, tokenizer and weights, or random:tiny; a hub id needs the network or a "
-        "filled hub cache",
+        remedy=f"give a folder with config.json, tokenizer and weights, or random:tiny; {NEEDS}",
     )
 
 

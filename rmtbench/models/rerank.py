@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from rmtbench.errors import UserError
+from rmtbench.hub import look_for_hub
 from rmtbench.models.embed_files import hash_files, transformer_files
 
 BATCH = 32
@@ -116,6 +117,7 @@ def _folder(name: str) -> Path:
         return folder
     from huggingface_hub import snapshot_download
 
+    look_for_hub()
     try:
         return Path(snapshot_download(name, allow_patterns=["*.json", "*.txt", "*.model", "*.safetensors"]))
     except (OSError, ValueError) as error:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from rmtbench.errors import UserError
+from rmtbench.hub import look_for_hub
 from rmtbench.models.adapters import AdapterFiles, find_adapter, is_adapter
 from rmtbench.models.gguf import convert, is_converted, is_gguf
 from rmtbench.models.random_geometry import is_random
@@ -150,6 +151,8 @@ def _base(name: str, option: str, *, fetch: bool) -> Source:
         return Source(name, str(folder) if name.startswith("~") else name, folder.name)
     if name.startswith((".", "/", "~")):
         raise UserError("no such folder", where=f"{option} {name}", remedy="give the folder that holds config.json")
+    if fetch:
+        look_for_hub()
     return Source(name, name, name)
 
 
@@ -166,6 +169,7 @@ def _base_of(files: AdapterFiles, option: str, *, fetch: bool) -> Source:
     if stated in SHIPPED or stated in PACKAGED:
         return _base(stated, option, fetch=fetch)
     revision = files.config.get("revision")
+    fetch = fetch and look_for_hub()
     try:
         from huggingface_hub import hf_hub_download, snapshot_download
 
@@ -184,7 +188,7 @@ def _reach_hub(name: str, wanted: Packaged, option: str, *, fetch: bool) -> None
     from huggingface_hub import hf_hub_download
 
     try:
-        hf_hub_download(wanted.hub, "config.json", local_files_only=not fetch)
+        hf_hub_download(wanted.hub, "config.json", local_files_only=not (fetch and look_for_hub()))
     except (OSError, ValueError) as error:
         raise UserError(
             f"model '{name}' is not installed, and the hub did not give {wanted.hub}",

@@ -15,6 +15,7 @@ from typing import Any
 from rmtbench.core import RunSpec
 from rmtbench.corpora.base import TokenCounter
 from rmtbench.errors import UserError
+from rmtbench.hub import NEEDS
 from rmtbench.journal.record import RunRecord, find_runs, read_run
 from rmtbench.models.control_tokens import control_marks, count_tokens
 from rmtbench.models.endpoint.address import is_endpoint, served_name
@@ -280,8 +281,7 @@ def _check_there(model: str) -> None:
         raise UserError(
             f"model '{model}' cannot be loaded ({type(error).__name__})",
             where="--model",
-            remedy="give a folder with config.json, tokenizer and weights, or random:tiny; a hub id needs the network "
-            "or a filled hub cache",
+            remedy=f"give a folder with config.json, tokenizer and weights, or random:tiny; {NEEDS}",
         ) from error
 
 

@@ -7,9 +7,11 @@ position tables begin at 0, at 1, after the padding index, or not at all.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rmtbench.errors import UserError, first_line
+from rmtbench.hub import look_for_hub
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -50,6 +52,8 @@ def load_encoder(place: str, named: str, layers: int | None) -> Encoder:
     """
     from transformers import AutoModel, AutoTokenizer
 
+    if not Path(place).is_dir():
+        look_for_hub()
     try:
         tokenizer = AutoTokenizer.from_pretrained(place)
         if "roberta" in type(tokenizer).__name__.lower():

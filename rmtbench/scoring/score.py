@@ -38,6 +38,7 @@ def score_runs(
     todo = [run for run in runs if not _stands(run, asked)]
     if not todo:
         return
+    scorers = {name: by for metric in made for name, by in metric.scorers.items()}  # a missing model stops it here
     keys = [(run, key) for run in todo for key in run.gold if key in run.answers]
     datasets = {run.run_id: {row["draw"]: row["dataset"] for row in run.corpora} for run in todo}
     items = [
@@ -45,11 +46,9 @@ def score_runs(
         for run, key in keys
     ]
     rows: list[dict[str, float | None]] = [{} for _ in items]
-    scorers: dict[str, str] = {}
     for metric in made:
         for row, values in zip(rows, metric.score(items, progress), strict=True):
             row.update({name: None if value is None else round(value, DIGITS) for name, value in values.items()})
-        scorers.update(metric.scorers)
     for run in todo:
         lines = [
             encode({"draw": draw, "question_id": question, "scores": row})
