@@ -1,0 +1,65 @@
+"""Exact match and token F1 for text in any script, beside the official rules, which know English in ASCII.
+
+Normal form: Unicode NFKC, without case, punctuation and symbols of any script, English articles and spare white space.
+Of scripts that put no spaces between words each character is a token, so that F1 has something to count.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Sequence
+from itertools import chain, pairwise
+
+_ARTICLES = re.compile(r"\b(a|an|the)\b")
+_UNSPACED = ("CJK", "HIRAGANA", "KATAKANA", "THAI", "LAO", "KHMER", "MYANMAR", "TIBETAN", "JAVANESE")
+"""How the Unicode names of characters begin whose scripts have no spaces between words."""
+
+
+def tokens(text: str) -> list[str]:
+    """The words of a text in its normal form; single characters of scripts without spaces.
+
+    Args:
+        text: An answer or a reference.
+    """
+    form = unicodedata.normalize("NFKC", text).casefold()
+    bare = "".join(each for each in form if each.isspace() or unicodedata.category(each)[0] not in "PSC")
+    letters = _ARTICLES.sub(" ", unicodedata.normalize("NFKC", bare))
+    return "".join(f" {each}" if _begins_token(each) else each for each in _apart(letters)).split()
+
+
+def exact_match(prediction: str, references: Sequence[str]) -> float:
+    """1 if the answer's tokens are those of a reference, else 0."""
+    return float(any(tokens(prediction) == tokens(reference) for reference in references))
+
+
+def token_f1(prediction: str, references: Sequence[str]) -> float:
+    """Harmonic mean of token precision and recall, best over the references, in [0, 1]."""
+    words = tokens(prediction)
+    return max((_f1(words, tokens(reference)) for reference in references), default=0.0)
+
+
+def _f1(words: list[str], truth: list[str]) -> float:
+    common = (Counter(words) & Counter(truth)).total()
+    if common == 0:
+        return 0.0
+    precision, recall = common / len(words), common / len(truth)
+    return 2 * precision * recall / (precision + recall)
+
+
+def _apart(text: str) -> str:
+    """The text with a space at every border between a script without spaces and any other."""
+    if not text:
+        return ""
+    borders = ("" if _is_unspaced(one) == _is_unspaced(other) else " " for one, other in pairwise(text))
+    return "".join(chain.from_iterable(zip(text, [*borders, ""], strict=True)))
+
+
+def _begins_token(character: str) -> bool:
+    """Whether it is a token of its own; marks, such as vowels of Thai, go with the character before."""
+    return _is_unspaced(character) and unicodedata.category(character)[0] != "M"
+
+
+def _is_unspaced(character: str) -> bool:
+    return not character.isascii() and unicodedata.name(character, "").startswith(_UNSPACED)
