@@ -79,6 +79,7 @@ class Cache(CacheChoices):
         shown="not kept",
         heeded="keeps a cache",
         not_served=_SERVERS_OWN,
+        labelled=True,
     )
     cache_limit: str = option("20GB", "Maximum bytes of all kept caches.", needs="kv_cache")
     chunk_cache: bool = option(
@@ -86,8 +87,11 @@ class Cache(CacheChoices):
         "RAG's chunks come with their caches already made; not exact.",
         heeded="retrieves",
         not_served="a server takes texts, not their caches",
+        labelled=True,
     )
-    chunk_cache_limit: str = option("2GB", "Maximum memory of chunks' caches.", rare=True, needs="chunk_cache")
+    chunk_cache_limit: str = option(
+        "2GB", "Maximum memory of chunks' caches.", rare=True, needs="chunk_cache", labelled=True
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -46,7 +46,9 @@ class Data:
         check=_known_size,
         shown="the data set's",
     )
-    data_dir: Path | None = option(None, "Official files: a folder or one file (else RMTBENCH_DATA, else the hub).")
+    data_dir: Path | None = option(
+        None, "Official files: a folder or one file (else RMTBENCH_DATA, else the hub).", labelled=True
+    )
     questions: int | None = option(None, "Maximum number of questions a draw.", at_least=1, column=True)
     draws: int = option(1, "Independent draws of documents.", at_least=1, column=True)
     seed: int = option(0, "Decides draws and random weights.", at_least=0, column=True)

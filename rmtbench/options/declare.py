@@ -19,7 +19,7 @@ REQUIRED: Any = MISSING
 Heeded = Literal["", "retrieves", "counts words", "embeds", "keeps a cache", "writes notes"]
 """What a system does that uses an option; empty for an option of every system."""
 
-Place = Literal["", "any server", "model's server", "embedder's server", "local model", "this machine"]
+Place = Literal["", "a server", "a served model", "a served embedder", "a local model", "this machine"]
 """Where model or embedder must be for an option to have an effect; empty for anywhere."""
 
 _OPTION, _STATED = "option", "stated"
@@ -46,6 +46,7 @@ class Option:
         place: Where model or embedder must be.
         not_served: Why a server cannot do it, where only a local model can.
         column: Whether it is a field of `RunSpec`. Options of a run's `RunOptions` are part of the hash too.
+        labelled: Whether a run states a label, a hash or a word in place of its value.
         stored: Its name in a run's files, where that is not the field's.
         shown: What to show as its default, if not the value.
         field, type, default, family: As declared; filled in by `options_of`.
@@ -67,6 +68,7 @@ class Option:
     place: Place = ""
     not_served: str = ""
     column: bool = False
+    labelled: bool = False
     stored: str = ""
     shown: str | None = None
     field: str = ""

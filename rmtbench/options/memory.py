@@ -15,7 +15,7 @@ class Memory:
 
     TITLE: ClassVar[str] = "Recurrent memory (rmt-...)"
 
-    rmt: Path | None = option(None, "Folder of a trained memory.", shown="the one shipped for the model")
+    rmt: Path | None = option(None, "Folder of a trained memory.", shown="the one shipped for the model", labelled=True)
     rmt_chunk_tokens: int = option(5000, "Longest section, for rmt-text.", at_least=1, heeded="writes notes")
     rmt_memory_tokens: int = option(1024, "Longest notes, for rmt-text.", at_least=1, heeded="writes notes")
 

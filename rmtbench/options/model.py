@@ -35,8 +35,8 @@ class Model:
         None,
         "PEFT adapter to merge into the model: a folder, or reading (for smollm2).",
         column=True,
-        place="local model",
+        place="a local model",
     )
     tokenizer: str | None = option(None, "Another tokenizer than the model's own.", column=True)
-    dtype: str = option("auto", "auto, float32, bfloat16, float16.", column=True, place="local model")
+    dtype: str = option("auto", "auto, float32, bfloat16, float16.", column=True, place="a local model")
     device: str = option("auto", "auto, cpu, cuda.", column=True, place="this machine")

@@ -69,9 +69,9 @@ class Retrieval(RetrievalChoices):
         "minilm", "minilm, a sentence-transformers model, or openai:NAME.", heeded="embeds", column=True
     )
     reranker: str | None = option(
-        None, "Cross-encoder (folder or hub id) that ranks what is found.", heeded="retrieves"
+        None, "Cross-encoder (folder or hub id) that ranks what is found.", heeded="retrieves", labelled=True
     )
-    index: Path | None = option(None, "Folder to keep indexes in, memory-mapped.", heeded="retrieves")
+    index: Path | None = option(None, "Folder to keep indexes in, memory-mapped.", heeded="retrieves", labelled=True)
     chunk_overlap: int = option(
         0, "Tokens that a chunk repeats of the one before.", rare=True, at_least=0, heeded="retrieves", column=True
     )
@@ -83,10 +83,10 @@ class Retrieval(RetrievalChoices):
         heeded="embeds",
     )
     dense_index: Literal["auto", "flat", "pq", "ivf", "hnsw"] = option(
-        "auto", "Kind of a kept dense index.", rare=True, needs="index", heeded="embeds"
+        "auto", "Kind of a kept dense index.", rare=True, needs="index", heeded="embeds", labelled=True
     )
     qdrant: str | None = option(
-        None, "Qdrant keeps the embeddings: a server's URL, or memory.", rare=True, heeded="embeds"
+        None, "Qdrant keeps the embeddings: a server's URL, or memory.", rare=True, heeded="embeds", labelled=True
     )
 
 

@@ -67,10 +67,10 @@ UNHEEDED = {"kv_cache": "no system here has a cache to keep"}
 """What is said of an option that no system uses, if not the usual."""
 
 PLACES: Mapping[Place, tuple[str, str]] = {
-    "any server": ("means nothing where model and embedder are on this machine", "give --model openai:NAME"),
-    "model's server": ("means nothing for a model on this machine", "give --model openai:NAME"),
-    "embedder's server": ("means nothing where no server embeds", "give --embedder openai:NAME"),
-    "local model": ("means nothing for a model behind a server", "give a model on this machine"),
+    "a server": ("means nothing where model and embedder are on this machine", "give --model openai:NAME"),
+    "a served model": ("means nothing for a model on this machine", "give --model openai:NAME"),
+    "a served embedder": ("means nothing where no server embeds", "give --embedder openai:NAME"),
+    "a local model": ("means nothing for a model behind a server", "give a model on this machine"),
     "this machine": ("means nothing where servers compute all", "give a model on this machine"),
 }
 """What is wrong with an option where there is no such place, and what would give it one."""
@@ -81,7 +81,7 @@ INSTEAD = {"concurrency": "use --batch", "batch": "use --concurrency"}
 
 def is_used(option: Option, kind: Kind, *, served: bool) -> bool:
     """Whether a system uses an option, with a model behind a server or a local one."""
-    return HEEDED[option.heeded][0](kind) and (served or option.place != "model's server")
+    return HEEDED[option.heeded][0](kind) and (served or option.place != "a served model")
 
 
 def check_together(values: Mapping[str, Any]) -> None:
@@ -173,10 +173,10 @@ def check_places(given: frozenset[str], *, served: bool, embedded: bool, compute
         UserError: The first such option.
     """
     there = {
-        "any server": served or embedded,
-        "model's server": served,
-        "embedder's server": embedded,
-        "local model": not served,
+        "a server": served or embedded,
+        "a served model": served,
+        "a served embedder": embedded,
+        "a local model": not served,
         "this machine": computes_here,
     }
     for field, option in all_options().items():

@@ -18,6 +18,6 @@ class Run:
         ("all",), "Systems, comma-separated, or 'all' (see rmtbench systems).", name="system", column=True
     )
     batch: int = option(
-        1, "Questions at once: above 1 measures throughput.", at_least=1, column=True, place="local model"
+        1, "Questions at once: above 1 measures throughput.", at_least=1, column=True, place="a local model"
     )
     scorer: str = option("minilm", "BERTScore model: minilm, roberta-large, or a path.")
