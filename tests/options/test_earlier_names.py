@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-import typer
 from typer.testing import CliRunner
 
 from rmtbench.cli import train
@@ -51,7 +50,5 @@ def test_an_earlier_key_of_a_sweep_still_works(tmp_path: Path) -> None:
 
 
 def test_words_behind_two_dashes_are_left_alone() -> None:
-    command = typer.main.get_command(make_app(["run"]))
-    assert command.name == "rmtbench"
     said = CliRunner().invoke(make_app(["run"]), ["run", "--", "--prefix"])
     assert NOTE.format("--cache-layout") not in said.stderr
