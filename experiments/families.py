@@ -180,15 +180,17 @@ def _served(model: LocalModel, verdicts: Path) -> tuple[dict[str, int], dict[str
     """Ways that a run with this model may use, and why others are refused."""
     from rmtbench.core import RunSpec
     from rmtbench.errors import UserError
+    from rmtbench.options.identity import RunOptions
     from rmtbench.runs.served import check_served
 
     served: dict[str, int] = {}
     reasons: dict[str, str] = {}
-    plain = (("prefix", "plain"),)
-    for way, system, settings in (("shared", "cag", ()), ("plain", "cag", plain), ("own prompts", "closed-book", ())):
+    usual, plain = RunOptions(), RunOptions(cache_layout="plain")
+    ways = (("shared", "cag", usual), ("plain", "cag", plain), ("own prompts", "closed-book", usual))
+    for way, system, options in ways:
         for rows in (1, 2):
             try:
-                spec = RunSpec(system=system, dataset="", size="", model="", data="", batch=rows, settings=settings)
+                spec = RunSpec(system=system, dataset="", size="", model="", data="", batch=rows, options=options)
                 check_served(model, [spec], verdicts)
                 served[way] = rows
             except UserError as error:

@@ -1,17 +1,20 @@
 """The nouns that pass through the suite: frozen, typed, and true when they are made.
 
-Imports the standard library only. Knows no file format, no model and no system.
+Imports the standard library, and the declarations of options, which do the same. Knows no file format, no model and no
+system.
 """
 
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import PurePath
 from typing import Literal
+
+from rmtbench.options.data import token_budget as token_budget  # noqa: PLC0414 - a noun of the suite, declared there
+from rmtbench.options.identity import RunOptions
+from rmtbench.options.model import with_adapter
 
 Finish = Literal["eos", "stop", "length", "error"]
 """Why an answer ended: end-of-sequence token, the prompt's stop rule, the token limit, or a failure."""
@@ -23,25 +26,6 @@ SourceKind = Literal["official", "hub", "own", "embedded", "miniature"]
 
 SHIPPED_MODELS = ("mini", "mini-short")
 """Models that come with the package. They know the miniature's few words, and answer by the `bridge` style alone."""
-
-
-def with_adapter(model: str, adapter: str | None) -> str:
-    """The name of a model with an adapter, such as ``smollm2+reading``; the adapter's folder is named without its path.
-
-    Args:
-        model: As it was given.
-        adapter: A folder or name; None for no adapter.
-    """
-    return model if adapter is None else f"{model}+{PurePath(adapter).name}"
-
-
-def token_budget(size: str) -> int | None:
-    """The tokens of a size that is given by their number, such as ``8k``; None for the named ones.
-
-    Args:
-        size: Thousands of tokens, from ``1k`` to ``9999k``.
-    """
-    return int(size[:-1]) * 1_000 if re.fullmatch(r"[1-9]\d{0,3}k", size, re.ASCII) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +148,8 @@ class Draw:
 class RunSpec:
     """What one run asks: one system in one setting, on one dataset and size, with one model. Every field is hashed.
 
-    `data` names the source with its hash, never a path of this machine; `settings` holds the rare options in order.
+    `data` names the source with its hash, never a path of this machine; `options` holds what is not the same in all
+    systems, or rarely set.
     """
 
     system: str
@@ -185,7 +170,7 @@ class RunSpec:
     questions: int | None = None
     dtype: str = "float32"
     device: str = "cpu"
-    settings: tuple[tuple[str, str], ...] = ()
+    options: RunOptions = RunOptions()
     adapter: str | None = None
 
     def __post_init__(self) -> None:
@@ -203,6 +188,11 @@ class RunSpec:
         return with_adapter(self.model, self.adapter)
 
     @property
+    def settings(self) -> tuple[tuple[str, str], ...]:
+        """The options that are not at their defaults, by name and in order: as files and tables have them."""
+        return self.options.texts
+
+    @property
     def mode(self) -> Literal["latency", "throughput"]:
         """`latency` asks one question at a time; `throughput` asks several at once. The two are never pooled."""
         return "latency" if self.at_once == 1 else "throughput"
@@ -210,12 +200,12 @@ class RunSpec:
     @property
     def retrieves(self) -> bool:
         """Whether it reads chunks that it has chosen, by number or by tokens."""
-        return self.top_k is not None or "top_tokens" in dict(self.settings)
+        return self.top_k is not None or self.options.top_tokens is not None
 
     @property
     def concurrency(self) -> int:
         """Questions that a server is asked at once."""
-        return int(dict(self.settings).get("concurrency", "1"))
+        return self.options.concurrency
 
     @property
     def at_once(self) -> int:

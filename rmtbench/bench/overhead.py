@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from rmtbench.journal.record import read_run
+from rmtbench.options.request import Request
 from rmtbench.runs.loop import execute
 from rmtbench.runs.session import load_tools, make_draws, open_session
-from rmtbench.spec import Request
 
 
 def run(request: Request) -> dict[str, Any]:

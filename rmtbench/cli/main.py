@@ -67,7 +67,7 @@ def make_app(words: Sequence[str] = ()) -> typer.Typer:
             module.app.rich_markup_mode = PLAIN
             app.add_typer(module.app, name=name)
         else:
-            app.command(name)(getattr(module, name))
+            app.command(name, cls=getattr(module, "COMMAND", None))(getattr(module, name))
     return app
 
 

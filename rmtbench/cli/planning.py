@@ -15,8 +15,8 @@ from rmtbench.errors import UserError
 
 if TYPE_CHECKING:
     from rmtbench.corpora.base import TokenCounter
+    from rmtbench.options.request import Request
     from rmtbench.runs.estimate import Estimate
-    from rmtbench.spec import Request
 
 
 class Planning:

@@ -15,13 +15,13 @@ from rmtbench.journal.layout import RunFolder, run_id
 from rmtbench.journal.record import read_json, read_run
 from rmtbench.models.load import RANDOM_LABEL
 from rmtbench.models.sources import to_convert
+from rmtbench.options.request import Request
 from rmtbench.places import cache_folder
 from rmtbench.runs.finished import unfinished
 from rmtbench.runs.fit import check_fit, find_misfits
 from rmtbench.runs.loop import Tools, execute
 from rmtbench.runs.plan import left_out_of_all
 from rmtbench.runs.session import Session, find_store, load_tools, make_draws, open_session
-from rmtbench.spec import Request
 from rmtbench.systems.registry import find_system
 
 

@@ -16,8 +16,8 @@ from rmtbench.cli.progress import note
 from rmtbench.errors import UserError, resumable
 
 if TYPE_CHECKING:
+    from rmtbench.options.request import Request
     from rmtbench.runs.sweep import Sweep, SweepRequest
-    from rmtbench.spec import Request
 
 
 def sweep(
@@ -39,6 +39,8 @@ def sweep(
     from rmtbench.runs.sweep import read_sweep
 
     asked = read_sweep(file, data_dir, profile, rmt)
+    for old, new in asked.renamed.items():
+        note(f"{old} is now {new}; the earlier name goes with the next release")
     _say_plan(asked)
     planning = Planning(results, fresh=fresh) if dry_run else None
     failures: list[tuple[SweepRequest, UserError]] = []

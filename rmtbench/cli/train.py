@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import typer
 
+from rmtbench.cli.flags import RenamingCommand
 from rmtbench.cli.progress import note
 from rmtbench.errors import UserError, nearest
 
@@ -19,6 +20,13 @@ if TYPE_CHECKING:
 
 LINE_EVERY_SECONDS = 30.0
 """A training takes hours: its log is read in minutes."""
+
+
+class RmtCommand(RenamingCommand):
+    """`rmtbench train rmt`, with the earlier names of its flags."""
+
+    RENAMED: ClassVar[Mapping[str, str]] = {"--rate": "--learning-rate", "--promote": "--promote-at-accuracy"}
+
 
 app = typer.Typer(help="Train the models that the suite ships.", no_args_is_help=True)
 
@@ -44,7 +52,7 @@ def lm(
     _tell(trained, made.name, out)
 
 
-@app.command("rmt")
+@app.command("rmt", cls=RmtCommand)
 def rmt(
     out: Annotated[Path, typer.Option(help="Folder for checkpoint, log and the trained memory, under model/.")],
     base: Annotated[str, typer.Option(help="Base model: hub id, folder, mini, mini-short, minilm, random:GEOMETRY.")],
@@ -52,7 +60,9 @@ def rmt(
     segments: Annotated[str, typer.Option(help="Segments of a text, stage by stage.")] = "1,2,4,8,16,32",
     curriculum: Annotated[bool, typer.Option(help="Without: the last stage alone, with as much to read.")] = True,
     steps: Annotated[str, typer.Option(help="Most steps of every stage, or of each (300,200,…).")] = "300",
-    promote: Annotated[float, typer.Option(help="Accuracy that ends a stage early; above 1: never.")] = 0.98,
+    promote: Annotated[
+        float, typer.Option("--promote-at-accuracy", help="Accuracy that ends a stage early; above 1: never.")
+    ] = 0.98,
     mode: Annotated[str, typer.Option(help="memory, or query-first: the question follows every segment.")] = "memory",
     names: Annotated[str, typer.Option(help="Names in the texts: seen, held-out or all.")] = "seen",
     segment_tokens: Annotated[int, typer.Option(help="Tokens of a segment.")] = 128,
@@ -66,7 +76,7 @@ def rmt(
     mixed: Annotated[float, typer.Option(help="Share of texts with fewer segments than their stage's.")] = 0.3,
     along: Annotated[int, typer.Option(help="Most earlier segments after which a text is asked about too.")] = 2,
     asked: Annotated[int, typer.Option(help="Most questions about a text of several facts, at its end.")] = 1,
-    rate: Annotated[float, typer.Option(help="Highest learning rate.")] = 1e-3,
+    rate: Annotated[float, typer.Option("--learning-rate", help="Highest learning rate.")] = 1e-3,
     style: Annotated[str, typer.Option("--answer-style", help="bridge or direct.")] = "bridge",
     kind: Annotated[str, typer.Option(help="Of the base model: decoder or encoder.")] = "decoder",
     mixed_precision: Annotated[bool, typer.Option(help="Matrix products in bfloat16.")] = True,

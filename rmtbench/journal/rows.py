@@ -20,6 +20,7 @@ from rmtbench.core import (
     TokenCounts,
 )
 from rmtbench.errors import UserError
+from rmtbench.options.identity import RunOptions
 
 _NUMBER = (int, float)  # made once: `int | float` would be made anew for every value of every row
 _NUMBERS = frozenset((int, float, bool))  # truth values are whole numbers
@@ -31,7 +32,8 @@ UNKNOWN_TIMES = frozenset({"prefill", "first_token", "decode"})
 
 def spec_to_row(spec: RunSpec) -> dict[str, Any]:
     """All fields of a spec as JSON values; `adapter` only where there is one, so that other runs keep their names."""
-    row = asdict(spec) | {"settings": dict(spec.settings)}
+    row = {name: value for name, value in asdict(spec).items() if name != "options"}
+    row["settings"] = dict(spec.settings)
     if spec.adapter is None:
         del row["adapter"]
     return row
@@ -44,8 +46,8 @@ def spec_from_row(row: Mapping[str, Any], where: str) -> RunSpec:
         UserError: A field is missing, unknown or out of range.
     """
     try:
-        settings = tuple(sorted((str(key), str(value)) for key, value in row["settings"].items()))
-        return RunSpec(**{**row, "settings": settings})
+        fields = {name: value for name, value in row.items() if name != "settings"}
+        return RunSpec(**fields, options=RunOptions.read(dict(row["settings"].items())))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise damaged(where, error) from error
 

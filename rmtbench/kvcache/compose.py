@@ -23,7 +23,7 @@ Ids = Sequence[int]
 ReadPart = Callable[[Ids], PrefixTensors]
 """Reads head and document as a context of their own, or has them already."""
 
-_WHERE, _REMEDY = "--prefix composed or --chunk-cache", "leave the option out with this model"
+_WHERE, _REMEDY = "--cache-layout composed or --chunk-cache", "leave the option out with this model"
 
 PROBE_TOKENS, PROBE_SHIFT, TOLERANCE = 8, 1000, 0.02
 """How `check_composable` tries a model; the tolerance, of the keys' size, is one of half precision."""

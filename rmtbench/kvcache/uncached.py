@@ -64,7 +64,7 @@ def kernels_of(model: LocalModel, prefix: str) -> dict[str, object]:
 
     Args:
         model: The model.
-        prefix: How its keys and values are kept: see `rmtbench.spec.PREFIXES`.
+        prefix: How its keys and values are kept: see `rmtbench.options.cache.LAYOUTS`.
 
     Returns:
         `context` and `questions`, names among transformers' attention implementations, and `chunk_tokens`, the tokens

@@ -124,7 +124,7 @@ def attention_of(model: PreTrainedModel, name: str) -> Iterator[None]:
 def check_shared_prefix(
     model: PreTrainedModel,
     where: str = "--system cag",
-    remedy: str = "use --prefix plain with this model",
+    remedy: str = "use --cache-layout plain with this model",
 ) -> None:
     """Refuse a model whose attention is not the plain one that the shared prefix computes.
 

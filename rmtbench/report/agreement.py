@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
+from rmtbench.options.identity import RunOptions
 from rmtbench.report.cells import Cell
 from rmtbench.report.exactness import exact_settings, is_exact
 from rmtbench.report.grid import Grid, row_of
@@ -59,7 +60,7 @@ def agreement(grid: Grid, cell: Cell) -> Agreement | None:
     same = exact_settings(cell.spec)
     without = tuple(pair for pair in same if pair[0] != "kv_cache")
     for settings in dict.fromkeys((same, without, tuple(sorted((*without, ("kv_cache", "on")))))):
-        exact = grid.shown.get((cell.spec.size, row_of(replace(cell.spec, settings=settings))))
+        exact = grid.shown.get((cell.spec.size, row_of(replace(cell.spec, options=RunOptions.read(settings)))))
         if exact is None or exact.asked != cell.asked or len(exact.written) != len(cell.written):
             continue
         pairs = [pair for pair in zip(cell.written, exact.written, strict=True) if all(pair)]

@@ -115,9 +115,9 @@ class Plan:
         if self.along and self.task.startswith(BABILONG):
             _refuse("--along", "rows of BABILong do not say where an answer begins to be known", "give --along 0")
         if not self.promote > 0:
-            _refuse("--promote", f"an accuracy of {self.promote}", "give one above 0, or above 1 for never")
+            _refuse("--promote-at-accuracy", f"an accuracy of {self.promote}", "give one above 0, or above 1 for never")
         if not 0 < self.rate < math.inf:
-            _refuse("--rate", f"a rate of {self.rate}", "give a number above 0")
+            _refuse("--learning-rate", f"a rate of {self.rate}", "give a number above 0")
 
 
 def whole_numbers(text: str, option: str) -> tuple[int, ...]:

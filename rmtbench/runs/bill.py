@@ -116,14 +116,13 @@ def bill_of(spec: RunSpec, kind: SystemKind, sent: int, corpus: int, questions: 
     """
     if not is_endpoint(spec.model):
         return Bill()
-    settings = dict(spec.settings)
     longest = spec.max_answer_tokens + extras.thinking
     calls, written, cached = questions, questions * longest, 0
     if kind.takes_prefix:
         calls, written, cached = calls + 1, written + 1, questions * corpus
     if kind.writes_notes:
-        sections = questions * math.ceil(corpus / int(settings["chunk_tokens"]))
-        notes = int(settings["memory_tokens"])
+        notes, section = spec.options.rmt_memory_tokens or 0, spec.options.rmt_chunk_tokens or 1
+        sections = questions * math.ceil(corpus / section)
         calls, written, sent = calls + sections, written + sections * (notes + extras.thinking), sent + sections * notes
     return Bill(calls=calls, sent=sent + calls * extras.system, cached=cached, written=written)
 

@@ -26,11 +26,11 @@ from rmtbench.models.endpoint.tokenizer import NoTokenizer, load_endpoint_tokeni
 from rmtbench.models.load import load_token_counter
 from rmtbench.models.random_geometry import is_random
 from rmtbench.models.sources import find_source
+from rmtbench.options.request import Request
 from rmtbench.runs.bill import FRAME_TOKENS, Bill, Costs, Extras, bill_of, costs_of, embedding_bill
 from rmtbench.runs.finished import unfinished
 from rmtbench.runs.provenance import machine_facts
 from rmtbench.runs.session import Session, make_one_draw
-from rmtbench.spec import Request
 from rmtbench.systems.base import SystemKind
 from rmtbench.systems.registry import find_system
 
@@ -163,8 +163,7 @@ def _thinking(request: Request) -> int:
 
 def _window(spec: RunSpec) -> int | None:
     """Longest text that a run's embedder embeds as one; None where its chunks are not cut into windows."""
-    windows = dict(spec.settings).get("embed_windows") == "on"
-    return MAX_TOKENS.get(served_name(str(spec.embedder))) if windows else None
+    return MAX_TOKENS.get(served_name(str(spec.embedder))) if spec.options.embed_windows else None
 
 
 def _costs(session: Session, bill: Bill | None) -> Costs | None:
@@ -203,7 +202,7 @@ def tokens_to_read(spec: RunSpec, kind: SystemKind, corpus: int, questions: int)
         corpus: Tokens of the draw's documents.
         questions: Of the draw.
     """
-    budget = int(dict(spec.settings).get("top_tokens", (spec.top_k or 0) * spec.chunk_tokens))
+    budget = spec.options.top_tokens or (spec.top_k or 0) * spec.chunk_tokens
     if kind.takes_prefix and is_endpoint(spec.model):
         # A server is sent the corpus with each question, and once before them, whatever its cache holds.
         return (questions + 1) * (corpus + FRAME_TOKENS)

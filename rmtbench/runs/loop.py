@@ -46,7 +46,7 @@ class Tools:
 
     def memory(self, spec: RunSpec) -> LoadedMemory | None:
         """The trained memory that a run names; None where it names none."""
-        return self.memories.get(dict(spec.settings).get("memory", ""))
+        return self.memories.get(spec.options.memory or "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +150,7 @@ def execute(
                         shared=shared,
                         recurrent=memory.decoder if memory is not None else None,
                         writer=tools.writer if kind.writes_notes else None,
-                        kv_store=tools.kv_store if "kv_cache" in dict(spec.settings) else None,
+                        kv_store=tools.kv_store if spec.options.kv_cache else None,
                         watch=_watch(writer, draw, report),
                         reranker=tools.reranker if spec.retrieves else None,
                         indexes=tools.indexes if spec.retrieves else None,

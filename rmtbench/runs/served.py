@@ -54,16 +54,16 @@ def _ways(model: LocalModel, spec: RunSpec) -> list[list[str]]:
     from rmtbench.kvcache.uncached import prefix_for
     from rmtbench.models.architecture import check_batch, check_shared_prefix
 
-    kind, settings, many = find_system(spec.system), dict(spec.settings), spec.batch > 1
+    kind, options, many = find_system(spec.system), spec.options, spec.batch > 1
     if kind.takes_prefix:
-        if settings.get("prefix") == "plain":
+        if options.cache_layout == "plain":
             check_batch(model.model, spec.batch)
             return [[PLAIN, PLAIN_BATCH] if many else [PLAIN]]
         check_shared_prefix(model.model)
         return [[SHARED, SHARED_BATCH] if many else [SHARED]]
     if kind.reads_corpus:
         return [[PLAIN]] if prefix_for(model)[0] == "plain" else [[SHARED], [PLAIN]]
-    if "chunk_cache" in settings:
+    if options.chunk_cache is not None:
         return [[SHARED]]
     check_batch(model.model, spec.batch)
     own = [OWN, OWN_BATCH] if many else [OWN]
@@ -80,7 +80,7 @@ def _refused(model: LocalModel, spec: RunSpec, ways: Sequence[str], inexact: dic
     if batch and not inexact.get(batch[0]):
         remedy = "use --batch 1 with this model"
     elif way.startswith(SHARED) and not verdicts(model, [PLAIN], folder)[PLAIN]:
-        remedy = "leave --chunk-cache out" if "chunk_cache" in dict(spec.settings) else "use --prefix plain"
+        remedy = "leave --chunk-cache out" if spec.options.chunk_cache else "use --cache-layout plain"
         remedy = f"{remedy} with this model"
     else:
         remedy = "choose another model, or leave this system out"

@@ -23,13 +23,14 @@ from rmtbench.models.endpoint.retry import Patience
 from rmtbench.models.load import choose_device, choose_dtype, load_model
 from rmtbench.models.local import LocalModel
 from rmtbench.models.prompt import ChatSettings
+from rmtbench.options.request import Request
+from rmtbench.options.rules import check_places
 from rmtbench.runs.at_once import OneAtATime
 from rmtbench.runs.loop import Tools
 from rmtbench.runs.memories import LoadedMemory, load_memory, memory_folder
 from rmtbench.runs.plan import plan_runs
 from rmtbench.runs.provenance import surroundings
 from rmtbench.runs.served import check_served
-from rmtbench.spec import Request, option_name
 from rmtbench.systems.base import SystemKind
 from rmtbench.systems.registry import find_system
 
@@ -77,7 +78,7 @@ def open_session(request: Request, environ: Mapping[str, str]) -> Session:
 def _endpoints(request: Request, environ: Mapping[str, str]) -> Endpoints:
     """How the servers are spoken to that a request names; a missing key is met here, before the data is opened."""
     served, embedded = is_endpoint(request.model), is_endpoint(request.embedder) and _embeds(request)
-    _refuse_what_means_nothing(request, served=served, embedded=embedded)
+    check_places(request.given, served=served, embedded=embedded, computes_here=_computes_here(request))
     patience = Patience(attempts=request.attempts, deadline=request.deadline)
     limits: dict[str, Any] = {
         "patience": patience,
@@ -114,43 +115,6 @@ def _computes_here(request: Request) -> bool:
     if not is_endpoint(request.model) or request.reranker is not None:
         return True
     return _embeds(request) and not is_endpoint(request.embedder)
-
-
-OF_ANY_SERVER = (
-    "base_url", "key_variable", "prices", "requests_per_minute", "tokens_per_minute", "deadline", "attempts",
-)  # fmt: skip
-OF_MODELS_SERVER = ("concurrency", "api", "reasoning_effort")
-OF_EMBEDDERS_SERVER = ("embedder_base_url", "embedder_key_variable", "embed_batch")
-OF_THIS_MACHINE = ("batch", "dtype", "adapter")
-"""Options that mean something to a model or embedder of one place alone."""
-
-
-def _refuse_what_means_nothing(request: Request, *, served: bool, embedded: bool) -> None:
-    """Refuse every option that was given and that nothing in the request would heed.
-
-    Args:
-        request: What was asked.
-        served: Whether the model is behind a server.
-        embedded: Whether an embedder behind a server is used.
-    """
-    nothing_served = "means nothing where model and embedder are on this machine"
-    rules = (
-        (OF_ANY_SERVER, served or embedded, nothing_served, "give --model openai:NAME"),
-        (OF_MODELS_SERVER, served, "means nothing for a model on this machine", "give --model openai:NAME"),
-        (OF_EMBEDDERS_SERVER, embedded, "means nothing where no server embeds", "give --embedder openai:NAME"),
-        (OF_THIS_MACHINE, not served, "means nothing for a model behind a server", "give a model on this machine"),
-        (
-            ("device",),
-            _computes_here(request),
-            "means nothing where servers compute all",
-            "give a model on this machine",
-        ),
-    )
-    instead = {"concurrency": "use --batch", "batch": "use --concurrency"}
-    for names, heeded, what, remedy in rules:
-        for name in names:
-            if name in request.model_fields_set and not heeded:
-                raise UserError(what, where=option_name(name), remedy=f"leave it out, or {instead.get(name, remedy)}")
 
 
 def load_tools(
@@ -254,9 +218,7 @@ def load_tools(
 
 def _chat(spec: RunSpec) -> ChatSettings:
     """What a run's spec sets of the chat."""
-    settings = dict(spec.settings)
-    think = settings.get("think_tokens")
-    return ChatSettings(settings.get("system_prompt"), None if think is None else int(think))
+    return ChatSettings(spec.options.system_prompt, spec.options.think_tokens)
 
 
 def _counted_for(specs: Sequence[RunSpec], line: LineSettings | None) -> str | None:
@@ -279,7 +241,7 @@ def _warm_up_retrieval(specs: Sequence[RunSpec]) -> None:
     Raises:
         UserError: The retriever is not installed.
     """
-    if any(dict(spec.settings).get("sparse_backend") == "llama-index" for spec in specs):
+    if any(spec.options.sparse_backend == "llama-index" for spec in specs):
         from rmtbench.retrieval import llama_bm25
 
         llama_bm25.warm_up()
@@ -297,7 +259,7 @@ def _memories(specs: Sequence[RunSpec], model: LocalModel | EndpointModel, rmt: 
     for spec in specs:
         mode = find_system(spec.system).memory
         folder = memory_folder(rmt, spec.model_name, mode) if mode else None
-        label = dict(spec.settings).get("memory", "")
+        label = spec.options.memory or ""
         if folder is not None and label not in loaded:
             loaded[label] = load_memory(folder, model)
     return loaded
@@ -305,12 +267,12 @@ def _memories(specs: Sequence[RunSpec], model: LocalModel | EndpointModel, rmt: 
 
 def _writer(specs: Sequence[RunSpec], model: LocalModel | EndpointModel) -> LanguageModel | None:
     """The model that writes notes, where a system has any written."""
-    settings = next((dict(spec.settings) for spec in specs if find_system(spec.system).writes_notes), None)
-    if settings is None:
+    tokens = next((s.options.rmt_memory_tokens for s in specs if find_system(s.system).writes_notes), None)
+    if tokens is None:
         return None
     from rmtbench.systems.rmt_text import note_writer
 
-    return note_writer(model, int(settings["memory_tokens"]))
+    return note_writer(model, tokens)
 
 
 def find_store(request: Request, cache: Path) -> CacheStore | None:

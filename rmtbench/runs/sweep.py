@@ -17,15 +17,16 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from rmtbench.corpora.open import NAMES, open_dataset
 from rmtbench.errors import UserError, nearest
-from rmtbench.spec import Request, make_request, profile_defaults
+from rmtbench.options.request import Request, all_options, renamed
+from rmtbench.spec import make_request, profile_defaults
 from rmtbench.systems.registry import find_system
 
-OPTIONS = frozenset(Request.model_fields) - {"systems", "generated"} | {"system"}
+OPTIONS = {option.key: option for option in all_options().values()}
 """Keys of an entry: the options of `rmtbench run`, but for the profile and the places, which are the sweep's."""
 
-MULTIPLIED = ("dataset", "size", "model")
-LISTS = ("system", "top_k")
-TRUTHS = ("chunk_cache", "kv_cache")
+MULTIPLIED = tuple(key for key, option in OPTIONS.items() if option.multiplies)
+LISTS = tuple(key for key, option in OPTIONS.items() if option.item_type is not None)
+TRUTHS = tuple(key for key, option in OPTIONS.items() if option.on_off or option.type is bool)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,11 +39,15 @@ class SweepRequest:
 
 @dataclass(frozen=True, slots=True)
 class Sweep:
-    """What a file asks for, in the file's order; no request stands twice."""
+    """What a file asks for, in the file's order; no request stands twice.
+
+    `renamed` holds keys of the file that have another name today, with that name.
+    """
 
     name: str
     description: str
     requests: tuple[SweepRequest, ...]
+    renamed: Mapping[str, str]
 
 
 class _File(BaseModel):
@@ -101,7 +106,8 @@ def read_sweep(path: Path, data_dir: Path | None = None, profile: str | None = N
         for request in _requests(profile or file.profile, entry, places, where):
             requests.setdefault(request, where)
     made = tuple(SweepRequest(where, request) for request, where in requests.items())
-    return Sweep(file.name or path.stem, file.description.strip(), made)
+    old = {key: renamed()[key] for entry in file.runs for key in entry if key in renamed()}
+    return Sweep(file.name or path.stem, file.description.strip(), made, old)
 
 
 def _load(path: Path) -> tuple[object, list[int]]:
@@ -158,14 +164,18 @@ def _in_words(error: ValidationError, path: Path, lines: list[int]) -> UserError
 
 
 def _requests(profile: str, entry: Mapping[str, Any], places: Mapping[str, Path | None], where: str) -> list[Request]:
+    for key in entry.keys() & renamed().keys():
+        if renamed()[key] in entry:
+            raise UserError(f"'{key}' is now '{renamed()[key]}'", where=where, remedy="keep one of both")
+    entry = {renamed().get(key, key): value for key, value in entry.items()}
     for key in entry:
         if key not in OPTIONS:
             raise UserError(f"no option '{key}'", where=where, remedy=nearest(str(key), OPTIONS))
     listed = {key: _values(entry[key], f"{where}, {key}") for key in entry if key in (*MULTIPLIED, *LISTS)}
     for key in entry.keys() - listed.keys():
         _check_single(entry[key], f"{where}, {key}", truth=key in TRUTHS)
-    given = {key: listed[key] if key in LISTS else entry[key] for key in entry if key not in MULTIPLIED}
-    given["systems"] = given.pop("system", ("all",))
+    single = entry.keys() - set(MULTIPLIED)
+    given = {OPTIONS[key].field: listed[key] if key in LISTS else entry[key] for key in single}
     given |= {name: place for name, place in places.items() if place is not None}
     made = []
     for values in product(*(listed.get(key, (None,)) for key in MULTIPLIED)):

@@ -117,7 +117,7 @@ class SystemKind:
         needs_embedder: Whether it needs an embedder.
         counts_words: Whether it ranks by words, and so takes ``--stemming`` and ``--stop-words``.
         reads_corpus: Whether the whole corpus must fit the model's context.
-        takes_prefix: Whether it reads the corpus through a prefix cache, and so takes ``--prefix``.
+        takes_prefix: Whether it reads the corpus through a prefix cache, and so takes ``--cache-layout``.
         sees_gold: Whether it is built with the gold: an oracle.
         memory: How it reads with a trained memory, and so which one is looked for; None where it needs none.
         writes_notes: Whether the model also writes notes for it.

@@ -28,7 +28,7 @@ class CacheAugmented:
 
     def __init__(self, equipment: Equipment) -> None:
         self._equipment = equipment
-        self._settings = dict(equipment.spec.settings)
+        self._options = equipment.spec.options
         self._prefix: Prefix | None = None
         self._counts: dict[str, int] = {}
 
@@ -116,7 +116,6 @@ class CacheAugmented:
         from rmtbench.kvcache.composed import obtain_composed
         from rmtbench.kvcache.shared import shared_prefix
 
-        share = self._settings.get("recompute")
         watch = Stopwatch()
         with watch.part("tokenize"):
             parts = model.contract.context_parts(passages)
@@ -127,7 +126,7 @@ class CacheAugmented:
             parts,
             watch.seconds,
             store=self._equipment.kv_store,
-            share=None if share is None else float(share),
+            share=self._options.recompute,
             watch=self._equipment.watch,
         )
         context = self._as_kept(model, context, watch.seconds)
@@ -135,15 +134,15 @@ class CacheAugmented:
 
     def _as_kept(self, model: LocalModel, tensors: PrefixTensors, seconds: dict[str, float]) -> PrefixTensors:
         """The context as it is kept: exact and on the device, unless the spec says otherwise."""
-        if self._settings.get("kv_place") == "host":
+        if self._options.kv_place == "host":
             return self._offloaded(model, tensors, seconds)
-        if "kv_bits" not in self._settings:
+        if self._options.kv_bits is None:
             return tensors
         from rmtbench.kvcache.quantised import quantise
 
         watch = Stopwatch(synchroniser(model.device))
         with watch.part("quantise"):
-            few = quantise(tensors, int(self._settings["kv_bits"]))
+            few = quantise(tensors, self._options.kv_bits)
         seconds |= watch.seconds
         return few
 
@@ -158,10 +157,9 @@ class CacheAugmented:
         return kept
 
     def _reads(self) -> Callable[[LocalModel, Sequence[Passage], Sequence[str], int, ReadContext], Prefix]:
-        prefix = self._settings.get("prefix")
-        if prefix == "composed":
+        if self._options.cache_layout == "composed":
             return self._read_composed
-        if prefix == "plain":
+        if self._options.cache_layout == "plain":
             from rmtbench.kvcache.plain import read_prefix
 
             return read_prefix
@@ -188,7 +186,7 @@ def _kernels(model: LanguageModel, spec: RunSpec) -> dict[str, object]:
         return {}
     from rmtbench.kvcache.uncached import kernels_of
 
-    return kernels_of(model, dict(spec.settings).get("prefix", "shared"))
+    return kernels_of(model, spec.options.cache_layout)
 
 
 CAG = SystemKind(

@@ -71,7 +71,7 @@ def _read_anew(equipment: Equipment) -> Generate:
 
     answer, why_not_shared = uncached_reader(model)
     if why_not_shared:
-        equipment.watch.notice(f"full-context: {why_not_shared}; it reads as cag --prefix plain does")
+        equipment.watch.notice(f"full-context: {why_not_shared}; it reads as cag --cache-layout plain does")
     return answer
 
 

@@ -9,20 +9,19 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, Self, cast
+from typing import Protocol, Self
 
 from rmtbench.core import RunSpec
 from rmtbench.measure import Stopwatch
 from rmtbench.retrieval.base import Chunk, Index
 from rmtbench.retrieval.chunks import Split, indexed_text
 from rmtbench.retrieval.words import Words
-from rmtbench.spec import Request
 from rmtbench.systems.base import Equipment, embedded_tokens
 
 
 @dataclass(frozen=True, slots=True)
 class RetrievalSettings:
-    """What a spec's `settings` say of retrieval; `kept` is how a kept index is to be, None for one in memory.
+    """What a spec's `options` say of retrieval; `kept` is how a kept index is to be, None for one in memory.
 
     `chunk_cache` is the most memory of chunks' caches, None for chunks that are read with each prompt; `vector_store`
     says where else than here embeddings are kept. `windows` says whether a chunk longer than its embedder reads is
@@ -44,19 +43,19 @@ class RetrievalSettings:
     @classmethod
     def of(cls, spec: RunSpec) -> Self:
         """Read them from a spec; what it does not name is as usual."""
-        given = dict(spec.settings)
+        chosen = spec.options
         return cls(
-            words=Words(given.get("stemming"), given.get("stop_words")),
-            split=cast("Split", given.get("split", "sentence")),
-            chunk_order=given.get("chunk_order", "rank"),
-            top_tokens=int(given["top_tokens"]) if "top_tokens" in given else None,
-            reranker=given.get("reranker"),
-            candidates=int(given.get("candidates", Request.model_fields["candidates"].default)),
-            kept=given.get("index"),
-            chunk_cache=given.get("chunk_cache"),
-            sparse_backend=given.get("sparse_backend", Request.model_fields["sparse_backend"].default),
-            vector_store=given.get("vector_store"),
-            windows=given.get("embed_windows") == "on",
+            words=Words(chosen.stemming, chosen.stop_words),
+            split=chosen.split,
+            chunk_order=chosen.chunk_order,
+            top_tokens=chosen.top_tokens,
+            reranker=chosen.reranker,
+            candidates=chosen.candidates,
+            kept=chosen.index,
+            chunk_cache=chosen.chunk_cache,
+            sparse_backend=chosen.sparse_backend,
+            vector_store=chosen.vector_store,
+            windows=chosen.embed_windows,
         )
 
 

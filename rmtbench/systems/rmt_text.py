@@ -100,8 +100,10 @@ class TextMemory:
 
     def __init__(self, equipment: Equipment) -> None:
         self._equipment = equipment
-        settings = dict(equipment.spec.settings)
-        self._chunk, self._notes = int(settings["chunk_tokens"]), int(settings["memory_tokens"])
+        options = equipment.spec.options
+        if options.rmt_chunk_tokens is None or options.rmt_memory_tokens is None:
+            raise ValueError("the spec says nothing of the length of sections and notes")
+        self._chunk, self._notes = options.rmt_chunk_tokens, options.rmt_memory_tokens
         self._sections: list[str] | None = None
 
     def __enter__(self) -> Self:

@@ -42,5 +42,6 @@ def told(results: Path) -> dict[str, list[tuple]]:
 
 
 def child_environment(tmp_path: Path) -> dict[str, str]:
-    """Environment of a command in a process of its own."""
-    return {**os.environ, "RMTBENCH_CACHE": str(tmp_path / "cache"), "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
+    """Environment of a command in a process of its own; its help has no colours, wherever the tests run."""
+    plain = {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "_TYPER_FORCE_DISABLE_TERMINAL": "1"}
+    return {**os.environ, **plain, "RMTBENCH_CACHE": str(tmp_path / "cache")}

@@ -140,7 +140,7 @@ def test_a_limit_that_is_no_size_or_too_small_is_an_error(rmtbench: Command, cac
 
 def test_the_plain_prefix_uses_the_same_cache(rmtbench: Command, cached_run: tuple, tmp_path: Path) -> None:
     assert rmtbench(*cached_run).code == 0
-    assert "loaded, not computed" in rmtbench(*cached_run, "--prefix", "plain").err
+    assert "loaded, not computed" in rmtbench(*cached_run, "--cache-layout", "plain").err
     one, other = told(tmp_path / "results").values()
     assert one == other
 

@@ -90,9 +90,9 @@ def test_what_the_shared_prefix_would_answer_otherwise_is_refused_and_plain_is_n
     folder, results = save(small("diffllama")), tmp_path / "results"
     what, do = refused(ask(rmtbench, folder, results, "--system", "cag"))
     assert "not read exactly (shared prefix: logits differ" in what
-    assert "--prefix plain" in do
+    assert "--cache-layout plain" in do
     assert not list(results.glob("*/answers.jsonl"))
-    said = ask(rmtbench, folder, results, "--system", "cag,full-context", "--prefix", "plain")
+    said = ask(rmtbench, folder, results, "--system", "cag,full-context", "--cache-layout", "plain")
     assert said.code == 0
     assert "full-context: DiffLlamaForCausalLM differs over the shared prefix" in said.err
     one, other = ([row["output_ids"] for row in rows] for rows in journals(results).values())

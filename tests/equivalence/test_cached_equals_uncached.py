@@ -18,6 +18,7 @@ from rmtbench.models.base import Prompt
 from rmtbench.models.local import LocalModel
 from rmtbench.models.readers import SharedPrefix
 from rmtbench.models.slots import SlotLayer
+from rmtbench.options.identity import RunOptions
 from rmtbench.systems.base import Equipment, System
 from rmtbench.systems.cag import CAG, CacheAugmented
 from rmtbench.systems.in_prompt import CLOSED_BOOK, FULL_CONTEXT, whole_corpus
@@ -31,7 +32,7 @@ PREFIXES = ("shared", "plain")
 
 def equipment(model: LocalModel, batch: int = 1, prefix: str = "shared") -> Equipment:
     spec = RunSpec("any", "towns", "all", "tiny", "own:towns@0", max_answer_tokens=8, batch=batch)
-    return Equipment(replace(spec, settings=(("prefix", prefix),)), model)
+    return Equipment(replace(spec, options=RunOptions(cache_layout=prefix)), model)
 
 
 def answers(system: System, towns: Draw) -> list[Answer]:

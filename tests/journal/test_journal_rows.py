@@ -1,6 +1,7 @@
 """Every noun survives the way to disk and back, and nothing else is let in."""
 
 import json
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -24,6 +25,7 @@ from rmtbench.errors import UserError
 from rmtbench.journal import rows
 from rmtbench.journal.layout import run_id, spec_hash
 from rmtbench.journal.lines import encode
+from rmtbench.options.identity import RunOptions
 
 texts = st.text(alphabet=st.characters(exclude_categories=["Cs"]), max_size=30)
 names = texts.filter(bool)
@@ -78,7 +80,16 @@ specs = st.builds(
     seed=st.integers(0, 2**31),
     draws=st.integers(1, 200),
     questions=st.none() | st.integers(1, 500),
-    settings=st.dictionaries(names, texts, max_size=3).map(lambda options: tuple(sorted(options.items()))),
+    options=st.builds(
+        RunOptions,
+        top_tokens=st.none() | st.integers(1, 10**6),
+        chunk_order=st.sampled_from(["rank", "document"]),
+        recompute=st.none() | st.sampled_from([0.05, 0.15, 0.5, 1.0]),
+        embed_windows=st.booleans(),
+        kv_cache=st.booleans(),
+        reranker=st.none() | texts,
+        others=st.dictionaries(names, texts, max_size=3).map(lambda others: tuple(sorted(others.items()))),
+    ),
 )
 prepareds = st.builds(
     Prepared,
@@ -181,12 +192,10 @@ def test_every_field_of_a_spec_changes_its_hash():
         "system": "rmt", "dataset": "hotpotqa", "size": "large", "model": "other", "data": "own:y", "tokenizer": "t",
         "top_k": 3, "embedder": "e", "answer_style": "bridge", "max_answer_tokens": 65, "batch": 2,
         "chunk_tokens": 256, "chunk_overlap": 16, "seed": 1, "draws": 2, "questions": 5, "dtype": "bfloat16",
-        "device": "cuda", "settings": (("prefix", "composed"),), "adapter": "a",
+        "device": "cuda", "options": RunOptions(cache_layout="composed"), "adapter": "a",
     }  # fmt: skip
     assert set(changed) == set(RunSpec.__dataclass_fields__)
-    hashes = {
-        spec_hash(RunSpec(**{**rows.spec_to_row(spec), "settings": (), name: value})) for name, value in changed.items()
-    }
+    hashes = {spec_hash(replace(spec, **{name: value})) for name, value in changed.items()}
     assert len(hashes | {spec_hash(spec)}) == len(changed) + 1
 
 

@@ -195,7 +195,7 @@ def test_models_whose_keys_cannot_be_moved_are_refused_with_their_reason(
 ) -> None:
     with pytest.raises(UserError, match=reason) as refused:
         check_composable(small(kind, **more))
-    assert refused.value.where == "--prefix composed or --chunk-cache"
+    assert refused.value.where == "--cache-layout composed or --chunk-cache"
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from rmtbench.kvcache.plain import read_prefix
 from rmtbench.kvcache.shared import SharedPrefixCache, read_shared, shared_prefix
 from rmtbench.models.base import Passage, Prompt
 from rmtbench.models.local import LocalModel
+from rmtbench.options.identity import RunOptions
 from rmtbench.systems.base import Equipment
 from rmtbench.systems.cag import CAG
 
@@ -194,7 +195,7 @@ def test_attention_of_another_kind_is_refused_with_its_reason_and_the_way_out(
     with pytest.raises(UserError) as caught:
         read_shared(model, CONTEXT, [SHORT], 1)
     assert f" has {reason}, which the shared prefix cannot serve" in str(caught.value)
-    assert "--prefix plain" in (caught.value.remedy or "")
+    assert "--cache-layout plain" in (caught.value.remedy or "")
 
 
 def test_cag_refuses_a_sliding_window_until_the_plain_prefix_is_named(tiny_model: LocalModel, towns: Draw) -> None:
@@ -202,7 +203,7 @@ def test_cag_refuses_a_sliding_window_until_the_plain_prefix_is_named(tiny_model
     spec = RunSpec("cag", "towns", "all", "tiny", "own:towns@0", max_answer_tokens=4)
     with CAG.make(Equipment(spec, model)) as system, pytest.raises(UserError, match="sliding-window"):
         system.prepare(towns.corpus)
-    with CAG.make(Equipment(replace(spec, settings=(("prefix", "plain"),)), model)) as system:
+    with CAG.make(Equipment(replace(spec, options=RunOptions(cache_layout="plain")), model)) as system:
         system.prepare(towns.corpus)
         found = [answer.output_ids for answer in system.answer(towns.corpus.questions)]
     passages = tuple(Passage(document.title, document.text) for document in towns.corpus.documents)

@@ -19,6 +19,7 @@ from rmtbench.kvcache.uncached import prefix_for
 from rmtbench.models.local import LocalModel
 from rmtbench.models.readers import OwnPrompts, SharedPrefix
 from rmtbench.models.slots import SlotLayer
+from rmtbench.options.identity import RunOptions
 from rmtbench.runs.served import check_served
 
 ALL = (OWN, OWN_BATCH, PLAIN, PLAIN_BATCH, SHARED, SHARED_BATCH, EMBEDDED)
@@ -39,7 +40,7 @@ def inexact(model: LocalModel) -> set[str]:
 
 
 def spec(system: str, batch: int = 1, **settings: str) -> RunSpec:
-    return RunSpec(system, "towns", "all", "x", "x", batch=batch, settings=tuple(settings.items()))
+    return RunSpec(system, "towns", "all", "x", "x", batch=batch, options=RunOptions.read(settings))
 
 
 def test_a_plain_llama_is_exact_in_every_way(tiny_model: LocalModel) -> None:
@@ -152,7 +153,7 @@ def test_the_remedy_is_a_way_that_was_tried(tiny_model: LocalModel, tmp_path: Pa
     model = made(tiny_model, "diffllama")
     with pytest.raises(UserError, match=r"DiffLlamaForCausalLM is not read exactly \(shared prefix: logits") as caught:
         check_served(model, [spec("cag")], tmp_path)
-    assert (caught.value.where, caught.value.remedy) == ("--system cag", "use --prefix plain with this model")
+    assert (caught.value.where, caught.value.remedy) == ("--system cag", "use --cache-layout plain with this model")
     check_served(model, [spec("cag", prefix="plain"), spec("closed-book", batch=4)], tmp_path)
 
 

@@ -87,7 +87,7 @@ def test_full_context_says_aloud_and_in_its_provenance_when_it_reads_another_way
         prompt = Prompt(whole_corpus(towns.corpus), towns.corpus.questions[0].text)
         assert row.output_ids == model.generate([prompt])[0].output_ids
     reason = "MistralForCausalLM has sliding-window layers, which the shared prefix cannot serve"
-    assert told == [f"full-context: {reason}; it reads as cag --prefix plain does"]
+    assert told == [f"full-context: {reason}; it reads as cag --cache-layout plain does"]
     assert FULL_CONTEXT.kernels is not None
     kernels = [FULL_CONTEXT.kernels(model, SPEC)["questions"] for model in (tiny_model, windowed)]
     assert kernels == ["rmtbench_shared_prefix", "sdpa"]

@@ -22,6 +22,7 @@ from rmtbench.core import (
 from rmtbench.journal.layout import RunFolder, run_id
 from rmtbench.journal.lines import LineWriter, encode, write_whole
 from rmtbench.journal.rows import answer_to_row, corpus_to_row, gold_to_row, prepared_to_row, spec_to_row
+from rmtbench.options.identity import RunOptions
 
 METRICS = ("em", "f1", "minilm_cosine", "bertscore_f1")
 
@@ -56,7 +57,8 @@ def spec_of(system: str = "cag", **fields: Any) -> RunSpec:
         "data": "official:hotpot.json:dd44",
         "draws": 2,
     }
-    return RunSpec(system=system, **{**said, **fields})
+    options = RunOptions.read(fields.pop("settings", ()))
+    return RunSpec(system=system, options=options, **{**said, **fields})
 
 
 def add_run(

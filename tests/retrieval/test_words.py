@@ -6,7 +6,7 @@ import typing
 
 import pytest
 
-from rmtbench import spec
+from rmtbench.options.retrieval import STOP_WORDS as OFFERED
 from rmtbench.retrieval.words import PLAIN, STOP_WORDS, Words, words
 
 TEXT = "The Millers' rivers weren't RUNNING by 3 mills"
@@ -38,5 +38,5 @@ def test_no_two_settings_have_one_identity() -> None:
 
 
 def test_the_door_offers_the_languages_that_there_are() -> None:
-    assert set(spec.STOP_WORDS) == set(STOP_WORDS)
+    assert set(OFFERED) == set(STOP_WORDS)
     assert typing.get_type_hints(Words)["stemming"] == str | None

@@ -62,10 +62,10 @@ def test_without_a_curriculum_as_much_is_read_in_the_last_stage_alone() -> None:
         ({"mixed": 1.1}, "--mixed"),
         ({"along": -1}, "--along"),
         ({"task": "babilong:qa1/4k.json"}, "--along"),
-        ({"promote": 0.0}, "--promote"),
-        ({"promote": float("nan")}, "--promote"),
-        ({"rate": 0.0}, "--rate"),
-        ({"rate": float("nan")}, "--rate"),
+        ({"promote": 0.0}, "--promote-at-accuracy"),
+        ({"promote": float("nan")}, "--promote-at-accuracy"),
+        ({"rate": 0.0}, "--learning-rate"),
+        ({"rate": float("nan")}, "--learning-rate"),
     ],
 )
 def test_numbers_that_make_no_sense_are_refused(changes: dict, where: str) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from rmtbench.core import RunSpec
 from rmtbench.models.embed_windows import Piece, Reads, cut_windows
+from rmtbench.options.identity import RunOptions
 from rmtbench.runs.bill import QUESTION_TOKENS, Extras, bill_of, embedding_bill
 from rmtbench.systems.registry import find_system
 
@@ -36,8 +37,8 @@ def test_without_windows_chunks_are_billed_as_they_are_and_none_spans_two_docume
 
 
 def test_reasoning_and_the_system_prompt_are_billed_with_every_call() -> None:
-    settings = (("chunk_tokens", "50"), ("memory_tokens", "7"))
-    spec = RunSpec("rmt-text", "squad", "8k", "openai:x", "miniature:x@0", max_answer_tokens=6, settings=settings)
+    options = RunOptions(rmt_chunk_tokens=50, rmt_memory_tokens=7)
+    spec = RunSpec("rmt-text", "squad", "8k", "openai:x", "miniature:x@0", max_answer_tokens=6, options=options)
     kind = find_system("rmt-text")
     bare, more = (bill_of(spec, kind, 0, 100, 3, extras) for extras in (Extras(), Extras(thinking=10, system=4)))
     assert bare.calls == more.calls == 3 * (2 + 1)

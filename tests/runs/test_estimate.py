@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from rmtbench.core import RunSpec
+from rmtbench.options.identity import RunOptions
 from rmtbench.runs.estimate import FRAME_TOKENS, Timed, seconds_by, tokens_to_read
 from rmtbench.systems.registry import find_system
 
@@ -12,7 +13,7 @@ CORPUS, QUESTIONS = 10_000, 4
 
 
 def spec(system: str, top_k: int | None = None, **settings: str) -> RunSpec:
-    return RunSpec(system, "squad", "8k", "mini", "miniature:x@0", top_k=top_k, settings=tuple(settings.items()))
+    return RunSpec(system, "squad", "8k", "mini", "miniature:x@0", top_k=top_k, options=RunOptions.read(settings))
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from rmtbench.core import Draw, RunSpec
 from rmtbench.errors import UserError
 from rmtbench.journal.record import read_run
 from rmtbench.models.local import LocalModel
+from rmtbench.options.identity import RunOptions
 from rmtbench.rmt.base import BaseIdentity
 from rmtbench.rmt.config import RmtConfig
 from rmtbench.rmt.storage import save_pretrained, wrap
@@ -32,7 +33,7 @@ def specs(folder: Path, *systems: str) -> list[RunSpec]:
             "random:tiny",
             "own:towns@0",
             max_answer_tokens=4,
-            settings=(("memory", memory_label(folder)),) if name.startswith("rmt-") else (),
+            options=RunOptions(memory=memory_label(folder) if name.startswith("rmt-") else None),
         )
         for name in systems
     ]

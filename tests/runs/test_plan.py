@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,16 +12,18 @@ from rmtbench.core import RunSpec, Source
 from rmtbench.errors import UserError
 from rmtbench.journal.layout import run_id
 from rmtbench.journal.rows import spec_from_row, spec_to_row
+from rmtbench.options.check import checked
+from rmtbench.options.request import Request
 from rmtbench.runs.memories import memory_label
 from rmtbench.runs.plan import left_out_of_all, plan_runs
-from rmtbench.spec import Request, make_request
+from rmtbench.spec import make_request
 from rmtbench.systems.registry import system_names
 
 SOURCE = Source("official", "dev-v1.1.json", "ab" * 32)
 
 
 def plan(*systems: str, **fields: Any) -> list[RunSpec]:
-    request = Request(systems=systems, dataset="squad", model="random:tiny", **fields)
+    request = checked({"systems": systems, "dataset": "squad", "model": "random:tiny", **fields})
     return plan_runs(request, SOURCE, device="cpu", dtype="float32")
 
 
@@ -45,7 +47,7 @@ def test_all_means_every_system_and_each_is_run_once_however_often_it_is_named(s
 def test_all_leaves_out_what_lacks_a_memory_and_what_must_be_named_and_says_which(saved_memory: Path) -> None:
     request = Request(systems=("all",), dataset="squad", model="random:tiny")
     assert left_out_of_all(request) == ["rmt-memory", "rmt-query-first", "rmt-text"]
-    assert left_out_of_all(request.model_copy(update={"rmt": saved_memory})) == ["rmt-text"]
+    assert left_out_of_all(replace(request, rmt=saved_memory)) == ["rmt-text"]
     assert "rmt-memory" not in [spec.system for spec in plan("all")]
     assert "rmt-text" in [spec.system for spec in plan("all", "rmt-text")]
 
@@ -81,7 +83,7 @@ def test_a_memory_leaves_the_runs_of_other_systems_what_they_are(saved_memory: P
         ("closed-book", {"reranker": "/no/such"}, "--reranker", "rag-sparse"),
         ("rag-dense", {"stemming": "english"}, "--stemming", "rag-sparse"),
         ("rag-sparse", {"embedder": "mine"}, "--embedder", "rag-dense"),
-        ("rag-sparse", {"prefix": "plain"}, "--prefix", "cag"),
+        ("rag-sparse", {"cache_layout": "plain"}, "--cache-layout", "cag"),
         ("cag", {"rmt_memory_tokens": 3}, "--rmt-memory-tokens", "rmt-text"),
         ("cag", {"sparse_backend": "llama-index"}, "--set sparse-backend", "rag-sparse"),
     ],

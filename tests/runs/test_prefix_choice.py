@@ -1,4 +1,4 @@
-"""`--prefix` chooses how `cag` keeps the corpus; it stands in a run only where it is not the default."""
+"""`--cache-layout` chooses how `cag` keeps the corpus; it stands in a run only where it is not the default."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ import pytest
 from rmtbench.core import RunSpec, Source
 from rmtbench.errors import UserError
 from rmtbench.journal.layout import run_id
+from rmtbench.options.request import Request
 from rmtbench.runs.plan import plan_runs
-from rmtbench.spec import Request, make_request
+from rmtbench.spec import make_request
 
 SOURCE = Source("official", "dev-v1.1.json", "ab" * 32)
 
@@ -22,11 +23,11 @@ def plan(**fields: Any) -> list[RunSpec]:
 
 def test_the_default_prefix_leaves_no_trace_so_that_a_run_has_one_name() -> None:
     assert [spec.settings for spec in plan()] == [(), ()]
-    assert [run_id(spec) for spec in plan(prefix="shared")] == [run_id(spec) for spec in plan()]
+    assert [run_id(spec) for spec in plan(cache_layout="shared")] == [run_id(spec) for spec in plan()]
 
 
 def test_another_prefix_is_a_run_of_its_own_for_cag_alone() -> None:
-    cag, full = plan(prefix="plain")
+    cag, full = plan(cache_layout="plain")
     assert (cag.settings, full.settings) == ((("prefix", "plain"),), ())
     assert run_id(cag) != run_id(plan()[0])
     assert run_id(full) == run_id(plan()[1])
@@ -34,14 +35,14 @@ def test_another_prefix_is_a_run_of_its_own_for_cag_alone() -> None:
 
 def test_an_unknown_prefix_is_refused_with_the_names_there_are() -> None:
     with pytest.raises(UserError) as caught:
-        make_request("mini", {"systems": ("cag",), "prefix": "plian"})
-    assert "no prefix 'plian'" in str(caught.value)
-    assert "--prefix" in str(caught.value)
+        make_request("mini", {"systems": ("cag",), "cache_layout": "plian"})
+    assert "no cache layout 'plian'" in str(caught.value)
+    assert "--cache-layout" in str(caught.value)
     assert "did you mean 'plain'? Known: composed, plain, shared" in (caught.value.remedy or "")
 
 
 def test_what_makes_a_cache_inexact_is_part_of_the_run() -> None:
-    composed, full = plan(prefix="composed", recompute=0.15, kv_bits=8)
+    composed, full = plan(cache_layout="composed", recompute=0.15, kv_bits=8)
     assert dict(composed.settings) == {"prefix": "composed", "recompute": "0.15", "kv_bits": "8"}
     assert full.settings == ()
     request = Request(systems=("rag-sparse",), dataset="squad", model="random:tiny", chunk_cache=True, top_k=(3,))
@@ -53,12 +54,12 @@ def test_what_makes_a_cache_inexact_is_part_of_the_run() -> None:
     ("given", "where"),
     [
         ({"recompute": "0.2"}, "--set recompute"),
-        ({"prefix": "plain", "kv_bits": "8"}, "--set kv-bits"),
-        ({"prefix": "plain", "kv_place": "host"}, "--set kv-place"),
+        ({"cache_layout": "plain", "kv_bits": "8"}, "--set kv-bits"),
+        ({"cache_layout": "plain", "kv_place": "host"}, "--set kv-place"),
         ({"kv_bits": "8", "kv_place": "host"}, "--set kv-place"),
         ({"kv_place": "disk"}, "--set kv-place"),
         ({"kv_bits": "5"}, "--set kv-bits"),
-        ({"prefix": "composed", "recompute": "1.5"}, "--set recompute"),
+        ({"cache_layout": "composed", "recompute": "1.5"}, "--set recompute"),
         ({"chunk_cache_limit": "1GB"}, "--set chunk-cache-limit"),
     ],
 )

@@ -14,6 +14,7 @@ from rmtbench.core import Draw, Gold, Question, RunSpec
 from rmtbench.errors import UserError
 from rmtbench.journal.record import read_run
 from rmtbench.models.local import LocalModel
+from rmtbench.options.identity import RunOptions
 from rmtbench.runs.loop import Event, Outcome, Tools, execute
 from rmtbench.runs.memories import load_memory
 from rmtbench.systems.registry import system_names
@@ -23,7 +24,8 @@ PROVENANCE = {"model": {"id": "random:tiny"}, "embedder": {"name": "minilm", "sh
 
 
 def spec(system: str, **fields: Any) -> RunSpec:
-    fields = {"max_answer_tokens": 4, "chunk_tokens": 32, **fields}
+    options = RunOptions.read(fields.pop("settings", ()))
+    fields = {"max_answer_tokens": 4, "chunk_tokens": 32, "options": options, **fields}
     return RunSpec(system, "towns", "all", "random:tiny", "own:towns@0", **fields)
 
 

@@ -11,7 +11,7 @@ import pytest
 from rmtbench.cli.run import run
 from rmtbench.errors import UserError
 from rmtbench.runs.sweep import OPTIONS, Sweep, read_sweep
-from rmtbench.spec import RARE, make_request
+from rmtbench.spec import make_request
 
 EXPERIMENTS = Path(__file__).parents[2] / "experiments"
 Write = Callable[[str], Path]
@@ -50,15 +50,16 @@ def test_an_entry_is_the_request_that_the_same_options_of_a_run_are(write: Write
 
 
 def test_fractions_and_truths_are_values_where_an_option_takes_them(write: Write) -> None:
-    entry = "{system: [cag, rag-sparse], prefix: composed, recompute: 0.15, kv_cache: on, chunk_cache: true}"
+    entry = "{system: [cag, rag-sparse], cache_layout: composed, recompute: 0.15, kv_cache: on, chunk_cache: true}"
     [one] = read_sweep(write(f"runs:\n  - {entry}\n")).requests
     assert (one.request.recompute, one.request.kv_cache, one.request.chunk_cache) == (0.15, "on", True)
 
 
 def test_every_option_of_a_run_may_stand_in_an_entry() -> None:
-    of_the_sweep = {"profile", "results", "fresh", "dry_run"}
-    options = set(inspect.signature(run).parameters) - {"rare"} | set(RARE)
-    assert options - of_the_sweep == OPTIONS
+    of_the_sweep = {"profile", "results", "fresh", "dry_run", "rare"}
+    flags = set(inspect.signature(run).parameters) - of_the_sweep
+    assert flags | {key for key, option in OPTIONS.items() if option.rare} == set(OPTIONS)
+    assert not any(OPTIONS[key].rare for key in flags)
 
 
 @pytest.mark.parametrize("profile", ["mini", "paper"])

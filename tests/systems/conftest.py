@@ -13,6 +13,7 @@ from rmtbench.core import Draw, RunSpec
 from rmtbench.models.base import LanguageModel
 from rmtbench.models.embed import TransformersEmbedder, load_embedder
 from rmtbench.models.local import LocalModel
+from rmtbench.options.identity import RunOptions
 from rmtbench.rmt.base import BaseIdentity
 from rmtbench.rmt.config import RmtConfig
 from rmtbench.rmt.decoder import RecurrentDecoder
@@ -59,7 +60,9 @@ def build(tiny_model: LocalModel, minilm: TransformersEmbedder, towns: Draw, rec
             fields["embedder"] = "minilm"
         if kind.writes_notes:
             fields = {"settings": (("chunk_tokens", "96"), ("memory_tokens", "8")), **fields}
-        spec = RunSpec(name, "towns", "all", "random:tiny", "own:towns@0", max_answer_tokens=8, **fields)
+        options = RunOptions.read(fields.pop("settings", ()))
+        fields = {"max_answer_tokens": 8, "options": options, **fields}
+        spec = RunSpec(name, "towns", "all", "random:tiny", "own:towns@0", **fields)
         truth = [replace(gold, references=references or gold.references) for gold in towns.gold]
         gold = {gold.question_id: gold for gold in truth} if kind.sees_gold else {}
         writer = note_writer(replace(tiny_model, context_limit=model.context_limit), 8) if kind.writes_notes else None

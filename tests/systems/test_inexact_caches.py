@@ -13,6 +13,7 @@ from rmtbench.errors import UserError
 from rmtbench.kvcache.compose import PROBE_TOKENS
 from rmtbench.kvcache.store import CacheStore
 from rmtbench.models.local import LocalModel
+from rmtbench.options.identity import RunOptions
 from rmtbench.systems.base import Equipment, SharedWork, System
 from rmtbench.systems.cag import CAG
 
@@ -62,7 +63,7 @@ def test_answers_count_the_composed_context_as_cached(build: Build, towns: Draw,
 
 def test_a_kept_document_is_read_once_wherever_it_stands(towns: Draw, tiny_model: LocalModel, tmp_path: Path) -> None:
     spec = RunSpec("cag", "towns", "all", "random:tiny", "own:towns@0", max_answer_tokens=8,
-                   settings=(("kv_cache", "on"), COMPOSED))  # fmt: skip
+                   options=RunOptions.read((("kv_cache", "on"), COMPOSED)))  # fmt: skip
 
     def prepare(draw: Draw) -> Prepared:
         with CAG.make(Equipment(spec, tiny_model, kv_store=CacheStore(tmp_path, 10**9))) as system:

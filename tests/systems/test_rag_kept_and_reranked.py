@@ -14,6 +14,7 @@ from rmtbench.models.embed import TransformersEmbedder
 from rmtbench.models.embed_cache import CachedEmbedder
 from rmtbench.models.local import LocalModel
 from rmtbench.models.rerank import CrossEncoder
+from rmtbench.options.identity import RunOptions
 from rmtbench.retrieval.chunks import chunk_documents, indexed_text
 from rmtbench.systems.base import Equipment, System
 from rmtbench.systems.registry import find_system
@@ -28,7 +29,7 @@ def make(
     embedder = "minilm" if kind.needs_embedder else None
     spec = RunSpec(
         name, "towns", "all", "random:tiny", "own:towns@0", max_answer_tokens=8, top_k=3, chunk_tokens=32,
-        embedder=embedder, settings=tuple(sorted(settings.items())),
+        embedder=embedder, options=RunOptions.read(settings),
     )  # fmt: skip
     return kind.make(Equipment(spec, model, minilm, **{"document_embedder": minilm, **equipment}))
 

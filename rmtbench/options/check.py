@@ -1,0 +1,95 @@
+"""Checks given values by the declarations; imports pydantic, and only when there are values to check."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from typing import TYPE_CHECKING, Annotated, Any
+
+from rmtbench.errors import UserError
+from rmtbench.options.declare import REQUIRED, Option
+from rmtbench.options.request import Request, all_options
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel, ValidationError
+
+
+def checked(values: Mapping[str, Any]) -> Request:
+    """Make a request of values by field.
+
+    Raises:
+        UserError: An unknown field, or a value that is none of its option's: which option, and what would be right.
+    """
+    from pydantic import ValidationError
+
+    try:
+        model = _model()(**values)
+    except ValidationError as error:
+        raise _in_words(error) from error
+    taken = {name: getattr(model, name) for name in type(model).model_fields}
+    return Request(**taken, given=frozenset(model.model_fields_set))
+
+
+def option_name(field: str) -> str:
+    """Return a field as a person writes it, such as ``--top-k`` or ``--set deadline``."""
+    option = all_options().get(field)
+    return option.flag if option is not None else f"--{field.replace('_', '-')}"
+
+
+@cache
+def _model() -> type[BaseModel]:
+    """The declarations as a pydantic model."""
+    from pydantic import ConfigDict, create_model
+
+    config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+    fields: dict[str, Any] = {name: _field(option) for name, option in all_options().items()}
+    return create_model("Given", __config__=config, generated=(bool, False), **fields)
+
+
+def _field(option: Option) -> tuple[Any, Any]:
+    """An option's type with its limits, and its default."""
+    from pydantic import AfterValidator, BeforeValidator, Field
+
+    limits = Field(ge=option.at_least, gt=option.above, le=option.at_most, min_length=1 if option.not_blank else None)
+    limited = any(limit is not None for limit in (option.at_least, option.above, option.at_most)) or option.not_blank
+    if option.item_type is not None:
+        item: Any = Annotated[option.item_type, limits] if limited else option.item_type
+        kind: Any = Annotated[tuple[item, ...], Field(min_length=1)]
+    else:
+        kind = Annotated[option.plain_type, limits] if limited else option.plain_type
+        if option.plain_type is not option.type:
+            kind = kind | None
+    if option.check is not None:
+        kind = Annotated[kind, AfterValidator(option.check)]
+    if option.on_off:
+        words: dict[Any, str | None] = {True: "on", False: "off"} if option.choices else {True: "on", False: None}
+        words |= {"off": words[False]}
+        kind = Annotated[kind, BeforeValidator(lambda given: _word(given, words))]
+    return kind, ... if option.default is REQUIRED else option.default
+
+
+def _word(given: object, words: Mapping[Any, str | None]) -> object:
+    """YAML reads `on` and `off` as truth values."""
+    return words[given] if isinstance(given, bool | str) and given in words else given
+
+
+def _in_words(error: ValidationError) -> UserError:
+    """What pydantic found, for someone who does not know it."""
+    first = error.errors(include_url=False)[0]
+    name = option_name(str(first["loc"][0]) if first["loc"] else "")
+    kind, message = first["type"], first["msg"]
+    if kind == "too_short":
+        message = "names nothing"
+    elif kind == "int_parsing":
+        message = "must be a whole number"
+    message = (
+        message.removeprefix("Value error, ")
+        .replace("Input should", "must")
+        .replace("greater than or equal to", "at least")
+    )
+    what, _, remedy = message.partition("; ")
+    return UserError(
+        f"{what} (given: {first['input']!r})",
+        where=name,
+        remedy=remedy or f"see rmtbench run --help for what {name} takes",
+    )

@@ -1,0 +1,23 @@
+"""Options of the run itself: which systems, how many questions at once, and what scores the answers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from rmtbench.options.declare import option
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """Which systems, and how they are run."""
+
+    TITLE: ClassVar[str] = "Run"
+
+    systems: tuple[str, ...] = option(
+        ("all",), "Systems, comma-separated, or 'all' (see rmtbench systems).", name="system", column=True
+    )
+    batch: int = option(
+        1, "Questions at once: above 1 measures throughput.", at_least=1, column=True, place="a local model"
+    )
+    scorer: str = option("minilm", "BERTScore model: minilm, roberta-large, or a path.")
