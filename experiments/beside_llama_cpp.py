@@ -165,8 +165,8 @@ class LlamaCpp:
 
 def ours(model: LocalModel, prefix: PrefixTensors, batch: int) -> Ask:
     """How `cag` answers questions over a prefix that it holds."""
-    from rmtbench.kvcache.shared import SharedPlaces
-    from rmtbench.kvcache.suffixes import Suffixes
+    from rmtbench.kvcache.exact.shared import SharedPlaces
+    from rmtbench.kvcache.exact.suffixes import Suffixes
     from rmtbench.models.decode import greedy_continuous
 
     places = SharedPlaces(model, prefix, Suffixes(prefix, batch, QUESTION_TOKENS + ANSWER_TOKENS))
@@ -197,7 +197,7 @@ def main(arguments: Arguments) -> None:
     import typer
 
     from rmtbench.bench.kv import random_ids
-    from rmtbench.kvcache.prefill import prefill
+    from rmtbench.kvcache.exact.prefill import prefill
     from rmtbench.models.load import load_model
     from rmtbench.runs.provenance import surroundings
 

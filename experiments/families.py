@@ -226,9 +226,9 @@ def _right(model: LocalModel, own: PreTrainedModel, way: str, rows: int) -> bool
 
 
 def _answers(model: LocalModel, way: str, passages: Sequence[Passage], questions: Sequence[str]) -> list[Sequence[int]]:
-    from rmtbench.kvcache.obtain import read_in_chunks
-    from rmtbench.kvcache.plain import read_prefix
-    from rmtbench.kvcache.shared import read_shared
+    from rmtbench.kvcache.disk.obtain import read_in_chunks
+    from rmtbench.kvcache.exact.plain import read_prefix
+    from rmtbench.kvcache.exact.shared import read_shared
     from rmtbench.models.base import Prompt
 
     if way == "own prompts":

@@ -134,7 +134,7 @@ def test_imports_go_down_only_and_never_to_a_room_of_the_same_level(modules: dic
         ("core.py", "from rmtbench.errors import UserError"),
         ("journal/lines.py", "import rmtbench.models.base"),
         ("models/load.py", "from rmtbench.corpora.base import SIZES"),
-        ("kvcache/plain.py", "def late():\n    from rmtbench.retrieval.base import Chunk"),
+        ("kvcache/exact/plain.py", "def late():\n    from rmtbench.retrieval.base import Chunk"),
         ("retrieval/dense.py", "if TYPE_CHECKING:\n    from rmtbench.systems.base import System"),
         ("systems/cag.py", "from rmtbench import runs"),
         ("systems/registry.py", "OURS = {'x': 'rmtbench.runs.loop:execute'}"),
@@ -208,8 +208,8 @@ def test_importing_a_light_room_loads_no_heavy_library(modules: dict[str, ast.Mo
 
 
 def test_the_way_to_a_heavy_library_would_be_seen(modules: dict[str, ast.Module]) -> None:
-    assert way_to_heavy("kvcache/plain.py", modules)[-1].partition(".")[0] in {"torch", "transformers"}
-    added = {**modules, "spec.py": ast.parse("try:\n    from rmtbench.kvcache import plain\nfinally:\n    pass")}
+    assert way_to_heavy("kvcache/exact/plain.py", modules)[-1].partition(".")[0] in {"torch", "transformers"}
+    added = {**modules, "spec.py": ast.parse("try:\n    from rmtbench.kvcache.exact import plain\nfinally:\n    pass")}
     assert way_to_heavy("cli/run.py", {**added, "cli/run.py": ast.parse("import rmtbench.spec")})
 
 

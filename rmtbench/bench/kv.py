@@ -171,8 +171,8 @@ def _never(_ids: Ids) -> None:
 
 def _shared(model: LocalModel, prefix: PrefixTensors, questions: Sequence[Ids], batch: int) -> _Timed:
     """The shared prefix as `cag` reads it."""
-    from rmtbench.kvcache.shared import SharedPlaces
-    from rmtbench.kvcache.suffixes import Suffixes
+    from rmtbench.kvcache.exact.shared import SharedPlaces
+    from rmtbench.kvcache.exact.suffixes import Suffixes
     from rmtbench.models.decode import greedy_continuous
 
     suffixes = Suffixes(prefix, batch, QUESTION_TOKENS + ANSWER_TOKENS)
@@ -239,9 +239,9 @@ def _one_by_one(
 def _no_cache(model: LocalModel, context: Ids, question: Ids) -> tuple[_Timed, PrefixTensors]:
     """One question with its whole context, as `full-context` reads it, and the keys and values that this leaves."""
     from rmtbench.kvcache.base import PrefixTensors
-    from rmtbench.kvcache.prefill import prefill
-    from rmtbench.kvcache.shared import SharedPlaces
-    from rmtbench.kvcache.suffixes import Suffixes
+    from rmtbench.kvcache.exact.prefill import prefill
+    from rmtbench.kvcache.exact.shared import SharedPlaces
+    from rmtbench.kvcache.exact.suffixes import Suffixes
     from rmtbench.models.decode import greedy_continuous
 
     wait = synchroniser(model.device)
@@ -352,8 +352,8 @@ def _first_logits(
 ) -> torch.Tensor:
     import torch
 
-    from rmtbench.kvcache.shared import SharedPlaces
-    from rmtbench.kvcache.suffixes import Suffixes
+    from rmtbench.kvcache.exact.shared import SharedPlaces
+    from rmtbench.kvcache.exact.suffixes import Suffixes
     from rmtbench.models.readers import OwnPrompts
 
     if prefix is not None:

@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from rmtbench.kvcache.base import PrefixTensors
-from rmtbench.kvcache.manifest import FILE, IDS_FILE
-from rmtbench.kvcache.obtain import obtain
-from rmtbench.kvcache.prefill import prefill
-from rmtbench.kvcache.store import CacheStore
+from rmtbench.kvcache.disk.manifest import FILE, IDS_FILE
+from rmtbench.kvcache.disk.obtain import obtain
+from rmtbench.kvcache.disk.store import CacheStore
+from rmtbench.kvcache.exact.prefill import prefill
 from rmtbench.kvcache.watching import Watch
 from rmtbench.models.local import LocalModel
 

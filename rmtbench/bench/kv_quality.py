@@ -138,11 +138,11 @@ def run(
 
 def _make_all(model: LocalModel, passages: Sequence[Passage], shares: Sequence[float]) -> dict[str, _Made]:
     """All ways to keep a context, the exact one first; the model has been warmed by what was read before."""
-    from rmtbench.kvcache.compose import check_composable, compose
-    from rmtbench.kvcache.parts import PartCaches
-    from rmtbench.kvcache.prefill import CHUNK_TOKENS, prefill
-    from rmtbench.kvcache.quantised import BITS, quantise
-    from rmtbench.kvcache.recompute import recompute
+    from rmtbench.kvcache.approximate.compose import check_composable, compose
+    from rmtbench.kvcache.approximate.parts import PartCaches
+    from rmtbench.kvcache.approximate.quantised import BITS, quantise
+    from rmtbench.kvcache.approximate.recompute import recompute
+    from rmtbench.kvcache.exact.prefill import CHUNK_TOKENS, prefill
 
     frequencies = check_composable(model.model)
     parts, changed = (model.contract.context_parts(some) for some in (passages, _one_changed(passages)))
@@ -189,7 +189,7 @@ def _ask(
     model: LocalModel, way: _Way, made: _Made, wanted: Sequence[Asked], exact: list[tuple[int, ...]]
 ) -> list[tuple[int, ...]]:
     """Ask all questions of one context; `exact` is empty where this is the exact cache, whose answers come back."""
-    from rmtbench.kvcache.shared import shared_prefix
+    from rmtbench.kvcache.exact.shared import shared_prefix
 
     texts = [one.text for one in wanted]
     longest = max(len(model.question_ids(text)) for text in texts)

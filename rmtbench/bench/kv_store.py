@@ -100,9 +100,9 @@ def _measure(
 ) -> dict[str, Any]:
     import torch
 
-    from rmtbench.kvcache.layer_file import layer_name, read
-    from rmtbench.kvcache.obtain import obtain
-    from rmtbench.kvcache.store import CacheStore
+    from rmtbench.kvcache.disk.layer_file import layer_name, read
+    from rmtbench.kvcache.disk.obtain import obtain
+    from rmtbench.kvcache.disk.store import CacheStore
     from rmtbench.measure import peak_device_bytes, peak_resident_bytes, reset_peak_memory
     from rmtbench.models.load import choose_device, choose_dtype, load_model
 

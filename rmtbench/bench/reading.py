@@ -16,7 +16,7 @@ from rmtbench.corpora.miniature.asking import Asked, all_kinds, ask_about_group
 from rmtbench.corpora.miniature.dataset import Miniature
 from rmtbench.corpora.miniature.styles import Page, Style
 from rmtbench.corpora.miniature.world import World
-from rmtbench.kvcache.plain import read_prefix
+from rmtbench.kvcache.exact.plain import read_prefix
 from rmtbench.models.base import Passage, Prompt
 from rmtbench.models.load import load_model
 from rmtbench.models.local import LocalModel

@@ -31,7 +31,7 @@ class LocalModel:
         provenance: Id, hashes, dtype, device, label: see `rmtbench.models.load`.
         think_tokens: Most tokens of reasoning before an answer; 0 for a model that has no marks of reasoning.
         inexact: Ways of reading whose logits were found to differ from the model's own, and how: see
-            `rmtbench.kvcache.trial`.
+            `rmtbench.kvcache.exact.trial`.
     """
 
     model: PreTrainedModel

@@ -26,7 +26,7 @@ from rmtbench.systems.registry import find_system
 if TYPE_CHECKING:
     from qdrant_client import QdrantClient
 
-    from rmtbench.kvcache.store import CacheStore
+    from rmtbench.kvcache.disk.store import CacheStore
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,7 +34,7 @@ from rmtbench.systems.base import SystemKind
 from rmtbench.systems.registry import find_system
 
 if TYPE_CHECKING:
-    from rmtbench.kvcache.store import CacheStore
+    from rmtbench.kvcache.disk.store import CacheStore
 
 
 @dataclass(frozen=True)
@@ -328,7 +328,7 @@ def find_store(request: Request, cache: Path) -> CacheStore | None:
     limit = parse_bytes(request.cache_limit, "--cache-limit")
     if request.kv_cache is None:
         return None
-    from rmtbench.kvcache.store import CacheStore
+    from rmtbench.kvcache.disk.store import CacheStore
 
     folder = cache / "kv" if request.kv_cache == "on" else Path(request.kv_cache).expanduser()
     return CacheStore(folder, limit)

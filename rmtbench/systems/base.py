@@ -18,7 +18,7 @@ from rmtbench.models.base import Embedder, Generation, LanguageModel, Reranker
 if TYPE_CHECKING:
     from qdrant_client import QdrantClient
 
-    from rmtbench.kvcache.store import CacheStore
+    from rmtbench.kvcache.disk.store import CacheStore
     from rmtbench.rmt.decoder import RecurrentDecoder
 
 T = TypeVar("T")

@@ -16,8 +16,8 @@ from rmtbench.systems.in_prompt import whole_corpus
 
 if TYPE_CHECKING:
     from rmtbench.kvcache.base import Prefix, PrefixTensors
-    from rmtbench.kvcache.obtain import ReadContext
-    from rmtbench.kvcache.shared import SharedPrefixCache
+    from rmtbench.kvcache.disk.obtain import ReadContext
+    from rmtbench.kvcache.exact.shared import SharedPrefixCache
     from rmtbench.models.base import LanguageModel, Passage
     from rmtbench.models.endpoint.model import EndpointModel
     from rmtbench.models.local import LocalModel
@@ -101,7 +101,7 @@ class CacheAugmented:
 
     def _read(self, model: LocalModel, ids: Sequence[int], seconds: dict[str, float]) -> PrefixTensors:
         """Read the context, or load it where caches are kept."""
-        from rmtbench.kvcache.obtain import obtain
+        from rmtbench.kvcache.disk.obtain import obtain
 
         store = self._equipment.kv_store
         found = obtain(model, ids, seconds, store=store, watch=self._equipment.watch)
@@ -113,8 +113,8 @@ class CacheAugmented:
         self, model: LocalModel, passages: Sequence[Passage], questions: Sequence[str], batch: int, _read: ReadContext
     ) -> Prefix:
         """Put the context together of its documents' caches."""
-        from rmtbench.kvcache.composed import obtain_composed
-        from rmtbench.kvcache.shared import shared_prefix
+        from rmtbench.kvcache.approximate.composed import obtain_composed
+        from rmtbench.kvcache.exact.shared import shared_prefix
 
         share = self._settings.get("recompute")
         watch = Stopwatch()
@@ -139,7 +139,7 @@ class CacheAugmented:
             return self._offloaded(model, tensors, seconds)
         if "kv_bits" not in self._settings:
             return tensors
-        from rmtbench.kvcache.quantised import quantise
+        from rmtbench.kvcache.approximate.quantised import quantise
 
         watch = Stopwatch(synchroniser(model.device))
         with watch.part("quantise"):
@@ -149,7 +149,7 @@ class CacheAugmented:
 
     @staticmethod
     def _offloaded(model: LocalModel, tensors: PrefixTensors, seconds: dict[str, float]) -> PrefixTensors:
-        from rmtbench.kvcache.offloaded import offload
+        from rmtbench.kvcache.exact.offloaded import offload
 
         watch = Stopwatch(synchroniser(model.device))
         with watch.part("offload"):
@@ -162,10 +162,10 @@ class CacheAugmented:
         if prefix == "composed":
             return self._read_composed
         if prefix == "plain":
-            from rmtbench.kvcache.plain import read_prefix
+            from rmtbench.kvcache.exact.plain import read_prefix
 
             return read_prefix
-        from rmtbench.kvcache.shared import read_shared
+        from rmtbench.kvcache.exact.shared import read_shared
 
         return read_shared
 
@@ -176,7 +176,7 @@ def _streams(prefix: Prefix, model: LanguageModel) -> TypeGuard[SharedPrefixCach
 
     if not isinstance(model, LocalModel):
         return False
-    from rmtbench.kvcache.shared import SharedPrefixCache
+    from rmtbench.kvcache.exact.shared import SharedPrefixCache
 
     return isinstance(prefix, SharedPrefixCache)
 
@@ -186,7 +186,7 @@ def _kernels(model: LanguageModel, spec: RunSpec) -> dict[str, object]:
 
     if not isinstance(model, LocalModel):
         return {}
-    from rmtbench.kvcache.uncached import kernels_of
+    from rmtbench.kvcache.exact.uncached import kernels_of
 
     return kernels_of(model, dict(spec.settings).get("prefix", "shared"))
 

@@ -23,8 +23,8 @@ class ChunkCaches:
     """Chunks' caches in memory, and answers from them; made by `make_chunk_caches`."""
 
     def __init__(self, model: LocalModel, limit: int) -> None:
-        from rmtbench.kvcache.compose import check_composable
-        from rmtbench.kvcache.parts import PartCaches
+        from rmtbench.kvcache.approximate.compose import check_composable
+        from rmtbench.kvcache.approximate.parts import PartCaches
 
         self._model = model
         self._frequencies = check_composable(model.model)
@@ -67,8 +67,8 @@ class ChunkCaches:
         return [self._answer(prompt) for prompt in prompts]
 
     def _answer(self, prompt: Prompt) -> Generation:
-        from rmtbench.kvcache.compose import compose
-        from rmtbench.kvcache.shared import SharedPrefixCache
+        from rmtbench.kvcache.approximate.compose import compose
+        from rmtbench.kvcache.exact.shared import SharedPrefixCache
 
         model, read = self._model, 0
         start = time.perf_counter()

@@ -67,7 +67,7 @@ def _read_anew(equipment: Equipment) -> Generate:
     model = equipment.model
     if not isinstance(model, LocalModel):
         return partial(_whole_or_none, equipment)
-    from rmtbench.kvcache.uncached import uncached_reader
+    from rmtbench.kvcache.exact.uncached import uncached_reader
 
     answer, why_not_shared = uncached_reader(model)
     if why_not_shared:
@@ -80,7 +80,7 @@ def _kernels(model: LanguageModel, _spec: RunSpec) -> dict[str, object]:
 
     if not isinstance(model, LocalModel):
         return {}
-    from rmtbench.kvcache.uncached import kernels_of, prefix_for
+    from rmtbench.kvcache.exact.uncached import kernels_of, prefix_for
 
     return kernels_of(model, prefix_for(model)[0])
 

@@ -6,7 +6,7 @@ import pytest
 from teacher_forced import Ids, largest_difference, logits_by_reader, logits_by_transformers
 
 from rmtbench.core import Draw
-from rmtbench.kvcache.plain import read_prefix
+from rmtbench.kvcache.exact.plain import read_prefix
 from rmtbench.models.base import Prompt
 from rmtbench.models.local import LocalModel
 from rmtbench.models.readers import OwnPrompts, SharedPrefix

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from rmtbench.kvcache.plain import read_prefix
+from rmtbench.kvcache.exact.plain import read_prefix
 from rmtbench.models.base import Passage, Prompt
 from rmtbench.models.load import load_model
 from rmtbench.models.local import LocalModel

@@ -13,10 +13,10 @@ from rmtbench.core import Draw
 from rmtbench.corpora.base import DrawRequest
 from rmtbench.corpora.miniature.dataset import Miniature
 from rmtbench.corpora.miniature.styles import Style
-from rmtbench.kvcache import shared_attention
-from rmtbench.kvcache.plain import read_prefix
-from rmtbench.kvcache.shared import SharedPlaces, read_shared
-from rmtbench.kvcache.uncached import uncached_reader
+from rmtbench.kvcache.exact import attention as shared_attention
+from rmtbench.kvcache.exact.plain import read_prefix
+from rmtbench.kvcache.exact.shared import SharedPlaces, read_shared
+from rmtbench.kvcache.exact.uncached import uncached_reader
 from rmtbench.models.base import Prompt
 from rmtbench.models.load import load_model
 from rmtbench.models.local import LocalModel

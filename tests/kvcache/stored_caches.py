@@ -8,8 +8,8 @@ from pathlib import Path
 import torch
 
 from rmtbench.kvcache.base import PrefixTensors
-from rmtbench.kvcache.obtain import Obtained, obtain
-from rmtbench.kvcache.store import CacheStore
+from rmtbench.kvcache.disk.obtain import Obtained, obtain
+from rmtbench.kvcache.disk.store import CacheStore
 from rmtbench.kvcache.watching import Watch
 from rmtbench.models.local import LocalModel
 

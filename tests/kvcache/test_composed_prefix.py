@@ -12,12 +12,12 @@ from stored_caches import Shop, context, equal
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from rmtbench.errors import UserError
+from rmtbench.kvcache.approximate.compose import check_composable, compose, turn
+from rmtbench.kvcache.approximate.composed import obtain_composed
+from rmtbench.kvcache.approximate.parts import PartCaches
+from rmtbench.kvcache.approximate.recompute import beginnings, recompute
 from rmtbench.kvcache.base import PrefixTensors
-from rmtbench.kvcache.compose import check_composable, compose, turn
-from rmtbench.kvcache.composed import obtain_composed
-from rmtbench.kvcache.parts import PartCaches
-from rmtbench.kvcache.prefill import prefill
-from rmtbench.kvcache.recompute import beginnings, recompute
+from rmtbench.kvcache.exact.prefill import prefill
 from rmtbench.models.base import Passage
 from rmtbench.models.local import LocalModel
 from rmtbench.models.slots import SlotCache

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 import pytest
 import torch
 
-from rmtbench.kvcache.obtain import read_in_chunks
-from rmtbench.kvcache.plain import read_prefix
-from rmtbench.kvcache.shared import read_shared
+from rmtbench.kvcache.disk.obtain import read_in_chunks
+from rmtbench.kvcache.exact.plain import read_prefix
+from rmtbench.kvcache.exact.shared import read_shared
 from rmtbench.models.base import Generation, Passage, Prompt
 from rmtbench.models.local import LocalModel
 

@@ -7,9 +7,9 @@ import torch
 from stored_caches import context
 
 from rmtbench.kvcache.base import PrefixTensors
-from rmtbench.kvcache.offloaded import offload
-from rmtbench.kvcache.prefill import prefill
-from rmtbench.kvcache.shared import shared_prefix
+from rmtbench.kvcache.exact.offloaded import offload
+from rmtbench.kvcache.exact.prefill import prefill
+from rmtbench.kvcache.exact.shared import shared_prefix
 from rmtbench.models.local import LocalModel
 
 QUESTIONS = ["Who is it?", "Who is the mayor of Arden, please, and why?", "Where?"]

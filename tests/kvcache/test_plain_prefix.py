@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from rmtbench.errors import AnswerError
-from rmtbench.kvcache.plain import PlainPrefix, read_prefix
+from rmtbench.kvcache.exact.plain import PlainPrefix, read_prefix
 from rmtbench.models.base import Passage
 from rmtbench.models.local import LocalModel
 

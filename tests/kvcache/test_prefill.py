@@ -10,10 +10,10 @@ import torch
 from stored_caches import context, equal
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
 
-from rmtbench.kvcache import chunk_attention as reading
 from rmtbench.kvcache.base import PrefixTensors
-from rmtbench.kvcache.chunk_attention import attend, chunk_attention, serves
-from rmtbench.kvcache.prefill import prefill
+from rmtbench.kvcache.exact import chunk_attention as reading
+from rmtbench.kvcache.exact.chunk_attention import attend, chunk_attention, serves
+from rmtbench.kvcache.exact.prefill import prefill
 from rmtbench.kvcache.watching import Reading, Watch
 from rmtbench.models.local import LocalModel
 from rmtbench.models.readers import forward

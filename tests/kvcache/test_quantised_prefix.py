@@ -6,10 +6,10 @@ import pytest
 import torch
 from stored_caches import context
 
+from rmtbench.kvcache.approximate.quantised import KEY_GROUP, encode, quantise
 from rmtbench.kvcache.base import PrefixTensors
-from rmtbench.kvcache.prefill import prefill
-from rmtbench.kvcache.quantised import KEY_GROUP, encode, quantise
-from rmtbench.kvcache.shared import shared_prefix
+from rmtbench.kvcache.exact.prefill import prefill
+from rmtbench.kvcache.exact.shared import shared_prefix
 from rmtbench.models.local import LocalModel
 
 QUESTIONS = ["Who is it?", "Who is the mayor of Arden, please, and why?", "Where?"]

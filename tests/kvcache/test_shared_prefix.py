@@ -13,8 +13,8 @@ from transformers import AutoConfig, AutoModelForCausalLM
 from rmtbench.core import Draw, RunSpec
 from rmtbench.errors import AnswerError, UserError
 from rmtbench.kvcache.base import PrefixTensors
-from rmtbench.kvcache.plain import read_prefix
-from rmtbench.kvcache.shared import SharedPrefixCache, read_shared, shared_prefix
+from rmtbench.kvcache.exact.plain import read_prefix
+from rmtbench.kvcache.exact.shared import SharedPrefixCache, read_shared, shared_prefix
 from rmtbench.models.base import Passage, Prompt
 from rmtbench.models.local import LocalModel
 from rmtbench.systems.base import Equipment

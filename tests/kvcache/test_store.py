@@ -12,9 +12,9 @@ from small_models import save_adapter, save_model
 from stored_caches import CHUNK, Shop, context, equal
 
 from rmtbench.errors import UserError
-from rmtbench.kvcache.gc import check, remove
-from rmtbench.kvcache.manifest import FILE, IDS_FILE, read_manifest
-from rmtbench.kvcache.prefill import prefill
+from rmtbench.kvcache.disk.eviction import check, remove
+from rmtbench.kvcache.disk.manifest import FILE, IDS_FILE, read_manifest
+from rmtbench.kvcache.exact.prefill import prefill
 from rmtbench.models.load import load_model
 from rmtbench.models.local import LocalModel
 

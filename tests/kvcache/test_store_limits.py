@@ -10,8 +10,8 @@ import pytest
 from stored_caches import Shop, context
 
 from rmtbench.errors import UserError
-from rmtbench.kvcache.gc import check, collect, entries, size_text
-from rmtbench.kvcache.manifest import FILE
+from rmtbench.kvcache.disk.eviction import check, collect, entries, size_text
+from rmtbench.kvcache.disk.manifest import FILE
 from rmtbench.models.local import LocalModel
 from rmtbench.turns import take_turn
 

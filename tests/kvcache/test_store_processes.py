@@ -17,8 +17,8 @@ from pathlib import Path
 import pytest
 from stored_caches import CHUNK, Shop, context, equal
 
-from rmtbench.kvcache.gc import check
-from rmtbench.kvcache.prefill import prefill
+from rmtbench.kvcache.disk.eviction import check
+from rmtbench.kvcache.exact.prefill import prefill
 from rmtbench.models.local import LocalModel
 from rmtbench.turns import take_turn, turn_if_free
 
@@ -160,7 +160,7 @@ def test_an_error_while_completing_leaves_the_chunks_for_the_next_start(
 
     shop = Shop(tmp_path / "store")
     with monkeypatch.context() as patch:
-        patch.setattr(f"rmtbench.kvcache.store.{moment}", refuse)
+        patch.setattr(f"rmtbench.kvcache.disk.store.{moment}", refuse)
         with pytest.raises(OSError, match="Input/output"):
             shop.get(tiny_model, context())
     assert shop.folders == []

@@ -13,9 +13,9 @@ from transformers import AutoConfig, AutoModelForCausalLM
 
 from rmtbench.core import RunSpec
 from rmtbench.errors import UserError
-from rmtbench.kvcache import trial, verdict
-from rmtbench.kvcache.trial import EMBEDDED, OWN, OWN_BATCH, PLAIN, PLAIN_BATCH, SHARED, SHARED_BATCH, try_ways
-from rmtbench.kvcache.uncached import prefix_for
+from rmtbench.kvcache.exact import trial, verdict
+from rmtbench.kvcache.exact.trial import EMBEDDED, OWN, OWN_BATCH, PLAIN, PLAIN_BATCH, SHARED, SHARED_BATCH, try_ways
+from rmtbench.kvcache.exact.uncached import prefix_for
 from rmtbench.models.local import LocalModel
 from rmtbench.models.readers import OwnPrompts, SharedPrefix
 from rmtbench.models.slots import SlotLayer

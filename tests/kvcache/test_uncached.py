@@ -10,7 +10,7 @@ from transformers import AutoConfig, AutoModelForCausalLM
 
 from rmtbench.core import Draw, RunSpec
 from rmtbench.errors import AnswerError
-from rmtbench.kvcache.uncached import kernels_of, uncached_reader
+from rmtbench.kvcache.exact.uncached import kernels_of, uncached_reader
 from rmtbench.kvcache.watching import Watch
 from rmtbench.models.base import Passage, Prompt
 from rmtbench.models.local import LocalModel

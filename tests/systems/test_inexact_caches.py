@@ -10,8 +10,8 @@ import pytest
 
 from rmtbench.core import Answer, Draw, Prepared, RunSpec
 from rmtbench.errors import UserError
-from rmtbench.kvcache.compose import PROBE_TOKENS
-from rmtbench.kvcache.store import CacheStore
+from rmtbench.kvcache.approximate.compose import PROBE_TOKENS
+from rmtbench.kvcache.disk.store import CacheStore
 from rmtbench.models.local import LocalModel
 from rmtbench.systems.base import Equipment, SharedWork, System
 from rmtbench.systems.cag import CAG

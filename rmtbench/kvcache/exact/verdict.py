@@ -12,11 +12,11 @@ import torch
 import transformers
 
 import rmtbench
-from rmtbench.kvcache.identity import canonical
-from rmtbench.kvcache.trial import try_ways
+from rmtbench.kvcache.disk.identity import canonical
+from rmtbench.kvcache.exact.trial import try_ways
 from rmtbench.models.local import LocalModel
 
-ROOMS = ("kvcache", "models")
+ROOMS = ("kvcache", "kvcache/exact", "models")
 """Packages whose code reads a model."""
 
 
@@ -25,7 +25,7 @@ def verdicts(model: LocalModel, ways: Sequence[str], folder: Path) -> dict[str, 
 
     Args:
         model: The model.
-        ways: See `rmtbench.kvcache.trial`.
+        ways: See `rmtbench.kvcache.exact.trial`.
         folder: Where verdicts are kept; one that cannot be read or written is tried again each time.
 
     Returns:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 
 from rmtbench.kvcache.base import PrefixTensors
-from rmtbench.kvcache.shared_attention import Partial, attend
+from rmtbench.kvcache.exact.attention import Partial, attend
 
 
 class Suffixes:

@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from rmtbench.kvcache.identity import canonical
+from rmtbench.kvcache.disk.identity import canonical
 
 SCHEMA = 1
 FILE = "manifest.json"
@@ -31,8 +31,8 @@ class Manifest:
     """What is known of a stored cache.
 
     Attributes:
-        key: See `rmtbench.kvcache.identity.cache_key`.
-        identity: See `rmtbench.kvcache.identity.model_identity`.
+        key: See `rmtbench.kvcache.disk.identity.cache_key`.
+        identity: See `rmtbench.kvcache.disk.identity.model_identity`.
         tokens: Tokens of the context.
         token_ids_sha256: Hash of the ids' file.
         bytes: Bytes of all files but this one.

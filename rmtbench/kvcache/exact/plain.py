@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from rmtbench.errors import AnswerError
-from rmtbench.kvcache.prefill import fill
+from rmtbench.kvcache.exact.prefill import fill
 from rmtbench.measure import Stopwatch, synchroniser
 from rmtbench.models.architecture import check_batch
 from rmtbench.models.base import Generation, Passage
@@ -20,7 +20,7 @@ from rmtbench.models.readers import SharedPrefix, forward
 from rmtbench.models.slots import SlotCache
 
 if TYPE_CHECKING:
-    from rmtbench.kvcache.obtain import ReadContext
+    from rmtbench.kvcache.disk.obtain import ReadContext
 
 
 class PlainPrefix:

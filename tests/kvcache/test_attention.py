@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
-from rmtbench.kvcache import shared_attention
 from rmtbench.kvcache.base import PrefixTensors
-from rmtbench.kvcache.shared_attention import attend, attend_by_matmul, attend_to_prefix, merge
-from rmtbench.kvcache.suffixes import Suffixes, plan_round
+from rmtbench.kvcache.exact import attention as shared_attention
+from rmtbench.kvcache.exact.attention import attend, attend_by_matmul, attend_to_prefix, merge
+from rmtbench.kvcache.exact.suffixes import Suffixes, plan_round
 
 SCALE = 0.3
 HEADS = [(4, 4), (4, 2), (6, 1)]

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from rmtbench.kvcache.base import PrefixTensors
-from rmtbench.kvcache.identity import ids_bytes
-from rmtbench.kvcache.layer_file import LayerShape, chunk_digest, create, digest, layer_name, read, write_chunk
-from rmtbench.kvcache.manifest import IDS_FILE
+from rmtbench.kvcache.disk.identity import ids_bytes
+from rmtbench.kvcache.disk.layer_file import LayerShape, chunk_digest, create, digest, layer_name, read, write_chunk
+from rmtbench.kvcache.disk.manifest import IDS_FILE
 
 CHUNKS = "chunks.jsonl"
 

@@ -14,7 +14,7 @@ import torch
 from transformers import AttentionInterface, AttentionMaskInterface
 
 if TYPE_CHECKING:
-    from rmtbench.kvcache.suffixes import Round
+    from rmtbench.kvcache.exact.suffixes import Round
 
 NAME = "rmtbench_shared_prefix"
 """The implementation's name among those of transformers."""

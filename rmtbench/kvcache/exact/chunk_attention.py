@@ -14,7 +14,7 @@ import torch
 from torch.nn.attention.bias import causal_lower_right
 from transformers import AttentionInterface, AttentionMaskInterface
 
-from rmtbench.kvcache import shared_attention
+from rmtbench.kvcache.exact import attention
 from rmtbench.models.architecture import attention_of, uses_sliding_window
 
 if TYPE_CHECKING:
@@ -66,10 +66,10 @@ def attend(
         )
         return joined
     scale = query.shape[-1] ** -0.5 if scale is None else scale
-    own = shared_attention.attend(query, key[:, :, past:], value[:, :, past:], scale, causal=True)
+    own = attention.attend(query, key[:, :, past:], value[:, :, past:], scale, causal=True)
     if past == 0:
         return own[0]
-    return shared_attention.merge(shared_attention.attend(query, key[:, :, :past], value[:, :, :past], scale), own)
+    return attention.merge(attention.attend(query, key[:, :, :past], value[:, :, :past], scale), own)
 
 
 def _attention(

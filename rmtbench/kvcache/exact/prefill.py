@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from rmtbench.kvcache.base import PrefixTensors
-from rmtbench.kvcache.chunk_attention import chunk_attention, serves
+from rmtbench.kvcache.exact.chunk_attention import chunk_attention, serves
 from rmtbench.kvcache.watching import NOBODY, Reading, Watch
 from rmtbench.measure import synchroniser
 from rmtbench.models.slots import SlotCache

@@ -33,7 +33,7 @@ def model_identity(model: LocalModel, chunk_tokens: int) -> dict[str, Any]:
     import torch
     import transformers
 
-    from rmtbench.kvcache.chunk_attention import NAME, serves
+    from rmtbench.kvcache.exact.chunk_attention import NAME, serves
 
     known = model.provenance
     if len(str(known["weights_sha256"])) != 64:

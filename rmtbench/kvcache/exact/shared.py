@@ -13,9 +13,9 @@ import torch
 
 from rmtbench.errors import AnswerError
 from rmtbench.kvcache.base import PrefixTensors
-from rmtbench.kvcache.obtain import ReadContext, read_in_chunks
-from rmtbench.kvcache.shared_attention import NAME
-from rmtbench.kvcache.suffixes import Suffixes, plan_round
+from rmtbench.kvcache.disk.obtain import ReadContext, read_in_chunks
+from rmtbench.kvcache.exact.attention import NAME
+from rmtbench.kvcache.exact.suffixes import Suffixes, plan_round
 from rmtbench.measure import Stopwatch, synchroniser
 from rmtbench.models.architecture import attention_of, check_shared_prefix
 from rmtbench.models.base import Generation, Passage

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 import torch
 
 from rmtbench.errors import first_line
-from rmtbench.kvcache.prefill import fill, prefill
-from rmtbench.kvcache.shared import SharedPlaces
-from rmtbench.kvcache.suffixes import Suffixes
+from rmtbench.kvcache.exact.prefill import fill, prefill
+from rmtbench.kvcache.exact.shared import SharedPlaces
+from rmtbench.kvcache.exact.suffixes import Suffixes
 from rmtbench.models.decode import Ids, Reader
 from rmtbench.models.readers import OwnPrompts, SharedPrefix
 from rmtbench.models.slots import SlotCache

@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from rmtbench.kvcache.base import PrefixTensors
-from rmtbench.kvcache.gc import UNFINISHED, Entry, entries, remove
-from rmtbench.kvcache.identity import cache_key, differences, ids_bytes
-from rmtbench.kvcache.manifest import (
+from rmtbench.kvcache.disk.eviction import UNFINISHED, Entry, entries, remove
+from rmtbench.kvcache.disk.identity import cache_key, differences, ids_bytes
+from rmtbench.kvcache.disk.manifest import (
     FILE,
     IDS_FILE,
     DamagedCacheError,
@@ -27,7 +27,7 @@ from rmtbench.kvcache.manifest import (
     read_manifest,
     write_manifest,
 )
-from rmtbench.kvcache.unfinished import CHUNKS, UnfinishedCache, flush
+from rmtbench.kvcache.disk.unfinished import CHUNKS, UnfinishedCache, flush
 from rmtbench.kvcache.watching import Watch
 
 
@@ -191,7 +191,7 @@ def _checked(folder: Path, manifest: Manifest, wanted: Wanted | None = None) -> 
     Raises:
         DamagedCacheError: Some file is not as it was written, or it is another cache.
     """
-    from rmtbench.kvcache.layer_file import layer_name, read
+    from rmtbench.kvcache.disk.layer_file import layer_name, read
 
     if wanted is not None and (names := differences(wanted.identity, manifest.identity)):
         raise DamagedCacheError(f"made with another {', '.join(names)}")

@@ -6,8 +6,8 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from rmtbench.kvcache.obtain import Obtained
-from rmtbench.kvcache.prefill import prefill
+from rmtbench.kvcache.disk.obtain import Obtained
+from rmtbench.kvcache.exact.prefill import prefill
 
 if TYPE_CHECKING:
     from rmtbench.kvcache.base import PrefixTensors

@@ -8,12 +8,12 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from rmtbench.errors import disk_errors
-from rmtbench.kvcache import store as stored
 from rmtbench.kvcache.base import PrefixTensors
-from rmtbench.kvcache.gc import lock_of, make_room
-from rmtbench.kvcache.identity import model_identity
-from rmtbench.kvcache.prefill import CHUNK_TOKENS, prefill
-from rmtbench.kvcache.unfinished import UnfinishedCache
+from rmtbench.kvcache.disk import store as stored
+from rmtbench.kvcache.disk.eviction import lock_of, make_room
+from rmtbench.kvcache.disk.identity import model_identity
+from rmtbench.kvcache.disk.unfinished import UnfinishedCache
+from rmtbench.kvcache.exact.prefill import CHUNK_TOKENS, prefill
 from rmtbench.kvcache.watching import NOBODY, Watch
 from rmtbench.measure import Stopwatch, synchroniser
 from rmtbench.models.local import LocalModel

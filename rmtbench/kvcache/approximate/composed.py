@@ -10,15 +10,15 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from rmtbench.kvcache.compose import check_composable, compose
-from rmtbench.kvcache.obtain import Obtained, obtain
-from rmtbench.kvcache.recompute import recompute
+from rmtbench.kvcache.approximate.compose import check_composable, compose
+from rmtbench.kvcache.approximate.recompute import recompute
+from rmtbench.kvcache.disk.obtain import Obtained, obtain
 from rmtbench.kvcache.watching import NOBODY, Reading, Watch
 from rmtbench.measure import Stopwatch, synchroniser
 
 if TYPE_CHECKING:
     from rmtbench.kvcache.base import PrefixTensors
-    from rmtbench.kvcache.store import CacheStore
+    from rmtbench.kvcache.disk.store import CacheStore
     from rmtbench.models.local import LocalModel
 
 

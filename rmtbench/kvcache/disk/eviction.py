@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rmtbench.errors import UserError
-from rmtbench.kvcache.identity import cache_key
-from rmtbench.kvcache.manifest import FILE, DamagedCacheError, Manifest, read_ids, read_manifest
+from rmtbench.kvcache.disk.identity import cache_key
+from rmtbench.kvcache.disk.manifest import FILE, DamagedCacheError, Manifest, read_ids, read_manifest
 from rmtbench.turns import turn_if_free
 
 DEFAULT_LIMIT = "20GB"
