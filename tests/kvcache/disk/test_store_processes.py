@@ -52,7 +52,7 @@ class Nursery:
     """A process that has a model ready, and processes of its own make caches with it."""
 
     def __init__(self, folder: Path) -> None:
-        script = NURSERY.format(tests=str(Path(__file__).parent), folder=str(folder))
+        script = NURSERY.format(tests=str(Path(__file__).parents[1]), folder=str(folder))
         environment = {**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
         self.process = subprocess.Popen(
             [sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
