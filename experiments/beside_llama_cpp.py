@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from rmtbench.kvcache.base import PrefixTensors
+    from rmtbench.kvcache.base import PrefixKV
     from rmtbench.models.local import LocalModel
 
 QUESTION_TOKENS, ANSWER_TOKENS = 24, 8
@@ -163,7 +163,7 @@ class LlamaCpp:
         return found
 
 
-def ours(model: LocalModel, prefix: PrefixTensors, batch: int) -> Ask:
+def ours(model: LocalModel, prefix: PrefixKV, batch: int) -> Ask:
     """How `cag` answers questions over a prefix that it holds."""
     from rmtbench.kvcache.exact.shared import SharedPlaces
     from rmtbench.kvcache.exact.suffixes import Suffixes

@@ -89,9 +89,7 @@ class Request(BaseModel):
     prefix: str = PREFIXES[0]
     recompute: Annotated[float, Field(gt=0, le=1)] | None = None  # share of a composed cache that is read again
     kv_bits: Positive | None = None  # of a number in the prefix; else all that the model computes
-    kv_place: Literal["device", "host"] = (
-        "device"  # where the prefix is between its uses: see kvcache/exact
-    )
+    kv_place: Literal["device", "host"] = "device"  # where the prefix is between its uses: see kvcache/exact
     chunk_cache: bool = False  # chunks come to the prompt with their caches made
     chunk_cache_limit: str = "2GB"
     kv_cache: str | None = None  # a folder, or "on" for the one beside the embeddings; else caches are not kept

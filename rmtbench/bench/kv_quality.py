@@ -23,7 +23,7 @@ from rmtbench.scoring.answers import exact_match
 
 if TYPE_CHECKING:
     from rmtbench.corpora.miniature.asking import Asked
-    from rmtbench.kvcache.base import PrefixTensors
+    from rmtbench.kvcache.base import PrefixKV
     from rmtbench.models.local import LocalModel
 
 T = TypeVar("T")
@@ -50,7 +50,7 @@ class _Way:
 class _Made:
     """A prefix, what it took to make it, and to make it again once a document of the middle has changed."""
 
-    tensors: PrefixTensors
+    tensors: PrefixKV
     seconds: float
     changing: float | None = None
     changed_tokens: int | None = None
@@ -156,7 +156,7 @@ def _make_all(model: LocalModel, passages: Sequence[Passage], shares: Sequence[f
 
     caches, read = PartCaches(model, KEPT_BYTES), 0
 
-    def get(part: Sequence[int]) -> PrefixTensors:
+    def get(part: Sequence[int]) -> PrefixKV:
         nonlocal read
         found = caches.get(part)
         read += len(part) - found.reused_tokens

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class PrefixTensors:
+class PrefixKV:
     """What reading a context leaves behind: what a prefill yields, the store keeps and the shared prefix reads.
 
     Attributes:
@@ -37,13 +37,13 @@ class PrefixTensors:
         """Bytes of keys and values."""
         return sum(tensor.nbytes for tensor in (*self.keys, *self.values))
 
-    def cut(self, start: int, end: int) -> PrefixTensors:
+    def cut(self, start: int, end: int) -> PrefixKV:
         """Views of the tokens from `start` to before `end`."""
         keys, values = (tuple(tensor[:, start:end] for tensor in side) for side in (self.keys, self.values))
-        return PrefixTensors(keys, values, self.token_ids[start:end])
+        return PrefixKV(keys, values, self.token_ids[start:end])
 
 
-class Prefix(Protocol):
+class PrefixCache(Protocol):
     """A context held ready. Answering leaves it as it was; leaving the block gives its memory back."""
 
     def __enter__(self) -> Self: ...

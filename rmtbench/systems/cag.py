@@ -15,7 +15,7 @@ from rmtbench.systems.base import Equipment, SystemKind, answer_batch, batches, 
 from rmtbench.systems.in_prompt import whole_corpus
 
 if TYPE_CHECKING:
-    from rmtbench.kvcache.base import Prefix, PrefixTensors
+    from rmtbench.kvcache.base import PrefixCache, PrefixKV
     from rmtbench.kvcache.disk.obtain import ReadContext
     from rmtbench.kvcache.exact.shared import SharedPrefixCache
     from rmtbench.models.base import LanguageModel, Passage
@@ -29,7 +29,7 @@ class CacheAugmented:
     def __init__(self, equipment: Equipment) -> None:
         self._equipment = equipment
         self._settings = dict(equipment.spec.settings)
-        self._prefix: Prefix | None = None
+        self._prefix: PrefixCache | None = None
         self._counts: dict[str, int] = {}
 
     def __enter__(self) -> Self:
@@ -99,7 +99,7 @@ class CacheAugmented:
             texts = [question.text for question in batch]
             yield from answer_batch(batch, partial(generate_apart, prefix.generate, texts), started)
 
-    def _read(self, model: LocalModel, ids: Sequence[int], seconds: dict[str, float]) -> PrefixTensors:
+    def _read(self, model: LocalModel, ids: Sequence[int], seconds: dict[str, float]) -> PrefixKV:
         """Read the context, or load it where caches are kept."""
         from rmtbench.kvcache.disk.obtain import obtain
 
@@ -111,7 +111,7 @@ class CacheAugmented:
 
     def _read_composed(
         self, model: LocalModel, passages: Sequence[Passage], questions: Sequence[str], batch: int, _read: ReadContext
-    ) -> Prefix:
+    ) -> PrefixCache:
         """Put the context together of its documents' caches."""
         from rmtbench.kvcache.approximate.composed import obtain_composed
         from rmtbench.kvcache.exact.shared import shared_prefix
@@ -133,7 +133,7 @@ class CacheAugmented:
         context = self._as_kept(model, context, watch.seconds)
         return shared_prefix(model, context, longest=longest, batch=batch, seconds=watch.seconds)
 
-    def _as_kept(self, model: LocalModel, tensors: PrefixTensors, seconds: dict[str, float]) -> PrefixTensors:
+    def _as_kept(self, model: LocalModel, tensors: PrefixKV, seconds: dict[str, float]) -> PrefixKV:
         """The context as it is kept: exact and on the device, unless the spec says otherwise."""
         if self._settings.get("kv_place") == "host":
             return self._offloaded(model, tensors, seconds)
@@ -148,7 +148,7 @@ class CacheAugmented:
         return few
 
     @staticmethod
-    def _offloaded(model: LocalModel, tensors: PrefixTensors, seconds: dict[str, float]) -> PrefixTensors:
+    def _offloaded(model: LocalModel, tensors: PrefixKV, seconds: dict[str, float]) -> PrefixKV:
         from rmtbench.kvcache.exact.offloaded import offload
 
         watch = Stopwatch(synchroniser(model.device))
@@ -157,7 +157,7 @@ class CacheAugmented:
         seconds |= watch.seconds
         return kept
 
-    def _reads(self) -> Callable[[LocalModel, Sequence[Passage], Sequence[str], int, ReadContext], Prefix]:
+    def _reads(self) -> Callable[[LocalModel, Sequence[Passage], Sequence[str], int, ReadContext], PrefixCache]:
         prefix = self._settings.get("prefix")
         if prefix == "composed":
             return self._read_composed
@@ -170,7 +170,7 @@ class CacheAugmented:
         return read_shared
 
 
-def _streams(prefix: Prefix, model: LanguageModel) -> TypeGuard[SharedPrefixCache]:
+def _streams(prefix: PrefixCache, model: LanguageModel) -> TypeGuard[SharedPrefixCache]:
     """Whether it gives answers one by one; of a server's it is known without importing torch."""
     from rmtbench.models.local import LocalModel
 

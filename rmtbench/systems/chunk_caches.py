@@ -15,7 +15,7 @@ from rmtbench.measure import Stopwatch, synchroniser
 from rmtbench.models.base import Generation, LanguageModel, Passage, Prompt
 
 if TYPE_CHECKING:
-    from rmtbench.kvcache.base import PrefixTensors
+    from rmtbench.kvcache.base import PrefixKV
     from rmtbench.models.local import LocalModel
 
 
@@ -76,7 +76,7 @@ class ChunkCaches:
         tail = len(model.question_ids(prompt.question))
         model.check_length(sum(map(len, parts)) + tail)
 
-        def get(ids: Sequence[int]) -> PrefixTensors:
+        def get(ids: Sequence[int]) -> PrefixKV:
             nonlocal read
             found = self._caches.get(ids)
             read += len(ids) - found.reused_tokens

@@ -11,7 +11,7 @@ import torch
 from teacher_forced import largest_difference, logits_by_reader, logits_by_transformers
 
 from rmtbench.core import Answer, Draw, Question, RunSpec
-from rmtbench.kvcache.base import Prefix
+from rmtbench.kvcache.base import PrefixCache
 from rmtbench.kvcache.exact.plain import PlainPrefix, read_prefix
 from rmtbench.kvcache.exact.shared import SharedPlaces, SharedPrefixCache, read_shared
 from rmtbench.models.base import Prompt
@@ -40,7 +40,7 @@ def answers(system: System, towns: Draw) -> list[Answer]:
         return list(system.answer(towns.corpus.questions))
 
 
-def held(prefix: Prefix | None) -> list[tuple[int, int, tuple[int, ...], bytes]]:
+def held(prefix: PrefixCache | None) -> list[tuple[int, int, tuple[int, ...], bytes]]:
     """Of every layer's keys and values: address of the buffer, of its storage, its shape, and the context's bytes."""
     if isinstance(prefix, SharedPrefixCache):
         assert prefix._held is not None

@@ -13,7 +13,7 @@ from rmtbench.core import Draw
 from rmtbench.corpora.base import DrawRequest
 from rmtbench.corpora.miniature.dataset import Miniature
 from rmtbench.corpora.miniature.styles import Style
-from rmtbench.kvcache.exact import attention as shared_attention
+from rmtbench.kvcache.exact import attention
 from rmtbench.kvcache.exact.plain import read_prefix
 from rmtbench.kvcache.exact.shared import SharedPlaces, read_shared
 from rmtbench.kvcache.exact.uncached import uncached_reader
@@ -37,8 +37,8 @@ def test_a_prefix_that_is_read_in_parts_side_by_side_is_the_same_prefix(
     family: LocalModel, towns: Draw, fused: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if not fused:
-        monkeypatch.setattr(shared_attention, "_CPU", None)
-    monkeypatch.setattr(shared_attention, "_splits", lambda _folded, _keys: 3)
+        monkeypatch.setattr(attention, "_CPU", None)
+    monkeypatch.setattr(attention, "_splits", lambda _folded, _keys: 3)
     passages, questions = whole_corpus(towns.corpus), [question.text for question in towns.corpus.questions]
     uncached = [family.generate([Prompt(passages, question)])[0].output_ids for question in questions]
     with read_shared(family, passages, questions, 2) as shared:
@@ -48,7 +48,7 @@ def test_a_prefix_that_is_read_in_parts_side_by_side_is_the_same_prefix(
 @pytest.mark.parametrize("fused", [True, False])
 def test_every_way_answers_alike(family: LocalModel, towns: Draw, fused: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     if not fused:
-        monkeypatch.setattr(shared_attention, "_CPU", None)
+        monkeypatch.setattr(attention, "_CPU", None)
     model = ends(family, towns)
     passages, questions = whole_corpus(towns.corpus), [question.text for question in towns.corpus.questions]
     uncached = [model.generate([Prompt(passages, question)])[0].output_ids for question in questions]

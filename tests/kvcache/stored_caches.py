@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from rmtbench.kvcache.base import PrefixTensors
+from rmtbench.kvcache.base import PrefixKV
 from rmtbench.kvcache.disk.obtain import Obtained, obtain
 from rmtbench.kvcache.disk.store import CacheStore
 from rmtbench.kvcache.watching import Watch
@@ -21,7 +21,7 @@ def context(tokens: int = 75, seed: int = 0) -> list[int]:
     return torch.randint(1000, 20000, (tokens,), generator=torch.Generator().manual_seed(seed)).tolist()
 
 
-def equal(one: PrefixTensors, other: PrefixTensors) -> bool:
+def equal(one: PrefixKV, other: PrefixKV) -> bool:
     """Whether two caches are the same, bit for bit."""
     pairs = zip((*one.keys, *one.values), (*other.keys, *other.values), strict=True)
     return one.token_ids == other.token_ids and all(torch.equal(left, right) for left, right in pairs)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from rmtbench.errors import UserError
-from rmtbench.kvcache.base import PrefixTensors
+from rmtbench.kvcache.base import PrefixKV
 from rmtbench.models.architecture import check_shared_prefix
 from rmtbench.models.slots import SlotCache
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 Ids = Sequence[int]
-ReadPart = Callable[[Ids], PrefixTensors]
+ReadPart = Callable[[Ids], PrefixKV]
 """Reads head and document as a context of their own, or has them already."""
 
 _WHERE, _REMEDY = "--prefix composed or --chunk-cache", "leave the option out with this model"
@@ -29,7 +29,7 @@ PROBE_TOKENS, PROBE_SHIFT, TOLERANCE = 8, 1000, 0.02
 """How `check_composable` tries a model; the tolerance, of the keys' size, is one of half precision."""
 
 
-def compose(parts: Sequence[Ids], read: ReadPart, frequencies: torch.Tensor) -> PrefixTensors:
+def compose(parts: Sequence[Ids], read: ReadPart, frequencies: torch.Tensor) -> PrefixKV:
     """Put a context together.
 
     Args:
@@ -57,7 +57,7 @@ def compose(parts: Sequence[Ids], read: ReadPart, frequencies: torch.Tensor) -> 
             turn(key[:, first:], place - len(head), frequencies, out=keys[layer][:, target])
             values[layer][:, target] = value[:, first:]
         place += len(document)
-    return PrefixTensors(tuple(keys), tuple(values), ids)
+    return PrefixKV(tuple(keys), tuple(values), ids)
 
 
 def turn(keys: torch.Tensor, shift: int, frequencies: torch.Tensor, *, out: torch.Tensor) -> None:

@@ -17,7 +17,7 @@ from rmtbench.kvcache.watching import NOBODY, Reading, Watch
 from rmtbench.measure import Stopwatch, synchroniser
 
 if TYPE_CHECKING:
-    from rmtbench.kvcache.base import PrefixTensors
+    from rmtbench.kvcache.base import PrefixKV
     from rmtbench.kvcache.disk.store import CacheStore
     from rmtbench.models.local import LocalModel
 
@@ -30,7 +30,7 @@ def obtain_composed(
     store: CacheStore | None = None,
     share: float | None = None,
     watch: Watch = NOBODY,
-) -> tuple[PrefixTensors, dict[str, int]]:
+) -> tuple[PrefixKV, dict[str, int]]:
     """Read the documents, each by itself behind the head, or load what is kept of them; then put them together.
 
     Args:
@@ -55,7 +55,7 @@ def obtain_composed(
     begun, before = time.perf_counter(), sum(seconds.values())
     done = reused = whole = 0
 
-    def read(ids: Sequence[int]) -> PrefixTensors:
+    def read(ids: Sequence[int]) -> PrefixKV:
         nonlocal done, reused, whole
         found = _obtain_part(model, ids, seconds, store, watch)
         repeated = head if done else 0

@@ -10,7 +10,7 @@ from rmtbench.kvcache.disk.obtain import Obtained
 from rmtbench.kvcache.exact.prefill import prefill
 
 if TYPE_CHECKING:
-    from rmtbench.kvcache.base import PrefixTensors
+    from rmtbench.kvcache.base import PrefixKV
     from rmtbench.models.local import LocalModel
 
 
@@ -24,7 +24,7 @@ class PartCaches:
 
     def __init__(self, model: LocalModel, limit: int) -> None:
         self._model, self._limit = model, limit
-        self._held: OrderedDict[tuple[int, ...], PrefixTensors] = OrderedDict()
+        self._held: OrderedDict[tuple[int, ...], PrefixKV] = OrderedDict()
         self.bytes = 0
 
     def get(self, ids: Sequence[int]) -> Obtained:

@@ -11,7 +11,7 @@ from typing import overload
 
 import torch
 
-from rmtbench.kvcache.base import PrefixTensors
+from rmtbench.kvcache.base import PrefixKV
 
 BITS = (8, 4)
 
@@ -90,8 +90,8 @@ class _Layers(Sequence[torch.Tensor]):
 
 
 @dataclass(frozen=True)
-class QuantisedTensors(PrefixTensors):
-    """`PrefixTensors` that hold codes: each use of a layer reads it back, which costs its bytes once more a step."""
+class QuantisedKV(PrefixKV):
+    """`PrefixKV` that hold codes: each use of a layer reads it back, which costs its bytes once more a step."""
 
     held: int = field(default=0)
 
@@ -101,7 +101,7 @@ class QuantisedTensors(PrefixTensors):
         return self.held
 
 
-def quantise(tensors: PrefixTensors, bits: int) -> QuantisedTensors:
+def quantise(tensors: PrefixKV, bits: int) -> QuantisedKV:
     """Put a prefix into few bits.
 
     Args:
@@ -117,4 +117,4 @@ def quantise(tensors: PrefixTensors, bits: int) -> QuantisedTensors:
     values = tuple(encode(layer, bits, 1, by_channel=False) for layer in tensors.values)
     largest = max(key.nbytes + value.nbytes for key, value in zip(tensors.keys, tensors.values, strict=True))
     held = sum(codes.bytes for codes in (*keys, *values)) + largest
-    return QuantisedTensors(_Layers(keys), _Layers(values), tensors.token_ids, held)
+    return QuantisedKV(_Layers(keys), _Layers(values), tensors.token_ids, held)

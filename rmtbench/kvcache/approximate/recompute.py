@@ -20,7 +20,7 @@ from rmtbench.models.architecture import attention_of
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-    from rmtbench.kvcache.base import PrefixTensors
+    from rmtbench.kvcache.base import PrefixKV
 
 NAME = "rmtbench_recompute"
 
@@ -32,12 +32,12 @@ CHUNK_TOKENS = 512
 class _Work:
     """One forward: which tokens, ascending, over which context."""
 
-    context: PrefixTensors
+    context: PrefixKV
     positions: torch.Tensor
 
 
 @torch.inference_mode()
-def recompute(model: PreTrainedModel, context: PrefixTensors, lengths: Sequence[int], share: float) -> int:
+def recompute(model: PreTrainedModel, context: PrefixKV, lengths: Sequence[int], share: float) -> int:
     """Read a share of a composed context's tokens again, in place.
 
     Args:

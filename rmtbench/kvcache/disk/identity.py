@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rmtbench.errors import UserError
+from rmtbench.models.identity import canonical
 
 if TYPE_CHECKING:
     from rmtbench.models.local import LocalModel
@@ -49,7 +50,7 @@ def model_identity(model: LocalModel, chunk_tokens: int) -> dict[str, Any]:
         "revision": known["revision"],
         "class": type(model.model).__name__,
         "weights_sha256": known["weights_sha256"],
-        "config_sha256": hashlib.sha256(canonical(settings)).hexdigest(),
+        "config_sha256": hashlib.sha256(canonical(settings).encode()).hexdigest(),
         "rope": json.loads(canonical(getattr(config, "rope_parameters", None) or {})),
         "context_limit": known["context_limit"],
         "tokenizer_sha256": known["tokenizer_sha256"],
@@ -63,11 +64,6 @@ def model_identity(model: LocalModel, chunk_tokens: int) -> dict[str, Any]:
     }
 
 
-def canonical(value: Mapping[str, Any]) -> bytes:
-    """JSON in one fixed spelling."""
-    return json.dumps(value, sort_keys=True, ensure_ascii=True, separators=(",", ":"), default=str).encode()
-
-
 def ids_bytes(ids: Sequence[int]) -> bytes:
     """Token ids as they are stored: unsigned 32-bit numbers, little-endian."""
     numbers = array("I", ids)
@@ -78,7 +74,7 @@ def ids_bytes(ids: Sequence[int]) -> bytes:
 
 def cache_key(identity: Mapping[str, Any], ids: Sequence[int]) -> str:
     """The name of the one cache that these ids have under this identity: 64 hexadecimal digits."""
-    return hashlib.sha256(canonical(identity) + ids_bytes(ids)).hexdigest()
+    return hashlib.sha256(canonical(identity).encode() + ids_bytes(ids)).hexdigest()
 
 
 def differences(wanted: Mapping[str, Any], found: Mapping[str, Any]) -> list[str]:

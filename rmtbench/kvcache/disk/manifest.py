@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from rmtbench.kvcache.disk.identity import canonical
+from rmtbench.models.identity import canonical
 
 SCHEMA = 1
 FILE = "manifest.json"
@@ -98,7 +98,7 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
         OSError: It cannot be written.
     """
     values = {"schema": SCHEMA, **asdict(manifest)}
-    values[_SEAL] = hashlib.sha256(canonical(values)).hexdigest()
+    values[_SEAL] = hashlib.sha256(canonical(values).encode()).hexdigest()
     with (folder / FILE).open("wb") as stream:
         stream.write(json.dumps(values, indent=1, ensure_ascii=False).encode() + b"\n")
         stream.flush()
@@ -122,7 +122,7 @@ def read_manifest(folder: Path) -> Manifest:
             raise DamagedCacheError(f"{FILE}: schema {schema} in place of {SCHEMA}")
         written = json.dumps({"schema": schema, **values, _SEAL: seal}, indent=1, ensure_ascii=False).encode() + b"\n"
         # The very bytes are compared too: an edit that means the same is an edit all the same.
-        if hashlib.sha256(canonical({"schema": schema, **values})).hexdigest() != seal or written != text:
+        if hashlib.sha256(canonical({"schema": schema, **values}).encode()).hexdigest() != seal or written != text:
             raise DamagedCacheError(f"{FILE}: it has been changed")
         return Manifest(**values)
     except (ValueError, TypeError, KeyError, AttributeError) as error:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from rmtbench.errors import disk_errors
-from rmtbench.kvcache.base import PrefixTensors
+from rmtbench.kvcache.base import PrefixKV
 from rmtbench.kvcache.disk import store as stored
 from rmtbench.kvcache.disk.eviction import lock_of, make_room
 from rmtbench.kvcache.disk.identity import model_identity
@@ -19,7 +19,7 @@ from rmtbench.measure import Stopwatch, synchroniser
 from rmtbench.models.local import LocalModel
 from rmtbench.turns import take_turn
 
-ReadContext = Callable[[LocalModel, Sequence[int], dict[str, float]], PrefixTensors]
+ReadContext = Callable[[LocalModel, Sequence[int], dict[str, float]], PrefixKV]
 """Gets a context's tensors from a model and token ids, and adds what each part cost."""
 
 
@@ -27,7 +27,7 @@ ReadContext = Callable[[LocalModel, Sequence[int], dict[str, float]], PrefixTens
 class Obtained:
     """A context's tensors, on the model's device, and how many of its tokens were not computed for it."""
 
-    tensors: PrefixTensors
+    tensors: PrefixKV
     reused_tokens: int = 0
 
 
@@ -72,7 +72,7 @@ def obtain(
     return _placed(model, whole, clock)
 
 
-def read_in_chunks(model: LocalModel, ids: Sequence[int], seconds: dict[str, float]) -> PrefixTensors:
+def read_in_chunks(model: LocalModel, ids: Sequence[int], seconds: dict[str, float]) -> PrefixKV:
     """A `ReadContext` that computes everything and keeps nothing."""
     return obtain(model, ids, seconds).tensors
 
@@ -103,7 +103,7 @@ def _complete(
             unfinished.keep(start, known.cut(start, min(start + chunk_tokens, reused)))
     saving = Stopwatch()
 
-    def keep(start: int, chunk: PrefixTensors) -> None:
+    def keep(start: int, chunk: PrefixKV) -> None:
         with saving.part("save"):
             unfinished.keep(start, chunk)
 
@@ -127,12 +127,12 @@ def _once(notice: Callable[[str], None]) -> Callable[[str], None]:
     return tell
 
 
-def _placed(model: LocalModel, tensors: PrefixTensors, clock: Stopwatch) -> Obtained:
+def _placed(model: LocalModel, tensors: PrefixKV, clock: Stopwatch) -> Obtained:
     """The tensors where the model is: on the CPU they stay mapped."""
     with clock.part("load"):
         if model.model.device.type != "cpu":
             keys, values = (
                 tuple(tensor.to(model.model.device) for tensor in side) for side in (tensors.keys, tensors.values)
             )
-            tensors = PrefixTensors(keys, values, tensors.token_ids)
+            tensors = PrefixKV(keys, values, tensors.token_ids)
     return Obtained(tensors, tensors.tokens)

@@ -15,7 +15,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from rmtbench.kvcache.base import PrefixTensors
+from rmtbench.kvcache.base import PrefixKV
 from rmtbench.kvcache.disk.eviction import UNFINISHED, Entry, entries, remove
 from rmtbench.kvcache.disk.identity import cache_key, differences, ids_bytes
 from rmtbench.kvcache.disk.manifest import (
@@ -58,7 +58,7 @@ class Wanted:
         return f"{slug}-{len(self.ids)}-{self.key[:16]}"
 
 
-def load(store: CacheStore, wanted: Wanted, watch: Watch) -> PrefixTensors | None:
+def load(store: CacheStore, wanted: Wanted, watch: Watch) -> PrefixKV | None:
     """The whole cache from the disk, mapped, after every byte was checked.
 
     Args:
@@ -82,7 +82,7 @@ def load(store: CacheStore, wanted: Wanted, watch: Watch) -> PrefixTensors | Non
     return tensors
 
 
-def load_beginning(store: CacheStore, wanted: Wanted, watch: Watch) -> PrefixTensors | None:
+def load_beginning(store: CacheStore, wanted: Wanted, watch: Watch) -> PrefixKV | None:
     """The most leading tokens that a cache of the same identity shares, in whole chunks, mapped and checked.
 
     Args:
@@ -136,7 +136,7 @@ def publish(
     store: CacheStore,
     wanted: Wanted,
     unfinished: UnfinishedCache,
-    tensors: PrefixTensors,
+    tensors: PrefixKV,
     seconds: Mapping[str, float],
     reused_tokens: int,
 ) -> None:
@@ -185,7 +185,7 @@ def unfinished_folder(store: CacheStore, wanted: Wanted) -> Path:
     return store.folder / f"{UNFINISHED}{wanted.name}"
 
 
-def _checked(folder: Path, manifest: Manifest, wanted: Wanted | None = None) -> PrefixTensors:
+def _checked(folder: Path, manifest: Manifest, wanted: Wanted | None = None) -> PrefixKV:
     """Hash every file, then map the layers; where one cache alone will do, make sure that it is this one.
 
     Raises:
@@ -205,7 +205,7 @@ def _checked(folder: Path, manifest: Manifest, wanted: Wanted | None = None) -> 
         raise DamagedCacheError(f"vanished while it was read ({type(error).__name__})") from error
     if wanted is not None and (manifest.key != wanted.key or ids != tuple(wanted.ids)):
         raise DamagedCacheError(f"{IDS_FILE}: other token ids")
-    return PrefixTensors(tuple(keys for keys, _ in layers), tuple(values for _, values in layers), ids)
+    return PrefixKV(tuple(keys for keys, _ in layers), tuple(values for _, values in layers), ids)
 
 
 def _common(one: bytes, other: bytes) -> int:

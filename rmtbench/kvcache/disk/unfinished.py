@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from rmtbench.kvcache.base import PrefixTensors
+from rmtbench.kvcache.base import PrefixKV
 from rmtbench.kvcache.disk.identity import ids_bytes
 from rmtbench.kvcache.disk.layer_file import LayerShape, chunk_digest, create, digest, layer_name, read, write_chunk
 from rmtbench.kvcache.disk.manifest import IDS_FILE
@@ -36,7 +36,7 @@ class UnfinishedCache:
         self._make_room = make_room
         self._shape: LayerShape | None = None
 
-    def ready(self) -> PrefixTensors | None:
+    def ready(self) -> PrefixKV | None:
         """The chunks that stand in the files, checked against their checksums, mapped; None without any.
 
         What follows the last good chunk is forgotten.
@@ -57,7 +57,7 @@ class UnfinishedCache:
             self._shape = None  # all is made anew, missing files too
             return None
         keys, values = zip(*((keys[:, :done], values[:, :done]) for keys, values in layers), strict=True)
-        return PrefixTensors(keys, values, tuple(self._ids[:done]))
+        return PrefixKV(keys, values, tuple(self._ids[:done]))
 
     def _check(self, lines: Sequence[bytes], layers: Sequence[tuple[Any, Any]]) -> tuple[list[bytes], int]:
         good: list[bytes] = []
@@ -72,7 +72,7 @@ class UnfinishedCache:
             done = row["end"]
         return good, done
 
-    def keep(self, start: int, chunk: PrefixTensors) -> None:
+    def keep(self, start: int, chunk: PrefixKV) -> None:
         """Write a chunk behind those that stand already.
 
         Args:
@@ -93,7 +93,7 @@ class UnfinishedCache:
         with (self.folder / CHUNKS).open("ab") as stream:
             stream.write(json.dumps(row).encode() + b"\n")
 
-    def _begin(self, chunk: PrefixTensors) -> None:
+    def _begin(self, chunk: PrefixKV) -> None:
         shape, layers = LayerShape.of(chunk.keys[0], chunk.values[0], len(self._ids)), len(chunk.keys)
         # What an interrupted reading left and nobody can use goes first: no other cache has to make room for it.
         for left in (self.folder / CHUNKS, *self.folder.glob("layer-*.safetensors")):
@@ -105,7 +105,7 @@ class UnfinishedCache:
             create(self.folder / layer_name(layer), shape)
         self._shape = shape
 
-    def complete(self, tensors: PrefixTensors) -> dict[str, dict[str, Any]]:
+    def complete(self, tensors: PrefixKV) -> dict[str, dict[str, Any]]:
         """Have all files on the disk.
 
         Args:

@@ -8,7 +8,7 @@ from typing import overload
 
 import torch
 
-from rmtbench.kvcache.base import PrefixTensors
+from rmtbench.kvcache.base import PrefixKV
 
 Pair = tuple[torch.Tensor, torch.Tensor]
 """A layer's keys and values."""
@@ -82,16 +82,16 @@ class _Side(Sequence[torch.Tensor]):
 
 
 @dataclass(frozen=True)
-class OffloadedTensors(PrefixTensors):
-    """`PrefixTensors` whose layers stay in the host's memory; of what one gives, nothing may be kept over a layer."""
+class OffloadedKV(PrefixKV):
+    """`PrefixKV` whose layers stay in the host's memory; of what one gives, nothing may be kept over a layer."""
 
     layers: Sequence[Pair] = ()
     held: int = field(default=0)
 
-    def cut(self, start: int, end: int) -> PrefixTensors:
+    def cut(self, start: int, end: int) -> PrefixKV:
         """Views of the tokens from `start` to before `end`, in the host's memory."""
         keys, values = (tuple(pair[side][:, start:end] for pair in self.layers) for side in (0, 1))
-        return PrefixTensors(keys, values, self.token_ids[start:end])
+        return PrefixKV(keys, values, self.token_ids[start:end])
 
     @property
     def bytes(self) -> int:
@@ -99,7 +99,7 @@ class OffloadedTensors(PrefixTensors):
         return self.held
 
 
-def offload(tensors: PrefixTensors, device: torch.device) -> OffloadedTensors:
+def offload(tensors: PrefixKV, device: torch.device) -> OffloadedKV:
     """Put a prefix into the host's memory.
 
     Args:
@@ -116,4 +116,4 @@ def offload(tensors: PrefixTensors, device: torch.device) -> OffloadedTensors:
     layers = [(home(key), home(value)) for key, value in zip(tensors.keys, tensors.values, strict=True)]
     carrier = Carrier(layers, device)
     held = sum(tensor.nbytes for pair in (*layers, *carrier.places) for tensor in pair)
-    return OffloadedTensors(_Side(carrier, 0), _Side(carrier, 1), tensors.token_ids, layers, held)
+    return OffloadedKV(_Side(carrier, 0), _Side(carrier, 1), tensors.token_ids, layers, held)

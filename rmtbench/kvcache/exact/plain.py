@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class PlainPrefix:
-    """A `Prefix` over one `SlotCache`; made by `read_prefix`."""
+    """A `PrefixCache` over one `SlotCache`; made by `read_prefix`."""
 
     def __init__(self, model: LocalModel, cache: SlotCache, tokens: int, seconds: Mapping[str, float]) -> None:
         self._model = model

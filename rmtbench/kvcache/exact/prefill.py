@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from rmtbench.kvcache.base import PrefixTensors
+from rmtbench.kvcache.base import PrefixKV
 from rmtbench.kvcache.exact.chunk_attention import chunk_attention, serves
 from rmtbench.kvcache.watching import NOBODY, Reading, Watch
 from rmtbench.measure import synchroniser
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 CHUNK_TOKENS = 1024
 """On one core 1,024 was as fast a token as 2,048 and 4,096, and it is the grain of what can be reused."""
 
-KeepChunk = Callable[[int, PrefixTensors], None]
+KeepChunk = Callable[[int, PrefixKV], None]
 """Gets a chunk's first position, and its keys and values as views that are read at once."""
 
 
@@ -34,10 +34,10 @@ def prefill(
     ids: Sequence[int],
     *,
     chunk_tokens: int = CHUNK_TOKENS,
-    known: PrefixTensors | None = None,
+    known: PrefixKV | None = None,
     keep: KeepChunk | None = None,
     watch: Watch = NOBODY,
-) -> PrefixTensors:
+) -> PrefixKV:
     """Read a context.
 
     Args:
@@ -78,7 +78,7 @@ def prefill(
     return _span(cache, ids, 0, len(ids))
 
 
-def fill(cache: SlotCache, known: PrefixTensors, device: torch.device) -> None:
+def fill(cache: SlotCache, known: PrefixKV, device: torch.device) -> None:
     """Copy a context to the beginning of an empty cache of one row, on the device."""
     for layer, keys, values in zip(cache.layers, known.keys, known.values, strict=True):
         layer.lazy_initialization(keys[None, :, :0].to(device), values[None, :, :0].to(device))
@@ -86,8 +86,8 @@ def fill(cache: SlotCache, known: PrefixTensors, device: torch.device) -> None:
         layer.values[0, :, : known.tokens] = values
 
 
-def _span(cache: SlotCache, ids: Sequence[int], start: int, end: int) -> PrefixTensors:
-    return PrefixTensors(
+def _span(cache: SlotCache, ids: Sequence[int], start: int, end: int) -> PrefixKV:
+    return PrefixKV(
         tuple(layer.keys[0, :, start:end] for layer in cache.layers),
         tuple(layer.values[0, :, start:end] for layer in cache.layers),
         tuple(ids[start:end]),

@@ -12,9 +12,9 @@ from typing import Self
 import torch
 
 from rmtbench.errors import AnswerError
-from rmtbench.kvcache.base import PrefixTensors
+from rmtbench.kvcache.base import PrefixKV
 from rmtbench.kvcache.disk.obtain import ReadContext, read_in_chunks
-from rmtbench.kvcache.exact.attention import NAME
+from rmtbench.kvcache.exact.shared_attention import NAME
 from rmtbench.kvcache.exact.suffixes import Suffixes, plan_round
 from rmtbench.measure import Stopwatch, synchroniser
 from rmtbench.models.architecture import attention_of, check_shared_prefix
@@ -26,7 +26,7 @@ from rmtbench.models.local import LocalModel
 class SharedPlaces:
     """The rows' places over one prefix, as `rmtbench.models.decode.Places`."""
 
-    def __init__(self, model: LocalModel, prefix: PrefixTensors, suffixes: Suffixes) -> None:
+    def __init__(self, model: LocalModel, prefix: PrefixKV, suffixes: Suffixes) -> None:
         self._model, self._prefix, self._suffixes = model.model, prefix, suffixes
 
     @torch.inference_mode()
@@ -54,15 +54,15 @@ class SharedPlaces:
 
 
 class SharedPrefixCache:
-    """A `Prefix` over `PrefixTensors`; made by `shared_prefix`."""
+    """A `PrefixCache` over `PrefixKV`; made by `shared_prefix`."""
 
     def __init__(
-        self, model: LocalModel, tensors: PrefixTensors, longest: int, seconds: Mapping[str, float], batch: int
+        self, model: LocalModel, tensors: PrefixKV, longest: int, seconds: Mapping[str, float], batch: int
     ) -> None:
         self._model, self._batch, self._longest, self._seconds = model, batch, longest, seconds
         self._tokens = tensors.tokens
         self._turn: object = None
-        self._held: tuple[PrefixTensors, Suffixes] | None = (
+        self._held: tuple[PrefixKV, Suffixes] | None = (
             tensors,
             Suffixes(tensors, batch, longest + model.max_new_tokens),
         )
@@ -164,7 +164,7 @@ class SharedPrefixCache:
 
 
 def shared_prefix(
-    model: LocalModel, tensors: PrefixTensors, *, longest: int, batch: int, seconds: Mapping[str, float]
+    model: LocalModel, tensors: PrefixKV, *, longest: int, batch: int, seconds: Mapping[str, float]
 ) -> SharedPrefixCache:
     """Make a context's keys and values ready for questions; they are not copied.
 

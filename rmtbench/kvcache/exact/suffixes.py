@@ -10,14 +10,14 @@ from dataclasses import dataclass
 
 import torch
 
-from rmtbench.kvcache.base import PrefixTensors
+from rmtbench.kvcache.base import PrefixKV
 from rmtbench.kvcache.exact.attention import Partial, attend
 
 
 class Suffixes:
     """Buffers of all layers, each ``[places, key-value heads, room, width]``, shaped and typed as the prefix."""
 
-    def __init__(self, prefix: PrefixTensors, places: int, room: int) -> None:
+    def __init__(self, prefix: PrefixKV, places: int, room: int) -> None:
         self.keys = [key.new_zeros((places, key.shape[0], room, key.shape[2])) for key in prefix.keys]
         self.values = [value.new_zeros((places, value.shape[0], room, value.shape[2])) for value in prefix.values]
         self.lengths = [0] * places
@@ -71,7 +71,7 @@ class Round:
         last: The last token of each row, whose logits are wanted.
     """
 
-    prefix: PrefixTensors
+    prefix: PrefixKV
     suffixes: Suffixes
     places: torch.Tensor
     slots: torch.Tensor
@@ -126,7 +126,7 @@ class Round:
 
 
 def plan_round(
-    prefix: PrefixTensors, suffixes: Suffixes, stepping: Sequence[int], entering: Sequence[tuple[int, int]]
+    prefix: PrefixKV, suffixes: Suffixes, stepping: Sequence[int], entering: Sequence[tuple[int, int]]
 ) -> Round:
     """Lay out one forward, and move the rows' lengths on.
 

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from rmtbench.errors import UserError
 from rmtbench.kvcache.disk.obtain import read_in_chunks
-from rmtbench.kvcache.exact import attention, chunk_attention
+from rmtbench.kvcache.exact import chunk_attention, shared_attention
 from rmtbench.kvcache.exact.plain import read_prefix
 from rmtbench.kvcache.exact.prefill import CHUNK_TOKENS
 from rmtbench.kvcache.exact.shared import read_shared
@@ -73,6 +73,6 @@ def kernels_of(model: LocalModel, prefix: str) -> dict[str, object]:
     own = str(model.model.config._attn_implementation)  # noqa: SLF001 - the only place that tells
     return {
         "context": chunk_attention.NAME if chunk_attention.serves(model.model) else own,
-        "questions": own if prefix == "plain" else attention.NAME,
+        "questions": own if prefix == "plain" else shared_attention.NAME,
         "chunk_tokens": CHUNK_TOKENS,
     }

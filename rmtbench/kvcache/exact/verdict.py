@@ -12,8 +12,8 @@ import torch
 import transformers
 
 import rmtbench
-from rmtbench.kvcache.disk.identity import canonical
 from rmtbench.kvcache.exact.trial import try_ways
+from rmtbench.models.identity import canonical
 from rmtbench.models.local import LocalModel
 
 ROOMS = ("kvcache", "kvcache/exact", "models")
@@ -51,7 +51,7 @@ def _key(model: LocalModel) -> str:
         "versions": {"torch": torch.__version__, "transformers": transformers.__version__},
         "code": _code(),
     }
-    return hashlib.sha256(canonical(identity)).hexdigest()
+    return hashlib.sha256(canonical(identity).encode()).hexdigest()
 
 
 def _code() -> str:

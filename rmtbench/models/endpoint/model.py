@@ -185,7 +185,7 @@ class EndpointModel:
 
 
 class RemotePrefix:
-    """A context that the server has been shown once: a `rmtbench.kvcache.base.Prefix` whose cache is the server's.
+    """A context that the server has been shown once: a `rmtbench.kvcache.base.PrefixCache` whose cache is the server's.
 
     Whether it still holds the context is the server's business; each answer's cached tokens tell.
     """

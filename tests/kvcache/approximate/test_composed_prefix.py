@@ -16,7 +16,7 @@ from rmtbench.kvcache.approximate.compose import check_composable, compose, turn
 from rmtbench.kvcache.approximate.composed import obtain_composed
 from rmtbench.kvcache.approximate.parts import PartCaches
 from rmtbench.kvcache.approximate.recompute import beginnings, recompute
-from rmtbench.kvcache.base import PrefixTensors
+from rmtbench.kvcache.base import PrefixKV
 from rmtbench.kvcache.exact.prefill import prefill
 from rmtbench.models.base import Passage
 from rmtbench.models.local import LocalModel
@@ -31,12 +31,12 @@ TINY = {
 }  # fmt: skip
 
 
-def composed(model: LocalModel, *documents: Sequence[int]) -> PrefixTensors:
+def composed(model: LocalModel, *documents: Sequence[int]) -> PrefixKV:
     frequencies = check_composable(model.model)
     return compose([HEAD, *documents], lambda ids: prefill(model.model, ids), frequencies)
 
 
-def close(one: PrefixTensors, other: PrefixTensors) -> bool:
+def close(one: PrefixKV, other: PrefixKV) -> bool:
     pairs = zip((*one.keys, *one.values), (*other.keys, *other.values), strict=True)
     return one.token_ids == other.token_ids and all(torch.allclose(a, b, rtol=0, atol=1e-4) for a, b in pairs)
 
@@ -101,7 +101,7 @@ def test_dropping_and_reordering_documents_reads_nothing(tiny_model: LocalModel)
     caches, frequencies = PartCaches(tiny_model, 10**9), check_composable(tiny_model.model)
     read: list[int] = []
 
-    def get(ids: Sequence[int]) -> PrefixTensors:
+    def get(ids: Sequence[int]) -> PrefixKV:
         found = caches.get(ids)
         read.append(len(ids) - found.reused_tokens)
         return found.tensors

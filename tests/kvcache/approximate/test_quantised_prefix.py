@@ -7,7 +7,7 @@ import torch
 from stored_caches import context
 
 from rmtbench.kvcache.approximate.quantised import KEY_GROUP, encode, quantise
-from rmtbench.kvcache.base import PrefixTensors
+from rmtbench.kvcache.base import PrefixKV
 from rmtbench.kvcache.exact.prefill import prefill
 from rmtbench.kvcache.exact.shared import shared_prefix
 from rmtbench.models.local import LocalModel
@@ -56,7 +56,7 @@ def test_half_precision_comes_back_as_half_precision(dtype: torch.dtype) -> None
 def test_memory_is_that_of_codes_and_scales_and_of_one_layer_read_back(bits: int, code_bytes: float) -> None:
     tokens, layers, heads, width = KEY_GROUP * 3, 5, 2, 16
     states = tuple(numbers(tokens, seed) for seed in range(2 * layers))
-    tensors = PrefixTensors(states[:layers], states[layers:], tuple(range(tokens)))
+    tensors = PrefixKV(states[:layers], states[layers:], tuple(range(tokens)))
     key_scales, value_scales = 2 * 4 * heads * 3 * width, 2 * 4 * heads * tokens
     held = layers * (2 * heads * tokens * width * code_bytes + key_scales + value_scales)
     assert quantise(tensors, bits).bytes == held + 2 * heads * tokens * width * 4
@@ -64,8 +64,8 @@ def test_memory_is_that_of_codes_and_scales_and_of_one_layer_read_back(bits: int
 
 
 def test_other_numbers_of_bits_and_odd_widths_are_refused() -> None:
-    tensors = PrefixTensors((numbers(3),), (numbers(3),), (1, 2, 3))
-    odd = PrefixTensors((numbers(3)[..., :15],), (numbers(3),), (1, 2, 3))
+    tensors = PrefixKV((numbers(3),), (numbers(3),), (1, 2, 3))
+    odd = PrefixKV((numbers(3)[..., :15],), (numbers(3),), (1, 2, 3))
     for made, bits in ((tensors, 5), (odd, 8)):
         with pytest.raises(ValueError, match="bits for widths"):
             quantise(made, bits)
@@ -74,7 +74,7 @@ def test_other_numbers_of_bits_and_odd_widths_are_refused() -> None:
 @pytest.mark.parametrize("bits", [8, 4])
 def test_answers_are_those_of_the_exact_attention_over_the_numbers_read_back(tiny_model: LocalModel, bits: int) -> None:
     few = quantise(prefill(tiny_model.model, context(150)), bits)
-    plain = PrefixTensors([*few.keys], [*few.values], few.token_ids)
+    plain = PrefixKV([*few.keys], [*few.values], few.token_ids)
     longest = max(len(tiny_model.question_ids(question)) for question in QUESTIONS)
     found = []
     for tensors in (few, plain):

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from rmtbench.kvcache.base import PrefixTensors
-from rmtbench.kvcache.exact import attention as shared_attention
+from rmtbench.kvcache.base import PrefixKV
+from rmtbench.kvcache.exact import attention, shared_attention
 from rmtbench.kvcache.exact.attention import attend, attend_by_matmul, attend_to_prefix, merge
 from rmtbench.kvcache.exact.suffixes import Suffixes, plan_round
 
@@ -30,7 +30,7 @@ def close(found: torch.Tensor, expected: torch.Tensor) -> bool:
 
 def test_the_fused_operator_of_the_cpu_is_there() -> None:
     """Else every comparison below would be of the fallback with itself."""
-    assert shared_attention._CPU is not None
+    assert attention._CPU is not None
 
 
 @pytest.mark.parametrize(("heads", "kv_heads"), HEADS)
@@ -100,8 +100,8 @@ def test_rows_that_step_and_rows_that_enter_each_see_the_prefix_and_themselves(
 ) -> None:
     """Random rounds over four places, each token beside plain attention over the keys that it should see."""
     if not fused:
-        monkeypatch.setattr(shared_attention, "_CPU", None)
-    prefix = PrefixTensors((states(kv_heads, 20, 16, seed=1),), (states(kv_heads, 20, 16, seed=2),), tuple(range(20)))
+        monkeypatch.setattr(attention, "_CPU", None)
+    prefix = PrefixKV((states(kv_heads, 20, 16, seed=1),), (states(kv_heads, 20, 16, seed=2),), tuple(range(20)))
     suffixes = Suffixes(prefix, places=4, room=12)
     own: dict[int, list[tuple[torch.Tensor, torch.Tensor]]] = {}
     rounds: list[tuple[list[int], list[tuple[int, int]]]] = [
@@ -139,9 +139,7 @@ def test_rows_that_step_and_rows_that_enter_each_see_the_prefix_and_themselves(
 @pytest.mark.parametrize("stepping", [[], [0]])
 def test_the_last_layer_computes_of_a_question_its_last_token_alone(stepping: list[int]) -> None:
     """Nothing reads what it makes of the others; the layers before it compute all of them."""
-    prefix = PrefixTensors(
-        *(tuple(states(2, 20, 16, seed=seed) for _ in range(2)) for seed in (1, 2)), tuple(range(20))
-    )
+    prefix = PrefixKV(*(tuple(states(2, 20, 16, seed=seed) for _ in range(2)) for seed in (1, 2)), tuple(range(20)))
     query, key, value = states(1, 4, 9, 16, seed=3), states(1, 2, 9, 16, seed=4), states(1, 2, 9, 16, seed=5)
     suffixes = Suffixes(prefix, places=3, room=8)
     if stepping:
@@ -167,22 +165,22 @@ def test_a_prefix_is_split_only_where_threads_would_be_idle(
     threads: int, queries: int, splits: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
-    assert shared_attention._splits(torch.empty(1, 3, queries, 8), 20_000) == splits
-    assert shared_attention._splits(torch.empty(1, 3, queries, 8), 1500) == 1
+    assert attention._splits(torch.empty(1, 3, queries, 8), 20_000) == splits
+    assert attention._splits(torch.empty(1, 3, queries, 8), 1500) == 1
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 @pytest.mark.parametrize("causal", [True, False])
 def test_the_gpus_operator_agrees_with_the_matrix_products(causal: bool) -> None:
     query, key, value = (states(2, heads, 40, 64, seed=heads).to("cuda", torch.bfloat16) for heads in (6, 2, 2))
-    assert shared_attention._CUDA is not None
+    assert attention._CUDA is not None
     found, expected = (way(query, key, value, SCALE, causal=causal) for way in (attend, attend_by_matmul))
     assert torch.allclose(found[0].float(), expected[0].float(), atol=2e-2)
     assert torch.allclose(found[1], expected[1], atol=2e-2)
 
 
 def test_a_row_longer_than_its_place_is_refused() -> None:
-    prefix = PrefixTensors((states(1, 4, 8),), (states(1, 4, 8),), (1, 2, 3, 4))
+    prefix = PrefixKV((states(1, 4, 8),), (states(1, 4, 8),), (1, 2, 3, 4))
     suffixes = Suffixes(prefix, places=1, room=3)
     plan_round(prefix, suffixes, [], [(0, 3)])
     with pytest.raises(ValueError, match="longer than the 3 tokens"):
@@ -193,7 +191,7 @@ def test_calls_that_are_not_the_shared_prefixs_are_refused() -> None:
     module, query = torch.nn.Module(), states(1, 2, 1, 8)
     with pytest.raises(RuntimeError, match="over a shared prefix alone"):
         shared_attention.shared_prefix_attention(module, query, query, query, None)
-    prefix = PrefixTensors((states(2, 4, 8),), (states(2, 4, 8),), (1, 2, 3, 4))
+    prefix = PrefixKV((states(2, 4, 8),), (states(2, 4, 8),), (1, 2, 3, 4))
     reading = plan_round(prefix, Suffixes(prefix, 1, 3), [], [(0, 1)])
     for name in shared_attention.STRANGE:
         with pytest.raises(RuntimeError, match=name):

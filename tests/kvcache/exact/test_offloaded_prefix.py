@@ -6,7 +6,7 @@ import pytest
 import torch
 from stored_caches import context
 
-from rmtbench.kvcache.base import PrefixTensors
+from rmtbench.kvcache.base import PrefixKV
 from rmtbench.kvcache.exact.offloaded import offload
 from rmtbench.kvcache.exact.prefill import prefill
 from rmtbench.kvcache.exact.shared import shared_prefix
@@ -19,9 +19,9 @@ DEVICES = [
 ]
 
 
-def tensors(layers: int, tokens: int = 7) -> PrefixTensors:
+def tensors(layers: int, tokens: int = 7) -> PrefixKV:
     made = torch.randn(2 * layers, 2, tokens, 16, generator=torch.Generator().manual_seed(0))
-    return PrefixTensors(tuple(made[:layers]), tuple(made[layers:]), tuple(range(tokens)))
+    return PrefixKV(tuple(made[:layers]), tuple(made[layers:]), tuple(range(tokens)))
 
 
 @pytest.mark.parametrize("device", DEVICES)
@@ -63,7 +63,7 @@ def test_memory_is_that_of_all_layers_and_of_two_on_the_device() -> None:
 
 def test_layers_of_several_shapes_are_refused() -> None:
     exact = tensors(2)
-    mixed = PrefixTensors((exact.keys[0], exact.keys[1][:1]), exact.values, exact.token_ids)
+    mixed = PrefixKV((exact.keys[0], exact.keys[1][:1]), exact.values, exact.token_ids)
     with pytest.raises(ValueError, match="several shapes"):
         offload(mixed, torch.device("cpu"))
 

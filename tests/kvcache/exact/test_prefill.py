@@ -10,7 +10,7 @@ import torch
 from stored_caches import context, equal
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
 
-from rmtbench.kvcache.base import PrefixTensors
+from rmtbench.kvcache.base import PrefixKV
 from rmtbench.kvcache.exact import chunk_attention as reading
 from rmtbench.kvcache.exact.chunk_attention import attend, chunk_attention, serves
 from rmtbench.kvcache.exact.prefill import prefill
@@ -53,7 +53,7 @@ def at_once(model: PreTrainedModel, ids: list[int]) -> SlotCache:
     return cache
 
 
-def holding(tensors: PrefixTensors) -> SlotCache:
+def holding(tensors: PrefixKV) -> SlotCache:
     cache = SlotCache(len(tensors.keys), rows=1, capacity=tensors.tokens + 16)
     for layer, keys, values in zip(cache.layers, tensors.keys, tensors.values, strict=True):
         layer.lazy_initialization(keys[None], values[None])
@@ -117,7 +117,7 @@ def test_the_models_own_attention_is_back_after_the_reading_and_after_an_error(t
 def test_going_on_from_a_beginning_gives_the_same_bits(tiny_model: LocalModel, first: int) -> None:
     ids, read = context(), []
     whole = prefill(tiny_model.model, ids, chunk_tokens=16)
-    begun = PrefixTensors(
+    begun = PrefixKV(
         tuple(keys[:, :first].clone() for keys in whole.keys),
         tuple(values[:, :first].clone() for values in whole.values),
         tuple(ids[:first]),

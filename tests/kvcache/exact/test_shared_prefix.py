@@ -12,7 +12,7 @@ from transformers import AutoConfig, AutoModelForCausalLM
 
 from rmtbench.core import Draw, RunSpec
 from rmtbench.errors import AnswerError, UserError
-from rmtbench.kvcache.base import PrefixTensors
+from rmtbench.kvcache.base import PrefixKV
 from rmtbench.kvcache.exact.plain import read_prefix
 from rmtbench.kvcache.exact.shared import SharedPrefixCache, read_shared, shared_prefix
 from rmtbench.models.base import Passage, Prompt
@@ -51,7 +51,7 @@ def test_room_is_kept_for_a_batch_of_the_longest_questions_and_their_answers(
 
 def test_tensors_that_stand_ready_are_taken_without_a_copy(tiny_model: LocalModel) -> None:
     states = tuple(torch.zeros(2, 5, 16) for _ in range(4))
-    tensors = PrefixTensors(states[:2], states[2:], (1, 2, 3, 4, 5))
+    tensors = PrefixKV(states[:2], states[2:], (1, 2, 3, 4, 5))
     with shared_prefix(tiny_model, tensors, longest=10, batch=2, seconds={"load": 1.5}) as held:
         assert held._held is not None
         assert held._held[0] is tensors
