@@ -182,7 +182,7 @@ def _other(model: LocalModel, kind: str, chance: random.Random) -> LocalModel:
 def _get(model: LocalModel, ids: Sequence[int], folder: Path) -> tuple[PrefixKV, int, list[str]]:
     told: list[str] = []
     store, watch = CacheStore(folder, 10**12), Watch(notice=told.append)
-    found = obtain(model, ids, {}, store=store, watch=watch, chunk_tokens=CHUNK_TOKENS)
+    found = obtain(model, ids, store=store, watch=watch, chunk_tokens=CHUNK_TOKENS).value
     return found.tensors, found.reused_tokens, told
 
 

@@ -193,7 +193,7 @@ def _ask(
 
     texts = [one.text for one in wanted]
     longest = max(len(model.question_ids(text)) for text in texts)
-    with shared_prefix(model, made.tensors, longest=longest, batch=BATCH, seconds={}) as prefix:
+    with shared_prefix(model, made.tensors, longest=longest, batch=BATCH) as prefix:
         answers, seconds = _timed(lambda: prefix.generate(texts))
         way.bytes.append(prefix.bytes)
     exact = exact or [answer.output_ids for answer in answers]

@@ -119,9 +119,9 @@ def bill_of(spec: RunSpec, kind: SystemKind, sent: int, corpus: int, questions: 
     settings = dict(spec.settings)
     longest = spec.max_answer_tokens + extras.thinking
     calls, written, cached = questions, questions * longest, 0
-    if kind.takes_prefix:
+    if "prefix-cache" in kind.needs:
         calls, written, cached = calls + 1, written + 1, questions * corpus
-    if kind.writes_notes:
+    if "notes" in kind.needs:
         sections = questions * math.ceil(corpus / int(settings["chunk_tokens"]))
         notes = int(settings["memory_tokens"])
         calls, written, sent = calls + sections, written + sections * (notes + extras.thinking), sent + sections * notes

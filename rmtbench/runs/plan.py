@@ -16,13 +16,13 @@ from rmtbench.systems.registry import find_system, system_names
 _HEEDED: Sequence[tuple[str, Callable[[SystemKind], bool], str]] = (
     (
         "top_k top_tokens chunk_tokens chunk_overlap split chunk_order reranker index chunk_cache",
-        lambda kind: kind.takes_top_k,
+        lambda kind: "chunks" in kind.needs,
         "rag-sparse",
     ),
-    ("stemming stop_words sparse_backend", lambda kind: kind.counts_words, "rag-sparse"),
-    ("embedder embed_windows qdrant dense_index", lambda kind: kind.needs_embedder, "rag-dense"),
-    ("prefix recompute kv_bits kv_place", lambda kind: kind.takes_prefix, "cag"),
-    ("rmt_chunk_tokens rmt_memory_tokens", lambda kind: kind.writes_notes, "rmt-text"),
+    ("stemming stop_words sparse_backend", lambda kind: "words" in kind.needs, "rag-sparse"),
+    ("embedder embed_windows qdrant dense_index", lambda kind: "embedder" in kind.needs, "rag-dense"),
+    ("prefix recompute kv_bits kv_place", lambda kind: "prefix-cache" in kind.needs, "cag"),
+    ("rmt_chunk_tokens rmt_memory_tokens", lambda kind: "notes" in kind.needs, "rmt-text"),
 )
 """Fields of a request that only some systems heed, which these are, and one of them."""
 
@@ -44,11 +44,11 @@ def plan_runs(request: Request, source: Source, *, device: str, dtype: str) -> l
         raise UserError(f"it needs a GPU, and the device is '{device}'", where="--set kv-place=host", remedy=remedy)
     specs = []
     kinds = {name: find_system(name) for name in _names(request)}
-    retrieves = any(kind.takes_top_k for kind in kinds.values())
+    retrieves = any("chunks" in kind.needs for kind in kinds.values())
     # A folder's label is a hash over its weights: taken once, not for every run.
     reranker = reranker_label(request.reranker) if request.reranker is not None and retrieves else None
     for name, kind in kinds.items():
-        by_number = kind.takes_top_k and request.top_tokens is None
+        by_number = "chunks" in kind.needs and request.top_tokens is None
         settings = _settings(kind, request, reranker)
         top_ks: Sequence[int | None] = sorted(set(request.top_k)) if by_number else [None]
         specs += [
@@ -60,13 +60,13 @@ def plan_runs(request: Request, source: Source, *, device: str, dtype: str) -> l
                 data=f"{source.kind}:{source.name}@{source.sha256[:16]}",
                 tokenizer=request.tokenizer,
                 top_k=top_k,
-                embedder=request.embedder if kind.needs_embedder else None,
+                embedder=request.embedder if "embedder" in kind.needs else None,
                 answer_style=request.answer_style,
                 max_answer_tokens=request.max_answer_tokens,
                 batch=request.batch,
                 # Chunking is part of a spec only where there is any: it would make two runs of one.
-                chunk_tokens=request.chunk_tokens if kind.takes_top_k else RunSpec.chunk_tokens,
-                chunk_overlap=request.chunk_overlap if kind.takes_top_k else RunSpec.chunk_overlap,
+                chunk_tokens=request.chunk_tokens if "chunks" in kind.needs else RunSpec.chunk_tokens,
+                chunk_overlap=request.chunk_overlap if "chunks" in kind.needs else RunSpec.chunk_overlap,
                 seed=request.seed,
                 draws=request.draws,
                 questions=request.questions,
@@ -98,7 +98,7 @@ def left_out_of_all(request: Request) -> list[str]:
     return [
         kind.name
         for kind in kinds
-        if not kind.in_all
+        if "many-calls" in kind.needs
         or (kind.memory and is_endpoint(request.model))
         or (kind.memory and memory_folder(request.rmt, request.model_name, kind.memory) is None)
     ]
@@ -116,17 +116,17 @@ def _settings(kind: SystemKind, request: Request, reranker: str | None) -> tuple
     settings = _server_settings(kind, request) if is_endpoint(request.model) else {}
     chat = {"system_prompt": request.system_prompt, "think_tokens": request.think_tokens}
     settings |= {name: str(value) for name, value in chat.items() if value is not None}
-    if kind.takes_prefix and request.prefix != PREFIXES[0]:
+    if "prefix-cache" in kind.needs and request.prefix != PREFIXES[0]:
         settings["prefix"] = request.prefix
-    if kind.takes_prefix and request.recompute is not None:
+    if "prefix-cache" in kind.needs and request.recompute is not None:
         settings["recompute"] = f"{request.recompute:g}"
-    if kind.takes_prefix and request.kv_bits is not None:
+    if "prefix-cache" in kind.needs and request.kv_bits is not None:
         settings["kv_bits"] = str(request.kv_bits)
-    if kind.takes_prefix and request.kv_place != "device":
+    if "prefix-cache" in kind.needs and request.kv_place != "device":
         settings["kv_place"] = request.kv_place
-    if kind.takes_prefix and request.kv_cache is not None:
+    if "prefix-cache" in kind.needs and request.kv_cache is not None:
         settings["kv_cache"] = "on"  # a row of its own: what was loaded never stands among what was computed
-    if kind.takes_top_k:
+    if "chunks" in kind.needs:
         settings |= _retrieval_settings(kind, request, reranker)
     if kind.memory is not None:
         folder = memory_folder(request.rmt, request.model_name, kind.memory)
@@ -137,7 +137,7 @@ def _settings(kind: SystemKind, request: Request, reranker: str | None) -> tuple
                 remedy="train one with `rmtbench train rmt`, and name its folder with --rmt",
             )
         settings["memory"] = memory_label(folder)
-    if kind.writes_notes:
+    if "notes" in kind.needs:
         settings["chunk_tokens"] = str(request.rmt_chunk_tokens)
         settings["memory_tokens"] = str(request.rmt_memory_tokens)
     return tuple(sorted(settings.items()))
@@ -146,7 +146,7 @@ def _settings(kind: SystemKind, request: Request, reranker: str | None) -> tuple
 def _retrieval_settings(kind: SystemKind, request: Request, reranker: str | None) -> dict[str, str]:
     """How chunks are cut, found, chosen and shown, where it is not the usual way."""
     names = ["split", "top_tokens", "chunk_order"]
-    names += ["stemming", "stop_words", "sparse_backend"] if kind.counts_words else []
+    names += ["stemming", "stop_words", "sparse_backend"] if "words" in kind.needs else []
     names += ["candidates"] if request.reranker is not None else []
     given = {name: getattr(request, name) for name in names}
     settings = {name: str(value) for name, value in given.items() if value != Request.model_fields[name].default}
@@ -154,12 +154,12 @@ def _retrieval_settings(kind: SystemKind, request: Request, reranker: str | None
         settings["reranker"] = reranker
     if request.chunk_cache:
         settings["chunk_cache"] = request.chunk_cache_limit
-    if request.embed_windows == "on" and kind.needs_embedder:
+    if request.embed_windows == "on" and "embedder" in kind.needs:
         settings["embed_windows"] = "on"  # stands although it is usual: runs of before there were windows have none
-    if request.qdrant is not None and kind.needs_embedder:
+    if request.qdrant is not None and "embedder" in kind.needs:
         settings["vector_store"] = "qdrant in-process" if request.qdrant == "memory" else "qdrant"
     if request.index is not None:
-        settings["index"] = f"kept {request.dense_index}" if kind.needs_embedder else "kept"
+        settings["index"] = f"kept {request.dense_index}" if "embedder" in kind.needs else "kept"
     return settings
 
 
@@ -171,17 +171,17 @@ def _server_settings(kind: SystemKind, request: Request) -> dict[str, str]:
             where=f"--system {kind.name} with --model {request.model}",
             remedy="use rmt-text, which needs texts alone, or a local model",
         )
-    if kind.takes_prefix and request.prefix != PREFIXES[0]:
+    if "prefix-cache" in kind.needs and request.prefix != PREFIXES[0]:
         raise UserError(
             "the server keeps the cache in its own way", where=f"--prefix {request.prefix}", remedy="leave it out"
         )
-    if kind.takes_prefix and request.kv_bits is not None:
+    if "prefix-cache" in kind.needs and request.kv_bits is not None:
         raise UserError("the server keeps the cache in its own way", where="--set kv-bits", remedy="leave it out")
-    if kind.takes_prefix and request.kv_place != "device":
+    if "prefix-cache" in kind.needs and request.kv_place != "device":
         raise UserError("the server keeps the cache in its own way", where="--set kv-place", remedy="leave it out")
-    if kind.takes_top_k and request.chunk_cache:
+    if "chunks" in kind.needs and request.chunk_cache:
         raise UserError("a server takes texts, not their caches", where="--chunk-cache", remedy="leave it out")
-    if kind.takes_prefix and request.kv_cache is not None:
+    if "prefix-cache" in kind.needs and request.kv_cache is not None:
         raise UserError("the server keeps the cache in its own way", where="--kv-cache", remedy="leave it out")
     names = ("api", "concurrency", "reasoning_effort")
     given = {name: str(getattr(request, name)) for name in names}

@@ -55,13 +55,13 @@ def _ways(model: LocalModel, spec: RunSpec) -> list[list[str]]:
     from rmtbench.models.architecture import check_batch, check_shared_prefix
 
     kind, settings, many = find_system(spec.system), dict(spec.settings), spec.batch > 1
-    if kind.takes_prefix:
+    if "prefix-cache" in kind.needs:
         if settings.get("prefix") == "plain":
             check_batch(model.model, spec.batch)
             return [[PLAIN, PLAIN_BATCH] if many else [PLAIN]]
         check_shared_prefix(model.model)
         return [[SHARED, SHARED_BATCH] if many else [SHARED]]
-    if kind.reads_corpus:
+    if "whole-corpus" in kind.needs:
         return [[PLAIN]] if prefix_for(model)[0] == "plain" else [[SHARED], [PLAIN]]
     if "chunk_cache" in settings:
         return [[SHARED]]

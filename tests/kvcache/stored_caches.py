@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -34,7 +34,7 @@ class Shop:
         self.store = CacheStore(folder, limit)
         self.said: list[str] = []
         self.read: list[int] = []
-        self.seconds: dict[str, float] = {}
+        self.seconds: Mapping[str, float] = {}
 
     def get(self, model: LocalModel, ids: Sequence[int], stop_at: int | None = None) -> Obtained:
         """Obtain a context; interrupted as by Ctrl-C once so many tokens are read."""
@@ -46,7 +46,9 @@ class Shop:
                 raise KeyboardInterrupt
 
         watch = Watch(reading, self.said.append)
-        return obtain(model, ids, self.seconds, store=self.store, watch=watch, chunk_tokens=CHUNK)
+        found = obtain(model, ids, store=self.store, watch=watch, chunk_tokens=CHUNK)
+        self.seconds = found.seconds
+        return found.value
 
     @property
     def folders(self) -> list[Path]:

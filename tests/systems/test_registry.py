@@ -12,9 +12,10 @@ import pytest
 from rmtbench.core import Draw, RunSpec
 from rmtbench.errors import UserError
 from rmtbench.models.local import LocalModel
-from rmtbench.runs.loop import Tools, execute
+from rmtbench.runs.loop import execute
 from rmtbench.systems.in_prompt import CLOSED_BOOK
 from rmtbench.systems.registry import find_system, system_names
+from rmtbench.systems.resources import Resources
 
 OURS = ["closed-book", "oracle", "full-context", "cag", "rag-sparse", "rag-dense", "rag-hybrid",
         "rmt-memory", "rmt-query-first", "rmt-text"]  # fmt: skip
@@ -28,13 +29,13 @@ from rmtbench.systems.in_prompt import InPrompt
 
 given = []
 
-def make(equipment):
-    given.append(sorted(equipment.gold))
+def make(resources):
+    given.append(sorted(resources.gold))
     first = lambda corpus: lambda question: (Passage("First", corpus.documents[0].text),)
-    return InPrompt(equipment, first)
+    return InPrompt(resources, first)
 
 FIRST = SystemKind("first-document", "the first document alone", make)
-SEEING = SystemKind("first-document", "the first document alone", make, sees_gold=True)
+SEEING = SystemKind("first-document", "the first document alone", make, needs={"gold"})
 NOTHING = "not a system"
 """
 
@@ -57,7 +58,7 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install
 
 def run(name: str, towns: Draw, model: LocalModel, results: Path) -> list[dict[str, object]]:
     spec = RunSpec(name, "towns", "all", "random:tiny", "own:towns@0", max_answer_tokens=8)
-    [outcome] = execute([spec], [towns], Tools(model, {}), results, lambda _event: None)
+    [outcome] = execute([spec], [towns], Resources(spec, model), results, lambda _event: None)
     journal = (outcome.folder / "answers.jsonl").read_text(encoding="utf-8")
     return [json.loads(line) for line in journal.splitlines()]
 

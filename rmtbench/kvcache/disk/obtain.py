@@ -1,8 +1,8 @@
-"""Get a context's keys and values: computed, or loaded from a store and completed; each part's cost is told apart."""
+"""Get a context's keys and values: computed, or loaded from a store and completed; each part with its seconds."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
@@ -15,93 +15,100 @@ from rmtbench.kvcache.disk.identity import model_identity
 from rmtbench.kvcache.disk.unfinished import UnfinishedCache
 from rmtbench.kvcache.exact.prefill import CHUNK_TOKENS, prefill
 from rmtbench.kvcache.watching import NOBODY, Watch
-from rmtbench.measure import Stopwatch, synchroniser
+from rmtbench.measure import Stopwatch, Timed, add_seconds, synchroniser, timed
 from rmtbench.models.local import LocalModel
 from rmtbench.turns import take_turn
-
-ReadContext = Callable[[LocalModel, Sequence[int], dict[str, float]], PrefixKV]
-"""Gets a context's tensors from a model and token ids, and adds what each part cost."""
 
 
 @dataclass(frozen=True)
 class Obtained:
-    """A context's tensors, on the model's device, and how many of its tokens were not computed for it."""
+    """A context's keys and values on the model's device.
+
+    Attributes:
+        tensors: The keys and values.
+        reused_tokens: Tokens of the context that were loaded, not computed.
+        recomputed_tokens: Tokens that were read twice; None where that was not asked for.
+    """
 
     tensors: PrefixKV
     reused_tokens: int = 0
+    recomputed_tokens: int | None = None
+
+    def counts(self, store: stored.CacheStore | None) -> Mapping[str, int]:
+        """Return what happened to the context's tokens by name; `store` is where caches are kept, if anywhere."""
+        read = self.tensors.tokens - self.reused_tokens
+        counts = {} if store is None else {"reused_tokens": self.reused_tokens, "read_tokens": read}
+        return counts if self.recomputed_tokens is None else {**counts, "recomputed_tokens": self.recomputed_tokens}
 
 
 def obtain(
     model: LocalModel,
     ids: Sequence[int],
-    seconds: dict[str, float],
     *,
     store: stored.CacheStore | None = None,
     watch: Watch = NOBODY,
     chunk_tokens: int = CHUNK_TOKENS,
-) -> Obtained:
-    """Read a context, or what the store has not of it.
+) -> Timed[Obtained]:
+    """Load a context from the store, and read what the store does not have of it.
 
     Args:
         model: The model that reads.
         ids: The context, at least one token.
-        seconds: Gets the wall seconds of ``prefill`` without a store, of ``load``, ``prefill`` and ``save`` with one.
-        store: Where caches are kept; None for computing everything and keeping nothing.
+        store: Where caches are kept; None to compute everything and keep nothing.
         watch: Told how far the reading is, and what the store had.
         chunk_tokens: Tokens read at once.
+
+    Returns:
+        The context with its seconds: ``prefill`` without a store; ``load``, and after a miss ``save`` and
+        ``prefill``, with one.
 
     Raises:
         UserError: The store has no room, or cannot be written.
     """
-    clock = Stopwatch(synchroniser(model.device))
-    clock.seconds = seconds
     if store is None:
-        with clock.part("prefill"):
-            return Obtained(prefill(model.model, ids, chunk_tokens=chunk_tokens, watch=watch))
+        read = partial(prefill, model.model, ids, chunk_tokens=chunk_tokens, watch=watch)
+        return timed("prefill", lambda: Obtained(read()), synchroniser(model.device))
     wanted = stored.Wanted(model_identity(model, chunk_tokens), ids)
-    watch = replace(watch, notice=_once(watch.notice))  # whoever looks twice, before and behind the lock, says it once
+    watch = replace(watch, notice=_once(watch.notice))  # the store is asked before and behind the lock
     with disk_errors(store.folder, "--kv-cache"):
         store.folder.mkdir(parents=True, exist_ok=True)
-        with clock.part("load"):
-            whole = stored.load(store, wanted, watch)
-        if whole is None:
+        found = timed("load", partial(stored.load, store, wanted, watch), synchroniser(model.device))
+        if found.value is None:
             with ExitStack() as stack:
-                with clock.part("load"):
-                    stack.enter_context(take_turn(lock_of(store.folder, wanted.name), watch.notice))
-                return _complete(model, wanted, clock, store, watch)
-    return _placed(model, whole, clock)
-
-
-def read_in_chunks(model: LocalModel, ids: Sequence[int], seconds: dict[str, float]) -> PrefixKV:
-    """A `ReadContext` that computes everything and keeps nothing."""
-    return obtain(model, ids, seconds).tensors
+                turn = take_turn(lock_of(store.folder, wanted.name), watch.notice)
+                waited = timed("load", partial(stack.enter_context, turn))
+                return _complete(model, wanted, store, watch, add_seconds(found.seconds, waited.seconds))
+    return _placed(model, found.value, found.seconds)
 
 
 def _complete(
-    model: LocalModel, wanted: stored.Wanted, clock: Stopwatch, store: stored.CacheStore, watch: Watch
-) -> Obtained:
-    """What the holder of the lock does: look again, then go on from the most that stands ready."""
+    model: LocalModel, wanted: stored.Wanted, store: stored.CacheStore, watch: Watch, spent: Mapping[str, float]
+) -> Timed[Obtained]:
+    """Look again while holding the lock, then continue from the longest beginning that is stored.
+
+    `spent` are the seconds so far; they are part of the result's.
+    """
     ids, chunk_tokens = wanted.ids, wanted.identity["chunk_tokens"]
     room = partial(make_room, store.folder, limit=store.limit, told=watch.notice)
     unfinished = UnfinishedCache(stored.unfinished_folder(store, wanted), ids, room)
+    clock, saving = Stopwatch(synchroniser(model.device)), Stopwatch()
     with clock.part("load"):
-        # Whoever was waited for has made it.
-        whole = stored.load(store, wanted, watch)
+        whole = stored.load(store, wanted, watch)  # another process may have made it meanwhile
         known = unfinished.ready() if whole is None else None
         begun = known.tokens if known is not None else 0
         if whole is None and begun < len(ids):
             other = stored.load_beginning(store, wanted, watch)
             known = other if other is not None and other.tokens > begun else known
     if whole is not None:
-        return _placed(model, whole, clock)
+        return _placed(model, whole, add_seconds(spent, clock.seconds))
     reused = known.tokens if known is not None else 0
     if begun:
         watch.notice(f"kv cache {wanted.name}: goes on behind {begun:,} tokens of an interrupted reading")
-    with clock.part("save"):
+    with saving.part("save"):
         for start in range(begun, reused, chunk_tokens):
             assert known is not None  # noqa: S101 - else nothing is reused
             unfinished.keep(start, known.cut(start, min(start + chunk_tokens, reused)))
-    saving = Stopwatch()
+    saved_before = saving.seconds["save"]
 
     def keep(start: int, chunk: PrefixKV) -> None:
         with saving.part("save"):
@@ -109,11 +116,11 @@ def _complete(
 
     with clock.part("prefill"):
         tensors = prefill(model.model, ids, chunk_tokens=chunk_tokens, known=known, keep=keep, watch=watch)
-    clock.seconds["prefill"] -= saving.seconds.get("save", 0.0)
-    clock.seconds["save"] += saving.seconds.get("save", 0.0)
-    with clock.part("save"):
-        stored.publish(store, wanted, unfinished, tensors, clock.seconds, reused)
-    return Obtained(tensors, reused)
+    computing = clock.seconds["prefill"] - (saving.seconds["save"] - saved_before)  # chunks were saved in between
+    so_far = add_seconds(spent, {"load": clock.seconds["load"]}, saving.seconds, {"prefill": computing})
+    publish = partial(stored.publish, store, wanted, unfinished, tensors, so_far, reused)
+    published = timed("save", publish, synchroniser(model.device))
+    return Timed(Obtained(tensors, reused), add_seconds(so_far, published.seconds))
 
 
 def _once(notice: Callable[[str], None]) -> Callable[[str], None]:
@@ -127,12 +134,16 @@ def _once(notice: Callable[[str], None]) -> Callable[[str], None]:
     return tell
 
 
-def _placed(model: LocalModel, tensors: PrefixKV, clock: Stopwatch) -> Obtained:
-    """The tensors where the model is: on the CPU they stay mapped."""
-    with clock.part("load"):
-        if model.model.device.type != "cpu":
-            keys, values = (
-                tuple(tensor.to(model.model.device) for tensor in side) for side in (tensors.keys, tensors.values)
-            )
-            tensors = PrefixKV(keys, values, tensors.token_ids)
-    return Obtained(tensors, tensors.tokens)
+def _placed(model: LocalModel, tensors: PrefixKV, spent: Mapping[str, float]) -> Timed[Obtained]:
+    """Bring a loaded context to the model's device; on the CPU it stays memory-mapped."""
+
+    def place() -> PrefixKV:
+        if model.model.device.type == "cpu":
+            return tensors
+        keys, values = (
+            tuple(tensor.to(model.model.device) for tensor in side) for side in (tensors.keys, tensors.values)
+        )
+        return PrefixKV(keys, values, tensors.token_ids)
+
+    placed = timed("load", place, synchroniser(model.device))
+    return Timed(Obtained(placed.value, tensors.tokens), add_seconds(spent, placed.seconds))

@@ -6,32 +6,32 @@ Going back to the context is setting one number. It stays the reference for ever
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
+from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 from rmtbench.errors import AnswerError
+from rmtbench.kvcache.base import PrefixKV
 from rmtbench.kvcache.exact.prefill import fill
-from rmtbench.measure import Stopwatch, synchroniser
+from rmtbench.kvcache.exact.reading import ReadContext, tokenise
+from rmtbench.measure import Timed, add_seconds, synchroniser, timed
 from rmtbench.models.architecture import check_batch
 from rmtbench.models.base import Generation, Passage
+from rmtbench.models.batches import in_batches
 from rmtbench.models.local import LocalModel
 from rmtbench.models.readers import SharedPrefix, forward
 from rmtbench.models.slots import SlotCache
 
-if TYPE_CHECKING:
-    from rmtbench.kvcache.disk.obtain import ReadContext
-
 
 class PlainPrefix:
-    """A `PrefixCache` over one `SlotCache`; made by `read_prefix`."""
+    """A `PrefixCache` over one `SlotCache`; made by `plain_prefix` or `read_prefix`."""
 
-    def __init__(self, model: LocalModel, cache: SlotCache, tokens: int, seconds: Mapping[str, float]) -> None:
+    def __init__(self, model: LocalModel, cache: SlotCache, tokens: int) -> None:
         self._model = model
         self._cache: SlotCache | None = cache
         self._room = cache.layers[0].get_max_length() - tokens
         self._tokens = tokens
-        self._seconds = seconds
 
     def __enter__(self) -> Self:
         return self
@@ -50,11 +50,6 @@ class PlainPrefix:
     def bytes(self) -> int:
         """Bytes held, the room for questions and answers included."""
         return self._cache.nbytes if self._cache is not None else 0
-
-    @property
-    def seconds(self) -> Mapping[str, float]:
-        """Wall seconds of tokenize and prefill."""
-        return self._seconds
 
     def generate(self, questions: Sequence[str]) -> list[Generation]:
         """Answer questions that continue the context; several make one batch.
@@ -83,6 +78,24 @@ class PlainPrefix:
             return [row for question in questions for row in self.generate([question])]
         return found
 
+    def answers(self, questions: Sequence[str], batch: int) -> Iterator[Timed[Generation]]:
+        """Answer questions in order, batch by batch: see `PrefixCache`."""
+        return in_batches(self.generate, questions, batch)
+
+
+def plain_prefix(model: LocalModel, context: PrefixKV, *, longest: int, batch: int) -> PlainPrefix:
+    """Copy a context's keys and values into one buffer with room for questions behind them.
+
+    Args:
+        model: The model that read it.
+        context: What it read.
+        longest: Tokens of the longest question: room for it and its answer is kept `batch` times over.
+        batch: Most questions at once.
+    """
+    cache = _buffer(model, context.tokens, longest, batch)
+    fill(cache, context, model.model.device)
+    return PlainPrefix(model, cache, context.tokens)
+
 
 def read_prefix(
     model: LocalModel,
@@ -90,7 +103,7 @@ def read_prefix(
     questions: Sequence[str],
     batch: int,
     read: ReadContext | None = None,
-) -> PlainPrefix:
+) -> Timed[PlainPrefix]:
     """Read a context once and keep its keys and values.
 
     Args:
@@ -98,28 +111,28 @@ def read_prefix(
         passages: The context.
         questions: Those that will be asked: room for the longest, `batch` times over, is kept behind the context.
         batch: Most questions asked at once.
-        read: Reads the context, or has it already; None for one forward straight into the buffer, the reference.
+        read: Reads the context; None for one forward straight into the buffer, the reference.
 
     Returns:
-        The prefix, its cost by part (tokenize, prefill) inside.
+        The prefix with its seconds: ``tokenize`` and ``prefill``; with `read`, its parts and ``place``.
 
     Raises:
         UserError: The model has sliding-window layers and `batch` is above one.
-        AnswerError: The context leaves no room for an answer.
+        ContextTooLongError: The context leaves no room for an answer.
     """
     check_batch(model.model, batch)
-    watch = Stopwatch(synchroniser(model.device))
-    with watch.part("tokenize"):
-        ids = model.context_ids(passages)
-        longest = max((len(model.question_ids(question)) for question in questions), default=0)
-    model.check_length(len(ids) + longest)
-    room = batch * (longest + model.max_new_tokens)
-    cache = SlotCache(model.model.config.num_hidden_layers, rows=1, capacity=len(ids) + room)
+    tokens = tokenise(model, passages, questions)
+    ids, longest = tokens.value.ids, tokens.value.longest
     if read is None:
-        with watch.part("prefill"):
-            forward(model.model, cache, ids, start=0)
-    else:
-        tensors = read(model, ids, watch.seconds)
-        with watch.part("place"):
-            fill(cache, tensors, model.model.device)
-    return PlainPrefix(model, cache, len(ids), watch.seconds)
+        cache = _buffer(model, len(ids), longest, batch)
+        done = timed("prefill", lambda: forward(model.model, cache, ids, start=0), synchroniser(model.device))
+        return Timed(PlainPrefix(model, cache, len(ids)), add_seconds(tokens.seconds, done.seconds))
+    context = read(model, ids)
+    place = partial(plain_prefix, model, context.value, longest=longest, batch=batch)
+    held = timed("place", place, synchroniser(model.device))
+    return Timed(held.value, add_seconds(tokens.seconds, context.seconds, held.seconds))
+
+
+def _buffer(model: LocalModel, tokens: int, longest: int, batch: int) -> SlotCache:
+    room = batch * (longest + model.max_new_tokens)
+    return SlotCache(model.model.config.num_hidden_layers, rows=1, capacity=tokens + room)

@@ -5,7 +5,7 @@ Exact: what it answers is what the model answers without a cache.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from types import TracebackType
 from typing import Self
 
@@ -13,10 +13,10 @@ import torch
 
 from rmtbench.errors import AnswerError
 from rmtbench.kvcache.base import PrefixKV
-from rmtbench.kvcache.disk.obtain import ReadContext, read_in_chunks
+from rmtbench.kvcache.exact.reading import ReadContext, read_in_chunks, tokenise
 from rmtbench.kvcache.exact.shared_attention import NAME
 from rmtbench.kvcache.exact.suffixes import Suffixes, plan_round
-from rmtbench.measure import Stopwatch, synchroniser
+from rmtbench.measure import Timed, add_seconds
 from rmtbench.models.architecture import attention_of, check_shared_prefix
 from rmtbench.models.base import Generation, Passage
 from rmtbench.models.decode import Decoded, Ids, greedy_continuous
@@ -54,12 +54,17 @@ class SharedPlaces:
 
 
 class SharedPrefixCache:
-    """A `PrefixCache` over `PrefixKV`; made by `shared_prefix`."""
+    """A `PrefixCache` over `PrefixKV`; made by `shared_prefix`.
 
-    def __init__(
-        self, model: LocalModel, tensors: PrefixKV, longest: int, seconds: Mapping[str, float], batch: int
-    ) -> None:
-        self._model, self._batch, self._longest, self._seconds = model, batch, longest, seconds
+    Args:
+        model: The model that read the context.
+        tensors: The context's keys and values; they are not copied.
+        longest: Tokens of the longest question.
+        batch: Most questions at once: places that are kept for them.
+    """
+
+    def __init__(self, model: LocalModel, tensors: PrefixKV, *, longest: int, batch: int) -> None:
+        self._model, self._batch, self._longest = model, batch, longest
         self._tokens = tensors.tokens
         self._turn: object = None
         self._held: tuple[PrefixKV, Suffixes] | None = (
@@ -85,11 +90,6 @@ class SharedPrefixCache:
         """Bytes held, the room for questions and answers included."""
         return sum(part.bytes for part in self._held) if self._held is not None else 0
 
-    @property
-    def seconds(self) -> Mapping[str, float]:
-        """Wall seconds of what was done to make it, by part."""
-        return self._seconds
-
     def generate(self, questions: Sequence[str]) -> list[Generation]:
         """Answer questions that continue the context, as many at once as there are places.
 
@@ -105,6 +105,15 @@ class SharedPrefixCache:
             if generation.error is not None:
                 raise AnswerError(generation.error)
         return generations
+
+    def answers(self, questions: Sequence[str], batch: int) -> Iterator[Timed[Generation]]:  # noqa: ARG002
+        """Answer questions as `stream` does, each with its share of the forwards' seconds.
+
+        Args:
+            questions: Any number.
+            batch: Not used: the places were counted when the prefix was made.
+        """
+        return (Timed(found, {"total": found.seconds}) for found in self.stream(questions))
 
     def stream(self, questions: Sequence[str]) -> Iterator[Generation]:
         """Answer questions in order; one that ended before an earlier one waits for it.
@@ -163,23 +172,20 @@ class SharedPrefixCache:
         self._model.check_length(self._tokens + len(tail))
 
 
-def shared_prefix(
-    model: LocalModel, tensors: PrefixKV, *, longest: int, batch: int, seconds: Mapping[str, float]
-) -> SharedPrefixCache:
+def shared_prefix(model: LocalModel, context: PrefixKV, *, longest: int, batch: int) -> SharedPrefixCache:
     """Make a context's keys and values ready for questions; they are not copied.
 
     Args:
         model: The model that read it.
-        tensors: What it read.
+        context: What it read.
         longest: Tokens of the longest question: room for it and its answer is kept `batch` times over.
         batch: Most questions at once.
-        seconds: What making the tensors cost, by part.
 
     Raises:
         UserError: The model has attention of another kind.
     """
     check_shared_prefix(model.model)
-    return SharedPrefixCache(model, tensors, longest, seconds, batch)
+    return SharedPrefixCache(model, context, longest=longest, batch=batch)
 
 
 def read_shared(
@@ -188,7 +194,7 @@ def read_shared(
     questions: Sequence[str],
     batch: int,
     read: ReadContext = read_in_chunks,
-) -> SharedPrefixCache:
+) -> Timed[SharedPrefixCache]:
     """Read a context once and keep its keys and values.
 
     Args:
@@ -199,17 +205,14 @@ def read_shared(
         read: Reads the context, or has it already.
 
     Returns:
-        The prefix, its cost by part (tokenize, and what `read` adds) inside.
+        The prefix with its seconds: ``tokenize`` and the parts of `read`.
 
     Raises:
         UserError: The model has attention of another kind.
-        AnswerError: The context leaves no room for an answer.
+        ContextTooLongError: The context leaves no room for an answer.
     """
     check_shared_prefix(model.model)
-    watch = Stopwatch(synchroniser(model.device))
-    with watch.part("tokenize"):
-        ids = model.context_ids(passages)
-        longest = max((len(model.question_ids(question)) for question in questions), default=0)
-    model.check_length(len(ids) + longest)
-    tensors = read(model, ids, watch.seconds)
-    return shared_prefix(model, tensors, longest=longest, batch=batch, seconds=watch.seconds)
+    tokens = tokenise(model, passages, questions)
+    context = read(model, tokens.value.ids)
+    prefix = shared_prefix(model, context.value, longest=tokens.value.longest, batch=batch)
+    return Timed(prefix, add_seconds(tokens.seconds, context.seconds))

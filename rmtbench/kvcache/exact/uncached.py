@@ -10,10 +10,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from rmtbench.errors import UserError
-from rmtbench.kvcache.disk.obtain import read_in_chunks
 from rmtbench.kvcache.exact import chunk_attention, shared_attention
 from rmtbench.kvcache.exact.plain import read_prefix
 from rmtbench.kvcache.exact.prefill import CHUNK_TOKENS
+from rmtbench.kvcache.exact.reading import read_in_chunks
 from rmtbench.kvcache.exact.shared import read_shared
 from rmtbench.kvcache.exact.trial import SHARED
 from rmtbench.measure import synchroniser
@@ -40,7 +40,7 @@ def uncached_reader(model: LocalModel) -> tuple[AnswerUncached, str]:
 
     def answer(prompt: Prompt) -> Generation:
         start = time.perf_counter()
-        with read(model, prompt.passages, [prompt.question], 1, read_in_chunks) as context:
+        with read(model, prompt.passages, [prompt.question], 1, read_in_chunks).value as context:
             synchroniser(model.device)()
             before = time.perf_counter() - start
             [found] = context.generate([prompt.question])

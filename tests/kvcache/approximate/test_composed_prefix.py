@@ -131,9 +131,9 @@ def test_changing_one_document_reads_that_document_alone(tiny_model: LocalModel,
     changed = context(29, 9)
 
     def get(*documents: Sequence[int]) -> dict[str, int]:
-        found, counts = obtain_composed(tiny_model, [HEAD, *documents], {}, store=shop.store)
-        assert equal(found, composed(tiny_model, *documents))
-        return counts
+        found = obtain_composed(tiny_model, [HEAD, *documents], store=shop.store).value
+        assert equal(found.tensors, composed(tiny_model, *documents))
+        return dict(found.counts(shop.store))
 
     everything = sum(map(len, (HEAD, FIRST, SECOND, THIRD)))
     assert get(FIRST, SECOND, THIRD) == {"reused_tokens": 0, "read_tokens": everything}
@@ -144,12 +144,11 @@ def test_changing_one_document_reads_that_document_alone(tiny_model: LocalModel,
 
 
 def test_seconds_are_told_by_part(tiny_model: LocalModel) -> None:
-    seconds: dict[str, float] = {"tokenize": 1.0}
-    found, counts = obtain_composed(tiny_model, [HEAD, FIRST, SECOND], seconds, share=0.25)
-    assert list(seconds) == ["tokenize", "prefill", "compose", "recompute"]
-    assert all(0 < seconds[part] < 10 for part in ("prefill", "compose", "recompute"))
-    assert found.tokens == sum(map(len, (HEAD, FIRST, SECOND)))
-    assert counts == {"recomputed_tokens": 8}
+    made = obtain_composed(tiny_model, [HEAD, FIRST, SECOND], share=0.25)
+    assert list(made.seconds) == ["prefill", "compose", "recompute"]
+    assert all(0 < seconds < 10 for seconds in made.seconds.values())
+    assert made.value.tensors.tokens == sum(map(len, (HEAD, FIRST, SECOND)))
+    assert made.value.counts(None) == {"recomputed_tokens": 8}
 
 
 LENGTHS = [len(HEAD), len(FIRST), len(SECOND), len(THIRD)]

@@ -78,7 +78,7 @@ def test_answers_are_those_of_the_exact_attention_over_the_numbers_read_back(tin
     longest = max(len(tiny_model.question_ids(question)) for question in QUESTIONS)
     found = []
     for tensors in (few, plain):
-        with shared_prefix(tiny_model, tensors, longest=longest, batch=2, seconds={}) as held:
+        with shared_prefix(tiny_model, tensors, longest=longest, batch=2) as held:
             found.append([answer.output_ids for answer in held.generate(QUESTIONS)])
     assert found[0] == found[1]
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import pytest
 import torch
 
-from rmtbench.kvcache.disk.obtain import read_in_chunks
 from rmtbench.kvcache.exact.plain import read_prefix
+from rmtbench.kvcache.exact.reading import read_in_chunks
 from rmtbench.kvcache.exact.shared import read_shared
 from rmtbench.models.base import Generation, Passage, Prompt
 from rmtbench.models.local import LocalModel
@@ -37,13 +37,13 @@ def own_prompts(model: LocalModel, questions: Sequence[str]) -> list[Generation]
 
 
 def plain(model: LocalModel, questions: Sequence[str]) -> list[Generation]:
-    with read_prefix(model, CONTEXT, questions, len(questions), read_in_chunks) as prefix:
+    with read_prefix(model, CONTEXT, questions, len(questions), read_in_chunks).value as prefix:
         return prefix.generate(questions)
 
 
 def shared(model: LocalModel, questions: Sequence[str]) -> list[Generation]:
     """Two places for all questions, so that a later one takes the place of one that failed."""
-    with read_shared(model, CONTEXT, questions, batch=2) as prefix:
+    with read_shared(model, CONTEXT, questions, batch=2).value as prefix:
         return list(prefix.stream(questions))
 
 

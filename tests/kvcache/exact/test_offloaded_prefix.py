@@ -74,6 +74,6 @@ def test_answers_are_those_of_the_prefix_on_the_device(tiny_model: LocalModel, b
     longest = max(len(tiny_model.question_ids(question)) for question in QUESTIONS)
     found = []
     for kept in (exact, offload(exact, torch.device("cpu"))):
-        with shared_prefix(tiny_model, kept, longest=longest, batch=batch, seconds={}) as held:
+        with shared_prefix(tiny_model, kept, longest=longest, batch=batch) as held:
             found.append([answer.output_ids for answer in held.generate(QUESTIONS)])
     assert found[0] == found[1]

@@ -16,7 +16,7 @@ SHORT, LONG = "Who?", "Who is the mayor of Arden, please, and where does the riv
 
 
 def prefix(model: LocalModel, batch: int = 1, *questions: str) -> PlainPrefix:
-    return read_prefix(model, CONTEXT, questions or (SHORT, LONG), batch)
+    return read_prefix(model, CONTEXT, questions or (SHORT, LONG), batch).value
 
 
 @pytest.mark.parametrize("batch", [1, 3])
@@ -69,7 +69,7 @@ def test_a_refused_question_leaves_the_prefix_ready(tiny_model: LocalModel) -> N
 
 def test_a_prefix_without_a_question_in_sight_keeps_room_for_an_answer_alone(tiny_model: LocalModel) -> None:
     with (
-        read_prefix(tiny_model, CONTEXT, [], 1) as held,
+        read_prefix(tiny_model, CONTEXT, [], 1).value as held,
         pytest.raises(AnswerError, match=f"exceed the {tiny_model.max_answer_tokens} kept"),
     ):
         held.generate([SHORT])
@@ -92,9 +92,9 @@ def test_a_prefix_is_closed_by_an_error_in_its_block_too(tiny_model: LocalModel)
 
 
 def test_what_it_cost_is_told_by_part(tiny_model: LocalModel) -> None:
-    with prefix(tiny_model) as held:
-        assert list(held.seconds) == ["tokenize", "prefill"]
-        assert min(held.seconds.values()) > 0
+    made = read_prefix(tiny_model, CONTEXT, (SHORT, LONG), 1)
+    assert list(made.seconds) == ["tokenize", "prefill"]
+    assert min(made.seconds.values()) > 0
 
 
 def test_an_answer_counts_the_context_as_cached(tiny_model: LocalModel) -> None:

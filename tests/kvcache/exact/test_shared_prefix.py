@@ -17,7 +17,7 @@ from rmtbench.kvcache.exact.plain import read_prefix
 from rmtbench.kvcache.exact.shared import SharedPrefixCache, read_shared, shared_prefix
 from rmtbench.models.base import Passage, Prompt
 from rmtbench.models.local import LocalModel
-from rmtbench.systems.base import Equipment
+from rmtbench.systems.base import Resources
 from rmtbench.systems.cag import CAG
 
 CONTEXT = (Passage("Arden", "Arden lies on the river Oss. " * 10), Passage("Belmo", "Its market is on Fridays. " * 8))
@@ -26,7 +26,7 @@ MANY = [f"Who is {name}, {'please, ' * (number % 4)}and why?" for number, name i
 
 
 def prefix(model: LocalModel, batch: int = 1, *questions: str) -> SharedPrefixCache:
-    return read_shared(model, CONTEXT, questions or (SHORT, LONG), batch)
+    return read_shared(model, CONTEXT, questions or (SHORT, LONG), batch).value
 
 
 def ending(model: LocalModel) -> LocalModel:
@@ -52,10 +52,10 @@ def test_room_is_kept_for_a_batch_of_the_longest_questions_and_their_answers(
 def test_tensors_that_stand_ready_are_taken_without_a_copy(tiny_model: LocalModel) -> None:
     states = tuple(torch.zeros(2, 5, 16) for _ in range(4))
     tensors = PrefixKV(states[:2], states[2:], (1, 2, 3, 4, 5))
-    with shared_prefix(tiny_model, tensors, longest=10, batch=2, seconds={"load": 1.5}) as held:
+    with shared_prefix(tiny_model, tensors, longest=10, batch=2) as held:
         assert held._held is not None
         assert held._held[0] is tensors
-        assert (held.tokens, held.seconds) == (5, {"load": 1.5})
+        assert held.tokens == 5
         assert held.generate([SHORT])[0].cached_tokens == 5
 
 
@@ -150,9 +150,9 @@ def test_answers_that_would_be_read_from_places_taken_over_are_refused(tiny_mode
 
 
 def test_what_it_cost_is_told_by_part(tiny_model: LocalModel) -> None:
-    with prefix(tiny_model) as held:
-        assert list(held.seconds) == ["tokenize", "prefill"]
-        assert min(held.seconds.values()) > 0
+    made = read_shared(tiny_model, CONTEXT, (SHORT, LONG), 1)
+    assert list(made.seconds) == ["tokenize", "prefill"]
+    assert min(made.seconds.values()) > 0
 
 
 def test_the_models_own_attention_is_back_after_each_forward_even_after_an_error(tiny_model: LocalModel) -> None:
@@ -200,13 +200,13 @@ def test_attention_of_another_kind_is_refused_with_its_reason_and_the_way_out(
 def test_cag_refuses_a_sliding_window_until_the_plain_prefix_is_named(tiny_model: LocalModel, towns: Draw) -> None:
     model = LocalModel(made("mistral", sliding_window=24), tiny_model.contract, frozenset(), 512, 4, {})
     spec = RunSpec("cag", "towns", "all", "tiny", "own:towns@0", max_answer_tokens=4)
-    with CAG.make(Equipment(spec, model)) as system, pytest.raises(UserError, match="sliding-window"):
+    with CAG.make(Resources(spec, model)) as system, pytest.raises(UserError, match="sliding-window"):
         system.prepare(towns.corpus)
-    with CAG.make(Equipment(replace(spec, settings=(("prefix", "plain"),)), model)) as system:
+    with CAG.make(Resources(replace(spec, settings=(("prefix", "plain"),)), model)) as system:
         system.prepare(towns.corpus)
         found = [answer.output_ids for answer in system.answer(towns.corpus.questions)]
     passages = tuple(Passage(document.title, document.text) for document in towns.corpus.documents)
     asked = [question.text for question in towns.corpus.questions]
     assert found == [model.generate([Prompt(passages, question)])[0].output_ids for question in asked]
-    with read_prefix(model, passages, asked, 1) as plain:
+    with read_prefix(model, passages, asked, 1).value as plain:
         assert found == [plain.generate([question])[0].output_ids for question in asked]

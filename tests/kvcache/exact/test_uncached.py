@@ -14,7 +14,7 @@ from rmtbench.kvcache.exact.uncached import kernels_of, uncached_reader
 from rmtbench.kvcache.watching import Watch
 from rmtbench.models.base import Passage, Prompt
 from rmtbench.models.local import LocalModel
-from rmtbench.systems.base import Equipment
+from rmtbench.systems.base import Resources
 from rmtbench.systems.in_prompt import FULL_CONTEXT, whole_corpus
 
 CONTEXT = (Passage("Arden", "Arden lies on the river Oss. " * 10), Passage("Belmo", "Its market is on Fridays. " * 8))
@@ -80,8 +80,8 @@ def test_full_context_says_aloud_and_in_its_provenance_when_it_reads_another_way
 ) -> None:
     told: list[str] = []
     for model in (tiny_model, windowed):
-        equipment = Equipment(SPEC, model, watch=Watch(notice=told.append))
-        with FULL_CONTEXT.make(equipment) as system:
+        resources = Resources(SPEC, model, watch=Watch(notice=told.append))
+        with FULL_CONTEXT.make(resources) as system:
             system.prepare(towns.corpus)
             [row] = system.answer(towns.corpus.questions[:1])
         prompt = Prompt(whole_corpus(towns.corpus), towns.corpus.questions[0].text)
