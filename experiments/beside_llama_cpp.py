@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from rmtbench.kvcache.base import PrefixTensors
+    from rmtbench.kvcache.base import PrefixKV
     from rmtbench.models.local import LocalModel
 
 QUESTION_TOKENS, ANSWER_TOKENS = 24, 8
@@ -163,10 +163,10 @@ class LlamaCpp:
         return found
 
 
-def ours(model: LocalModel, prefix: PrefixTensors, batch: int) -> Ask:
+def ours(model: LocalModel, prefix: PrefixKV, batch: int) -> Ask:
     """How `cag` answers questions over a prefix that it holds."""
-    from rmtbench.kvcache.shared import SharedPlaces
-    from rmtbench.kvcache.suffixes import Suffixes
+    from rmtbench.kvcache.exact.shared import SharedPlaces
+    from rmtbench.kvcache.exact.suffixes import Suffixes
     from rmtbench.models.decode import greedy_continuous
 
     places = SharedPlaces(model, prefix, Suffixes(prefix, batch, QUESTION_TOKENS + ANSWER_TOKENS))
@@ -197,7 +197,7 @@ def main(arguments: Arguments) -> None:
     import typer
 
     from rmtbench.bench.kv import random_ids
-    from rmtbench.kvcache.prefill import prefill
+    from rmtbench.kvcache.exact.prefill import prefill
     from rmtbench.models.load import load_model
     from rmtbench.runs.provenance import surroundings
 

@@ -228,16 +228,16 @@ def _right(model: LocalModel, own: PreTrainedModel, way: str, rows: int) -> bool
 
 
 def _answers(model: LocalModel, way: str, passages: Sequence[Passage], questions: Sequence[str]) -> list[Sequence[int]]:
-    from rmtbench.kvcache.obtain import read_in_chunks
-    from rmtbench.kvcache.plain import read_prefix
-    from rmtbench.kvcache.shared import read_shared
+    from rmtbench.kvcache.exact.plain import read_prefix
+    from rmtbench.kvcache.exact.reading import read_in_chunks
+    from rmtbench.kvcache.exact.shared import read_shared
     from rmtbench.models.base import Prompt
 
     if way == "own prompts":
         found = model.generate([Prompt(tuple(passages), question) for question in questions])
     else:
         read = read_shared if way == "shared" else read_prefix
-        with read(model, passages, questions, len(questions), read_in_chunks) as prefix:
+        with read(model, passages, questions, len(questions), read_in_chunks).value as prefix:
             found = prefix.generate(questions)
     return [generation.output_ids for generation in found]
 

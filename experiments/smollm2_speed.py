@@ -42,10 +42,10 @@ Way = Callable[[Sequence[int]], Speed]
 def ours(model: LocalModel) -> Way:
     """As `cag` prepares a context and answers a question over it."""
     from beside_llama_cpp import QUESTION_TOKENS
-
     from rmtbench.kvcache.prefill import prefill
     from rmtbench.kvcache.shared import SharedPlaces
     from rmtbench.kvcache.suffixes import Suffixes
+
     from rmtbench.models.decode import greedy_continuous
 
     def measure(ids: Sequence[int]) -> Speed:

@@ -98,7 +98,7 @@ class AnswerError(Exception):
 
 
 class ContextTooLongError(AnswerError):
-    """A prompt with its answer is longer than the model's context, by the word of the server that refused it."""
+    """A prompt with its answer is longer than the model's context, by count here or by the server's refusal."""
 
 
 class ServerGoneError(UserError):

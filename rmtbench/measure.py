@@ -1,4 +1,4 @@
-"""Clocks, memory, sizes, the processor: monotonic, device-synchronised, at the bottom: every room measures alike."""
+"""Clocks, results with their seconds, memory, sizes and the processor; every room measures with these."""
 
 from __future__ import annotations
 
@@ -7,11 +7,15 @@ import re
 import resource
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Generic, TypeVar
 
 from rmtbench.errors import UserError
+
+T = TypeVar("T")
 
 Synchronise = Callable[[], None]
 """Waits until the device has done what it was given; does nothing on the CPU."""
@@ -77,6 +81,36 @@ class Stopwatch:
         finally:
             self._synchronise()
             self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
+
+
+@dataclass(frozen=True, slots=True)
+class Timed(Generic[T]):
+    """A result and the wall seconds that it took, by part, in the order in which the parts first appeared."""
+
+    value: T
+    seconds: Mapping[str, float]
+
+    @property
+    def total_seconds(self) -> float:
+        """All parts together."""
+        return sum(self.seconds.values())
+
+
+def timed(part: str, make: Callable[[], T], synchronise: Synchronise = lambda: None) -> Timed[T]:
+    """Make something, with the device idle at both ends, and return it with its seconds as `part`."""
+    watch = Stopwatch(synchronise)
+    with watch.part(part):
+        value = make()
+    return Timed(value, watch.seconds)
+
+
+def add_seconds(*costs: Mapping[str, float]) -> dict[str, float]:
+    """Add seconds up by part; parts keep the order of their first appearance."""
+    total: dict[str, float] = {}
+    for cost in costs:
+        for part, seconds in cost.items():
+            total[part] = total.get(part, 0.0) + seconds
+    return total
 
 
 def peak_resident_bytes() -> int:

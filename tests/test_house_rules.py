@@ -137,7 +137,7 @@ def test_imports_go_down_only_and_never_to_a_room_of_the_same_level(modules: dic
         ("core.py", "from rmtbench.errors import UserError"),
         ("journal/lines.py", "import rmtbench.models.base"),
         ("models/load.py", "from rmtbench.corpora.base import SIZES"),
-        ("kvcache/plain.py", "def late():\n    from rmtbench.retrieval.base import Chunk"),
+        ("kvcache/exact/plain.py", "def late():\n    from rmtbench.retrieval.base import Chunk"),
         ("retrieval/dense.py", "if TYPE_CHECKING:\n    from rmtbench.systems.base import System"),
         ("systems/cag.py", "from rmtbench import runs"),
         ("systems/registry.py", "OURS = {'x': 'rmtbench.runs.loop:execute'}"),
@@ -177,6 +177,68 @@ def test_core_and_declared_options_import_the_standard_library(modules: dict[str
     assert {name.partition(".")[0] for name in others} - sys.stdlib_module_names == set()
 
 
+def imports_by_file(modules: dict[str, ast.Module]) -> dict[str, set[str]]:
+    """The package's files that each file imports, for type checkers too; names in registries do not count."""
+    files = {path.removesuffix(".py").removesuffix("/__init__").replace("/", "."): path for path in modules}
+    found: dict[str, set[str]] = {}
+    for path, tree in modules.items():
+        nodes = (node for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom))
+        names = [name.removeprefix("rmtbench.") for node in nodes for name in imported(path, node)]
+        modules_named = (files.get(name) or files.get(name.rpartition(".")[0]) for name in names)
+        found[path] = {other for other in modules_named if other is not None} - {path}
+    return found
+
+
+def circle(imports: dict[str, set[str]], start: str) -> list[str]:
+    """The chain of imports by which a file reaches itself; empty if it does not."""
+    waiting, seen = [[start]], set()
+    while waiting:
+        way = waiting.pop()
+        for other in sorted(imports[way[-1]]):
+            if other == start:
+                return [*way, other]
+            if other not in seen:
+                seen.add(other)
+                waiting.append([*way, other])
+    return []
+
+
+def test_no_file_imports_itself_by_way_of_others(modules: dict[str, ast.Module]) -> None:
+    imports = imports_by_file(modules)
+    assert "kvcache/disk/obtain.py" in imports["systems/cag.py"]
+    assert [" > ".join(way) for way in (circle(imports, path) for path in imports) if way] == []
+
+
+def test_a_circle_of_imports_would_be_seen() -> None:
+    imports = {"a.py": {"b.py"}, "b.py": {"c.py"}, "c.py": {"b.py"}}
+    assert circle(imports, "b.py") == ["b.py", "c.py", "b.py"]
+    assert circle(imports, "a.py") == []
+
+
+@pytest.mark.parametrize(("own", "above"), [("exact", {"disk", "approximate"}), ("disk", {"approximate"})])
+def test_rooms_of_the_cache_import_downwards(modules: dict[str, ast.Module], own: str, above: set[str]) -> None:
+    names = [
+        (path, name)
+        for path, tree in modules.items()
+        if path.startswith(f"kvcache/{own}/")
+        for name in imported(path, tree)
+    ]
+    assert names
+    assert [each for each in names if each[1].split(".")[1:3] in [["kvcache", room] for room in above]] == []
+
+
+def test_no_system_or_run_asks_what_its_model_is(modules: dict[str, ast.Module]) -> None:
+    asked = [
+        f"{path}: {ast.unparse(node)}"
+        for path, tree in modules.items()
+        if room(path) in {"systems", "runs"}
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "isinstance"
+        if re.search(r"Model|Embedder|Prefix", ast.unparse(node.args[1]))
+    ]
+    assert asked == []
+
+
 def test_only_the_command_line_knows_rich(modules: dict[str, ast.Module]) -> None:
     knowing = {room(path) for path, tree in modules.items() for name in imported(path, tree) if name.startswith("rich")}
     assert knowing == {"cli"}
@@ -213,8 +275,8 @@ def test_importing_a_light_room_loads_no_heavy_library(modules: dict[str, ast.Mo
 
 
 def test_the_way_to_a_heavy_library_would_be_seen(modules: dict[str, ast.Module]) -> None:
-    assert way_to_heavy("kvcache/plain.py", modules)[-1].partition(".")[0] in {"torch", "transformers"}
-    added = {**modules, "spec.py": ast.parse("try:\n    from rmtbench.kvcache import plain\nfinally:\n    pass")}
+    assert way_to_heavy("kvcache/exact/plain.py", modules)[-1].partition(".")[0] in {"torch", "transformers"}
+    added = {**modules, "spec.py": ast.parse("try:\n    from rmtbench.kvcache.exact import plain\nfinally:\n    pass")}
     assert way_to_heavy("cli/run.py", {**added, "cli/run.py": ast.parse("import rmtbench.spec")})
 
 

@@ -1,9 +1,11 @@
-"""Sizes as people write them, read alike by every option that takes one."""
+"""Sizes as people write them, and results with their seconds."""
+
+from dataclasses import FrozenInstanceError
 
 import pytest
 
 from rmtbench.errors import UserError
-from rmtbench.measure import parse_bytes
+from rmtbench.measure import Timed, add_seconds, parse_bytes, timed
 
 
 @pytest.mark.parametrize(
@@ -28,3 +30,20 @@ def test_anything_else_is_refused(text: str) -> None:
     with pytest.raises(UserError, match="is no size") as refused:
         parse_bytes(text, "--some-limit")
     assert refused.value.where == "--some-limit"
+
+
+def test_a_result_comes_with_its_seconds_and_cannot_be_changed() -> None:
+    waits: list[str] = []
+    made = timed("read", lambda: waits.append("made") or 7, lambda: waits.append("wait"))
+    assert (made.value, list(made.seconds), waits) == (7, ["read"], ["wait", "made", "wait"])
+    assert made.total_seconds == made.seconds["read"] > 0
+    with pytest.raises(FrozenInstanceError):
+        made.value = 8
+
+
+def test_seconds_add_up_by_part_in_order_of_appearance() -> None:
+    first, second = {"load": 1.0, "save": 2.0}, {"prefill": 4.0, "load": 0.5}
+    total = add_seconds(first, second)
+    assert list(total.items()) == [("load", 1.5), ("save", 2.0), ("prefill", 4.0)]
+    assert first == {"load": 1.0, "save": 2.0}
+    assert Timed("x", total).total_seconds == 7.5

@@ -13,7 +13,7 @@ from rmtbench.models.endpoint.line import LineSettings
 from rmtbench.models.endpoint.load import Endpoints, load_endpoint_model
 from rmtbench.runs.at_once import answer_in_order
 from rmtbench.runs.provenance import surroundings
-from rmtbench.systems.base import Equipment
+from rmtbench.systems.base import Resources
 from rmtbench.systems.registry import find_system
 
 GOAL_SECONDS = 0.003
@@ -48,7 +48,7 @@ def run(*, concurrency: int = 32, calls: int = 960, seconds: float = 0.2) -> dic
         model = load_endpoint_model(
             "openai:waiting", Endpoints(line), tokenizer="mini", style="direct", max_answer_tokens=64
         )
-        with find_system("closed-book").make(Equipment(spec, model)) as system:
+        with find_system("closed-book").make(Resources(spec, model)) as system:
             system.prepare(corpus)
             warming = [Question(f"w{number}", "Who?") for number in range(concurrency)]
             for _ in answer_in_order(system, warming, concurrency):

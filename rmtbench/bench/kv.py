@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import torch
     from transformers import DynamicCache
 
-    from rmtbench.kvcache.base import PrefixTensors
+    from rmtbench.kvcache.base import PrefixKV
     from rmtbench.models.local import LocalModel
 
 QUESTION_TOKENS, ANSWER_TOKENS = 24, 8
@@ -169,10 +169,10 @@ def _never(_ids: Ids) -> None:
     """No answer ends before its length."""
 
 
-def _shared(model: LocalModel, prefix: PrefixTensors, questions: Sequence[Ids], batch: int) -> _Timed:
+def _shared(model: LocalModel, prefix: PrefixKV, questions: Sequence[Ids], batch: int) -> _Timed:
     """The shared prefix as `cag` reads it."""
-    from rmtbench.kvcache.shared import SharedPlaces
-    from rmtbench.kvcache.suffixes import Suffixes
+    from rmtbench.kvcache.exact.shared import SharedPlaces
+    from rmtbench.kvcache.exact.suffixes import Suffixes
     from rmtbench.models.decode import greedy_continuous
 
     suffixes = Suffixes(prefix, batch, QUESTION_TOKENS + ANSWER_TOKENS)
@@ -198,7 +198,7 @@ def _shared(model: LocalModel, prefix: PrefixTensors, questions: Sequence[Ids], 
     )
 
 
-def _loop(model: LocalModel, prefix: PrefixTensors, questions: Sequence[Ids]) -> _Timed:
+def _loop(model: LocalModel, prefix: PrefixKV, questions: Sequence[Ids]) -> _Timed:
     """One question after the other over transformers' growing cache, which is cut back after each."""
     cache = _dynamic(prefix)
 
@@ -210,7 +210,7 @@ def _loop(model: LocalModel, prefix: PrefixTensors, questions: Sequence[Ids]) ->
     return _one_by_one(model, questions, ask, prefix.bytes)
 
 
-def _deepcopy(model: LocalModel, prefix: PrefixTensors, questions: Sequence[Ids]) -> _Timed:
+def _deepcopy(model: LocalModel, prefix: PrefixKV, questions: Sequence[Ids]) -> _Timed:
     """The documented recipe: each question continues a copy of the whole cache."""
     cache = _dynamic(prefix)
 
@@ -236,12 +236,12 @@ def _one_by_one(
     return _Timed(list(answers), seconds, statistics.mean(firsts), statistics.mean(steps), _peak(model.device), cache)
 
 
-def _no_cache(model: LocalModel, context: Ids, question: Ids) -> tuple[_Timed, PrefixTensors]:
+def _no_cache(model: LocalModel, context: Ids, question: Ids) -> tuple[_Timed, PrefixKV]:
     """One question with its whole context, as `full-context` reads it, and the keys and values that this leaves."""
-    from rmtbench.kvcache.base import PrefixTensors
-    from rmtbench.kvcache.prefill import prefill
-    from rmtbench.kvcache.shared import SharedPlaces
-    from rmtbench.kvcache.suffixes import Suffixes
+    from rmtbench.kvcache.base import PrefixKV
+    from rmtbench.kvcache.exact.prefill import prefill
+    from rmtbench.kvcache.exact.shared import SharedPlaces
+    from rmtbench.kvcache.exact.suffixes import Suffixes
     from rmtbench.models.decode import greedy_continuous
 
     wait = synchroniser(model.device)
@@ -262,7 +262,7 @@ def _no_cache(model: LocalModel, context: Ids, question: Ids) -> tuple[_Timed, P
         read.bytes + suffixes.bytes,
     )
     keys, values = (tuple(tensor.contiguous() for tensor in side) for side in (read.keys, read.values))
-    return timed, PrefixTensors(keys, values, read.token_ids)
+    return timed, PrefixKV(keys, values, read.token_ids)
 
 
 def _by_own_attention(model: LocalModel, context: Ids, question: Ids) -> tuple[int, ...]:
@@ -274,7 +274,7 @@ def _by_own_attention(model: LocalModel, context: Ids, question: Ids) -> tuple[i
     return greedy(reader, 1, _never, ANSWER_TOKENS)[0].ids
 
 
-def _dynamic(prefix: PrefixTensors) -> DynamicCache:
+def _dynamic(prefix: PrefixKV) -> DynamicCache:
     from transformers import DynamicCache
 
     cache = DynamicCache()
@@ -348,12 +348,12 @@ def _agreement(model: LocalModel) -> dict[str, Any]:
 
 
 def _first_logits(
-    model: LocalModel, prefix: PrefixTensors | None, questions: Sequence[Ids], context: Ids = ()
+    model: LocalModel, prefix: PrefixKV | None, questions: Sequence[Ids], context: Ids = ()
 ) -> torch.Tensor:
     import torch
 
-    from rmtbench.kvcache.shared import SharedPlaces
-    from rmtbench.kvcache.suffixes import Suffixes
+    from rmtbench.kvcache.exact.shared import SharedPlaces
+    from rmtbench.kvcache.exact.suffixes import Suffixes
     from rmtbench.models.readers import OwnPrompts
 
     if prefix is not None:

@@ -15,11 +15,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from rmtbench.kvcache.base import PrefixTensors
-from rmtbench.kvcache.manifest import FILE, IDS_FILE
-from rmtbench.kvcache.obtain import obtain
-from rmtbench.kvcache.prefill import prefill
-from rmtbench.kvcache.store import CacheStore
+from rmtbench.kvcache.base import PrefixKV
+from rmtbench.kvcache.disk.manifest import FILE, IDS_FILE
+from rmtbench.kvcache.disk.obtain import obtain
+from rmtbench.kvcache.disk.store import CacheStore
+from rmtbench.kvcache.exact.prefill import prefill
 from rmtbench.kvcache.watching import Watch
 from rmtbench.models.local import LocalModel
 
@@ -179,14 +179,14 @@ def _other(model: LocalModel, kind: str, chance: random.Random) -> LocalModel:
     return replace(model, provenance={**model.provenance, field: value})
 
 
-def _get(model: LocalModel, ids: Sequence[int], folder: Path) -> tuple[PrefixTensors, int, list[str]]:
+def _get(model: LocalModel, ids: Sequence[int], folder: Path) -> tuple[PrefixKV, int, list[str]]:
     told: list[str] = []
     store, watch = CacheStore(folder, 10**12), Watch(notice=told.append)
-    found = obtain(model, ids, {}, store=store, watch=watch, chunk_tokens=CHUNK_TOKENS)
+    found = obtain(model, ids, store=store, watch=watch, chunk_tokens=CHUNK_TOKENS).value
     return found.tensors, found.reused_tokens, told
 
 
-def _equal(one: PrefixTensors, other: PrefixTensors) -> bool:
+def _equal(one: PrefixKV, other: PrefixKV) -> bool:
     import torch
 
     pairs = zip((*one.keys, *one.values), (*other.keys, *other.values), strict=True)

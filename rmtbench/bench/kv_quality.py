@@ -23,7 +23,7 @@ from rmtbench.scoring.answers import exact_match
 
 if TYPE_CHECKING:
     from rmtbench.corpora.miniature.asking import Asked
-    from rmtbench.kvcache.base import PrefixTensors
+    from rmtbench.kvcache.base import PrefixKV
     from rmtbench.models.local import LocalModel
 
 T = TypeVar("T")
@@ -50,7 +50,7 @@ class _Way:
 class _Made:
     """A prefix, what it took to make it, and to make it again once a document of the middle has changed."""
 
-    tensors: PrefixTensors
+    tensors: PrefixKV
     seconds: float
     changing: float | None = None
     changed_tokens: int | None = None
@@ -138,11 +138,11 @@ def run(
 
 def _make_all(model: LocalModel, passages: Sequence[Passage], shares: Sequence[float]) -> dict[str, _Made]:
     """All ways to keep a context, the exact one first; the model has been warmed by what was read before."""
-    from rmtbench.kvcache.compose import check_composable, compose
-    from rmtbench.kvcache.parts import PartCaches
-    from rmtbench.kvcache.prefill import CHUNK_TOKENS, prefill
-    from rmtbench.kvcache.quantised import BITS, quantise
-    from rmtbench.kvcache.recompute import recompute
+    from rmtbench.kvcache.approximate.compose import check_composable, compose
+    from rmtbench.kvcache.approximate.parts import PartCaches
+    from rmtbench.kvcache.approximate.quantised import BITS, quantise
+    from rmtbench.kvcache.approximate.recompute import recompute
+    from rmtbench.kvcache.exact.prefill import CHUNK_TOKENS, prefill
 
     frequencies = check_composable(model.model)
     parts, changed = (model.contract.context_parts(some) for some in (passages, _one_changed(passages)))
@@ -156,7 +156,7 @@ def _make_all(model: LocalModel, passages: Sequence[Passage], shares: Sequence[f
 
     caches, read = PartCaches(model, KEPT_BYTES), 0
 
-    def get(part: Sequence[int]) -> PrefixTensors:
+    def get(part: Sequence[int]) -> PrefixKV:
         nonlocal read
         found = caches.get(part)
         read += len(part) - found.reused_tokens
@@ -189,11 +189,11 @@ def _ask(
     model: LocalModel, way: _Way, made: _Made, wanted: Sequence[Asked], exact: list[tuple[int, ...]]
 ) -> list[tuple[int, ...]]:
     """Ask all questions of one context; `exact` is empty where this is the exact cache, whose answers come back."""
-    from rmtbench.kvcache.shared import shared_prefix
+    from rmtbench.kvcache.exact.shared import shared_prefix
 
     texts = [one.text for one in wanted]
     longest = max(len(model.question_ids(text)) for text in texts)
-    with shared_prefix(model, made.tensors, longest=longest, batch=BATCH, seconds={}) as prefix:
+    with shared_prefix(model, made.tensors, longest=longest, batch=BATCH) as prefix:
         answers, seconds = _timed(lambda: prefix.generate(texts))
         way.bytes.append(prefix.bytes)
     exact = exact or [answer.output_ids for answer in answers]

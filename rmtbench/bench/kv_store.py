@@ -100,9 +100,9 @@ def _measure(
 ) -> dict[str, Any]:
     import torch
 
-    from rmtbench.kvcache.layer_file import layer_name, read
-    from rmtbench.kvcache.obtain import obtain
-    from rmtbench.kvcache.store import CacheStore
+    from rmtbench.kvcache.disk.layer_file import layer_name, read
+    from rmtbench.kvcache.disk.obtain import obtain
+    from rmtbench.kvcache.disk.store import CacheStore
     from rmtbench.measure import peak_device_bytes, peak_resident_bytes, reset_peak_memory
     from rmtbench.models.load import choose_device, choose_dtype, load_model
 
@@ -113,7 +113,7 @@ def _measure(
     model = load_model(context.model, device=where, dtype=dtype)
     chance = random.Random(0)  # noqa: S311 - no secret
     ids = [chance.randrange(model.model.config.vocab_size) for _ in range(context.tokens)]
-    obtain(model, ids[:64], {})  # the first call sets kernels up
+    obtain(model, ids[:64])  # the first call sets kernels up
     last = {"at": time.monotonic()}
 
     def reading(progress: Reading) -> None:
@@ -122,13 +122,13 @@ def _measure(
             watch(progress.done)
 
     store = CacheStore(folder / "store", 10**15)
-    making: dict[str, float] = {}
     reset_peak_memory(where)
-    made = obtain(model, ids, making, store=store, watch=Watch(reading=reading)).tensors
+    made = obtain(model, ids, store=store, watch=Watch(reading=reading))
+    making = made.seconds
     row: dict[str, Any] = {
         "model": context.model,
         "tokens": context.tokens,
-        "bytes": made.bytes,
+        "bytes": made.value.tensors.bytes,
         "device": where,
         "dtype": dtype,
         "threads": torch.get_num_threads(),
@@ -141,9 +141,8 @@ def _measure(
     [cache] = [path for path in store.folder.iterdir() if not path.name.startswith(".")]
 
     def load() -> float:
-        seconds: dict[str, float] = {}
         began = time.perf_counter()
-        loaded = obtain(model, ids, seconds, store=store)
+        loaded = obtain(model, ids, store=store).value
         took = time.perf_counter() - began
         if loaded.reused_tokens != len(ids):
             raise RuntimeError("the cache was not loaded")

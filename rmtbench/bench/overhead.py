@@ -14,7 +14,7 @@ from typing import Any
 from rmtbench.journal.record import read_run
 from rmtbench.options.request import Request
 from rmtbench.runs.loop import execute
-from rmtbench.runs.session import load_tools, make_draws, open_session
+from rmtbench.runs.session import load_resources, make_draws, open_session
 
 
 def run(request: Request) -> dict[str, Any]:
@@ -35,7 +35,7 @@ def run(request: Request) -> dict[str, Any]:
     session = open_session(request, os.environ)
     opened = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
-        tools = load_tools(session.specs, session.device, Path(folder) / "cache")
+        tools = load_resources(session.specs, session.device, Path(folder) / "cache")
         loaded = time.perf_counter()
         draws = make_draws(session, tools.model.count_tokens)
         outcomes = execute(session.specs, draws, tools, Path(folder), lambda _event: None)

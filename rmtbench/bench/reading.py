@@ -16,7 +16,7 @@ from rmtbench.corpora.miniature.asking import Asked, all_kinds, ask_about_group
 from rmtbench.corpora.miniature.dataset import Miniature
 from rmtbench.corpora.miniature.styles import Page, Style
 from rmtbench.corpora.miniature.world import World
-from rmtbench.kvcache.plain import read_prefix
+from rmtbench.kvcache.exact.plain import read_prefix
 from rmtbench.models.base import Passage, Prompt
 from rmtbench.models.load import load_model
 from rmtbench.models.local import LocalModel
@@ -136,14 +136,15 @@ def choose_questions(world: World, each: int, chance: random.Random) -> list[Ask
 def _ask(model: LocalModel, pages: Sequence[Page], wanted: Sequence[Asked]) -> tuple[list[float], float, float, float]:
     """Exact match of each answer, tokens of the context, seconds to read it, seconds for all questions."""
     texts = [one.text for one in wanted]
-    with read_prefix(model, [Passage(page.title, page.text) for page in pages], texts, BATCH) as prefix:
+    held = read_prefix(model, [Passage(page.title, page.text) for page in pages], texts, BATCH)
+    with held.value as prefix:
         start = time.perf_counter()
         answers = []
         for batch in batches([Question(str(number), text) for number, text in enumerate(texts)], BATCH):
             answers += prefix.generate([question.text for question in batch])
         seconds = time.perf_counter() - start
         right = [exact_match(a.final, one.references, "squad") for a, one in zip(answers, wanted, strict=True)]
-        return right, prefix.tokens, prefix.seconds["prefill"], seconds
+        return right, prefix.tokens, held.seconds["prefill"], seconds
 
 
 def _ask_oracle(

@@ -13,7 +13,7 @@ import typer
 from rmtbench.errors import UserError, nearest
 
 if TYPE_CHECKING:
-    from rmtbench.kvcache.gc import Entry
+    from rmtbench.kvcache.disk.eviction import Entry
 
 app = typer.Typer(help="Look after kept key-value caches: list, verify, remove, gc.", no_args_is_help=True)
 
@@ -27,7 +27,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 @app.command("list")
 def list_caches(kv_cache: Folder = None, as_json: AsJson = False) -> None:
     """Show every cache: model, tokens, size, age and last use, the one used last at the end."""
-    from rmtbench.kvcache.gc import entries, size_text
+    from rmtbench.kvcache.disk.eviction import entries, size_text
 
     folder = _folder(kv_cache)
     found = entries(folder)
@@ -54,7 +54,7 @@ def list_caches(kv_cache: Folder = None, as_json: AsJson = False) -> None:
 @app.command()
 def verify(names: Names = None, kv_cache: Folder = None, as_json: AsJson = False) -> None:
     """Read every byte of every cache; exit with 1 and name each damaged file, if there is any."""
-    from rmtbench.kvcache.gc import check
+    from rmtbench.kvcache.disk.eviction import check
 
     found = [entry for entry in _named(_folder(kv_cache), names) if not entry.unfinished]
     damage = {entry.name: check(entry.path) for entry in found}
@@ -72,7 +72,7 @@ def remove_caches(
     names: Annotated[list[str], typer.Argument(help="Caches by name, or its beginning.")], kv_cache: Folder = None
 ) -> None:
     """Remove caches. A run that uses one now keeps it until its end."""
-    from rmtbench.kvcache.gc import remove, size_text
+    from rmtbench.kvcache.disk.eviction import remove, size_text
 
     for entry in _named(_folder(kv_cache), names):
         remove(entry.path)
@@ -84,7 +84,7 @@ def gc(
     cache_limit: Annotated[str, typer.Option(help="Most bytes that may stay.")] = "20GB", kv_cache: Folder = None
 ) -> None:
     """Remove unfinished and damaged caches, then those used longest ago until the rest is within the limit."""
-    from rmtbench.kvcache.gc import collect, size_text
+    from rmtbench.kvcache.disk.eviction import collect, size_text
     from rmtbench.measure import parse_bytes
 
     freed = collect(_folder(kv_cache), parse_bytes(cache_limit, "--cache-limit"), typer.echo)
@@ -103,7 +103,7 @@ def _named(folder: Path, names: list[str] | None) -> list[Entry]:
     Raises:
         UserError: A name fits none.
     """
-    from rmtbench.kvcache.gc import entries
+    from rmtbench.kvcache.disk.eviction import entries
 
     there = entries(folder)
     if not names:

@@ -19,10 +19,11 @@ from rmtbench.options.request import Request
 from rmtbench.places import cache_folder
 from rmtbench.runs.finished import unfinished
 from rmtbench.runs.fit import check_fit, find_misfits
-from rmtbench.runs.loop import Tools, execute
+from rmtbench.runs.loop import execute
 from rmtbench.runs.plan import left_out_of_all
-from rmtbench.runs.session import Session, find_store, load_tools, make_draws, open_session
+from rmtbench.runs.session import Session, find_store, load_resources, make_draws, open_session
 from rmtbench.systems.registry import find_system
+from rmtbench.systems.resources import Resources
 
 
 def run_request(request: Request, results: Path, *, fresh: bool, say_next: bool = True) -> int:
@@ -76,7 +77,7 @@ def _do(todo: Sequence[RunSpec], session: Session, results: Path, *, fresh: bool
     store = find_store(request, cache_folder())
     if (file := to_convert(request.model)) is not None:
         note(f"converting {file.name} to float32 in {cache_folder()}: once, and it takes a few minutes")
-    tools = load_tools(
+    resources = load_resources(
         todo,
         session.device,
         cache_folder(),
@@ -86,32 +87,34 @@ def _do(todo: Sequence[RunSpec], session: Session, results: Path, *, fresh: bool
         indexes=request.index,
         qdrant=request.qdrant,
     )
-    tools = replace(tools, kv_store=store)
-    draws = make_draws(session, tools.model.count_tokens)
-    _say_what_runs(todo, draws, tools)
+    resources = replace(resources, kv_store=store)
+    draws = make_draws(session, resources.model.count_tokens)
+    _say_what_runs(todo, draws, resources)
     _say_what_is_left_out(request)
-    _say_where_memories_differ(todo, tools)
-    todo, skipped = _fitting(todo, draws, tools)
+    _say_where_memories_differ(todo, resources)
+    todo, skipped = _fitting(todo, draws, resources)
     with show_runs() as report:
-        execute(todo, draws, tools, results, report, fresh=fresh)
+        execute(todo, draws, resources, results, report, fresh=fresh)
     if session.endpoints.model is not None:
         _say_where_no_cache_was_hit(todo, results)
         _say_where_reasoning_took_all(todo, results)
     return skipped
 
 
-def _fitting(todo: Sequence[RunSpec], draws: Sequence[Draw], tools: Tools) -> tuple[Sequence[RunSpec], list[RunSpec]]:
+def _fitting(
+    todo: Sequence[RunSpec], draws: Sequence[Draw], resources: Resources
+) -> tuple[Sequence[RunSpec], list[RunSpec]]:
     """The runs that fit the model's context, and those that do not; one line says why.
 
     Raises:
         UserError: None fits.
     """
     kinds = [find_system(spec.system) for spec in todo]
-    misfits = find_misfits(todo, kinds, draws, tools.model)
+    misfits = find_misfits(todo, kinds, draws, resources.model)
     skipped = [misfit.spec for misfit in misfits]
     fitting = [spec for spec in todo if spec not in skipped]
     if not fitting:
-        check_fit(todo, kinds, draws, tools.model)
+        check_fit(todo, kinds, draws, resources.model)
     if misfits:
         names = ", ".join(dict.fromkeys(spec.system for spec in skipped))
         error = misfits[0].error
@@ -148,8 +151,8 @@ def _say_where_reasoning_took_all(specs: Sequence[RunSpec], results: Path) -> No
             )
 
 
-def _say_what_runs(specs: Sequence[RunSpec], draws: Sequence[Draw], tools: Tools) -> None:
-    model = tools.provenance["model"]
+def _say_what_runs(specs: Sequence[RunSpec], draws: Sequence[Draw], resources: Resources) -> None:
+    model = resources.provenance["model"]
     questions = sum(len(draw.corpus.questions) for draw in draws)
     source = draws[0].corpus.source
     runs = f"{len(specs)} run{'' if len(specs) == 1 else 's'}"
@@ -163,9 +166,9 @@ def _say_what_runs(specs: Sequence[RunSpec], draws: Sequence[Draw], tools: Tools
         note(f"{model['id']} has random weights: its answers are meaningless, its timings are real")
 
 
-def _say_where_memories_differ(specs: Sequence[RunSpec], tools: Tools) -> None:
+def _say_where_memories_differ(specs: Sequence[RunSpec], resources: Resources) -> None:
     for spec in specs:
-        memory, mode = tools.memory(spec), find_system(spec.system).memory
+        memory, mode = resources.memory_of(spec), find_system(spec.system).memory
         notes: dict[str, Any] = {} if memory is None else memory.provenance["notes"]
         trained, style = notes.get("mode", mode), notes.get("style", spec.answer_style)
         if trained != mode:

@@ -16,7 +16,7 @@ def systems(
 
     kinds = [find_system(name) for name in system_names()]
     if as_json:
-        rows = [{"name": kind.name, "summary": kind.summary, "takes_top_k": kind.takes_top_k} for kind in kinds]
+        rows = [{"name": kind.name, "summary": kind.summary, "takes_top_k": "chunks" in kind.needs} for kind in kinds]
         typer.echo(json.dumps(rows, indent=1))
         return
     width = max(len(kind.name) for kind in kinds)

@@ -56,7 +56,8 @@ def read_documents(folder: Path) -> Documents:
     Raises:
         UserError: There is no document, one is empty or no text, or a library that reads its kind is missing.
     """
-    paths, unread = [], []
+    paths: list[Path] = []
+    unread: list[Path] = []
     for path in sorted(_files(folder)):
         known = path.suffix.lower() in (*TEXTS, *CONVERTED) and path.is_file()
         (paths if known else unread).append(path)

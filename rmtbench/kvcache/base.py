@@ -1,21 +1,18 @@
-"""The seam of all prefix caches: a context that was read once, and answers that continue it."""
+"""A context's keys and values: what a prefill returns, the store keeps, and every prefix cache reads."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from types import TracebackType
-from typing import TYPE_CHECKING, Protocol, Self
-
-from rmtbench.models.base import Generation
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import torch
 
 
 @dataclass(frozen=True)
-class PrefixTensors:
-    """What reading a context leaves behind: what a prefill yields, the store keeps and the shared prefix reads.
+class PrefixKV:
+    """Keys and values of a context, by layer.
 
     Attributes:
         keys: One tensor a layer, ``[key-value heads, tokens, head width]``, positions already rotated in.
@@ -37,35 +34,7 @@ class PrefixTensors:
         """Bytes of keys and values."""
         return sum(tensor.nbytes for tensor in (*self.keys, *self.values))
 
-    def cut(self, start: int, end: int) -> PrefixTensors:
+    def cut(self, start: int, end: int) -> PrefixKV:
         """Views of the tokens from `start` to before `end`."""
         keys, values = (tuple(tensor[:, start:end] for tensor in side) for side in (self.keys, self.values))
-        return PrefixTensors(keys, values, self.token_ids[start:end])
-
-
-class Prefix(Protocol):
-    """A context held ready. Answering leaves it as it was; leaving the block gives its memory back."""
-
-    def __enter__(self) -> Self: ...
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None: ...
-
-    @property
-    def tokens(self) -> int:
-        """Tokens held."""
-        ...
-
-    @property
-    def bytes(self) -> int:
-        """Bytes held, the room for questions and answers included."""
-        ...
-
-    @property
-    def seconds(self) -> Mapping[str, float]:
-        """What making it cost, by part."""
-        ...
-
-    def generate(self, questions: Sequence[str]) -> list[Generation]:
-        """Answer questions that continue the context; several make one batch."""
-        ...
+        return PrefixKV(keys, values, self.token_ids[start:end])

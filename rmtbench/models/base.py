@@ -5,11 +5,13 @@ The contract speaks of texts, not tensors, so that a model behind an API fits it
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Literal, Protocol, Self
 
 from rmtbench.core import Finish
+from rmtbench.measure import Timed
 
 if TYPE_CHECKING:
     import numpy as np
@@ -107,6 +109,52 @@ class LanguageModel(Protocol):
     def generate(self, prompts: Sequence[Prompt]) -> list[Generation]:
         """Read each prompt in full and answer it; several prompts make one batch."""
         ...
+
+
+class PrefixCache(Protocol):
+    """A context that was read once, and answers that continue it.
+
+    Answering leaves the context as it was. Leaving the ``with`` block frees its memory.
+    """
+
+    def __enter__(self) -> Self: ...
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+    @property
+    def tokens(self) -> int:
+        """Tokens held."""
+        ...
+
+    @property
+    def bytes(self) -> int:
+        """Bytes held on this machine, including the room for questions and answers."""
+        ...
+
+    def generate(self, questions: Sequence[str]) -> list[Generation]:
+        """Answer questions that continue the context; several make one batch."""
+        ...
+
+    def answers(self, questions: Sequence[str], batch: int) -> Iterator[Timed[Generation]]:
+        """Answer questions in order, each as soon as it is there, with its wall seconds or its share of a batch.
+
+        Args:
+            questions: Any number.
+            batch: Most questions at once, for a cache that answers batch by batch.
+
+        Yields:
+            One result a question; `error` says why there is no answer, and fails no other question.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class HeldPrefix:
+    """A context that is ready for questions, and what was counted while it was made, by name."""
+
+    cache: PrefixCache
+    counts: Mapping[str, int] = field(default_factory=dict)
 
 
 Role = Literal["query", "passage", "symmetric"]

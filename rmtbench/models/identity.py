@@ -126,7 +126,7 @@ def _tokenizer(source: Source, folder: Path | None, tokenizer: str | None) -> tu
     hashes = [f"{file.name} {file_sha256(file)}" for file in files if file.is_file()]
     templates = [place / "chat_template.jinja", *sorted((place / "additional_chat_templates").glob("*.jinja"))]
     texts = [file.read_text(encoding="utf-8") for file in templates if file.is_file()]
-    return _hash([*hashes, _spelt(kept)]), _hash([*texts, _spelt(settings.get("chat_template"))])
+    return _hash([*hashes, canonical(kept)]), _hash([*texts, canonical(settings.get("chat_template"))])
 
 
 def _configuration(folder: Path | None) -> str:
@@ -134,7 +134,7 @@ def _configuration(folder: Path | None) -> str:
     if folder is None:
         return ""
     settings = {name: value for name, value in _json(folder / "config.json").items() if name not in _CONFIG_NOISE}
-    return _hash([_spelt(settings), _spelt(_json(folder / "generation_config.json").get("eos_token_id"))])
+    return _hash([canonical(settings), canonical(_json(folder / "generation_config.json").get("eos_token_id"))])
 
 
 def _folder(path: str) -> Path | None:
@@ -164,7 +164,8 @@ def _json(path: Path) -> dict[str, Any]:
     return {}
 
 
-def _spelt(value: object) -> str:
+def canonical(value: object) -> str:
+    """Return JSON in one fixed spelling, so that equal values have equal hashes."""
     return json.dumps(value, sort_keys=True, ensure_ascii=True, separators=(",", ":"), default=str)
 
 

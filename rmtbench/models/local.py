@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from rmtbench.core import Finish
-from rmtbench.errors import AnswerError
+from rmtbench.errors import ContextTooLongError
+from rmtbench.measure import Timed
 from rmtbench.models.architecture import check_batch
-from rmtbench.models.base import Generation, Passage, Prompt
+from rmtbench.models.base import Generation, HeldPrefix, Passage, Prompt
 from rmtbench.models.decode import Decoded, Reader, greedy
 from rmtbench.models.prompt import PromptContract
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
+
+
+HoldHere = Callable[["LocalModel", Sequence[Passage]], Timed[HeldPrefix]]
+"""Reads a context with a model whose weights are on this machine, and holds its keys and values."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +36,7 @@ class LocalModel:
         provenance: Id, hashes, dtype, device, label: see `rmtbench.models.load`.
         think_tokens: Most tokens of reasoning before an answer; 0 for a model that has no marks of reasoning.
         inexact: Ways of reading whose logits were found to differ from the model's own, and how: see
-            `rmtbench.kvcache.trial`.
+            `rmtbench.kvcache.exact.trial`.
     """
 
     model: PreTrainedModel
@@ -41,13 +46,17 @@ class LocalModel:
     max_answer_tokens: int
     provenance: Mapping[str, Any]
     think_tokens: int = 0
+    inexact: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def local(self) -> LocalModel:
+        """The model itself: its weights are on this machine."""
+        return self
 
     @property
     def max_new_tokens(self) -> int:
         """Most tokens that follow a prompt: reasoning and answer."""
         return self.think_tokens + self.max_answer_tokens
-
-    inexact: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def device(self) -> str:
@@ -81,7 +90,7 @@ class LocalModel:
             says why there is no answer.
 
         Raises:
-            AnswerError: A prompt with its answer is longer than the model's context.
+            ContextTooLongError: A prompt with its answer is longer than the model's context.
             UserError: The model cannot serve a batch.
         """
         # Imports torch, which whoever counts tokens for a server must not wait for; `load_model` has imported it.
@@ -94,6 +103,10 @@ class LocalModel:
         self.check_length(max(lengths))
         reader = OwnPrompts(self.model, pairs, self.max_new_tokens)
         return self.decode(reader, lengths, [0] * len(pairs), time.perf_counter() - start)
+
+    def hold_context(self, passages: Sequence[Passage], hold_here: HoldHere, /) -> Timed[HeldPrefix]:
+        """Read a context once, as `hold_here` does it: see `rmtbench.models.caching`."""
+        return hold_here(self, passages)
 
     def decode(
         self, reader: Reader, prompt_tokens: Sequence[int], cached_tokens: Sequence[int], before: float
@@ -152,11 +165,11 @@ class LocalModel:
         """Refuse a prompt that leaves no room for the longest answer.
 
         Raises:
-            AnswerError: It does not fit.
+            ContextTooLongError: It does not fit.
         """
         if self.context_limit is not None and prompt_tokens + self.max_new_tokens > self.context_limit:
             thought = f", reasoning of {self.think_tokens}" if self.think_tokens else ""
-            raise AnswerError(
+            raise ContextTooLongError(
                 f"prompt of {prompt_tokens} tokens{thought} and answer of {self.max_answer_tokens} exceed the model's "
                 f"context of {self.context_limit}"
             )

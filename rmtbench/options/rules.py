@@ -7,6 +7,7 @@ these words mean, and holds the rules between several options.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from typing import Any, Protocol
 
 from rmtbench.errors import UserError
@@ -23,28 +24,8 @@ class Kind(Protocol):
         ...
 
     @property
-    def takes_top_k(self) -> bool:
-        """Whether it retrieves chunks."""
-        ...
-
-    @property
-    def needs_embedder(self) -> bool:
-        """Whether it embeds."""
-        ...
-
-    @property
-    def counts_words(self) -> bool:
-        """Whether it ranks by words."""
-        ...
-
-    @property
-    def takes_prefix(self) -> bool:
-        """Whether it reads the corpus through a key-value cache."""
-        ...
-
-    @property
-    def writes_notes(self) -> bool:
-        """Whether the model writes notes for it."""
+    def needs(self) -> AbstractSet[str]:
+        """What it needs, as `rmtbench.systems.base.NEEDS` names it."""
         ...
 
     @property
@@ -55,11 +36,11 @@ class Kind(Protocol):
 
 HEEDED: Mapping[Heeded, tuple[Callable[[Kind], bool], str]] = {
     "": (lambda _: True, ""),
-    "retrieves": (lambda kind: kind.takes_top_k, "rag-sparse"),
-    "counts words": (lambda kind: kind.counts_words, "rag-sparse"),
-    "embeds": (lambda kind: kind.needs_embedder, "rag-dense"),
-    "keeps a cache": (lambda kind: kind.takes_prefix, "cag"),
-    "writes notes": (lambda kind: kind.writes_notes, "rmt-text"),
+    "retrieves": (lambda kind: "chunks" in kind.needs, "rag-sparse"),
+    "counts words": (lambda kind: "words" in kind.needs, "rag-sparse"),
+    "embeds": (lambda kind: "embedder" in kind.needs, "rag-dense"),
+    "keeps a cache": (lambda kind: "prefix-cache" in kind.needs, "cag"),
+    "writes notes": (lambda kind: "notes" in kind.needs, "rmt-text"),
 }
 """Whether a system uses an option, and one system that does."""
 

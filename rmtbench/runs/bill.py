@@ -118,9 +118,9 @@ def bill_of(spec: RunSpec, kind: SystemKind, sent: int, corpus: int, questions: 
         return Bill()
     longest = spec.max_answer_tokens + extras.thinking
     calls, written, cached = questions, questions * longest, 0
-    if kind.takes_prefix:
+    if "prefix-cache" in kind.needs:
         calls, written, cached = calls + 1, written + 1, questions * corpus
-    if kind.writes_notes:
+    if "notes" in kind.needs:
         notes, section = spec.options.rmt_memory_tokens or 0, spec.options.rmt_chunk_tokens or 1
         sections = questions * math.ceil(corpus / section)
         calls, written, sent = calls + sections, written + sections * (notes + extras.thinking), sent + sections * notes

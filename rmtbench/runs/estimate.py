@@ -203,12 +203,12 @@ def tokens_to_read(spec: RunSpec, kind: SystemKind, corpus: int, questions: int)
         questions: Of the draw.
     """
     budget = spec.options.top_tokens or (spec.top_k or 0) * spec.chunk_tokens
-    if kind.takes_prefix and is_endpoint(spec.model):
+    if "prefix-cache" in kind.needs and is_endpoint(spec.model):
         # A server is sent the corpus with each question, and once before them, whatever its cache holds.
         return (questions + 1) * (corpus + FRAME_TOKENS)
-    once = kind.takes_prefix or kind.memory == "memory"
-    each = kind.reads_corpus or kind.writes_notes or kind.memory == "query-first"
-    apiece = 0 if once else corpus if each else min(budget, corpus) if kind.takes_top_k else 0
+    once = "prefix-cache" in kind.needs or kind.memory == "memory"
+    each = "whole-corpus" in kind.needs or "notes" in kind.needs or kind.memory == "query-first"
+    apiece = 0 if once else corpus if each else min(budget, corpus) if "chunks" in kind.needs else 0
     return (corpus if once else 0) + questions * (apiece + FRAME_TOKENS)
 
 

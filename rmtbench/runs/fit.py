@@ -10,6 +10,7 @@ from rmtbench.errors import UserError
 from rmtbench.models.base import LanguageModel
 from rmtbench.systems.base import SystemKind
 from rmtbench.systems.in_prompt import whole_corpus
+from rmtbench.systems.resources import local_model
 
 NOMINAL_TOKENS = {
     "squad": {"smoke": 1_000, "small": 21_000, "medium": 32_000, "large": 50_000},
@@ -44,7 +45,7 @@ def find_misfits(
         model: For its limit. One that sets none need not count tokens.
     """
     # Systems that choose what they read are left alone: their own prompts are checked one by one.
-    readers = [spec for spec, kind in zip(specs, kinds, strict=True) if kind.reads_corpus]
+    readers = [spec for spec, kind in zip(specs, kinds, strict=True) if "whole-corpus" in kind.needs]
     if model.context_limit is None or not readers:
         return []
     needed = {draw.corpus.id: _longest_prompt(draw, model) for draw in draws}
@@ -86,11 +87,9 @@ def _too_long(spec: RunSpec, draw: Draw, prompt: int, written: int, limit: int) 
 
 def _longest_prompt(draw: Draw, model: LanguageModel) -> int:
     """Tokens of the longest prompt over the whole corpus; documents and question alone where a model shows no ids."""
-    from rmtbench.models.local import LocalModel
-
     questions = [question.text for question in draw.corpus.questions]
-    if not isinstance(model, LocalModel):
+    if (local := local_model(model)) is None:
         documents = [f"{document.title}\n{document.text}" for document in draw.corpus.documents]
         return sum(model.count_tokens(documents)) + max(model.count_tokens(questions))
-    context = model.context_ids(whole_corpus(draw.corpus))
-    return len(context) + max(len(model.question_ids(question)) for question in questions)
+    context = local.context_ids(whole_corpus(draw.corpus))
+    return len(context) + max(len(local.question_ids(question)) for question in questions)

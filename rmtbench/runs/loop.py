@@ -5,48 +5,25 @@ Reports what happens to a callback; holds no terminal.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from rmtbench.core import Answer, Draw, RunSpec
 from rmtbench.corpora.base import TokenCounter
 from rmtbench.journal.writer import RunWriter
 from rmtbench.kvcache.watching import Reading, Watch
 from rmtbench.measure import peak_device_bytes, peak_resident_bytes, reset_peak_memory
-from rmtbench.models.base import Embedder, LanguageModel, Reranker
 from rmtbench.runs.at_once import answer_in_order
 from rmtbench.runs.fit import check_fit
-from rmtbench.runs.memories import LoadedMemory
-from rmtbench.systems.base import Equipment, SharedWork, SystemKind
+from rmtbench.systems.base import SystemKind
 from rmtbench.systems.registry import find_system
+from rmtbench.systems.resources import Resources, SharedWork
 
-if TYPE_CHECKING:
-    from qdrant_client import QdrantClient
-
-    from rmtbench.kvcache.store import CacheStore
-
-
-@dataclass(frozen=True, slots=True)
-class Tools:
-    """What all runs of a command are given: loaded once. `memories` are trained ones, by their names in the specs."""
-
-    model: LanguageModel
-    provenance: dict[str, Any]
-    embedder: Embedder | None = None
-    document_embedder: Embedder | None = None
-    memories: Mapping[str, LoadedMemory] = field(default_factory=dict)
-    writer: LanguageModel | None = None
-    kv_store: CacheStore | None = None
-    reranker: Reranker | None = None
-    indexes: Path | None = None
-    qdrant: QdrantClient | None = None
-
-    def memory(self, spec: RunSpec) -> LoadedMemory | None:
-        """The trained memory that a run names; None where it names none."""
-        return self.memories.get(spec.options.memory or "")
+EventKind = Literal["begin", "reading", "notice", "prepared", "answer", "end"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +43,7 @@ class Event:
         text: One line for the person, for ``notice``.
     """
 
-    kind: Literal["begin", "reading", "notice", "prepared", "answer", "end"]
+    kind: EventKind
     run_id: str
     draw: int
     done: int
@@ -93,7 +70,7 @@ class Outcome:
 def execute(
     specs: Sequence[RunSpec],
     draws: Sequence[Draw],
-    tools: Tools,
+    resources: Resources,
     results: Path,
     report: Report,
     *,
@@ -104,7 +81,7 @@ def execute(
     Args:
         specs: The runs; they share dataset, model and draws.
         draws: The draws, in order.
-        tools: Model and embedders.
+        resources: What was loaded for all of them.
         results: Folder of all runs.
         report: Told of everything that happens.
         fresh: Whether to begin anew instead of resuming.
@@ -116,88 +93,96 @@ def execute(
         UserError: A corpus does not fit, a run is being written by another process or does not match, the disk is full.
     """
     kinds = [find_system(spec.system) for spec in specs]
-    counts = getattr(tools.model, "counts_tokens", True)  # a served model may have no tokenizer
-    tokens = [corpus_tokens(draw, tools.model.count_tokens) if counts else None for draw in draws]
-    check_fit(specs, kinds, draws, tools.model)
+    model = resources.model
+    counts = getattr(model, "counts_tokens", True)  # a served model may have no tokenizer
+    tokens = [corpus_tokens(draw, model.count_tokens) if counts else None for draw in draws]
+    check_fit(specs, kinds, draws, model)
     with ExitStack() as stack:
         writers = [stack.enter_context(RunWriter(results, spec, fresh=fresh)) for spec in specs]
-        for writer, spec, kind in zip(writers, specs, kinds, strict=True):
-            provenance = dict(tools.provenance)
-            if not kind.needs_embedder:
-                provenance.pop("embedder", None)
-            if not spec.retrieves:
-                provenance.pop("reranker", None)
-            if (memory := tools.memory(spec)) is not None:
-                provenance["memory"] = dict(memory.provenance)
-            if kind.kernels is not None and (kernels := kind.kernels(tools.model, spec)):
-                provenance["kernels"] = dict(kernels)
-            if any(writer.remaining(draw.corpus) for draw in draws):
-                writer.begin(provenance)
-        failed = dict.fromkeys((writer.run_id for writer in writers), 0)
-        # The first batch of each run and process still sets kernels and caches up: it is marked, and not timed.
-        warmups = {writer.run_id: spec.at_once for writer, spec in zip(writers, specs, strict=True)}
+        runs = [_Run(*each, resources, report) for each in zip(specs, kinds, writers, strict=True)]
+        for run in runs:
+            run.begin(draws)
         for draw, count in zip(draws, tokens, strict=True):
             with SharedWork() as shared:
-                for writer, spec, kind in zip(writers, specs, kinds, strict=True):
-                    writer.add_draw(draw, count)
-                    memory = tools.memory(spec)
-                    equipment = Equipment(
-                        spec=spec,
-                        model=tools.model,
-                        embedder=tools.embedder,
-                        document_embedder=tools.document_embedder,
-                        gold={gold.question_id: gold for gold in draw.gold} if kind.sees_gold else {},
-                        shared=shared,
-                        recurrent=memory.decoder if memory is not None else None,
-                        writer=tools.writer if kind.writes_notes else None,
-                        kv_store=tools.kv_store if spec.options.kv_cache else None,
-                        watch=_watch(writer, draw, report),
-                        reranker=tools.reranker if spec.retrieves else None,
-                        indexes=tools.indexes if spec.retrieves else None,
-                        qdrant=tools.qdrant if spec.retrieves else None,
-                    )
-                    failed[writer.run_id] += _run_draw(writer, kind, equipment, draw, warmups, report)
-        return [
-            Outcome(writer.run_id, writer.folder.path, len(writer.done), failed[writer.run_id]) for writer in writers
-        ]
+                for run in runs:
+                    run.writer.add_draw(draw, count)
+                    run.do(draw, shared)
+        return [run.outcome for run in runs]
 
 
-def _run_draw(
-    writer: RunWriter, kind: SystemKind, equipment: Equipment, draw: Draw, warmups: dict[str, int], report: Report
-) -> int:
-    """Answer what one run still owes of one draw; returns how many answers failed."""
-    corpus = draw.corpus
-    questions = writer.remaining(corpus)
-    if not questions:
-        return 0
-    total = len(writer.done) + len(questions)
-    device = equipment.spec.device
-    report(Event("begin", writer.run_id, corpus.draw, len(writer.done), total))
-    reset_peak_memory(device)
-    failed = 0
-    with kind.make(equipment) as system:
-        prepared = system.prepare(corpus)
-        writer.prepared(prepared, corpus.draw)
-        report(Event("prepared", writer.run_id, corpus.draw, len(writer.done), total, None, prepared.total_seconds))
-        for answer in answer_in_order(system, questions, equipment.spec.concurrency):
-            counted = replace(answer, warmup=warmups[writer.run_id] > 0)
-            warmups[writer.run_id] -= 1
-            writer.answer(counted, corpus.draw)
-            failed += counted.error is not None
-            report(Event("answer", writer.run_id, corpus.draw, len(writer.done), total, counted))
-    warmups[writer.run_id] = 0  # the first batch ends with its draw, however few questions that still owed
-    writer.usage(corpus.draw, peak_resident_bytes(), peak_device_bytes(device))
-    report(Event("end", writer.run_id, corpus.draw, len(writer.done), total))
-    return failed
+class _Run:
+    """One run on its way: its system, its journal, and what is counted over its draws."""
 
+    def __init__(
+        self, spec: RunSpec, kind: SystemKind, writer: RunWriter, resources: Resources, report: Report
+    ) -> None:
+        self.spec, self.kind, self.writer = spec, kind, writer
+        self._resources, self._report = resources, report
+        self._failed = 0
+        # The first batch of each run and process still sets kernels and caches up: it is marked, and not timed.
+        self._warmups = spec.at_once
 
-def _watch(writer: RunWriter, draw: Draw, report: Report) -> Watch:
-    """What a system tells while it prepares, as events of its run."""
-    place = (writer.run_id, draw.corpus.draw, len(writer.done), len(writer.done))
-    return Watch(
-        reading=lambda reading: report(Event("reading", *place, reading=reading)),
-        notice=lambda text: report(Event("notice", *place, text=text)),
-    )
+    @property
+    def outcome(self) -> Outcome:
+        """How it stands."""
+        return Outcome(self.writer.run_id, self.writer.folder.path, len(self.writer.done), self._failed)
+
+    def begin(self, draws: Sequence[Draw]) -> None:
+        """Record what produces the numbers, if anything is still to do."""
+        if any(self.writer.remaining(draw.corpus) for draw in draws):
+            self.writer.begin(self._provenance())
+
+    def _provenance(self) -> dict[str, Any]:
+        """Return what results record of the run: of what was loaded, the parts that it uses."""
+        provenance = dict(self._resources.provenance)
+        if "embedder" not in self.kind.needs:
+            provenance.pop("embedder", None)
+        if not self.spec.retrieves:
+            provenance.pop("reranker", None)
+        if (memory := self._resources.memory_of(self.spec)) is not None:
+            provenance["memory"] = dict(memory.provenance)
+        if self.kind.kernels is not None and (kernels := self.kind.kernels(self._resources.model, self.spec)):
+            provenance["kernels"] = dict(kernels)
+        return provenance
+
+    def do(self, draw: Draw, shared: SharedWork) -> None:
+        """Answer what is still unanswered of one draw."""
+        corpus, writer = draw.corpus, self.writer
+        questions = writer.remaining(corpus)
+        if not questions:
+            return
+        total = len(writer.done) + len(questions)
+        self._report(self._event("begin", draw, total))
+        reset_peak_memory(self.spec.device)
+        gold = {gold.question_id: gold for gold in draw.gold}
+        resources = self._resources.for_run(
+            self.spec, self.kind.needs, gold=gold, shared=shared, watch=self._watch(draw)
+        )
+        with self.kind.make(resources) as system:
+            prepared = system.prepare(corpus)
+            writer.prepared(prepared, corpus.draw)
+            self._report(replace(self._event("prepared", draw, total), prepare_seconds=prepared.total_seconds))
+            for answer in answer_in_order(system, questions, self.spec.concurrency):
+                counted = replace(answer, warmup=self._warmups > 0)
+                self._warmups -= 1
+                writer.answer(counted, corpus.draw)
+                self._failed += counted.error is not None
+                self._report(replace(self._event("answer", draw, total), answer=counted))
+        self._warmups = 0  # the first batch ends with its draw, however few questions were left in it
+        writer.usage(corpus.draw, peak_resident_bytes(), peak_device_bytes(self.spec.device))
+        self._report(self._event("end", draw, total))
+
+    def _event(self, kind: EventKind, draw: Draw, total: int) -> Event:
+        return Event(kind, self.writer.run_id, draw.corpus.draw, len(self.writer.done), total)
+
+    def _watch(self, draw: Draw) -> Watch:
+        """What a system tells while it prepares, as events of its run."""
+        done = len(self.writer.done)
+        event = partial(self._event, draw=draw, total=done)
+        return Watch(
+            reading=lambda reading: self._report(replace(event("reading"), reading=reading)),
+            notice=lambda text: self._report(replace(event("notice"), text=text)),
+        )
 
 
 def corpus_tokens(draw: Draw, count_tokens: TokenCounter) -> int:

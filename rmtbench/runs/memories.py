@@ -5,29 +5,20 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import rmtbench
 from rmtbench.core import SHIPPED_MODELS
 from rmtbench.errors import UserError
+from rmtbench.systems.resources import LoadedMemory
 
 if TYPE_CHECKING:
     from rmtbench.models.local import LocalModel
-    from rmtbench.rmt.decoder import RecurrentDecoder
 
 SHIPPED = Path(rmtbench.__file__).parent / "assets" / "rmt"
 """Memories that come with the package: `<model>-<mode>`, or `<model>` where one serves both modes."""
-
-
-@dataclass(frozen=True, slots=True)
-class LoadedMemory:
-    """A model that reads with a trained memory, and what is told of the memory."""
-
-    decoder: RecurrentDecoder
-    provenance: Mapping[str, Any]
 
 
 def memory_folder(given: Path | None, model: str, mode: str) -> Path | None:

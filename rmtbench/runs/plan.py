@@ -32,7 +32,7 @@ def plan_runs(request: Request, source: Source, *, device: str, dtype: str) -> l
     """
     check_device(request, device)
     kinds = {name: find_system(name) for name in _names(request)}
-    retrieves = any(kind.takes_top_k for kind in kinds.values())
+    retrieves = any("chunks" in kind.needs for kind in kinds.values())
     # A folder's label is a hash over its weights: taken once, not for every run.
     reranker = reranker_label(request.reranker) if request.reranker is not None and retrieves else None
     fixed = {
@@ -45,7 +45,7 @@ def plan_runs(request: Request, source: Source, *, device: str, dtype: str) -> l
     for name, kind in kinds.items():
         columns = _columns(kind, request) | fixed
         options = _options(kind, request, reranker)
-        by_number = kind.takes_top_k and request.top_tokens is None
+        by_number = "chunks" in kind.needs and request.top_tokens is None
         top_ks: Sequence[int | None] = sorted(set(request.top_k)) if by_number else [None]
         specs += [RunSpec(system=name, top_k=top_k, options=options, **columns) for top_k in top_ks]
     check_heeded(request, list(kinds.values()))
@@ -68,7 +68,7 @@ def left_out_of_all(request: Request) -> list[str]:
     return [
         kind.name
         for kind in kinds
-        if not kind.in_all
+        if "many-calls" in kind.needs
         or (kind.memory and is_endpoint(request.model))
         or (kind.memory and memory_folder(request.rmt, request.model_name, kind.memory) is None)
     ]
@@ -87,13 +87,13 @@ def _options(kind: SystemKind, request: Request, reranker: str | None) -> RunOpt
     if served:
         check_server(request, kind)
     stated: dict[str, object] = {}
-    if kind.takes_prefix:
+    if "prefix-cache" in kind.needs:
         stated["kv_cache"] = request.kv_cache is not None
-    if kind.takes_top_k:
+    if "chunks" in kind.needs:
         stated |= _stated_of_retrieval(kind, request, reranker)
     if kind.memory is not None:
         stated["memory"] = _memory(kind.name, kind.memory, request)
-    if kind.writes_notes:
+    if "notes" in kind.needs:
         stated |= {"rmt_chunk_tokens": request.rmt_chunk_tokens, "rmt_memory_tokens": request.rmt_memory_tokens}
     return RunOptions.of(request, lambda option: _has_effect(option, kind, request), **stated)
 
@@ -120,8 +120,8 @@ def _stated_of_retrieval(kind: SystemKind, request: Request, reranker: str | Non
     if request.chunk_cache:
         stated["chunk_cache"] = request.chunk_cache_limit
     if request.index is not None:
-        stated["index"] = f"kept {request.dense_index}" if kind.needs_embedder else "kept"
-    if kind.needs_embedder:
+        stated["index"] = f"kept {request.dense_index}" if "embedder" in kind.needs else "kept"
+    if "embedder" in kind.needs:
         stated["embed_windows"] = request.embed_windows == "on"
         if request.qdrant is not None:
             stated["vector_store"] = "qdrant in-process" if request.qdrant == "memory" else "qdrant"

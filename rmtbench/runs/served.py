@@ -29,7 +29,7 @@ def check_served(model: LocalModel, specs: Sequence[RunSpec], folder: Path) -> L
     Raises:
         UserError: The only way of a system is not exact. The remedy names one that is.
     """
-    from rmtbench.kvcache.verdict import verdicts
+    from rmtbench.kvcache.exact.verdict import verdicts
 
     inexact: dict[str, str] = {}
     for spec in specs:
@@ -50,18 +50,18 @@ def _ways(model: LocalModel, spec: RunSpec) -> list[list[str]]:
     Raises:
         UserError: The architecture says already that a way is not exact.
     """
-    from rmtbench.kvcache.trial import EMBEDDED, OWN, OWN_BATCH, PLAIN, PLAIN_BATCH, SHARED, SHARED_BATCH
-    from rmtbench.kvcache.uncached import prefix_for
+    from rmtbench.kvcache.exact.trial import EMBEDDED, OWN, OWN_BATCH, PLAIN, PLAIN_BATCH, SHARED, SHARED_BATCH
+    from rmtbench.kvcache.exact.uncached import prefix_for
     from rmtbench.models.architecture import check_batch, check_shared_prefix
 
     kind, options, many = find_system(spec.system), spec.options, spec.batch > 1
-    if kind.takes_prefix:
+    if "prefix-cache" in kind.needs:
         if options.cache_layout == "plain":
             check_batch(model.model, spec.batch)
             return [[PLAIN, PLAIN_BATCH] if many else [PLAIN]]
         check_shared_prefix(model.model)
         return [[SHARED, SHARED_BATCH] if many else [SHARED]]
-    if kind.reads_corpus:
+    if "whole-corpus" in kind.needs:
         return [[PLAIN]] if prefix_for(model)[0] == "plain" else [[SHARED], [PLAIN]]
     if options.chunk_cache is not None:
         return [[SHARED]]
@@ -72,8 +72,8 @@ def _ways(model: LocalModel, spec: RunSpec) -> list[list[str]]:
 
 def _refused(model: LocalModel, spec: RunSpec, ways: Sequence[str], inexact: dict[str, str], folder: Path) -> UserError:
     """The error, whose remedy was tried."""
-    from rmtbench.kvcache.trial import OWN, PLAIN, SHARED
-    from rmtbench.kvcache.verdict import verdicts
+    from rmtbench.kvcache.exact.trial import OWN, PLAIN, SHARED
+    from rmtbench.kvcache.exact.verdict import verdicts
 
     way = next(way for way in ways if way in inexact)
     batch = [single for single in (OWN, PLAIN, SHARED) if way.startswith(single) and way != single]

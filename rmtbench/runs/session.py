@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +13,7 @@ from rmtbench.core import Draw, RunSpec
 from rmtbench.corpora.base import Dataset, DrawRequest, TokenCounter
 from rmtbench.corpora.open import open_dataset
 from rmtbench.errors import UserError
-from rmtbench.models.base import Embedder, LanguageModel, Role
+from rmtbench.models.base import Embedder, LanguageModel, Reranker, Role
 from rmtbench.models.endpoint.address import find_address, is_endpoint, served_name
 from rmtbench.models.endpoint.line import LineSettings
 from rmtbench.models.endpoint.load import AS_SERVED, Endpoints, load_endpoint_embedder, load_endpoint_model
@@ -26,16 +26,16 @@ from rmtbench.models.prompt import ChatSettings
 from rmtbench.options.request import Request
 from rmtbench.options.rules import check_places
 from rmtbench.runs.at_once import OneAtATime
-from rmtbench.runs.loop import Tools
-from rmtbench.runs.memories import LoadedMemory, load_memory, memory_folder
+from rmtbench.runs.memories import load_memory, memory_folder
 from rmtbench.runs.plan import plan_runs
 from rmtbench.runs.provenance import surroundings
 from rmtbench.runs.served import check_served
 from rmtbench.systems.base import SystemKind
 from rmtbench.systems.registry import find_system
+from rmtbench.systems.resources import LoadedMemory, Resources
 
 if TYPE_CHECKING:
-    from rmtbench.kvcache.store import CacheStore
+    from rmtbench.kvcache.disk.store import CacheStore
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ def _endpoints(request: Request, environ: Mapping[str, str]) -> Endpoints:
 
 
 def _embeds(request: Request) -> bool:
-    return any(name == "all" or find_system(name).needs_embedder for name in request.systems)
+    return any(name == "all" or "embedder" in find_system(name).needs for name in request.systems)
 
 
 def _computes_here(request: Request) -> bool:
@@ -117,7 +117,7 @@ def _computes_here(request: Request) -> bool:
     return _embeds(request) and not is_endpoint(request.embedder)
 
 
-def load_tools(
+def load_resources(
     specs: Sequence[RunSpec],
     device: str,
     cache: Path,
@@ -127,7 +127,7 @@ def load_tools(
     reranker: str | None = None,
     indexes: Path | None = None,
     qdrant: str | None = None,
-) -> Tools:
+) -> Resources:
     """Load the model and whatever else the runs need, so that nothing is imported or loaded inside a timed part.
 
     Args:
@@ -144,76 +144,118 @@ def load_tools(
         UserError: A model, embedder or trained memory is missing, the model cannot be read exactly, or the memory
             belongs to another model.
     """
-    spec = specs[0]
-    endpoints = endpoints or Endpoints()
+    spec, endpoints = specs[0], endpoints or Endpoints()
     _warm_up_retrieval(specs)
     model: LocalModel | EndpointModel
+    memories: Mapping[str, LoadedMemory] = {}
     if is_endpoint(spec.model):
-        model = load_endpoint_model(
-            spec.model,
-            endpoints,
-            tokenizer=spec.tokenizer,
-            style=spec.answer_style,
-            max_answer_tokens=spec.max_answer_tokens,
-            counted_for=_counted_for(specs, endpoints.model),
-            chat=_chat(spec),
-        )
+        model = _served_model(specs, endpoints)
     else:
-        model = load_model(
-            spec.model,
-            adapter=spec.adapter,
-            tokenizer=spec.tokenizer,
-            style=spec.answer_style,
-            max_answer_tokens=spec.max_answer_tokens,
-            dtype=spec.dtype,
-            device=device,
-            seed=spec.seed,
-            chat=_chat(spec),
-        )
-        model = check_served(model, specs, cache / "verdicts")
+        model = check_served(_local_model(spec, device), specs, cache / "verdicts")
+        memories = _memories(specs, model, rmt)
     around = surroundings(device, AS_SERVED if is_endpoint(spec.model) else None)
-    provenance = {"model": dict(model.provenance), **around}
-    tools = Tools(model, provenance, memories=_memories(specs, model, rmt), writer=_writer(specs, model))
-    tools = replace(tools, indexes=indexes)
+    client = None
     if qdrant is not None:
         from rmtbench.retrieval.qdrant import open_qdrant
 
-        tools = replace(tools, qdrant=open_qdrant(qdrant, os.environ))
+        client = open_qdrant(qdrant, os.environ)
+    judge = None
     if reranker is not None and any(spec.retrieves for spec in specs):
         from rmtbench.models.rerank import CrossEncoder
 
         judge = CrossEncoder(reranker, device)
         judge.score("the first call", ["sets kernels up"])
-        provenance["reranker"] = {"name": judge.name, "sha256": judge.sha256, "max_tokens": judge.max_tokens}
-        tools = replace(tools, reranker=judge)
+    embedders = _load_embedders(specs, device, cache, endpoints, [around["machine"], device, around["threads"]])
+    return Resources(
+        spec,
+        model,
+        embedder=embedders.questions,
+        document_embedder=embedders.documents,
+        memories=memories,
+        writer=_writer(specs, model),
+        reranker=judge,
+        indexes=indexes,
+        qdrant=client,
+        provenance={"model": dict(model.provenance), **around, **_told_of(judge), **embedders.provenance},
+    )
+
+
+def _served_model(specs: Sequence[RunSpec], endpoints: Endpoints) -> EndpointModel:
+    spec = specs[0]
+    return load_endpoint_model(
+        spec.model,
+        endpoints,
+        tokenizer=spec.tokenizer,
+        style=spec.answer_style,
+        max_answer_tokens=spec.max_answer_tokens,
+        counted_for=_counted_for(specs, endpoints.model),
+        chat=_chat(spec),
+    )
+
+
+def _local_model(spec: RunSpec, device: str) -> LocalModel:
+    return load_model(
+        spec.model,
+        adapter=spec.adapter,
+        tokenizer=spec.tokenizer,
+        style=spec.answer_style,
+        max_answer_tokens=spec.max_answer_tokens,
+        dtype=spec.dtype,
+        device=device,
+        seed=spec.seed,
+        chat=_chat(spec),
+    )
+
+
+def _told_of(judge: Reranker | None) -> dict[str, Any]:
+    """What results record of a reranker."""
+    if judge is None:
+        return {}
+    return {"reranker": {"name": judge.name, "sha256": judge.sha256, "max_tokens": judge.max_tokens}}
+
+
+@dataclass(frozen=True, slots=True)
+class _Embedders:
+    """What embeds questions and what embeds documents, and what results record of them."""
+
+    questions: Embedder | None = None
+    documents: Embedder | None = None
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+
+
+def _load_embedders(
+    specs: Sequence[RunSpec], device: str, cache: Path, endpoints: Endpoints, place: Sequence[object]
+) -> _Embedders:
+    """Load the embedder that the runs name; `place` is what its speed depends on: machine, device and threads."""
     name = next((spec.embedder for spec in specs if spec.embedder is not None), None)
     if name is None:
-        return tools
+        return _Embedders()
     from rmtbench.models.embed import load_embedder
     from rmtbench.models.embed_cache import CachedEmbedder
     from rmtbench.models.embed_files import embedder_files_hash
 
     facts: dict[str, Any] = {}
     embedder: Embedder
-    if is_endpoint(name):
+    served = is_endpoint(name)
+    if served:
         embedder, facts = load_endpoint_embedder(name, endpoints)
     else:
         embedder = load_embedder(name, device)
         embedder.embed(["the first call sets kernels up"])
     roles: tuple[Role, ...] = ("query", "passage")
     prompts = {role: embedder.prompt(role) for role in roles}
-    provenance["embedder"] = {
+    told = {
         "name": embedder.name,
         "sha256": embedder.sha256,
         "max_tokens": embedder.max_tokens,
         **({"prompts": prompts} if any(prompts.values()) else {}),
-        "files_sha256": None if is_endpoint(name) else embedder_files_hash(name),
+        "files_sha256": None if served else embedder_files_hash(name),
         **facts,
     }
-    questions = OneAtATime(embedder) if spec.concurrency > 1 and not is_endpoint(name) else embedder
+    questions = OneAtATime(embedder) if specs[0].concurrency > 1 and not served else embedder
     # What a server embedded was paid for: to find it here is no measure of that, whatever the seconds.
-    place = None if is_endpoint(name) else json.dumps([around["machine"], device, around["threads"]])
-    return replace(tools, embedder=questions, document_embedder=CachedEmbedder(embedder, cache, place))
+    documents = CachedEmbedder(embedder, cache, None if served else json.dumps(place))
+    return _Embedders(questions, documents, {"embedder": told})
 
 
 def _chat(spec: RunSpec) -> ChatSettings:
@@ -232,7 +274,7 @@ def _counted_for(specs: Sequence[RunSpec], line: LineSettings | None) -> str | N
 
 
 def _cuts(kind: SystemKind) -> bool:
-    return kind.takes_top_k or kind.writes_notes
+    return "chunks" in kind.needs or "notes" in kind.needs
 
 
 def _warm_up_retrieval(specs: Sequence[RunSpec]) -> None:
@@ -245,17 +287,15 @@ def _warm_up_retrieval(specs: Sequence[RunSpec]) -> None:
         from rmtbench.retrieval import llama_bm25
 
         llama_bm25.warm_up()
-    if any(find_system(spec.system).takes_top_k for spec in specs):
+    if any("chunks" in find_system(spec.system).needs for spec in specs):
         from rmtbench.retrieval.chunks import warm_up
 
         warm_up()
 
 
-def _memories(specs: Sequence[RunSpec], model: LocalModel | EndpointModel, rmt: Path | None) -> dict[str, LoadedMemory]:
+def _memories(specs: Sequence[RunSpec], model: LocalModel, rmt: Path | None) -> dict[str, LoadedMemory]:
     """The trained memories of the runs by their names in the specs, each loaded once."""
     loaded: dict[str, LoadedMemory] = {}
-    if not isinstance(model, LocalModel):
-        return loaded
     for spec in specs:
         mode = find_system(spec.system).memory
         folder = memory_folder(rmt, spec.model_name, mode) if mode else None
@@ -267,7 +307,7 @@ def _memories(specs: Sequence[RunSpec], model: LocalModel | EndpointModel, rmt: 
 
 def _writer(specs: Sequence[RunSpec], model: LocalModel | EndpointModel) -> LanguageModel | None:
     """The model that writes notes, where a system has any written."""
-    tokens = next((s.options.rmt_memory_tokens for s in specs if find_system(s.system).writes_notes), None)
+    tokens = next((s.options.rmt_memory_tokens for s in specs if "notes" in find_system(s.system).needs), None)
     if tokens is None:
         return None
     from rmtbench.systems.rmt_text import note_writer
@@ -290,7 +330,7 @@ def find_store(request: Request, cache: Path) -> CacheStore | None:
     limit = parse_bytes(request.cache_limit, "--cache-limit")
     if request.kv_cache is None:
         return None
-    from rmtbench.kvcache.store import CacheStore
+    from rmtbench.kvcache.disk.store import CacheStore
 
     folder = cache / "kv" if request.kv_cache == "on" else Path(request.kv_cache).expanduser()
     return CacheStore(folder, limit)

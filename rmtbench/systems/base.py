@@ -4,24 +4,36 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, Protocol, Self, TypeVar
+from typing import Any, Literal, NoReturn, Protocol, Self
 
-from rmtbench.core import Answer, Corpus, Gold, Prepared, Question, Retrieved, RunSpec, Timings, TokenCounts
+from rmtbench.core import Answer, Corpus, Prepared, Question, Retrieved, RunSpec, Timings, TokenCounts
 from rmtbench.errors import AnswerError
-from rmtbench.kvcache.watching import NOBODY, Watch
-from rmtbench.models.base import Embedder, Generation, LanguageModel, Reranker
+from rmtbench.models.base import Embedder, Generation, LanguageModel
+from rmtbench.models.batches import batches, failed, generate_apart
+from rmtbench.systems.resources import NEEDS, Need, Resources, SharedWork
 
-if TYPE_CHECKING:
-    from qdrant_client import QdrantClient
+__all__ = [
+    "Found",
+    "Need",
+    "Resources",
+    "SharedWork",
+    "System",
+    "SystemKind",
+    "answer_batch",
+    "batches",
+    "embedded_tokens",
+    "generate_apart",
+    "make_answer",
+]
 
-    from rmtbench.kvcache.store import CacheStore
-    from rmtbench.rmt.decoder import RecurrentDecoder
 
-T = TypeVar("T")
+def __getattr__(name: str) -> NoReturn:
+    if name == "Equipment":
+        raise ImportError("Equipment is now Resources: see docs/plugins.md")
+    raise AttributeError(name)
 
 
 class System(Protocol):
@@ -45,106 +57,40 @@ class System(Protocol):
         ...
 
 
-class SharedWork:
-    """What several runs over one draw may share, such as an index; closed when the draw is done."""
-
-    def __init__(self) -> None:
-        self._made: dict[tuple[Any, ...], Any] = {}
-        self._stack = ExitStack()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._made.clear()
-        self._stack.close()
-
-    def get(self, key: tuple[Any, ...], make: Callable[[], T]) -> tuple[T, bool]:
-        """The value made for `key`, and whether it stood ready (else it is made now)."""
-        if key in self._made:
-            return self._made[key], True
-        value = make()
-        self._made[key] = value
-        return value, False
-
-
-@dataclass(frozen=True)
-class Equipment:
-    """What a system is built with.
-
-    Attributes:
-        spec: What the run asks.
-        model: The language model.
-        embedder: Embeds questions, for systems that need it.
-        document_embedder: Embeds chunks; may look them up on disk instead of computing them again.
-        gold: The gold of the draw by question id; given to systems that declare `sees_gold` alone, else empty.
-        shared: Work shared with other runs of the same command over the same draw.
-        recurrent: The model with a trained memory, on weights of its own; for systems that need one.
-        writer: The language model under the contract that writes notes; for systems that write them.
-        kv_store: Where prefix caches are kept between runs; None where each run makes its own.
-        watch: Told how far the corpus is read, and what the store had.
-        reranker: Judges what retrieval finds, where the spec names one.
-        indexes: Folder in which indexes are kept, where the spec has them kept.
-        qdrant: Keeps the embeddings, where the spec has Qdrant keep them.
-    """
-
-    spec: RunSpec
-    model: LanguageModel
-    embedder: Embedder | None = None
-    document_embedder: Embedder | None = None
-    gold: Mapping[str, Gold] = field(default_factory=dict)
-    shared: SharedWork = field(default_factory=SharedWork)
-    recurrent: RecurrentDecoder | None = None
-    writer: LanguageModel | None = None
-    kv_store: CacheStore | None = None
-    watch: Watch = NOBODY
-    reranker: Reranker | None = None
-    indexes: Path | None = None
-    qdrant: QdrantClient | None = None
-
-
 @dataclass(frozen=True, slots=True)
 class SystemKind:
     """A system as the registry knows it.
 
     Attributes:
-        name: What stands after ``--system``.
+        name: Its name after ``--system``.
         summary: One line for ``rmtbench systems``.
         make: Builds the system for one draw.
-        takes_top_k: Whether it runs once for each ``--top-k``.
-        needs_embedder: Whether it needs an embedder.
-        counts_words: Whether it ranks by words, and so takes ``--stemming`` and ``--stop-words``.
-        reads_corpus: Whether the whole corpus must fit the model's context.
-        takes_prefix: Whether it reads the corpus through a prefix cache, and so takes ``--cache-layout``.
-        sees_gold: Whether it is built with the gold: an oracle.
-        memory: How it reads with a trained memory, and so which one is looked for; None where it needs none.
-        writes_notes: Whether the model also writes notes for it.
-        in_all: Whether ``--system all`` means it too; one that calls the model very often must be named.
-        kernels: By which attention it reads with a model, for the run's provenance; None, or an empty answer, where
-            that is the model's own.
+        needs: What it needs, of `NEEDS`; any collection of their names.
+        kernels: Returns, of a model and a spec, the attention that it reads with, for the run's provenance; None, or
+            an empty answer, where that is the model's own.
+
+    Raises:
+        ValueError: A need that is not in `NEEDS`.
     """
 
     name: str
     summary: str
-    make: Callable[[Equipment], System]
-    takes_top_k: bool = False
-    needs_embedder: bool = False
-    counts_words: bool = False
-    reads_corpus: bool = False
-    takes_prefix: bool = False
-    sees_gold: bool = False
-    memory: Literal["memory", "query-first"] | None = None
-    writes_notes: bool = False
-    in_all: bool = True
+    make: Callable[[Resources], System]
+    needs: AbstractSet[Need] = frozenset()
     kernels: Callable[[LanguageModel, RunSpec], Mapping[str, Any]] | None = None
 
+    def __post_init__(self) -> None:
+        unknown = sorted(set(self.needs) - set(NEEDS))
+        if unknown:
+            raise ValueError(f"system '{self.name}' needs '{unknown[0]}', which is none of {', '.join(NEEDS)}")
+        object.__setattr__(self, "needs", frozenset(self.needs))
 
-def batches(questions: Sequence[Question], size: int) -> Iterator[Sequence[Question]]:
-    """Consecutive groups of at most `size` questions."""
-    for start in range(0, len(questions), size):
-        yield questions[start : start + size]
+    @property
+    def memory(self) -> Literal["memory", "query-first"] | None:
+        """How it reads with a trained memory, and so which one is looked for; None if it needs none."""
+        if "query-first-memory" in self.needs:
+            return "query-first"
+        return "memory" if "memory" in self.needs else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,28 +105,6 @@ class Found:
 def embedded_tokens(embedder: Embedder | None) -> int:
     """Tokens that this thread has had a server embed so far; 0 for an embedder on this machine."""
     return getattr(getattr(embedder, "embedder", embedder), "thread_tokens", 0)
-
-
-def generate_apart(generate: Callable[[Sequence[T]], list[Generation]], prompts: Sequence[T]) -> list[Generation]:
-    """Answer a batch; where it cannot be answered as one, each prompt by itself: one too long fails no neighbour.
-
-    Args:
-        generate: Calls the model for a whole batch.
-        prompts: The batch, at least one.
-
-    Returns:
-        One result a prompt, in order; `error` says why there is no answer.
-    """
-    try:
-        return generate(prompts)
-    except AnswerError as error:
-        if len(prompts) == 1:
-            return [_failed(error)]
-    return [generation for prompt in prompts for generation in generate_apart(generate, [prompt])]
-
-
-def _failed(error: AnswerError) -> Generation:
-    return Generation("", "", "error", (), 0, 0, 0.0, 0.0, str(error))
 
 
 def answer_batch(
@@ -202,7 +126,7 @@ def answer_batch(
     try:
         generations = generate()
     except AnswerError as error:
-        generations = [_failed(error)] * rows
+        generations = [failed(error)] * rows
     total = (time.perf_counter() - started) / rows
     for question, generation, part in zip(questions, generations, found, strict=True):
         yield make_answer(question, generation, total, part)

@@ -1,36 +1,37 @@
-"""Cache-augmented generation: the corpus is read once, and every question continues from its key-value cache."""
+"""Cache-augmented generation: the corpus is read once, and every question continues from its key-value cache.
+
+A server reads the corpus and holds it by itself. Here it is tokenised, loaded or read, transformed, and held.
+"""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING, Self, TypeGuard
+from typing import TYPE_CHECKING, Self
 
 from rmtbench.core import Answer, Corpus, Prepared, Question, RunSpec
 from rmtbench.errors import AnswerError, ContextTooLongError, UserError
-from rmtbench.measure import Stopwatch, synchroniser
-from rmtbench.systems.base import Equipment, SystemKind, answer_batch, batches, generate_apart, make_answer
+from rmtbench.measure import Timed, add_seconds, synchroniser, timed
+from rmtbench.models.base import HeldPrefix, LanguageModel, Passage, PrefixCache
+from rmtbench.systems.base import Resources, SystemKind, make_answer
 from rmtbench.systems.in_prompt import whole_corpus
+from rmtbench.systems.resources import local_model
 
 if TYPE_CHECKING:
-    from rmtbench.kvcache.base import Prefix, PrefixTensors
-    from rmtbench.kvcache.obtain import ReadContext
-    from rmtbench.kvcache.shared import SharedPrefixCache
-    from rmtbench.models.base import LanguageModel, Passage
-    from rmtbench.models.endpoint.model import EndpointModel
+    from rmtbench.kvcache.base import PrefixKV
+    from rmtbench.kvcache.disk.obtain import Obtained
+    from rmtbench.kvcache.exact.reading import ContextTokens
     from rmtbench.models.local import LocalModel
 
 
 class CacheAugmented:
     """A `System` over one prefix cache."""
 
-    def __init__(self, equipment: Equipment) -> None:
-        self._equipment = equipment
-        self._options = equipment.spec.options
-        self._prefix: Prefix | None = None
-        self._counts: dict[str, int] = {}
+    def __init__(self, resources: Resources) -> None:
+        self._resources = resources
+        self._options = resources.spec.options
+        self._prefix: PrefixCache | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -46,37 +47,22 @@ class CacheAugmented:
         """Read the corpus into the cache.
 
         Raises:
-            UserError: The corpus does not fit the model's context, or the model keeps no cache of its own, or none of
-                the kind that is asked for.
+            UserError: The corpus does not fit the model's context, the server gives no reply, or the model keeps no
+                cache of the kind that is asked for.
         """
-        from rmtbench.models.endpoint.model import EndpointModel
-        from rmtbench.models.local import LocalModel
-
-        model, batch = self._equipment.model, self._equipment.spec.batch
-        if isinstance(model, EndpointModel):
-            return self._warm(model, corpus)
-        if not isinstance(model, LocalModel):
-            raise UserError("this model keeps no cache here", where="--system cag", remedy="use a local model")
-        questions = [question.text for question in corpus.questions]
+        hold_here = partial(self._hold_here, [question.text for question in corpus.questions])
         try:
-            self._prefix = self._reads()(model, whole_corpus(corpus), questions, batch, self._read)
-        except AnswerError as error:
-            raise UserError(str(error), where=f"corpus {corpus.id}", remedy="choose a smaller --size") from error
-        return Prepared(self._prefix.seconds, self._prefix.bytes, self._prefix.tokens, counts=self._counts)
-
-    def _warm(self, model: EndpointModel, corpus: Corpus) -> Prepared:
-        """Let the server read the corpus once; its own prefix cache does the rest, and usage tells whether it did."""
-        try:
-            self._prefix = prefix = model.warm(whole_corpus(corpus))
+            held = self._resources.caching.hold_context(whole_corpus(corpus), hold_here)
         except ContextTooLongError as error:
-            raise UserError(str(error), where=f"corpus {corpus.id}", remedy="choose a smaller --size") from None
+            raise UserError(str(error), where=f"corpus {corpus.id}", remedy="choose a smaller --size") from error
         except AnswerError as error:
             raise UserError(
                 f"the corpus could not be shown to the server: {error}",
                 where=f"corpus {corpus.id}",
                 remedy="every answer so far is kept; once the server is well, the same command resumes",
             ) from None
-        return Prepared(prefix.seconds, prefix.bytes, prefix.tokens, counts=prefix.counts)
+        self._prefix = prefix = held.value.cache
+        return Prepared(held.seconds, prefix.bytes, prefix.tokens, counts=held.value.counts)
 
     def answer(self, questions: Sequence[Question]) -> Iterator[Answer]:
         """Answer each question from the cache, which is left as it was.
@@ -89,111 +75,79 @@ class CacheAugmented:
         """
         if self._prefix is None:
             raise RuntimeError("answer before prepare")
-        prefix, texts = self._prefix, [question.text for question in questions]
-        if _streams(prefix, self._equipment.model):
-            for question, generation in zip(questions, prefix.stream(texts), strict=True):
-                yield make_answer(question, generation, generation.seconds)
-            return
-        for batch in batches(questions, self._equipment.spec.batch):
-            started = time.perf_counter()
-            texts = [question.text for question in batch]
-            yield from answer_batch(batch, partial(generate_apart, prefix.generate, texts), started)
+        answers = self._prefix.answers([question.text for question in questions], self._resources.spec.batch)
+        for question, answer in zip(questions, answers, strict=True):
+            yield make_answer(question, answer.value, answer.total_seconds)
 
-    def _read(self, model: LocalModel, ids: Sequence[int], seconds: dict[str, float]) -> PrefixTensors:
-        """Read the context, or load it where caches are kept."""
-        from rmtbench.kvcache.obtain import obtain
+    def _hold_here(self, questions: Sequence[str], model: LocalModel, passages: Sequence[Passage]) -> Timed[HeldPrefix]:
+        """Tokenise the corpus, load or read it, transform it, and hold it ready for questions."""
+        from rmtbench.kvcache.exact.reading import tokenise
 
-        store = self._equipment.kv_store
-        found = obtain(model, ids, seconds, store=store, watch=self._equipment.watch)
-        if store is not None:
-            self._counts = {"reused_tokens": found.reused_tokens, "read_tokens": len(ids) - found.reused_tokens}
-        return self._as_kept(model, found.tensors, seconds)
+        self._check(model)
+        tokens = tokenise(model, passages, questions, apart=self._options.cache_layout == "composed")
+        read = self._load_or_read(model, tokens.value)
+        counts, seconds = read.value.counts(self._resources.kv_store), add_seconds(tokens.seconds, read.seconds)
+        kept = self._transform(model, read.value.tensors)
+        del read  # frees what was transformed, before room for questions is taken
+        held = self._hold(model, kept.value, tokens.value.longest)
+        return Timed(HeldPrefix(held.value, counts), add_seconds(seconds, kept.seconds, held.seconds))
 
-    def _read_composed(
-        self, model: LocalModel, passages: Sequence[Passage], questions: Sequence[str], batch: int, _read: ReadContext
-    ) -> Prefix:
-        """Put the context together of its documents' caches."""
-        from rmtbench.kvcache.composed import obtain_composed
-        from rmtbench.kvcache.shared import shared_prefix
+    def _check(self, model: LocalModel) -> None:
+        """Refuse a model that the layout cannot serve, before its corpus is read."""
+        from rmtbench.models.architecture import check_batch, check_shared_prefix
 
-        watch = Stopwatch()
-        with watch.part("tokenize"):
-            parts = model.contract.context_parts(passages)
-            longest = max((len(model.question_ids(question)) for question in questions), default=0)
-        model.check_length(sum(map(len, parts)) + longest)
-        context, self._counts = obtain_composed(
-            model,
-            parts,
-            watch.seconds,
-            store=self._equipment.kv_store,
-            share=self._options.recompute,
-            watch=self._equipment.watch,
-        )
-        context = self._as_kept(model, context, watch.seconds)
-        return shared_prefix(model, context, longest=longest, batch=batch, seconds=watch.seconds)
-
-    def _as_kept(self, model: LocalModel, tensors: PrefixTensors, seconds: dict[str, float]) -> PrefixTensors:
-        """The context as it is kept: exact and on the device, unless the spec says otherwise."""
-        if self._options.kv_place == "host":
-            return self._offloaded(model, tensors, seconds)
-        if self._options.kv_bits is None:
-            return tensors
-        from rmtbench.kvcache.quantised import quantise
-
-        watch = Stopwatch(synchroniser(model.device))
-        with watch.part("quantise"):
-            few = quantise(tensors, self._options.kv_bits)
-        seconds |= watch.seconds
-        return few
-
-    @staticmethod
-    def _offloaded(model: LocalModel, tensors: PrefixTensors, seconds: dict[str, float]) -> PrefixTensors:
-        from rmtbench.kvcache.offloaded import offload
-
-        watch = Stopwatch(synchroniser(model.device))
-        with watch.part("offload"):
-            kept = offload(tensors, model.model.device)
-        seconds |= watch.seconds
-        return kept
-
-    def _reads(self) -> Callable[[LocalModel, Sequence[Passage], Sequence[str], int, ReadContext], Prefix]:
-        if self._options.cache_layout == "composed":
-            return self._read_composed
         if self._options.cache_layout == "plain":
-            from rmtbench.kvcache.plain import read_prefix
+            check_batch(model.model, self._resources.spec.batch)
+        elif self._options.cache_layout == "shared":
+            check_shared_prefix(model.model)
 
-            return read_prefix
-        from rmtbench.kvcache.shared import read_shared
+    def _load_or_read(self, model: LocalModel, tokens: ContextTokens) -> Timed[Obtained]:
+        store, watch = self._resources.kv_store, self._resources.watch
+        if self._options.cache_layout == "composed":
+            from rmtbench.kvcache.approximate.composed import obtain_composed
 
-        return read_shared
+            return obtain_composed(model, tokens.parts, store=store, share=self._options.recompute, watch=watch)
+        from rmtbench.kvcache.disk.obtain import obtain
+
+        return obtain(model, tokens.ids, store=store, watch=watch)
+
+    def _transform(self, model: LocalModel, context: PrefixKV) -> Timed[PrefixKV]:
+        """Bring the context into the form in which it is held: exact and on the device, unless the spec says else."""
+        wait = synchroniser(model.device)
+        if self._options.kv_place == "host":
+            from rmtbench.kvcache.exact.offloaded import offload
+
+            return timed("offload", lambda: offload(context, model.model.device), wait)
+        if self._options.kv_bits is not None:
+            from rmtbench.kvcache.approximate.quantised import quantise
+
+            return timed("quantise", partial(quantise, context, self._options.kv_bits), wait)
+        return Timed(context, {})
+
+    def _hold(self, model: LocalModel, context: PrefixKV, longest: int) -> Timed[PrefixCache]:
+        batch = self._resources.spec.batch
+        if self._options.cache_layout == "plain":
+            from rmtbench.kvcache.exact.plain import plain_prefix
+
+            place: Callable[[], PrefixCache] = partial(plain_prefix, model, context, longest=longest, batch=batch)
+            return timed("place", place, synchroniser(model.device))
+        from rmtbench.kvcache.exact.shared import shared_prefix
+
+        return Timed(shared_prefix(model, context, longest=longest, batch=batch), {})
 
 
-def _streams(prefix: Prefix, model: LanguageModel) -> TypeGuard[SharedPrefixCache]:
-    """Whether it gives answers one by one; of a server's it is known without importing torch."""
-    from rmtbench.models.local import LocalModel
-
-    if not isinstance(model, LocalModel):
-        return False
-    from rmtbench.kvcache.shared import SharedPrefixCache
-
-    return isinstance(prefix, SharedPrefixCache)
-
-
-def _kernels(model: LanguageModel, spec: RunSpec) -> dict[str, object]:
-    from rmtbench.models.local import LocalModel
-
-    if not isinstance(model, LocalModel):
+def _kernels(model: LanguageModel, spec: RunSpec) -> Mapping[str, object]:
+    if (local := local_model(model)) is None:
         return {}
-    from rmtbench.kvcache.uncached import kernels_of
+    from rmtbench.kvcache.exact.uncached import kernels_of
 
-    return kernels_of(model, spec.options.cache_layout)
+    return kernels_of(local, spec.options.cache_layout)
 
 
 CAG = SystemKind(
     "cag",
     "the corpus's KV cache, made once and read for every question",
     CacheAugmented,
-    reads_corpus=True,
-    takes_prefix=True,
+    needs={"whole-corpus", "prefix-cache"},
     kernels=_kernels,
 )

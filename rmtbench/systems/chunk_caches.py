@@ -11,11 +11,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from rmtbench.errors import UserError
-from rmtbench.measure import Stopwatch, synchroniser
+from rmtbench.measure import Timed, synchroniser, timed
 from rmtbench.models.base import Generation, LanguageModel, Passage, Prompt
+from rmtbench.systems.resources import local_model
 
 if TYPE_CHECKING:
-    from rmtbench.kvcache.base import PrefixTensors
+    from rmtbench.kvcache.base import PrefixKV
     from rmtbench.models.local import LocalModel
 
 
@@ -23,33 +24,31 @@ class ChunkCaches:
     """Chunks' caches in memory, and answers from them; made by `make_chunk_caches`."""
 
     def __init__(self, model: LocalModel, limit: int) -> None:
-        from rmtbench.kvcache.compose import check_composable
-        from rmtbench.kvcache.parts import PartCaches
+        from rmtbench.kvcache.approximate.compose import check_composable
+        from rmtbench.kvcache.approximate.parts import PartCaches
 
         self._model = model
         self._frequencies = check_composable(model.model)
         self._limit, self._caches = limit, PartCaches(model, limit)
+        self.filled_tokens = 0
 
     @property
     def bytes(self) -> int:
         """Memory that the caches take."""
         return self._caches.bytes
 
-    def fill(self, passages: Sequence[Passage]) -> int:
+    def fill(self, passages: Sequence[Passage]) -> None:
         """Read chunks in order until the limit is reached; the others are read when a prompt first shows them.
 
-        Returns:
-            Tokens read.
+        `filled_tokens` counts the tokens that were read.
         """
         head, *parts = self._model.contract.context_parts(passages)
-        read = 0
         for part in parts:
             before = self.bytes
             ids = [*head, *part]
-            read += len(ids) - self._caches.get(ids).reused_tokens
+            self.filled_tokens += len(ids) - self._caches.get(ids).reused_tokens
             if self.bytes + (self.bytes - before) > self._limit:  # another one like it would push the first one out
                 break
-        return read
 
     def generate(self, prompts: Sequence[Prompt]) -> list[Generation]:
         """Answer prompts one after the other, since each has a context of its own.
@@ -67,8 +66,8 @@ class ChunkCaches:
         return [self._answer(prompt) for prompt in prompts]
 
     def _answer(self, prompt: Prompt) -> Generation:
-        from rmtbench.kvcache.compose import compose
-        from rmtbench.kvcache.shared import SharedPrefixCache
+        from rmtbench.kvcache.approximate.compose import compose
+        from rmtbench.kvcache.exact.shared import SharedPrefixCache
 
         model, read = self._model, 0
         start = time.perf_counter()
@@ -76,7 +75,7 @@ class ChunkCaches:
         tail = len(model.question_ids(prompt.question))
         model.check_length(sum(map(len, parts)) + tail)
 
-        def get(ids: Sequence[int]) -> PrefixTensors:
+        def get(ids: Sequence[int]) -> PrefixKV:
             nonlocal read
             found = self._caches.get(ids)
             read += len(ids) - found.reused_tokens
@@ -85,14 +84,14 @@ class ChunkCaches:
         context = compose(parts, get, self._frequencies)
         synchroniser(model.device)()
         # Not by `shared_prefix`: the model was checked when the caches were made, and this is a question's time.
-        with SharedPrefixCache(model, context, tail, seconds={}, batch=1) as prefix:
+        with SharedPrefixCache(model, context, longest=tail, batch=1) as prefix:
             before = time.perf_counter() - start
             [answer] = prefix.generate([prompt.question])
         cached = max(0, context.tokens - read)
         return replace(answer.after(before), cached_tokens=cached)
 
 
-def make_chunk_caches(model: LanguageModel, passages: Sequence[Passage], limit: str) -> tuple[ChunkCaches, float, int]:
+def make_chunk_caches(model: LanguageModel, passages: Sequence[Passage], limit: str) -> Timed[ChunkCaches]:
     """Read chunks' caches ahead, as many as the limit allows.
 
     Args:
@@ -101,18 +100,15 @@ def make_chunk_caches(model: LanguageModel, passages: Sequence[Passage], limit: 
         limit: Most memory of all caches, such as ``2GB``.
 
     Returns:
-        The caches, the seconds that reading took, and the tokens that were read.
+        The caches with the seconds of reading as ``prefill``.
 
     Raises:
         UserError: The model is behind a server or cannot be composed, or the limit is no size.
     """
     from rmtbench.measure import parse_bytes
-    from rmtbench.models.local import LocalModel
 
-    if not isinstance(model, LocalModel):
+    if (local := local_model(model)) is None:
         raise UserError("this model keeps no caches here", where="--chunk-cache", remedy="use a local model")
-    caches = ChunkCaches(model, parse_bytes(limit, "--set chunk-cache-limit"))
-    watch = Stopwatch(synchroniser(model.device))
-    with watch.part("prefill"):
-        read = caches.fill(passages)
-    return caches, watch.seconds["prefill"], read
+    caches = ChunkCaches(local, parse_bytes(limit, "--set chunk-cache-limit"))
+    filled = timed("prefill", lambda: caches.fill(passages), synchroniser(local.device))
+    return Timed(caches, filled.seconds)

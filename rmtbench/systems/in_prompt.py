@@ -14,7 +14,8 @@ from typing import Self
 from rmtbench.core import Answer, Corpus, Document, Gold, Prepared, Question, RunSpec, Span
 from rmtbench.errors import ContextTooLongError, UserError
 from rmtbench.models.base import Generation, LanguageModel, Passage, Prompt
-from rmtbench.systems.base import Equipment, SystemKind, answer_batch, batches, generate_apart
+from rmtbench.systems.base import Resources, SystemKind, answer_batch, batches, generate_apart
+from rmtbench.systems.resources import local_model
 
 Choose = Callable[[Corpus], Callable[[Question], tuple[Passage, ...]]]
 """Given the corpus, says which passages stand in the prompt of a question."""
@@ -26,9 +27,9 @@ Generate = Callable[[Sequence[Prompt]], list[Generation]]
 class InPrompt:
     """A `System` without preparation; what it puts into the prompt is its one setting."""
 
-    def __init__(self, equipment: Equipment, choose: Choose, generate: Generate | None = None) -> None:
-        self._generate = generate or equipment.model.generate
-        self._equipment = equipment
+    def __init__(self, resources: Resources, choose: Choose, generate: Generate | None = None) -> None:
+        self._generate = generate or resources.model.generate
+        self._resources = resources
         self._choose = choose
         self._passages: Callable[[Question], tuple[Passage, ...]] | None = None
 
@@ -53,44 +54,39 @@ class InPrompt:
         """
         if self._passages is None:
             raise RuntimeError("answer before prepare")
-        for batch in batches(questions, self._equipment.spec.batch):
+        for batch in batches(questions, self._resources.spec.batch):
             started = time.perf_counter()
             prompts = [Prompt(self._passages(question), question.text) for question in batch]
             generate = partial(generate_apart, self._generate, prompts)
             yield from answer_batch(batch, generate, started)
 
 
-def _read_anew(equipment: Equipment) -> Generate:
-    """How the whole corpus is read for each question: one after the other here, as the server does there."""
-    from rmtbench.models.local import LocalModel
-
-    model = equipment.model
-    if not isinstance(model, LocalModel):
-        return partial(_whole_or_none, equipment)
-    from rmtbench.kvcache.uncached import uncached_reader
+def _read_anew(resources: Resources) -> Generate:
+    """Return what reads the whole corpus for each question: one after the other here, as the server does there."""
+    if (model := resources.local) is None:
+        return partial(_whole_or_none, resources)
+    from rmtbench.kvcache.exact.uncached import uncached_reader
 
     answer, why_not_shared = uncached_reader(model)
     if why_not_shared:
-        equipment.watch.notice(f"full-context: {why_not_shared}; it reads as cag --cache-layout plain does")
+        resources.watch.notice(f"full-context: {why_not_shared}; it reads as cag --cache-layout plain does")
     return answer
 
 
-def _kernels(model: LanguageModel, _spec: RunSpec) -> dict[str, object]:
-    from rmtbench.models.local import LocalModel
-
-    if not isinstance(model, LocalModel):
+def _kernels(model: LanguageModel, _spec: RunSpec) -> Mapping[str, object]:
+    if (local := local_model(model)) is None:
         return {}
-    from rmtbench.kvcache.uncached import kernels_of, prefix_for
+    from rmtbench.kvcache.exact.uncached import kernels_of, prefix_for
 
-    return kernels_of(model, prefix_for(model)[0])
+    return kernels_of(local, prefix_for(local)[0])
 
 
-def _whole_or_none(equipment: Equipment, prompts: Sequence[Prompt]) -> list[Generation]:
+def _whole_or_none(resources: Resources, prompts: Sequence[Prompt]) -> list[Generation]:
     """Where a server alone knows its model's context: a corpus that is too long for one question is so for all."""
     try:
-        return equipment.model.generate(prompts)
+        return resources.model.generate(prompts)
     except ContextTooLongError as error:
-        where = f"--system {equipment.spec.system}"
+        where = f"--system {resources.spec.system}"
         raise UserError(str(error), where=where, remedy="choose a smaller --size, or leave this system out") from None
 
 
@@ -118,32 +114,32 @@ def _paragraph(document: Document, span: Span) -> Span:
     return Span(document.id, start, len(document.text) if after < 0 else after)
 
 
-def _closed_book(equipment: Equipment) -> InPrompt:
-    return InPrompt(equipment, lambda _corpus: lambda _question: ())
+def _closed_book(resources: Resources) -> InPrompt:
+    return InPrompt(resources, lambda _corpus: lambda _question: ())
 
 
-def _full_context(equipment: Equipment) -> InPrompt:
+def _full_context(resources: Resources) -> InPrompt:
     def choose(corpus: Corpus) -> Callable[[Question], tuple[Passage, ...]]:
         passages = whole_corpus(corpus)
         return lambda _question: passages
 
-    return InPrompt(equipment, choose, _read_anew(equipment))
+    return InPrompt(resources, choose, _read_anew(resources))
 
 
-def _oracle(equipment: Equipment) -> InPrompt:
+def _oracle(resources: Resources) -> InPrompt:
     def choose(corpus: Corpus) -> Callable[[Question], tuple[Passage, ...]]:
         documents = {document.id: document for document in corpus.documents}
-        return lambda question: evidence_passages(equipment.gold[question.id], documents)
+        return lambda question: evidence_passages(resources.gold[question.id], documents)
 
-    return InPrompt(equipment, choose)
+    return InPrompt(resources, choose)
 
 
 CLOSED_BOOK = SystemKind("closed-book", "the question alone: the floor", _closed_book)
-ORACLE = SystemKind("oracle", "the gold evidence alone: the ceiling", _oracle, sees_gold=True)
+ORACLE = SystemKind("oracle", "the gold evidence alone: the ceiling", _oracle, needs={"gold"})
 FULL_CONTEXT = SystemKind(
     "full-context",
     "the whole corpus read again for every question (w/o CAG)",
     _full_context,
-    reads_corpus=True,
+    needs={"whole-corpus"},
     kernels=_kernels,
 )

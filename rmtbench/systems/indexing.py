@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import Protocol, Self
 
 from rmtbench.core import RunSpec
-from rmtbench.measure import Stopwatch
+from rmtbench.measure import Stopwatch, Timed, add_seconds, timed
+from rmtbench.models.base import Embedder
 from rmtbench.retrieval.base import Chunk, Index
 from rmtbench.retrieval.chunks import Split, indexed_text
 from rmtbench.retrieval.words import Words
-from rmtbench.systems.base import Equipment, embedded_tokens
+from rmtbench.systems.base import Resources, embedded_tokens
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,107 +71,121 @@ class VectorIndex(Index, Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Built:
-    """An index, its cost by part, and what `Prepared.counts` tells of it."""
+    """An index, and what `Prepared.counts` says of it."""
 
     index: Index
-    seconds: Mapping[str, float]
     counts: Mapping[str, int]
 
 
-def build_sparse(equipment: Equipment, settings: RetrievalSettings, chunks: Sequence[Chunk], corpus_id: str) -> Built:
-    """BM25 over the chunks' titles and texts."""
+def build_sparse(
+    resources: Resources, settings: RetrievalSettings, chunks: Sequence[Chunk], corpus_id: str
+) -> Timed[Built]:
+    """Build BM25 over the chunks' titles and texts."""
     from rmtbench.retrieval.bm25 import FastBM25Index
 
-    watch = Stopwatch()
     if settings.sparse_backend == "llama-index":
         from rmtbench.retrieval.llama_bm25 import LlamaBM25Index
 
-        with watch.part("index"):
-            return Built(LlamaBM25Index(chunks), watch.seconds, {})
-    folder = _folder(equipment, settings, corpus_id, "sparse")
+        return timed("index", lambda: Built(LlamaBM25Index(chunks), {}))
+    folder = _folder(resources, settings, corpus_id, "sparse")
     if folder is None:
-        with watch.part("index"):
-            return Built(FastBM25Index(chunks, settings.words), watch.seconds, {})
+        return timed("index", lambda: Built(FastBM25Index(chunks, settings.words), {}))
     from rmtbench.retrieval.bm25_build import build_bm25
     from rmtbench.retrieval.bm25_files import open_bm25
 
+    watch = Stopwatch()
     if not folder.exists():
         with watch.part("index"):
             build_bm25(chunks, folder, settings.words)
     with watch.part("load"):
         index = open_bm25(folder, chunks, settings.words)
-    return Built(index, watch.seconds, {})
+    return Timed(Built(index, {}), watch.seconds)
 
 
-def build_dense(equipment: Equipment, settings: RetrievalSettings, chunks: Sequence[Chunk], corpus_id: str) -> Built:
-    """The chunks' embeddings: exact search in memory, or what a kept index is by its size or by wish."""
-    from rmtbench.models.embed_cache import CachedEmbedder
+def build_dense(
+    resources: Resources, settings: RetrievalSettings, chunks: Sequence[Chunk], corpus_id: str
+) -> Timed[Built]:
+    """Build the index of the chunks' embeddings: exact search in memory, or as the spec has it kept.
 
-    if equipment.embedder is None or equipment.document_embedder is None:
+    What an earlier run embedded counts with the seconds that it took then. Where these are not known, the part is
+    ``load``, and never passes for the cost of embedding.
+    """
+    if resources.embedder is None or resources.document_embedder is None:
         raise ValueError("dense retrieval needs an embedder")
-    watch = Stopwatch()
-    folder = _folder(equipment, settings, corpus_id, "dense")
-    sent = embedded_tokens(equipment.document_embedder)
-    cache = equipment.document_embedder if isinstance(equipment.document_embedder, CachedEmbedder) else None
-    spared, unmeasured = (cache.spared_seconds, cache.unmeasured) if cache else (0.0, 0)
-    index = _dense_index(equipment, settings, chunks, folder, watch)
-    # What an earlier run embedded counts with the seconds it took then; where these are not known it is a load, and
-    # never passes for the cost of embedding.
-    spared = cache.spared_seconds - spared if cache else 0.0
-    unknown = cache is not None and cache.unmeasured > unmeasured
-    seconds: dict[str, float] = {}
-    for part, spent in watch.seconds.items():
-        name = "load" if part == "embed" and unknown else part
-        seconds[name] = seconds.get(name, 0.0) + spent + (spared if part == "embed" and not unknown else 0.0)
-    sent = embedded_tokens(equipment.document_embedder) - sent
+    documents = resources.document_embedder
+    sent, before = embedded_tokens(documents), _spared(documents)
+    made = _dense_index(resources, settings, chunks, _folder(resources, settings, corpus_id, "dense"))
+    sent, after = embedded_tokens(documents) - sent, _spared(documents)
+    unknown = after.unmeasured > before.unmeasured
+    embedding = "load" if unknown else "embed"
+    seconds = add_seconds(*({embedding if part == "embed" else part: cost} for part, cost in made.seconds.items()))
+    if "embed" in seconds:
+        seconds["embed"] += after.seconds - before.seconds
     if settings.windows:
-        counts = {"truncated_chunks": 0, "windows": index.vectors}
+        counts = {"truncated_chunks": 0, "windows": made.value.vectors}
     else:
-        counts = {"truncated_chunks": equipment.embedder.truncated([indexed_text(chunk) for chunk in chunks])}
-    return Built(index, seconds, counts | ({"embedded_tokens": sent} if sent else {}))
+        counts = {"truncated_chunks": resources.embedder.truncated([indexed_text(chunk) for chunk in chunks])}
+    return Timed(Built(made.value, counts | ({"embedded_tokens": sent} if sent else {})), seconds)
 
 
 def _dense_index(
-    equipment: Equipment, settings: RetrievalSettings, chunks: Sequence[Chunk], folder: Path | None, watch: Stopwatch
-) -> VectorIndex:
+    resources: Resources, settings: RetrievalSettings, chunks: Sequence[Chunk], folder: Path | None
+) -> Timed[VectorIndex]:
     """Embeddings by Qdrant, in memory, or in a folder."""
     from rmtbench.retrieval.dense import DenseIndex, embed_chunks
     from rmtbench.retrieval.windows import cut_chunks, whole_chunks
 
-    if equipment.embedder is None or equipment.document_embedder is None:
+    if resources.embedder is None or resources.document_embedder is None:
         raise ValueError("dense retrieval needs an embedder")
-    questions, documents = equipment.embedder, equipment.document_embedder
+    questions, documents, watch = resources.embedder, resources.document_embedder, Stopwatch()
+    index: VectorIndex
     if settings.vector_store is not None:
         from rmtbench.retrieval.qdrant import QdrantIndex
 
-        if equipment.qdrant is None:
+        if resources.qdrant is None:
             raise ValueError("the spec has Qdrant keep its embeddings, and there is none")
-        return QdrantIndex(chunks, equipment.qdrant, questions, documents, watch, windows=settings.windows)
+        index = QdrantIndex(chunks, resources.qdrant, questions, documents, watch, windows=settings.windows)
+        return Timed(index, watch.seconds)
     if folder is None:
         with watch.part("embed"):
             cut = cut_chunks(chunks, documents) if settings.windows else whole_chunks(chunks)
-            matrix = embed_chunks(cut.parts, documents)
+            matrix = embed_chunks(cut.parts, documents)  # [vectors, dimension]
         with watch.part("index"):
-            return DenseIndex(matrix, questions, cut.starts)
+            index = DenseIndex(matrix, questions, cut.starts)
+        return Timed(index, watch.seconds)
     from rmtbench.retrieval.dense_files import build_dense_files, open_dense
 
     kind = (settings.kept or "").rpartition(" ")[2]
     if not folder.exists():
         build_dense_files(chunks, folder, documents, kind, watch, windows=settings.windows)
     with watch.part("load"):
-        return open_dense(folder, chunks, questions, kind, windows=settings.windows)
+        index = open_dense(folder, chunks, questions, kind, windows=settings.windows)
+    return Timed(index, watch.seconds)
 
 
-BUILDERS: Mapping[str, Callable[[Equipment, RetrievalSettings, Sequence[Chunk], str], Built]] = {
+@dataclass(frozen=True, slots=True)
+class _Spared:
+    """What loading embeddings from disk spared: seconds, and texts whose seconds were not measured here."""
+
+    seconds: float
+    unmeasured: int
+
+
+def _spared(embedder: Embedder) -> _Spared:
+    """Return what an embedder has spared so far; nothing for one that computes all embeddings."""
+    return _Spared(getattr(embedder, "spared_seconds", 0.0), getattr(embedder, "unmeasured", 0))
+
+
+BUILDERS: Mapping[str, Callable[[Resources, RetrievalSettings, Sequence[Chunk], str], Timed[Built]]] = {
     "sparse": build_sparse,
     "dense": build_dense,
 }
 """Builders by the name of what they make."""
 
 
-def _folder(equipment: Equipment, settings: RetrievalSettings, corpus_id: str, part: str) -> Path | None:
+def _folder(resources: Resources, settings: RetrievalSettings, corpus_id: str, part: str) -> Path | None:
     if settings.kept is None:
         return None
-    if equipment.indexes is None:
+    if resources.indexes is None:
         raise ValueError("the spec has its indexes kept, and there is no folder for them")
-    return equipment.indexes / f"{re.sub(r'[^A-Za-z0-9._-]+', '-', corpus_id)}-{part}"
+    return resources.indexes / f"{re.sub(r'[^A-Za-z0-9._-]+', '-', corpus_id)}-{part}"

@@ -6,20 +6,20 @@ Chunks and indexes are shared by all runs of a command that need the same ones; 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from types import TracebackType
 from typing import Self
 
 from rmtbench.core import Answer, Corpus, Prepared, Question, Retrieved
-from rmtbench.measure import Stopwatch
+from rmtbench.measure import Timed, add_seconds, timed
 from rmtbench.models.base import Passage, Prompt
 from rmtbench.models.prompt import passages_text
 from rmtbench.retrieval.base import Chunk, Hit, Index
 from rmtbench.retrieval.budget import fill, most_chunks
 from rmtbench.systems.base import (
-    Equipment,
     Found,
+    Resources,
     SystemKind,
     answer_batch,
     batches,
@@ -27,24 +27,24 @@ from rmtbench.systems.base import (
     generate_apart,
 )
 from rmtbench.systems.chunk_caches import ChunkCaches, make_chunk_caches
-from rmtbench.systems.indexing import BUILDERS, Built, RetrievalSettings
+from rmtbench.systems.indexing import BUILDERS, RetrievalSettings
 
 
 class RetrievalAugmented:
     """A `System` over one index, or over several that are fused by rank."""
 
-    def __init__(self, equipment: Equipment, parts: Sequence[str]) -> None:
-        if not equipment.spec.retrieves:
+    def __init__(self, resources: Resources, parts: Sequence[str]) -> None:
+        if not resources.spec.retrieves:
             raise ValueError("retrieval needs top_k or top_tokens")
-        self._settings = RetrievalSettings.of(equipment.spec)
-        if (self._settings.reranker is None) != (equipment.reranker is None):
-            raise ValueError("the spec and the equipment do not agree on a reranker")
-        self._equipment, self._parts = equipment, parts
+        self._settings = RetrievalSettings.of(resources.spec)
+        if (self._settings.reranker is None) != (resources.reranker is None):
+            raise ValueError("the spec and the resources do not agree on a reranker")
+        self._resources, self._parts = resources, parts
         self._chunks: Sequence[Chunk] = ()
         self._index: Index | None = None
-        self._k = equipment.spec.top_k or 1
+        self._k = resources.spec.top_k or 1
         self._tokens: Sequence[int] = ()
-        self._generate = equipment.model.generate
+        self._generate = resources.model.generate
 
     def __enter__(self) -> Self:
         return self
@@ -60,26 +60,26 @@ class RetrievalAugmented:
         Raises:
             UserError: A kept index is of other chunks, settings or another embedder.
         """
-        spec, shared, settings = self._equipment.spec, self._equipment.shared, self._settings
+        spec, shared, settings = self._resources.spec, self._resources.shared, self._settings
         cut = (corpus.sha256, spec.chunk_tokens, spec.chunk_overlap, settings.split)
-        (self._chunks, cut_seconds), _ = shared.get(("chunks", *cut), lambda: self._cut(corpus))
-        seconds, counts = dict(cut_seconds), {"chunks": len(self._chunks)}
-        built: list[Built] = []
+        chunks, _ = shared.get(("chunks", *cut), lambda: self._cut(corpus))
+        self._chunks = chunks.value
+        seconds, counts = add_seconds(chunks.seconds), {"chunks": len(self._chunks)}
+        indexes: list[Index] = []
         ready = True
         for part in self._parts:
             words = (settings.words, settings.sparse_backend)
             needs = words if part == "sparse" else (spec.embedder, settings.vector_store, settings.windows)
-            make = partial(BUILDERS[part], self._equipment, settings, self._chunks, corpus.id)
+            make = partial(BUILDERS[part], self._resources, settings, self._chunks, corpus.id)
             made, stood = shared.get((part, *cut, needs, settings.kept), make)
-            built.append(made)
+            indexes.append(made.value.index)
             ready &= stood
-            for name, value in made.seconds.items():
-                seconds[name] = seconds.get(name, 0.0) + value
-            counts |= made.counts
+            seconds = add_seconds(seconds, made.seconds)
+            counts |= made.value.counts
         if settings.top_tokens is not None:
-            (self._tokens, seconds["tokenize"]), _ = shared.get(("tokens", *cut), self._count)
+            counted, _ = shared.get(("tokens", *cut), self._count)
+            self._tokens, seconds = counted.value, add_seconds(seconds, counted.seconds)
             self._k = most_chunks(self._tokens, settings.top_tokens)
-        indexes = [made.index for made in built]
         key = ("together", *map(id, indexes), settings.reranker, settings.candidates)
         index, _ = shared.get(key, lambda: self._compose(indexes))
         self._index = index
@@ -87,8 +87,9 @@ class RetrievalAugmented:
         if settings.chunk_cache is not None:
             key = ("chunk caches", *cut, settings.chunk_cache)
             read_ahead = partial(self._read_ahead, settings.chunk_cache)
-            (caches, seconds["prefill"], counts["read_tokens"]), stood = shared.get(key, read_ahead)
-            self._generate, kept, ready = caches.generate, kept + caches.bytes, ready and stood
+            caches, stood = shared.get(key, read_ahead)
+            seconds, counts["read_tokens"] = add_seconds(seconds, caches.seconds), caches.value.filled_tokens
+            self._generate, kept, ready = caches.value.generate, kept + caches.value.bytes, ready and stood
         return Prepared(seconds, bytes=kept, shared=ready, counts=counts)
 
     def answer(self, questions: Sequence[Question]) -> Iterator[Answer]:
@@ -99,12 +100,12 @@ class RetrievalAugmented:
         """
         if self._index is None:
             raise RuntimeError("answer before prepare")
-        for batch in batches(questions, self._equipment.spec.batch):
+        for batch in batches(questions, self._resources.spec.batch):
             started = time.perf_counter()
-            before = embedded_tokens(self._equipment.embedder)
+            before = embedded_tokens(self._resources.embedder)
             ranked = self._index.search([question.text for question in batch], self._k)
             chosen = [self._fit(hits) for hits in ranked]
-            embedded, rest = divmod(embedded_tokens(self._equipment.embedder) - before, len(batch))
+            embedded, rest = divmod(embedded_tokens(self._resources.embedder) - before, len(batch))
             seconds = (time.perf_counter() - started) / len(batch)
             prompts = [
                 Prompt(self._passages([hit.position for hit in hits]), question.text)
@@ -121,18 +122,18 @@ class RetrievalAugmented:
             generate = partial(generate_apart, self._generate, prompts)
             yield from answer_batch(batch, generate, started, found)
 
-    def _read_ahead(self, limit: str) -> tuple[ChunkCaches, float, int]:
+    def _read_ahead(self, limit: str) -> Timed[ChunkCaches]:
         passages = [Passage(chunk.title, chunk.text) for chunk in self._chunks]
-        return make_chunk_caches(self._equipment.model, passages, limit)
+        return make_chunk_caches(self._resources.model, passages, limit)
 
     def _compose(self, indexes: Sequence[Index]) -> Index:
         from rmtbench.retrieval.fusion import FusedIndex
         from rmtbench.retrieval.rerank import RerankedIndex
 
         index = indexes[0] if len(indexes) == 1 else FusedIndex(indexes)
-        if self._equipment.reranker is None:
+        if self._resources.reranker is None:
             return index
-        return RerankedIndex(index, self._chunks, self._equipment.reranker, self._settings.candidates)
+        return RerankedIndex(index, self._chunks, self._resources.reranker, self._settings.candidates)
 
     def _fit(self, hits: list[Hit]) -> list[Hit]:
         """The hits that a prompt shows, best first: all, or as many as the budget of tokens holds."""
@@ -141,7 +142,7 @@ class RetrievalAugmented:
             return hits
 
         def as_shown(positions: Sequence[int]) -> int:
-            return self._equipment.model.count_tokens([passages_text(self._passages(positions))])[0]
+            return self._resources.model.count_tokens([passages_text(self._passages(positions))])[0]
 
         taken = set(fill([hit.position for hit in hits], self._tokens, budget, as_shown))
         return [hit for hit in hits if hit.position in taken]
@@ -151,25 +152,22 @@ class RetrievalAugmented:
         order = sorted(positions) if self._settings.chunk_order == "document" else positions
         return tuple(Passage(self._chunks[position].title, self._chunks[position].text) for position in order)
 
-    def _cut(self, corpus: Corpus) -> tuple[Sequence[Chunk], Mapping[str, float]]:
+    def _cut(self, corpus: Corpus) -> Timed[Sequence[Chunk]]:
         from rmtbench.retrieval.chunks import chunk_documents, warm_up
 
-        spec, count = self._equipment.spec, self._equipment.model.token_ids
+        spec, token_ids = self._resources.spec, self._resources.model.token_ids
         warm_up()
-        watch = Stopwatch()
-        with watch.part("chunk"):
-            chunks = chunk_documents(
-                corpus.documents, count, spec.chunk_tokens, spec.chunk_overlap, self._settings.split
-            )
-        return chunks, watch.seconds
+        sizes = spec.chunk_tokens, spec.chunk_overlap, self._settings.split
+        return timed("chunk", lambda: chunk_documents(corpus.documents, token_ids, *sizes))
 
-    def _count(self) -> tuple[Sequence[int], float]:
-        """Tokens of each chunk as a prompt shows it, and the seconds that counting took."""
-        watch = Stopwatch()
-        with watch.part("tokenize"):
+    def _count(self) -> Timed[Sequence[int]]:
+        """Count the tokens of each chunk as a prompt shows it."""
+
+        def count() -> Sequence[int]:
             texts = [passages_text([Passage(chunk.title, chunk.text)]) for chunk in self._chunks]
-            tokens = self._equipment.model.count_tokens(texts)
-        return tokens, watch.seconds["tokenize"]
+            return self._resources.model.count_tokens(texts)
+
+        return timed("tokenize", count)
 
 
 def _retrieved(chunk: Chunk, score: float) -> Retrieved:
@@ -179,22 +177,18 @@ def _retrieved(chunk: Chunk, score: float) -> Retrieved:
 RAG_SPARSE = SystemKind(
     "rag-sparse",
     "the top-k chunks by BM25",
-    lambda equipment: RetrievalAugmented(equipment, ("sparse",)),
-    takes_top_k=True,
-    counts_words=True,
+    lambda resources: RetrievalAugmented(resources, ("sparse",)),
+    needs={"chunks", "words"},
 )
 RAG_DENSE = SystemKind(
     "rag-dense",
     "the top-k chunks by embedding similarity",
-    lambda equipment: RetrievalAugmented(equipment, ("dense",)),
-    takes_top_k=True,
-    needs_embedder=True,
+    lambda resources: RetrievalAugmented(resources, ("dense",)),
+    needs={"chunks", "embedder"},
 )
 RAG_HYBRID = SystemKind(
     "rag-hybrid",
     "the top-k chunks by BM25 and embedding similarity, fused by rank",
-    lambda equipment: RetrievalAugmented(equipment, ("sparse", "dense")),
-    takes_top_k=True,
-    needs_embedder=True,
-    counts_words=True,
+    lambda resources: RetrievalAugmented(resources, ("sparse", "dense")),
+    needs={"chunks", "words", "embedder"},
 )

@@ -48,6 +48,12 @@ def find_system(name: str) -> SystemKind:
                 raise UserError(
                     f"system '{name}' cannot be imported ({error})", where=point.value, remedy="mend that package"
                 ) from error
+            except (TypeError, ValueError) as error:  # a kind as an earlier version had it, or an unknown need
+                raise UserError(
+                    f"system '{name}' cannot be built ({error})",
+                    where=point.value,
+                    remedy="state what it needs as docs/plugins.md says: SystemKind(name, summary, make, needs={...})",
+                ) from error
             if not isinstance(found, SystemKind):
                 raise UserError(f"system '{name}' is not a SystemKind", where=point.value, remedy="mend that package")
             return found

@@ -16,7 +16,7 @@ from rmtbench.core import Answer, Corpus, Prepared, Question
 from rmtbench.errors import AnswerError, UserError
 from rmtbench.measure import Stopwatch, synchroniser
 from rmtbench.models.base import Generation
-from rmtbench.systems.base import Equipment, SystemKind, answer_batch, batches, generate_apart
+from rmtbench.systems.base import Resources, SystemKind, answer_batch, batches, generate_apart
 
 if TYPE_CHECKING:
     import torch
@@ -28,9 +28,9 @@ if TYPE_CHECKING:
 class FromMemory:
     """A `System` that reads the corpus once and keeps nothing of it but the memory."""
 
-    def __init__(self, equipment: Equipment) -> None:
-        self._equipment = equipment
-        self._model, self._decoder = _readers(equipment)
+    def __init__(self, resources: Resources) -> None:
+        self._resources = resources
+        self._model, self._decoder = _readers(resources)
         self._memory: torch.Tensor | None = None
 
     def __enter__(self) -> Self:
@@ -66,7 +66,7 @@ class FromMemory:
         """
         if self._memory is None:
             raise RuntimeError("answer before prepare")
-        for batch in batches(questions, self._equipment.spec.batch):
+        for batch in batches(questions, self._resources.spec.batch):
             started = time.perf_counter()
             texts = [question.text for question in batch]
             yield from answer_batch(
@@ -85,9 +85,9 @@ class FromMemory:
 class QueryFirst:
     """A `System` that reads the corpus anew for each question, which follows the text of every segment."""
 
-    def __init__(self, equipment: Equipment) -> None:
-        self._equipment = equipment
-        self._model, self._decoder = _readers(equipment)
+    def __init__(self, resources: Resources) -> None:
+        self._resources = resources
+        self._model, self._decoder = _readers(resources)
         self._sentences: list[list[int]] | None = None
 
     def __enter__(self) -> Self:
@@ -117,7 +117,7 @@ class QueryFirst:
         """
         if self._sentences is None:
             raise RuntimeError("answer before prepare")
-        for batch in batches(questions, self._equipment.spec.batch):
+        for batch in batches(questions, self._resources.spec.batch):
             started = time.perf_counter()
             texts = [question.text for question in batch]
             generate = partial(self._generate, self._sentences)
@@ -138,22 +138,20 @@ class QueryFirst:
         return self._model.decode(reader, prompt_tokens, [0] * len(tails), time.perf_counter() - start)
 
 
-def _readers(equipment: Equipment) -> tuple[LocalModel, RecurrentDecoder]:
-    """The model and, around weights of its own, the same one with a trained memory."""
-    from rmtbench.models.local import LocalModel
-
-    system = f"--system {equipment.spec.system}"
-    if not isinstance(equipment.model, LocalModel):
+def _readers(resources: Resources) -> tuple[LocalModel, RecurrentDecoder]:
+    """Return the model and, around weights of its own, the same one with a trained memory."""
+    system = f"--system {resources.spec.system}"
+    if resources.local is None:
         raise UserError(
             "this model cannot be given memory tokens", where=system, remedy="use a local model, or rmt-text"
         )
-    if equipment.recurrent is None:
+    if resources.memory is None:
         raise UserError(
-            f"no trained memory for '{equipment.spec.model}'",
+            f"no trained memory for '{resources.spec.model}'",
             where=system,
             remedy="train one with `rmtbench train rmt`, and name its folder with --rmt",
         )
-    return equipment.model, equipment.recurrent
+    return resources.local, resources.memory.decoder
 
 
 def _sentences(corpus: Corpus, model: LocalModel) -> list[list[int]]:
@@ -173,11 +171,11 @@ def _question_ids(model: LocalModel, decoder: RecurrentDecoder, text: str, besid
 
 
 RMT_MEMORY = SystemKind(
-    "rmt-memory", "the corpus read once into memory tokens, which alone are kept", FromMemory, memory="memory"
+    "rmt-memory", "the corpus read once into memory tokens, which alone are kept", FromMemory, needs={"memory"}
 )
 RMT_QUERY_FIRST = SystemKind(
     "rmt-query-first",
     "the corpus read into memory tokens for every question, which stands in each segment",
     QueryFirst,
-    memory="query-first",
+    needs={"query-first-memory"},
 )

@@ -16,7 +16,7 @@ from rmtbench.core import Answer, Corpus, Finish, Prepared, Question, TokenCount
 from rmtbench.errors import UserError
 from rmtbench.models.base import Generation, LanguageModel, Passage, Prompt
 from rmtbench.models.prompt import CUE, INSTRUCTION, PromptContract
-from rmtbench.systems.base import Equipment, SystemKind, answer_batch, batches, generate_apart
+from rmtbench.systems.base import Resources, SystemKind, answer_batch, batches, generate_apart
 
 if TYPE_CHECKING:
     from rmtbench.models.endpoint.model import EndpointModel
@@ -98,9 +98,9 @@ class _Row:
 class TextMemory:
     """A `System` whose memory is a text. Sections are read anew for each question, which decides what is noted."""
 
-    def __init__(self, equipment: Equipment) -> None:
-        self._equipment = equipment
-        options = equipment.spec.options
+    def __init__(self, resources: Resources) -> None:
+        self._resources = resources
+        options = resources.spec.options
         if options.rmt_chunk_tokens is None or options.rmt_memory_tokens is None:
             raise ValueError("the spec says nothing of the length of sections and notes")
         self._chunk, self._notes = options.rmt_chunk_tokens, options.rmt_memory_tokens
@@ -125,7 +125,7 @@ class TextMemory:
         self._check_room()
         started = time.perf_counter()
         sentences = [text for document in corpus.documents for text in sentence_texts(document)]
-        self._sections = packed_texts(sentences, self._equipment.model.count_tokens, self._chunk)
+        self._sections = packed_texts(sentences, self._resources.model.count_tokens, self._chunk)
         counts = {"sections": len(self._sections), "calls_a_question": len(self._sections) + 1}
         return Prepared({"tokenize": time.perf_counter() - started}, counts=counts)
 
@@ -137,7 +137,7 @@ class TextMemory:
         """
         if self._sections is None:
             raise RuntimeError("answer before prepare")
-        for batch in batches(questions, self._equipment.spec.batch):
+        for batch in batches(questions, self._resources.spec.batch):
             started = time.perf_counter()
             rows = [_Row(question.text) for question in batch]
             self._take_notes(rows, self._sections)
@@ -162,7 +162,7 @@ class TextMemory:
     def _answer_from_notes(self, rows: Sequence[_Row]) -> list[Generation]:
         live = [row for row in rows if row.failed is None]
         prompts = [Prompt((Passage(NOTES, row.notes),), row.question) for row in live]
-        answers = iter(generate_apart(self._equipment.model.generate, prompts) if live else [])
+        answers = iter(generate_apart(self._resources.model.generate, prompts) if live else [])
         generations = []
         for row in rows:
             if row.failed is None:
@@ -174,9 +174,9 @@ class TextMemory:
         return generations
 
     def _writer(self) -> LanguageModel:
-        if self._equipment.writer is None:
+        if self._resources.writer is None:
             raise UserError("this model cannot write notes", where="--system rmt-text", remedy="use a local model")
-        return self._equipment.writer
+        return self._resources.writer
 
     def _check_room(self) -> None:
         writer = self._writer()
@@ -196,6 +196,5 @@ RMT_TEXT = SystemKind(
     "rmt-text",
     "notes rewritten section by section for every question, by any model that takes texts",
     TextMemory,
-    writes_notes=True,
-    in_all=False,
+    needs={"notes", "many-calls"},
 )

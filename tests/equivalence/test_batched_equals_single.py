@@ -6,7 +6,7 @@ import pytest
 from teacher_forced import Ids, largest_difference, logits_by_reader, logits_by_transformers
 
 from rmtbench.core import Draw
-from rmtbench.kvcache.plain import read_prefix
+from rmtbench.kvcache.exact.plain import read_prefix
 from rmtbench.models.base import Prompt
 from rmtbench.models.local import LocalModel
 from rmtbench.models.readers import OwnPrompts, SharedPrefix
@@ -77,7 +77,7 @@ def test_a_single_prompt_has_the_logits_of_an_uncached_forward(
 
 def test_questions_over_one_prefix_are_answered_as_alone(family: LocalModel, towns: Draw) -> None:
     questions = [question.text for question in towns.corpus.questions]
-    with read_prefix(family, whole_corpus(towns.corpus), questions, batch=6) as prefix:
+    with read_prefix(family, whole_corpus(towns.corpus), questions, batch=6).value as prefix:
         single = [prefix.generate([question])[0].output_ids for question in questions]
         assert len(set(single)) > 4
         for batch in BATCHES:
@@ -92,7 +92,7 @@ def test_questions_over_one_prefix_have_the_same_logits_in_a_batch_and_alone(
 ) -> None:
     questions = [question.text for question in towns.corpus.questions]
     tails, answers = [family.question_ids(question) for question in questions], staggered(alone)
-    with read_prefix(family, whole_corpus(towns.corpus), questions, batch=6) as prefix:
+    with read_prefix(family, whole_corpus(towns.corpus), questions, batch=6).value as prefix:
         cache, tokens = prefix._cache, prefix.tokens
         assert cache is not None
         single = [

@@ -11,15 +11,14 @@ import torch
 from teacher_forced import largest_difference, logits_by_reader, logits_by_transformers
 
 from rmtbench.core import Answer, Draw, Question, RunSpec
-from rmtbench.kvcache.base import Prefix
-from rmtbench.kvcache.plain import PlainPrefix, read_prefix
-from rmtbench.kvcache.shared import SharedPlaces, SharedPrefixCache, read_shared
-from rmtbench.models.base import Prompt
+from rmtbench.kvcache.exact.plain import PlainPrefix, read_prefix
+from rmtbench.kvcache.exact.shared import SharedPlaces, SharedPrefixCache, read_shared
+from rmtbench.models.base import PrefixCache, Prompt
 from rmtbench.models.local import LocalModel
 from rmtbench.models.readers import SharedPrefix
 from rmtbench.models.slots import SlotLayer
 from rmtbench.options.identity import RunOptions
-from rmtbench.systems.base import Equipment, System
+from rmtbench.systems.base import Resources, System
 from rmtbench.systems.cag import CAG, CacheAugmented
 from rmtbench.systems.in_prompt import CLOSED_BOOK, FULL_CONTEXT, whole_corpus
 
@@ -30,9 +29,9 @@ BATCHES = (1, 4, 6)
 PREFIXES = ("shared", "plain")
 
 
-def equipment(model: LocalModel, batch: int = 1, prefix: str = "shared") -> Equipment:
+def resources(model: LocalModel, batch: int = 1, prefix: str = "shared") -> Resources:
     spec = RunSpec("any", "towns", "all", "tiny", "own:towns@0", max_answer_tokens=8, batch=batch)
-    return Equipment(replace(spec, options=RunOptions(cache_layout=prefix)), model)
+    return Resources(replace(spec, options=RunOptions(cache_layout=prefix)), model)
 
 
 def answers(system: System, towns: Draw) -> list[Answer]:
@@ -41,7 +40,7 @@ def answers(system: System, towns: Draw) -> list[Answer]:
         return list(system.answer(towns.corpus.questions))
 
 
-def held(prefix: Prefix | None) -> list[tuple[int, int, tuple[int, ...], bytes]]:
+def held(prefix: PrefixCache | None) -> list[tuple[int, int, tuple[int, ...], bytes]]:
     """Of every layer's keys and values: address of the buffer, of its storage, its shape, and the context's bytes."""
     if isinstance(prefix, SharedPrefixCache):
         assert prefix._held is not None
@@ -79,8 +78,8 @@ class AllAtOnce:
 
 def test_what_a_model_writes_depends_on_context_and_question(family: LocalModel, towns: Draw) -> None:
     """Without this, every equality below could hold by chance."""
-    full = [answer.output_ids for answer in answers(FULL_CONTEXT.make(equipment(family)), towns)]
-    closed = [answer.output_ids for answer in answers(CLOSED_BOOK.make(equipment(family)), towns)]
+    full = [answer.output_ids for answer in answers(FULL_CONTEXT.make(resources(family)), towns)]
+    closed = [answer.output_ids for answer in answers(CLOSED_BOOK.make(resources(family)), towns)]
     assert len(set(full + closed)) > 9
 
 
@@ -89,7 +88,7 @@ def test_full_context_answers_as_the_models_own_attention_over_whole_prompts(fam
     passages = whole_corpus(towns.corpus)
     expected = [family.generate([Prompt(passages, question.text)])[0] for question in towns.corpus.questions]
     for batch in BATCHES:
-        found = answers(FULL_CONTEXT.make(equipment(family, batch)), towns)
+        found = answers(FULL_CONTEXT.make(resources(family, batch)), towns)
         assert [(row.output_ids, row.tokens.prompt, row.tokens.cached) for row in found] == [
             (row.output_ids, row.prompt_tokens, 0) for row in expected
         ], f"in batches of {batch}"
@@ -97,10 +96,10 @@ def test_full_context_answers_as_the_models_own_attention_over_whole_prompts(fam
 
 @pytest.mark.parametrize("prefix", PREFIXES)
 def test_cag_answers_as_full_context_token_for_token(family: LocalModel, towns: Draw, prefix: str) -> None:
-    expected = answers(FULL_CONTEXT.make(equipment(family)), towns)
+    expected = answers(FULL_CONTEXT.make(resources(family)), towns)
     assert {answer.tokens.cached for answer in expected} == {0}
     for batch in BATCHES:
-        cached = answers(CAG.make(equipment(family, batch, prefix)), towns)
+        cached = answers(CAG.make(resources(family, batch, prefix)), towns)
         for ours, theirs in zip(cached, expected, strict=True):
             same = [(row.output_ids, row.text, row.finish, row.tokens.prompt) for row in (ours, theirs)]
             assert same[0] == same[1], f"{ours.question_id} in batches of {batch}"
@@ -109,19 +108,19 @@ def test_cag_answers_as_full_context_token_for_token(family: LocalModel, towns: 
 
 def test_logits_over_the_cache_are_those_of_one_uncached_forward(family: LocalModel, towns: Draw) -> None:
     questions = [question.text for question in towns.corpus.questions]
-    written = [answer.output_ids for answer in answers(FULL_CONTEXT.make(equipment(family)), towns)]
+    written = [answer.output_ids for answer in answers(FULL_CONTEXT.make(resources(family)), towns)]
     tails = [family.question_ids(question) for question in questions]
     assert len({len(tail) for tail in tails}) == len(tails)
     context = family.context_ids(whole_corpus(towns.corpus))
     expected = [logits_by_transformers(family, context + tail, row) for tail, row in zip(tails, written, strict=True)]
     for batch in BATCHES:
-        with read_prefix(family, whole_corpus(towns.corpus), questions, batch) as prefix:
+        with read_prefix(family, whole_corpus(towns.corpus), questions, batch).value as prefix:
             assert prefix._cache is not None
             for some in (slice(start, start + batch) for start in range(0, len(tails), batch)):
                 reader = SharedPrefix(family.model, prefix._cache, prefix.tokens, tails[some])
                 difference = largest_difference(logits_by_reader(reader, written[some]), expected[some])
                 assert difference < 1e-4, f"{some} in batches of {batch}: largest difference {difference}"
-        with read_shared(family, whole_corpus(towns.corpus), questions, batch) as shared:
+        with read_shared(family, whole_corpus(towns.corpus), questions, batch).value as shared:
             assert shared._held is not None
             for some in (slice(start, start + batch) for start in range(0, len(tails), batch)):
                 rows = AllAtOnce(SharedPlaces(family, *shared._held), tails[some])
@@ -133,7 +132,7 @@ def test_logits_over_the_cache_are_those_of_one_uncached_forward(family: LocalMo
 @pytest.mark.parametrize("batch", BATCHES)
 def test_answering_leaves_the_cache_where_and_as_it_was(family: LocalModel, towns: Draw, batch: int, kind: str) -> None:
     questions = [question.text for question in towns.corpus.questions]
-    with CAG.make(equipment(family, batch, kind)) as system:
+    with CAG.make(resources(family, batch, kind)) as system:
         assert isinstance(system, CacheAugmented)
         system.prepare(towns.corpus)
         prefix = system._prefix
@@ -159,7 +158,7 @@ def test_attention_reads_the_buffer_itself_and_no_copy_of_it(
         return keys, values
 
     questions = [question.text for question in towns.corpus.questions]
-    with read_prefix(family, whole_corpus(towns.corpus), questions, batch=3) as prefix:
+    with read_prefix(family, whole_corpus(towns.corpus), questions, batch=3).value as prefix:
         monkeypatch.setattr(SlotLayer, "update", noting)
         prefix.generate(questions[:3])
         assert seen == {storage for _, storage, _, _ in held(prefix)}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from rmtbench.kvcache.plain import read_prefix
+from rmtbench.kvcache.exact.plain import read_prefix
 from rmtbench.models.base import Passage, Prompt
 from rmtbench.models.load import load_model
 from rmtbench.models.local import LocalModel
@@ -66,7 +66,7 @@ def test_logits_with_a_prefix_equal_those_of_one_plain_forward(model):
 
 def test_a_cached_context_answers_as_an_uncached_one(model):
     context = passages(6)
-    with read_prefix(model, context, QUESTIONS, batch=1) as prefix:
+    with read_prefix(model, context, QUESTIONS, batch=1).value as prefix:
         cached = [prefix.generate([question])[0].output_ids for question in QUESTIONS]
         again = [prefix.generate([question])[0].output_ids for question in reversed(QUESTIONS)]
     assert_same(single(model, context), cached)
@@ -75,7 +75,7 @@ def test_a_cached_context_answers_as_an_uncached_one(model):
 
 def test_a_batch_over_one_prefix_answers_as_single_questions(model):
     context = passages(6)
-    with read_prefix(model, context, QUESTIONS, batch=len(QUESTIONS)) as prefix:
+    with read_prefix(model, context, QUESTIONS, batch=len(QUESTIONS)).value as prefix:
         batched = [generation.output_ids for generation in prefix.generate(QUESTIONS)]
     assert_same(single(model, context), batched)
 
@@ -100,14 +100,14 @@ def test_rows_that_end_early_leave_the_others_as_they_were(model):
     assert len({len(ids) for ids in wanted}) > 1, "the rows must differ in length for this to test anything"
     for generations in (
         ending.generate(prompts),
-        read_prefix(ending, context, QUESTIONS, batch=4).generate(QUESTIONS),
+        read_prefix(ending, context, QUESTIONS, batch=4).value.generate(QUESTIONS),
     ):
         assert [generation.output_ids for generation in generations] == wanted
         assert generations[1].finish == "eos"
 
 
 def test_the_cache_is_neither_grown_nor_copied_by_answering(model):
-    with read_prefix(model, passages(6), QUESTIONS, batch=2) as prefix:
+    with read_prefix(model, passages(6), QUESTIONS, batch=2).value as prefix:
         layers = prefix._cache.layers
         before = [(layer.keys.data_ptr(), layer.values.data_ptr(), layer.keys.shape) for layer in layers]
         held = [layer.keys[:, :, : prefix.tokens].clone() for layer in layers]

@@ -13,7 +13,8 @@ import pytest
 from rmtbench.core import Draw, RunSpec
 from rmtbench.journal.record import find_runs, read_run
 from rmtbench.models.local import LocalModel
-from rmtbench.runs.loop import Event, Outcome, Tools, execute
+from rmtbench.runs.loop import Event, Outcome, execute
+from rmtbench.systems.resources import Resources
 
 OF_A_PROCESS = ("timings", "session", "warmup")
 """What an answer may owe to the process that gave it."""
@@ -55,8 +56,8 @@ def specs(batch: int) -> list[RunSpec]:
     ]
 
 
-def tools(model: LocalModel) -> Tools:
-    return Tools(replace(model, max_answer_tokens=4), {"model": {"id": "tiny"}})
+def resources(model: LocalModel) -> Resources:
+    return Resources(specs(1)[0], replace(model, max_answer_tokens=4), provenance={"model": {"id": "tiny"}})
 
 
 def run(
@@ -71,7 +72,7 @@ def run(
         if told == stop and event.kind == kind:
             raise InterruptionError
 
-    return execute(specs(batch), draws, tools(model), results, report)
+    return execute(specs(batch), draws, resources(model), results, report)
 
 
 @pytest.fixture(scope="module")
@@ -172,7 +173,7 @@ def test_a_finished_run_is_left_as_it_is_to_the_last_byte(
 ) -> None:
     run(tmp_path, 1, draws, tiny_model)
     before, events = contents(tmp_path), list[Event]()
-    outcomes = execute(specs(1), draws, tools(tiny_model), tmp_path, events.append)
+    outcomes = execute(specs(1), draws, resources(tiny_model), tmp_path, events.append)
     assert events == []
     assert [(outcome.answered, outcome.failed) for outcome in outcomes] == [(7, 0)] * 4
     assert contents(tmp_path) == before

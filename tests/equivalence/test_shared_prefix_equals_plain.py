@@ -13,10 +13,10 @@ from rmtbench.core import Draw
 from rmtbench.corpora.base import DrawRequest
 from rmtbench.corpora.miniature.dataset import Miniature
 from rmtbench.corpora.miniature.styles import Style
-from rmtbench.kvcache import shared_attention
-from rmtbench.kvcache.plain import read_prefix
-from rmtbench.kvcache.shared import SharedPlaces, read_shared
-from rmtbench.kvcache.uncached import uncached_reader
+from rmtbench.kvcache.exact import attention
+from rmtbench.kvcache.exact.plain import read_prefix
+from rmtbench.kvcache.exact.shared import SharedPlaces, read_shared
+from rmtbench.kvcache.exact.uncached import uncached_reader
 from rmtbench.models.base import Prompt
 from rmtbench.models.load import load_model
 from rmtbench.models.local import LocalModel
@@ -37,26 +37,26 @@ def test_a_prefix_that_is_read_in_parts_side_by_side_is_the_same_prefix(
     family: LocalModel, towns: Draw, fused: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if not fused:
-        monkeypatch.setattr(shared_attention, "_CPU", None)
-    monkeypatch.setattr(shared_attention, "_splits", lambda _folded, _keys: 3)
+        monkeypatch.setattr(attention, "_CPU", None)
+    monkeypatch.setattr(attention, "_splits", lambda _folded, _keys: 3)
     passages, questions = whole_corpus(towns.corpus), [question.text for question in towns.corpus.questions]
     uncached = [family.generate([Prompt(passages, question)])[0].output_ids for question in questions]
-    with read_shared(family, passages, questions, 2) as shared:
+    with read_shared(family, passages, questions, 2).value as shared:
         assert [row.output_ids for row in shared.stream(questions)] == uncached
 
 
 @pytest.mark.parametrize("fused", [True, False])
 def test_every_way_answers_alike(family: LocalModel, towns: Draw, fused: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     if not fused:
-        monkeypatch.setattr(shared_attention, "_CPU", None)
+        monkeypatch.setattr(attention, "_CPU", None)
     model = ends(family, towns)
     passages, questions = whole_corpus(towns.corpus), [question.text for question in towns.corpus.questions]
     uncached = [model.generate([Prompt(passages, question)])[0].output_ids for question in questions]
     assert len({len(row) for row in uncached}) > 1
-    with read_prefix(model, passages, questions, 1) as plain:
+    with read_prefix(model, passages, questions, 1).value as plain:
         assert [plain.generate([question])[0].output_ids for question in questions] == uncached
     for batch in BATCHES:
-        with read_shared(model, passages, questions, batch) as shared:
+        with read_shared(model, passages, questions, batch).value as shared:
             assert [row.output_ids for row in shared.stream(questions)] == uncached, f"{batch} places"
             again = [*reversed(questions), *questions]
             assert [row.output_ids for row in shared.stream(again)] == [*reversed(uncached), *uncached]
@@ -73,7 +73,7 @@ def test_a_gemma_without_windows_has_the_logits_of_an_uncached_forward(tiny_mode
     model = LocalModel(made, tiny_model.contract, frozenset(), 1024, 8, {})
     passages, questions = whole_corpus(towns.corpus), [question.text for question in towns.corpus.questions]
     context, tails = model.context_ids(passages), [model.question_ids(question) for question in questions]
-    with read_shared(model, passages, questions, 6) as shared:
+    with read_shared(model, passages, questions, 6).value as shared:
         assert shared._held is not None
         first = SharedPlaces(model, *shared._held).advance([], [], list(enumerate(tails)))
         expected = torch.cat([logits_by_transformers(model, context + tail, ()) for tail in tails])
@@ -98,7 +98,7 @@ def test_the_mini_model_answers_each_style_alike(mini: LocalModel, style: Style)
     uncached = [mini.generate([Prompt(passages, question)])[0] for question in questions]
     assert {row.finish for row in uncached} & {"stop", "eos"}
     for batch in (1, 3, 8):
-        with read_shared(mini, passages, questions, batch) as shared:
+        with read_shared(mini, passages, questions, batch).value as shared:
             found = list(shared.stream(questions))
         assert [(row.output_ids, row.finish) for row in found] == [(row.output_ids, row.finish) for row in uncached]
 
@@ -115,5 +115,5 @@ def test_with_and_without_a_cache_the_mini_model_answers_alike_at_every_size(
     assert not reason
     uncached = [row.output_ids for row in answer([Prompt(passages, question) for question in questions[:2]])]
     for batch in (1, 3):
-        with read_shared(mini, passages, questions, batch) as shared:
+        with read_shared(mini, passages, questions, batch).value as shared:
             assert [row.output_ids for row in shared.stream(questions)][:2] == uncached

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
 
-from rmtbench.kvcache.base import PrefixTensors
-from rmtbench.kvcache.obtain import Obtained, obtain
-from rmtbench.kvcache.store import CacheStore
+from rmtbench.kvcache.base import PrefixKV
+from rmtbench.kvcache.disk.obtain import Obtained, obtain
+from rmtbench.kvcache.disk.store import CacheStore
 from rmtbench.kvcache.watching import Watch
 from rmtbench.models.local import LocalModel
 
@@ -21,7 +21,7 @@ def context(tokens: int = 75, seed: int = 0) -> list[int]:
     return torch.randint(1000, 20000, (tokens,), generator=torch.Generator().manual_seed(seed)).tolist()
 
 
-def equal(one: PrefixTensors, other: PrefixTensors) -> bool:
+def equal(one: PrefixKV, other: PrefixKV) -> bool:
     """Whether two caches are the same, bit for bit."""
     pairs = zip((*one.keys, *one.values), (*other.keys, *other.values), strict=True)
     return one.token_ids == other.token_ids and all(torch.equal(left, right) for left, right in pairs)
@@ -34,7 +34,7 @@ class Shop:
         self.store = CacheStore(folder, limit)
         self.said: list[str] = []
         self.read: list[int] = []
-        self.seconds: dict[str, float] = {}
+        self.seconds: Mapping[str, float] = {}
 
     def get(self, model: LocalModel, ids: Sequence[int], stop_at: int | None = None) -> Obtained:
         """Obtain a context; interrupted as by Ctrl-C once so many tokens are read."""
@@ -46,7 +46,9 @@ class Shop:
                 raise KeyboardInterrupt
 
         watch = Watch(reading, self.said.append)
-        return obtain(model, ids, self.seconds, store=self.store, watch=watch, chunk_tokens=CHUNK)
+        found = obtain(model, ids, store=self.store, watch=watch, chunk_tokens=CHUNK)
+        self.seconds = found.seconds
+        return found.value
 
     @property
     def folders(self) -> list[Path]:

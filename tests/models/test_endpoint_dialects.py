@@ -135,7 +135,7 @@ def test_a_server_that_wants_a_larger_cap_is_asked_again_with_more(
     with serve(instead=capped(least, param)) as server:
         model = model_of(server)
         assert caps(server) == probe
-        model.warm(PROMPT.passages)
+        model.hold_context(PROMPT.passages)
         assert caps(server) == [*probe, *warming]
         [generation] = model.generate([PROMPT])
     assert generation.final == "Old Mill"
@@ -240,7 +240,7 @@ def test_warming_says_the_system_prompt_that_the_questions_say() -> None:
         model = load_endpoint_model(
             "openai:mini", Endpoints(line), tokenizer="mini", style="direct", max_answer_tokens=8, chat=chat
         )
-        model.warm(PROMPT.passages).generate([PROMPT.question])
+        model.hold_context(PROMPT.passages).value.cache.generate([PROMPT.question])
     assert [body["messages"][0]["content"] for body in server.seen] == ["Be brief."] * 3
 
 

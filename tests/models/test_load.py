@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, LlamaConfig, MambaConfig, MambaForCausalLM, MistralConfig
 
 from rmtbench.errors import AnswerError, UserError
-from rmtbench.kvcache.plain import read_prefix
+from rmtbench.kvcache.exact.plain import read_prefix
 from rmtbench.models.architecture import check_supported, context_limit, uses_sliding_window
 from rmtbench.models.base import Passage, Prompt
 from rmtbench.models.embed_files import MINILM, model_folder

@@ -16,7 +16,7 @@ from rmtbench.models.local import LocalModel
 from rmtbench.models.prompt import ChatSettings, make_contract, think_budget
 from rmtbench.models.reasoning import NO_REASONING, REASONING_MARKS, Marks, Reasoning, find_reasoning
 from rmtbench.options.identity import RunOptions
-from rmtbench.systems.base import Equipment
+from rmtbench.systems.base import Resources
 from rmtbench.systems.registry import find_system
 from rmtbench.systems.rmt_text import note_writer
 
@@ -202,7 +202,7 @@ def test_cag_reasons_and_answers_as_full_context_does(folder, settings):
         spec = RunSpec(
             name, "own", "all", folder, "own", options=RunOptions.read(settings if name == "cag" else ()), batch=2
         )
-        with find_system(name).make(Equipment(spec, model)) as system:
+        with find_system(name).make(Resources(spec, model)) as system:
             system.prepare(CORPUS)
             given[name] = [
                 (a.text, a.reasoning, a.output_ids, a.tokens.reasoning, a.finish)

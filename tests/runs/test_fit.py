@@ -13,9 +13,10 @@ from rmtbench.errors import UserError
 from rmtbench.models.base import Generation, Prompt
 from rmtbench.models.local import LocalModel
 from rmtbench.runs.fit import check_fit
-from rmtbench.runs.loop import Tools, execute
+from rmtbench.runs.loop import execute
 from rmtbench.systems.in_prompt import whole_corpus
 from rmtbench.systems.registry import find_system, system_names
+from rmtbench.systems.resources import Resources
 
 READERS = ("full-context", "cag")
 
@@ -28,7 +29,7 @@ def specs(*systems: str) -> list[RunSpec]:
             "all",
             "random:tiny",
             "own:towns@0",
-            top_k=1 if find_system(name).takes_top_k else None,
+            top_k=1 if "chunks" in find_system(name).needs else None,
             max_answer_tokens=8,
         )
         for name in systems
@@ -93,7 +94,7 @@ def test_a_corpus_that_just_fits_is_accepted_and_one_token_less_is_refused(tiny_
 
 def test_whatever_is_accepted_is_answered(tiny_model: LocalModel, towns: Draw, tmp_path: Path) -> None:
     model = replace(tiny_model, context_limit=needed(tiny_model, towns))
-    outcomes = execute(specs(*READERS), [towns], Tools(model, {}), tmp_path, lambda _event: None)
+    outcomes = execute(specs(*READERS), [towns], Resources(specs("cag")[0], model), tmp_path, lambda _event: None)
     assert [(outcome.answered, outcome.failed) for outcome in outcomes] == [(6, 0), (6, 0)]
 
 
@@ -133,7 +134,7 @@ def test_a_model_that_shows_no_token_ids_is_judged_by_documents_and_question(
 def test_nothing_is_written_where_a_corpus_is_refused(tiny_model: LocalModel, towns: Draw, tmp_path: Path) -> None:
     model = replace(tiny_model, context_limit=100)
     with pytest.raises(UserError, match="tokens long"):
-        execute(specs("closed-book", "cag"), [towns], Tools(model, {}), tmp_path, lambda _event: None)
+        execute(specs("closed-book", "cag"), [towns], Resources(specs("cag")[0], model), tmp_path, lambda _event: None)
     assert list(tmp_path.iterdir()) == []
 
 

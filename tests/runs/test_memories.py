@@ -21,7 +21,7 @@ from rmtbench.rmt.config import RmtConfig
 from rmtbench.rmt.storage import save_pretrained, wrap
 from rmtbench.runs.loop import execute
 from rmtbench.runs.memories import load_memory, memory_folder, memory_label
-from rmtbench.runs.session import load_tools
+from rmtbench.runs.session import load_resources
 
 
 def specs(folder: Path, *systems: str) -> list[RunSpec]:
@@ -106,7 +106,7 @@ def test_the_weights_of_a_memory_are_its_own_and_those_of_the_model_stay(
 
 def test_memory_tokens_alone_share_the_models_weights_and_change_none(tiny_model: LocalModel, tmp_path: Path) -> None:
     config = RmtConfig("decoder", segment_tokens=48, memory_tokens=4, trained="memory")
-    model = load_tools([RunSpec("cag", "x", "all", "random:tiny", "own:x@0")], "cpu", tmp_path).model
+    model = load_resources([RunSpec("cag", "x", "all", "random:tiny", "own:x@0")], "cpu", tmp_path).model
     assert isinstance(model, LocalModel)
     before = {name: weight.clone() for name, weight in model.model.state_dict().items()}
     save_pretrained(wrap(model.model, config, BaseIdentity.of(model.provenance)), tmp_path / "tokens")
@@ -118,7 +118,7 @@ def test_both_modes_share_one_loaded_memory_and_their_provenance_tells_it(
     saved_memory: Path, towns: Draw, tmp_path: Path
 ) -> None:
     asked = specs(saved_memory, "closed-book", "rmt-memory", "rmt-query-first")
-    tools = load_tools(asked, "cpu", tmp_path / "cache", saved_memory)
+    tools = load_resources(asked, "cpu", tmp_path / "cache", saved_memory)
     assert list(tools.memories) == [memory_label(saved_memory)]
     outcomes = execute(asked, [towns], tools, tmp_path / "results", lambda _event: None)
     plain, *recurrent = (read_run(outcome.folder) for outcome in outcomes)
@@ -134,6 +134,6 @@ def test_both_modes_share_one_loaded_memory_and_their_provenance_tells_it(
 
 
 def test_no_memory_is_loaded_for_systems_that_need_none(saved_memory: Path, tmp_path: Path) -> None:
-    tools = load_tools(specs(saved_memory, "cag"), "cpu", tmp_path, saved_memory)
+    tools = load_resources(specs(saved_memory, "cag"), "cpu", tmp_path, saved_memory)
     assert tools.memories == {}
     assert tools.writer is None

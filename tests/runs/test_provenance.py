@@ -14,23 +14,23 @@ import torch
 import rmtbench
 from rmtbench.core import RunSpec
 from rmtbench.models.embed_files import embedder_files_hash
-from rmtbench.runs.loop import Tools
 from rmtbench.runs.provenance import PACKAGES, surroundings
-from rmtbench.runs.session import load_tools
+from rmtbench.runs.session import load_resources
+from rmtbench.systems.resources import Resources
 
 
 @pytest.fixture(scope="module")
-def tools(tmp_path_factory: pytest.TempPathFactory) -> Tools:
+def tools(tmp_path_factory: pytest.TempPathFactory) -> Resources:
     """What a run of dense retrieval is given."""
     spec = RunSpec("rag-dense", "squad", "smoke", "random:tiny", "official:x@0", top_k=1, embedder="minilm")
-    return load_tools([spec], "cpu", tmp_path_factory.mktemp("cache"))
+    return load_resources([spec], "cpu", tmp_path_factory.mktemp("cache"))
 
 
-def test_a_run_tells_model_embedder_versions_threads_machine_code_and_start(tools: Tools) -> None:
+def test_a_run_tells_model_embedder_versions_threads_machine_code_and_start(tools: Resources) -> None:
     assert set(tools.provenance) == {"model", "embedder", "versions", "threads", "machine", "code", "started"}
 
 
-def test_the_model_is_told_by_name_hashes_and_the_way_it_runs(tools: Tools) -> None:
+def test_the_model_is_told_by_name_hashes_and_the_way_it_runs(tools: Resources) -> None:
     model = tools.provenance["model"]
     assert set(model) >= {"id", "revision", "label", "weights_sha256", "tokenizer", "tokenizer_sha256", "dtype",
                           "device", "attention", "context_limit", "prompt_contract"}  # fmt: skip
@@ -44,7 +44,7 @@ def test_the_model_is_told_by_name_hashes_and_the_way_it_runs(tools: Tools) -> N
     assert re.fullmatch("[0-9a-f]{64}", model["tokenizer_sha256"])
 
 
-def test_the_embedder_is_told_by_name_hash_and_what_it_reads(tools: Tools) -> None:
+def test_the_embedder_is_told_by_name_hash_and_what_it_reads(tools: Resources) -> None:
     assert tools.embedder is not None
     assert tools.provenance["embedder"] == {
         "name": "minilm",
@@ -55,7 +55,7 @@ def test_the_embedder_is_told_by_name_hash_and_what_it_reads(tools: Tools) -> No
 
 
 def test_no_embedder_is_loaded_or_told_where_none_is_asked_for(tmp_path: Path) -> None:
-    given = load_tools([RunSpec("cag", "squad", "smoke", "random:tiny", "official:x@0")], "cpu", tmp_path)
+    given = load_resources([RunSpec("cag", "squad", "smoke", "random:tiny", "official:x@0")], "cpu", tmp_path)
     assert "embedder" not in given.provenance
     assert given.embedder is given.document_embedder is None
 
@@ -82,7 +82,7 @@ def test_the_code_is_told_by_version_commit_and_whether_it_was_changed() -> None
         assert code["commit"] is code["dirty"] is None
 
 
-def test_all_of_it_is_json_and_names_no_path_of_this_machine(tools: Tools) -> None:
+def test_all_of_it_is_json_and_names_no_path_of_this_machine(tools: Resources) -> None:
     text = json.dumps(tools.provenance, allow_nan=False)
     assert json.loads(text) == tools.provenance
     for path in (Path.home(), Path(rmtbench.__file__).parents[1], Path.cwd()):

@@ -15,9 +15,10 @@ from rmtbench.errors import UserError
 from rmtbench.journal.record import read_run
 from rmtbench.models.local import LocalModel
 from rmtbench.options.identity import RunOptions
-from rmtbench.runs.loop import Event, Outcome, Tools, execute
+from rmtbench.runs.loop import Event, Outcome, execute
 from rmtbench.runs.memories import load_memory
 from rmtbench.systems.registry import system_names
+from rmtbench.systems.resources import Resources
 from rmtbench.systems.rmt_text import note_writer
 
 PROVENANCE = {"model": {"id": "random:tiny"}, "embedder": {"name": "minilm", "sha256": "ab"}}
@@ -33,7 +34,8 @@ def run(
     results: Path, specs: Sequence[RunSpec], draws: Sequence[Draw], model: LocalModel, events: list[Event] | None = None
 ) -> list[Outcome]:
     told = events if events is not None else []
-    return execute(specs, draws, Tools(replace(model, max_answer_tokens=4), PROVENANCE), results, told.append)
+    resources = Resources(specs[0], replace(model, max_answer_tokens=4), provenance=PROVENANCE)
+    return execute(specs, draws, resources, results, told.append)
 
 
 def rows(folder: Path, name: str) -> list[dict[str, Any]]:
@@ -80,7 +82,8 @@ def test_an_answer_is_on_disk_before_it_is_told(tiny_model: LocalModel, towns: D
                 list(event.answer.output_ids),
             )
 
-    [outcome] = execute([spec("closed-book")], [towns], Tools(tiny_model, PROVENANCE), tmp_path, report)
+    asked = spec("closed-book")
+    [outcome] = execute([asked], [towns], Resources(asked, tiny_model, provenance=PROVENANCE), tmp_path, report)
     assert outcome.answered == 6
 
 
@@ -148,12 +151,12 @@ def test_only_the_oracles_answers_change_with_the_gold(
     ]
     short = replace(tiny_model, max_answer_tokens=4)
     memories = {"untaught": load_memory(saved_memory, short)}
-    tools = Tools(short, PROVENANCE, memories=memories, writer=note_writer(short, 4))
+    resources = Resources(specs[0], short, memories=memories, writer=note_writer(short, 4), provenance=PROVENANCE)
     texts = [
         [[row["output_ids"] for row in rows(outcome.folder, "answers.jsonl")] for outcome in outcomes]
         for outcomes in (
-            execute(specs, [towns], tools, tmp_path / "true", lambda _event: None),
-            execute(specs, [Draw(towns.corpus, turned)], tools, tmp_path / "turned", lambda _event: None),
+            execute(specs, [towns], resources, tmp_path / "true", lambda _event: None),
+            execute(specs, [Draw(towns.corpus, turned)], resources, tmp_path / "turned", lambda _event: None),
         )
     ]
     changed = [name for name, before, after in zip(without_embedder, *texts, strict=True) if before != after]

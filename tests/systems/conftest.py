@@ -18,8 +18,9 @@ from rmtbench.rmt.base import BaseIdentity
 from rmtbench.rmt.config import RmtConfig
 from rmtbench.rmt.decoder import RecurrentDecoder
 from rmtbench.rmt.storage import wrap
-from rmtbench.systems.base import Equipment, SharedWork, System
+from rmtbench.systems.base import Resources, SharedWork, System
 from rmtbench.systems.registry import find_system
+from rmtbench.systems.resources import LoadedMemory
 from rmtbench.systems.rmt_text import note_writer
 
 Build = Callable[..., System]
@@ -54,20 +55,22 @@ def build(tiny_model: LocalModel, minilm: TransformersEmbedder, towns: Draw, rec
         **fields: Any,
     ) -> System:
         kind = find_system(name)
-        if kind.takes_top_k:
+        if "chunks" in kind.needs:
             fields = {"top_k": 2, "chunk_tokens": 32, **fields}
-        if kind.needs_embedder:
+        if "embedder" in kind.needs:
             fields["embedder"] = "minilm"
-        if kind.writes_notes:
+        if "notes" in kind.needs:
             fields = {"settings": (("chunk_tokens", "96"), ("memory_tokens", "8")), **fields}
         options = RunOptions.read(fields.pop("settings", ()))
         fields = {"max_answer_tokens": 8, "options": options, **fields}
         spec = RunSpec(name, "towns", "all", "random:tiny", "own:towns@0", **fields)
         truth = [replace(gold, references=references or gold.references) for gold in towns.gold]
-        gold = {gold.question_id: gold for gold in truth} if kind.sees_gold else {}
-        writer = note_writer(replace(tiny_model, context_limit=model.context_limit), 8) if kind.writes_notes else None
-        memory = recurrent if kind.memory else None
-        return kind.make(Equipment(spec, model, minilm, minilm, gold, shared or SharedWork(), memory, writer))
+        gold = {gold.question_id: gold for gold in truth} if "gold" in kind.needs else {}
+        writer = (
+            note_writer(replace(tiny_model, context_limit=model.context_limit), 8) if "notes" in kind.needs else None
+        )
+        memories = {"": LoadedMemory(recurrent, {})} if kind.memory else {}
+        return kind.make(Resources(spec, model, minilm, minilm, gold, shared or SharedWork(), memories, writer))
 
     return make
 

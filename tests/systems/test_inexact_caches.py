@@ -10,11 +10,11 @@ import pytest
 
 from rmtbench.core import Answer, Draw, Prepared, RunSpec
 from rmtbench.errors import UserError
-from rmtbench.kvcache.compose import PROBE_TOKENS
-from rmtbench.kvcache.store import CacheStore
+from rmtbench.kvcache.approximate.compose import PROBE_TOKENS
+from rmtbench.kvcache.disk.store import CacheStore
 from rmtbench.models.local import LocalModel
 from rmtbench.options.identity import RunOptions
-from rmtbench.systems.base import Equipment, SharedWork, System
+from rmtbench.systems.base import Resources, SharedWork, System
 from rmtbench.systems.cag import CAG
 
 Build = Callable[..., System]
@@ -66,7 +66,7 @@ def test_a_kept_document_is_read_once_wherever_it_stands(towns: Draw, tiny_model
                    options=RunOptions.read((("kv_cache", "on"), COMPOSED)))  # fmt: skip
 
     def prepare(draw: Draw) -> Prepared:
-        with CAG.make(Equipment(spec, tiny_model, kv_store=CacheStore(tmp_path, 10**9))) as system:
+        with CAG.make(Resources(spec, tiny_model, kv_store=CacheStore(tmp_path, 10**9))) as system:
             return system.prepare(draw.corpus)
 
     first = prepare(without(towns, 5))

@@ -16,22 +16,22 @@ from rmtbench.models.local import LocalModel
 from rmtbench.models.rerank import CrossEncoder
 from rmtbench.options.identity import RunOptions
 from rmtbench.retrieval.chunks import chunk_documents, indexed_text
-from rmtbench.systems.base import Equipment, System
+from rmtbench.systems.base import Resources, System
 from rmtbench.systems.registry import find_system
 
 RETRIEVING = ("rag-sparse", "rag-dense", "rag-hybrid")
 
 
 def make(
-    name: str, model: LocalModel, minilm: TransformersEmbedder, settings: dict[str, str], **equipment: Any
+    name: str, model: LocalModel, minilm: TransformersEmbedder, settings: dict[str, str], **resources: Any
 ) -> System:
     kind = find_system(name)
-    embedder = "minilm" if kind.needs_embedder else None
+    embedder = "minilm" if "embedder" in kind.needs else None
     spec = RunSpec(
         name, "towns", "all", "random:tiny", "own:towns@0", max_answer_tokens=8, top_k=3, chunk_tokens=32,
         embedder=embedder, options=RunOptions.read(settings),
     )  # fmt: skip
-    return kind.make(Equipment(spec, model, minilm, **{"document_embedder": minilm, **equipment}))
+    return kind.make(Resources(spec, model, minilm, **{"document_embedder": minilm, **resources}))
 
 
 def told(system: System, draw: Draw) -> tuple[dict[str, float], list[Answer]]:

@@ -6,15 +6,19 @@ import json
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 from rmtbench.core import Draw, RunSpec
 from rmtbench.errors import UserError
+from rmtbench.kvcache.watching import NOBODY
 from rmtbench.models.local import LocalModel
-from rmtbench.runs.loop import Tools, execute
+from rmtbench.runs.loop import execute
+from rmtbench.systems.base import SystemKind
 from rmtbench.systems.in_prompt import CLOSED_BOOK
 from rmtbench.systems.registry import find_system, system_names
+from rmtbench.systems.resources import NEEDS, LoadedMemory, Need, Resources, SharedWork
 
 OURS = ["closed-book", "oracle", "full-context", "cag", "rag-sparse", "rag-dense", "rag-hybrid",
         "rmt-memory", "rmt-query-first", "rmt-text"]  # fmt: skip
@@ -28,14 +32,26 @@ from rmtbench.systems.in_prompt import InPrompt
 
 given = []
 
-def make(equipment):
-    given.append(sorted(equipment.gold))
+def make(resources):
+    given.append(sorted(resources.gold))
     first = lambda corpus: lambda question: (Passage("First", corpus.documents[0].text),)
-    return InPrompt(equipment, first)
+    return InPrompt(resources, first)
 
 FIRST = SystemKind("first-document", "the first document alone", make)
-SEEING = SystemKind("first-document", "the first document alone", make, sees_gold=True)
+SEEING = SystemKind("first-document", "the first document alone", make, needs={"gold"})
 NOTHING = "not a system"
+"""
+
+OLD_FLAG = """
+from rmtbench.systems.base import SystemKind
+
+OLD = SystemKind("theirs", "as an earlier version had it", print, takes_top_k=True)
+"""
+OLD_NAME = "from rmtbench.systems.base import Equipment"
+UNKNOWN = """
+from rmtbench.systems.base import SystemKind
+
+OLD = SystemKind("theirs", "with a need that nothing brings", print, needs={"chunk"})
 """
 
 
@@ -57,7 +73,7 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install
 
 def run(name: str, towns: Draw, model: LocalModel, results: Path) -> list[dict[str, object]]:
     spec = RunSpec(name, "towns", "all", "random:tiny", "own:towns@0", max_answer_tokens=8)
-    [outcome] = execute([spec], [towns], Tools(model, {}), results, lambda _event: None)
+    [outcome] = execute([spec], [towns], Resources(spec, model), results, lambda _event: None)
     journal = (outcome.folder / "answers.jsonl").read_text(encoding="utf-8")
     return [json.loads(line) for line in journal.splitlines()]
 
@@ -132,6 +148,50 @@ def test_what_is_no_system_is_refused_with_its_place(install: Install, value: st
         find_system("theirs")
     assert caught.value.what.startswith(what)
     assert (caught.value.where, caught.value.remedy) == (value, "mend that package")
+
+
+@pytest.mark.parametrize(
+    ("source", "what", "remedy"),
+    [
+        (
+            OLD_FLAG,
+            "cannot be built (SystemKind.__init__() got an unexpected keyword argument 'takes_top_k')",
+            "needs=",
+        ),
+        (UNKNOWN, "cannot be built (system 'theirs' needs 'chunk', which is none of chunks, words,", "needs="),
+        (OLD_NAME, "cannot be imported (Equipment is now Resources: see docs/plugins.md)", "mend that package"),
+    ],
+)
+def test_an_old_plugin_is_told_the_new_contract(
+    install: Install, tmp_path: Path, source: str, what: str, remedy: str
+) -> None:
+    install("theirs", "their_package:OLD")
+    (tmp_path / "their_package.py").write_text(source)
+    with pytest.raises(UserError) as caught:
+        find_system("theirs")
+    assert caught.value.what.startswith(f"system 'theirs' {what}")
+    assert remedy in caught.value.remedy
+
+
+def test_needs_are_kept_as_a_set_of_known_names() -> None:
+    kind = SystemKind("mine", "one line", CLOSED_BOOK.make, needs=["gold", "query-first-memory"])
+    assert kind.needs == {"gold", "query-first-memory"}
+    assert kind.memory == "query-first"
+    assert set(NEEDS) == set(get_args(Need))
+
+
+def test_a_run_is_given_what_its_system_needs_and_no_more(tiny_model: LocalModel, towns: Draw) -> None:
+    spec = RunSpec("any", "towns", "all", "random:tiny", "own:towns@0")
+    gold = {gold.question_id: gold for gold in towns.gold}
+    everything = Resources(spec, tiny_model, memories={"": LoadedMemory(None, {})}, writer=tiny_model)
+    for needs, given in [
+        (set(), (False, None, None)),
+        ({"gold"}, (True, None, None)),
+        ({"memory"}, (False, everything.memory, None)),
+        ({"notes"}, (False, None, tiny_model)),
+    ]:
+        found = everything.for_run(spec, needs, gold=gold, shared=SharedWork(), watch=NOBODY)
+        assert (bool(found.gold), found.memory, found.writer) == given
 
 
 def test_a_name_of_ours_stays_ours(install: Install) -> None:

@@ -12,7 +12,7 @@ from rmtbench.core import Answer, Corpus, Document, Draw, RunSpec
 from rmtbench.errors import UserError
 from rmtbench.models.local import LocalModel
 from rmtbench.rmt.decoder import RecurrentDecoder
-from rmtbench.systems.base import Equipment, System
+from rmtbench.systems.base import Resources, System
 from rmtbench.systems.registry import find_system
 from rmtbench.systems.sentences import packed_ids, sentence_ids
 
@@ -116,7 +116,7 @@ def test_a_corpus_longer_than_the_models_context_is_read_and_answered(
 def test_without_a_trained_memory_a_system_says_how_to_get_one(name: str, tiny_model: LocalModel) -> None:
     spec = RunSpec(name, "towns", "all", "random:tiny", "own:towns@0")
     with pytest.raises(UserError, match="no trained memory for 'random:tiny'") as caught:
-        find_system(name).make(Equipment(spec, tiny_model))
+        find_system(name).make(Resources(spec, tiny_model))
     assert "rmtbench train rmt" in caught.value.remedy
 
 

@@ -13,7 +13,7 @@ from rmtbench.models.base import Generation, LanguageModel, Prompt
 from rmtbench.models.load import load_tokenizer
 from rmtbench.models.local import LocalModel
 from rmtbench.models.prompt import INSTRUCTION, make_contract
-from rmtbench.systems.base import Equipment, System
+from rmtbench.systems.base import Resources, System
 from rmtbench.systems.rmt_text import NO_NOTES, NOTES_INSTRUCTION, TextMemory, note_writer
 
 Build = Callable[..., System]
@@ -41,8 +41,8 @@ class Line:
 def asked(build: Build, towns: Draw, answering: Line, writing: Line, questions: int = 1) -> list[Answer]:
     system = build("rmt-text")
     assert isinstance(system, TextMemory)
-    equipment: Equipment = replace(system._equipment, model=answering, writer=writing)
-    with TextMemory(equipment) as made:
+    resources: Resources = replace(system._resources, model=answering, writer=writing)
+    with TextMemory(resources) as made:
         made.prepare(towns.corpus)
         return list(made.answer(towns.corpus.questions[:questions]))
 

@@ -16,7 +16,7 @@ from rmtbench.systems.in_prompt import evidence_passages
 from rmtbench.systems.registry import find_system, system_names
 
 Build = Callable[..., System]
-RETRIEVING = [name for name in system_names() if find_system(name).takes_top_k]
+RETRIEVING = [name for name in system_names() if "chunks" in find_system(name).needs]
 
 
 def prompt_of(system: System, towns: Draw, question: Question, read: list[int]) -> list[int]:
@@ -109,7 +109,7 @@ def test_no_system_puts_a_reference_answer_before_the_model(
 
 
 def test_only_the_oracle_declares_that_it_sees_the_gold() -> None:
-    assert [name for name in system_names() if find_system(name).sees_gold] == ["oracle"]
+    assert [name for name in system_names() if "gold" in find_system(name).needs] == ["oracle"]
 
 
 @pytest.mark.parametrize("name", RETRIEVING)

@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
 
 from rmtbench.core import Finish, TokenCounts
 from rmtbench.errors import ServerGoneError
-from rmtbench.models.base import Generation, Passage, Prompt
+from rmtbench.measure import Timed
+from rmtbench.models.base import Generation, HeldPrefix, Passage, Prompt
+from rmtbench.models.batches import in_batches
 from rmtbench.models.endpoint.dialect import Dialect
 from rmtbench.models.endpoint.endings import finish_of
 from rmtbench.models.endpoint.line import Api, Line
@@ -59,6 +61,10 @@ class EndpointModel:
     _counting: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     @property
+    def local(self) -> None:
+        """None: its weights are on the server."""
+
+    @property
     def counts_tokens(self) -> bool:
         """Whether there is a tokenizer to count by."""
         return not isinstance(self.contract.tokenizer, NoTokenizer)
@@ -86,11 +92,20 @@ class EndpointModel:
         """
         return [self._answer(prompt) for prompt in prompts]
 
-    def warm(self, passages: Sequence[Passage]) -> RemotePrefix:
-        """Let the server read a context, so that its cache may hold it for the questions that follow.
+    def hold_context(self, passages: Sequence[Passage], _hold_here: object = None, /) -> Timed[HeldPrefix]:
+        """Let the server read a context, so that its own prefix cache may hold it for the questions that follow.
+
+        Args:
+            passages: The context.
+            _hold_here: Not called: see `rmtbench.models.caching`.
+
+        Returns:
+            The context with the warming call's tokens and, as ``prefill``, its wall seconds. What the server does not
+            say of cached tokens is not counted.
 
         Raises:
-            AnswerError: It does not fit the model's context, or there is no reply.
+            ContextTooLongError: It does not fit the model's context.
+            AnswerError: There is no reply.
         """
         text = self._text(passages, WARMING_QUESTION)
         # A cap of 1 where the server takes it: nothing of the answer is used.
@@ -99,7 +114,15 @@ class EndpointModel:
             self.api, text, caps, self.dialect, lambda: self._count_sent(text), system=self.system
         )
         self._check_served(reply)
-        return RemotePrefix(self, tuple(passages), self._tokens(reply, text), reply.seconds)
+        warming = self._tokens(reply, text)
+        counts = {
+            "warming_prompt_tokens": warming.prompt,
+            "warming_cached_tokens": warming.cached,
+            "warming_output_tokens": warming.output,
+        }
+        known = {name: count for name, count in counts.items() if count is not None}
+        prefix = RemotePrefix(self, tuple(passages), warming.prompt)
+        return Timed(HeldPrefix(prefix, known), {"prefill": reply.seconds})
 
     @property
     def max_new_tokens(self) -> int:
@@ -185,15 +208,13 @@ class EndpointModel:
 
 
 class RemotePrefix:
-    """A context that the server has been shown once: a `rmtbench.kvcache.base.Prefix` whose cache is the server's.
+    """A context that the server has been shown once: a `PrefixCache` that the server holds.
 
     Whether it still holds the context is the server's business; each answer's cached tokens tell.
     """
 
-    def __init__(
-        self, model: EndpointModel, passages: tuple[Passage, ...], warming: TokenCounts, seconds: float
-    ) -> None:
-        self._model, self._passages, self._warming, self._seconds = model, passages, warming, seconds
+    def __init__(self, model: EndpointModel, passages: tuple[Passage, ...], tokens: int) -> None:
+        self._model, self._passages, self._tokens = model, passages, tokens
 
     def __enter__(self) -> Self:
         return self
@@ -206,27 +227,12 @@ class RemotePrefix:
     @property
     def tokens(self) -> int:
         """Tokens of the warming prompt."""
-        return self._warming.prompt
+        return self._tokens
 
     @property
     def bytes(self) -> int:
         """None here: what is kept is kept on the server."""
         return 0
-
-    @property
-    def seconds(self) -> Mapping[str, float]:
-        """Wall seconds of the warming call, as prefill."""
-        return {"prefill": self._seconds}
-
-    @property
-    def counts(self) -> Mapping[str, int]:
-        """Tokens of the warming call, which cost money; without those cached where the server does not say."""
-        counts = {
-            "warming_prompt_tokens": self._warming.prompt,
-            "warming_cached_tokens": self._warming.cached,
-            "warming_output_tokens": self._warming.output,
-        }
-        return {name: count for name, count in counts.items() if count is not None}
 
     def generate(self, questions: Sequence[str]) -> list[Generation]:
         """Answer questions that continue the context, each prompt beginning with the same bytes.
@@ -236,6 +242,14 @@ class RemotePrefix:
             UserError: Nothing can be answered any more.
         """
         return self._model.generate([Prompt(self._passages, question) for question in questions])
+
+    def answers(self, questions: Sequence[str], batch: int) -> Iterator[Timed[Generation]]:
+        """Answer questions in order: see `PrefixCache`.
+
+        Raises:
+            UserError: Nothing can be answered any more.
+        """
+        return in_batches(self.generate, questions, batch)
 
 
 def without_cue(text: str, cue: str) -> str:

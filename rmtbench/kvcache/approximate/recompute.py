@@ -1,0 +1,101 @@
+"""Read the first tokens of a composed context's documents again, over everything before them, in place.
+
+Source: EPIC (Hu et al., 2024, arXiv 2410.15332), where a document's beginning was what its own reading got most wrong.
+CacheBlend's choice, by deviation in the second layer, was no better with the mini model and takes a pass of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+from math import ceil
+from typing import TYPE_CHECKING
+
+import torch
+from transformers import AttentionInterface, AttentionMaskInterface
+
+from rmtbench.models.architecture import attention_of
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+    from rmtbench.kvcache.base import PrefixKV
+
+NAME = "rmtbench_recompute"
+
+CHUNK_TOKENS = 512
+"""Tokens read at once: their mask is of so many rows, and the context's length wide."""
+
+
+@dataclass(frozen=True)
+class _Work:
+    """One forward: which tokens, ascending, over which context."""
+
+    context: PrefixKV
+    positions: torch.Tensor
+
+
+@torch.inference_mode()
+def recompute(model: PreTrainedModel, context: PrefixKV, lengths: Sequence[int], share: float) -> int:
+    """Read a share of a composed context's tokens again, in place.
+
+    Args:
+        model: The model that read its parts.
+        context: Keys and values, which are written to.
+        lengths: Tokens of the head and of each document.
+        share: Of each document's tokens but the first one's, which is exact: above 0 and at most 1, which makes the
+            whole context exact.
+
+    Returns:
+        How many tokens were read again.
+    """
+    chosen = beginnings(lengths, share)
+    for start in range(0, len(chosen), CHUNK_TOKENS):
+        positions = torch.tensor(chosen[start : start + CHUNK_TOKENS], device=context.keys[0].device)
+        _forward(model, _Work(context, positions))
+    return len(chosen)
+
+
+def beginnings(lengths: Sequence[int], share: float) -> list[int]:
+    """Positions of the first tokens of every document but the first one, ascending: see `recompute`."""
+    ends = [*accumulate(lengths)]
+    return [
+        place
+        for start, length in zip(ends[1:-1], lengths[2:], strict=True)
+        for place in range(start, start + ceil(share * length))
+    ]
+
+
+def _forward(model: PreTrainedModel, work: _Work) -> None:
+    ids = work.context.token_ids
+    tokens = torch.tensor([[ids[position] for position in work.positions.tolist()]], device=work.positions.device)
+    with attention_of(model, NAME):
+        model.base_model(input_ids=tokens, position_ids=work.positions[None], use_cache=False, work=work)
+
+
+def _attention(
+    module: torch.nn.Module,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attention_mask: torch.Tensor | None = None,  # noqa: ARG001 - some models give it by this name
+    scaling: float | None = None,
+    *,
+    work: _Work,
+    **_rest: object,
+) -> tuple[torch.Tensor, None]:
+    layer = int(module.layer_idx)  # type: ignore[arg-type]
+    keys, values = work.context.keys[layer], work.context.values[layer]
+    keys[:, work.positions], values[:, work.positions] = key[0], value[0]
+    end = int(work.positions[-1]) + 1
+    visible = torch.arange(end, device=keys.device) <= work.positions[:, None]
+    out = torch.nn.functional.scaled_dot_product_attention(
+        query, keys[None, :, :end], values[None, :, :end], attn_mask=visible, scale=scaling, enable_gqa=True
+    )
+    return out.transpose(1, 2).contiguous(), None
+
+
+AttentionInterface.register(NAME, _attention)
+# Who sees what is made here, of positions; a mask of transformers would be of the tokens of one forward alone.
+AttentionMaskInterface.register(NAME, lambda *_args, **_kwargs: None)

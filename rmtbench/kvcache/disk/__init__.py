@@ -1,0 +1,1 @@
+"""Caches on disk: found by everything that decides their bytes, and checked before every use."""

@@ -1,0 +1,147 @@
+"""Exact attention over a stored prefix, with the log-sum-exp that joins it to attention over other keys.
+
+Attention over the union of two key sets is a weighted mean of attention over each, weighted by their log-sum-exps. So
+the prefix is read once for all rows and all heads of a group (Hydragen, arXiv 2402.05099).
+"""
+
+from __future__ import annotations
+
+import math
+from functools import reduce
+
+import torch
+
+Partial = tuple[torch.Tensor, torch.Tensor]
+"""Attention over some of the keys: outputs ``[rows, heads, queries, width]`` and log-sum-exps without the width."""
+
+# Private operators of torch, which alone return the log-sum-exp: where one is missing, `attend_by_matmul` serves.
+_CPU = getattr(torch.ops.aten, "_scaled_dot_product_flash_attention_for_cpu", None)
+_CUDA = getattr(torch.ops.aten, "_scaled_dot_product_flash_attention", None)
+
+
+def attend(
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    scale: float,
+    *,
+    causal: bool = False,
+    bias: torch.Tensor | None = None,
+) -> Partial:
+    """Attention with its log-sum-exp, by the fastest exact way there is.
+
+    Args:
+        query: ``[rows, heads, queries, width]``.
+        key: ``[rows, key-value heads, keys, width]``.
+        value: As `key`.
+        scale: Factor of the scores.
+        causal: Query i sees keys 0 to i alone.
+        bias: Added to the scores, ``[rows or 1, 1, queries or 1, keys]``; minus infinity hides a key. A query without
+            any key has output 0 and log-sum-exp minus infinity.
+    """
+    if query.device.type == "cpu" and _CPU is not None:
+        out, lse = _CPU(query, key, value, 0.0, causal, attn_mask=bias, scale=scale)
+        if bias is not None:  # of a query without any key the operator says 0
+            lse = lse.masked_fill(bias.amax(-1) == -torch.inf, -torch.inf)
+            out = out.nan_to_num_()
+        return out, lse
+    half, width = query.dtype in (torch.float16, torch.bfloat16), query.shape[-1]
+    if query.is_cuda and _CUDA is not None and bias is None and half and width % 8 == 0 and width <= 256:
+        found = _CUDA(query, key, value, 0.0, causal, False, scale=scale)
+        return found[0], found[1]
+    return attend_by_matmul(query, key, value, scale, causal=causal, bias=bias)
+
+
+def attend_by_matmul(
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    scale: float,
+    *,
+    causal: bool = False,
+    bias: torch.Tensor | None = None,
+) -> Partial:
+    """The same by two matrix products, for every device and type; all scores are held at once."""
+    group = query.shape[1] // key.shape[1]
+    key, value = (key, value) if group == 1 else (key.repeat_interleave(group, 1), value.repeat_interleave(group, 1))
+    scores = (query @ key.transpose(-1, -2)).float() * scale
+    if causal:
+        hidden = torch.ones(scores.shape[-2:], dtype=torch.bool, device=scores.device).triu(1)
+        scores = scores.masked_fill(hidden, -torch.inf)
+    if bias is not None:
+        scores = scores + bias
+    lse = scores.logsumexp(-1)
+    weights = (scores - lse[..., None]).exp().nan_to_num_()
+    return (weights.to(value.dtype) @ value), lse
+
+
+def merge(first: Partial, second: Partial) -> torch.Tensor:
+    """Outputs over the union of two disjoint key sets; at least one of them must be visible to every query.
+
+    Source: ``o = sigmoid(l2 - l1) * o2 + sigmoid(l1 - l2) * o1``, the identity of Hydragen (arXiv 2402.05099).
+    """
+    (out, lse), (other, other_lse) = first, second
+    weight = torch.sigmoid(other_lse - lse)[..., None]
+    return torch.lerp(out.float(), other.float(), weight.float()).to(out.dtype)
+
+
+def attend_to_prefix(
+    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scale: float, *, splits: int | None = None
+) -> Partial:
+    """Attention of all queries over the prefix, which is read once.
+
+    Args:
+        query: ``[heads, queries, width]``, the queries of all rows.
+        key: ``[key-value heads, tokens, width]``.
+        value: As `key`.
+        scale: Factor of the scores.
+        splits: In how many parts the prefix is read side by side; None for as many as keep all threads busy.
+
+    Returns:
+        Outputs ``[queries, heads, width]`` and log-sum-exps ``[queries, heads]``.
+    """
+    heads, queries, width = query.shape
+    # The heads of a group read the same keys, so to the operator they are more queries of one head.
+    folded = query.reshape(1, key.shape[0], -1, width)
+    splits = splits or _splits(folded, key.shape[1])
+    if splits == 1:
+        out, lse = attend(folded, key[None], value[None], scale)
+    else:
+        out, lse = _attend_in_parts(folded, key, value, scale, splits)
+    return out.reshape(heads, queries, width).transpose(0, 1), lse.reshape(heads, queries).t()
+
+
+def _splits(folded: torch.Tensor, keys: int) -> int:
+    """The CPU's operator gives a thread a head and up to 32 queries: few of them would leave threads idle."""
+    if folded.device.type != "cpu" or _CPU is None:
+        return 1
+    threads, tasks = torch.get_num_threads(), folded.shape[1] * -(-folded.shape[2] // 32)
+    wanted = 1 if tasks >= 4 * threads else threads // math.gcd(threads, tasks)
+    return max(1, min(wanted, keys // LEAST_KEYS))
+
+
+LEAST_KEYS = 1024
+"""Of a part: below, joining the parts costs more than it gains."""
+
+
+def _attend_in_parts(
+    folded: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scale: float, splits: int
+) -> Partial:
+    """Parts of equal length stand side by side as heads of the operator; what is left over is a short part more."""
+    kv_heads, keys, width = key.shape
+    length = keys // splits
+    query, end = folded.transpose(0, 1), splits * length
+    parts = [states[:, :end].view(kv_heads, splits, length, width) for states in (key, value)]
+    out, lse = attend(query.expand(-1, splits, -1, -1), parts[0], parts[1], scale)
+    found = list(zip(out.unbind(1), lse.unbind(1), strict=True))
+    if end < keys:
+        more = attend(query, key[:, None, end:], value[:, None, end:], scale)
+        found.append((more[0][:, 0], more[1][:, 0]))
+    out, lse = reduce(_union, found)  # two by two: a log-sum-exp of all parts at once takes longer on the CPU
+    return out[None].to(folded.dtype), lse[None]
+
+
+def _union(first: Partial, second: Partial) -> Partial:
+    """Two parts as one, in float32: what is joined again is not rounded in between."""
+    (out, lse), (other, other_lse) = first, second
+    return merge((out.float(), lse), (other.float(), other_lse)), torch.logaddexp(lse, other_lse)

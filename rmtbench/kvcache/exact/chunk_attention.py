@@ -1,0 +1,93 @@
+"""Attention of a chunk that follows what is already cached, without a mask of [chunk, total].
+
+On the CPU the fused operator runs twice, over the earlier tokens in full and over the chunk in causal order; the two
+are joined exactly by their log-sum-exp. That was a third faster than one call with a boolean mask, after 18k tokens.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import torch
+from torch.nn.attention.bias import causal_lower_right
+from transformers import AttentionInterface, AttentionMaskInterface
+
+from rmtbench.kvcache.exact import attention
+from rmtbench.models.architecture import attention_of, uses_sliding_window
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+NAME = "rmtbench_chunks"
+
+PLAIN_CAUSAL = frozenset({"gemma", "gpt2", "llama", "mistral", "olmo2", "phi3", "qwen2", "qwen3", "smollm3"})
+"""Model types whose attention is scaled dot products in causal order and nothing else: no soft cap, bias or sink."""
+
+
+def serves(model: PreTrainedModel) -> bool:
+    """Whether a model's chunks may be read by this attention; others read them by their own, with masks."""
+    return model.config.model_type in PLAIN_CAUSAL and not uses_sliding_window(model)
+
+
+@contextmanager
+def chunk_attention(model: PreTrainedModel) -> Iterator[None]:
+    """Let the model attend by chunks while the block lasts, where `serves` allows it."""
+    if not serves(model):
+        yield
+        return
+    with attention_of(model, NAME):
+        yield
+
+
+def attend(
+    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scale: float | None = None, *, fused: bool = True
+) -> torch.Tensor:
+    """Causal attention of the last tokens over all tokens.
+
+    Args:
+        query: ``[1, heads, chunk, width]``.
+        key: ``[1, key-value heads, total, width]``; the chunk's own are its last.
+        value: Shaped as `key`.
+        scale: Of the scores; None for one over the width's root.
+        fused: Whether the CPU's private fused operator may be used; its result is the same but for rounding.
+
+    Returns:
+        ``[1, heads, chunk, width]``.
+    """
+    past = key.shape[2] - query.shape[2]
+    if not (fused and query.device.type == "cpu"):
+        groups = query.shape[1] // key.shape[1]
+        key, value = (tensor.repeat_interleave(groups, 1) if groups > 1 else tensor for tensor in (key, value))
+        bias = causal_lower_right(query.shape[2], key.shape[2])
+        joined: torch.Tensor = torch.nn.functional.scaled_dot_product_attention(
+            query, key, value, attn_mask=bias, scale=scale
+        )
+        return joined
+    scale = query.shape[-1] ** -0.5 if scale is None else scale
+    own = attention.attend(query, key[:, :, past:], value[:, :, past:], scale, causal=True)
+    if past == 0:
+        return own[0]
+    return attention.merge(attention.attend(query, key[:, :, :past], value[:, :, :past], scale), own)
+
+
+def _attention(
+    module: torch.nn.Module,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attention_mask: torch.Tensor | None = None,  # noqa: ARG001 - some models give it by this name
+    scaling: float | None = None,
+    *,
+    final_layer: int | None = None,
+    **_rest: object,
+) -> tuple[torch.Tensor, None]:
+    if module.layer_idx == final_layer:  # its keys and values are kept by now, and nobody reads what follows them
+        return query.new_zeros((query.shape[0], query.shape[2], query.shape[1], value.shape[3])), None
+    return attend(query, key, value, scaling).transpose(1, 2).contiguous(), None
+
+
+AttentionInterface.register(NAME, _attention)
+# Without a mask function of the same name transformers would make none, and warn of nothing; here that is meant.
+AttentionMaskInterface.register(NAME, lambda *_args, **_kwargs: None)

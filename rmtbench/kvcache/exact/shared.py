@@ -1,0 +1,218 @@
+"""The shared prefix: one stored copy, read once a step for all rows; questions are admitted as places get free.
+
+Exact: what it answers is what the model answers without a cache.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from types import TracebackType
+from typing import Self
+
+import torch
+
+from rmtbench.errors import AnswerError
+from rmtbench.kvcache.base import PrefixKV
+from rmtbench.kvcache.exact.reading import ReadContext, read_in_chunks, tokenise
+from rmtbench.kvcache.exact.shared_attention import NAME
+from rmtbench.kvcache.exact.suffixes import Suffixes, plan_round
+from rmtbench.measure import Timed, add_seconds
+from rmtbench.models.architecture import attention_of, check_shared_prefix
+from rmtbench.models.base import Generation, Passage
+from rmtbench.models.decode import Decoded, Ids, greedy_continuous
+from rmtbench.models.local import LocalModel
+
+
+class SharedPlaces:
+    """The rows' places over one prefix, as `rmtbench.models.decode.Places`."""
+
+    def __init__(self, model: LocalModel, prefix: PrefixKV, suffixes: Suffixes) -> None:
+        self._model, self._prefix, self._suffixes = model.model, prefix, suffixes
+
+    @torch.inference_mode()
+    def advance(self, stepping: Sequence[int], tokens: Ids, entering: Sequence[tuple[int, Ids]]) -> torch.Tensor:
+        """One forward over all these tokens in a line: see the protocol."""
+        reading = plan_round(self._prefix, self._suffixes, stepping, [(place, len(tail)) for place, tail in entering])
+        line = [*tokens, *(token for _, tail in entering for token in tail)]
+        model, device = self._model, self._model.device
+        with attention_of(model, NAME):
+            logits: torch.Tensor = model(
+                input_ids=torch.tensor([line], device=device),
+                position_ids=(reading.slots + self._prefix.tokens)[None],
+                # A mask of four dimensions is passed on as it is, so that transformers makes none of its own.
+                attention_mask=torch.ones((1, 1, 1, 1), dtype=torch.bool, device=device),
+                use_cache=False,
+                logits_to_keep=reading.last,
+                reading=reading,
+            ).logits
+        return logits[0]
+
+    def clear(self, place: int) -> None:
+        """Forget a failed row: see the protocol."""
+        for tensor in (*self._suffixes.keys, *self._suffixes.values):
+            tensor[place] = 0
+
+
+class SharedPrefixCache:
+    """A `PrefixCache` over `PrefixKV`; made by `shared_prefix`.
+
+    Args:
+        model: The model that read the context.
+        tensors: The context's keys and values; they are not copied.
+        longest: Tokens of the longest question.
+        batch: Most questions at once: places that are kept for them.
+    """
+
+    def __init__(self, model: LocalModel, tensors: PrefixKV, *, longest: int, batch: int) -> None:
+        self._model, self._batch, self._longest = model, batch, longest
+        self._tokens = tensors.tokens
+        self._turn: object = None
+        self._held: tuple[PrefixKV, Suffixes] | None = (
+            tensors,
+            Suffixes(tensors, batch, longest + model.max_new_tokens),
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._held = self._turn = None
+
+    @property
+    def tokens(self) -> int:
+        """Tokens held."""
+        return self._tokens
+
+    @property
+    def bytes(self) -> int:
+        """Bytes held, the room for questions and answers included."""
+        return sum(part.bytes for part in self._held) if self._held is not None else 0
+
+    def generate(self, questions: Sequence[str]) -> list[Generation]:
+        """Answer questions that continue the context, as many at once as there are places.
+
+        Args:
+            questions: Any number.
+
+        Raises:
+            AnswerError: A question is longer than the room kept for it, or than the model's context.
+            RuntimeError: The prefix was closed.
+        """
+        generations = list(self.stream(questions))
+        for generation in generations:
+            if generation.error is not None:
+                raise AnswerError(generation.error)
+        return generations
+
+    def answers(self, questions: Sequence[str], batch: int) -> Iterator[Timed[Generation]]:  # noqa: ARG002
+        """Answer questions as `stream` does, each with its share of the forwards' seconds.
+
+        Args:
+            questions: Any number.
+            batch: Not used: the places were counted when the prefix was made.
+        """
+        return (Timed(found, {"total": found.seconds}) for found in self.stream(questions))
+
+    def stream(self, questions: Sequence[str]) -> Iterator[Generation]:
+        """Answer questions in order; one that ended before an earlier one waits for it.
+
+        Args:
+            questions: Any number; when one ends, the next takes its place.
+
+        Yields:
+            One result a question. `error` says why there is none: the others are answered all the same. Seconds are
+            the question's share of the forwards: see `greedy_continuous`.
+
+        Raises:
+            RuntimeError: The prefix was closed, or other questions were asked before all of these were answered: there
+                is one set of places.
+        """
+        if self._held is None:
+            raise RuntimeError("the prefix is closed")
+        model, done = self._model, dict[int, Generation]()
+        lengths: dict[int, int] = {}
+        self._turn = turn = object()
+
+        def prompts() -> Iterator[tuple[int, Ids]]:
+            for number, question in enumerate(questions):
+                tail = model.question_ids(question)
+                try:
+                    self._check(tail)
+                except AnswerError as error:
+                    done[number] = Generation("", "", "error", (), 0, 0, 0.0, 0.0, str(error))
+                    continue
+                lengths[number] = self._tokens + len(tail)
+                yield number, tail
+
+        following = 0
+        for number, decoded in self._decode(prompts()):
+            done[number] = model.generation(
+                decoded, lengths[number], self._tokens, decoded.prefill_seconds, decoded.decode_seconds
+            )
+            while following in done:
+                yield done.pop(following)
+                following += 1
+                if self._turn is not turn:
+                    raise RuntimeError("the prefix was closed, or other questions were asked meanwhile")
+        yield from (done[number] for number in sorted(done))
+
+    def _decode(self, prompts: Iterator[tuple[int, Ids]]) -> Iterator[tuple[int, Decoded]]:
+        if self._held is None:
+            raise RuntimeError("the prefix is closed")
+        model = self._model
+        places = SharedPlaces(model, *self._held)
+        return greedy_continuous(places, prompts, self._batch, model.finish, model.max_new_tokens)
+
+    def _check(self, tail: Ids) -> None:
+        needed, room = (count + self._model.max_new_tokens for count in (len(tail), self._longest))
+        if needed > room:
+            raise AnswerError(f"question and answer of {needed} tokens exceed the {room} kept for them")
+        self._model.check_length(self._tokens + len(tail))
+
+
+def shared_prefix(model: LocalModel, context: PrefixKV, *, longest: int, batch: int) -> SharedPrefixCache:
+    """Make a context's keys and values ready for questions; they are not copied.
+
+    Args:
+        model: The model that read it.
+        context: What it read.
+        longest: Tokens of the longest question: room for it and its answer is kept `batch` times over.
+        batch: Most questions at once.
+
+    Raises:
+        UserError: The model has attention of another kind.
+    """
+    check_shared_prefix(model.model)
+    return SharedPrefixCache(model, context, longest=longest, batch=batch)
+
+
+def read_shared(
+    model: LocalModel,
+    passages: Sequence[Passage],
+    questions: Sequence[str],
+    batch: int,
+    read: ReadContext = read_in_chunks,
+) -> Timed[SharedPrefixCache]:
+    """Read a context once and keep its keys and values.
+
+    Args:
+        model: The model that reads it.
+        passages: The context.
+        questions: Those that will be asked: room for the longest is kept `batch` times over.
+        batch: Most questions asked at once.
+        read: Reads the context, or has it already.
+
+    Returns:
+        The prefix with its seconds: ``tokenize`` and the parts of `read`.
+
+    Raises:
+        UserError: The model has attention of another kind.
+        ContextTooLongError: The context leaves no room for an answer.
+    """
+    check_shared_prefix(model.model)
+    tokens = tokenise(model, passages, questions)
+    context = read(model, tokens.value.ids)
+    prefix = shared_prefix(model, context.value, longest=tokens.value.longest, batch=batch)
+    return Timed(prefix, add_seconds(tokens.seconds, context.seconds))

@@ -1,0 +1,78 @@
+"""A context read for one question and let go again, by the kernels that read a kept one.
+
+So whoever compares answers with and without a cache compares the cache, and not two ways of computing attention.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from rmtbench.errors import UserError
+from rmtbench.kvcache.exact import chunk_attention, shared_attention
+from rmtbench.kvcache.exact.plain import read_prefix
+from rmtbench.kvcache.exact.prefill import CHUNK_TOKENS
+from rmtbench.kvcache.exact.reading import read_in_chunks
+from rmtbench.kvcache.exact.shared import read_shared
+from rmtbench.kvcache.exact.trial import SHARED
+from rmtbench.measure import synchroniser
+from rmtbench.models.architecture import check_shared_prefix
+from rmtbench.models.base import Generation, Prompt
+from rmtbench.models.local import LocalModel
+
+AnswerUncached = Callable[[Sequence[Prompt]], list[Generation]]
+"""Answers prompts one after the other, each over its own reading of its context."""
+
+
+def uncached_reader(model: LocalModel) -> tuple[AnswerUncached, str]:
+    """How prompts are answered without a cache.
+
+    Args:
+        model: The model that answers.
+
+    Returns:
+        What answers: it raises `AnswerError` where a prompt with its answer is longer than the model's context. And
+        why it is not by the shared prefix's attention; empty where it is.
+    """
+    prefix, why = prefix_for(model)
+    read = read_shared if prefix == "shared" else read_prefix
+
+    def answer(prompt: Prompt) -> Generation:
+        start = time.perf_counter()
+        with read(model, prompt.passages, [prompt.question], 1, read_in_chunks).value as context:
+            synchroniser(model.device)()
+            before = time.perf_counter() - start
+            [found] = context.generate([prompt.question])
+        return replace(found.after(before), cached_tokens=0)
+
+    return lambda prompts: [answer(prompt) for prompt in prompts], why
+
+
+def prefix_for(model: LocalModel) -> tuple[str, str]:
+    """Which prefix an uncached context is read through, and why not the shared one; an empty reason where it is."""
+    try:
+        check_shared_prefix(model.model, where="full-context")
+    except UserError as error:
+        return "plain", error.what
+    found = model.inexact.get(SHARED, "")
+    return ("plain", f"{type(model.model).__name__} differs over the {SHARED} ({found})") if found else ("shared", "")
+
+
+def kernels_of(model: LocalModel, prefix: str) -> dict[str, object]:
+    """By which attention a context and the questions behind it are read, for a run's provenance.
+
+    Args:
+        model: The model.
+        prefix: How its keys and values are kept: see `rmtbench.options.cache.LAYOUTS`.
+
+    Returns:
+        `context` and `questions`, names among transformers' attention implementations, and `chunk_tokens`, the tokens
+        of the context that are read at once.
+    """
+    own = str(model.model.config._attn_implementation)  # noqa: SLF001 - the only place that tells
+    return {
+        "context": chunk_attention.NAME if chunk_attention.serves(model.model) else own,
+        "questions": own if prefix == "plain" else shared_attention.NAME,
+        "chunk_tokens": CHUNK_TOKENS,
+    }

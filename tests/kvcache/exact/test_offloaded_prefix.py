@@ -1,0 +1,79 @@
+"""A prefix in the host's memory: its layers come in turn, and answers are those of the prefix on the device."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from stored_caches import context
+
+from rmtbench.kvcache.base import PrefixKV
+from rmtbench.kvcache.exact.offloaded import offload
+from rmtbench.kvcache.exact.prefill import prefill
+from rmtbench.kvcache.exact.shared import shared_prefix
+from rmtbench.models.local import LocalModel
+
+QUESTIONS = ["Who is it?", "Who is the mayor of Arden, please, and why?", "Where?"]
+DEVICES = [
+    "cpu",
+    pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")),
+]
+
+
+def tensors(layers: int, tokens: int = 7) -> PrefixKV:
+    made = torch.randn(2 * layers, 2, tokens, 16, generator=torch.Generator().manual_seed(0))
+    return PrefixKV(tuple(made[:layers]), tuple(made[layers:]), tuple(range(tokens)))
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("layers", [1, 2, 3, 6])
+def test_layers_asked_for_in_turn_round_after_round_are_the_layers(layers: int, device: str) -> None:
+    exact = tensors(layers)
+    kept = offload(exact, torch.device(device))
+    for _ in range(3):
+        for layer in range(layers):
+            assert torch.equal(kept.keys[layer].cpu(), exact.keys[layer])
+            assert torch.equal(kept.values[layer].cpu(), exact.values[layer])
+
+
+def test_layers_asked_for_in_any_order_are_the_layers() -> None:
+    exact = tensors(5)
+    kept = offload(exact, torch.device("cpu"))
+    for layer in (3, 3, 0, 4, 0, 2, 1, -1):
+        assert torch.equal(kept.values[layer], exact.values[layer])
+        assert torch.equal(kept.keys[layer], exact.keys[layer])
+    with pytest.raises(IndexError):
+        kept.keys[5]
+    with pytest.raises(TypeError, match="take turns in one place"):
+        kept.keys[:2]
+
+
+def test_a_part_of_the_tokens_is_cut_from_every_layer() -> None:
+    exact = tensors(3)
+    part, wanted = offload(exact, torch.device("cpu")).cut(2, 5), exact.cut(2, 5)
+    assert part.token_ids == wanted.token_ids
+    for layer in range(3):
+        assert torch.equal(part.keys[layer], wanted.keys[layer])
+        assert torch.equal(part.values[layer], wanted.values[layer])
+
+
+def test_memory_is_that_of_all_layers_and_of_two_on_the_device() -> None:
+    exact = tensors(5)
+    assert offload(exact, torch.device("cpu")).bytes == exact.bytes + 2 * exact.bytes // 5
+
+
+def test_layers_of_several_shapes_are_refused() -> None:
+    exact = tensors(2)
+    mixed = PrefixKV((exact.keys[0], exact.keys[1][:1]), exact.values, exact.token_ids)
+    with pytest.raises(ValueError, match="several shapes"):
+        offload(mixed, torch.device("cpu"))
+
+
+@pytest.mark.parametrize("batch", [1, 2])
+def test_answers_are_those_of_the_prefix_on_the_device(tiny_model: LocalModel, batch: int) -> None:
+    exact = prefill(tiny_model.model, context(150))
+    longest = max(len(tiny_model.question_ids(question)) for question in QUESTIONS)
+    found = []
+    for kept in (exact, offload(exact, torch.device("cpu"))):
+        with shared_prefix(tiny_model, kept, longest=longest, batch=batch) as held:
+            found.append([answer.output_ids for answer in held.generate(QUESTIONS)])
+    assert found[0] == found[1]
