@@ -6,6 +6,7 @@ import ast
 import re
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -145,8 +146,8 @@ def test_imports_go_down_only_and_never_to_a_room_of_the_same_level(modules: dic
         ("runs/loop.py", "from rmtbench.scoring.score import score_runs"),
         ("training/loop.py", "from rmtbench.rmt.base import Wrapper"),
         ("stats/paired.py", "from rmtbench.report.grid import Grid"),
-        ("bench/overhead.py", "from rmtbench.cli.run import run"),
-        ("cli/run.py", "from rmtbench.bench.overhead import run"),
+        ("bench/kv.py", "from rmtbench.cli.run import run"),
+        ("cli/run.py", "from rmtbench.bench.kv import run"),
     ],
 )
 def test_an_import_against_the_levels_would_be_seen(path: str, line: str) -> None:
@@ -215,6 +216,7 @@ def test_the_way_to_a_heavy_library_would_be_seen(modules: dict[str, ast.Module]
 
 WITHOUT = f"""
 import sys
+import tomllib
 sys.modules.update(dict.fromkeys({HEAVY}))  # importing any of these is now an ImportError
 import rmtbench.report.write, rmtbench.cli.main
 rmtbench.cli.main.main()
@@ -245,3 +247,10 @@ def test_a_run_is_reported_without_any_heavy_library(towns: Draw, tmp_path: Path
     ended = without_heavy("report", tmp_path)
     assert ended.returncode == 0, ended.stderr
     assert "cag" in ended.stdout
+
+
+def test_the_wheel_holds_the_package_and_no_experiments(modules: dict[str, ast.Module]) -> None:
+    project = tomllib.loads((PACKAGE.parent / "pyproject.toml").read_text(encoding="utf-8"))
+    assert project["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"] == ["rmtbench"]
+    used = {path for path, tree in modules.items() for name in imported(path, tree) if name.startswith("experiments")}
+    assert used == set()

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from rmtbench.bench.retrieval_quality import run
-from rmtbench.cli.retrieval_tables import quality_table
+from rmtbench.cli.bench_tables import quality_table
 from rmtbench.errors import UserError
 
 TOWNS = ("Arden", "Belmo", "Corvin", "Dunmere")

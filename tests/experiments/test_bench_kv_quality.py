@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from rmtbench.bench.kv_quality import run
-from rmtbench.cli.bench_tables import kv_quality_table
+from experiments.benches.kv_quality import run
+from experiments.benches.tables import kv_quality_table
 
 WAYS = ["exact", "composed", "composed, recompute=1", "kv_bits=8", "kv_bits=4"]
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest  # noqa: TC002 - it is loaded anyway
 
-from rmtbench.bench.kv_damage import CHUNK_TOKENS, DAMAGES, OTHERS, damage_check
+from experiments.benches.kv_damage import CHUNK_TOKENS, DAMAGES, OTHERS, damage_check
 from rmtbench.kvcache import manifest
 from rmtbench.models.local import LocalModel
 
@@ -30,7 +30,7 @@ def test_without_checksums_damage_would_be_missed(
 
 
 def test_every_single_bit_of_a_small_file_counts(tmp_path: Path, tiny_model: LocalModel) -> None:
-    from rmtbench.bench.kv_damage import _get
+    from experiments.benches.kv_damage import _get
     from rmtbench.kvcache.gc import check
 
     ids = list(range(1, CHUNK_TOKENS + 5))
@@ -49,7 +49,7 @@ def test_every_single_bit_of_a_small_file_counts(tmp_path: Path, tiny_model: Loc
 
 
 def test_a_cache_under_another_caches_name_is_told(tmp_path: Path, tiny_model: LocalModel) -> None:
-    from rmtbench.bench.kv_damage import _get
+    from experiments.benches.kv_damage import _get
     from rmtbench.kvcache.gc import check
 
     one, other = list(range(1, 90)), list(range(2, 91))

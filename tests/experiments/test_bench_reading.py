@@ -1,11 +1,11 @@
-"""`rmtbench bench reading`: what each kind of context holds, and what its rows say."""
+"""`python -m experiments.benches reading`: what each kind of context holds, and what its rows say."""
 
 from typing import Any
 
 import pytest
 
-from rmtbench.bench.reading import ORACLE, WITHOUT, run
-from rmtbench.cli.bench_tables import reading_table
+from experiments.benches.reading import ORACLE, WITHOUT, run
+from experiments.benches.tables import reading_table
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ import statistics
 import time
 from typing import Any
 
-from rmtbench.bench.waiting_server import WORDS, waiting_server
+from experiments.benches.waiting_server import WORDS, waiting_server
 from rmtbench.core import Corpus, Document, Question, RunSpec, Source
 from rmtbench.models.endpoint.address import find_address
 from rmtbench.models.endpoint.line import LineSettings

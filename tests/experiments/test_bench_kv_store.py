@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from rmtbench.bench.kv_store import Context, _measure, parse_contexts
-from rmtbench.cli.bench_tables import kv_store_table
+from experiments.benches.kv_store import Context, _measure, parse_contexts
+from experiments.benches.tables import kv_store_table
 from rmtbench.errors import UserError
 
 

@@ -16,8 +16,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from experiments.benches.kv_damage import damage_check
 from rmtbench.bench.apart import run_apart
-from rmtbench.bench.kv_damage import damage_check
 from rmtbench.bench.rmt import parse_tokens
 from rmtbench.errors import UserError
 from rmtbench.kvcache.watching import Reading, Watch

@@ -2,11 +2,11 @@
 
 import json
 
-from rmtbench.bench.scoring import LONGEST_ANSWER, LONGEST_REFERENCE, _texts, run
+from experiments.benches.scoring import LONGEST_ANSWER, LONGEST_REFERENCE, _texts, run
 
 
 def test_a_small_bench_gives_every_promised_figure_and_equal_values(monkeypatch):
-    monkeypatch.setattr("rmtbench.bench.scoring.ROUNDS", 1)  # times are not what is tested
+    monkeypatch.setattr("experiments.benches.scoring.ROUNDS", 1)  # times are not what is tested
     result = run(answers=8, systems=2)
     assert result["max_abs_difference"] <= 1e-5
     assert set(result["seconds"]) == {

@@ -7,11 +7,11 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
+from experiments.training.mini_lm import Reading, build_model, make, read
+from experiments.training.mini_tokenizer import train_tokenizer
 from rmtbench.errors import UserError
 from rmtbench.models.load import load_model
 from rmtbench.training.base import Stage
-from rmtbench.training.mini_lm import Reading, build_model, make, read
-from rmtbench.training.mini_tokenizer import train_tokenizer
 from rmtbench.training.optimizers import make_optimizers
 
 STAGE = Stage("tiny", 1, {"context": 100, "rows": 2, "questions": 4, "lookups": 6, "least": 8, "most": 16, "again": 1,

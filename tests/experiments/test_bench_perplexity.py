@@ -10,7 +10,7 @@ import pytest
 import torch
 from rmt_bench_memories import SEGMENT, opening, save_memory, words
 
-from rmtbench.bench.perplexity import run, with_memory, with_window
+from experiments.benches.perplexity import run, with_memory, with_window
 from rmtbench.bench.rmt_texts import load_base, load_memory
 from rmtbench.errors import UserError
 

@@ -8,13 +8,13 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from transformers import PreTrainedTokenizerFast
 
+from experiments.training.mini_tokenizer import END, PADDING, START, VOCABULARY, _texts, train_tokenizer
 from rmtbench.corpora.base import DrawRequest
 from rmtbench.corpora.miniature.dataset import Miniature
 from rmtbench.corpora.miniature.styles import STYLES, Style
 from rmtbench.corpora.miniature.words import held_out, inventory, seen
 from rmtbench.models.base import Passage
 from rmtbench.models.prompt import make_contract
-from rmtbench.training.mini_tokenizer import END, PADDING, START, VOCABULARY, _texts, train_tokenizer
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rmtbench.bench.endpoint import run
+from experiments.benches.endpoint import run
 
 
 def test_every_call_is_answered_as_the_server_says_and_timed_beyond_the_server() -> None:

@@ -8,6 +8,8 @@ from itertools import pairwise
 
 import pytest
 
+from experiments.training.mini_tokenizer import train_tokenizer
+from experiments.training.reading import Example, ReadingPlan, answer_ids, ask_many, make_example, rests_on
 from rmtbench.corpora.miniature.asking import NAME, UNKNOWN, all_kinds, ask_about_group
 from rmtbench.corpora.miniature.prose import ProsePlan
 from rmtbench.corpora.miniature.relations import BY_SUBJECT, KINDS, OTHER_NAMES
@@ -16,8 +18,6 @@ from rmtbench.corpora.miniature.words import held_out, inventory, seen
 from rmtbench.corpora.miniature.world import make_world
 from rmtbench.models.base import Passage
 from rmtbench.models.prompt import PromptContract, make_contract
-from rmtbench.training.mini_tokenizer import train_tokenizer
-from rmtbench.training.reading import Example, ReadingPlan, answer_ids, ask_many, make_example, rests_on
 
 PLAN = ReadingPlan(context=1200, questions=16, lookups=0, prose=ProsePlan(words=(30, 60)))
 LEAPING = replace(PLAN, leap=3000)

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from experiments.training.mini_tokenizer import train_tokenizer
+from experiments.training.reading import Example, ReadingPlan, make_example
 from rmtbench.corpora.miniature.dataset import Miniature
 from rmtbench.corpora.miniature.prose import ProsePlan
 from rmtbench.corpora.miniature.styles import STYLES
@@ -21,8 +23,6 @@ from rmtbench.errors import UserError, nearest
 from rmtbench.models.load import choose_device
 from rmtbench.models.prompt import PromptContract, make_contract
 from rmtbench.training.base import Objective, Promotion, Recipe, Stage
-from rmtbench.training.mini_tokenizer import train_tokenizer
-from rmtbench.training.reading import Example, ReadingPlan, make_example
 
 if TYPE_CHECKING:
     from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
@@ -328,7 +328,7 @@ RECIPES: Mapping[str, Recipe] = {
 
 
 def make(recipe: str, device: str, *, fused: bool = True) -> tuple[Objective, Recipe]:
-    """The objective and recipe behind ``rmtbench train lm --recipe NAME``.
+    """The objective and recipe behind ``python -m experiments.training --recipe NAME``.
 
     Args:
         recipe: One of `RECIPES`.
