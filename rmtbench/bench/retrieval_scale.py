@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from rmtbench.bench.apart import Watch, run_apart
 from rmtbench.errors import UserError
+from rmtbench.files import write_atomically
 from rmtbench.measure import peak_resident_bytes, reset_peak_memory
 from rmtbench.retrieval.base import Chunk
 from rmtbench.retrieval.dense import DenseIndex
@@ -146,9 +147,7 @@ def _stage(
         report(f"{name}: begun")
         started = time.monotonic()
         figures = run_apart(job, lambda done: report(f"{name}: {done:,} after {time.monotonic() - started:.0f} s"))
-        temporary = path.with_suffix(".part")
-        temporary.write_text(json.dumps(figures), encoding="utf-8")
-        temporary.replace(path)
+        write_atomically(path, json.dumps(figures).encode())
     read: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     return read
 

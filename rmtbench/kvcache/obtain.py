@@ -15,9 +15,9 @@ from rmtbench.kvcache.identity import model_identity
 from rmtbench.kvcache.prefill import CHUNK_TOKENS, prefill
 from rmtbench.kvcache.unfinished import UnfinishedCache
 from rmtbench.kvcache.watching import NOBODY, Watch
+from rmtbench.locks import take_turn
 from rmtbench.measure import Stopwatch, synchroniser
 from rmtbench.models.local import LocalModel
-from rmtbench.turns import take_turn
 
 ReadContext = Callable[[LocalModel, Sequence[int], dict[str, float]], PrefixTensors]
 """Gets a context's tensors from a model and token ids, and adds what each part cost."""
