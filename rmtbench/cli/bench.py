@@ -53,7 +53,7 @@ def _count(text: str | int) -> int:
 
 
 @app.command("retrieval")
-def retrieval(
+def retrieval(  # many: the command's options
     chunks: Annotated[
         int, typer.Option(parser=_count, metavar="N", help="Invented chunks: k is 1,000, M is 1,000,000.")
     ] = 5000,
@@ -96,18 +96,19 @@ def retrieval(
             reranker=reranker,
             report=note,
         )
-        show_table(quality_table(found), found, json_file)
+        show_table(quality_table(found), found.to_json(), json_file)
         return
     if on_disk or chunks > ON_DISK_ABOVE:
         from rmtbench.bench.retrieval_scale import run as scale
 
         if kind not in {"auto", "flat", "pq", "ivf", "hnsw"}:
             raise UserError(f"no kind '{kind}'", where="--kind", remedy="choose auto, flat, pq, ivf or hnsw")
-        show_figures(scale(chunks=chunks, queries=queries, kind=kind, folder=folder, report=note), json_file)
+        scaled = scale(chunks=chunks, queries=queries, kind=kind, folder=folder, report=note)
+        show_figures(scaled.to_json(), json_file)
         return
     from rmtbench.bench.retrieval import run
 
-    show_figures(run(chunks=chunks, queries=queries), json_file)
+    show_figures(run(chunks=chunks, queries=queries).to_json(), json_file)
 
 
 @app.command("kv")
@@ -136,7 +137,7 @@ def kv(
         dtype=choose_dtype(dtype, device),
         report=note,
     )
-    _show_rows(figures, json_file)
+    _show_rows(figures.to_json(), json_file)
 
 
 # What benches of recurrent memory ask for.
@@ -150,7 +151,7 @@ Threads = Annotated[int | None, typer.Option(min=1, help="CPU threads (default: 
 
 
 @app.command("rmt")
-def rmt(
+def rmt(  # many: the command's options
     memory: Annotated[
         Path | None, typer.Option(help="Folder of a trained memory (default: the one shipped for the task).")
     ] = None,
@@ -195,7 +196,7 @@ def rmt(
             threads=threads,
             report=report,
         )
-    show_table(rmt_table(figures), figures, json_file)
+    show_table(rmt_table(figures), figures.to_json(), json_file)
 
 
 def _numbers(text: str, option: str = "--samples") -> list[int]:
@@ -227,7 +228,7 @@ def show_figures(figures: Mapping[str, Any], json_file: Path | None) -> None:
 
 
 def _show_rows(figures: Mapping[str, Any], json_file: Path | None) -> None:
-    """As `_show`; the rows of a bench have been told of one by one."""
+    """As `show_figures`; the rows of a bench have been told of one by one."""
     for name, value in figures.items():
         if name != "rows":
             typer.echo(f"  {name} = {_figure(value)}", err=True)

@@ -6,11 +6,15 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from rmtbench.cli.progress import LINE_EVERY_SECONDS, note
 from rmtbench.report.numbers import MISSING, score, seconds, size, whole
 from rmtbench.report.tables import Table
+
+if TYPE_CHECKING:
+    from rmtbench.bench.retrieval_quality import QualityFigures
+    from rmtbench.bench.rmt import RmtFigures
 
 
 class Reading(Protocol):
@@ -87,31 +91,27 @@ def _finished(name: str, row: Mapping[str, Any]) -> str:
     return f"{name}: {right}, {row['tokens_per_second']:.0f} tokens/s, {size(row['peak_memory_bytes'])}"
 
 
-def rmt_table(figures: Mapping[str, Any]) -> Table:
-    """The figures of `rmtbench.bench.rmt.run`: one row a length, the published points of about that length at its end.
-
-    Args:
-        figures: As the bench gives them.
-    """
-    systems = list(dict.fromkeys(point["system"] for point in figures["published"]))
-    base = {row["length"]: row for row in figures["base_rows"]}
+def rmt_table(figures: RmtFigures) -> Table:
+    """One row a length, the published points of about that length at its end."""
+    systems = list(dict.fromkeys(point["system"] for point in figures.published))
+    base = {row["length"]: row for row in figures.base_rows}
     columns = ["length", "accuracy", "n", "tokens/s", "time per M tokens", "peak memory"]
     columns += ["base model", "its time per M"] if base else []
     rows = []
-    for row in figures["rows"]:
+    for row in figures.rows:
         texts = [row["length"], *_cells(row)]
         if base:
             other = base[row["length"]]
             texts += [MISSING, MISSING] if other["error"] else [score(other["accuracy"], other["standard_error"])]
             texts += [] if other["error"] else [seconds(other["seconds_per_token"] * 1e6)]
-        rows.append((*texts, *(_published(figures["published"], system, row["tokens"]) for system in systems)))
-    notes = [f"{name}: {_quotient(figures[name])}" for name in _RATIOS]
+        rows.append((*texts, *(_published(figures.published, system, row["tokens"]) for system in systems)))
+    notes = [f"{name}: {_quotient(getattr(figures, name))}" for name in _RATIOS]
     notes += [f"base model, {row['length']}: {row['error']}" for row in base.values() if row["error"]]
-    notes += [f"published: {source}" for source in dict.fromkeys(point["source"] for point in figures["published"])]
+    notes += [f"published: {source}" for source in dict.fromkeys(point["source"] for point in figures.published)]
     caption = (
         "Exact match of final answers, ± standard error. Published points are of other models, texts and machines."
     )
-    return Table(f"Task {figures['task']} by length", caption, (*columns, *systems), tuple(rows), 1, tuple(notes))
+    return Table(f"Task {figures.task} by length", caption, (*columns, *systems), tuple(rows), 1, tuple(notes))
 
 
 _RATIOS = ("memory_ratio_2m_to_32k", "time_per_token_ratio_2m_to_32k")
@@ -138,29 +138,24 @@ def _quotient(value: float | None) -> str:
     return MISSING if value is None else f"{value:.3f}"
 
 
-def quality_table(figures: Mapping[str, Any]) -> Table:
-    """The figures of `rmtbench.bench.retrieval_quality.run`.
-
-    Args:
-        figures: As the bench gives them.
-    """
-    depths = ("recall@1", "recall@3", "recall@10", "mrr")
+def quality_table(figures: QualityFigures) -> Table:
+    """One row a retriever."""
     rows = tuple(
         (
-            row["retriever"],
-            f"{row['recall@1']:.3f}",
-            f"{row['recall@3']:.3f}",
-            score(row["recall@5"], row["recall@5_standard_error"]),
-            *(f"{row[name]:.3f}" for name in depths[2:]),
+            row.retriever,
+            *(f"{row.recall[depth]:.3f}" for depth in (1, 3)),
+            score(row.recall[5], row.standard_error),
+            f"{row.recall[10]:.3f}",
+            f"{row.mrr:.3f}",
         )
-        for row in figures["rows"]
+        for row in figures.rows
     )
     columns = ("retriever", "recall@1", "recall@3", "recall@5", "recall@10", "MRR")
     caption = (
-        f"{figures['questions']} questions in {figures['draws']} draws, {figures['chunks']} chunks of at most "
-        f"{figures['chunk_tokens']} tokens; standard errors are clustered by draw."
+        f"{figures.questions} questions in {figures.draws} draws, {figures.chunks} chunks of at most "
+        f"{figures.chunk_tokens} tokens; standard errors are clustered by draw."
     )
-    over = figures["hybrid_over_better"]
-    error = "" if over["standard_error"] is None else f" ±{over['standard_error']:.3f}"
-    note = f"recall@5 of hybrid is {over['difference']:+.3f}{error} above that of {over['better']}, its better part"
-    return Table(f"Evidence found: {figures['dataset']}, {figures['source']}", caption, columns, rows, 1, (note,))
+    over = figures.hybrid_over_better
+    error = "" if over.standard_error is None else f" ±{over.standard_error:.3f}"
+    note = f"recall@5 of hybrid is {over.difference:+.3f}{error} above that of {over.better}, its better part"
+    return Table(f"Evidence found: {figures.dataset}, {figures.source}", caption, columns, rows, 1, (note,))

@@ -35,7 +35,7 @@ def lm() -> None:
 
 
 @app.command("rmt")
-def rmt(
+def rmt(  # many, long: the command's options, a line or two each
     out: Annotated[Path, typer.Option(help="Folder for checkpoint, log and the trained memory, under model/.")],
     base: Annotated[str, typer.Option(help="Base model: hub id, folder, mini, mini-short, minilm, random:GEOMETRY.")],
     task: Annotated[str, typer.Option(help="What to learn: memorize, detect, facts-4, two-hop, reading, …")],
@@ -107,7 +107,7 @@ def rmt(
 
 
 @app.command("adapter")
-def adapter(
+def adapter(  # many: the command's options
     out: Annotated[Path, typer.Option(help="Folder for checkpoint, log and the adapter, under model/.")],
     squad: Annotated[list[Path], typer.Option(help="SQuAD v1.1 file of training articles; repeatable.")],
     hotpotqa: Annotated[list[Path] | None, typer.Option(help="HotpotQA file of training rows; repeatable.")] = None,
