@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 RESULTS ?= results
 
-.PHONY: install demo test test-slow test-browser check format bench-retrieval bench-scoring bench-kv bench-report bench-overhead bench-reading bench-rmt bench-kv-store clean help
+.PHONY: install demo test test-slow test-browser check format bench-retrieval bench-scoring bench-kv bench-report bench-overhead bench-reading bench-rmt bench-kv-store docs clean help
 
 help:
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 18
@@ -48,25 +48,28 @@ bench-retrieval: $(STAMP)  ## BM25 and dense search, beside rank-bm25 and Simple
 	$(BIN)/rmtbench bench retrieval --json $(RESULTS)/bench-retrieval.json
 
 bench-scoring: $(STAMP)  ## BERTScore of four systems, beside four calls of bert-score
-	$(BIN)/rmtbench bench scoring --json $(RESULTS)/bench-scoring.json
+	$(BIN)/python -m experiments.benches scoring --json $(RESULTS)/bench-scoring.json
 
 bench-kv: $(STAMP)  ## questions over a cached context, beside the ways that others have
 	$(BIN)/rmtbench bench kv --json $(RESULTS)/bench-kv.json
 
 bench-report: $(STAMP)  ## a report of 200 runs with 200,000 answers: time and peak memory
-	$(BIN)/rmtbench bench report --json $(RESULTS)/bench-report.json
+	$(BIN)/python -m experiments.benches report --json $(RESULTS)/bench-report.json
 
 bench-overhead: $(STAMP)  ## share of a run that is neither model, embedder nor retrieval
-	$(BIN)/rmtbench bench overhead --json $(RESULTS)/bench-overhead.json
+	$(BIN)/python -m experiments.benches overhead --json $(RESULTS)/bench-overhead.json
 
 bench-reading: $(STAMP)  ## accuracy of the mini model by kind of question and length of context (long)
-	$(BIN)/rmtbench bench reading --sizes oracle,smoke,small,medium,large,without --json $(RESULTS)/bench-reading.json
+	$(BIN)/python -m experiments.benches reading --sizes oracle,smoke,small,medium,large,without --json $(RESULTS)/bench-reading.json
 
 bench-rmt: $(STAMP)  ## accuracy, speed and peak memory of a trained memory (MEMORY=DIR) to 2M tokens (hours)
 	$(BIN)/rmtbench bench rmt $(if $(MEMORY),--memory $(MEMORY)) --lengths 4k,32k,128k,1M,2M --json $(RESULTS)/bench-rmt.json
 
 bench-kv-store: $(STAMP)  ## kept key-value caches: computed, loaded cold and warm, and damaged
-	$(BIN)/rmtbench bench kv-store --json $(RESULTS)/bench-kv-store.json
+	$(BIN)/python -m experiments.benches kv-store --json $(RESULTS)/bench-kv-store.json
+
+docs: $(STAMP)  ## write the list of files in docs/architecture.md again
+	$(BIN)/python -m experiments.architecture
 
 clean:  ## remove the environment and every cache; results stay
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,7 +1,7 @@
 """How fast SmolLM2 reads and writes, beside llama.cpp on the same GGUF file, in one run.
 
     pip install xllamacpp
-    python experiments/smollm2_speed.py OUT.json [--lengths 1000,4000,7900] [--threads 2] [--rounds 3]
+    python -m experiments.smollm2_speed OUT.json [--lengths 1000,4000,7900] [--threads 2] [--rounds 3]
 
 rmtbench reads the file's weights dequantised to float32. llama.cpp reads them quantised (Q4_1), as its users do, and
 dequantised to float32, which is the like comparison. The ways take turns, round by round, so that what else the machine
@@ -41,11 +41,10 @@ Way = Callable[[Sequence[int]], Speed]
 
 def ours(model: LocalModel) -> Way:
     """As `cag` prepares a context and answers a question over it."""
-    from beside_llama_cpp import QUESTION_TOKENS
-    from rmtbench.kvcache.prefill import prefill
-    from rmtbench.kvcache.shared import SharedPlaces
-    from rmtbench.kvcache.suffixes import Suffixes
-
+    from experiments.beside_llama_cpp import QUESTION_TOKENS
+    from rmtbench.kvcache.exact.prefill import prefill
+    from rmtbench.kvcache.exact.shared import SharedPlaces
+    from rmtbench.kvcache.exact.suffixes import Suffixes
     from rmtbench.models.decode import greedy_continuous
 
     def measure(ids: Sequence[int]) -> Speed:

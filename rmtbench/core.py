@@ -310,14 +310,6 @@ class Answer:
             raise ValueError(f"answer to {self.question_id}: an error and finish='error' go together")
 
 
-@dataclass(frozen=True, slots=True)
-class Score:
-    """One metric's value for one answer, nominally in [0, 1]; None where it does not apply."""
-
-    metric: str
-    value: float | None
-
-
 def _feed(digest: hashlib._Hash, *texts: str) -> None:
     for text in texts:
         data = text.encode("utf-8", "surrogatepass")

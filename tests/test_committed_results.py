@@ -59,7 +59,8 @@ def test_the_demo_report_is_made_again_byte_for_byte(demo: Report) -> None:
 
 def test_no_run_on_real_data_is_committed() -> None:
     folder = ROOT / "results" / "real"
-    assert not [path for path in folder.rglob("*.jsonl") if ".git" not in path.parts]
+    runs = [*folder.rglob("*.jsonl"), *folder.rglob("*.zip")]
+    assert not [path for path in runs if ".git" not in path.parts]
     assert not (folder / "report" / "index.html").exists()
 
 

@@ -8,10 +8,11 @@ from __future__ import annotations
 import copy
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from rmtbench.bench.figures import Figures
 from rmtbench.measure import peak_device_bytes, peak_resident_bytes, reset_peak_memory, synchroniser
 from rmtbench.runs.provenance import surroundings
 
@@ -31,6 +32,83 @@ AGREEMENT_QUESTIONS, AGREEMENT_TOKENS = 8, 1000
 """Size of the comparison in bfloat16."""
 
 Ids = Sequence[int]
+
+
+@dataclass(frozen=True, slots=True)
+class KvRow:
+    """One way over one prefix.
+
+    Attributes:
+        geometry: The model.
+        prefix_tokens: Tokens of the prefix.
+        way: ``shared``; ``loop``, transformers' DynamicCache, cut back after each question; ``deepcopy``, a copy of it
+            for each question; ``no cache``.
+        batch: Questions at once.
+        questions: Questions in all.
+        seconds: Of all of them.
+        first_token_seconds: Until a question's first token.
+        step_seconds: Of a decode step, whatever the batch.
+        peak_bytes: Peak memory: the device's where there is one, else resident.
+        cache_bytes: Of the prefix and what questions add.
+        weights_bytes: Of the model.
+        agreement: Share of answers equal to the loop's, token for token.
+        speedup_vs_loop: Questions a second, over the loop's.
+        speedup_vs_no_cache: Questions a second, over those without a cache.
+    """
+
+    geometry: str
+    prefix_tokens: int
+    way: str
+    batch: int
+    questions: int
+    seconds: float
+    seconds_per_question: float
+    questions_per_second: float
+    first_token_seconds: float
+    step_seconds: float
+    peak_bytes: int
+    cache_bytes: int
+    weights_bytes: int
+    agreement: float
+    speedup_vs_loop: float
+    speedup_vs_no_cache: float
+
+
+@dataclass(frozen=True, slots=True)
+class HalfPrecision:
+    """In bfloat16: share of cached answers equal to those of the model's own attention, and how far logits differ."""
+
+    geometry: str
+    prefix_tokens: int
+    questions: int
+    agreement: float
+    largest_logit_difference: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KvFigures(Figures):
+    """What `run` measured.
+
+    Attributes:
+        speedup_vs_loop_21k_batch32: Of the first geometry; None where not measured.
+        speedup_vs_full_context_large: Of the first geometry at batch 1 and 85k; None where not measured.
+        roofline_fraction_decode: Time to read weights and cache once at the card's measured bandwidth, over the time of
+            a step; None without a GPU.
+        rows: One a geometry, length, way and batch.
+        bfloat16: One a geometry.
+    """
+
+    speedup_vs_loop_21k_batch32: float | None
+    speedup_vs_loop_21k_batch32_by_geometry: Mapping[str, float | None]
+    speedup_vs_full_context_large: float | None
+    speedup_vs_full_context_large_by_geometry: Mapping[str, float | None]
+    roofline_fraction_decode: float | None
+    rows: Sequence[KvRow]
+    bfloat16: Sequence[HalfPrecision]
+    question_tokens: int
+    answer_tokens: int
+    dtype: str
+    device: str
 
 
 @dataclass(frozen=True)
@@ -53,7 +131,7 @@ def run(
     device: str = "cpu",
     dtype: str = "float32",
     report: Callable[[str], None] = lambda _line: None,
-) -> dict[str, Any]:
+) -> KvFigures:
     """Time every way for every geometry, prefix length and batch.
 
     Args:
@@ -64,57 +142,46 @@ def run(
         dtype: Of weights and caches.
         report: Told of each row.
 
-    Returns:
-        `rows`: geometry, prefix tokens, way (``shared``, ``loop``: transformers' DynamicCache, cut back after each
-        question, ``deepcopy``: a copy of it for each question, ``no cache``), batch, questions, seconds in all, a
-        question, for the first token and a decode step, questions a second, peak memory, cache bytes, `agreement`
-        (share of answers equal to the loop's, token for token) and `speedup_vs_loop`, `speedup_vs_no_cache` (questions
-        a second). `speedup_vs_loop_21k_batch32` and, at batch 1 and 85k, `speedup_vs_full_context_large`, of the first
-        geometry, and `..._by_geometry` of each; None where not measured. `roofline_fraction_decode`: time to read
-        weights and cache once at the card's measured bandwidth, over the time of a step; None without a GPU.
-        `bfloat16`: agreement of cached answers with those of the model's own attention, and the largest difference of
-        their first logits. The surroundings.
-
     Raises:
         UserError: A model cannot be loaded or served.
     """
     from rmtbench.models.load import load_model
 
-    rows: list[dict[str, Any]] = []
+    rows: list[KvRow] = []
     halves = []
     for geometry in geometries:
         model = load_model(geometry, dtype=dtype, device=device)
         few = random_ids(model, QUESTION_TOKENS, 0)
         _no_cache(model, few, few)  # the first call sets kernels up, which is no reading's time
         for length in lengths:
-            measured = _measure(model, length, batches)
-            rows += [{"geometry": geometry, "prefix_tokens": length, **row} for row in measured]
+            measured = _measure(model, geometry, length, batches)
+            rows += measured
             for row in measured:
                 report(
-                    f"{geometry}, {length:,} tokens, {row['way']}, batch {row['batch']}: "
-                    f"{row['questions_per_second']:.3g} questions/s, {row['step_seconds'] * 1000:.3g} ms a step"
+                    f"{geometry}, {length:,} tokens, {row.way}, batch {row.batch}: "
+                    f"{row.questions_per_second:.3g} questions/s, {row.step_seconds * 1000:.3g} ms a step"
                 )
         del model
-        halves.append({"geometry": geometry, **_agreement(load_model(geometry, dtype="bfloat16", device=device))})
+        halves.append(_agreement(load_model(geometry, dtype="bfloat16", device=device), geometry))
     loop = _of_geometries(rows, geometries, "speedup_vs_loop", SMALL, 32)
     full = _of_geometries(rows, geometries, "speedup_vs_no_cache", LARGE, 1)
-    return {
-        "speedup_vs_loop_21k_batch32": loop[geometries[0]],
-        "speedup_vs_loop_21k_batch32_by_geometry": loop,
-        "speedup_vs_full_context_large": full[geometries[0]],
-        "speedup_vs_full_context_large_by_geometry": full,
-        "roofline_fraction_decode": _roofline(rows, device),
-        "rows": rows,
-        "bfloat16": halves,
-        "question_tokens": QUESTION_TOKENS,
-        "answer_tokens": ANSWER_TOKENS,
-        "dtype": dtype,
-        "device": device,
-        **surroundings(device),
-    }
+    return KvFigures(
+        speedup_vs_loop_21k_batch32=loop[geometries[0]],
+        speedup_vs_loop_21k_batch32_by_geometry=loop,
+        speedup_vs_full_context_large=full[geometries[0]],
+        speedup_vs_full_context_large_by_geometry=full,
+        roofline_fraction_decode=_roofline(rows, device),
+        rows=rows,
+        bfloat16=halves,
+        question_tokens=QUESTION_TOKENS,
+        answer_tokens=ANSWER_TOKENS,
+        dtype=dtype,
+        device=device,
+        made_by=surroundings(device),
+    )
 
 
-def _measure(model: LocalModel, length: int, batches: Sequence[int]) -> list[dict[str, Any]]:
+def _measure(model: LocalModel, geometry: str, length: int, batches: Sequence[int]) -> list[KvRow]:
     """All ways over one prefix."""
     uncached, prefix = _no_cache(model, random_ids(model, length, 0), random_ids(model, QUESTION_TOKENS, 1))
     questions = [random_ids(model, QUESTION_TOKENS, 1 + number) for number in range(max(*batches, LEAST_QUESTIONS))]
@@ -127,22 +194,24 @@ def _measure(model: LocalModel, length: int, batches: Sequence[int]) -> list[dic
     timed += [(way, 1, found) for way, found in others.items()]
     weights = sum(parameter.nbytes for parameter in model.model.parameters())
     return [
-        {
-            "way": way,
-            "batch": batch,
-            "questions": len(found.answers),
-            "seconds": found.seconds,
-            "seconds_per_question": found.seconds / len(found.answers),
-            "questions_per_second": len(found.answers) / found.seconds,
-            "first_token_seconds": found.first,
-            "step_seconds": found.step,
-            "peak_bytes": found.peak,
-            "cache_bytes": found.cache,
-            "weights_bytes": weights,
-            "agreement": statistics.mean(a == b for a, b in zip(found.answers, loop.answers, strict=False)),
-            "speedup_vs_loop": _per_question(loop) / _per_question(found),
-            "speedup_vs_no_cache": _per_question(uncached) / _per_question(found),
-        }
+        KvRow(
+            geometry=geometry,
+            prefix_tokens=length,
+            way=way,
+            batch=batch,
+            questions=len(found.answers),
+            seconds=found.seconds,
+            seconds_per_question=found.seconds / len(found.answers),
+            questions_per_second=len(found.answers) / found.seconds,
+            first_token_seconds=found.first,
+            step_seconds=found.step,
+            peak_bytes=found.peak,
+            cache_bytes=found.cache,
+            weights_bytes=weights,
+            agreement=statistics.mean(a == b for a, b in zip(found.answers, loop.answers, strict=False)),
+            speedup_vs_loop=_per_question(loop) / _per_question(found),
+            speedup_vs_no_cache=_per_question(uncached) / _per_question(found),
+        )
         for way, batch, found in timed
     ]
 
@@ -306,14 +375,14 @@ def _peak(device: str) -> int:
 
 
 def _of_geometries(
-    rows: Sequence[dict[str, Any]], geometries: Sequence[str], name: str, length: int, batch: int
+    rows: Sequence[KvRow], geometries: Sequence[str], name: str, length: int, batch: int
 ) -> dict[str, float | None]:
-    found = {row["geometry"]: row[name] for row in rows if (row["way"], row["prefix_tokens"], row["batch"]) ==
-             ("shared", length, batch)}  # fmt: skip
+    wanted = ("shared", length, batch)
+    found = {row.geometry: getattr(row, name) for row in rows if (row.way, row.prefix_tokens, row.batch) == wanted}
     return {geometry: found.get(geometry) for geometry in geometries}
 
 
-def _roofline(rows: Sequence[dict[str, Any]], device: str) -> float | None:
+def _roofline(rows: Sequence[KvRow], device: str) -> float | None:
     """Of the longest prefix and the largest batch of the last geometry."""
     if not device.startswith("cuda"):
         return None
@@ -327,11 +396,11 @@ def _roofline(rows: Sequence[dict[str, Any]], device: str) -> float | None:
         target.copy_(source)
         wait()
         fastest = min(fastest, time.perf_counter() - start)
-    row = [row for row in rows if row["way"] == "shared"][-1]
-    return float((row["weights_bytes"] + row["cache_bytes"]) / (2 * source.nbytes / fastest) / row["step_seconds"])
+    row = [row for row in rows if row.way == "shared"][-1]
+    return float((row.weights_bytes + row.cache_bytes) / (2 * source.nbytes / fastest) / row.step_seconds)
 
 
-def _agreement(model: LocalModel) -> dict[str, Any]:
+def _agreement(model: LocalModel, geometry: str) -> HalfPrecision:
     """Cached answers, all in one batch, beside those of the model's own attention over whole prompts."""
     context = random_ids(model, AGREEMENT_TOKENS, 0)
     questions = [random_ids(model, QUESTION_TOKENS, 1 + number) for number in range(AGREEMENT_QUESTIONS)]
@@ -339,12 +408,13 @@ def _agreement(model: LocalModel) -> dict[str, Any]:
     plain = [_by_own_attention(model, context, question) for question in questions]
     cached = _shared(model, prefix, questions, len(questions)).answers
     difference = (_first_logits(model, prefix, questions) - _first_logits(model, None, questions, context)).abs().max()
-    return {
-        "prefix_tokens": AGREEMENT_TOKENS,
-        "questions": len(questions),
-        "agreement": statistics.mean(a == b for a, b in zip(cached, plain, strict=True)),
-        "largest_logit_difference": float(difference),
-    }
+    return HalfPrecision(
+        geometry=geometry,
+        prefix_tokens=AGREEMENT_TOKENS,
+        questions=len(questions),
+        agreement=statistics.mean(a == b for a, b in zip(cached, plain, strict=True)),
+        largest_logit_difference=float(difference),
+    )
 
 
 def _first_logits(

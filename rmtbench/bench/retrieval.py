@@ -8,10 +8,12 @@ from __future__ import annotations
 import random
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from rmtbench.bench.figures import Figures
 from rmtbench.retrieval.base import Chunk
 from rmtbench.runs.provenance import surroundings
 
@@ -26,19 +28,54 @@ WARM_UP = 5
 """Queries asked before the clock starts."""
 
 
-def run(chunks: int = 5000, queries: int = 200, k: int = 10) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SearchFigures(Figures):
+    """What `run` measured.
+
+    Attributes:
+        dimension: Of the vectors.
+        milliseconds: A query's median (`sparse_ms`, `dense_ms`, `rank_bm25_ms`, `simple_vector_store_ms`) and 90th
+            percentile (`*_p90_ms`). Dense search has no part in embedding its query (`embed_query_ms`);
+            `dense_product_ms` is the bare matrix product, below which no exact search goes.
+        sparse_speedup: Over rank-bm25.
+        dense_speedup: Over SimpleVectorStore.
+        rankings_equal: Ours against rank-bm25 and against brute force in float64, all queries.
+        simple_vector_store_rankings_equal: Ours against SimpleVectorStore's.
+    """
+
+    chunks: int
+    queries: int
+    k: int
+    dimension: int
+    milliseconds: Mapping[str, float]
+    sparse_speedup: float
+    dense_speedup: float
+    sparse_build_s: float
+    rank_bm25_build_s: float
+    dense_build_s: float
+    simple_vector_store_build_s: float
+    sparse_bytes: int
+    dense_bytes: int
+    rankings_equal: bool
+    simple_vector_store_rankings_equal: bool
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the fields as JSON values; each of `milliseconds` is one of them."""
+        fields = Figures.to_json(self)
+        return {
+            name: value
+            for key, entry in fields.items()
+            for name, value in (entry.items() if key == "milliseconds" else [(key, entry)])
+        }
+
+
+def run(chunks: int = 5000, queries: int = 200, k: int = 10) -> SearchFigures:
     """Time every search over the same chunks and queries, one query at a time, and compare what they find.
 
     Args:
         chunks: How many chunks of 100 to 500 words.
         queries: How many queries, at least 2.
         k: How many chunks a query gets.
-
-    Returns:
-        Milliseconds a query as medians (`sparse_ms`, `dense_ms`, `rank_bm25_ms`, `simple_vector_store_ms`) and 90th
-        percentiles (`*_p90_ms`), dense search without its query's embedding (`embed_query_ms`); `dense_product_ms` is
-        the bare matrix product, below which no exact search goes. Seconds to build (`*_build_s`), bytes kept, ratios,
-        `rankings_equal` (ours against rank-bm25 and against brute force in float64, all queries) and the surroundings.
     """
     from rmtbench.models.embed import load_embedder
     from rmtbench.retrieval.bm25 import FastBM25Index, RankBM25Index
@@ -63,29 +100,31 @@ def run(chunks: int = 5000, queries: int = 200, k: int = 10) -> dict[str, Any]:
     store_hits, store_ms = _time_each(lambda vector: store(vector, k), vectors)
 
     dense_found = [[hit.position for hit in hits] for hits in dense_hits]
-    return {
-        "chunks": chunks,
-        "queries": queries,
-        "k": k,
-        "dimension": embedder.dimension,
-        **_summary("dense_product", product_ms),
-        **_summary("sparse", sparse_ms),
-        **_summary("rank_bm25", reference_ms),
-        **_summary("dense", dense_ms),
-        **_summary("simple_vector_store", store_ms),
-        **_summary("embed_query", embed_query),
-        "sparse_speedup": statistics.median(reference_ms) / statistics.median(sparse_ms),
-        "dense_speedup": statistics.median(store_ms) / statistics.median(dense_ms),
-        "sparse_build_s": sparse_build,
-        "rank_bm25_build_s": reference_build,
-        "dense_build_s": dense_build,
-        "simple_vector_store_build_s": store_build,
-        "sparse_bytes": sparse.bytes,
-        "dense_bytes": dense.bytes,
-        "rankings_equal": sparse_hits == reference_hits and dense_found == _brute_force(matrix, vectors, k),
-        "simple_vector_store_rankings_equal": dense_found == store_hits,
-        **surroundings("cpu"),
-    }
+    return SearchFigures(
+        chunks=chunks,
+        queries=queries,
+        k=k,
+        dimension=embedder.dimension,
+        milliseconds={
+            **_summary("dense_product", product_ms),
+            **_summary("sparse", sparse_ms),
+            **_summary("rank_bm25", reference_ms),
+            **_summary("dense", dense_ms),
+            **_summary("simple_vector_store", store_ms),
+            **_summary("embed_query", embed_query),
+        },
+        sparse_speedup=statistics.median(reference_ms) / statistics.median(sparse_ms),
+        dense_speedup=statistics.median(store_ms) / statistics.median(dense_ms),
+        sparse_build_s=sparse_build,
+        rank_bm25_build_s=reference_build,
+        dense_build_s=dense_build,
+        simple_vector_store_build_s=store_build,
+        sparse_bytes=sparse.bytes,
+        dense_bytes=dense.bytes,
+        rankings_equal=sparse_hits == reference_hits and dense_found == _brute_force(matrix, vectors, k),
+        simple_vector_store_rankings_equal=dense_found == store_hits,
+        made_by=surroundings("cpu"),
+    )
 
 
 def invent_chunks(count: int, seed: int) -> list[Chunk]:

@@ -6,12 +6,14 @@ Works on any data whose questions name their evidence; all retrievers search the
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from rmtbench.bench.figures import Figures
 from rmtbench.core import Answer, Corpus, Draw, Gold, Question, Retrieved
 from rmtbench.corpora.base import DrawRequest
 from rmtbench.corpora.open import open_dataset
@@ -36,6 +38,75 @@ DEPTHS = (1, 3, 5, 10)
 
 
 @dataclass(frozen=True, slots=True)
+class RetrieverRow:
+    """What one retriever finds.
+
+    Attributes:
+        retriever: Its name.
+        recall: Share of a question's facts that are found, by number of chunks.
+        mrr: Mean of 1 / rank of the first chunk with evidence, within the deepest number.
+        standard_error: Of recall at 5, clustered by draw; None for one draw.
+    """
+
+    retriever: str
+    recall: Mapping[int, float]
+    mrr: float
+    standard_error: float | None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the row as JSON values, recall by the name of its depth."""
+        recall = {f"recall@{depth}": share for depth, share in self.recall.items()}
+        return {"retriever": self.retriever, **recall, "mrr": self.mrr, "recall@5_standard_error": self.standard_error}
+
+
+@dataclass(frozen=True, slots=True)
+class Gain:
+    """Recall at 5 of a fusion above that of its better part, which is named, with the standard error by draw."""
+
+    better: str
+    difference: float
+    standard_error: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QualityFigures(Figures):
+    """What `run` measured.
+
+    Attributes:
+        source: Kind, name and hash of the data.
+        questions: Those with evidence, of all draws.
+        questions_without_evidence: Those left out.
+        chunks: Of all draws.
+        windows: Windows that were embedded; None where chunks were not cut.
+        rows: One a retriever.
+    """
+
+    dataset: str
+    source: str
+    size: str
+    draws: int
+    seed: int
+    questions: int
+    questions_without_evidence: int
+    chunks: int
+    windows: int | None
+    chunk_tokens: int
+    overlap: int
+    split: Split
+    tokenizer: str
+    language: str
+    embedder: Mapping[str, Any]
+    reranker: Mapping[str, Any] | None
+    rows: Sequence[RetrieverRow]
+    hybrid_over_better: Gain
+    hybrid_stemmed_over_better: Gain
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the fields as JSON values."""
+        return {**Figures.to_json(self), "rows": [row.to_json() for row in self.rows]}
+
+
+@dataclass(frozen=True, slots=True)
 class _Found:
     """One question's figures by retriever, and the draw it belongs to."""
 
@@ -43,7 +114,7 @@ class _Found:
     values: dict[str, dict[str, float]]
 
 
-def run(
+def run(  # many: the command's options
     *,
     dataset: str,
     data_dir: Path | None = None,
@@ -62,7 +133,7 @@ def run(
     candidates: int = 50,
     seed: int = 0,
     report: Callable[[str], None] = lambda _line: None,
-) -> dict[str, Any]:
+) -> QualityFigures:
     """Search for the evidence of every question of some draws with every retriever.
 
     Args:
@@ -84,65 +155,49 @@ def run(
         seed: Seed of the draws.
         report: Told a line a draw.
 
-    Returns:
-        `rows`: retriever, `recall@1` to `recall@10` (share of a question's facts found), `mrr` (mean of 1 / rank of
-        the first chunk with evidence, within 10) and `recall@5_standard_error` (clustered by draw; null for one draw).
-        `hybrid_over_better`: recall@5 of hybrid above the better of its parts, with its standard error. Counts of
-        draws, chunks and questions, those without evidence left out, and what produced the figures.
-
     Raises:
         UserError: The data is missing, or no question has evidence.
     """
     from rmtbench.models.embed import load_embedder
 
     data = open_dataset(dataset, data_dir, os.environ, generated=generated)
-    count, words = load_token_counter(tokenizer), load_tokenizer(tokenizer)
-    vectors = load_embedder(embedder)
-    judge = _load_reranker(reranker)
+    count, encode = load_token_counter(tokenizer), partial(load_tokenizer(tokenizer).encode, add_special_tokens=False)
+    vectors, judge = load_embedder(embedder), _load_reranker(reranker)
     found: list[_Found] = []
     cut = embedded = without = 0
     for number in range(draws):
         draw = data.draw(DrawRequest(size, number, seed, questions), count)
-        chunks = chunk_documents(
-            draw.corpus.documents,
-            lambda text: words.encode(text, add_special_tokens=False),
-            chunk_tokens,
-            overlap,
-            split,
-        )
+        chunks = chunk_documents(draw.corpus.documents, encode, chunk_tokens, overlap, split)
         dense = _dense_index(chunks, vectors, windows=windows)
-        indexes = _indexes(chunks, dense, Words(language, language), judge, candidates)
-        embedded += dense.vectors
-        asked = _measure(draw, chunks, indexes)
+        asked = _measure(draw, chunks, _indexes(chunks, dense, Words(language, language), judge, candidates))
         found += asked
-        cut += len(chunks)
+        cut, embedded = cut + len(chunks), embedded + dense.vectors
         without += len(draw.corpus.questions) - len(asked)
         report(f"draw {number}: {len(chunks)} chunks, {len(asked)} questions with evidence")
     if not found:
         raise UserError("no question has evidence", where=f"--dataset {dataset}", remedy="choose data that names it")
-    names = list(found[0].values)
-    return {
-        "dataset": dataset,
-        "source": f"{data.source.kind}:{data.source.name}@{data.source.sha256[:16]}",
-        "size": size,
-        "draws": draws,
-        "seed": seed,
-        "questions": len(found),
-        "questions_without_evidence": without,
-        "chunks": cut,
-        "windows": embedded if windows else None,
-        "chunk_tokens": chunk_tokens,
-        "overlap": overlap,
-        "split": split,
-        "tokenizer": tokenizer,
-        "language": language,
-        "embedder": {"name": vectors.name, "sha256": vectors.sha256, "max_tokens": vectors.max_tokens},
-        "reranker": None if judge is None else {"name": judge.name, "sha256": judge.sha256, "candidates": candidates},
-        "rows": [_row(name, found) for name in names],
-        "hybrid_over_better": _over_better("hybrid", ("sparse", "dense"), found),
-        "hybrid_stemmed_over_better": _over_better("hybrid, stemmed", ("sparse, stemmed", "dense"), found),
-        **surroundings("cpu"),
-    }
+    return QualityFigures(
+        dataset=dataset,
+        source=f"{data.source.kind}:{data.source.name}@{data.source.sha256[:16]}",
+        size=size,
+        draws=draws,
+        seed=seed,
+        questions=len(found),
+        questions_without_evidence=without,
+        chunks=cut,
+        windows=embedded if windows else None,
+        chunk_tokens=chunk_tokens,
+        overlap=overlap,
+        split=split,
+        tokenizer=tokenizer,
+        language=language,
+        embedder={"name": vectors.name, "sha256": vectors.sha256, "max_tokens": vectors.max_tokens},
+        reranker=None if judge is None else {"name": judge.name, "sha256": judge.sha256, "candidates": candidates},
+        rows=[_row(name, found) for name in found[0].values],
+        hybrid_over_better=_over_better("hybrid", ("sparse", "dense"), found),
+        hybrid_stemmed_over_better=_over_better("hybrid, stemmed", ("sparse, stemmed", "dense"), found),
+        made_by=surroundings("cpu"),
+    )
 
 
 def _load_reranker(name: str | None) -> Reranker | None:
@@ -204,19 +259,19 @@ def _answer(question: Question, chunks: Sequence[Chunk], hits: Sequence[Hit]) ->
     return Answer(question.id, "", "eos", retrieved=spans)
 
 
-def _row(name: str, found: Sequence[_Found]) -> dict[str, Any]:
-    metrics = list(found[0].values[name])
-    means = {metric: fmean(each.values[name][metric] for each in found) for metric in metrics}
-    return {"retriever": name, **means, "recall@5_standard_error": _error([each.values[name] for each in found], found)}
+def _row(name: str, found: Sequence[_Found]) -> RetrieverRow:
+    values = [each.values[name] for each in found]
+    recall = {depth: fmean(each[f"recall@{depth}"] for each in values) for depth in DEPTHS}
+    return RetrieverRow(name, recall, fmean(each["mrr"] for each in values), _error(values, found))
 
 
-def _over_better(name: str, parts: tuple[str, str], found: Sequence[_Found]) -> dict[str, Any]:
+def _over_better(name: str, parts: tuple[str, str], found: Sequence[_Found]) -> Gain:
     """Recall@5 of a fusion above the better of its parts, question by question."""
     means = {part: fmean(each.values[part]["recall@5"] for each in found) for part in parts}
     better = max(parts, key=lambda part: means[part])
     differences = [{"recall@5": each.values[name]["recall@5"] - each.values[better]["recall@5"]} for each in found]
     mean = fmean(each["recall@5"] for each in differences)
-    return {"better": better, "difference": mean, "standard_error": _error(differences, found)}
+    return Gain(better, mean, _error(differences, found))
 
 
 def _error(values: Sequence[dict[str, float]], found: Sequence[_Found]) -> float | None:

@@ -9,14 +9,17 @@ from __future__ import annotations
 import json
 import statistics
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from rmtbench.bench.apart import Watch, run_apart
+from rmtbench.bench.figures import Figures
 from rmtbench.errors import UserError
+from rmtbench.files import write_atomically
 from rmtbench.measure import peak_resident_bytes, reset_peak_memory
 from rmtbench.retrieval.base import Chunk
 from rmtbench.retrieval.dense import DenseIndex
@@ -43,6 +46,66 @@ WARM_UP = 5
 """Queries asked before the clock starts."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BuildFigures:
+    """Building an index.
+
+    Attributes:
+        build_s: Seconds of the last process.
+        resumed: Whether an earlier process had begun.
+        build_peak_bytes: Peak resident memory.
+        disk_bytes: Size of its files.
+    """
+
+    build_s: float
+    resumed: bool
+    build_peak_bytes: int
+    disk_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SparseFigures(BuildFigures):
+    """BM25 in files: seconds to open it, milliseconds a query, and peak memory (mapped pages count in it)."""
+
+    open_s: float
+    query_ms: float
+    query_p99_ms: float
+    query_peak_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Effort:
+    """Dense search at one effort: share of the exact best k, milliseconds a query, and time over exact search's."""
+
+    effort: int
+    recall: float
+    query_ms: float
+    query_p99_ms: float
+    query_peak_bytes: int
+    time_ratio: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DenseFigures(BuildFigures):
+    """Vectors in files: milliseconds of an exact query, and the efforts of approximate search."""
+
+    exact_query_ms: float
+    efforts: Sequence[Effort]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScaleFigures(Figures):
+    """What `run` measured."""
+
+    chunks: int
+    queries: int
+    k: int
+    dimension: int
+    kind: str
+    sparse: SparseFigures
+    dense: DenseFigures
+
+
 def run(
     *,
     chunks: int,
@@ -52,7 +115,7 @@ def run(
     kind: str = "auto",
     folder: Path | None = None,
     report: Callable[[str], None] = lambda _line: None,
-) -> dict[str, Any]:
+) -> ScaleFigures:
     """Build and search both indexes.
 
     Args:
@@ -63,12 +126,6 @@ def run(
         kind: Of the dense index; ``auto`` by size.
         folder: Where indexes are made and kept; an interrupted bench goes on there. None for a folder that is removed.
         report: Told a line a step.
-
-    Returns:
-        Of `sparse` and `dense`: `build_s` (of the last process, `resumed` where an earlier one had begun),
-        `build_peak_bytes`, `disk_bytes`, `query_ms` (median), `query_p99_ms` and `query_peak_bytes` (mapped pages
-        count in it). Of the dense also `efforts`: for each effort of search `recall` (share of the exact best k),
-        `query_ms` and `time_ratio` (to exact search). And the surroundings.
 
     Raises:
         UserError: The folder holds another bench.
@@ -86,14 +143,20 @@ def run(
             )
     folder.mkdir(parents=True, exist_ok=True)
     chosen = choose_kind(kind, chunks)
-    asked = {"chunks": chunks, "queries": queries, "k": k, "dimension": dimension, "kind": chosen}
+    asked: dict[str, Any] = {"chunks": chunks, "queries": queries, "k": k, "dimension": dimension, "kind": chosen}
     _claim(folder, asked)
     sparse = _stage(folder, "sparse-build", partial(_build_sparse, folder, chunks), report)
     sparse |= _stage(folder, "sparse-search", partial(_search_sparse, folder, chunks, queries, k), report)
     dense = _stage(folder, "vectors", partial(_write_vectors, folder, chunks, dimension), report)
     dense |= _stage(folder, "dense-build", partial(_build_dense, folder, chunks, dimension, chosen), report)
     dense |= _stage(folder, "dense-search", partial(_search_dense, folder, asked), report)
-    return {**asked, "sparse": sparse, "dense": dense, **surroundings("cpu")}
+    efforts = [Effort(**row) for row in dense.pop("efforts")]
+    return ScaleFigures(
+        **asked,
+        sparse=SparseFigures(**sparse),
+        dense=DenseFigures(**dense, efforts=efforts),
+        made_by=surroundings("cpu"),
+    )
 
 
 class InventedChunks:
@@ -146,9 +209,7 @@ def _stage(
         report(f"{name}: begun")
         started = time.monotonic()
         figures = run_apart(job, lambda done: report(f"{name}: {done:,} after {time.monotonic() - started:.0f} s"))
-        temporary = path.with_suffix(".part")
-        temporary.write_text(json.dumps(figures), encoding="utf-8")
-        temporary.replace(path)
+        write_atomically(path, json.dumps(figures).encode())
     read: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     return read
 

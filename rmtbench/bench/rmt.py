@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from rmtbench.bench.apart import Job, ProcessEndedError, run_apart
+from rmtbench.bench.figures import Figures
 from rmtbench.bench.rmt_reading import read_by_memory, read_in_full
 from rmtbench.bench.rmt_texts import Length, Opening, load_base, load_memory, make_pieces
 from rmtbench.core import AnswerStyle
@@ -60,7 +61,38 @@ class _Order:
     seed: int
 
 
-def run(
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RmtFigures(Figures):
+    """What `run` measured.
+
+    Attributes:
+        rows: One a length: `length`, `tokens` (of a text, mean), `segments`, `samples`, `batch`, `accuracy` of the
+            final answers (exact match) with `standard_error`, `low` and `high` (95 %), the same `by_kind`,
+            `unfinished` answers; `seconds` of all texts together = `read_seconds` (in which `text_seconds` went into
+            making the texts) + `answer_seconds`; `tokens_per_second` and `seconds_per_token` of reading;
+            `peak_memory_bytes` while reading (device memory on a GPU, else resident), `peak_resident_bytes`, and
+            `loaded_resident_bytes` before reading.
+        memory_ratio_2m_to_32k: Peak memory at 2M over that at 32k. None where a length was not asked for, or fewer
+            texts were read side by side at one of them.
+        time_per_token_ratio_2m_to_32k: As above.
+        base_rows: The same of the base model, with `error` where it cannot.
+        published: Points of others.
+        memory: Its settings, notes and the hash of its weights.
+    """
+
+    rows: Sequence[Mapping[str, Any]]
+    memory_ratio_2m_to_32k: float | None
+    time_per_token_ratio_2m_to_32k: float | None
+    base_rows: Sequence[Mapping[str, Any]]
+    published: Sequence[Mapping[str, Any]]
+    task: str
+    names: str
+    mode: str
+    seed: int
+    memory: Mapping[str, Any]
+
+
+def run(  # many: the command's options
     *,
     memory: Path | None = None,
     task: str = "detect",
@@ -77,7 +109,7 @@ def run(
     dtype: str = "auto",
     threads: int | None = None,
     report: Callable[[Reading], None] = lambda _reading: None,
-) -> dict[str, Any]:
+) -> RmtFigures:
     """Measure a trained memory by length of text, in the mode that its notes say it was trained in.
 
     Args:
@@ -97,17 +129,6 @@ def run(
         dtype: ``auto`` or a dtype's name.
         threads: CPU threads; None for torch's own choice.
         report: Told how far it is.
-
-    Returns:
-        `rows`, one a length: `length`, `tokens` (of a text, mean), `segments`, `samples`, `batch`, `accuracy` of the
-        final answers (exact match) with `standard_error`, `low` and `high` (95 %), the same `by_kind`, `unfinished`
-        answers; `seconds` of all texts together = `read_seconds` (in which `text_seconds` went into making the texts) +
-        `answer_seconds`; `tokens_per_second` and `seconds_per_token` of reading; `peak_memory_bytes` while reading
-        (device memory on a GPU, else resident), `peak_resident_bytes`, and `loaded_resident_bytes` before reading.
-        `memory_ratio_2m_to_32k`, `time_per_token_ratio_2m_to_32k`: null where a length was not asked for, or fewer
-        texts were read side by side at one of them.
-        `base_rows`: the same of the base model, with `error` where it cannot. `published`: points of others.
-        And what produced them.
 
     Raises:
         UserError: Memory, model, task or a length is wrong, or a process ran out of memory.
@@ -133,32 +154,24 @@ def run(
         rows.append(row)
     for length in wanted if base_too else ():
         fewer = Length(length.label, length.tokens, min(base_samples, length.samples))
-        order = _Order(opening, task, names, fewer, 1, query_first, seed)
-        try:
-            row, _ = _followed(partial(_measure_base, order), f"base model {length.label}", fewer, report)
-        except ProcessEndedError as error:
-            if error.code is None or error.code >= 0:
-                raise  # no want of memory, which ends by a signal
-            row = {"length": length.label, "tokens": length.tokens, "samples": 0, "accuracy": None}
-            row["error"] = f"the process ended with code {error.code}"
-        base_rows.append(row)
-    return {
-        "rows": rows,
-        "memory_ratio_2m_to_32k": _ratio(wanted, rows, "peak_memory_bytes"),
-        "time_per_token_ratio_2m_to_32k": _ratio(wanted, rows, "seconds_per_token"),
-        "base_rows": base_rows,
-        "published": [asdict(point) for point in published_for(task)],
-        "task": task,
-        "names": names,
-        "mode": "query-first" if query_first else "memory",
-        "seed": seed,
-        "memory": {
+        base_rows.append(_base_row(_Order(opening, task, names, fewer, 1, query_first, seed), report))
+    return RmtFigures(
+        rows=rows,
+        memory_ratio_2m_to_32k=_ratio(wanted, rows, "peak_memory_bytes"),
+        time_per_token_ratio_2m_to_32k=_ratio(wanted, rows, "seconds_per_token"),
+        base_rows=base_rows,
+        published=[asdict(point) for point in published_for(task)],
+        task=task,
+        names=names,
+        mode="query-first" if query_first else "memory",
+        seed=seed,
+        memory={
             "config": asdict(stored.config),
             "weights_sha256": stored.weights_sha256,
             "notes": dict(stored.notes),
         },
-        **made_by,
-    }
+        made_by=made_by,
+    )
 
 
 def parse_lengths(lengths: Sequence[str], samples: Sequence[int] | None = None) -> list[Length]:
@@ -220,6 +233,17 @@ def shipped_memory(task: str) -> Path:
 def trained_style(stored: Stored) -> AnswerStyle:
     """The answer style that a memory was trained with; `bridge` where its notes do not say."""
     return "direct" if stored.notes.get("style") == "direct" else "bridge"
+
+
+def _base_row(order: _Order, report: Callable[[Reading], None]) -> dict[str, Any]:
+    length = order.length
+    try:
+        return _followed(partial(_measure_base, order), f"base model {length.label}", length, report)[0]
+    except ProcessEndedError as error:
+        if error.code is None or error.code >= 0:
+            raise  # no want of memory, which ends by a signal
+        row = {"length": length.label, "tokens": length.tokens, "samples": 0, "accuracy": None}
+        return row | {"error": f"the process ended with code {error.code}"}
 
 
 def _followed(

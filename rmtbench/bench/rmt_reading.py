@@ -31,7 +31,7 @@ from rmtbench.stats.clustered import clustered_standard_error
 REPORT_SECONDS = 0.2
 
 
-def read_by_memory(
+def read_by_memory(  # many: what is read, by whom, and how
     local: LocalModel,
     model: RecurrentDecoder,
     task: Task,

@@ -19,12 +19,28 @@ if TYPE_CHECKING:
 ON_DISK_ABOVE = 100_000
 """Chunks that the reference libraries are no longer asked to hold in memory."""
 
-app = typer.Typer(help="Measure the suite itself, and what models and memories hold.", no_args_is_help=True)
+MOVED = ("scoring", "kv-store", "kv-quality", "report", "overhead", "reading", "endpoint", "perplexity")
+"""Benches that are not in the package: each measures the suite itself."""
+
+app = typer.Typer(help="Measure caches, retrieval and memories on this machine.", no_args_is_help=True)
 
 
 JsonFile = Annotated[
     Path | None, typer.Option("--json", help="Also write the figures to this file.", callback=in_a_folder)
 ]
+
+
+def _moved(context: typer.Context) -> None:
+    """Say where a bench is now."""
+    raise UserError(
+        "this bench measures the suite itself and is not in the package",
+        where=f"rmtbench bench {context.info_name}",
+        remedy=f"in a clone of the repository: python -m experiments.benches {context.info_name}",
+    )
+
+
+for _name in MOVED:
+    app.command(_name, hidden=True, context_settings={"ignore_unknown_options": True, "allow_extra_args": True})(_moved)
 
 
 def _count(text: str | int) -> int:
@@ -37,7 +53,7 @@ def _count(text: str | int) -> int:
 
 
 @app.command("retrieval")
-def retrieval(
+def retrieval(  # many: the command's options
     chunks: Annotated[
         int, typer.Option(parser=_count, metavar="N", help="Invented chunks: k is 1,000, M is 1,000,000.")
     ] = 5000,
@@ -65,7 +81,7 @@ def retrieval(
 
     if dataset is not None:
         from rmtbench.bench.retrieval_quality import run as measure
-        from rmtbench.cli.retrieval_tables import quality_table
+        from rmtbench.cli.bench_tables import quality_table
 
         found = measure(
             dataset=dataset,
@@ -80,50 +96,19 @@ def retrieval(
             reranker=reranker,
             report=note,
         )
-        _show_table(quality_table(found), found, json_file)
+        show_table(quality_table(found), found.to_json(), json_file)
         return
     if on_disk or chunks > ON_DISK_ABOVE:
         from rmtbench.bench.retrieval_scale import run as scale
 
         if kind not in {"auto", "flat", "pq", "ivf", "hnsw"}:
             raise UserError(f"no kind '{kind}'", where="--kind", remedy="choose auto, flat, pq, ivf or hnsw")
-        _show(scale(chunks=chunks, queries=queries, kind=kind, folder=folder, report=note), json_file)
+        scaled = scale(chunks=chunks, queries=queries, kind=kind, folder=folder, report=note)
+        show_figures(scaled.to_json(), json_file)
         return
     from rmtbench.bench.retrieval import run
 
-    _show(run(chunks=chunks, queries=queries), json_file)
-
-
-@app.command("scoring")
-def scoring(
-    answers: Annotated[int, typer.Option(min=10, help="Answers of each system.")] = 1000,
-    systems: Annotated[int, typer.Option(min=1, help="Systems.")] = 4,
-    json_file: JsonFile = None,
-) -> None:
-    """BERTScore of several systems at once beside as many calls of the bert-score package."""
-    from rmtbench.bench.scoring import run
-
-    _show(run(answers=answers, systems=systems), json_file)
-
-
-@app.command("kv-store")
-def kv_store(
-    contexts: Annotated[
-        str, typer.Option(help="Models and lengths: mini=85k is the paper's largest corpus.")
-    ] = "mini=21k,random:llama-0.1b=4k",
-    damaged: Annotated[int, typer.Option(min=0, help="Caches to damage.")] = 100,
-    folder: Annotated[Path | None, typer.Option(help="Disk to measure (default: that of temporary files).")] = None,
-    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads (default: torch's own choice).")] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda.")] = "auto",
-    json_file: JsonFile = None,
-) -> None:
-    """A kept key-value cache loaded, cold and warm, beside computing it; and how many damaged ones are noticed."""
-    from rmtbench.bench.kv_store import run
-    from rmtbench.cli.bench_tables import kv_store_table
-    from rmtbench.cli.progress import note
-
-    figures = run(contexts=contexts, damaged=damaged, folder=folder, threads=threads, device=device, report=note)
-    _show_table(kv_store_table(figures), figures, json_file)
+    show_figures(run(chunks=chunks, queries=queries).to_json(), json_file)
 
 
 @app.command("kv")
@@ -152,104 +137,10 @@ def kv(
         dtype=choose_dtype(dtype, device),
         report=note,
     )
-    _show_rows(figures, json_file)
+    _show_rows(figures.to_json(), json_file)
 
 
-@app.command("kv-quality")
-def kv_quality(
-    model: Annotated[str, typer.Option(help="As for rmtbench run.")] = "mini",
-    size: Annotated[str, typer.Option(help="Size of the miniature.")] = "smoke",
-    styles: Annotated[str, typer.Option(help="Styles, comma-separated.")] = "squad,hotpotqa,triviaqa",
-    draws: Annotated[int, typer.Option(min=1, help="Contexts of each style.")] = 5,
-    questions: Annotated[int, typer.Option(min=1, help="Questions of each kind about each context.")] = 5,
-    recompute: Annotated[
-        list[float] | None, typer.Option(min=0.001, max=1, help="Share read again; repeatable (default 0.15).")
-    ] = None,
-    json_file: JsonFile = None,
-) -> None:
-    """Answers from caches that are not exact, composed of documents' own or in few bits, beside the exact cache's."""
-    from rmtbench.bench.kv_quality import run
-    from rmtbench.cli.bench_tables import kv_quality_table
-    from rmtbench.cli.progress import note
-
-    figures = run(
-        model=model,
-        size=size,
-        styles=styles.split(","),
-        draws=draws,
-        questions=questions,
-        recompute=recompute or [0.15],
-        report=note,
-    )
-    _show_table(kv_quality_table(figures), figures, json_file)
-
-
-@app.command("report")
-def report(
-    runs: Annotated[int, typer.Option(min=1, max=240, help="Runs to report on.")] = 200,
-    answers: Annotated[int, typer.Option(min=10, help="Answers of all runs together.")] = 200_000,
-    json_file: JsonFile = None,
-) -> None:
-    """Time and peak memory of a whole report over results made for it."""
-    from rmtbench.bench.report import run
-
-    _show(run(runs=runs, answers=answers), json_file)
-
-
-@app.command("overhead")
-def overhead(
-    system: Annotated[str, typer.Option(help="Systems, comma-separated, or 'all'.")] = "all",
-    dataset: Annotated[str | None, typer.Option(help="As for rmtbench run.")] = None,
-    size: Annotated[str | None, typer.Option(help="As for rmtbench run.")] = None,
-    data_dir: Annotated[Path | None, typer.Option(help="As for rmtbench run.")] = None,
-    model: Annotated[str | None, typer.Option(help="As for rmtbench run.")] = None,
-    questions: Annotated[int | None, typer.Option(help="At most so many questions.")] = 16,
-    json_file: JsonFile = None,
-) -> None:
-    """Share of a run's wall time that is neither model, embedder nor retrieval."""
-    from rmtbench.bench.overhead import run
-    from rmtbench.spec import make_request
-
-    given = {"dataset": dataset, "size": size, "data_dir": data_dir, "model": model, "questions": questions}
-    _show(run(make_request("mini", {**given, "systems": tuple(system.split(","))})), json_file)
-
-
-@app.command("reading")
-def reading(
-    model: Annotated[str, typer.Option(help="As for rmtbench run.")] = "mini",
-    sizes: Annotated[
-        str, typer.Option(help="Sizes of the miniature, comma-separated; 'without', 'oracle': no context, the gold.")
-    ] = "smoke",
-    styles: Annotated[str, typer.Option(help="Styles, comma-separated.")] = "squad,hotpotqa,triviaqa",
-    names: Annotated[str, typer.Option(help="Name words: all, seen or held-out.")] = "all",
-    draws: Annotated[int, typer.Option(min=1, help="Contexts of each size and style.")] = 5,
-    questions: Annotated[int, typer.Option(min=1, help="Questions of each kind about each context.")] = 20,
-    json_file: JsonFile = None,
-) -> None:
-    """How well a model reads the miniature world, by kind of question and length of context."""
-    from rmtbench.bench.reading import run
-    from rmtbench.cli.bench_tables import reading_table
-    from rmtbench.cli.progress import note
-
-    chosen, told = sizes.split(","), styles.split(",")
-    figures = run(model=model, sizes=chosen, styles=told, names=names, draws=draws, questions=questions, report=note)
-    _show_table(reading_table(figures), figures, json_file)
-
-
-@app.command("endpoint")
-def endpoint(
-    concurrency: Annotated[int, typer.Option(min=1, help="Questions at once.")] = 32,
-    calls: Annotated[int, typer.Option(min=1, help="Questions in all.")] = 960,
-    milliseconds: Annotated[int, typer.Option(min=0, help="What the server takes for an answer.")] = 200,
-    json_file: JsonFile = None,
-) -> None:
-    """What a call of a served model takes beyond the server's own time, against a server that only waits."""
-    from rmtbench.bench.endpoint import run
-
-    _show(run(concurrency=concurrency, calls=calls, seconds=milliseconds / 1000), json_file)
-
-
-# What both benches of recurrent memory ask for.
+# What benches of recurrent memory ask for.
 BaseModel = Annotated[str | None, typer.Option("--model", help="Base model, where the memory names a path.")]
 Names = Annotated[str, typer.Option(help="Name words: all, seen or held-out.")]
 Style = Annotated[AnswerStyle | None, typer.Option(help="bridge or direct (default: as the memory was trained).")]
@@ -260,7 +151,7 @@ Threads = Annotated[int | None, typer.Option(min=1, help="CPU threads (default: 
 
 
 @app.command("rmt")
-def rmt(
+def rmt(  # many: the command's options
     memory: Annotated[
         Path | None, typer.Option(help="Folder of a trained memory (default: the one shipped for the task).")
     ] = None,
@@ -305,48 +196,7 @@ def rmt(
             threads=threads,
             report=report,
         )
-    _show_table(rmt_table(figures), figures, json_file)
-
-
-@app.command("perplexity")
-def perplexity(
-    memory: Annotated[Path, typer.Option(help="Folder of a trained memory.")],
-    tokens: Annotated[str, typer.Option(help="Length of a text: k is 1,000, M is 1,000,000.")] = "32k",
-    texts: Annotated[int, typer.Option(min=1, help="Texts of the task.")] = 4,
-    task: Annotated[str, typer.Option(help="Whose texts are read where no file is named.")] = "reading",
-    text: Annotated[list[Path] | None, typer.Option(help="Plain text file in place of the task's; repeatable.")] = None,
-    window: Annotated[int | None, typer.Option(min=1, help="Of the base model (default: a segment).")] = None,
-    model: BaseModel = None,
-    names: Names = "all",
-    style: Style = None,
-    seed: Seed = 0,
-    device: Device = "auto",
-    dtype: Dtype = "auto",
-    threads: Threads = None,
-    json_file: JsonFile = None,
-) -> None:
-    """Perplexity of long text with a recurrent memory, with it forgotten, and by the base model with a window."""
-    from rmtbench.bench.perplexity import run
-    from rmtbench.cli.bench_tables import perplexity_table, show_reading
-
-    with show_reading() as report:
-        figures = run(
-            memory=memory,
-            tokens=tokens,
-            texts=texts,
-            task=task,
-            files=text or (),
-            window=window,
-            model=model,
-            names=names,
-            style=style,
-            seed=seed,
-            device=device,
-            dtype=dtype,
-            threads=threads,
-            report=report,
-        )
-    _show_table(perplexity_table(figures), figures, json_file)
+    show_table(rmt_table(figures), figures.to_json(), json_file)
 
 
 def _numbers(text: str, option: str = "--samples") -> list[int]:
@@ -356,7 +206,8 @@ def _numbers(text: str, option: str = "--samples") -> list[int]:
         raise UserError(f"'{text}' are no numbers", where=option, remedy="give such as 200,200,20") from error
 
 
-def _show_table(table: Table, figures: Mapping[str, Any], json_file: Path | None) -> None:
+def show_table(table: Table, figures: Mapping[str, Any], json_file: Path | None) -> None:
+    """Draw a table on stderr, and write the figures as JSON."""
     from rich.console import Console
 
     from rmtbench.cli.tables import draw_table
@@ -365,7 +216,7 @@ def _show_table(table: Table, figures: Mapping[str, Any], json_file: Path | None
     _write(figures, json_file)
 
 
-def _show(figures: Mapping[str, Any], json_file: Path | None) -> None:
+def show_figures(figures: Mapping[str, Any], json_file: Path | None) -> None:
     """Print the figures, and write them where they are wanted: the last line on stdout is the JSON."""
     for name, value in figures.items():
         if isinstance(value, Mapping):
@@ -377,7 +228,7 @@ def _show(figures: Mapping[str, Any], json_file: Path | None) -> None:
 
 
 def _show_rows(figures: Mapping[str, Any], json_file: Path | None) -> None:
-    """As `_show`; the rows of a bench have been told of one by one."""
+    """As `show_figures`; the rows of a bench have been told of one by one."""
     for name, value in figures.items():
         if name != "rows":
             typer.echo(f"  {name} = {_figure(value)}", err=True)

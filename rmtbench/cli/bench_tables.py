@@ -6,11 +6,15 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from rmtbench.cli.progress import LINE_EVERY_SECONDS, note
 from rmtbench.report.numbers import MISSING, score, seconds, size, whole
 from rmtbench.report.tables import Table
+
+if TYPE_CHECKING:
+    from rmtbench.bench.retrieval_quality import QualityFigures
+    from rmtbench.bench.rmt import RmtFigures
 
 
 class Reading(Protocol):
@@ -87,31 +91,27 @@ def _finished(name: str, row: Mapping[str, Any]) -> str:
     return f"{name}: {right}, {row['tokens_per_second']:.0f} tokens/s, {size(row['peak_memory_bytes'])}"
 
 
-def rmt_table(figures: Mapping[str, Any]) -> Table:
-    """The figures of `rmtbench.bench.rmt.run`: one row a length, the published points of about that length at its end.
-
-    Args:
-        figures: As the bench gives them.
-    """
-    systems = list(dict.fromkeys(point["system"] for point in figures["published"]))
-    base = {row["length"]: row for row in figures["base_rows"]}
+def rmt_table(figures: RmtFigures) -> Table:
+    """One row a length, the published points of about that length at its end."""
+    systems = list(dict.fromkeys(point["system"] for point in figures.published))
+    base = {row["length"]: row for row in figures.base_rows}
     columns = ["length", "accuracy", "n", "tokens/s", "time per M tokens", "peak memory"]
     columns += ["base model", "its time per M"] if base else []
     rows = []
-    for row in figures["rows"]:
+    for row in figures.rows:
         texts = [row["length"], *_cells(row)]
         if base:
             other = base[row["length"]]
             texts += [MISSING, MISSING] if other["error"] else [score(other["accuracy"], other["standard_error"])]
             texts += [] if other["error"] else [seconds(other["seconds_per_token"] * 1e6)]
-        rows.append((*texts, *(_published(figures["published"], system, row["tokens"]) for system in systems)))
-    notes = [f"{name}: {_quotient(figures[name])}" for name in _RATIOS]
+        rows.append((*texts, *(_published(figures.published, system, row["tokens"]) for system in systems)))
+    notes = [f"{name}: {_quotient(getattr(figures, name))}" for name in _RATIOS]
     notes += [f"base model, {row['length']}: {row['error']}" for row in base.values() if row["error"]]
-    notes += [f"published: {source}" for source in dict.fromkeys(point["source"] for point in figures["published"])]
+    notes += [f"published: {source}" for source in dict.fromkeys(point["source"] for point in figures.published)]
     caption = (
         "Exact match of final answers, ± standard error. Published points are of other models, texts and machines."
     )
-    return Table(f"Task {figures['task']} by length", caption, (*columns, *systems), tuple(rows), 1, tuple(notes))
+    return Table(f"Task {figures.task} by length", caption, (*columns, *systems), tuple(rows), 1, tuple(notes))
 
 
 _RATIOS = ("memory_ratio_2m_to_32k", "time_per_token_ratio_2m_to_32k")
@@ -138,104 +138,24 @@ def _quotient(value: float | None) -> str:
     return MISSING if value is None else f"{value:.3f}"
 
 
-def perplexity_table(figures: Mapping[str, Any]) -> Table:
-    """The figures of `rmtbench.bench.perplexity.run`: one row a reader.
-
-    Args:
-        figures: As the bench gives them.
-    """
+def quality_table(figures: QualityFigures) -> Table:
+    """One row a retriever."""
     rows = tuple(
         (
-            row["reader"],
-            f"{row['perplexity']:.3f}",
-            score(row["nll"], row["standard_error"]),
-            score(row["nll_above_memory"], row["nll_above_memory_standard_error"]),
-            whole(row["tokens"]),
-            whole(row["tokens_per_second"]),
+            row.retriever,
+            *(f"{row.recall[depth]:.3f}" for depth in (1, 3)),
+            score(row.recall[5], row.standard_error),
+            f"{row.recall[10]:.3f}",
+            f"{row.mrr:.3f}",
         )
-        for row in figures["rows"]
+        for row in figures.rows
     )
-    columns = ("reader", "perplexity", "nats a token", "above memory", "tokens", "tokens/s")
-    caption = f"{figures['texts']} texts; the base model's window has {figures['window']} tokens."
-    return Table("Perplexity of long text", caption, columns, rows, 1)
-
-
-def kv_store_table(figures: Mapping[str, Any]) -> Table:
-    """The figures of `rmtbench.bench.kv_store.run`: one row a model and length.
-
-    Args:
-        figures: As the bench gives them.
-    """
-    rows = tuple(
-        (
-            row["model"],
-            whole(row["tokens"]),
-            size(row["bytes"]),
-            *(seconds(row[f"{part}_seconds"]) for part in ("compute", "save", "cold_load", "warm_load")),
-            f"{row['compute_over_cold_load']:,.0f}x",
-            f"{row['compute_over_warm_load']:,.0f}x",
-        )
-        for row in figures["rows"]
+    columns = ("retriever", "recall@1", "recall@3", "recall@5", "recall@10", "MRR")
+    caption = (
+        f"{figures.questions} questions in {figures.draws} draws, {figures.chunks} chunks of at most "
+        f"{figures.chunk_tokens} tokens; standard errors are clustered by draw."
     )
-    columns = ("model", "tokens", "cache", "compute", "save", "load, cold", "load, warm", "cold gains", "warm gains")
-    damage = figures["damage"]
-    caption = "Loads check every byte. Cold: the disk's pages were forgotten; warm: they were in memory."
-    notes = (f"damaged caches detected: {damage['detected']} of {damage['damaged']}", *damage["missed"])
-    return Table("A kept key-value cache", caption, columns, rows, 1, notes)
-
-
-def kv_quality_table(figures: Mapping[str, Any]) -> Table:
-    """The figures of `rmtbench.bench.kv_quality.run`: one row a style and way.
-
-    Args:
-        figures: As the bench gives them.
-    """
-    rows = tuple(
-        (
-            row["style"],
-            row["way"],
-            score(row["em"]),
-            f"{row['em_difference']:+.3f}",
-            f"{row['agreement']:.3f}",
-            seconds(row["prepare_seconds"]),
-            MISSING if row["change_seconds"] is None else seconds(row["change_seconds"]),
-            MISSING if row["change_tokens"] is None else whole(row["change_tokens"]),
-            seconds(row["question_seconds"]),
-            size(row["bytes"]),
-            whole(row["documents"]),
-            whole(row["questions"]),
-        )
-        for row in figures["rows"]
-    )
-    columns = ("style", "cache", "EM", "less exact", "agreement", "preparation", "one changed", "tokens read",
-               "a question", "kept", "documents", "n")  # fmt: skip
-    caption = "Agreement: answers that are token for token the exact cache's. One changed: in the middle."
-    return Table(f"Caches that are not exact, miniature {figures['size']}", caption, columns, rows, 2)
-
-
-def reading_table(figures: Mapping[str, Any]) -> Table:
-    """The figures of `rmtbench.bench.reading.run`: one row a style and size, one column a kind of question.
-
-    Args:
-        figures: As the bench gives them.
-    """
-    kinds = list(dict.fromkeys(row["kind"] for row in figures["rows"]))
-    cells: dict[tuple[str, str], dict[str, Mapping[str, Any]]] = {}
-    for row in figures["rows"]:
-        cells.setdefault((row["style"], row["size"]), {})[row["kind"]] = row
-    rows = tuple(
-        (
-            style,
-            size,
-            whole(sum(row["tokens"] for row in by_kind.values()) / len(by_kind)),
-            *(
-                score(by_kind[kind]["em"], by_kind[kind]["standard_error"]) if kind in by_kind else MISSING
-                for kind in kinds
-            ),
-        )
-        for (style, size), by_kind in cells.items()
-    )
-    caption = f"Exact match by kind of question; names: {figures['names']}; ± clustered by context."
-    return Table(
-        f"Reading the miniature, {figures['model']['id']}", caption, ("style", "size", "tokens", *kinds), rows, 3
-    )
+    over = figures.hybrid_over_better
+    error = "" if over.standard_error is None else f" ±{over.standard_error:.3f}"
+    note = f"recall@5 of hybrid is {over.difference:+.3f}{error} above that of {over.better}, its better part"
+    return Table(f"Evidence found: {figures.dataset}, {figures.source}", caption, columns, rows, 1, (note,))

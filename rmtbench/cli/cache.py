@@ -92,7 +92,7 @@ def gc(
 
 
 def _folder(given: Path | None) -> Path:
-    from rmtbench.places import cache_folder
+    from rmtbench.files import cache_folder
 
     return given.expanduser() if given is not None else cache_folder() / "kv"
 

@@ -11,12 +11,12 @@ from typing import Any
 from rmtbench.cli.progress import note, show_runs
 from rmtbench.core import SHIPPED_MODELS, Draw, RunSpec
 from rmtbench.errors import ServerGoneError
+from rmtbench.files import cache_folder
 from rmtbench.journal.layout import RunFolder, run_id
 from rmtbench.journal.record import read_json, read_run
 from rmtbench.models.load import RANDOM_LABEL
 from rmtbench.models.sources import to_convert
 from rmtbench.options.request import Request
-from rmtbench.places import cache_folder
 from rmtbench.runs.finished import unfinished
 from rmtbench.runs.fit import check_fit, find_misfits
 from rmtbench.runs.loop import execute

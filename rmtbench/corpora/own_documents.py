@@ -15,7 +15,7 @@ from pathlib import Path
 
 from rmtbench.core import Document
 from rmtbench.errors import UserError, first_line
-from rmtbench.places import cache_folder
+from rmtbench.files import cache_folder
 
 TEXTS = (".txt", ".md", ".markdown", ".mdx", ".rst", ".adoc")
 CONVERTED = {

@@ -9,59 +9,60 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath
 
 from rmtbench.core import RunSpec
+from rmtbench.journal.packed import file_of
 from rmtbench.journal.rows import spec_to_row
 
 
 @dataclass(frozen=True, slots=True)
 class RunFolder:
-    """The files of one run."""
+    """The files of one run, in a folder or packed into one file (`rmtbench.journal.packed`)."""
 
     path: Path
 
     @property
     def spec(self) -> Path:
         """What was asked, and the provenance of the first process that answered (one JSON object)."""
-        return self.path / "spec.json"
+        return file_of(self.path, "spec.json")
 
     @property
     def sessions(self) -> Path:
         """Provenance of every process that wrote to the run, one a line."""
-        return self.path / "sessions.jsonl"
+        return file_of(self.path, "sessions.jsonl")
 
     @property
     def corpora(self) -> Path:
         """Ids, hashes and sizes of the draws, one a line."""
-        return self.path / "corpora.jsonl"
+        return file_of(self.path, "corpora.jsonl")
 
     @property
     def gold(self) -> Path:
         """Questions with their references and evidence, one a line."""
-        return self.path / "gold.jsonl"
+        return file_of(self.path, "gold.jsonl")
 
     @property
     def prepared(self) -> Path:
         """What preparing each draw cost, one line a draw and process."""
-        return self.path / "prepared.jsonl"
+        return file_of(self.path, "prepared.jsonl")
 
     @property
     def answers(self) -> Path:
         """The journal: one line an answer, in the order they were made."""
-        return self.path / "answers.jsonl"
+        return file_of(self.path, "answers.jsonl")
 
     @property
     def usage(self) -> Path:
         """Most memory taken, one line a draw and process."""
-        return self.path / "usage.jsonl"
+        return file_of(self.path, "usage.jsonl")
 
     @property
     def scores(self) -> Path:
         """Scores made from the journal, one line an answer."""
-        return self.path / "scores.jsonl"
+        return file_of(self.path, "scores.jsonl")
 
     @property
     def summary(self) -> Path:
         """Means and counts made from journal and scores (one JSON object)."""
-        return self.path / "summary.json"
+        return file_of(self.path, "summary.json")
 
     @property
     def lock(self) -> Path:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import suppress
 from io import BufferedWriter
 from pathlib import Path
 from types import TracebackType
@@ -14,6 +13,7 @@ from typing import Any, Self
 import orjson
 
 from rmtbench.errors import UserError, disk_errors
+from rmtbench.files import write_atomically
 from rmtbench.journal.versions import SCHEMA, check_version
 
 
@@ -144,7 +144,7 @@ def drop_torn_line(path: Path) -> None:
 
 
 def write_whole(path: Path, data: bytes, *, option: str = "--results") -> None:
-    """Write a file under a temporary name and rename it: readers see the old file or the new one, never a part.
+    """Write a file whole or not at all, and say what the user can do where that fails.
 
     Args:
         path: The file to make or replace.
@@ -155,15 +155,5 @@ def write_whole(path: Path, data: bytes, *, option: str = "--results") -> None:
         UserError: The disk is full or the folder cannot be written.
         OSError: Anything else that the system refuses, by the name of the file that was to be.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with disk_errors(path, option):
-            temporary.write_bytes(data)
-            temporary.replace(path)
-    except OSError as error:
-        error.filename = str(path)  # nobody knows the temporary name
-        raise
-    finally:
-        # A folder that cannot be written cannot be tidied either, and that must not hide the reason.
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
+    with disk_errors(path, option):
+        write_atomically(path, data)

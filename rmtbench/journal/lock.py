@@ -1,14 +1,13 @@
-"""One writer a run: an advisory lock that the operating system drops when its holder dies, however it dies."""
+"""One writer a run."""
 
 from __future__ import annotations
 
-import fcntl
-import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from rmtbench.errors import UserError, disk_errors
+from rmtbench.locks import HeldError, hold
 
 
 @contextmanager
@@ -19,23 +18,16 @@ def only_writer(path: Path) -> Iterator[None]:
         path: The lock file; made if missing, left in place.
 
     Raises:
-        UserError: Another process holds it.
+        UserError: Another process holds it, or the file cannot be made.
     """
-    with disk_errors(path):
-        stream = path.open("a+")
-    with stream:
+    with ExitStack() as stack:
         try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            stream.seek(0)
-            holder = stream.read().strip() or "unknown"
+            with disk_errors(path):
+                stack.enter_context(hold(path))
+        except HeldError as error:
             raise UserError(
-                f"another process (pid {holder}) is writing this run",
+                f"another process (pid {error.holder}) is writing this run",
                 where=str(path.parent),
                 remedy="wait for it to end, or choose another folder with --results",
             ) from error
-        with disk_errors(path):
-            stream.truncate(0)
-            stream.write(str(os.getpid()))
-            stream.flush()
         yield

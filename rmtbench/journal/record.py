@@ -15,6 +15,7 @@ from rmtbench.core import Answer, Gold, Prepared, Question, RunSpec
 from rmtbench.errors import UserError
 from rmtbench.journal.layout import RunFolder
 from rmtbench.journal.lines import number_rows, read_numbered
+from rmtbench.journal.packed import SUFFIX, packed_of
 from rmtbench.journal.rows import (
     answer_from_row,
     corpus_from_row,
@@ -192,18 +193,20 @@ def _read_asked(path: Path, known: MutableMapping[bytes, Asked]) -> Asked:
 
 
 def find_runs(results: Path) -> list[Path]:
-    """The run folders directly under `results` (or `results` itself, if it is one), by name.
+    """The runs directly under `results` (or `results` itself, if it is one), folders and packed ones, by name.
 
-    A folder with answers and no spec counts as a run: reading it says what is missing, instead of leaving it out.
+    A packed run is given by the folder that it was. A folder with answers and no spec counts as a run: reading it says
+    what is missing, instead of leaving it out.
 
     Raises:
         UserError: The folder does not exist.
     """
-    if not results.is_dir():
+    if not results.is_dir() and packed_of(results) is None:
         raise UserError("no such folder", where=str(results), remedy="run something first: rmtbench run --help")
     if _is_run(RunFolder(results)):
-        return [results]
-    return sorted(path for path in results.iterdir() if _is_run(RunFolder(path)))
+        return [results.with_suffix("") if results.suffix == SUFFIX else results]
+    folders = {path.with_suffix("") if path.suffix == SUFFIX else path for path in results.iterdir()}
+    return sorted(path for path in folders if _is_run(RunFolder(path)))
 
 
 def _is_run(folder: RunFolder) -> bool:

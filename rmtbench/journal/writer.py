@@ -15,6 +15,7 @@ from rmtbench.errors import UserError, disk_errors
 from rmtbench.journal.layout import RunFolder, run_id
 from rmtbench.journal.lines import LineWriter, encode, read_lines, read_numbered, write_whole
 from rmtbench.journal.lock import only_writer
+from rmtbench.journal.packed import packed_of
 from rmtbench.journal.record import Key, read_json
 from rmtbench.journal.rows import (
     answer_to_row,
@@ -49,6 +50,12 @@ class RunWriter:
         self._gold: set[Key] = set()
 
     def __enter__(self) -> Self:
+        if packed := packed_of(self.folder.path):
+            raise UserError(
+                "this run is packed, and nothing can be added to it",
+                where=str(packed),
+                remedy=f"rmtbench pack {packed} --undo makes a folder of it again",
+            )
         with disk_errors(self.folder.path):
             self.folder.path.mkdir(parents=True, exist_ok=True)
         with self._stack as stack:

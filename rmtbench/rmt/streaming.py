@@ -7,27 +7,6 @@ from collections.abc import Callable, Iterable, Sequence
 import torch
 
 from rmtbench.rmt.base import Ids, Recurrent, Step
-from rmtbench.rmt.segments import cut
-
-
-def read_tokens(
-    model: Recurrent,
-    streams: Sequence[Iterable[int]],
-    memory: torch.Tensor | None = None,
-    watch: Callable[[Step], None] = lambda _: None,
-) -> torch.Tensor:
-    """Read texts side by side from their token ids, cut into full segments from the front.
-
-    Args:
-        model: As for `read_streams`.
-        streams: Token ids of each text; nobody need know how many.
-        memory: As for `read_streams`.
-        watch: As for `read_streams`.
-
-    Returns:
-        As `read_streams`.
-    """
-    return read_streams(model, [cut(stream, model.config.segment_tokens) for stream in streams], memory, watch)
 
 
 @torch.inference_mode()

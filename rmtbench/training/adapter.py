@@ -18,9 +18,9 @@ from transformers import AttentionInterface, AttentionMaskInterface
 
 from rmtbench.corpora.official import read_hotpotqa, read_squad
 from rmtbench.errors import UserError
+from rmtbench.files import file_sha256
 from rmtbench.models.architecture import plain_causal
 from rmtbench.models.load import choose_device, load_model
-from rmtbench.places import file_sha256
 from rmtbench.training.base import Recipe, Stage
 from rmtbench.training.real_reading import Packed, PackPlan, Rows
 

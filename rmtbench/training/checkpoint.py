@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import pickle
@@ -16,6 +15,7 @@ from typing import Any
 import torch
 
 from rmtbench.errors import UserError
+from rmtbench.files import hash_file
 from rmtbench.training.base import Recipe
 
 TENSORS = "tensors.pt"
@@ -96,7 +96,7 @@ def save(
         described = {
             "recipe": recipe.name,
             "identity": recipe.identity,
-            "tensors_sha256": _sha256(new / TENSORS),
+            "tensors_sha256": hash_file(new / TENSORS),
             "state": asdict(state),
         }
         (new / STATE).write_text(json.dumps(described, indent=1), encoding="utf-8")
@@ -136,7 +136,7 @@ def restore(
             remedy="choose another folder with --out, or train with the recipe it began with",
         )
     path = folder / TENSORS
-    if not path.is_file() or _sha256(path) != described["tensors_sha256"]:
+    if not path.is_file() or hash_file(path) != described["tensors_sha256"]:
         raise _damaged(path, "it is not the file that was written")
     try:
         tensors = torch.load(path, map_location="cpu", weights_only=True)
@@ -180,8 +180,3 @@ def _damaged(path: Path, why: str) -> UserError:
 
 def _beside(folder: Path) -> tuple[Path, Path]:
     return folder.with_name(f".{folder.name}.new"), folder.with_name(f".{folder.name}.old")
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()

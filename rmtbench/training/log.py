@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from rmtbench.errors import UserError
+from rmtbench.files import write_atomically
 from rmtbench.training.checkpoint import State
 
 
@@ -61,6 +62,4 @@ def cut_back(path: Path, step: int) -> None:
             break
         kept.append(text)
     if len(kept) != len(lines):
-        new = path.with_name(f".{path.name}.new")
-        new.write_text("".join(kept), encoding="utf-8")
-        new.replace(path)
+        write_atomically(path, "".join(kept).encode())

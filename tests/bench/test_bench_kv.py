@@ -11,8 +11,8 @@ from rmtbench.bench import kv
 def figures():
     told = []
     result = kv.run(["random:tiny"], [40, kv.SMALL // 100], [1, 3], report=told.append)
-    assert len(told) == len(result["rows"])
-    return result
+    assert len(told) == len(result.rows)
+    return result.to_json()
 
 
 def test_every_way_stands_beside_the_others_at_each_length(figures):
@@ -53,7 +53,7 @@ def test_figures_of_sizes_that_were_not_measured_are_none(figures):
 def test_the_figures_that_stand_by_themselves_are_those_of_their_row(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(kv, "SMALL", 60)
     monkeypatch.setattr(kv, "LARGE", 70)
-    result = kv.run(["random:tiny"], [60, 70], [1, 32])
+    result = kv.run(["random:tiny"], [60, 70], [1, 32]).to_json()
     rows = {(row["prefix_tokens"], row["way"], row["batch"]): row for row in result["rows"]}
     assert result["speedup_vs_loop_21k_batch32"] == rows[60, "shared", 32]["speedup_vs_loop"]
     assert result["speedup_vs_full_context_large"] == rows[70, "shared", 1]["speedup_vs_no_cache"]

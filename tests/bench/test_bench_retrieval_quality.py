@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from rmtbench.bench.retrieval_quality import run
-from rmtbench.cli.retrieval_tables import quality_table
+from rmtbench.cli.bench_tables import quality_table
 from rmtbench.errors import UserError
 
 TOWNS = ("Arden", "Belmo", "Corvin", "Dunmere")
@@ -28,7 +28,8 @@ def own_folder(folder: Path, *, evidence: bool) -> Path:
 
 
 def test_every_retriever_finds_what_only_one_document_can_tell(tmp_path: Path, cross_encoder: Path) -> None:
-    figures = run(dataset=str(own_folder(tmp_path / "own", evidence=True)), size="all", reranker=str(cross_encoder))
+    found = run(dataset=str(own_folder(tmp_path / "own", evidence=True)), size="all", reranker=str(cross_encoder))
+    figures = found.to_json()
     rows = {row["retriever"]: row for row in figures["rows"]}
     assert list(rows) == ["sparse", "sparse, stemmed", "dense", "hybrid", "hybrid, stemmed", "hybrid, reranked"]
     for name in ("sparse", "sparse, stemmed", "dense", "hybrid", "hybrid, stemmed"):
@@ -38,7 +39,7 @@ def test_every_retriever_finds_what_only_one_document_can_tell(tmp_path: Path, c
     assert rows["sparse"]["recall@5_standard_error"] is None
     assert (figures["questions"], figures["chunks"], figures["hybrid_over_better"]["difference"]) == (4, 4, 0.0)
     assert json.loads(json.dumps(figures)) == figures
-    table = quality_table(figures)
+    table = quality_table(found)
     assert table.rows[0] == ("sparse", "1.000", "1.000", "1.000", "1.000", "1.000")
 
 

@@ -18,7 +18,7 @@ from rmtbench.retrieval.identity import chunks_hash
 def test_a_small_bench_gives_every_promised_figure_and_is_not_done_again(kind: str, tmp_path: Path) -> None:
     pytest.importorskip("faiss")
     asked = {"chunks": 1500, "queries": 12, "k": 5, "dimension": 16, "kind": kind}
-    figures = run(**asked, folder=tmp_path)
+    figures = run(**asked, folder=tmp_path).to_json()
     for part in ("sparse", "dense"):
         assert figures[part]["build_s"] > 0
         assert figures[part]["build_peak_bytes"] > 10**7
@@ -30,7 +30,7 @@ def test_a_small_bench_gives_every_promised_figure_and_is_not_done_again(kind: s
     assert all(row["time_ratio"] > 0 for row in efforts)
     assert json.loads(json.dumps(figures)) == figures
     said: list[str] = []
-    again = run(**asked, folder=tmp_path, report=said.append)
+    again = run(**asked, folder=tmp_path, report=said.append).to_json()
     assert said == []
     assert (again["sparse"], again["dense"]) == (figures["sparse"], figures["dense"])
     with pytest.raises(UserError, match="a bench with other settings"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -211,15 +212,15 @@ def figures(memory: Path):
 
 def test_every_length_has_its_figures_and_json_can_hold_them(figures, memory: Path) -> None:
     made, told = figures
-    assert json.loads(json.dumps(made)) == made
-    [row], [base] = made["rows"], made["base_rows"]
+    assert json.loads(json.dumps(made.to_json())) == made.to_json()
+    [row], [base] = made.rows, made.base_rows
     assert (row["length"], row["tokens"], row["samples"], row["batch"]) == ("128", 128, 3, 2)
     assert row["peak_memory_bytes"] > 50e6
     assert (base["length"], base["tokens"], base["samples"], base["error"]) == ("128", 128, 1, None)
-    assert made["memory_ratio_2m_to_32k"] is made["time_per_token_ratio_2m_to_32k"] is None
-    assert made["memory"]["weights_sha256"] == read_stored(memory).weights_sha256
-    assert made["memory"]["config"]["memory_tokens"] == MEMORY
-    assert (made["model"]["id"], made["threads"], made["mode"]) == ("mini", 1, "memory")
+    assert made.memory_ratio_2m_to_32k is made.time_per_token_ratio_2m_to_32k is None
+    assert made.memory["weights_sha256"] == read_stored(memory).weights_sha256
+    assert made.memory["config"]["memory_tokens"] == MEMORY
+    assert (made.made_by["model"]["id"], made.made_by["threads"], made.mode) == ("mini", 1, "memory")
     finished = [reading.name for reading in told if reading.row]
     assert finished == ["memory 128", "base model 128"]
     assert all(reading.done <= reading.total for reading in told)
@@ -227,10 +228,10 @@ def test_every_length_has_its_figures_and_json_can_hold_them(figures, memory: Pa
 
 def test_the_table_has_a_row_a_length_and_others_points_beside_it(figures) -> None:
     made, _ = figures
-    [row], [base] = made["rows"], made["base_rows"]
+    [row], [base] = made.rows, made.base_rows
     rows = [{**row, "tokens": 32_000}, {**row, "length": "300k", "tokens": 300_000}]
     base = [base, {**base, "length": "300k", "error": "too long"}]
-    table = rmt_table({**made, "rows": rows, "base_rows": base, "memory_ratio_2m_to_32k": 1.04})
+    table = rmt_table(replace(made, rows=rows, base_rows=base, memory_ratio_2m_to_32k=1.04))
     assert [len(row) for row in table.rows] == [len(table.columns)] * 2
     assert [row[-1] for row in table.rows] == ["0.998", "–"], "64 segments of 499 are 32k; nothing is near 300k"
     assert table.rows[1][6:8] == ("–", "–")

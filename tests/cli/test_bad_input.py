@@ -118,8 +118,8 @@ COMMANDS = [
     ("bench rmt --memory nowhere", "nowhere: no trained memory here", "rmtbench train rmt"),
     ("bench rmt --memory nowhere --lengths 4x", "--lengths: '4x' is no length", "4k"),
     ("bench rmt --task detekt", "--task: no task 'detekt'", "did you mean 'detect'?"),
-    ("bench perplexity --memory nowhere", "nowhere: no trained memory here", "rmtbench train rmt"),
-    ("bench perplexity --memory nowhere --tokens 4x", "--tokens: '4x' is no length", "4k"),
+    ("bench overhead --questions 4", "rmtbench bench overhead: this bench", "python -m experiments.benches overhead"),
+    ("train lm --out DIR", "rmtbench train lm: the mini model", "python -m experiments.training"),
 ]
 
 

@@ -266,3 +266,17 @@ def test_what_is_no_share_of_a_mean_is_no_limit_of_what_may_be_lost(rmtbench, tm
     said = rmtbench("compare", run, run, f"--fail-if-worse={given}")
     assert said.code == 2
     assert said.err.splitlines()[0] == f"error: --fail-if-worse: must be a number from 0 to 1 (given: {given})"
+
+
+def test_packed_runs_are_compared_by_path_name_or_hash(rmtbench, tmp_path):
+    first, second = make_run(tmp_path, "cag"), make_run(tmp_path, "oracle")
+    before = rmtbench("compare", first, second)
+    assert rmtbench("pack", tmp_path).code == 0
+    assert [path.name for path in sorted(tmp_path.iterdir())] == [f"{first.name}.zip", f"{second.name}.zip"]
+    named = ((first, second), (f"{first}.zip", f"{second}.zip"), (first.name, second.name.rpartition("-")[2]))
+    for pair in named:
+        said = rmtbench("compare", *pair, "--results", tmp_path)
+        assert (said.code, said.out) == (before.code, before.out)
+    assert rmtbench("score", tmp_path).err.count("packed: see rmtbench pack --undo") == 1
+    assert rmtbench("pack", tmp_path, "--undo").code == 0
+    assert sorted(tmp_path.iterdir()) == sorted([first, second])

@@ -33,7 +33,7 @@ def imported(tmp_path: Path, *words: str) -> tuple[str, str]:
         (["--help"], "run|score|report|systems|doctor|data|bench|--debug|--version"),
         (["run", "--help"], "--system|--dataset|--top-k|--questions|--fresh|--results"),
         (["report", "--help"], "--json"),
-        (["bench", "--help"], "overhead"),
+        (["bench", "--help"], "retrieval"),
         (["--version"], "rmtbench "),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",

@@ -12,13 +12,13 @@ from pathlib import Path
 import pytest
 from corpora_files import check_same_draws_again, cited, draw, words
 
+from experiments.training.mini_tokenizer import train_tokenizer
 from rmtbench.core import Draw
 from rmtbench.corpora.base import SIZES, DrawRequest, TokenCounter
 from rmtbench.corpora.miniature.dataset import BUDGETS, NAMES, TOLERANCE, Miniature
 from rmtbench.corpora.miniature.styles import STYLES, Style
 from rmtbench.corpora.miniature.words import held_out, inventory
 from rmtbench.errors import UserError
-from rmtbench.training.mini_tokenizer import train_tokenizer
 
 each_style = pytest.mark.parametrize("style", STYLES)
 PINS: dict[Style, str] = {

@@ -123,35 +123,6 @@ def test_in_qdrant() -> None:
     assert len(client.get_collections().collections) == 2
 
 
-def test_through_llama_index() -> None:
-    from rmtbench.retrieval.llama import IndexRetriever, RetrieverIndex
-
-    cut = cut_chunks(CHUNKS, PROMPTED)
-    over_windows = DenseIndex(embed_chunks(cut.parts, PROMPTED), PROMPTED)
-    retriever = IndexRetriever(over_windows, cut.parts, k=len(cut.parts))  # as a store of LlamaIndex's finds windows
-    assert_naive(RetrieverIndex(retriever, CHUNKS, cut), PROMPTED)
-    ours = build_dense(CHUNKS, PROMPTED)
-    found = IndexRetriever(ours, CHUNKS, k=5).retrieve(QUERIES[0])
-    assert [item.score for item in found] == [hit.score for hit in ours.search([QUERIES[0]], 5)[0]]
-
-
-def test_chunks_that_share_a_window_both_have_its_score() -> None:
-    from rmtbench.retrieval.llama import IndexRetriever, RetrieverIndex
-
-    text = " ".join(f"w{number}" for number in range(30))
-    end = len(text)
-    middle = text.index("w10")
-    embedder = WordEmbedder(10)
-    chunks = [Chunk("d", "", text, 0, end), Chunk("d", "", text, 0, end), Chunk("d", "", text[middle:], middle, end)]
-    cut = cut_chunks(chunks, embedder)
-    over_windows = DenseIndex(embed_chunks(cut.parts, embedder), embedder)
-    index = RetrieverIndex(IndexRetriever(over_windows, cut.parts, k=len(cut.parts)), chunks, cut)
-    [hits] = index.search(["w29"], 3)
-    assert [hit.position for hit in hits] == [
-        hit.position for hit in build_dense(chunks, embedder).search(["w29"], 3)[0]
-    ]
-
-
 def test_minilm_finds_what_stands_behind_its_256_tokens() -> None:
     minilm = load_embedder("minilm")
     filler = "The market opens at eight, and carts come in from the northern road. "

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 from small_models import save_adapter, save_model, write_gguf
 
-from rmtbench import places
+from rmtbench import files
+from rmtbench.files import file_sha256
 from rmtbench.models.identity import PARTS, identity_here
 from rmtbench.models.load import load_model
-from rmtbench.places import file_sha256
 
 
 @pytest.fixture(autouse=True)
@@ -103,21 +103,21 @@ def test_a_model_that_is_not_here_has_none() -> None:
 
 
 def test_a_large_files_hash_is_kept_until_the_file_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(places, "_LARGE", 1)
+    monkeypatch.setattr(files, "_LARGE", 1)
     path = tmp_path / "large"
     path.write_bytes(b"one")
     hour_ago = time.time() - 3600
     os.utime(path, (hour_ago, hour_ago))
     first = file_sha256(path)
     with monkeypatch.context() as patch:
-        patch.setattr(places, "_hash", lambda _: pytest.fail("read again"))
+        patch.setattr(files, "hash_file", lambda _: pytest.fail("read again"))
         assert file_sha256(path) == first
     path.write_bytes(b"two")  # as long, and now
     assert file_sha256(path) != first
 
 
 def test_a_file_that_was_just_written_is_hashed_each_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(places, "_LARGE", 1)
+    monkeypatch.setattr(files, "_LARGE", 1)
     path = tmp_path / "large"
     path.write_bytes(b"one")
     stamp = path.stat()

@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from rmtbench.bench.reading import WITHOUT, run
+from experiments.benches.reading import WITHOUT, run
 from rmtbench.corpora.miniature.asking import ask_single
 from rmtbench.corpora.miniature.styles import plan_world, tell
 from rmtbench.corpora.miniature.words import inventory

@@ -5,7 +5,7 @@ import math
 import pytest
 
 from rmtbench.retrieval.base import Chunk
-from rmtbench.retrieval.bm25 import FastBM25Index, RankBM25Index, build_sparse
+from rmtbench.retrieval.bm25 import FastBM25Index, RankBM25Index
 from rmtbench.retrieval.words import words
 
 
@@ -80,7 +80,3 @@ def test_the_size_grows_with_the_chunks(index):
     small = index([chunk("one two three")]).bytes
     large = index([chunk(f"one two three {number} {number + 1000}") for number in range(100)]).bytes
     assert 0 < small < large
-
-
-def test_systems_get_the_fast_index():
-    assert isinstance(build_sparse([chunk("word")]), FastBM25Index)

@@ -9,10 +9,10 @@ from typing import Any
 import torch
 from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, PreTrainedModel
 
+from experiments.training.mini_lm import SHAPE
 from rmtbench.rmt.base import BaseIdentity
 from rmtbench.rmt.config import RmtConfig
 from rmtbench.rmt.storage import wrap
-from rmtbench.training.mini_lm import SHAPE
 
 VOCABULARY, SEGMENT, MEMORY = 97, 12, 3
 CLS, SEP = 95, 96

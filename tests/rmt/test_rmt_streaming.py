@@ -17,10 +17,15 @@ from torch.utils._pytree import tree_leaves
 
 from rmtbench.rmt.segments import cut
 from rmtbench.rmt.storage import wrap
-from rmtbench.rmt.streaming import read_streams, read_tokens
+from rmtbench.rmt.streaming import read_streams
 from rmtbench.rmt.walk import read_rows
 
 LENGTHS = (3 * SEGMENT, 5, 2 * SEGMENT + 1, 0)
+
+
+def read_tokens(model, streams, memory=None, watch=lambda _step: None):
+    """What a model remembers of token ids that are cut into its segments as they are read."""
+    return read_streams(model, [cut(stream, model.config.segment_tokens) for stream in streams], memory, watch)
 
 
 @pytest.mark.parametrize("name", GEOMETRIES)

@@ -13,7 +13,7 @@ from pathlib import Path
 from rmtbench.errors import UserError
 from rmtbench.kvcache.disk.identity import cache_key
 from rmtbench.kvcache.disk.manifest import FILE, DamagedCacheError, Manifest, read_ids, read_manifest
-from rmtbench.turns import turn_if_free
+from rmtbench.locks import turn_if_free
 
 DEFAULT_LIMIT = "20GB"
 """An 8B model's cache of 106k tokens in 16 bits (13.9 GB) and two of 21k fit; no laptop's disk is filled unasked."""

@@ -15,9 +15,9 @@ from rmtbench.kvcache.disk.identity import model_identity
 from rmtbench.kvcache.disk.unfinished import UnfinishedCache
 from rmtbench.kvcache.exact.prefill import CHUNK_TOKENS, prefill
 from rmtbench.kvcache.watching import NOBODY, Watch
+from rmtbench.locks import take_turn
 from rmtbench.measure import Stopwatch, Timed, add_seconds, synchroniser, timed
 from rmtbench.models.local import LocalModel
-from rmtbench.turns import take_turn
 
 
 @dataclass(frozen=True)

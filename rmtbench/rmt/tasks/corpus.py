@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import random
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil
 from typing import TYPE_CHECKING
 
-from rmtbench.core import Draw, Gold
-from rmtbench.corpora.miniature.asking import UNKNOWN, Asked, all_kinds, ask_about_group
+from rmtbench.corpora.miniature.asking import Asked, all_kinds, ask_about_group
 from rmtbench.corpora.miniature.prose import ProsePlan
 from rmtbench.corpora.miniature.styles import STYLES, Style, plan_world, tell
 from rmtbench.corpora.miniature.words import NameWords, small_pools
@@ -20,7 +19,7 @@ from rmtbench.rmt.base import Ids
 from rmtbench.rmt.segments import cut
 from rmtbench.rmt.tasks.base import Sample
 from rmtbench.rmt.tasks.miniature import Names
-from rmtbench.rmt.tasks.wording import answer, make_sample
+from rmtbench.rmt.tasks.wording import make_sample
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -124,28 +123,6 @@ class Reading:
             named = segment(names_told[asked.subjects[0].id])
             return make_sample(list(cut(text[:total], self.segment_tokens)), asked, told, self.contract, named)
         raise ValueError(f"no text with a question fits into {segments} segments of {self.segment_tokens} tokens")
-
-
-def draw_samples(draw: Draw, contract: PromptContract, segment_tokens: int) -> Iterator[Sample]:
-    """Every question of a drawn corpus as a sample of its own; they share the segments.
-
-    Args:
-        draw: A draw of any data set of this suite.
-        contract: Makes the token ids; data sets hold no reasoning, so that a ``bridge`` answer has none either.
-        segment_tokens: Tokens of every segment but the last.
-    """
-    documents = draw.corpus.documents
-    text = read_text(contract.tokenizer, [(document.title, document.text) for document in documents])
-    numbers = {document.id: number for number, document in enumerate(documents)}
-    segments = list(cut(text.ids, segment_tokens))
-
-    def known_after(gold: Gold) -> int:
-        ends = [min(text.behind(numbers[span.document_id], span.end) for span in spans) for spans in gold.evidence]
-        return (max(ends, default=len(text.ids)) - 1) // segment_tokens
-
-    for question, gold in zip(draw.corpus.questions, draw.gold, strict=True):
-        right, not_yet = answer(contract, gold.references[0]), answer(contract, UNKNOWN)
-        yield Sample(segments, contract.question_ids(question.text), right, known_after(gold), not_yet, question.kind)
 
 
 def _told(

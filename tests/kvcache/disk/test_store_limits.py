@@ -12,8 +12,8 @@ from stored_caches import Shop, context
 from rmtbench.errors import UserError
 from rmtbench.kvcache.disk.eviction import check, collect, entries, size_text
 from rmtbench.kvcache.disk.manifest import FILE
+from rmtbench.locks import take_turn
 from rmtbench.models.local import LocalModel
-from rmtbench.turns import take_turn
 
 
 def age(folder: Path, seconds: float) -> None:

@@ -19,8 +19,8 @@ from stored_caches import CHUNK, Shop, context, equal
 
 from rmtbench.kvcache.disk.eviction import check
 from rmtbench.kvcache.exact.prefill import prefill
+from rmtbench.locks import take_turn, turn_if_free
 from rmtbench.models.local import LocalModel
-from rmtbench.turns import take_turn, turn_if_free
 
 NURSERY = """
 import json, os, sys
@@ -130,7 +130,7 @@ def test_killed_at_any_moment_the_old_cache_stays_good_and_the_new_one_is_there_
 def test_whoever_waits_is_told_for_whom_and_a_dead_holder_keeps_nobody_waiting(tmp_path: Path) -> None:
     lock = tmp_path / "locks" / "one"
     script = (
-        "import sys\nfrom pathlib import Path\nfrom rmtbench.turns import take_turn\n"
+        "import sys\nfrom pathlib import Path\nfrom rmtbench.locks import take_turn\n"
         f"with take_turn(Path({str(lock)!r}), print): print('held', flush=True); sys.stdin.readline()"
     )
     child = subprocess.Popen([sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)

@@ -8,11 +8,11 @@ from functools import cache
 from tokenizers import ByteLevelBPETokenizer
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
+from experiments.training.mini_tokenizer import train_tokenizer
 from rmtbench.core import AnswerStyle
 from rmtbench.corpora.miniature.fillers import _PREDICATES, _SUBJECTS
 from rmtbench.models.embed_files import model_folder
 from rmtbench.models.prompt import PromptContract, make_contract
-from rmtbench.training.mini_tokenizer import train_tokenizer
 
 
 @cache

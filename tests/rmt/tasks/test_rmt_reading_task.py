@@ -1,4 +1,4 @@
-"""Reading dense text: the suite's own prose in full segments, questions of every kind, and drawn corpora."""
+"""Reading dense text: the suite's own prose in full segments, questions of every kind."""
 
 import random
 import re
@@ -6,11 +6,10 @@ import re
 import pytest
 from task_contracts import contract_of, text_of, whole_text
 
-from rmtbench.core import Draw
 from rmtbench.corpora.miniature.asking import all_kinds
 from rmtbench.models.base import Passage
 from rmtbench.rmt.tasks.base import Sample
-from rmtbench.rmt.tasks.corpus import draw_samples, read_text
+from rmtbench.rmt.tasks.corpus import read_text
 from rmtbench.rmt.tasks.registry import make_task
 
 SIZE = 200
@@ -98,17 +97,3 @@ def test_the_same_random_state_makes_the_same_text() -> None:
     task = make_task("reading", contract_of(), SIZE)
     one, again = (task.sample(3, random.Random(4)) for _ in range(2))
     assert (list(one.segments), one.question, one.answer) == (list(again.segments), again.question, again.answer)
-
-
-def test_a_drawn_corpus_gives_one_sample_a_question_with_the_segment_of_its_evidence(towns: Draw) -> None:
-    contract = contract_of()
-    made = list(draw_samples(towns, contract, 40))
-    assert len(made) == len(towns.corpus.questions)
-    assert all(len(segment) == 40 for segment in list(made[0].segments)[:-1])
-    for sample, question, gold in zip(made, towns.corpus.questions, towns.gold, strict=True):
-        assert list(sample.question) == contract.question_ids(question.text)
-        assert text_of(contract, sample.answer) == f"Answer: {gold.references[0]}</s>"
-        (town,) = re.findall(r"mayor of (\w+)", question.text)
-        stated = f"The mayor of {town} is {gold.references[0]}."
-        read = [whole_text(contract, list(sample.segments)[: sample.told_by + more]) for more in (1, 0)]
-        assert [stated in text for text in read] == [True, False]

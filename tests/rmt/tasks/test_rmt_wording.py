@@ -6,13 +6,13 @@ from dataclasses import replace
 import pytest
 from task_contracts import contract_of, text_of
 
+from experiments.training.reading import answer_ids
 from rmtbench.corpora.miniature.asking import Asked, all_kinds, ask_about_group, ask_single
 from rmtbench.corpora.miniature.words import inventory
 from rmtbench.corpora.miniature.world import WorldPlan, make_world
 from rmtbench.errors import UserError
 from rmtbench.rmt.tasks.base import Sample
 from rmtbench.rmt.tasks.wording import answer, make_sample, sentence_ids
-from rmtbench.training.reading import answer_ids
 
 SENTENCES = ["The market is often late.", "Old mills have admirers.", "A narrow path closes before noon."]
 WORLD = make_world(WorldPlan([40], inventory(), aliases=1.0), random.Random(3))

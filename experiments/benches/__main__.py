@@ -1,0 +1,209 @@
+"""The workshop's benches as commands, run from the repository's root: ``python -m experiments.benches NAME``.
+
+A table for people goes to stderr; the last line on stdout is the JSON.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from rmtbench.cli.bench import (
+    BaseModel,
+    Device,
+    Dtype,
+    JsonFile,
+    Names,
+    Seed,
+    Style,
+    Threads,
+    show_figures,
+    show_table,
+)
+from rmtbench.errors import UserError
+
+app = typer.Typer(help="Measure the suite itself, beside other people's code.", no_args_is_help=True)
+
+
+@app.command("scoring")
+def scoring(
+    answers: Annotated[int, typer.Option(min=10, help="Answers of each system.")] = 1000,
+    systems: Annotated[int, typer.Option(min=1, help="Systems.")] = 4,
+    json_file: JsonFile = None,
+) -> None:
+    """BERTScore of several systems at once beside as many calls of the bert-score package."""
+    from experiments.benches.scoring import run
+
+    show_figures(run(answers=answers, systems=systems), json_file)
+
+
+@app.command("kv-store")
+def kv_store(
+    contexts: Annotated[
+        str, typer.Option(help="Models and lengths: mini=85k is the paper's largest corpus.")
+    ] = "mini=21k,random:llama-0.1b=4k",
+    damaged: Annotated[int, typer.Option(min=0, help="Caches to damage.")] = 100,
+    folder: Annotated[Path | None, typer.Option(help="Disk to measure (default: that of temporary files).")] = None,
+    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads (default: torch's own choice).")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda.")] = "auto",
+    json_file: JsonFile = None,
+) -> None:
+    """A kept key-value cache loaded, cold and warm, beside computing it; and how many damaged ones are noticed."""
+    from experiments.benches.kv_store import run
+    from experiments.benches.tables import kv_store_table
+    from rmtbench.cli.progress import note
+
+    figures = run(contexts=contexts, damaged=damaged, folder=folder, threads=threads, device=device, report=note)
+    show_table(kv_store_table(figures), figures, json_file)
+
+
+@app.command("kv-quality")
+def kv_quality(
+    model: Annotated[str, typer.Option(help="As for rmtbench run.")] = "mini",
+    size: Annotated[str, typer.Option(help="Size of the miniature.")] = "smoke",
+    styles: Annotated[str, typer.Option(help="Styles, comma-separated.")] = "squad,hotpotqa,triviaqa",
+    draws: Annotated[int, typer.Option(min=1, help="Contexts of each style.")] = 5,
+    questions: Annotated[int, typer.Option(min=1, help="Questions of each kind about each context.")] = 5,
+    recompute: Annotated[
+        list[float] | None, typer.Option(min=0.001, max=1, help="Share read again; repeatable (default 0.15).")
+    ] = None,
+    json_file: JsonFile = None,
+) -> None:
+    """Answers from caches that are not exact, composed of documents' own or in few bits, beside the exact cache's."""
+    from experiments.benches.kv_quality import run
+    from experiments.benches.tables import kv_quality_table
+    from rmtbench.cli.progress import note
+
+    figures = run(
+        model=model,
+        size=size,
+        styles=styles.split(","),
+        draws=draws,
+        questions=questions,
+        recompute=recompute or [0.15],
+        report=note,
+    )
+    show_table(kv_quality_table(figures), figures, json_file)
+
+
+@app.command("report")
+def report(
+    runs: Annotated[int, typer.Option(min=1, max=240, help="Runs to report on.")] = 200,
+    answers: Annotated[int, typer.Option(min=10, help="Answers of all runs together.")] = 200_000,
+    json_file: JsonFile = None,
+) -> None:
+    """Time and peak memory of a whole report over results made for it."""
+    from experiments.benches.report import run
+
+    show_figures(run(runs=runs, answers=answers), json_file)
+
+
+@app.command("overhead")
+def overhead(
+    system: Annotated[str, typer.Option(help="Systems, comma-separated, or 'all'.")] = "all",
+    dataset: Annotated[str | None, typer.Option(help="As for rmtbench run.")] = None,
+    size: Annotated[str | None, typer.Option(help="As for rmtbench run.")] = None,
+    data_dir: Annotated[Path | None, typer.Option(help="As for rmtbench run.")] = None,
+    model: Annotated[str | None, typer.Option(help="As for rmtbench run.")] = None,
+    questions: Annotated[int | None, typer.Option(help="At most so many questions.")] = 16,
+    json_file: JsonFile = None,
+) -> None:
+    """Share of a run's wall time that is neither model, embedder nor retrieval."""
+    from experiments.benches.overhead import run
+    from rmtbench.spec import make_request
+
+    given = {"dataset": dataset, "size": size, "data_dir": data_dir, "model": model, "questions": questions}
+    show_figures(run(make_request("mini", {**given, "systems": tuple(system.split(","))})), json_file)
+
+
+@app.command("reading")
+def reading(
+    model: Annotated[str, typer.Option(help="As for rmtbench run.")] = "mini",
+    sizes: Annotated[
+        str, typer.Option(help="Sizes of the miniature, comma-separated; 'without', 'oracle': no context, the gold.")
+    ] = "smoke",
+    styles: Annotated[str, typer.Option(help="Styles, comma-separated.")] = "squad,hotpotqa,triviaqa",
+    names: Annotated[str, typer.Option(help="Name words: all, seen or held-out.")] = "all",
+    draws: Annotated[int, typer.Option(min=1, help="Contexts of each size and style.")] = 5,
+    questions: Annotated[int, typer.Option(min=1, help="Questions of each kind about each context.")] = 20,
+    json_file: JsonFile = None,
+) -> None:
+    """How well a model reads the miniature world, by kind of question and length of context."""
+    from experiments.benches.reading import run
+    from experiments.benches.tables import reading_table
+    from rmtbench.cli.progress import note
+
+    chosen, told = sizes.split(","), styles.split(",")
+    figures = run(model=model, sizes=chosen, styles=told, names=names, draws=draws, questions=questions, report=note)
+    show_table(reading_table(figures), figures, json_file)
+
+
+@app.command("endpoint")
+def endpoint(
+    concurrency: Annotated[int, typer.Option(min=1, help="Questions at once.")] = 32,
+    calls: Annotated[int, typer.Option(min=1, help="Questions in all.")] = 960,
+    milliseconds: Annotated[int, typer.Option(min=0, help="What the server takes for an answer.")] = 200,
+    json_file: JsonFile = None,
+) -> None:
+    """What a call of a served model takes beyond the server's own time, against a server that only waits."""
+    from experiments.benches.endpoint import run
+
+    show_figures(run(concurrency=concurrency, calls=calls, seconds=milliseconds / 1000), json_file)
+
+
+@app.command("perplexity")
+def perplexity(
+    memory: Annotated[Path, typer.Option(help="Folder of a trained memory.")],
+    tokens: Annotated[str, typer.Option(help="Length of a text: k is 1,000, M is 1,000,000.")] = "32k",
+    texts: Annotated[int, typer.Option(min=1, help="Texts of the task.")] = 4,
+    task: Annotated[str, typer.Option(help="Whose texts are read where no file is named.")] = "reading",
+    text: Annotated[list[Path] | None, typer.Option(help="Plain text file in place of the task's; repeatable.")] = None,
+    window: Annotated[int | None, typer.Option(min=1, help="Of the base model (default: a segment).")] = None,
+    model: BaseModel = None,
+    names: Names = "all",
+    style: Style = None,
+    seed: Seed = 0,
+    device: Device = "auto",
+    dtype: Dtype = "auto",
+    threads: Threads = None,
+    json_file: JsonFile = None,
+) -> None:
+    """Perplexity of long text with a recurrent memory, with it forgotten, and by the base model with a window."""
+    from experiments.benches.perplexity import run
+    from experiments.benches.tables import perplexity_table
+    from rmtbench.cli.bench_tables import show_reading
+
+    with show_reading() as report:
+        figures = run(
+            memory=memory,
+            tokens=tokens,
+            texts=texts,
+            task=task,
+            files=text or (),
+            window=window,
+            model=model,
+            names=names,
+            style=style,
+            seed=seed,
+            device=device,
+            dtype=dtype,
+            threads=threads,
+            report=report,
+        )
+    show_table(perplexity_table(figures), figures, json_file)
+
+
+def main() -> None:
+    """Run one bench; exit with 2 and two lines on stderr where its input is wrong."""
+    try:
+        app()
+    except UserError as error:
+        typer.echo(f"error: {error.where}: {error.what}\n  {error.remedy}", err=True)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

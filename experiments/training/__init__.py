@@ -1,0 +1,1 @@
+"""Training of the mini model that the package ships. `python -m experiments.training`."""

@@ -1,0 +1,70 @@
+"""A packed run reads as its folder did, is the same bytes each time, and comes back as it was."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from journal_runs import SPEC, answer, write_run
+
+from rmtbench.errors import UserError
+from rmtbench.journal.packed import pack, unpack
+from rmtbench.journal.record import find_runs, read_run
+from rmtbench.journal.writer import RunWriter, finished_run
+
+ANSWERS = {(draw, name): answer(name) for draw in (0, 1) for name in ("q0", "q1")}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return write_run(tmp_path, ANSWERS).path
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir() if not path.name.startswith(".")}
+
+
+def test_a_packed_run_reads_as_its_folder_did(folder: Path) -> None:
+    before = read_run(folder)
+    packed = pack(folder)
+    assert not folder.exists()
+    assert find_runs(folder.parent) == find_runs(packed) == find_runs(folder) == [folder]
+    for path in (packed, folder):
+        assert replace(read_run(path), folder=before.folder) == before
+    assert finished_run(folder.parent, SPEC)
+
+
+def test_packing_twice_gives_the_same_bytes_and_unpacking_the_same_files(folder: Path) -> None:
+    before = contents(folder)
+    packed = pack(folder)
+    data = packed.read_bytes()
+    assert unpack(packed) == folder
+    assert contents(folder) == before
+    assert pack(folder).read_bytes() == data
+
+
+def test_nothing_is_added_to_a_packed_run(folder: Path) -> None:
+    packed = pack(folder)
+    with pytest.raises(UserError, match="packed, and nothing can be added") as caught, RunWriter(folder.parent, SPEC):
+        pass
+    assert caught.value.remedy == f"rmtbench pack {packed} --undo makes a folder of it again"
+
+
+def test_a_damaged_zip_and_a_damaged_row_are_named(folder: Path) -> None:
+    (folder / "answers.jsonl").write_text('{"schema":1}\n')
+    packed = pack(folder)
+    with pytest.raises(UserError, match="field 'draw' is missing") as row:
+        read_run(packed)
+    assert row.value.where == f"{packed}/answers.jsonl, line 1"
+    packed.write_bytes(packed.read_bytes()[:-40])
+    with pytest.raises(UserError, match="damaged") as caught:
+        read_run(packed)
+    assert caught.value.where == str(packed)
+
+
+def test_runs_are_found_by_name_whether_packed_or_not(folder: Path, tmp_path: Path) -> None:
+    other = write_run(tmp_path, ANSWERS, replace(SPEC, system="aaa")).path
+    (tmp_path / "notes.zip").write_bytes(b"PK\x05\x06" + bytes(18))
+    pack(folder)
+    assert find_runs(tmp_path) == [other, folder]
