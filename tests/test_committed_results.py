@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from rmtbench.analysis.decision import Terms, decide
 from rmtbench.cli.tables import draw_chapter, draw_verdict
-from rmtbench.report.decision import Terms, decide
 from rmtbench.report.write import Report, write_report
 
 ROOT = Path(__file__).parent.parent

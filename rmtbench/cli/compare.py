@@ -13,7 +13,7 @@ from rmtbench.cli.folders import in_a_folder
 from rmtbench.errors import UserError, nearest
 
 if TYPE_CHECKING:
-    from rmtbench.report.compare import RunComparison
+    from rmtbench.analysis.run_comparison import RunComparison
     from rmtbench.report.tables import Table
 
 
@@ -40,8 +40,8 @@ def compare(
     ] = None,
 ) -> None:
     """Compare two runs on the questions that both answered: difference, certainty, what changed, what flipped."""
+    from rmtbench.analysis.run_comparison import as_record, check_finished, compare_runs, find_run
     from rmtbench.journal.record import read_run
-    from rmtbench.report.compare import as_record, check_finished, compare_runs, find_run
 
     _check_words(first, second, metric)
     made = compare_runs(read_run(find_run(first, results)), read_run(find_run(second, results)), metric)

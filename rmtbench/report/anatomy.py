@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rmtbench.journal.summary import TIMINGS
+from rmtbench.analysis.agreement import agreement, inexact
+from rmtbench.analysis.grid import Grid, row_of
+from rmtbench.analysis.run_figures import Cell
+from rmtbench.analysis.summary import TIMINGS
 from rmtbench.report import numbers
-from rmtbench.report.agreement import agreement, inexact
-from rmtbench.report.cells import Cell
-from rmtbench.report.grid import Grid, row_of
 from rmtbench.report.notes import mark_notes, marks, preparation_text, shared_notes
 from rmtbench.report.numbers import MISSING
 from rmtbench.report.tables import Table

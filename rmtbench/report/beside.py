@@ -5,21 +5,22 @@ Corresponding is not comparable: every table says in which model, data, draws an
 
 from __future__ import annotations
 
-from rmtbench.report import numbers
-from rmtbench.report.cells import Cell
-from rmtbench.report.csv_files import Record
-from rmtbench.report.grid import Grid, Row
-from rmtbench.report.notes import mark_notes, marks, name_of, spared
-from rmtbench.report.numbers import MISSING
-from rmtbench.report.published.dont_do_rag import (
+from rmtbench.analysis.figure_data import Record
+from rmtbench.analysis.grid import Grid, Row
+from rmtbench.analysis.metrics import PAPER_METRIC
+from rmtbench.analysis.published.dont_do_rag import (
     MODEL,
     PAPER,
     published_corpus,
     published_score,
     published_time,
 )
-from rmtbench.report.sections import Section
-from rmtbench.report.tables import PAPER_METRIC, Table, score_text
+from rmtbench.analysis.run_figures import Cell, spared
+from rmtbench.analysis.sections import Section
+from rmtbench.report import numbers
+from rmtbench.report.notes import mark_notes, marks, name_of
+from rmtbench.report.numbers import MISSING
+from rmtbench.report.tables import Table, score_text
 
 WRONG = "§"
 COLUMNS = (

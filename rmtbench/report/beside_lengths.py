@@ -9,16 +9,16 @@ import math
 from collections.abc import Iterable, Sequence
 from statistics import median
 
+from rmtbench.analysis.figure_data import Record
+from rmtbench.analysis.grid import Grid, Row
+from rmtbench.analysis.published import long_context_rag, recurrent_memory
+from rmtbench.analysis.published.recurrent_memory import PublishedPoint
+from rmtbench.analysis.run_figures import Cell
+from rmtbench.analysis.sections import Section
 from rmtbench.report import numbers
 from rmtbench.report.beside import published_record
-from rmtbench.report.cells import Cell
-from rmtbench.report.csv_files import Record
-from rmtbench.report.grid import Grid, Row
 from rmtbench.report.notes import mark_notes, marks
 from rmtbench.report.numbers import MISSING
-from rmtbench.report.published import long_context_rag, recurrent_memory
-from rmtbench.report.published.recurrent_memory import PublishedPoint
-from rmtbench.report.sections import Section
 from rmtbench.report.tables import Table, score_text
 
 MOST_ROWS = 20

@@ -9,19 +9,16 @@ import csv
 import io
 import re
 from collections.abc import Iterable, Sequence
-from typing import Any
 
-from rmtbench.journal.summary import TIMINGS
+from rmtbench.analysis.corpora import corpora_of
+from rmtbench.analysis.figure_data import Record
+from rmtbench.analysis.grid import Grid, Row, cache_comparison, make_grids
+from rmtbench.analysis.metrics import METRICS
+from rmtbench.analysis.run_figures import Cell
+from rmtbench.analysis.sections import Section, flat_provenance
+from rmtbench.analysis.summary import TIMINGS
 from rmtbench.report.anatomy import parts_of
-from rmtbench.report.cells import Cell
-from rmtbench.report.corpora import corpora_of
-from rmtbench.report.grid import Grid, Row, make_grids
 from rmtbench.report.numbers import quotient
-from rmtbench.report.sections import Section, flat_provenance
-from rmtbench.report.tables import METRICS, cache_comparison
-
-Record = dict[str, Any]
-"""One line by column: texts, numbers, truth values, or None where there is no figure."""
 
 
 def records(sections: Sequence[Section]) -> dict[str, list[Record]]:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from rmtbench.report.agreement import agreement, inexact
-from rmtbench.report.cells import Cell
-from rmtbench.report.grid import Grid, row_of
+from rmtbench.analysis.agreement import agreement, inexact
+from rmtbench.analysis.grid import Grid, row_of
+from rmtbench.analysis.run_figures import Cell, spared
+from rmtbench.analysis.sections import flat_provenance
 from rmtbench.report.numbers import seconds
-from rmtbench.report.sections import flat_provenance
 
 RANDOM = "†"
 INCOMPLETE = "*"
@@ -30,19 +30,6 @@ def name_of(cell: Cell) -> str:
 def preparation_text(cell: Cell) -> str:
     """Seconds of preparation, marked where the work is counted in other runs too, or was spared by a kept cache."""
     return f"{seconds(cell.preparation)} {SHARED if cell.shared else ''}{LOADED if spared(cell) else ''}".rstrip()
-
-
-def spared(cell: Cell) -> str:
-    """What an earlier run's work spared this one's preparation; empty where nothing did."""
-    parts, counts = cell.summary.prepare_seconds, cell.summary.prepared_counts
-    if reused := counts.get("reused_tokens", 0):
-        return f"{reused:,} of {reused + counts.get('read_tokens', 0):,} tokens"
-    if cell.spec.embedder is None or "load" not in parts:
-        return ""
-    if "embed" not in parts:
-        return "all embeddings"
-    # An index that is kept is opened after it was made, which spares nothing.
-    return "" if "index" in dict(cell.spec.settings) else "embeddings of some draws"
 
 
 def shared_notes(cells: Iterable[Cell]) -> list[str]:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from rmtbench.analysis.grid import Grid, Row
+from rmtbench.analysis.run_figures import Cell
 from rmtbench.report import numbers
-from rmtbench.report.cells import Cell
-from rmtbench.report.grid import Grid, Row
 from rmtbench.report.notes import marks, preparation_text, score_notes, shared_notes
 from rmtbench.report.numbers import MISSING
 from rmtbench.report.tables import Table, score_text

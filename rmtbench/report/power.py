@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from rmtbench.report.grid import Grid
+from rmtbench.analysis.grid import Grid
+from rmtbench.analysis.metrics import METRICS
+from rmtbench.analysis.units import FEWEST_UNITS
 from rmtbench.report.numbers import MISSING
 from rmtbench.report.significance import UNDEFINED, Pair, signed
-from rmtbench.report.tables import METRICS, Table
-from rmtbench.report.units import FEWEST_UNITS
+from rmtbench.report.tables import Table
 
 
 def power_table(grid: Grid, compared: Iterable[tuple[str, Sequence[Pair]]]) -> Table | None:
@@ -37,7 +38,7 @@ def power_table(grid: Grid, compared: Iterable[tuple[str, Sequence[Pair]]]) -> T
 
 
 def _row(grid: Grid, size: str, pairs: Sequence[Pair]) -> tuple[str, ...]:
-    from rmtbench.stats.power import clusters_needed, minimum_detectable_effect
+    from rmtbench.analysis.stats.power import clusters_needed, minimum_detectable_effect
 
     stand = [pair for pair in pairs if pair.significant]
     others = sorted((pair for pair in pairs if not pair.significant), key=lambda pair: -abs(pair.difference))

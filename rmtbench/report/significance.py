@@ -9,13 +9,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
-from rmtbench.report.cells import Cell
-from rmtbench.report.csv_files import Record
-from rmtbench.report.grid import Grid, Row
+from rmtbench.analysis.figure_data import Record
+from rmtbench.analysis.grid import Grid, Row
+from rmtbench.analysis.metrics import METRICS
+from rmtbench.analysis.run_figures import Cell
+from rmtbench.analysis.units import FEWEST_UNITS, Unit
 from rmtbench.report.notes import RANDOM, name_of
 from rmtbench.report.numbers import MISSING
-from rmtbench.report.tables import METRICS, Table
-from rmtbench.report.units import FEWEST_UNITS, Unit
+from rmtbench.report.tables import Table
 
 SEED = 0
 """Of the bootstrap and the test: the same runs give the same figures."""
@@ -77,10 +78,10 @@ def compare_all(grid: Grid, size: str, metric: str) -> tuple[Pair, ...]:
     Returns:
         Pairs in the order of rows; those without a draw in common, and runs of another scorer, are left out.
     """
-    from rmtbench.stats.multiple import holm
-    from rmtbench.stats.power import minimum_detectable_effect
-    from rmtbench.stats.resampling import sign_flip_test
-    from rmtbench.stats.together import PairedDifference, paired_differences
+    from rmtbench.analysis.stats.multiple import holm
+    from rmtbench.analysis.stats.power import minimum_detectable_effect
+    from rmtbench.analysis.stats.resampling import sign_flip_test
+    from rmtbench.analysis.stats.together import PairedDifference, paired_differences
 
     runs = [(row, cell) for row, cell in grid.at(size) if cell is not None and not why_left_out(cell, metric)]
     shared: dict[tuple[int, ...], list[tuple[int, int]]] = {}

@@ -6,30 +6,16 @@ How they are drawn is for `markdown` and the command line; figures for scripts a
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
+from rmtbench.analysis.corpora import corpora_of
+from rmtbench.analysis.grid import Grid, Row, cache_comparison
+from rmtbench.analysis.metrics import METRICS, PAPER_METRIC
+from rmtbench.analysis.run_figures import Cell
+from rmtbench.analysis.sections import Section
 from rmtbench.report import numbers
-from rmtbench.report.cells import Cell
-from rmtbench.report.corpora import corpora_of
-from rmtbench.report.grid import Grid, Row
 from rmtbench.report.notes import mark_notes, marks, preparation_text, question_notes, score_notes, shared_notes
 from rmtbench.report.numbers import MISSING
-from rmtbench.report.sections import Section
-
-METRICS = (
-    ("em", "EM"),
-    ("f1", "F1"),
-    ("minilm_cosine", "MiniLM cosine"),
-    ("bertscore_f1", "BERTScore F1"),
-    ("recall", "recall"),
-)
-"""Metrics of table 2 and their headings; files hold all that were made."""
-QUALITY = tuple(metric for metric, _ in METRICS if metric != "recall")
-"""Metrics of answers, by which systems are compared and chosen; retrieval's do not apply to all systems."""
-
-PAPER_METRIC = "minilm_cosine"
-CACHED, UNCACHED = "cag", "full-context"
-"""The two systems that table 3 compares."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,30 +158,6 @@ def time_table(grids: Sequence[Grid]) -> Table | None:
         labels=3,
         notes=tuple(notes),
     )
-
-
-def cache_comparison(grid: Grid) -> list[tuple[str, Row, Cell | None, Cell | None]]:
-    """What table 3 sets side by side.
-
-    Args:
-        grid: The runs.
-
-    Returns:
-        Size, row, its run, and the run without cache that it is held against, at every size for every variant of the
-        two systems. One of the two that was never run has a row too, without a run; without both there is nothing.
-    """
-    rows = [row for row in grid.rows if row.system in (CACHED, UNCACHED)]
-    if not rows:
-        return []
-    met = {row.system for row in rows}
-    rows += [replace(rows[0], system=name, settings=()) for name in (CACHED, UNCACHED) if name not in met]
-    rows.sort(key=lambda row: row.order)
-    base_row = next(row for row in rows if row.system == UNCACHED)
-    return [
-        (size, row, grid.shown.get((size, row)), grid.shown.get((size, base_row)))
-        for size in grid.sizes
-        for row in rows
-    ]
 
 
 def score_text(cell: Cell | None, metric: str) -> str:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from rmtbench.analysis.decision import MOST_UNITS, Change, Contest, Terms, Verdict, difference
+from rmtbench.analysis.metrics import METRICS
 from rmtbench.report import numbers
-from rmtbench.report.decision import MOST_UNITS, Change, Contest, Terms, Verdict, difference
-from rmtbench.report.tables import METRICS, Table
+from rmtbench.report.tables import Table
 
 HEADINGS = dict(METRICS)
 OUT_OF = {"seconds": "too slow", "memory": "too much memory"}

@@ -10,20 +10,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rmtbench.analysis.figure_data import Record
+from rmtbench.analysis.grid import Grid, make_grids
+from rmtbench.analysis.metrics import QUALITY
+from rmtbench.analysis.run_figures import Cell, make_cell
+from rmtbench.analysis.sections import Facts, Section, make_sections
 from rmtbench.errors import UserError, disk_errors
 from rmtbench.journal.record import Asked, find_runs, read_run
 from rmtbench.report import csv_files, latex, markdown
 from rmtbench.report.anatomy import anatomy_tables
 from rmtbench.report.beside import beside_records, beside_table
 from rmtbench.report.beside_lengths import context_table, length_records, memory_table
-from rmtbench.report.cells import Cell, make_cell
-from rmtbench.report.csv_files import Record
 from rmtbench.report.figures import FOLDER
-from rmtbench.report.grid import Grid, make_grids
 from rmtbench.report.overview import overview_table
 from rmtbench.report.page.blocks import Blocks
 from rmtbench.report.power import power_table
-from rmtbench.report.sections import Facts, Section, make_sections
 from rmtbench.report.significance import (
     MATRIX_METRIC,
     Pair,
@@ -32,10 +33,10 @@ from rmtbench.report.significance import (
     pair_record,
     pairs_table,
 )
-from rmtbench.report.tables import QUALITY, Table, corpora_table, model_table, paper_table, score_table, time_table
+from rmtbench.report.tables import Table, corpora_table, model_table, paper_table, score_table, time_table
 
 if TYPE_CHECKING:
-    from rmtbench.report.decision import Contest
+    from rmtbench.analysis.decision import Contest
     from rmtbench.report.figures.make import Drawn
 
 OURS = (
@@ -177,7 +178,7 @@ def _figures(sections: Sequence[Section], logs: Sequence[Path]) -> tuple[tuple[D
 
 def _page(sections: Sequence[Section], chapters: Sequence[Chapter], blocks: Blocks) -> tuple[tuple[Contest, ...], str]:
     """What may be chosen between by the first metric, and the page with all of them. NumPy is loaded here."""
-    from rmtbench.report.contests import make_contests
+    from rmtbench.analysis.candidates import make_contests
     from rmtbench.report.page.build import PagePart, build_page
 
     contests = [make_contests(sections, metric) for metric in QUALITY]

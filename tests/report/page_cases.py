@@ -2,13 +2,14 @@
 
 from pathlib import Path
 
+from rmtbench.analysis.candidates import make_contests
+from rmtbench.analysis.grid import make_grids
+from rmtbench.analysis.metrics import QUALITY
+from rmtbench.analysis.sections import make_sections
 from rmtbench.report.anatomy import anatomy_tables
-from rmtbench.report.contests import make_contests
-from rmtbench.report.grid import make_grids
 from rmtbench.report.page.blocks import Blocks
 from rmtbench.report.page.build import PagePart, build_page
-from rmtbench.report.sections import make_sections
-from rmtbench.report.tables import QUALITY, corpora_table, score_table
+from rmtbench.report.tables import corpora_table, score_table
 from rmtbench.report.write import read_cells
 
 

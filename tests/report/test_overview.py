@@ -4,11 +4,11 @@ from pathlib import Path
 
 from report_runs import EMBEDDER, PROVENANCE, add_run, spec_of
 
+from rmtbench.analysis.grid import make_grids
+from rmtbench.analysis.run_figures import make_cell
+from rmtbench.analysis.sections import make_sections
 from rmtbench.journal.record import find_runs, read_run
-from rmtbench.report.cells import make_cell
-from rmtbench.report.grid import make_grids
 from rmtbench.report.overview import overview_table
-from rmtbench.report.sections import make_sections
 from rmtbench.report.tables import Table
 from rmtbench.report.write import write_report
 

@@ -13,13 +13,13 @@ from large_results import HOSTILE, hostile_results, large_results
 from page_cases import write_page
 from report_runs import EMBEDDER, add_run, append, spec_of
 
-from rmtbench.report.contests import make_contests
-from rmtbench.report.decision import MOST_UNITS, Terms, decide
+from rmtbench.analysis.candidates import make_contests
+from rmtbench.analysis.decision import MOST_UNITS, Terms, decide
+from rmtbench.analysis.sections import make_sections
+from rmtbench.analysis.stats.power import minimum_detectable_effect
 from rmtbench.report.page.build import _contest
-from rmtbench.report.sections import make_sections
 from rmtbench.report.verdicts import verdict_lines
 from rmtbench.report.write import read_cells
-from rmtbench.stats.power import minimum_detectable_effect
 
 pytestmark = pytest.mark.browser
 

@@ -8,18 +8,18 @@ import re
 import pytest
 from report_runs import add_run, append, spec_of
 
+from rmtbench.analysis import figure_data as records
+from rmtbench.analysis.break_even import CostLine, crossing, crossings
+from rmtbench.analysis.grid import SYSTEMS, make_grids
+from rmtbench.analysis.run_figures import make_cell
+from rmtbench.analysis.sections import make_sections
 from rmtbench.core import Corpus, Document, Gold, Question, Source, Span
 from rmtbench.errors import UserError
 from rmtbench.journal.record import find_runs, read_run
 from rmtbench.journal.rows import evidence_positions
-from rmtbench.report.cells import make_cell
-from rmtbench.report.costs import CostLine, crossing, crossings
-from rmtbench.report.figures import records
 from rmtbench.report.figures.make import make_figures, training_figure
 from rmtbench.report.figures.style import look_of
 from rmtbench.report.figures.training import points, read_log, stages
-from rmtbench.report.grid import SYSTEMS, make_grids
-from rmtbench.report.sections import make_sections
 
 PNG = b"\x89PNG"
 

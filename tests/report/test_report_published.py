@@ -3,13 +3,13 @@
 import pytest
 from report_runs import add_run, spec_of
 
+from rmtbench.analysis.grid import make_grids
+from rmtbench.analysis.published.dont_do_rag import CORPORA, SCORES, TIMES, published_score, published_time
+from rmtbench.analysis.published.long_context_rag import LONGER, MODELS, TOKENS
+from rmtbench.analysis.run_figures import make_cell
+from rmtbench.analysis.sections import make_sections
 from rmtbench.journal.record import find_runs, read_run
 from rmtbench.report.beside import beside_records, beside_table
-from rmtbench.report.cells import make_cell
-from rmtbench.report.grid import make_grids
-from rmtbench.report.published.dont_do_rag import CORPORA, SCORES, TIMES, published_score, published_time
-from rmtbench.report.published.long_context_rag import LONGER, MODELS, TOKENS
-from rmtbench.report.sections import make_sections
 
 
 def section_of(results):

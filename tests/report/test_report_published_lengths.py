@@ -5,6 +5,11 @@ import json
 import pytest
 from report_runs import add_run, spec_of
 
+from rmtbench.analysis.grid import make_grids
+from rmtbench.analysis.published.long_context_rag import LENGTHS, LONGER, MODELS, SETUP, scores_at
+from rmtbench.analysis.published.recurrent_memory import on_running_text
+from rmtbench.analysis.run_figures import make_cell
+from rmtbench.analysis.sections import make_sections
 from rmtbench.journal.record import find_runs, read_run
 from rmtbench.report.beside_lengths import (
     FARTHEST,
@@ -14,11 +19,6 @@ from rmtbench.report.beside_lengths import (
     memory_table,
     nearest,
 )
-from rmtbench.report.cells import make_cell
-from rmtbench.report.grid import make_grids
-from rmtbench.report.published.long_context_rag import LENGTHS, LONGER, MODELS, SETUP, scores_at
-from rmtbench.report.published.recurrent_memory import on_running_text
-from rmtbench.report.sections import make_sections
 from rmtbench.report.write import write_report
 
 

@@ -5,11 +5,11 @@ import json
 import pytest
 from report_runs import EMBEDDER, PROVENANCE, add_run, append, spec_of
 
+from rmtbench.analysis.grid import make_grids
+from rmtbench.analysis.run_figures import make_cell
+from rmtbench.analysis.sections import make_sections
 from rmtbench.journal.record import find_runs, read_run
 from rmtbench.report.anatomy import anatomy_tables
-from rmtbench.report.cells import make_cell
-from rmtbench.report.grid import make_grids
-from rmtbench.report.sections import make_sections
 from rmtbench.report.tables import corpora_table, paper_table, score_table, time_table
 
 

@@ -6,9 +6,9 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from rmtbench.report.costs import CostLine, Crossing, crossings
-from rmtbench.report.csv_files import Record
-from rmtbench.report.figures.records import COSTS_FOR, mean_tokens
+from rmtbench.analysis.break_even import CostLine, Crossing, crossings
+from rmtbench.analysis.figure_data import COSTS_FOR, Record, mean_tokens
+from rmtbench.analysis.grid import CACHED, UNCACHED
 from rmtbench.report.figures.scores import token_ticks, values, where
 from rmtbench.report.figures.style import (
     BLUE,
@@ -21,7 +21,6 @@ from rmtbench.report.figures.style import (
     panels,
     share_legend,
 )
-from rmtbench.report.tables import CACHED, UNCACHED
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

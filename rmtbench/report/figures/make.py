@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rmtbench.report.csv_files import Record, to_csv
-from rmtbench.report.figures import FOLDER, costs, records, scores
-from rmtbench.report.grid import Grid, make_grids
-from rmtbench.report.sections import Section
+from rmtbench.analysis import figure_data as records
+from rmtbench.analysis.figure_data import Record
+from rmtbench.analysis.grid import Grid, make_grids
+from rmtbench.analysis.sections import Section
+from rmtbench.report.csv_files import to_csv
+from rmtbench.report.figures import FOLDER, costs, scores
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

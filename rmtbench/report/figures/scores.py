@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from rmtbench.report.csv_files import Record
+from rmtbench.analysis.figure_data import Record
+from rmtbench.analysis.metrics import METRICS
+from rmtbench.analysis.published.long_context_rag import LONGER, MODELS, TOKENS
 from rmtbench.report.figures.style import (
     BLACK,
     GREY,
@@ -18,8 +20,6 @@ from rmtbench.report.figures.style import (
     panels,
     share_legend,
 )
-from rmtbench.report.published.long_context_rag import LONGER, MODELS, TOKENS
-from rmtbench.report.tables import METRICS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -9,8 +9,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rmtbench.analysis.figure_data import Record
 from rmtbench.errors import UserError
-from rmtbench.report.csv_files import Record
 from rmtbench.report.figures.style import BLACK, BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILION, panels
 
 if TYPE_CHECKING:

@@ -10,13 +10,14 @@ from importlib.resources import files
 from string import Template
 from typing import Any
 
-from rmtbench.report.decision import MOST_UNITS, Contest, Terms
-from rmtbench.report.figures.records import position_records
-from rmtbench.report.grid import make_grids
+from rmtbench.analysis.decision import MOST_UNITS, Contest, Terms
+from rmtbench.analysis.figure_data import position_records
+from rmtbench.analysis.grid import make_grids
+from rmtbench.analysis.metrics import QUALITY
+from rmtbench.analysis.sections import Section
+from rmtbench.analysis.stats.power import minimum_detectable_effect
 from rmtbench.report.page.blocks import Blocks, elements, to_json
-from rmtbench.report.sections import Section
-from rmtbench.report.tables import QUALITY, Table
-from rmtbench.stats.power import minimum_detectable_effect
+from rmtbench.report.tables import Table
 
 SCRIPTS = ("decide.js", "figures.js", "tables.js", "answers.js", "app.js")
 LIBRARY = "vendor/chart.umd.min.js"
