@@ -1,7 +1,8 @@
-"""What a number of questions costs in time, preparation included, and from how many on another system is cheaper."""
+"""What a number of questions costs, preparation included, and from how many on another system is cheaper."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -10,21 +11,21 @@ from rmtbench.analysis.run_figures import Cell
 
 @dataclass(frozen=True, slots=True)
 class CostLine:
-    """Seconds of any number of questions about one corpus: ``preparation + seconds * questions``.
+    """Cost of any number of questions about one corpus, in seconds or in money: ``fixed + each * questions``.
 
     Attributes:
         name: Whose.
-        preparation: Mean seconds of getting a corpus ready.
-        seconds: Mean seconds of the machine a question.
+        fixed: Of preparing the corpus.
+        each: Of one question.
     """
 
     name: str
-    preparation: float
-    seconds: float
+    fixed: float
+    each: float
 
     def total(self, questions: float) -> float:
-        """Seconds of so many questions."""
-        return self.preparation + self.seconds * questions
+        """Cost of so many questions."""
+        return self.fixed + self.each * questions
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,11 +35,11 @@ class Crossing:
     below: str
     above: str
     questions: float
-    seconds: float
+    cost: float
 
 
 def cost_line(name: str, cell: Cell) -> CostLine | None:
-    """A run's line; None before it was timed or prepared.
+    """Return a run's line in seconds; None before it was timed or prepared.
 
     Args:
         name: What it is called.
@@ -48,31 +49,33 @@ def cost_line(name: str, cell: Cell) -> CostLine | None:
     return None if mean is None or preparation is None else CostLine(name, preparation, mean)
 
 
-def crossing(one: CostLine, other: CostLine) -> Crossing | None:
-    """Where two lines cross at one question or more.
+def break_even(one: CostLine, other: CostLine) -> float | None:
+    """Return the number of questions for which two lines cost the same.
 
-    Args:
-        one: A line.
-        other: Another.
+    Beyond it the line with the smaller cost a question is the cheaper one.
 
     Returns:
-        The point, with the line that is the lower one after it; None where one is the lower from the first question on.
+        The number, at least one; None where one line is the cheaper one from the first question on, or both are
+        parallel.
     """
-    if one.seconds == other.seconds:
+    if one.each == other.each:
         return None
-    questions = (other.preparation - one.preparation) / (one.seconds - other.seconds)
-    if questions < 1:
-        return None
-    below, above = (one, other) if one.seconds < other.seconds else (other, one)
-    return Crossing(below.name, above.name, questions, below.total(questions))
+    questions = (other.fixed - one.fixed) / (one.each - other.each)
+    return questions if questions >= 1 else None
+
+
+def first_cheaper(questions: float) -> int:
+    """Return the first whole number of questions beyond a break-even."""
+    return math.floor(questions) + 1
 
 
 def crossings(lines: Sequence[CostLine]) -> list[Crossing]:
-    """All crossings of any two lines, from the fewest questions to the most."""
-    found = [
-        point
-        for place, one in enumerate(lines)
-        for other in lines[place + 1 :]
-        if (point := crossing(one, other)) is not None
-    ]
+    """Return all crossings of any two lines, from the fewest questions to the most."""
+    found = []
+    for place, one in enumerate(lines):
+        for other in lines[place + 1 :]:
+            questions = break_even(one, other)
+            if questions is not None:
+                below, above = (one, other) if one.each < other.each else (other, one)
+                found.append(Crossing(below.name, above.name, questions, below.total(questions)))
     return sorted(found, key=lambda point: (point.questions, point.below, point.above))

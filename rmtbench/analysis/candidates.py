@@ -8,11 +8,10 @@ from typing import TypeVar
 
 from rmtbench.analysis.decision import Candidate, Contest
 from rmtbench.analysis.grid import Grid, Row, make_grids
+from rmtbench.analysis.pairs import compare_sums
 from rmtbench.analysis.run_figures import Cell, spared
 from rmtbench.analysis.sections import Section
-from rmtbench.analysis.stats.together import paired_differences
 
-SEED = 0
 CEILING = "oracle"
 """Reads the gold evidence: what no system in use can."""
 
@@ -45,10 +44,7 @@ def _contest(section: Section, grid: Grid, size: str, metric: str) -> Contest:
     candidates = tuple(_candidate(grid, row, cell, metric, asked, scorer) for row, cell in runs)
     fit = [place for place, candidate in enumerate(candidates) if not candidate.unfit]
     sums = [runs[place][1].by_cluster[metric] for place in fit]
-    clusters = sorted(sums[0]) if sums else []
-    counts = [sums[0][each][1] for each in clusters] if sums else []
-    totals = [[one[each][0] for each in clusters] for one in sums]
-    pairs = paired_differences(totals, counts, seed=SEED) if sums else {}
+    pairs = compare_sums(sums, sums[0]) if sums else {}
     return Contest(
         section=section.title,
         dataset=grid.name,
@@ -56,8 +52,8 @@ def _contest(section: Section, grid: Grid, size: str, metric: str) -> Contest:
         model=dict(section.setting)["model"],
         metric=metric,
         unit=runs[fit[0]][1].unit if fit else "draw",
-        units=len(clusters),
-        questions=sum(counts),
+        units=len(sums[0]) if sums else 0,
+        questions=sum(count for _, count in sums[0].values()) if sums else 0,
         candidates=candidates,
         pairs={(fit[first], fit[second]): pair for (first, second), pair in pairs.items()},
     )

@@ -10,11 +10,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from rmtbench.analysis.stats.power import clusters_needed, minimum_detectable_effect, trials_to_exclude
+from rmtbench.analysis.break_even import CostLine, break_even, first_cheaper
+from rmtbench.analysis.stats.power import clusters_needed, trials_to_exclude
 from rmtbench.analysis.units import FEWEST_UNITS, Unit
 
 if TYPE_CHECKING:
-    from rmtbench.analysis.stats.together import PairedDifference
+    from rmtbench.analysis.stats.paired import PairedDifference
 
 Kind = Literal["best", "only", "tie", "more data", "none"]
 MOST_UNITS = 1000
@@ -200,7 +201,7 @@ def decide(contest: Contest, terms: Terms) -> Verdict:
     choice = min((leader, *alike), key=lambda place: (costs[place] or 0.0, place)) if kind == "tie" else leader
     rivals = alike or ranked[1:]
     needed, at_least = _more(contest, leader, unknown, terms.margin)
-    found = [_detectable(difference(contest, leader, place)) for place in alike]
+    found = [difference(contest, leader, place).detectable for place in alike]
     return Verdict(
         kind=kind,
         choice=choice,
@@ -226,35 +227,25 @@ def difference(contest: Contest, first: int, second: int) -> PairedDifference:
     Raises:
         KeyError: One of them is not fit.
     """
-    from rmtbench.analysis.stats.together import PairedDifference  # loads NumPy, which tables do without
-
-    if first < second:
-        return contest.pairs[first, second]
-    pair = contest.pairs[second, first]
-    low, high = (None, None) if pair.low is None or pair.high is None else (-pair.high, -pair.low)
-    return PairedDifference(0.0 - pair.difference, pair.standard_error, low, high, pair.clusters)
+    return contest.pairs[first, second] if first < second else contest.pairs[second, first].exchanged
 
 
-def lines_of_cost(candidate: Candidate, terms: Terms) -> tuple[float, float] | None:
-    """Cost of preparing one corpus, and of one question: money where there are prices, else seconds.
-
-    Returns:
-        The two, or None without a timed answer.
-    """
+def line_of_cost(candidate: Candidate, terms: Terms) -> CostLine | None:
+    """Return the cost of any number of questions: money where there are prices, else seconds; None without a time."""
     if candidate.seconds is None:
         return None
     if not terms.priced:
-        return candidate.preparation, candidate.seconds
+        return CostLine(candidate.name, candidate.preparation, candidate.seconds)
     an_hour = terms.price_per_hour / 3600
     prices = (terms.price_input, terms.price_cached, terms.price_output)
     tokens = sum(price * count for price, count in zip(prices, candidate.tokens, strict=True)) / 1e6
     fixed = candidate.preparation * an_hour + candidate.prepared_tokens * terms.price_input / 1e6
-    return fixed, candidate.seconds * an_hour + tokens
+    return CostLine(candidate.name, fixed, candidate.seconds * an_hour + tokens)
 
 
 def _total(candidate: Candidate, terms: Terms) -> float | None:
-    lines = lines_of_cost(candidate, terms)
-    return None if lines is None else lines[0] + terms.questions * lines[1]
+    line = line_of_cost(candidate, terms)
+    return None if line is None else line.total(terms.questions)
 
 
 def _why_out(candidate: Candidate, terms: Terms) -> str:
@@ -274,10 +265,6 @@ def _score(contest: Contest, place: int) -> float:
     return score
 
 
-def _detectable(pair: PairedDifference) -> float | None:
-    return minimum_detectable_effect(pair.standard_error, pair.clusters)
-
-
 def _state(contest: Contest, pair: PairedDifference, margin: float) -> Literal["worse", "alike", "unknown"]:
     """Whether the second is worse than the leader, as good as it, or nothing that can be said yet."""
     if pair.clusters < FEWEST_UNITS:
@@ -287,7 +274,7 @@ def _state(contest: Contest, pair: PairedDifference, margin: float) -> Literal["
             return "alike"  # whatever the difference is, it is none that matters
         if pair.low > 0:
             return "worse"
-    found = _detectable(pair)
+    found = pair.detectable
     if found is None:
         return "alike" if pair.clusters >= _without_variation(contest, margin) else "unknown"
     return "alike" if found <= margin else "unknown"
@@ -316,16 +303,16 @@ def _more(contest: Contest, leader: int, unknown: list[int], margin: float) -> t
 
 def _crossings(contest: Contest, choice: int, fit: list[int], terms: Terms) -> list[Change]:
     """Numbers of questions from which on another system, or the choice, becomes the cheaper one; the nearest first."""
-    own = lines_of_cost(contest.candidates[choice], terms)
+    own = line_of_cost(contest.candidates[choice], terms)
     found = []
     for place in fit:
-        other = lines_of_cost(contest.candidates[place], terms)
-        if place == choice or own is None or other is None or own[1] == other[1]:
+        other = line_of_cost(contest.candidates[place], terms)
+        if place == choice or own is None or other is None:
             continue
-        at = (other[0] - own[0]) / (own[1] - other[1])
-        if at >= 1:
-            above, below = (choice, place) if own[1] < other[1] else (place, choice)
-            found.append(Change("questions", above, below, float(math.floor(at) + 1)))
+        at = break_even(own, other)
+        if at is not None:
+            cheaper, dearer = (choice, place) if own.each < other.each else (place, choice)
+            found.append(Change("questions", cheaper, dearer, float(first_cheaper(at))))
     found.sort(key=lambda change: (abs(math.log(change.at / terms.questions)), change.system, change.other))
     return found[:MOST_CHANGES]
 

@@ -11,6 +11,7 @@ from typing import Any
 from rmtbench.analysis.break_even import CostLine, cost_line
 from rmtbench.analysis.grid import CACHED, UNCACHED, Grid, Row
 from rmtbench.analysis.run_figures import FIFTHS, Cell, Sums
+from rmtbench.analysis.stats.clustered import standard_error_of_sums
 
 Record = dict[str, Any]
 """One line by column: texts, numbers, truth values, or None where there is no figure."""
@@ -126,8 +127,8 @@ def cost_records(grid: Grid) -> list[Record]:
             records += [
                 _who(grid, size, row, cell)
                 | {
-                    "preparation_seconds": _digits(line.preparation),
-                    "mean_seconds": _digits(line.seconds),
+                    "preparation_seconds": _digits(line.fixed),
+                    "mean_seconds": _digits(line.each),
                     "questions": questions,
                     "total_seconds": _digits(line.total(questions)),
                 }
@@ -196,21 +197,14 @@ def _mean_of_sums(sums: Sums) -> tuple[float, float | None, float | None, int]:
     """Mean, interval and number of values, from sums by draw: see `rmtbench.analysis.stats.clustered`."""
     count = sum(number for _, number in sums.values())
     mean = math.fsum(total for total, _ in sums.values()) / count
-    draws = len(sums)
-    error = None
-    if draws > 1:
-        squares = math.fsum((total - number * mean) ** 2 for total, number in sums.values())
-        error = math.sqrt(squares * draws / (draws - 1)) / count
-    return mean, *_interval(mean, error, draws), count
+    error = standard_error_of_sums(list(sums.values()))
+    return mean, *_interval(mean, error, len(sums)), count
 
 
 def _interval(mean: float, error: float | None, draws: int) -> tuple[float | None, float | None]:
-    from rmtbench.analysis.stats.intervals import t_quantile
+    from rmtbench.analysis.stats.intervals import t_interval
 
-    if error is None or draws < 2:
-        return None, None
-    half = t_quantile(0.975, draws - 1) * error
-    return mean - half, mean + half
+    return t_interval(mean, error, draws)
 
 
 def _digits(value: float | None) -> float | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
@@ -9,6 +10,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rmtbench.analysis.pairs import CONFIDENCE, compare_sums, flip_test
 from rmtbench.analysis.run_figures import NOT_RECORDED, make_cell
 from rmtbench.analysis.sections import setting_of
 from rmtbench.analysis.units import FEWEST_UNITS, Unit, clusters_of, unit_of
@@ -16,10 +18,10 @@ from rmtbench.errors import UserError
 from rmtbench.journal.record import Key, RunRecord, find_runs
 
 if TYPE_CHECKING:
-    from rmtbench.analysis.stats.paired import Comparison
+    from rmtbench.analysis.stats.paired import PairedDifference
+    from rmtbench.analysis.stats.resampling import SignFlipTest
     from rmtbench.analysis.stats.times import TimeRatio
 
-SEED = 0
 RIGHT = 0.5
 """From this value of the metric on an answer counts as right."""
 TOLD_APART = ("device", "threads", "machine", "mode")
@@ -70,6 +72,9 @@ class RunComparison:
         metric: What is compared.
         means: Of the first and of the second over the shared questions.
         scores: How they differ, the second minus the first.
+        test: Of no difference, by sign flips; None where it is undefined.
+        questions: How many have a value in both.
+        valued_alone: Questions that the metric has a value for in the first alone, and in the second alone.
         left_out: Questions that the first alone was asked, and the second alone; they are in no figure here.
         unanswered: Questions that the first has not answered, and the second, of those that both were to be asked.
             They are in no figure here either.
@@ -85,7 +90,10 @@ class RunComparison:
     second: str
     metric: str
     means: tuple[float, float]
-    scores: Comparison
+    scores: PairedDifference
+    test: SignFlipTest | None
+    questions: int
+    valued_alone: tuple[int, int]
     left_out: tuple[int, int]
     unanswered: tuple[int, int]
     other_documents: int
@@ -98,28 +106,28 @@ class RunComparison:
     def worse_by(self, margin: float) -> bool:
         """Whether the second run's mean is lower by more than a margin: the point estimate decides."""
         # Means are sums of a few digits: what is lower by the margin but for rounding is not lower by more.
-        return self.scores.difference.mean < -margin - 1e-12
+        return self.scores.difference < -margin - 1e-12
 
     def certainty(self, margin: float) -> str:
         """How sure that is, by the interval of the difference."""
-        interval = self.scores.bootstrap
-        if interval is None:
+        low, high = self.scores.low, self.scores.high
+        if low is None or high is None:
             return f"uncertain: with one {self.unit} no interval is defined"
-        clusters = self.scores.difference.clusters
+        clusters = self.scores.clusters
         if clusters < FEWEST_UNITS:
             return f"uncertain: {clusters} {self.unit}s are too few to say; {FEWEST_UNITS} are the fewest"
-        if interval.low == interval.high and -margin <= interval.low <= 0 and not self._would_have_shown(margin):
-            what = "whose difference does not vary" if interval.low else "without a difference"
+        if low == high and -margin <= low <= 0 and not self._would_have_shown(margin):
+            what = "whose difference does not vary" if low else "without a difference"
             return f"uncertain: {self._trials} questions {what} are too few to say"
-        if interval.low < -margin <= interval.high:
+        if low < -margin <= high:
             return "uncertain: the 95 % interval reaches to both sides of that"
-        side = "worse by more than that" if interval.high < -margin else "within that, or better"
+        side = "worse by more than that" if high < -margin else "within that, or better"
         return f"certain: the whole 95 % interval is {side}"
 
     @property
     def _trials(self) -> int:
         """Questions, each counted once: the same documents' questions are the same in all draws."""
-        return self.scores.difference.clusters if self.unit == "question" else self.scores.difference.values
+        return self.scores.clusters if self.unit == "question" else self.questions
 
     def _would_have_shown(self, margin: float) -> bool:
         """Whether differences in as many questions as the margin allows would have been met among these."""
@@ -165,7 +173,7 @@ def compare_runs(first: RunRecord, second: RunRecord, metric: str) -> RunCompari
     Raises:
         UserError: They share no question, one is not scored, or they were scored by different scorers.
     """
-    from rmtbench.analysis.stats.paired import compare, pair_by_question
+    from rmtbench.analysis.stats.paired import pair_by_question
 
     _check_scored(first, second, metric)
     asked = _asked(first, second)
@@ -184,13 +192,20 @@ def compare_runs(first: RunRecord, second: RunRecord, metric: str) -> RunCompari
     if not pairs.clusters:
         raise UserError(f"{metric} applies to none of the shared questions", where="--metric", remedy="choose another")
     both = [pair for each in pairs.clusters for pair in each]
+    sums = [
+        {place: (math.fsum(pair[side] for pair in each), len(each)) for place, each in enumerate(pairs.clusters)}
+        for side in (0, 1)
+    ]
     times, why = _times(first, second, shared)
     return RunComparison(
         first=first.run_id,
         second=second.run_id,
         metric=metric,
         means=(sum(old for _, old in both) / len(both), sum(new for new, _ in both) / len(both)),
-        scores=compare(pairs, seed=SEED),
+        scores=compare_sums(sums, sums[0])[0, 1],
+        test=flip_test(*sums, sums[0]),
+        questions=len(both),
+        valued_alone=(pairs.only_second, pairs.only_first),
         left_out=(len(first.gold) - len(asked) - awaited[1], len(second.gold) - len(asked) - awaited[0]),
         unanswered=(
             sum(key not in first.answers for key in asked) + awaited[0],
@@ -224,8 +239,27 @@ def check_finished(made: RunComparison) -> None:
 
 
 def as_record(made: RunComparison) -> dict[str, Any]:
-    """The comparison as JSON values."""
-    return {"schema": 1, **asdict(made)}
+    """Return the comparison as JSON values; version 1 has the one interval in two places."""
+    from rmtbench.analysis.stats.resampling import RESAMPLES
+
+    scores = made.scores
+    interval = {"low": scores.low, "high": scores.high, "level": CONFIDENCE}
+    told = {
+        "difference": {
+            "mean": scores.difference,
+            "standard_error": scores.standard_error,
+            **interval,
+            "values": made.questions,
+            "clusters": scores.clusters,
+        },
+        "bootstrap": None if scores.low is None else {**interval, "resamples": RESAMPLES, "clusters": scores.clusters},
+        "test": None if made.test is None else asdict(made.test),
+        "detectable": scores.detectable,
+        "only_first": made.valued_alone[1],
+        "only_second": made.valued_alone[0],
+    }
+    record = {"schema": 1, **asdict(made), "scores": told}
+    return {name: value for name, value in record.items() if name not in ("test", "questions", "valued_alone")}
 
 
 def _check_scored(first: RunRecord, second: RunRecord, metric: str) -> None:

@@ -6,9 +6,10 @@ from collections.abc import Iterable, Sequence
 
 from rmtbench.analysis.grid import Grid
 from rmtbench.analysis.metrics import METRICS
+from rmtbench.analysis.pairs import Pair
 from rmtbench.analysis.units import FEWEST_UNITS
 from rmtbench.report.numbers import MISSING
-from rmtbench.report.significance import UNDEFINED, Pair, signed
+from rmtbench.report.significance import UNDEFINED, signed
 from rmtbench.report.tables import Table
 
 

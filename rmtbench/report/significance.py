@@ -1,136 +1,23 @@
-"""Which differences between systems the draws can tell from chance: all pairs of one dataset and size, compared fairly.
-
-Pairs share the draws that both answered. NumPy and SciPy are imported when a comparison is asked for.
-"""
+"""Which differences between systems the draws can tell from chance, as a matrix and as a list of pairs."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from itertools import combinations
 
 from rmtbench.analysis.figure_data import Record
 from rmtbench.analysis.grid import Grid, Row
 from rmtbench.analysis.metrics import METRICS
+from rmtbench.analysis.pairs import LEVEL, Pair, why_left_out
 from rmtbench.analysis.run_figures import Cell
 from rmtbench.analysis.units import FEWEST_UNITS, Unit
 from rmtbench.report.notes import RANDOM, name_of
 from rmtbench.report.numbers import MISSING
 from rmtbench.report.tables import Table
 
-SEED = 0
-"""Of the bootstrap and the test: the same runs give the same figures."""
-LEVEL = 0.05
 STAR = "★"
 UNDEFINED = "undefined"
 MATRIX_METRIC = "f1"
 """Metric of the matrices; the files hold all of `QUALITY`."""
-
-
-@dataclass(frozen=True, slots=True)
-class Pair:
-    """How two runs differ, the first minus the second.
-
-    Attributes:
-        first: Row and run.
-        second: The other.
-        metric: What is compared.
-        difference: Mean over the shared questions.
-        low: Lower end of the 95 % interval of the cluster bootstrap; None where it is undefined.
-        high: Upper end.
-        p: Of the sign-flip test; None where it is undefined.
-        adjusted: By Holm, over all pairs of this dataset, size and metric.
-        detectable: The difference that four of five such experiments would find; None where it is undefined.
-        draws: That both answered.
-        questions: In these draws.
-        unit: What the two are compared by.
-        units: How many of these there are.
-    """
-
-    first: tuple[Row, Cell]
-    second: tuple[Row, Cell]
-    metric: str
-    difference: float
-    low: float | None
-    high: float | None
-    p: float | None
-    adjusted: float | None
-    detectable: float | None
-    draws: int
-    questions: int
-    unit: Unit
-    units: int
-
-    @property
-    def significant(self) -> bool:
-        """Whether it stays below 0.05 after Holm's adjustment."""
-        return self.adjusted is not None and self.adjusted < LEVEL
-
-
-def compare_all(grid: Grid, size: str, metric: str) -> tuple[Pair, ...]:
-    """Every pair of complete, scored runs at one size.
-
-    Args:
-        grid: The runs.
-        size: The size.
-        metric: One that applies to every question.
-
-    Returns:
-        Pairs in the order of rows; those without a draw in common, and runs of another scorer, are left out.
-    """
-    from rmtbench.analysis.stats.multiple import holm
-    from rmtbench.analysis.stats.power import minimum_detectable_effect
-    from rmtbench.analysis.stats.resampling import sign_flip_test
-    from rmtbench.analysis.stats.together import PairedDifference, paired_differences
-
-    runs = [(row, cell) for row, cell in grid.at(size) if cell is not None and not why_left_out(cell, metric)]
-    shared: dict[tuple[int, ...], list[tuple[int, int]]] = {}
-    for first, second in combinations(range(len(runs)), 2):
-        mine, theirs = runs[first][1], runs[second][1]
-        if mine.scorers.get(metric) == theirs.scorers.get(metric) and (clusters := _shared(mine, theirs, metric)):
-            shared.setdefault(clusters, []).append((first, second))
-    found: dict[tuple[int, int], tuple[PairedDifference, float | None, int]] = {}
-    for clusters, pairs in shared.items():
-        members = sorted({place for pair in pairs for place in pair})
-        totals = [[runs[place][1].by_cluster[metric][cluster][0] for cluster in clusters] for place in members]
-        counts = [runs[members[0]][1].by_cluster[metric][cluster][1] for cluster in clusters]
-        together = paired_differences(totals, counts, seed=SEED)
-        for first, second in pairs:
-            above, below = members.index(first), members.index(second)
-            # The test flips whole clusters, so that their sums are all that it needs.
-            sums = [[one - other] for one, other in zip(totals[above], totals[below], strict=True)]
-            test = sign_flip_test(sums, seed=SEED)
-            found[first, second] = together[above, below], test.p if test else None, sum(counts)
-    order = sorted(found)
-    adjusted = holm([found[pair][1] for pair in order])
-    return tuple(
-        Pair(
-            first=runs[first],
-            second=runs[second],
-            metric=metric,
-            difference=difference.difference,
-            low=difference.low,
-            high=difference.high,
-            p=p,
-            adjusted=after,
-            detectable=minimum_detectable_effect(difference.standard_error, difference.clusters),
-            draws=difference.clusters if runs[first][1].unit == "draw" else runs[first][1].summary.draws,
-            questions=questions,
-            unit=runs[first][1].unit,
-            units=difference.clusters,
-        )
-        for (first, second), after in zip(order, adjusted, strict=True)
-        for difference, p, questions in [found[first, second]]
-    )
-
-
-def why_left_out(cell: Cell, metric: str) -> str:
-    """Why a run is in no comparison; empty where it is in."""
-    if not cell.complete:
-        return "incomplete"
-    if not cell.scored or cell.summary.means.get(metric) is None:
-        return "not scored"
-    return ""
 
 
 def matrix_table(grid: Grid, size: str, pairs: Sequence[Pair]) -> Table | None:
@@ -261,21 +148,6 @@ def _matrix_row(names: Sequence[str], known: dict[tuple[str, str], Pair], place:
         else:
             cells.append("?" if pair.adjusted is None else p_text(pair.adjusted))
     return cells
-
-
-def _shared(one: Cell, other: Cell, metric: str) -> tuple[int, ...]:
-    """Clusters that both were asked alike and that the metric applies to in both alike."""
-    mine, theirs = one.by_cluster.get(metric, {}), other.by_cluster.get(metric, {})
-    if one.unit != "draw":  # questions have the same numbers only where all of them are the same
-        alike = one.asked == other.asked and mine.keys() == theirs.keys()
-        return tuple(sorted(each for each in mine if alike and mine[each][1] == theirs[each][1]))
-    return tuple(
-        sorted(
-            draw
-            for draw, _ in one.asked & other.asked
-            if draw in mine and draw in theirs and mine[draw][1] == theirs[draw][1]
-        )
-    )
 
 
 def _told(units: set[int], unit: Unit) -> str:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from rmtbench.analysis.figure_data import Record
 from rmtbench.analysis.grid import Grid, make_grids
 from rmtbench.analysis.metrics import QUALITY
+from rmtbench.analysis.pairs import Pair, compare_all
 from rmtbench.analysis.run_figures import Cell, make_cell
 from rmtbench.analysis.sections import Facts, Section, make_sections
 from rmtbench.errors import UserError, disk_errors
@@ -25,14 +26,7 @@ from rmtbench.report.figures import FOLDER
 from rmtbench.report.overview import overview_table
 from rmtbench.report.page.blocks import Blocks
 from rmtbench.report.power import power_table
-from rmtbench.report.significance import (
-    MATRIX_METRIC,
-    Pair,
-    compare_all,
-    matrix_table,
-    pair_record,
-    pairs_table,
-)
+from rmtbench.report.significance import MATRIX_METRIC, matrix_table, pair_record, pairs_table
 from rmtbench.report.tables import Table, corpora_table, model_table, paper_table, score_table, time_table
 
 if TYPE_CHECKING:

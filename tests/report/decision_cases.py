@@ -3,7 +3,7 @@
 import random
 
 from rmtbench.analysis.decision import Candidate, Contest, Terms
-from rmtbench.analysis.stats.together import paired_differences
+from rmtbench.analysis.stats.paired import paired_differences
 
 GIB = 2.0**30
 

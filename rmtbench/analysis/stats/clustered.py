@@ -47,5 +47,27 @@ def clustered_standard_error(clusters: Clusters) -> float | None:
         return None
     count = sum(len(values) for values in kept)
     mean = math.fsum(value for values in kept for value in values) / count
-    squares = math.fsum(math.fsum(value - mean for value in values) ** 2 for values in kept)
-    return math.sqrt(squares * len(kept) / (len(kept) - 1)) / count
+    return _error([math.fsum(value - mean for value in values) for values in kept], count)
+
+
+def standard_error_of_sums(sums: Sequence[tuple[float, float]]) -> float | None:
+    """Return the same error from sums alone.
+
+    Args:
+        sums: The sum of each cluster's values and their number, above zero.
+
+    Returns:
+        The error in the values' unit; None for fewer than two clusters.
+    """
+    if len(sums) < 2:
+        return None
+    count = sum(number for _, number in sums)
+    mean = math.fsum(total for total, _ in sums) / count
+    return _error([total - number * mean for total, number in sums], count)
+
+
+def _error(residuals: Sequence[float], count: float) -> float:
+    """The clustered error from the sum of each cluster's deviations from the mean."""
+    clusters = len(residuals)
+    squares = math.fsum(residual**2 for residual in residuals)
+    return math.sqrt(squares * clusters / (clusters - 1)) / count

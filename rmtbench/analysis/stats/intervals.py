@@ -12,7 +12,7 @@ from rmtbench.analysis.stats.clustered import Clusters, clustered_standard_error
 
 
 @dataclass(frozen=True, slots=True)
-class Estimate:
+class MeanEstimate:
     """A mean over questions and what is known of its error.
 
     Attributes:
@@ -34,7 +34,7 @@ class Estimate:
     clusters: int
 
 
-def estimate_mean(clusters: Clusters, *, level: float = 0.95) -> Estimate:
+def estimate_mean(clusters: Clusters, *, level: float = 0.95) -> MeanEstimate:
     """Mean of all values with the interval ``mean ± t * SE``, t being Student's with C - 1 degrees of freedom.
 
     Miller (arXiv 2411.00640) writes 1.96 for t, which holds for many clusters.
@@ -55,16 +55,31 @@ def estimate_mean(clusters: Clusters, *, level: float = 0.95) -> Estimate:
     count = sum(len(values) for values in kept)
     mean = math.fsum(value for values in kept for value in values) / count
     error = clustered_standard_error(kept)
-    half = None if error is None else t_quantile(upper_tail(level), len(kept) - 1) * error
-    return Estimate(
+    low, high = t_interval(mean, error, len(kept), level=level)
+    return MeanEstimate(
         mean=mean,
         standard_error=error,
-        low=None if half is None else mean - half,
-        high=None if half is None else mean + half,
+        low=low,
+        high=high,
         level=level,
         values=count,
         clusters=len(kept),
     )
+
+
+def t_interval(
+    mean: float, standard_error: float | None, clusters: int, *, level: float = 0.95
+) -> tuple[float | None, float | None]:
+    """Return ``mean ± t * SE``; two None where the error is undefined.
+
+    Raises:
+        ValueError: The level is not between 0 and 1.
+    """
+    tail = upper_tail(level)
+    if standard_error is None or clusters < 2:
+        return None, None
+    half = t_quantile(tail, clusters - 1) * standard_error
+    return mean - half, mean + half
 
 
 def upper_tail(level: float) -> float:

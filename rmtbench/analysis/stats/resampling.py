@@ -1,7 +1,6 @@
 """Intervals and tests by resampling whole clusters: what holds without assuming a normal distribution.
 
-Clusters are added up first, so that the cost depends on draws and not on questions. Seeded; the order of clusters does
-not matter.
+Clusters are added up first, so that the cost depends on draws and not on questions. Seeded.
 """
 
 from __future__ import annotations
@@ -27,25 +26,6 @@ BLOCK = 2**21
 
 
 @dataclass(frozen=True, slots=True)
-class BootstrapInterval:
-    """Where the mean lies when the clusters are drawn again.
-
-    Attributes:
-        low: Lower end, in the values' unit and within their range.
-        high: Upper end.
-        level: How often such intervals hold the true mean.
-        resamples: How often the clusters were drawn.
-        clusters: How many there are.
-    """
-
-    low: float
-    high: float
-    level: float
-    resamples: int
-    clusters: int
-
-
-@dataclass(frozen=True, slots=True)
 class SignFlipTest:
     """How surprising a mean difference is if either system could have been the other.
 
@@ -65,44 +45,58 @@ class SignFlipTest:
     clusters: int
 
 
-def cluster_bootstrap(
-    clusters: Clusters, *, seed: int, resamples: int = RESAMPLES, level: float = 0.95
-) -> BootstrapInterval | None:
-    """Percentile interval of the mean over clusters drawn with replacement, all values of a cluster together.
+def redrawn_means(
+    totals: NDArray[np.float64], counts: NDArray[np.float64], *, seed: int, resamples: int = RESAMPLES
+) -> NDArray[np.float64]:
+    """Return the means of several systems under the same clusters drawn with replacement.
 
-    The percentiles are widened for few clusters as Hesterberg (arXiv 1411.5279) has it, from the tail ``a`` to
-    ``Phi(t_a * sqrt(C / (C - 1)))`` with t of C - 1 degrees of freedom: the plain ones are too narrow by both factors.
-    With many clusters the two agree.
+    All values of a cluster are drawn together, and every system gets the same clusters. The draws depend on the seed
+    and on the number of clusters alone, so that a pair has the same interval whichever other systems are compared.
 
     Args:
-        clusters: The values of each cluster; empty clusters are left out.
+        totals: The sum of each system's values in each cluster, ``[systems, clusters]``. The order of the clusters
+            counts: sort them by their names.
+        counts: The number of values in each cluster, ``[clusters]``.
         seed: Of the draws.
-        resamples: How many draws.
-        level: Of the interval, between 0 and 1.
+        resamples: How often the clusters are drawn.
 
     Returns:
-        The interval; None for fewer than two clusters, where it is undefined.
+        The means, ``[systems, resamples]``.
 
     Raises:
-        ValueError: A value is not finite, or the level or number of resamples is none.
+        ValueError: The number of resamples is below one.
+    """
+    _check(resamples)
+    clusters = len(counts)
+    chance, means = np.random.default_rng(seed), np.empty((len(totals), resamples))
+    for block in blocks(resamples, clusters):
+        rows = block.stop - block.start
+        drawn = chance.integers(clusters, size=(rows, clusters)) + clusters * np.arange(rows)[:, None]
+        # How often each cluster was drawn: [rows, clusters]
+        times = np.bincount(drawn.ravel(), minlength=rows * clusters).reshape(rows, clusters)
+        means[:, block] = (totals @ times.T) / (counts @ times.T)
+    return means
+
+
+def percentile_interval(means: NDArray[np.float64], clusters: int, *, level: float = 0.95) -> tuple[float, float]:
+    """Return the percentile interval of a resampled mean, widened for few clusters.
+
+    The tail ``a`` becomes ``Phi(t_a * sqrt(C / (C - 1)))`` with t of C - 1 degrees of freedom (Hesterberg, arXiv
+    1411.5279): the plain percentiles are too narrow by both factors. With many clusters the two agree.
+
+    Args:
+        means: The resampled means, ``[resamples]``.
+        clusters: C, at least two.
+        level: Of the interval, between 0 and 1.
+
+    Raises:
+        ValueError: The level is not between 0 and 1.
     """
     from scipy.special import ndtr
 
-    _check(resamples)
-    kept = filled(clusters)
-    tail = 1 - upper_tail(level)
-    count = len(kept)
-    if count < 2:
-        return None
-    tail = float(ndtr(t_quantile(tail, count - 1) * math.sqrt(count / (count - 1))))
-    totals = np.array(sorted((math.fsum(values), len(values)) for values in kept))
-    chance = np.random.default_rng(seed)
-    means = np.empty(resamples)
-    for rows in blocks(resamples, count):
-        drawn = chance.integers(count, size=(rows.stop - rows.start, count))
-        means[rows] = totals[:, 0][drawn].sum(axis=1) / totals[:, 1][drawn].sum(axis=1)
+    tail = float(ndtr(t_quantile(1 - upper_tail(level), clusters - 1) * math.sqrt(clusters / (clusters - 1))))
     low, high = np.quantile(means, (tail, 1 - tail))
-    return BootstrapInterval(float(low), float(high), level, resamples, count)
+    return float(low), float(high)
 
 
 def sign_flip_test(clusters: Clusters, *, seed: int, resamples: int = RESAMPLES) -> SignFlipTest | None:

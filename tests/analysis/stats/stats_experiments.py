@@ -1,5 +1,9 @@
 """Made experiments whose truth is known: answers of one draw agree more than answers of two."""
 
+import numpy as np
+
+from rmtbench.analysis.stats.resampling import percentile_interval, redrawn_means
+
 TRUTH = 0.7
 """Mean score of every experiment made by `scored_draws`."""
 
@@ -28,3 +32,10 @@ def paired_draws(chance, clusters, advantage=0.0):
 def as_if_independent(draws):
     """The same values, every one a cluster of its own: the error that most reports make."""
     return [[value] for draw in draws for value in draw]
+
+
+def bootstrap_interval(draws, *, seed, resamples, level=0.95):
+    """The cluster bootstrap's interval of the mean of all values."""
+    totals, counts = np.array([[sum(draw) for draw in draws]]), np.array([len(draw) for draw in draws], dtype=float)
+    means = redrawn_means(totals, counts, seed=seed, resamples=resamples)
+    return percentile_interval(means[0], len(draws), level=level)

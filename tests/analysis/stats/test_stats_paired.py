@@ -1,69 +1,101 @@
-"""Two systems on the same questions, and the ratio of their times."""
+"""Systems on the same questions: differences, what is known of their error, and ratios of times."""
 
 import math
 import statistics
 
+import numpy as np
 import pytest
 import scipy.stats
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rmtbench.analysis.stats.paired import compare, pair_by_question
+from rmtbench.analysis.stats.intervals import estimate_mean
+from rmtbench.analysis.stats.paired import pair_by_question, paired_differences
 from rmtbench.analysis.stats.power import minimum_detectable_effect
 from rmtbench.analysis.stats.times import time_ratio
 
-scores = st.dictionaries(st.tuples(st.integers(0, 4), st.sampled_from("abcdef")), st.floats(0, 1), min_size=1)
+SIZES = (5, 9, 12, 7, 20, 3, 11)
+tables = st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4), st.integers(4, 9)), min_size=2, max_size=8)
 
 
-def test_questions_are_paired_by_draw_and_name_and_the_others_counted():
+def scores(systems=3, sizes=SIZES, seed=4):
+    """Right and wrong answers of several systems, draw by draw."""
+    chance = np.random.default_rng(seed)
+    return [[chance.integers(2, size=size).astype(float).tolist() for size in sizes] for _ in range(systems)]
+
+
+def totals(draws):
+    return [sum(draw) for draw in draws]
+
+
+def compare(*systems, seed=1, **changed):
+    """Every pair of systems whose answers are given draw by draw."""
+    return paired_differences([*map(totals, systems)], [len(draw) for draw in systems[0]], seed=seed, **changed)
+
+
+def test_questions_are_paired_by_draw_and_name():
     first = {(1, "a"): 0.5, (0, "b"): 1.0, (0, "a"): 0.0, (2, "a"): 1.0}
     pairs = pair_by_question(first, {(0, "a"): 0.25, (0, "b"): 0.75, (1, "a"): 0.5, (1, "b"): 0.0, (3, "a"): 0.0})
     assert pairs.clusters == (((0.0, 0.25), (1.0, 0.75)), ((0.5, 0.5),))
     assert (pairs.only_first, pairs.only_second) == (1, 2)
-    result = compare(pairs, seed=0)
-    assert (result.only_first, result.only_second) == (1, 2)
+
+
+def test_mean_and_error_are_those_of_the_differences():
+    systems = scores()
+    found = compare(*systems)
+    assert set(found) == {(0, 1), (0, 2), (1, 2)}
+    for (first, second), pair in found.items():
+        draws = zip(systems[first], systems[second], strict=True)
+        alone = estimate_mean([[one - other for one, other in zip(*draw, strict=True)] for draw in draws])
+        assert pair.difference == pytest.approx(alone.mean, abs=1e-7)
+        assert pair.standard_error == pytest.approx(alone.standard_error, abs=1e-7)
+        assert pair.detectable == minimum_detectable_effect(pair.standard_error, len(SIZES))
+        assert pair.clusters == len(SIZES)
 
 
 def test_what_is_hard_for_both_cancels():
     # Draws differ by 0.6, the systems by 0.1 or 0.12 in each.
     hard = [0.1, 0.7, 0.2, 0.6, 0.3, 0.5, 0.4]
-    first = {(draw, name): ease for draw, ease in enumerate(hard) for name in "ab"}
-    second = {key: value + (0.1 if key[1] == "a" else 0.12) for key, value in first.items()}
-    result = compare(pair_by_question(first, second), seed=0)
-    assert result.difference.mean == pytest.approx(-0.11)
-    assert result.difference.standard_error < 1e-9
-    assert result.test.p == 2 / 2**7
+    pair = compare([[ease, ease] for ease in hard], [[ease + 0.1, ease + 0.12] for ease in hard])[0, 1]
+    assert pair.difference == pytest.approx(-0.11)
+    assert pair.standard_error < 1e-9
 
 
-def test_with_one_question_a_draw_it_is_scipys_paired_interval():
-    first = dict(zip([(draw, "q") for draw in range(8)], [0.5, 0.25, 1, 0, 0.75, 1, 0.5, 0.5], strict=True))
-    second = dict(zip(first, [0.25, 0.5, 0.5, 0, 0.5, 0.75, 0.5, 0], strict=True))
-    result = compare(pair_by_question(first, second), seed=0, level=0.9)
-    expected = scipy.stats.ttest_rel(list(first.values()), list(second.values())).confidence_interval(0.9)
-    assert (result.difference.low, result.difference.high) == pytest.approx(tuple(expected))
-    assert result.detectable == minimum_detectable_effect(result.difference.standard_error, 8)
-    assert (result.bootstrap.level, result.bootstrap.clusters, result.test.clusters) == (0.9, 8, 8)
+def test_further_systems_change_no_digit_of_a_pair():
+    systems = scores(4)
+    together = compare(*systems)
+    assert all(pair == compare(systems[a], systems[b])[0, 1] for (a, b), pair in together.items())
 
 
 @settings(deadline=None, max_examples=30)
-@given(scores, scores)
-def test_exchanging_the_systems_turns_the_sign_and_keeps_the_p(first, second):
-    if not first.keys() & second.keys():
-        with pytest.raises(ValueError, match="no value"):
-            compare(pair_by_question(first, second), seed=0)
-        return
-    one = compare(pair_by_question(first, second), seed=0, resamples=50)
-    other = compare(pair_by_question(second, first), seed=0, resamples=50)
-    assert other.difference.mean == -one.difference.mean
-    assert other.test == one.test
-    assert (other.only_first, other.only_second) == (one.only_second, one.only_first)
+@given(tables)
+def test_exchanging_two_systems_mirrors_the_interval(table):
+    first, second, counts = zip(*table, strict=True)
+    one = paired_differences([first, second], counts, seed=0, resamples=200)[0, 1]
+    other = paired_differences([second, first], counts, seed=0, resamples=200)[0, 1].exchanged
+    assert (one.difference, one.low, one.high) == pytest.approx((other.difference, other.low, other.high), abs=2e-7)
+    assert other.standard_error == pytest.approx(one.standard_error, abs=2e-7)
 
 
-def test_one_draw_has_a_difference_and_nothing_that_says_how_sure():
-    result = compare(pair_by_question({(0, "a"): 1.0, (0, "b"): 1.0}, {(0, "a"): 0.0, (0, "b"): 1.0}), seed=0)
-    assert result.difference.mean == 0.5
-    known = (result.difference.standard_error, result.difference.low, result.bootstrap, result.test, result.detectable)
-    assert known == (None,) * 5
+def test_drawing_clusters_in_pieces_changes_no_digit(monkeypatch):
+    systems = scores(2)
+    whole = compare(*systems)
+    monkeypatch.setattr("rmtbench.analysis.stats.resampling.BLOCK", 35)
+    assert compare(*systems) == whole
+
+
+def test_one_draw_has_a_difference_and_nothing_else():
+    pair = compare([[1.0, 1.0, 1.0, 0.0]], [[0.0, 0.0, 1.0, 0.0]])[0, 1]
+    known = (pair.difference, pair.standard_error, pair.low, pair.high, pair.detectable)
+    assert known == (0.5, None, None, None, None)
+
+
+@pytest.mark.parametrize(
+    ("sums", "counts"), [([[1.0, 2.0]], [3]), ([[1.0]], [0]), ([[float("nan"), 1.0]], [1, 1]), ([], [])]
+)
+def test_what_cannot_be_compared_is_refused(sums, counts):
+    with pytest.raises(ValueError, match=r"one sum a draw|finite"):
+        paired_differences(sums, counts, seed=0)
 
 
 def timed(*draws):

@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
-from stats_experiments import TRUTH, as_if_independent, paired_draws, scored_draws
+from stats_experiments import TRUTH, as_if_independent, bootstrap_interval, paired_draws, scored_draws
 
 from rmtbench.analysis.stats.intervals import estimate_mean
 from rmtbench.analysis.stats.power import minimum_detectable_effect
-from rmtbench.analysis.stats.resampling import cluster_bootstrap, sign_flip_test
+from rmtbench.analysis.stats.resampling import sign_flip_test
 
 
 def coverage(experiments, clusters, resamples, seed=0):
@@ -14,12 +14,13 @@ def coverage(experiments, clusters, resamples, seed=0):
     chance, held = np.random.default_rng(seed), np.zeros(3)
     for number in range(experiments):
         draws = scored_draws(chance, clusters)
+        student, naive = estimate_mean(draws), estimate_mean(as_if_independent(draws))
         intervals = (
-            estimate_mean(draws),
-            cluster_bootstrap(draws, seed=number, resamples=resamples),
-            estimate_mean(as_if_independent(draws)),
+            (student.low, student.high),
+            bootstrap_interval(draws, seed=number, resamples=resamples),
+            (naive.low, naive.high),
         )
-        held += [each.low <= TRUTH <= each.high for each in intervals]
+        held += [low <= TRUTH <= high for low, high in intervals]
     return held / experiments
 
 
