@@ -203,7 +203,7 @@ def compare_runs(first: RunRecord, second: RunRecord, metric: str) -> RunCompari
         metric=metric,
         means=(sum(old for _, old in both) / len(both), sum(new for new, _ in both) / len(both)),
         scores=compare_sums(sums, sums[0])[0, 1],
-        test=flip_test(*sums, sums[0]),
+        test=flip_test(sums[0], sums[1], sums[0]),
         questions=len(both),
         valued_alone=(pairs.only_second, pairs.only_first),
         left_out=(len(first.gold) - len(asked) - awaited[1], len(second.gold) - len(asked) - awaited[0]),

@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from rmtbench.analysis.published.recurrent_memory import published_for
+from rmtbench.analysis.published.figures import published_for
 from rmtbench.bench.apart import Job, ProcessEndedError, run_apart
 from rmtbench.bench.rmt_reading import read_by_memory, read_in_full
 from rmtbench.bench.rmt_texts import Length, Opening, load_base, load_memory, make_pieces

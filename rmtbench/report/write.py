@@ -20,12 +20,12 @@ from rmtbench.errors import UserError, disk_errors
 from rmtbench.journal.record import Asked, find_runs, read_run
 from rmtbench.report import csv_files, latex, markdown
 from rmtbench.report.anatomy import anatomy_tables
-from rmtbench.report.beside import beside_records, beside_table
-from rmtbench.report.beside_lengths import context_table, length_records, memory_table
 from rmtbench.report.figures import FOLDER
 from rmtbench.report.overview import overview_table
 from rmtbench.report.page.blocks import Blocks
 from rmtbench.report.power import power_table
+from rmtbench.report.published_length_tables import context_table, length_records, memory_table
+from rmtbench.report.published_tables import paper_comparison_records, paper_comparison_table
 from rmtbench.report.significance import MATRIX_METRIC, matrix_table, pair_record, pairs_table
 from rmtbench.report.tables import Table, corpora_table, model_table, paper_table, score_table, time_table
 
@@ -197,7 +197,9 @@ def _add_records(
         if found:
             sheet = records.setdefault(f"pairs-{csv_files.slug(grid.dataset)}", [])
             sheet += [pair_record(grid, size, pair) | setting for pair in found]
-    beside = [row for grid in grids for row in (*beside_records(section, grid), *length_records(section, grid))]
+    beside = [
+        row for grid in grids for row in (*paper_comparison_records(section, grid), *length_records(section, grid))
+    ]
     if beside:
         records.setdefault("published", []).extend(row | setting for row in beside)
 
@@ -210,7 +212,7 @@ def _chapter(section: Section, grids: Sequence[Grid], pairs: Sequence[Compared],
         tables += [matrix_table(grid, size, found) for other, size, found in shown if other is grid]
         tables.append(power_table(grid, [(size, found) for other, size, found in shown if other is grid]))
     tables.append(time_table(grids))
-    tables += [beside_table(section, grid) for grid in grids]
+    tables += [paper_comparison_table(section, grid) for grid in grids]
     tables += [context_table(section, grid) for grid in grids]
     tables.append(memory_table(section, grids))
     anatomy: list[Table | None] = [table for grid in grids for table in anatomy_tables(grid)]

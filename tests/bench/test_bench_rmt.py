@@ -11,7 +11,7 @@ import pytest
 import torch
 from rmt_bench_memories import MEMORY, SEGMENT, Words, opening, save_memory
 
-from rmtbench.analysis.published.recurrent_memory import published_for
+from rmtbench.analysis.published.figures import published_for
 from rmtbench.bench import rmt
 from rmtbench.bench.rmt_reading import accuracy, read_by_memory, read_in_full
 from rmtbench.bench.rmt_texts import Length, load_base, load_memory, make_pieces

@@ -4,12 +4,11 @@ import pytest
 from report_runs import add_run, spec_of
 
 from rmtbench.analysis.grid import make_grids
-from rmtbench.analysis.published.dont_do_rag import CORPORA, SCORES, TIMES, published_score, published_time
-from rmtbench.analysis.published.long_context_rag import LONGER, MODELS, TOKENS
+from rmtbench.analysis.published.figures import CORPORA, MODELS, SCORES, TIMES, published_score, published_time
 from rmtbench.analysis.run_figures import make_cell
 from rmtbench.analysis.sections import make_sections
 from rmtbench.journal.record import find_runs, read_run
-from rmtbench.report.beside import beside_records, beside_table
+from rmtbench.report.published_tables import paper_comparison_records, paper_comparison_table
 
 
 def section_of(results):
@@ -46,15 +45,13 @@ def test_every_dataset_and_size_of_the_paper_has_all_its_cells():
 def test_each_row_of_the_table_by_length_has_the_mean_that_was_published_for_it():
     assert len(MODELS) == 20
     for row in MODELS:
-        assert len(row.scores) == len(TOKENS)
-        scores = [score for score in row.scores if score is not None] + list(LONGER.get(row.model, {}).values())
-        assert sum(scores) / len(scores) == pytest.approx(row.mean, abs=0.0011), row.model
+        assert sum(row.scores.values()) / len(row.scores) == pytest.approx(row.mean, abs=0.0011), row.model
 
 
 def test_a_run_stands_beside_its_published_cell_with_what_differs(tmp_path):
     add_run(tmp_path, spec_of("rag-sparse", top_k=1), score=0.6)
     add_run(tmp_path, spec_of("cag"), seconds=0.5)
-    table = beside_table(*section_of(tmp_path))
+    table = paper_comparison_table(*section_of(tmp_path))
     row = ("small", "cag", "", "0.550 ±.050", "0.7759", "0.7759", "500 ms", "853 ms", "100 ms", "11.3 s")
     assert table.rows[0] == row
     assert table.rows[1][3:6] == ("0.650 ±.050", "0.0673§", "0.6664")
@@ -63,7 +60,7 @@ def test_a_run_stands_beside_its_published_cell_with_what_differs(tmp_path):
     assert "small: published 1,392 questions in 87 draw(s) of 16 rows; measured 8 in 2 draw(s)" in notes
     assert "BM25's preparation time" in notes
     assert "data: " not in notes
-    record = beside_records(*section_of(tmp_path))[1]
+    record = paper_comparison_records(*section_of(tmp_path))[1]
     assert (record["published_minilm_cosine"], record["logged_minilm_cosine"]) == (0.0673, 0.6664)
 
 
@@ -73,7 +70,7 @@ def test_squad_is_published_in_one_draw_and_a_run_of_as_many_questions_in_one_dr
 ):
     spec = spec_of("cag", dataset="squad", draws=draws)
     add_run(tmp_path, spec, questions=500 // draws)
-    notes = "\n".join(beside_table(*section_of(tmp_path)).notes)
+    notes = "\n".join(paper_comparison_table(*section_of(tmp_path)).notes)
     assert ("small: published 500 questions in 1 draw(s) of 3 articles" in notes) == told
 
 
@@ -86,30 +83,30 @@ def test_hotpotqa_is_published_in_as_many_draws_as_give_its_questions_one_a_row(
 def test_making_the_cache_stands_beside_the_published_time_of_it_where_one_is_known(tmp_path):
     add_run(tmp_path, spec_of("cag", size="large"), prepare={"tokenize": 0.5, "prefill": 41.5})
     add_run(tmp_path, spec_of("rag-sparse", top_k=1, size="large"), prepare={"index": 0.25})
-    table = beside_table(*section_of(tmp_path))
+    table = paper_comparison_table(*section_of(tmp_path))
     assert table.columns[-2:] == ("preparation", "published preparation")
     assert [row[-2:] for row in table.rows] == [("42.0 s", "105 s"), ("–", "–")]
-    cached, retrieved = beside_records(*section_of(tmp_path))
+    cached, retrieved = paper_comparison_records(*section_of(tmp_path))
     assert (cached["measured_preparation_seconds"], cached["published_preparation_seconds"]) == (42.0, 105.0)
     assert (retrieved["measured_preparation_seconds"], retrieved["published_preparation_seconds"]) == (None, None)
 
 
 def test_a_cache_that_was_loaded_stands_beside_no_time_of_making_one(tmp_path):
     add_run(tmp_path, spec_of("cag"), prepare={"load": 0.1}, counts={"reused_tokens": 42_000})
-    table = beside_table(*section_of(tmp_path))
+    table = paper_comparison_table(*section_of(tmp_path))
     assert table.rows[0][-2:] == ("–", "11.3 s")
     assert any(note.startswith("preparation not shown, loaded from kept caches") for note in table.notes)
-    assert beside_records(*section_of(tmp_path))[0]["measured_preparation_seconds"] is None
+    assert paper_comparison_records(*section_of(tmp_path))[0]["measured_preparation_seconds"] is None
 
 
 def test_where_no_time_of_making_a_cache_is_published_there_is_no_column_for_it(tmp_path):
     add_run(tmp_path, spec_of("cag", dataset="squad"))
-    assert "preparation" not in beside_table(*section_of(tmp_path)).columns
+    assert "preparation" not in paper_comparison_table(*section_of(tmp_path)).columns
 
 
 def test_miniature_data_beside_published_figures_are_told_apart(tmp_path):
     add_run(tmp_path, spec_of("cag", data="miniature:x@1"), kind="miniature")
-    notes = "\n".join(beside_table(*section_of(tmp_path)).notes)
+    notes = "\n".join(paper_comparison_table(*section_of(tmp_path)).notes)
     assert "data: published the public data set, measured miniature data of its name" in notes
 
 
@@ -119,4 +116,4 @@ def test_miniature_data_beside_published_figures_are_told_apart(tmp_path):
 )
 def test_what_the_paper_has_no_cell_for_stands_beside_nothing(tmp_path, fields):
     add_run(tmp_path, spec_of(**{"system": "cag", **fields}))
-    assert beside_table(*section_of(tmp_path)) is None
+    assert paper_comparison_table(*section_of(tmp_path)) is None

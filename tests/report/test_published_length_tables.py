@@ -6,19 +6,12 @@ import pytest
 from report_runs import add_run, spec_of
 
 from rmtbench.analysis.grid import make_grids
-from rmtbench.analysis.published.long_context_rag import LENGTHS, LONGER, MODELS, SETUP, scores_at
-from rmtbench.analysis.published.recurrent_memory import on_running_text
+from rmtbench.analysis.published.figures import BABILONG_POINTS, LENGTHS, LONG_CONTEXT_SETUP, MODELS, scores_at
+from rmtbench.analysis.published_comparison import FARTHEST, nearest
 from rmtbench.analysis.run_figures import make_cell
 from rmtbench.analysis.sections import make_sections
 from rmtbench.journal.record import find_runs, read_run
-from rmtbench.report.beside_lengths import (
-    FARTHEST,
-    MOST_ROWS,
-    context_table,
-    length_records,
-    memory_table,
-    nearest,
-)
+from rmtbench.report.published_length_tables import MOST_ROWS, context_table, length_records, memory_table
 from rmtbench.report.write import write_report
 
 
@@ -71,7 +64,7 @@ def test_nothing_is_near_to_a_published_length_of_zero():
 
 def test_the_scores_at_a_length_are_those_of_the_models_that_reach_it():
     assert set(scores_at(2_000)) == {row.model for row in MODELS}
-    assert set(scores_at(2_000_000)) == set(LONGER)
+    assert set(scores_at(2_000_000)) == {"gemini-1.5-pro", "gemini-1.5-flash"}
     assert scores_at(125_000)["llama-3.1-8b-instruct"] == 0.15
     assert "gpt-3.5-turbo" not in scores_at(32_000)
     assert scores_at(3_000) == {}
@@ -95,7 +88,7 @@ def test_the_notes_name_every_difference_so_that_nobody_takes_the_scores_for_ali
     add_reading(tmp_path, spec_of("cag", data="miniature:x@1"), 21_020, kind="miniature")
     notes = "\n".join(contexts_of(tmp_path).notes)
     assert "model: published 20 models, measured org/model-8b" in notes
-    assert f"data: published {SETUP}; measured miniature data named hotpotqa" in notes
+    assert f"data: published {LONG_CONTEXT_SETUP}; measured miniature data named hotpotqa" in notes
     assert "scorer: published a language model's judgement of answers, measured F1 (f1:1)" in notes
     assert "context: published retrieved chunks alone" in notes
 
@@ -156,7 +149,7 @@ def test_a_recurrent_memory_stands_beside_the_published_ones_at_the_length_of_it
     add_of_length(tmp_path, spec_of("rmt-memory", dataset="squad", size="64k"), 63_500, score=0.25)
     add_of_length(tmp_path, spec_of("rmt-query-first", size="8k"), 7_900)
     table = memory_table(*section_of(tmp_path))
-    assert table.columns[6:] == tuple(dict.fromkeys(point.system for point in on_running_text()))
+    assert table.columns[6:] == tuple(dict.fromkeys(point.system for point in BABILONG_POINTS))
     assert table.rows == (
         ("hotpotqa", "8k", "rmt-query-first", "7,900", "0.550 ±.050", "8,000", "0.900", "0.980", "0.450", "0.750"),
         ("squad", "64k", "rmt-memory", "63,500", "0.300 ±.050", "64,000", "0.700", "0.980", "0.420", "0.640"),
@@ -172,7 +165,7 @@ def test_a_system_of_which_nothing_is_published_at_a_length_has_no_figure_there(
     assert memory_table(*section_of(tmp_path)).rows[0][-1] == "–"
     section, (grid,) = section_of(tmp_path)
     assert {each["published_system"] for each in length_records(section, grid)} == {
-        point.system for point in on_running_text() if point.tokens == 10_000_000
+        point.system for point in BABILONG_POINTS if point.tokens == 10_000_000
     }
 
 

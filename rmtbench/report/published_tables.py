@@ -5,17 +5,14 @@ Corresponding is not comparable: every table says in which model, data, draws an
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from rmtbench.analysis.figure_data import Record
-from rmtbench.analysis.grid import Grid, Row
+from rmtbench.analysis.grid import Grid
 from rmtbench.analysis.metrics import PAPER_METRIC
-from rmtbench.analysis.published.dont_do_rag import (
-    MODEL,
-    PAPER,
-    published_corpus,
-    published_score,
-    published_time,
-)
-from rmtbench.analysis.run_figures import Cell, spared
+from rmtbench.analysis.published.figures import MODEL, PAPER, published_corpus
+from rmtbench.analysis.published_comparison import Corresponding, corresponding
+from rmtbench.analysis.run_figures import Cell
 from rmtbench.analysis.sections import Section
 from rmtbench.report import numbers
 from rmtbench.report.notes import mark_notes, marks, name_of
@@ -33,7 +30,7 @@ COLUMNS = (
 """Of ``published.csv``, which holds the records of every table that sets published figures beside measured ones."""
 
 
-def beside_table(section: Section, grid: Grid) -> Table | None:
+def paper_comparison_table(section: Section, grid: Grid) -> Table | None:
     """Measured and published score and time of every run that the paper has a cell for.
 
     Args:
@@ -43,29 +40,28 @@ def beside_table(section: Section, grid: Grid) -> Table | None:
     Returns:
         The table; None where nothing corresponds.
     """
-    found = _corresponding(grid)
+    found = corresponding(grid)
     if not found:
         return None
-    prepared = any(_published_preparation(grid, size, row) is not None for size, row, _ in found)
+    prepared = any(each.published_preparation is not None for each in found)
     rows = []
-    for size, row, cell in found:
-        score, time = published_score(grid.dataset, size, row.system, row.top_k), _time(grid, size, row)
+    for each in found:
+        row, cell, score = each.row, each.run, each.score
         published = MISSING if score is None or score.published is None else f"{score.published:.4f}"
-        preparation = (_preparation(grid, size, row, cell), _published_preparation(grid, size, row))
         rows.append(
             (
-                size,
+                each.size,
                 f"{grid.label(row)} {marks(cell)}".rstrip(),
                 "" if row.top_k is None else str(row.top_k),
                 score_text(cell, PAPER_METRIC),
                 f"{published}{WRONG if score is not None and score.wrong else ''}",
                 MISSING if score is None else f"{score.logged:.4f}",
                 numbers.seconds(cell.summary.mean_seconds["total"]),
-                numbers.seconds(time),
-                *(numbers.seconds(each) for each in preparation if prepared),
+                numbers.seconds(each.published_seconds),
+                *(numbers.seconds(time) for time in (each.preparation, each.published_preparation) if prepared),
             )
         )
-    cells = [cell for _, _, cell in found]
+    cells = [each.run for each in found]
     caption = (
         f"{PAPER}, tables 2 and 3, beside the means of its authors' own logs. Score: the cosine of two MiniLM "
         "embeddings, which the paper calls BERT-Score. Time: mean of a question, preparation left out."
@@ -82,8 +78,8 @@ def beside_table(section: Section, grid: Grid) -> Table | None:
         labels=2,
         notes=(
             *differences(section, grid),
-            *_wrong_cells(grid),
-            *(_loaded_caches(grid, found) if prepared else ()),
+            *_wrong_cells(found),
+            *_loaded_caches(found),
             *mark_notes(cells),
         ),
     )
@@ -97,7 +93,7 @@ def differences(section: Section, grid: Grid) -> tuple[str, ...]:
         grid: The runs.
     """
     setting = dict(section.setting)
-    cells = [cell for _, _, cell in _corresponding(grid)]
+    cells = [each.run for each in corresponding(grid)]
     told = []
     if setting["model"] != MODEL:
         told.append(f"model: published {MODEL}, measured {setting['model']}")
@@ -123,11 +119,11 @@ def differences(section: Section, grid: Grid) -> tuple[str, ...]:
     return tuple(told)
 
 
-def beside_records(section: Section, grid: Grid) -> list[Record]:
+def paper_comparison_records(section: Section, grid: Grid) -> list[Record]:
     """The table's figures for scripts."""
     records = []
-    for size, row, cell in _corresponding(grid):
-        score = published_score(grid.dataset, size, row.system, row.top_k)
+    for each in corresponding(grid):
+        cell, score = each.run, each.score
         measured = cell.summary.means.get(PAPER_METRIC) if cell.scored else None
         records.append(
             published_record(
@@ -139,9 +135,9 @@ def beside_records(section: Section, grid: Grid) -> list[Record]:
                 logged_minilm_cosine=score.logged if score else None,
                 published_is_wrong=score.wrong if score else None,
                 measured_mean_seconds=cell.summary.mean_seconds["total"],
-                published_mean_seconds=_time(grid, size, row),
-                measured_preparation_seconds=_preparation(grid, size, row, cell),
-                published_preparation_seconds=_published_preparation(grid, size, row),
+                published_mean_seconds=each.published_seconds,
+                measured_preparation_seconds=each.preparation,
+                published_preparation_seconds=each.published_preparation,
                 differences="; ".join(differences(section, grid)),
                 source=PAPER,
             )
@@ -170,46 +166,18 @@ def published_record(grid: Grid, cell: Cell, **figures: object) -> Record:
     return {name: known.get(name) for name in COLUMNS}
 
 
-def _corresponding(grid: Grid) -> list[tuple[str, Row, Cell]]:
-    """Runs whose dataset, size, system and top-k the paper has a figure for."""
+def _loaded_caches(found: Sequence[Corresponding]) -> list[str]:
     return [
-        (size, row, cell)
-        for size in grid.sizes
-        for row, cell in grid.at(size)
-        if cell is not None
-        and not row.settings
-        and (published_score(grid.dataset, size, row.system, row.top_k) or _time(grid, size, row) is not None)
+        f"preparation not shown, loaded from kept caches and not computed: {each.size} {name_of(each.run)}"
+        for each in found
+        if each.spared
     ]
 
 
-def _time(grid: Grid, size: str, row: Row) -> float | None:
-    found = published_time(grid.dataset, size, row.system)
-    return None if found is None else found.seconds
-
-
-def _published_preparation(grid: Grid, size: str, row: Row) -> float | None:
-    found = published_time(grid.dataset, size, row.system)
-    return None if found is None else found.preparation
-
-
-def _preparation(grid: Grid, size: str, row: Row, cell: Cell) -> float | None:
-    """Seconds of making the cache, beside a published figure alone; None where a kept cache was loaded instead."""
-    return None if _published_preparation(grid, size, row) is None or spared(cell) else cell.preparation
-
-
-def _loaded_caches(grid: Grid, found: list[tuple[str, Row, Cell]]) -> list[str]:
+def _wrong_cells(found: Sequence[Corresponding]) -> list[str]:
     return [
-        f"preparation not shown, loaded from kept caches and not computed: {size} {name_of(cell)}"
-        for size, row, cell in found
-        if _published_preparation(grid, size, row) is not None and spared(cell)
-    ]
-
-
-def _wrong_cells(grid: Grid) -> list[str]:
-    cells = [published_score(grid.dataset, size, row.system, row.top_k) for size, row, _ in _corresponding(grid)]
-    return [
-        f"{WRONG} {each.size} {each.system} top-{each.top_k}: the published figure is {each.wrong}; by the logs it "
-        f"should be {each.logged:.4f}"
-        for each in cells
-        if each is not None and each.wrong
+        f"{WRONG} {score.size} {score.system} top-{score.top_k}: the published figure is {score.wrong}; by the logs it "
+        f"should be {score.logged:.4f}"
+        for score in (each.score for each in found)
+        if score is not None and score.wrong
     ]
