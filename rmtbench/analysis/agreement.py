@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from rmtbench.analysis.exactness import exact_settings, is_exact
 from rmtbench.analysis.grid import Grid, row_of
-from rmtbench.analysis.run_figures import Cell
+from rmtbench.analysis.run_figures import RunFigures
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,14 +15,14 @@ class Agreement:
     """One run against the exact one.
 
     Attributes:
-        cell: The run that is not exact.
+        run: The run that is not exact.
         exact: The other, over the same questions.
         equal: Answers whose token ids are the same.
         compared: Questions that both have answered.
     """
 
-    cell: Cell
-    exact: Cell
+    run: RunFigures
+    exact: RunFigures
     equal: int
     compared: int
 
@@ -34,35 +34,34 @@ class Agreement:
     def difference(self, metric: str) -> float | None:
         """The run's score less the exact one's; None unless both are scored and complete."""
         mine, theirs = (
-            cell.summary.means.get(metric) if cell.scored and cell.complete else None
-            for cell in (self.cell, self.exact)
+            run.summary.means.get(metric) if run.scored and run.complete else None for run in (self.run, self.exact)
         )
         return None if mine is None or theirs is None else mine - theirs
 
 
-def inexact(cells: Iterable[Cell]) -> list[Cell]:
+def inexact(runs: Iterable[RunFigures]) -> list[RunFigures]:
     """The runs that are not exact."""
-    return [cell for cell in cells if not is_exact(cell.spec)]
+    return [run for run in runs if not is_exact(run.spec)]
 
 
-def agreement(grid: Grid, cell: Cell) -> Agreement | None:
+def agreement(grid: Grid, run: RunFigures) -> Agreement | None:
     """Hold a run that is not exact against the exact run of the same grid.
 
     Args:
         grid: Holds the other run, if there is one.
-        cell: The run.
+        run: The run.
 
     Returns:
         None where no exact run has answered any of the same questions. Kept caches change no answer, so that an exact
         run without them serves too.
     """
-    same = exact_settings(cell.spec)
+    same = exact_settings(run.spec)
     without = tuple(pair for pair in same if pair[0] != "kv_cache")
     for settings in dict.fromkeys((same, without, tuple(sorted((*without, ("kv_cache", "on")))))):
-        exact = grid.shown.get((cell.spec.size, row_of(replace(cell.spec, settings=settings))))
-        if exact is None or exact.asked != cell.asked or len(exact.written) != len(cell.written):
+        exact = grid.shown.get((run.spec.size, row_of(replace(run.spec, settings=settings))))
+        if exact is None or exact.asked != run.asked or len(exact.written) != len(run.written):
             continue
-        pairs = [pair for pair in zip(cell.written, exact.written, strict=True) if all(pair)]
+        pairs = [pair for pair in zip(run.written, exact.written, strict=True) if all(pair)]
         if pairs:
-            return Agreement(cell, exact, sum(one == other for one, other in pairs), len(pairs))
+            return Agreement(run, exact, sum(one == other for one, other in pairs), len(pairs))
     return None

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from rmtbench.analysis.run_figures import Cell
+from rmtbench.analysis.run_figures import RunFigures
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,14 +38,14 @@ class Crossing:
     cost: float
 
 
-def cost_line(name: str, cell: Cell) -> CostLine | None:
+def cost_line(name: str, run: RunFigures) -> CostLine | None:
     """Return a run's line in seconds; None before it was timed or prepared.
 
     Args:
         name: What it is called.
-        cell: The run.
+        run: The run.
     """
-    mean, preparation = cell.machine_seconds, cell.preparation
+    mean, preparation = run.machine_seconds, run.preparation
     return None if mean is None or preparation is None else CostLine(name, preparation, mean)
 
 

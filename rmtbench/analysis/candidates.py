@@ -9,7 +9,7 @@ from typing import TypeVar
 from rmtbench.analysis.decision import Candidate, Contest
 from rmtbench.analysis.grid import Grid, Row, make_grids
 from rmtbench.analysis.pairs import compare_sums
-from rmtbench.analysis.run_figures import Cell, spared
+from rmtbench.analysis.run_figures import RunFigures, spared
 from rmtbench.analysis.sections import Section
 
 CEILING = "oracle"
@@ -31,17 +31,17 @@ def make_contests(sections: Sequence[Section], metric: str) -> tuple[Contest, ..
     return tuple(
         _contest(section, grid, size, metric)
         for section in sections
-        for grid in make_grids(section.cells)
+        for grid in make_grids(section.runs)
         for size in grid.sizes
     )
 
 
 def _contest(section: Section, grid: Grid, size: str, metric: str) -> Contest:
-    runs = [(row, cell) for row, cell in grid.at(size) if cell is not None]
-    able = [cell for _, cell in runs if not _unusable(cell, metric)]
-    asked = _most(_rank_of_questions(cell) for cell in able)
-    scorer = _most(cell.scorers.get(metric, "") for cell in able if _rank_of_questions(cell) == asked)
-    candidates = tuple(_candidate(grid, row, cell, metric, asked, scorer) for row, cell in runs)
+    runs = [(row, run) for row, run in grid.at(size) if run is not None]
+    able = [run for _, run in runs if not _unusable(run, metric)]
+    asked = _most(_rank_of_questions(run) for run in able)
+    scorer = _most(run.scorers.get(metric, "") for run in able if _rank_of_questions(run) == asked)
+    candidates = tuple(_candidate(grid, row, run, metric, asked, scorer) for row, run in runs)
     fit = [place for place, candidate in enumerate(candidates) if not candidate.unfit]
     sums = [runs[place][1].by_cluster[metric] for place in fit]
     pairs = compare_sums(sums, sums[0]) if sums else {}
@@ -59,61 +59,61 @@ def _contest(section: Section, grid: Grid, size: str, metric: str) -> Contest:
     )
 
 
-def _candidate(grid: Grid, row: Row, cell: Cell, metric: str, asked: object, scorer: object) -> Candidate:
-    summary = cell.summary
-    unfit = _unusable(cell, metric)
-    if not unfit and _rank_of_questions(cell) != asked:
+def _candidate(grid: Grid, row: Row, run: RunFigures, metric: str, asked: object, scorer: object) -> Candidate:
+    summary = run.summary
+    unfit = _unusable(run, metric)
+    if not unfit and _rank_of_questions(run) != asked:
         unfit = f"asked other questions ({summary.expected} in {summary.draws} draws)"
-    if not unfit and cell.scorers.get(metric, "") != scorer:
+    if not unfit and run.scorers.get(metric, "") != scorer:
         unfit = f"{metric} made by another scorer"
     slow = summary.p90_seconds["total"]
-    device, resident = cell.peak_bytes[1], cell.peak_bytes[0]
+    device, resident = run.peak_bytes[1], run.peak_bytes[0]
     peak = device if device is not None else resident
-    tokens = cell.tokens
+    tokens = run.tokens
     prompt, cached = tokens.prompt or 0.0, tokens.cached or 0.0
     return Candidate(
         name=grid.full_label(row),
-        run_id=cell.run_id,
+        run_id=run.run_id,
         unfit=unfit,
-        score=summary.means.get(metric) if cell.scored else None,
-        error=cell.standard_errors.get(metric) if cell.scored and cell.complete else None,
-        preparation=cell.preparation or 0.0,
-        seconds=cell.machine_seconds,
+        score=summary.means.get(metric) if run.scored else None,
+        error=run.standard_errors.get(metric) if run.scored and run.complete else None,
+        preparation=run.preparation or 0.0,
+        seconds=run.machine_seconds,
         # In a batch a row's time is its share; whoever asked waits for the whole.
-        slow=None if slow is None else slow * cell.spec.batch,
+        slow=None if slow is None else slow * run.spec.batch,
         memory=None if peak is None else float(peak),
         kept=summary.kept_bytes or 0.0,
         tokens=(prompt - cached, cached, tokens.output or 0.0),
-        prepared_tokens=_prepared_tokens(cell, cached),
-        spared=bool(spared(cell)),
+        prepared_tokens=_prepared_tokens(run, cached),
+        spared=bool(spared(run)),
     )
 
 
-def _prepared_tokens(cell: Cell, cached: float) -> float:
+def _prepared_tokens(run: RunFigures, cached: float) -> float:
     """Tokens read to get a corpus ready: as the system counted them, else what each question finds in a cache."""
-    counts = cell.summary.prepared_counts
-    if "read_tokens" in counts and cell.summary.draws:
-        return (counts["read_tokens"] + counts.get("reused_tokens", 0)) / cell.summary.draws
+    counts = run.summary.prepared_counts
+    if "read_tokens" in counts and run.summary.draws:
+        return (counts["read_tokens"] + counts.get("reused_tokens", 0)) / run.summary.draws
     return cached
 
 
-def _unusable(cell: Cell, metric: str) -> str:
+def _unusable(run: RunFigures, metric: str) -> str:
     """Why a run can be chosen under no terms; empty where it can."""
-    summary = cell.summary
+    summary = run.summary
     reasons = (
-        (cell.random_weights, "random weights: its scores mean nothing"),
-        (cell.reads_other_english, f"{cell.spec.model} knows the miniature alone: no score counts"),
-        (cell.spec.system == CEILING, "reads the gold evidence: a ceiling, not a system to use"),
-        (not cell.complete, f"incomplete: {summary.answered} of {summary.expected} questions answered"),
-        (not cell.scored or summary.means.get(metric) is None, f"no {metric} yet: rmtbench score makes it"),
+        (run.random_weights, "random weights: its scores mean nothing"),
+        (run.reads_other_english, f"{run.spec.model} knows the miniature alone: no score counts"),
+        (run.spec.system == CEILING, "reads the gold evidence: a ceiling, not a system to use"),
+        (not run.complete, f"incomplete: {summary.answered} of {summary.expected} questions answered"),
+        (not run.scored or summary.means.get(metric) is None, f"no {metric} yet: rmtbench score makes it"),
         (summary.applicable.get(metric) != summary.expected, f"{metric} does not apply to all its questions"),
         (summary.mean_seconds["total"] is None, "no timed answer: ask more than one question"),
     )
     return next((reason for holds, reason in reasons if holds), "")
 
 
-def _rank_of_questions(cell: Cell) -> tuple[int, tuple[tuple[int, str], ...]]:
-    return (len(cell.asked), tuple(sorted(cell.asked)))
+def _rank_of_questions(run: RunFigures) -> tuple[int, tuple[tuple[int, str], ...]]:
+    return (len(run.asked), tuple(sorted(run.asked)))
 
 
 def _most(values: Iterable[_Value]) -> _Value | None:

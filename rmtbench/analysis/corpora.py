@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from rmtbench.analysis.grid import size_order
-from rmtbench.analysis.run_figures import Cell
+from rmtbench.analysis.run_figures import RunFigures
 from rmtbench.analysis.sections import Section
 
 
@@ -38,21 +38,17 @@ class CorpusFigures:
 
 
 def corpora_of(section: Section) -> tuple[CorpusFigures, ...]:
-    """What a section's runs read, by dataset, source, size and limit of questions.
-
-    Args:
-        section: The runs.
-    """
-    groups: dict[tuple[str, str, str, int | None], list[Cell]] = {}
-    for cell in section.cells:
-        spec = cell.spec
-        groups.setdefault((cell.dataset, spec.data, spec.size, spec.questions), []).append(cell)
+    """What a section's runs read, by dataset, source, size and limit of questions."""
+    groups: dict[tuple[str, str, str, int | None], list[RunFigures]] = {}
+    for run in section.runs:
+        spec = run.spec
+        groups.setdefault((run.dataset, spec.data, spec.size, spec.questions), []).append(run)
     ordered = sorted(groups.items(), key=lambda item: (*item[0][:2], size_order(item[0][2]), item[0][3] or 0))
-    return tuple(_figures(dataset, data, size, cells) for (dataset, data, size, _), cells in ordered)
+    return tuple(_figures(dataset, data, size, runs) for (dataset, data, size, _), runs in ordered)
 
 
-def _figures(dataset: str, data: str, size: str, cells: list[Cell]) -> CorpusFigures:
-    draws = list({row["draw"]: row for cell in cells for row in cell.corpora}.values())
+def _figures(dataset: str, data: str, size: str, runs: list[RunFigures]) -> CorpusFigures:
+    draws = list({row["draw"]: row for run in runs for row in run.corpora}.values())
     sources = [row["source"] for row in draws]
     counted = [row["tokens"] for row in draws if row["tokens"] is not None]
     return CorpusFigures(

@@ -17,7 +17,7 @@ from rmtbench.analysis.units import FEWEST_UNITS, Unit
 if TYPE_CHECKING:
     from rmtbench.analysis.stats.paired import PairedDifference
 
-Kind = Literal["best", "only", "tie", "more data", "none"]
+VerdictKind = Literal["best", "only", "tie", "more data", "none"]
 MOST_UNITS = 1000
 """Beyond so many draws or questions the verdict says "more than"."""
 MOST_CHANGES = 3
@@ -126,7 +126,7 @@ class Terms:
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class TippingPoint:
     """Something that would change the verdict.
 
     Attributes:
@@ -166,7 +166,7 @@ class Verdict:
         changes: What would change the verdict.
     """
 
-    kind: Kind
+    kind: VerdictKind
     choice: int | None
     rival: int | None
     leader: int | None
@@ -176,7 +176,7 @@ class Verdict:
     detectable: float | None
     out: tuple[tuple[int, str], ...]
     costs: tuple[float | None, ...]
-    changes: tuple[Change, ...]
+    changes: tuple[TippingPoint, ...]
 
 
 def decide(contest: Contest, terms: Terms) -> Verdict:
@@ -197,7 +197,7 @@ def decide(contest: Contest, terms: Terms) -> Verdict:
     states = {place: _state(contest, difference(contest, leader, place), terms.margin) for place in ranked[1:]}
     alike = [place for place, state in states.items() if state != "worse"]
     unknown = [place for place in alike if states[place] == "unknown"]
-    kind: Kind = "more data" if unknown else "tie" if alike else "best" if len(ranked) > 1 else "only"
+    kind: VerdictKind = "more data" if unknown else "tie" if alike else "best" if len(ranked) > 1 else "only"
     choice = min((leader, *alike), key=lambda place: (costs[place] or 0.0, place)) if kind == "tie" else leader
     rivals = alike or ranked[1:]
     needed, at_least = _more(contest, leader, unknown, terms.margin)
@@ -301,7 +301,7 @@ def _more(contest: Contest, leader: int, unknown: list[int], margin: float) -> t
     return (None if most > MOST_UNITS else max(1, most - pairs[0].clusters)), at_least
 
 
-def _crossings(contest: Contest, choice: int, fit: list[int], terms: Terms) -> list[Change]:
+def _crossings(contest: Contest, choice: int, fit: list[int], terms: Terms) -> list[TippingPoint]:
     """Numbers of questions from which on another system, or the choice, becomes the cheaper one; the nearest first."""
     own = line_of_cost(contest.candidates[choice], terms)
     found = []
@@ -312,26 +312,26 @@ def _crossings(contest: Contest, choice: int, fit: list[int], terms: Terms) -> l
         at = break_even(own, other)
         if at is not None:
             cheaper, dearer = (choice, place) if own.each < other.each else (place, choice)
-            found.append(Change("questions", cheaper, dearer, float(first_cheaper(at))))
+            found.append(TippingPoint("questions", cheaper, dearer, float(first_cheaper(at))))
     found.sort(key=lambda change: (abs(math.log(change.at / terms.questions)), change.system, change.other))
     return found[:MOST_CHANGES]
 
 
-def _losses(contest: Contest, choice: int, fit: list[int], costs: tuple[float | None, ...]) -> list[Change]:
+def _losses(contest: Contest, choice: int, fit: list[int], costs: tuple[float | None, ...]) -> list[TippingPoint]:
     """Systems that cost less and score less, each cheaper than every one that loses less."""
-    found: list[Change] = []
+    found: list[TippingPoint] = []
     cheapest = costs[choice] or 0.0
     below = [place for place in fit if place != choice]
     for place in sorted(below, key=lambda place: (-_score(contest, place), costs[place] or 0.0, place)):
         pair, cost = difference(contest, choice, place), costs[place] or 0.0
         if pair.difference >= 0 and cost < cheapest:
             ratio = (costs[choice] or 0.0) / cost if cost else None
-            found.append(Change("loss", place, choice, pair.difference, pair.high, ratio))
+            found.append(TippingPoint("loss", place, choice, pair.difference, pair.high, ratio))
             cheapest = cost
     return found[:MOST_CHANGES]
 
 
-def _limits(contest: Contest, leader: int | None, out: tuple[tuple[int, str], ...]) -> tuple[Change, ...]:
+def _limits(contest: Contest, leader: int | None, out: tuple[tuple[int, str], ...]) -> tuple[TippingPoint, ...]:
     """Systems that a limit keeps out though they scored more than the leader, the best first."""
     floor = -math.inf if leader is None else _score(contest, leader)
     kept = [(place, why) for place, why in out if why in ("seconds", "memory") and _score(contest, place) > floor]
@@ -343,5 +343,5 @@ def _limits(contest: Contest, leader: int | None, out: tuple[tuple[int, str], ..
         if at is not None:
             gain = None if leader is None else round(_score(contest, place) - floor, 7)
             other = place if leader is None else leader
-            changes.append(Change("seconds" if why == "seconds" else "memory", place, other, at, ratio=gain))
+            changes.append(TippingPoint("seconds" if why == "seconds" else "memory", place, other, at, ratio=gain))
     return tuple(changes)

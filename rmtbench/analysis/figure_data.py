@@ -10,7 +10,7 @@ from typing import Any
 
 from rmtbench.analysis.break_even import CostLine, cost_line
 from rmtbench.analysis.grid import CACHED, UNCACHED, Grid, Row
-from rmtbench.analysis.run_figures import FIFTHS, Cell, Sums
+from rmtbench.analysis.run_figures import FIFTHS, RunFigures, Sums
 from rmtbench.analysis.stats.clustered import standard_error_of_sums
 
 Record = dict[str, Any]
@@ -27,22 +27,22 @@ NOT_IN_USE = ("closed-book", "oracle")
 def score_records(grid: Grid) -> list[Record]:
     """Mean score of every scored run, with its 95 % interval where it is defined, and the length of its corpus."""
     records = []
-    for size, row, cell in _shown(grid):
-        mean = cell.summary.means.get(METRIC)
-        if not cell.scored or mean is None:
+    for size, row, run in _shown(grid):
+        mean = run.summary.means.get(METRIC)
+        if not run.scored or mean is None:
             continue
-        error = cell.standard_errors.get(METRIC) if cell.complete else None
-        low, high = _interval(mean, error, cell.units)
+        error = run.standard_errors.get(METRIC) if run.complete else None
+        low, high = _interval(mean, error, run.units)
         records.append(
-            _who(grid, size, row, cell)
+            _who(grid, size, row, run)
             | {
-                "tokens": _digits(cell.summary.corpus_tokens),
+                "tokens": _digits(run.summary.corpus_tokens),
                 "metric": METRIC,
                 "mean": _digits(mean),
                 "low": _digits(low),
                 "high": _digits(high),
-                "draws": cell.summary.draws,
-                "questions": cell.summary.expected,
+                "draws": run.summary.draws,
+                "questions": run.summary.expected,
             }
         )
     return records
@@ -59,26 +59,21 @@ def position_records(grid: Grid, metric: str = METRIC) -> list[Record]:
     for size, row, _ in _shown(grid):
         most[size, row.system] = max(most.get((size, row.system), 0), row.top_k or 0)
     records = []
-    for size, row, cell in _shown(grid):
-        fifths = cell.by_position.get(metric, {})
-        if (
-            row.system in NOT_IN_USE
-            or (row.top_k or 0) < most[size, row.system]
-            or not cell.scored
-            or not cell.complete
-        ):
+    for size, row, run in _shown(grid):
+        fifths = run.by_position.get(metric, {})
+        if row.system in NOT_IN_USE or (row.top_k or 0) < most[size, row.system] or not run.scored or not run.complete:
             continue
         for fifth in sorted(fifths):
             mean, low, high, facts = _mean_of_sums(fifths[fifth])
             records.append(
-                _who(grid, size, row, cell)
+                _who(grid, size, row, run)
                 | {
                     "position": _digits((fifth + 0.5) / FIFTHS),
                     "metric": metric,
                     "mean": _digits(mean),
                     "low": _digits(low),
                     "high": _digits(high),
-                    "draws": len(fifths[fifth]) if cell.unit == "draw" else cell.summary.draws,
+                    "draws": len(fifths[fifth]) if run.unit == "draw" else run.summary.draws,
                     "facts": facts,
                 }
             )
@@ -88,34 +83,34 @@ def position_records(grid: Grid, metric: str = METRIC) -> list[Record]:
 def time_records(grid: Grid) -> list[Record]:
     """Seconds a question with and without cache, and with the preparation shared over the questions asked."""
     return [
-        _who(grid, size, row, cell)
+        _who(grid, size, row, run)
         | {
-            "tokens": _digits(cell.summary.corpus_tokens),
-            "mean_seconds": _digits(cell.summary.mean_seconds["total"]),
-            "mean_seconds_with_preparation": _digits(cell.seconds_with_preparation),
-            "timed": cell.summary.timed,
+            "tokens": _digits(run.summary.corpus_tokens),
+            "mean_seconds": _digits(run.summary.mean_seconds["total"]),
+            "mean_seconds_with_preparation": _digits(run.seconds_with_preparation),
+            "timed": run.summary.timed,
         }
-        for size, row, cell in _shown(grid)
-        if row.system in (CACHED, UNCACHED) and cell.summary.mean_seconds["total"] is not None
+        for size, row, run in _shown(grid)
+        if row.system in (CACHED, UNCACHED) and run.summary.mean_seconds["total"] is not None
     ]
 
 
 def memory_records(grid: Grid) -> list[Record]:
     """Bytes kept for answering by length of the corpus, of systems that keep any; an index serves every top-k."""
     records: dict[tuple[str, Row], Record] = {}
-    for size, row, cell in _shown(grid):
-        if cell.summary.kept_bytes:
-            kept = {"tokens": _digits(cell.summary.corpus_tokens), "kept_bytes": _digits(cell.summary.kept_bytes)}
+    for size, row, run in _shown(grid):
+        if run.summary.kept_bytes:
+            kept = {"tokens": _digits(run.summary.corpus_tokens), "kept_bytes": _digits(run.summary.kept_bytes)}
             any_top_k = replace(row, top_k=None)
-            records.setdefault((size, any_top_k), _who(grid, size, row, cell) | {"label": grid.label(row)} | kept)
+            records.setdefault((size, any_top_k), _who(grid, size, row, run) | {"label": grid.label(row)} | kept)
     return list(records.values())
 
 
-def cost_lines(grid: Grid, size: str) -> list[tuple[Row, Cell, CostLine]]:
+def cost_lines(grid: Grid, size: str) -> list[tuple[Row, RunFigures, CostLine]]:
     """The lines of cost of all systems in use at one size."""
-    runs = [(row, cell) for row, cell in grid.at(size) if cell is not None and row.system not in NOT_IN_USE]
-    lines = [(row, cell, cost_line(grid.full_label(row), cell)) for row, cell in runs]
-    return [(row, cell, line) for row, cell, line in lines if line is not None]
+    runs = [(row, run) for row, run in grid.at(size) if run is not None and row.system not in NOT_IN_USE]
+    lines = [(row, run, cost_line(grid.full_label(row), run)) for row, run in runs]
+    return [(row, run, line) for row, run, line in lines if line is not None]
 
 
 def cost_records(grid: Grid) -> list[Record]:
@@ -125,14 +120,14 @@ def cost_records(grid: Grid) -> list[Record]:
         lines = cost_lines(grid, size)
         if len(lines) > 1:
             records += [
-                _who(grid, size, row, cell)
+                _who(grid, size, row, run)
                 | {
                     "preparation_seconds": _digits(line.fixed),
                     "mean_seconds": _digits(line.each),
                     "questions": questions,
                     "total_seconds": _digits(line.total(questions)),
                 }
-                for row, cell, line in lines
+                for row, run, line in lines
                 for questions in COSTS_FOR
             ]
     return records
@@ -143,14 +138,14 @@ def frontier_records(grid: Grid) -> list[Record]:
     records: list[Record] = []
     for size in grid.sizes:
         points = [
-            (row, cell, mean, seconds)
-            for row, cell in grid.at(size)
-            if cell is not None
-            and cell.scored
-            and (mean := cell.summary.means.get(METRIC)) is not None
-            and (seconds := cell.seconds_with_preparation) is not None
+            (row, run, mean, seconds)
+            for row, run in grid.at(size)
+            if run is not None
+            and run.scored
+            and (mean := run.summary.means.get(METRIC)) is not None
+            and (seconds := run.seconds_with_preparation) is not None
         ]
-        for row, cell, mean, seconds in points:
+        for row, run, mean, seconds in points:
             beaten = any(
                 other.system not in NOT_IN_USE
                 and (best, -time) != (mean, -seconds)
@@ -159,7 +154,7 @@ def frontier_records(grid: Grid) -> list[Record]:
                 for other, _, best, time in points
             )
             records.append(
-                _who(grid, size, row, cell)
+                _who(grid, size, row, run)
                 | {
                     "metric": METRIC,
                     "mean": _digits(mean),
@@ -170,8 +165,8 @@ def frontier_records(grid: Grid) -> list[Record]:
     return records
 
 
-def _shown(grid: Grid) -> Iterator[tuple[str, Row, Cell]]:
-    return ((size, row, cell) for size in grid.sizes for row, cell in grid.at(size) if cell is not None)
+def _shown(grid: Grid) -> Iterator[tuple[str, Row, RunFigures]]:
+    return ((size, row, run) for size in grid.sizes for row, run in grid.at(size) if run is not None)
 
 
 def _of_several_sizes(records: list[Record]) -> list[Record]:
@@ -181,15 +176,15 @@ def _of_several_sizes(records: list[Record]) -> list[Record]:
     return [record for record in records if len(sizes[record["label"]]) > 1]
 
 
-def _who(grid: Grid, size: str, row: Row, cell: Cell) -> Record:
+def _who(grid: Grid, size: str, row: Row, run: RunFigures) -> Record:
     return {
         "dataset": grid.name,
         "size": size,
         "system": row.system,
         "top_k": row.top_k,
         "label": grid.full_label(row),
-        "run_id": cell.run_id,
-        "complete": cell.complete,
+        "run_id": run.run_id,
+        "complete": run.complete,
     }
 
 

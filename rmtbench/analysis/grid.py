@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from rmtbench.analysis.run_figures import Cell
+from rmtbench.analysis.run_figures import RunFigures
 from rmtbench.core import RunSpec, token_budget
 from rmtbench.corpora.base import SIZES
 
@@ -94,8 +94,8 @@ class Grid:
     dataset: str
     sizes: tuple[str, ...]
     rows: tuple[Row, ...]
-    shown: Mapping[tuple[str, Row], Cell]
-    replaced: tuple[tuple[Cell, Cell], ...]
+    shown: Mapping[tuple[str, Row], RunFigures]
+    replaced: tuple[tuple[RunFigures, RunFigures], ...]
 
     def label(self, row: Row) -> str:
         """The row's name in this grid: embedder and windows are named where the same system appears with several."""
@@ -111,18 +111,18 @@ class Grid:
         """The row's name with its top-k, where that has no column of its own."""
         return self.label(row) + ("" if row.top_k is None else f" top-{row.top_k}")
 
-    def at(self, size: str) -> list[tuple[Row, Cell | None]]:
+    def at(self, size: str) -> list[tuple[Row, RunFigures | None]]:
         """All rows at one size; None where nothing was run."""
         return [(row, self.shown.get((size, row))) for row in self.rows]
 
-    def all(self) -> list[tuple[Row, Cell, bool]]:
+    def all(self) -> list[tuple[Row, RunFigures, bool]]:
         """Every run with its row, by size and row, and whether another run is shown in its place."""
-        runs = [(cell, False) for cell in self.shown.values()] + [(cell, True) for cell, _ in self.replaced]
+        runs = [(run, False) for run in self.shown.values()] + [(run, True) for run, _ in self.replaced]
         runs.sort(key=lambda run: (size_order(run[0].spec.size), row_of(run[0].spec).order, run[0].run_id))
-        return [(row_of(cell.spec), cell, replaced) for cell, replaced in runs]
+        return [(row_of(run.spec), run, replaced) for run, replaced in runs]
 
 
-def cache_comparison(grid: Grid) -> list[tuple[str, Row, Cell | None, Cell | None]]:
+def cache_comparison(grid: Grid) -> list[tuple[str, Row, RunFigures | None, RunFigures | None]]:
     """What table 3 sets side by side.
 
     Args:
@@ -146,21 +146,21 @@ def cache_comparison(grid: Grid) -> list[tuple[str, Row, Cell | None, Cell | Non
     ]
 
 
-def make_grids(cells: Iterable[Cell]) -> tuple[Grid, ...]:
+def make_grids(runs: Iterable[RunFigures]) -> tuple[Grid, ...]:
     """Put a section's runs into their places.
 
     Where two runs have the same place (they differ in draws or questions), the complete one is shown before the
     incomplete, then the one with more draws, more questions, the later start.
 
     Args:
-        cells: The runs of one section.
+        runs: The runs of one section.
 
     Returns:
         One grid for each source of each dataset, by name.
     """
-    sources: dict[tuple[str, str], list[Cell]] = {}
-    for cell in cells:
-        sources.setdefault((cell.dataset, cell.spec.data), []).append(cell)
+    sources: dict[tuple[str, str], list[RunFigures]] = {}
+    for run in runs:
+        sources.setdefault((run.dataset, run.spec.data), []).append(run)
     datasets = [dataset for dataset, _ in sources]
     return tuple(
         _grid(dataset if datasets.count(dataset) == 1 else f"{dataset} ({data})", members)
@@ -181,14 +181,14 @@ def size_order(size: str) -> tuple[int, int, str]:
     return (len(SIZES), budget, size) if budget is not None else (len(SIZES) + 1, 0, size)
 
 
-def _grid(name: str, cells: list[Cell]) -> Grid:
-    places: dict[tuple[str, Row], list[Cell]] = {}
-    for cell in cells:
-        places.setdefault((cell.spec.size, row_of(cell.spec)), []).append(cell)
+def _grid(name: str, runs: list[RunFigures]) -> Grid:
+    places: dict[tuple[str, Row], list[RunFigures]] = {}
+    for run in runs:
+        places.setdefault((run.spec.size, row_of(run.spec)), []).append(run)
     ranked = {place: sorted(members, key=_rank, reverse=True) for place, members in places.items()}
     return Grid(
         name=name,
-        dataset=cells[0].dataset,
+        dataset=runs[0].dataset,
         sizes=tuple(sorted({size for size, _ in places}, key=size_order)),
         rows=tuple(sorted({row for _, row in places}, key=lambda row: row.order)),
         shown={place: members[0] for place, members in ranked.items()},
@@ -196,6 +196,6 @@ def _grid(name: str, cells: list[Cell]) -> Grid:
     )
 
 
-def _rank(cell: Cell) -> tuple[bool, int, int, str, str]:
-    started = str(cell.provenance.get("started") or "")
-    return (cell.complete, cell.summary.draws, cell.summary.expected, started, cell.run_id)
+def _rank(run: RunFigures) -> tuple[bool, int, int, str, str]:
+    started = str(run.provenance.get("started") or "")
+    return (run.complete, run.summary.draws, run.summary.expected, started, run.run_id)

@@ -12,7 +12,7 @@ from itertools import combinations
 from typing import TYPE_CHECKING
 
 from rmtbench.analysis.grid import Grid, Row
-from rmtbench.analysis.run_figures import Cell, Sums
+from rmtbench.analysis.run_figures import RunFigures, Sums
 from rmtbench.analysis.units import Unit
 
 if TYPE_CHECKING:
@@ -47,8 +47,8 @@ class Pair:
         units: How many of these there are.
     """
 
-    first: tuple[Row, Cell]
-    second: tuple[Row, Cell]
+    first: tuple[Row, RunFigures]
+    second: tuple[Row, RunFigures]
     metric: str
     difference: float
     low: float | None
@@ -105,8 +105,8 @@ def compare_all(grid: Grid, size: str, metric: str) -> tuple[Pair, ...]:
     """
     from rmtbench.analysis.stats.multiple import holm
 
-    runs = [(row, cell) for row, cell in grid.at(size) if cell is not None and not why_left_out(cell, metric)]
-    sums = [cell.by_cluster[metric] for _, cell in runs]
+    runs = [(row, run) for row, run in grid.at(size) if run is not None and not why_left_out(run, metric)]
+    sums = [run.by_cluster[metric] for _, run in runs]
     shared: dict[tuple[int, ...], list[tuple[int, int]]] = {}
     for first, second in combinations(range(len(runs)), 2):
         mine, theirs = runs[first][1], runs[second][1]
@@ -144,16 +144,16 @@ def compare_all(grid: Grid, size: str, metric: str) -> tuple[Pair, ...]:
     )
 
 
-def why_left_out(cell: Cell, metric: str) -> str:
+def why_left_out(run: RunFigures, metric: str) -> str:
     """Why a run is in no comparison; empty where it is in."""
-    if not cell.complete:
+    if not run.complete:
         return "incomplete"
-    if not cell.scored or cell.summary.means.get(metric) is None:
+    if not run.scored or run.summary.means.get(metric) is None:
         return "not scored"
     return ""
 
 
-def _shared(one: Cell, other: Cell, metric: str) -> tuple[int, ...]:
+def _shared(one: RunFigures, other: RunFigures, metric: str) -> tuple[int, ...]:
     """Clusters that both were asked alike and that the metric applies to in both alike."""
     mine, theirs = one.by_cluster.get(metric, {}), other.by_cluster.get(metric, {})
     if one.unit != "draw":  # questions have the same numbers only where all of them are the same

@@ -18,7 +18,7 @@ from rmtbench.analysis.published.figures import (
     published_score,
     published_time,
 )
-from rmtbench.analysis.run_figures import Cell, spared
+from rmtbench.analysis.run_figures import RunFigures, spared
 
 FARTHEST = math.sqrt(2)
 """Times shorter or longer that a published length may be: neighbouring ones mostly lie a factor of two apart."""
@@ -42,7 +42,7 @@ class Corresponding:
     """
 
     row: Row
-    run: Cell
+    run: RunFigures
     score: PublishedScore | None
     time: PublishedTime | None
 
@@ -83,7 +83,7 @@ class AtLength:
     """
 
     row: Row
-    run: Cell
+    run: RunFigures
     tokens: int
 
 
@@ -154,7 +154,7 @@ def memory_accuracies(tokens: int) -> dict[str, float]:
     return {point.system: point.accuracy for point in BABILONG_POINTS if point.tokens == tokens}
 
 
-def _scored(grid: Grid, metric: str) -> list[tuple[Row, Cell]]:
+def _scored(grid: Grid, metric: str) -> list[tuple[Row, RunFigures]]:
     """Runs with a score that means something, by size and row."""
     return [
         (row, run)
@@ -167,6 +167,6 @@ def _scored(grid: Grid, metric: str) -> list[tuple[Row, Cell]]:
     ]
 
 
-def _read(run: Cell) -> tuple[bool, float, float]:
+def _read(run: RunFigures) -> tuple[bool, float, float]:
     """Sort key: complete, then the longest corpus, then the most tokens that a question reads of it."""
     return run.complete, run.summary.corpus_tokens or 0.0, run.tokens.prompt or 0.0

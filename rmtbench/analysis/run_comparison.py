@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rmtbench.analysis.pairs import CONFIDENCE, compare_sums, flip_test
-from rmtbench.analysis.run_figures import NOT_RECORDED, make_cell
+from rmtbench.analysis.run_figures import NOT_RECORDED, make_run_figures
 from rmtbench.analysis.sections import setting_of
 from rmtbench.analysis.units import FEWEST_UNITS, Unit, clusters_of, unit_of
 from rmtbench.errors import UserError
@@ -31,7 +31,7 @@ _PASSING = {"provenance.started", "provenance.machine.memory_bytes", "provenance
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class FieldChange:
     """A field of the spec or the provenance that differs."""
 
     field: str
@@ -99,7 +99,7 @@ class RunComparison:
     other_documents: int
     times: TimeRatio | None
     no_times: str
-    changes: tuple[Change, ...]
+    changes: tuple[FieldChange, ...]
     flips: tuple[Flip, ...]
     unit: Unit = "draw"
 
@@ -324,7 +324,7 @@ def _times(first: RunRecord, second: RunRecord, shared: list[Key]) -> tuple[Time
     from rmtbench.analysis.stats.paired import pair_by_question
     from rmtbench.analysis.stats.times import time_ratio
 
-    mine, theirs = (dict(setting_of(make_cell(run))) for run in (first, second))
+    mine, theirs = (dict(setting_of(make_run_figures(run))) for run in (first, second))
     if apart := [name for name in TOLD_APART if mine[name] != theirs[name]]:
         return None, f"times are not compared: {', '.join(apart)} differ"
     if NOT_RECORDED in (mine["machine"], mine["threads"]):
@@ -344,13 +344,13 @@ def _times(first: RunRecord, second: RunRecord, shared: list[Key]) -> tuple[Time
     )
 
 
-def _changes(first: RunRecord, second: RunRecord) -> tuple[Change, ...]:
+def _changes(first: RunRecord, second: RunRecord) -> tuple[FieldChange, ...]:
     mine, theirs = (
         dict(_flat("spec", asdict(run.spec))) | dict(_flat("provenance", run.provenance)) for run in (first, second)
     )
     names = [name for name in dict.fromkeys((*mine, *theirs)) if name not in _PASSING]
     return tuple(
-        Change(name, mine.get(name, NOT_RECORDED), theirs.get(name, NOT_RECORDED))
+        FieldChange(name, mine.get(name, NOT_RECORDED), theirs.get(name, NOT_RECORDED))
         for name in names
         if mine.get(name, NOT_RECORDED) != theirs.get(name, NOT_RECORDED)
     )

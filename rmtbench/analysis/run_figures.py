@@ -22,7 +22,7 @@ from rmtbench.journal.record import Key, RunRecord
 NOT_RECORDED = "not recorded"
 
 Sums = Mapping[int, tuple[float, int]]
-"""Sum of a metric's values and their number, by cluster: a draw, or a question where `Cell.unit` says so."""
+"""Sum of a metric's values and their number, by cluster: a draw, or a question where `RunFigures.unit` says so."""
 FIFTHS = 5
 """Parts of a corpus by which scores are told apart."""
 
@@ -42,7 +42,7 @@ class MeanTokens:
 
 
 @dataclass(frozen=True, slots=True)
-class Cell:
+class RunFigures:
     """One run in figures.
 
     Attributes:
@@ -151,7 +151,7 @@ class Cell:
         return frozenset((row["draw"], row["sha256"]) for row in self.corpora)
 
 
-def make_cell(run: RunRecord) -> Cell:
+def make_run_figures(run: RunRecord) -> RunFigures:
     """Reduce a run to its figures.
 
     Args:
@@ -163,7 +163,7 @@ def make_cell(run: RunRecord) -> Cell:
     if unit != "draw":
         values = {metric: values_by_cluster(run, metric, clusters) for metric in values}
     answered = [answer for answer in run.answers.values() if answer.error is None]
-    return Cell(
+    return RunFigures(
         run_id=run.run_id,
         spec=run.spec,
         provenance=run.provenance,
@@ -189,17 +189,17 @@ def make_cell(run: RunRecord) -> Cell:
     )
 
 
-def spared(cell: Cell) -> str:
+def spared(run: RunFigures) -> str:
     """What an earlier run's work spared this one's preparation; empty where nothing did."""
-    parts, counts = cell.summary.prepare_seconds, cell.summary.prepared_counts
+    parts, counts = run.summary.prepare_seconds, run.summary.prepared_counts
     if reused := counts.get("reused_tokens", 0):
         return f"{reused:,} of {reused + counts.get('read_tokens', 0):,} tokens"
-    if cell.spec.embedder is None or "load" not in parts:
+    if run.spec.embedder is None or "load" not in parts:
         return ""
     if "embed" not in parts:
         return "all embeddings"
     # An index that is kept is opened after it was made, which spares nothing.
-    return "" if "index" in dict(cell.spec.settings) else "embeddings of some draws"
+    return "" if "index" in dict(run.spec.settings) else "embeddings of some draws"
 
 
 def _mean_tokens(counts: Sequence[TokenCounts]) -> MeanTokens:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from rmtbench.analysis.run_figures import NOT_RECORDED, Cell
+from rmtbench.analysis.run_figures import NOT_RECORDED, RunFigures
 
 Facts = tuple[tuple[str, str], ...]
 """Names and values, in the order in which they are told."""
@@ -26,56 +26,56 @@ class Section:
     Attributes:
         title: What sets the section apart, in short.
         setting: What all its runs have in common; no two sections have the same.
-        cells: Its runs, by name.
+        runs: Its runs, by name.
     """
 
     title: str
     setting: Facts
-    cells: tuple[Cell, ...]
+    runs: tuple[RunFigures, ...]
 
     @property
     def provenance(self) -> Facts:
         """What produced the section's tables: what its runs have in common, then everything else that is recorded."""
         varied = (
-            ("data", [_data(cell) for cell in self.cells]),
-            ("draws", [f"{cell.summary.draws} of {cell.spec.draws}" for cell in self.cells]),
-            ("embedders", [_embedder(cell) for cell in self.cells if cell.spec.embedder] or ["none"]),
+            ("data", [_data(run) for run in self.runs]),
+            ("draws", [f"{run.summary.draws} of {run.spec.draws}" for run in self.runs]),
+            ("embedders", [_embedder(run) for run in self.runs if run.spec.embedder] or ["none"]),
             (
                 "scorers",
-                [f"{metric} {made}" for cell in self.cells for metric, made in cell.scorers.items()] or ["none"],
+                [f"{metric} {made}" for run in self.runs for metric, made in run.scorers.items()] or ["none"],
             ),
-            ("versions", [_of_sessions(cell, "versions") for cell in self.cells]),
-            ("code", [_of_sessions(cell, "code") for cell in self.cells]),
-            ("first run started", [min(started(cell) for cell in self.cells)]),
+            ("versions", [_of_sessions(run, "versions") for run in self.runs]),
+            ("code", [_of_sessions(run, "code") for run in self.runs]),
+            ("first run started", [min(started(run) for run in self.runs)]),
         )
         return self.setting + tuple((name, "; ".join(sorted(set(values)))) for name, values in varied)
 
 
-def make_sections(cells: Iterable[Cell]) -> tuple[Section, ...]:
+def make_sections(runs: Iterable[RunFigures]) -> tuple[Section, ...]:
     """Set runs apart that must not be pooled.
 
     Args:
-        cells: All runs.
+        runs: All runs.
 
     Returns:
         The sections, those with random weights last, each with at least one run.
     """
-    groups: dict[Facts, list[Cell]] = {}
-    for cell in sorted(cells, key=lambda cell: cell.run_id):
-        groups.setdefault(setting_of(cell), []).append(cell)
+    groups: dict[Facts, list[RunFigures]] = {}
+    for run in sorted(runs, key=lambda run: run.run_id):
+        groups.setdefault(setting_of(run), []).append(run)
     _join_unrecorded(groups)
     ordered = sorted(groups.items(), key=lambda item: (item[1][0].random_weights, item[0]))
     settings = [dict(setting) for setting, _ in ordered]
     return tuple(Section(_title(dict(setting), settings), setting, tuple(members)) for setting, members in ordered)
 
 
-def _join_unrecorded(groups: dict[Facts, list[Cell]]) -> None:
+def _join_unrecorded(groups: dict[Facts, list[RunFigures]]) -> None:
     """Put runs that recorded no identity with those that agree in everything else, where these are of one model."""
     for setting in [each for each in groups if IDENTITY not in dict(each)]:
         known = [each for each in groups if each != setting and _without_identity(each) == setting]
         if len(known) == 1:
             members = groups.pop(setting) + groups[known[0]]
-            groups[known[0]] = sorted(members, key=lambda cell: cell.run_id)
+            groups[known[0]] = sorted(members, key=lambda run: run.run_id)
 
 
 def _without_identity(setting: Facts) -> Facts:
@@ -83,14 +83,14 @@ def _without_identity(setting: Facts) -> Facts:
     return tuple(fact for fact in setting if fact[0] != IDENTITY)
 
 
-def setting_of(cell: Cell) -> Facts:
+def setting_of(run: RunFigures) -> Facts:
     """What a run must have in common with another to be compared with it.
 
     Args:
-        cell: The run; one whose processes differ in threads or machine can be compared only with its like.
+        run: The run; one whose processes differ in threads or machine can be compared only with its like.
     """
-    spec, model = cell.spec, cell.model
-    label = "random weights" if cell.random_weights else model.get("label")
+    spec, model = run.spec, run.model
+    label = "random weights" if run.random_weights else model.get("label")
     name = model.get("id") or spec.model
     if spec.concurrency > 1:
         mode = f"throughput ({spec.concurrency} questions at once, each with its own time)"
@@ -103,12 +103,12 @@ def setting_of(cell: Cell) -> Facts:
         ("tokenizer", _flat(model.get("tokenizer") or spec.tokenizer)),
         ("tokenizer hash", _flat(model.get("tokenizer_sha256"))),
         ("prompt contract", _flat(model.get("prompt_contract"))),
-        ("data source", cell.source_kind),
+        ("data source", run.source_kind),
         ("device", spec.device),
         ("dtype", spec.dtype),
         ("attention", _flat(model.get("attention"))),
-        ("threads", _of_sessions(cell, "threads")),
-        ("machine", _of_sessions(cell, "machine")),
+        ("threads", _of_sessions(run, "threads")),
+        ("machine", _of_sessions(run, "machine")),
         ("mode", mode),
         ("answer style", f"{spec.answer_style}, at most {spec.max_answer_tokens} tokens"),
         ("seed", str(spec.seed)),
@@ -117,19 +117,19 @@ def setting_of(cell: Cell) -> Facts:
     )
 
 
-def started(cell: Cell) -> str:
+def started(run: RunFigures) -> str:
     """When the run's first process started, as recorded."""
-    return _flat(cell.provenance.get("started"))
+    return _flat(run.provenance.get("started"))
 
 
-def flat_provenance(cell: Cell) -> dict[str, str]:
+def flat_provenance(run: RunFigures) -> dict[str, str]:
     """What is recorded of a run's making that its section's setting does not tell, for files."""
     return {
-        "embedder_sha256": _flat(_mapping(cell.provenance.get("embedder")).get("sha256")),
-        "scorers": "; ".join(f"{metric} {digest}" for metric, digest in sorted(cell.scorers.items())) or NOT_RECORDED,
-        "versions": _of_sessions(cell, "versions"),
-        "code": _of_sessions(cell, "code"),
-        "started": started(cell),
+        "embedder_sha256": _flat(_mapping(run.provenance.get("embedder")).get("sha256")),
+        "scorers": "; ".join(f"{metric} {digest}" for metric, digest in sorted(run.scorers.items())) or NOT_RECORDED,
+        "versions": _of_sessions(run, "versions"),
+        "code": _of_sessions(run, "code"),
+        "started": started(run),
     }
 
 
@@ -152,19 +152,19 @@ def _short_title(setting: Mapping[str, str]) -> str:
     return f"{setting['model']}, {setting['data source']} data, {machine}, {mode}"
 
 
-def _data(cell: Cell) -> str:
-    sources = {(row["source"]["name"], row["source"]["sha256"]) for row in cell.corpora}
-    return f"{cell.dataset}: " + (", ".join(f"{name} ({sha})" for name, sha in sorted(sources)) or cell.spec.data)
+def _data(run: RunFigures) -> str:
+    sources = {(row["source"]["name"], row["source"]["sha256"]) for row in run.corpora}
+    return f"{run.dataset}: " + (", ".join(f"{name} ({sha})" for name, sha in sorted(sources)) or run.spec.data)
 
 
-def _embedder(cell: Cell) -> str:
-    recorded = _mapping(cell.provenance.get("embedder"))
-    return f"{recorded.get('name') or cell.spec.embedder} ({_flat(recorded.get('sha256'))})"
+def _embedder(run: RunFigures) -> str:
+    recorded = _mapping(run.provenance.get("embedder"))
+    return f"{recorded.get('name') or run.spec.embedder} ({_flat(recorded.get('sha256'))})"
 
 
-def _of_sessions(cell: Cell, name: str) -> str:
+def _of_sessions(run: RunFigures, name: str) -> str:
     """What every process of a run recorded under a name, each value once, in the order of the processes."""
-    return " then ".join(dict.fromkeys(_flat(session.get(name)) for session in cell.sessions))
+    return " then ".join(dict.fromkeys(_flat(session.get(name)) for session in run.sessions))
 
 
 def _mapping(value: object) -> Mapping[str, Any]:

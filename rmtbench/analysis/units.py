@@ -22,21 +22,13 @@ WHOLE_KINDS = frozenset({"own", "embedded"})
 
 
 def unit_of(run: RunRecord) -> Unit:
-    """What errors are clustered by.
-
-    Args:
-        run: The run.
-    """
+    """What errors are clustered by."""
     kinds = {row["source"]["kind"] for row in run.corpora} or {run.spec.data.partition(":")[0]}
     return "question" if run.spec.size == WHOLE_SIZE and kinds <= WHOLE_KINDS else "draw"
 
 
 def clusters_of(run: RunRecord) -> Mapping[Key, int]:
-    """The cluster of every question: its draw's number, or its own, which is the same in all draws.
-
-    Args:
-        run: The run.
-    """
+    """The cluster of every question: its draw's number, or its own, which is the same in all draws."""
     if unit_of(run) == "draw":
         return {key: key[0] for key in run.gold}
     numbers = {name: number for number, name in enumerate(sorted({name for _, name in run.gold}))}

@@ -41,9 +41,9 @@ def decide(
     from rmtbench.analysis.decision import Terms
     from rmtbench.analysis.decision import decide as judge
     from rmtbench.analysis.metrics import QUALITY
+    from rmtbench.analysis.read import read_figures
     from rmtbench.analysis.sections import make_sections
     from rmtbench.measure import parse_bytes
-    from rmtbench.report.write import read_cells
 
     if metric not in QUALITY:
         raise UserError(f"no metric {metric!r} to decide by", where="--metric", remedy=f"one of {', '.join(QUALITY)}")
@@ -60,7 +60,7 @@ def decide(
         )  # fmt: skip
     except ValueError as error:
         raise UserError(str(error), where="decide", remedy="see rmtbench decide --help") from error
-    contests = make_contests(make_sections(read_cells(results)), metric)
+    contests = make_contests(make_sections(read_figures(results)), metric)
     wanted = [each for each in contests if _wanted(each, dataset, size, model)]
     if not wanted:
         known = sorted({f"{each.dataset} {each.size} {each.model}" for each in contests})

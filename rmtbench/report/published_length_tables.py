@@ -25,7 +25,7 @@ from rmtbench.analysis.published_comparison import (
     memory_accuracies,
     one_a_length,
 )
-from rmtbench.analysis.run_figures import Cell
+from rmtbench.analysis.run_figures import RunFigures
 from rmtbench.analysis.sections import Section
 from rmtbench.report import numbers
 from rmtbench.report.notes import mark_notes, marks
@@ -53,14 +53,14 @@ def context_table(section: Section, grid: Grid) -> Table | None:
     shown = one_a_length(found)[:MOST_ROWS]
     rows = []
     for each in shown:
-        cell, known = each.run, scores_at(each.tokens)
+        run, known = each.run, scores_at(each.tokens)
         extremes = (min(known.values()), median(known.values()), max(known.values()))
         rows.append(
             (
-                cell.spec.size,
-                f"{grid.full_label(each.row)} {marks(cell)}".rstrip(),
-                numbers.whole(cell.tokens.prompt),
-                score_text(cell, JUDGED),
+                run.spec.size,
+                f"{grid.full_label(each.row)} {marks(run)}".rstrip(),
+                numbers.whole(run.tokens.prompt),
+                score_text(run, JUDGED),
                 numbers.whole(each.tokens),
                 numbers.score(known[ONE_MODEL]) if ONE_MODEL in known else MISSING,
                 *map(numbers.score, extremes),
@@ -103,14 +103,14 @@ def memory_table(section: Section, grids: Sequence[Grid]) -> Table | None:
     systems = list(dict.fromkeys(point.system for point in BABILONG_POINTS))
     rows = []
     for grid, each in found[:MOST_ROWS]:
-        cell, known = each.run, memory_accuracies(each.tokens)
+        run, known = each.run, memory_accuracies(each.tokens)
         rows.append(
             (
                 grid.name,
-                cell.spec.size,
-                f"{grid.full_label(each.row)} {marks(cell)}".rstrip(),
-                numbers.whole(cell.summary.corpus_tokens),
-                score_text(cell, EXACT),
+                run.spec.size,
+                f"{grid.full_label(each.row)} {marks(run)}".rstrip(),
+                numbers.whole(run.summary.corpus_tokens),
+                score_text(run, EXACT),
                 numbers.whole(each.tokens),
                 *(numbers.score(known[system]) if system in known else MISSING for system in systems),
             )
@@ -130,32 +130,32 @@ def memory_table(section: Section, grids: Sequence[Grid]) -> Table | None:
     )
 
 
-def context_differences(section: Section, cells: Sequence[Cell]) -> tuple[str, ...]:
+def context_differences(section: Section, runs: Sequence[RunFigures]) -> tuple[str, ...]:
     """In what the published set-up of contexts differs from the measured one, a sentence each.
 
     Args:
         section: Of the runs.
-        cells: The runs that something published stands beside.
+        runs: The runs that something published stands beside.
     """
     return (
         f"model: published {len(MODELS)} models, measured {_model(section)}",
-        f"data: published {LONG_CONTEXT_SETUP}; measured {_data(section, cells)}",
-        f"scorer: published a language model's judgement of answers, measured {_scorers(cells, JUDGED)}",
+        f"data: published {LONG_CONTEXT_SETUP}; measured {_data(section, runs)}",
+        f"scorer: published a language model's judgement of answers, measured {_scorers(runs, JUDGED)}",
         "context: published retrieved chunks alone; measured what the system reads: the whole corpus, or its chunks",
     )
 
 
-def memory_differences(section: Section, cells: Sequence[Cell]) -> tuple[str, ...]:
+def memory_differences(section: Section, runs: Sequence[RunFigures]) -> tuple[str, ...]:
     """In what the published set-up of recurrent memories differs from the measured one, a sentence each.
 
     Args:
         section: Of the runs.
-        cells: The runs that something published stands beside.
+        runs: The runs that something published stands beside.
     """
     return (
         f"model: published as the columns are headed, measured {_model(section)}",
-        f"data: published BABILong, one to three facts in running text of books; measured {_data(section, cells)}",
-        f"scorer: published accuracy by BABILong's own rule, measured {_scorers(cells, EXACT)}",
+        f"data: published BABILong, one to three facts in running text of books; measured {_data(section, runs)}",
+        f"scorer: published accuracy by BABILong's own rule, measured {_scorers(runs, EXACT)}",
         "length: published nominal (1k is 1,000), in tokens of that model; measured in tokens of the model under test",
     )
 
@@ -166,15 +166,15 @@ def length_records(section: Section, grid: Grid) -> list[Record]:
     contexts, memories = contexts_at_lengths(grid), memories_at_lengths(grid)
     told = "; ".join(context_differences(section, [each.run for each in contexts]))
     for each in contexts:
-        cell, known = each.run, scores_at(each.tokens)
+        run, known = each.run, scores_at(each.tokens)
         records.append(
             published_record(
                 grid,
-                cell,
+                run,
                 table="length of context",
                 metric=JUDGED,
-                measured_score=_mean(cell, JUDGED),
-                measured_tokens=_rounded(cell.tokens.prompt),
+                measured_score=_mean(run, JUDGED),
+                measured_tokens=_rounded(run.tokens.prompt),
                 published_system=ONE_MODEL,
                 published_tokens=each.tokens,
                 published_score=known.get(ONE_MODEL),
@@ -187,15 +187,15 @@ def length_records(section: Section, grid: Grid) -> list[Record]:
         )
     told = "; ".join(memory_differences(section, [each.run for each in memories]))
     for each in memories:
-        cell = each.run
+        run = each.run
         records += [
             published_record(
                 grid,
-                cell,
+                run,
                 table="recurrent memory",
                 metric=EXACT,
-                measured_score=_mean(cell, EXACT),
-                measured_tokens=_rounded(cell.summary.corpus_tokens),
+                measured_score=_mean(run, EXACT),
+                measured_tokens=_rounded(run.summary.corpus_tokens),
                 published_system=system,
                 published_tokens=each.tokens,
                 published_score=accuracy,
@@ -219,18 +219,18 @@ def _model(section: Section) -> str:
     return dict(section.setting)["model"]
 
 
-def _data(section: Section, cells: Iterable[Cell]) -> str:
+def _data(section: Section, runs: Iterable[RunFigures]) -> str:
     """The data sets, and of which kind they are: generated data have public names."""
-    return f"{dict(section.setting)['data source']} data named {', '.join(sorted({cell.dataset for cell in cells}))}"
+    return f"{dict(section.setting)['data source']} data named {', '.join(sorted({run.dataset for run in runs}))}"
 
 
-def _scorers(cells: Iterable[Cell], metric: str) -> str:
-    made = sorted({cell.scorers[metric] for cell in cells if metric in cell.scorers})
+def _scorers(runs: Iterable[RunFigures], metric: str) -> str:
+    made = sorted({run.scorers[metric] for run in runs if metric in run.scorers})
     return f"{metric.upper()} ({'; '.join(made)})"
 
 
-def _mean(cell: Cell, metric: str) -> float | None:
-    mean = cell.summary.means.get(metric)
+def _mean(run: RunFigures, metric: str) -> float | None:
+    mean = run.summary.means.get(metric)
     return None if mean is None else round(mean, 4)
 
 

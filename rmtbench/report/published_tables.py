@@ -12,7 +12,7 @@ from rmtbench.analysis.grid import Grid
 from rmtbench.analysis.metrics import PAPER_METRIC
 from rmtbench.analysis.published.figures import MODEL, PAPER, published_corpus
 from rmtbench.analysis.published_comparison import Corresponding, corresponding
-from rmtbench.analysis.run_figures import Cell
+from rmtbench.analysis.run_figures import RunFigures
 from rmtbench.analysis.sections import Section
 from rmtbench.report import numbers
 from rmtbench.report.notes import mark_notes, marks, name_of
@@ -46,22 +46,22 @@ def paper_comparison_table(section: Section, grid: Grid) -> Table | None:
     prepared = any(each.published_preparation is not None for each in found)
     rows = []
     for each in found:
-        row, cell, score = each.row, each.run, each.score
+        row, run, score = each.row, each.run, each.score
         published = MISSING if score is None or score.published is None else f"{score.published:.4f}"
         rows.append(
             (
                 each.size,
-                f"{grid.label(row)} {marks(cell)}".rstrip(),
+                f"{grid.label(row)} {marks(run)}".rstrip(),
                 "" if row.top_k is None else str(row.top_k),
-                score_text(cell, PAPER_METRIC),
+                score_text(run, PAPER_METRIC),
                 f"{published}{WRONG if score is not None and score.wrong else ''}",
                 MISSING if score is None else f"{score.logged:.4f}",
-                numbers.seconds(cell.summary.mean_seconds["total"]),
+                numbers.seconds(run.summary.mean_seconds["total"]),
                 numbers.seconds(each.published_seconds),
                 *(numbers.seconds(time) for time in (each.preparation, each.published_preparation) if prepared),
             )
         )
-    cells = [each.run for each in found]
+    runs = [each.run for each in found]
     caption = (
         f"{PAPER}, tables 2 and 3, beside the means of its authors' own logs. Score: the cosine of two MiniLM "
         "embeddings, which the paper calls BERT-Score. Time: mean of a question, preparation left out."
@@ -78,9 +78,9 @@ def paper_comparison_table(section: Section, grid: Grid) -> Table | None:
         labels=2,
         notes=(
             *differences(section, grid),
-            *_wrong_cells(found),
+            *_wrong_figures(found),
             *_loaded_caches(found),
-            *mark_notes(cells),
+            *mark_notes(runs),
         ),
     )
 
@@ -93,7 +93,7 @@ def differences(section: Section, grid: Grid) -> tuple[str, ...]:
         grid: The runs.
     """
     setting = dict(section.setting)
-    cells = [each.run for each in corresponding(grid)]
+    runs = [each.run for each in corresponding(grid)]
     told = []
     if setting["model"] != MODEL:
         told.append(f"model: published {MODEL}, measured {setting['model']}")
@@ -101,7 +101,7 @@ def differences(section: Section, grid: Grid) -> tuple[str, ...]:
         told.append(f"data: published the public data set, measured {setting['data source']} data of its name")
     for size in grid.sizes:
         corpus = published_corpus(grid.dataset, size)
-        asked = sorted({(cell.summary.expected, cell.summary.draws) for cell in cells if cell.spec.size == size})
+        asked = sorted({(run.summary.expected, run.summary.draws) for run in runs if run.spec.size == size})
         if corpus is not None and asked and asked != [(corpus.questions, corpus.draws)]:
             ours = ", ".join(f"{questions} in {draws} draw(s)" for questions, draws in asked)
             note = f" ({corpus.note})" if corpus.note else ""
@@ -109,7 +109,7 @@ def differences(section: Section, grid: Grid) -> tuple[str, ...]:
                 f"{size}: published {corpus.questions:,} questions in {corpus.draws} draw(s) of {corpus.documents} "
                 f"{'rows' if grid.dataset == 'hotpotqa' else 'articles'}{note}; measured {ours}"
             )
-    scorers = sorted({cell.scorers[PAPER_METRIC] for cell in cells if PAPER_METRIC in cell.scorers})
+    scorers = sorted({run.scorers[PAPER_METRIC] for run in runs if PAPER_METRIC in run.scorers})
     if scorers:
         told.append(f"scorer: published all-MiniLM-L6-v2 of the first reference, measured {'; '.join(scorers)}")
     told.append(
@@ -123,18 +123,18 @@ def paper_comparison_records(section: Section, grid: Grid) -> list[Record]:
     """The table's figures for scripts."""
     records = []
     for each in corresponding(grid):
-        cell, score = each.run, each.score
-        measured = cell.summary.means.get(PAPER_METRIC) if cell.scored else None
+        run, score = each.run, each.score
+        measured = run.summary.means.get(PAPER_METRIC) if run.scored else None
         records.append(
             published_record(
                 grid,
-                cell,
+                run,
                 table="scores and times",
                 measured_minilm_cosine=None if measured is None else round(measured, 4),
                 published_minilm_cosine=score.published if score else None,
                 logged_minilm_cosine=score.logged if score else None,
                 published_is_wrong=score.wrong if score else None,
-                measured_mean_seconds=cell.summary.mean_seconds["total"],
+                measured_mean_seconds=run.summary.mean_seconds["total"],
                 published_mean_seconds=each.published_seconds,
                 measured_preparation_seconds=each.preparation,
                 published_preparation_seconds=each.published_preparation,
@@ -145,23 +145,23 @@ def paper_comparison_records(section: Section, grid: Grid) -> list[Record]:
     return records
 
 
-def published_record(grid: Grid, cell: Cell, **figures: object) -> Record:
+def published_record(grid: Grid, run: RunFigures, **figures: object) -> Record:
     """One line of ``published.csv``: whatever is not given is empty.
 
     Args:
         grid: Where the run stands.
-        cell: The run.
+        run: The run.
         **figures: Its measured and published figures, by their names in `COLUMNS`.
     """
     known = figures | {
         "dataset": grid.dataset,
-        "size": cell.spec.size,
-        "system": cell.spec.system,
-        "top_k": cell.spec.top_k,
-        "run_id": cell.run_id,
-        "draws": cell.summary.draws,
-        "complete": cell.complete,
-        "random_weights": cell.random_weights,
+        "size": run.spec.size,
+        "system": run.spec.system,
+        "top_k": run.spec.top_k,
+        "run_id": run.run_id,
+        "draws": run.summary.draws,
+        "complete": run.complete,
+        "random_weights": run.random_weights,
     }
     return {name: known.get(name) for name in COLUMNS}
 
@@ -174,7 +174,7 @@ def _loaded_caches(found: Sequence[Corresponding]) -> list[str]:
     ]
 
 
-def _wrong_cells(found: Sequence[Corresponding]) -> list[str]:
+def _wrong_figures(found: Sequence[Corresponding]) -> list[str]:
     return [
         f"{WRONG} {score.size} {score.system} top-{score.top_k}: the published figure is {score.wrong}; by the logs it "
         f"should be {score.logged:.4f}"

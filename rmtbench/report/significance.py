@@ -8,7 +8,7 @@ from rmtbench.analysis.figure_data import Record
 from rmtbench.analysis.grid import Grid, Row
 from rmtbench.analysis.metrics import METRICS
 from rmtbench.analysis.pairs import LEVEL, Pair, why_left_out
-from rmtbench.analysis.run_figures import Cell
+from rmtbench.analysis.run_figures import RunFigures
 from rmtbench.analysis.units import FEWEST_UNITS, Unit
 from rmtbench.report.notes import RANDOM, name_of
 from rmtbench.report.numbers import MISSING
@@ -45,12 +45,12 @@ def matrix_table(grid: Grid, size: str, pairs: Sequence[Pair]) -> Table | None:
         notes.append(f"? undefined: with one {unit} nothing but the difference is defined; ask for more {unit}s")
     elif min(units) < FEWEST_UNITS:
         notes.append(f"fewer than six {unit}s can show nothing at 0.05: the smallest p is 2^(1 - {unit}s)")
-    if any(cell.random_weights for pair in pairs for _, cell in (pair.first, pair.second)):
+    if any(run.random_weights for pair in pairs for _, run in (pair.first, pair.second)):
         notes.append(f"{RANDOM} random weights: the scores and their differences mean nothing")
     left = [
-        f"{name_of(cell)} ({why})"
-        for _, cell in grid.at(size)
-        if cell is not None and (why := why_left_out(cell, pairs[0].metric))
+        f"{name_of(run)} ({why})"
+        for _, run in grid.at(size)
+        if run is not None and (why := why_left_out(run, pairs[0].metric))
     ]
     if left:
         notes.append(f"left out: {'; '.join(left)}")
@@ -98,9 +98,8 @@ def pairs_table(grid: Grid, size: str, pairs: Sequence[Pair]) -> Table | None:
 def pair_record(grid: Grid, size: str, pair: Pair) -> Record:
     """A pair's figures for scripts; what is undefined is None."""
 
-    def name(prefix: str, run: tuple[Row, Cell]) -> Record:
-        row, cell = run
-        return {f"{prefix}_system": row.label, f"{prefix}_top_k": row.top_k, f"{prefix}_run_id": cell.run_id}
+    def name(prefix: str, row: Row, run: RunFigures) -> Record:
+        return {f"{prefix}_system": row.label, f"{prefix}_top_k": row.top_k, f"{prefix}_run_id": run.run_id}
 
     def digits(value: float | None) -> float | None:
         return None if value is None else round(value, 5)
@@ -109,8 +108,8 @@ def pair_record(grid: Grid, size: str, pair: Pair) -> Record:
         "dataset": grid.dataset,
         "size": size,
         "metric": pair.metric,
-        **name("first", pair.first),
-        **name("second", pair.second),
+        **name("first", *pair.first),
+        **name("second", *pair.second),
         "difference": digits(pair.difference),
         "low": digits(pair.low),
         "high": digits(pair.high),
@@ -135,19 +134,19 @@ def p_text(p: float | None) -> str:
 
 
 def _matrix_row(names: Sequence[str], known: dict[tuple[str, str], Pair], place: int) -> list[str]:
-    cells = []
+    texts = []
     for column, other in enumerate(names):
         above = column > place
         pair = known.get((names[place], other) if above else (other, names[place]))
         if column == place:
-            cells.append("")
+            texts.append("")
         elif pair is None:
-            cells.append(MISSING)
+            texts.append(MISSING)
         elif above:
-            cells.append(f"{signed(pair.difference)}{STAR if pair.significant else ''}")
+            texts.append(f"{signed(pair.difference)}{STAR if pair.significant else ''}")
         else:
-            cells.append("?" if pair.adjusted is None else p_text(pair.adjusted))
-    return cells
+            texts.append("?" if pair.adjusted is None else p_text(pair.adjusted))
+    return texts
 
 
 def _told(units: set[int], unit: Unit) -> str:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from rmtbench.analysis.corpora import corpora_of
 from rmtbench.analysis.grid import Grid, Row, cache_comparison
 from rmtbench.analysis.metrics import METRICS, PAPER_METRIC
-from rmtbench.analysis.run_figures import Cell
+from rmtbench.analysis.run_figures import RunFigures
 from rmtbench.analysis.sections import Section
 from rmtbench.report import numbers
 from rmtbench.report.notes import mark_notes, marks, preparation_text, question_notes, score_notes, shared_notes
@@ -65,7 +65,7 @@ def corpora_table(section: Section) -> Table:
 def model_table(section: Section) -> Table:
     """What was measured with: the model and everything about it that the runs have in common."""
     setting = dict(section.setting)
-    recorded = section.cells[0].model
+    recorded = section.runs[0].model
     facts = [
         ("model", setting["model"]),
         ("architecture", recorded.get("class")),
@@ -96,9 +96,9 @@ def score_table(grid: Grid) -> Table:
         f"{MISSING}: nothing was run; n/a: the metric does not apply.",
         columns=("size", "system", "top-k", *(heading for _, heading in METRICS), "answered", "failed"),
         rows=tuple(
-            (size, *_who(grid, row, cell), *(score_text(cell, metric) for metric, _ in METRICS), *_outcome(cell))
+            (size, *_who(grid, row, run), *(score_text(run, metric) for metric, _ in METRICS), *_outcome(run))
             for size in grid.sizes
-            for row, cell in grid.at(size)
+            for row, run in grid.at(size)
         ),
         labels=2,
         notes=tuple(score_notes(grid)),
@@ -107,7 +107,7 @@ def score_table(grid: Grid) -> Table:
 
 def paper_table(grid: Grid) -> Table | None:
     """Table 2 in the paper's shape, sizes side by side; None where there is nothing to set side by side."""
-    scored = [cell for cell in grid.shown.values() if cell.scored and cell.summary.means.get(PAPER_METRIC) is not None]
+    scored = [run for run in grid.shown.values() if run.scored and run.summary.means.get(PAPER_METRIC) is not None]
     if len(grid.sizes) < 2 or not scored:
         return None
     return Table(
@@ -132,8 +132,8 @@ def time_table(grids: Sequence[Grid]) -> Table | None:
     notes = []
     for grid in grids:
         compared = cache_comparison(grid)
-        rows += [(grid.name, size, _who(grid, row, cell)[0], *_times(cell, base)) for size, row, cell, base in compared]
-        shown = [cell for _, _, cell, _ in compared if cell is not None]
+        rows += [(grid.name, size, _who(grid, row, run)[0], *_times(run, base)) for size, row, run, base in compared]
+        shown = [run for _, _, run, _ in compared if run is not None]
         told = mark_notes(shown) + shared_notes(shown) + (question_notes(grid) if compared else [])
         notes += [f"{grid.name}: {note}" for note in told]
     if not rows:
@@ -160,44 +160,44 @@ def time_table(grids: Sequence[Grid]) -> Table | None:
     )
 
 
-def score_text(cell: Cell | None, metric: str) -> str:
+def score_text(run: RunFigures | None, metric: str) -> str:
     """One score with its marks; why there is none, where there is none."""
-    if cell is None:
+    if run is None:
         return MISSING
-    if not cell.scored or metric not in cell.summary.means:
+    if not run.scored or metric not in run.summary.means:
         return "not scored"
-    mean = cell.summary.means[metric]
+    mean = run.summary.means[metric]
     if mean is None:
         return "n/a"
     # Zeros for what was not asked yet would make the error of an incomplete run's mean look like a measurement.
-    error = cell.standard_errors.get(metric) if cell.complete else None
-    return numbers.score(mean, error, marks(cell))
+    error = run.standard_errors.get(metric) if run.complete else None
+    return numbers.score(mean, error, marks(run))
 
 
-def _who(grid: Grid, row: Row, cell: Cell | None) -> tuple[str, str]:
-    signs = marks(cell) if cell is not None else ""
+def _who(grid: Grid, row: Row, run: RunFigures | None) -> tuple[str, str]:
+    signs = marks(run) if run is not None else ""
     return (f"{grid.label(row)} {signs}".rstrip(), "" if row.top_k is None else str(row.top_k))
 
 
-def _outcome(cell: Cell | None) -> tuple[str, str]:
-    if cell is None:
+def _outcome(run: RunFigures | None) -> tuple[str, str]:
+    if run is None:
         return (MISSING, MISSING)
-    summary = cell.summary
-    answered = str(summary.answered) if cell.complete else f"{summary.answered} of {summary.expected}*"
+    summary = run.summary
+    answered = str(summary.answered) if run.complete else f"{summary.answered} of {summary.expected}*"
     return (answered, str(summary.errors))
 
 
-def _times(cell: Cell | None, base: Cell | None) -> tuple[str, ...]:
-    if cell is None:
+def _times(run: RunFigures | None, base: RunFigures | None) -> tuple[str, ...]:
+    if run is None:
         return (MISSING,) * 7
-    mean = cell.summary.mean_seconds["total"]
-    both = cell.seconds_with_preparation
+    mean = run.summary.mean_seconds["total"]
+    both = run.seconds_with_preparation
     return (
         numbers.seconds(mean),
-        numbers.seconds(cell.summary.median_seconds["total"]),
+        numbers.seconds(run.summary.median_seconds["total"]),
         numbers.times(base.summary.mean_seconds["total"] if base else None, mean),
-        preparation_text(cell),
+        preparation_text(run),
         numbers.seconds(both),
         numbers.times(base.seconds_with_preparation if base else None, both),
-        str(cell.summary.timed),
+        str(run.summary.timed),
     )

@@ -5,12 +5,12 @@ from report_runs import add_run, spec_of
 
 from rmtbench.analysis.candidates import make_contests
 from rmtbench.analysis.decision import Terms, decide
+from rmtbench.analysis.read import read_figures
 from rmtbench.analysis.sections import make_sections
-from rmtbench.report.write import read_cells
 
 
 def contests_of(results, metric="em"):
-    return make_contests(make_sections(read_cells(results)), metric)
+    return make_contests(make_sections(read_figures(results)), metric)
 
 
 def unfit(made):

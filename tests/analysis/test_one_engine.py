@@ -11,10 +11,11 @@ from rmtbench.analysis.candidates import make_contests
 from rmtbench.analysis.decision import Terms, decide, difference
 from rmtbench.analysis.grid import make_grids
 from rmtbench.analysis.pairs import compare_all
+from rmtbench.analysis.read import read_figures
 from rmtbench.analysis.run_comparison import as_record, compare_runs
 from rmtbench.analysis.sections import make_sections
 from rmtbench.journal.record import read_run
-from rmtbench.report.write import read_cells, write_report
+from rmtbench.report.write import write_report
 
 OWN = {"dataset": "/docs/house", "data": "own:/docs/house@1", "size": "all"}
 
@@ -42,8 +43,8 @@ def add_pair(results, *, fields, draws, questions):
 )
 def test_compare_decide_and_the_report_say_one_interval(tmp_path, fields, draws, questions, unit):
     cag, full = add_pair(tmp_path, fields=fields, draws=draws, questions=questions)
-    sections = make_sections(read_cells(tmp_path))
-    (grid,) = make_grids(sections[0].cells)
+    sections = make_sections(read_figures(tmp_path))
+    (grid,) = make_grids(sections[0].runs)
 
     compared = compare_runs(read_run(full.path), read_run(cag.path), "em")
     (listed,) = [
@@ -109,7 +110,7 @@ def test_crossings_are_listed_from_the_fewest_questions():
 def test_the_figure_and_the_decision_break_even_at_the_same_number(tmp_path):
     add_run(tmp_path, spec_of("cag", draws=9), score=0.6, seconds=0.5, prepare={"prefill": 10.0})
     add_run(tmp_path, spec_of("full-context", draws=9), score=0.6, seconds=2.0, prepare={})
-    sections = make_sections(read_cells(tmp_path))
+    sections = make_sections(read_figures(tmp_path))
     (contest,) = make_contests(sections, "em")
     (change,) = [each for each in decide(contest, Terms()).changes if each.kind == "questions"]
     (point,) = crossings([CostLine(each.name, each.preparation, each.seconds) for each in contest.candidates])

@@ -6,7 +6,7 @@ from report_runs import add_run, append, spec_of
 
 from rmtbench.analysis.grid import make_grids
 from rmtbench.analysis.pairs import compare_all
-from rmtbench.analysis.run_figures import make_cell
+from rmtbench.analysis.run_figures import make_run_figures
 from rmtbench.analysis.stats.multiple import holm
 from rmtbench.analysis.stats.paired import paired_differences
 from rmtbench.analysis.stats.resampling import sign_flip_test
@@ -16,7 +16,7 @@ from rmtbench.report.significance import matrix_table, pair_record, pairs_table
 
 
 def grid_of(results):
-    (grid,) = make_grids(make_cell(read_run(path)) for path in find_runs(results))
+    (grid,) = make_grids(make_run_figures(read_run(path)) for path in find_runs(results))
     return grid
 
 

@@ -4,14 +4,14 @@ import pytest
 from report_runs import EMBEDDER, PROVENANCE, add_run, append, spec_of
 
 from rmtbench.analysis.grid import Row
-from rmtbench.analysis.run_figures import make_cell
+from rmtbench.analysis.run_figures import make_run_figures
 from rmtbench.analysis.sections import make_sections
 from rmtbench.journal.record import find_runs, read_run
 from rmtbench.report.csv_files import to_csv
 
 
 def sections(results):
-    return make_sections(make_cell(read_run(path)) for path in find_runs(results))
+    return make_sections(make_run_figures(read_run(path)) for path in find_runs(results))
 
 
 def model(**fields):
@@ -43,7 +43,7 @@ def test_runs_that_differ_in_what_must_not_be_pooled_stand_apart(tmp_path, field
     add_run(tmp_path, spec_of("cag"))
     add_run(tmp_path, spec_of("full-context", **fields), **options)
     made = sections(tmp_path)
-    assert [len(section.cells) for section in made] == [1, 1]
+    assert [len(section.runs) for section in made] == [1, 1]
     assert made[0].title != made[1].title
 
 
@@ -63,7 +63,7 @@ def test_runs_that_differ_in_what_must_not_be_pooled_stand_apart(tmp_path, field
 def test_runs_that_may_be_compared_stand_together(tmp_path, fields, options):
     add_run(tmp_path, spec_of("cag"))
     add_run(tmp_path, spec_of(**{"system": "full-context", **fields}), **options)
-    assert [len(section.cells) for section in sections(tmp_path)] == [2]
+    assert [len(section.runs) for section in sections(tmp_path)] == [2]
 
 
 def test_models_of_other_identity_stand_apart_in_the_tables_and_files(tmp_path):
@@ -74,7 +74,7 @@ def test_models_of_other_identity_stand_apart_in_the_tables_and_files(tmp_path):
         "model identity bbbbbbbbbbbb",
     ]
     add_run(tmp_path, spec_of("closed-book"))  # which of the two it was, nobody knows
-    assert [len(section.cells) for section in sections(tmp_path)] == [1, 1, 1]
+    assert [len(section.runs) for section in sections(tmp_path)] == [1, 1, 1]
     assert "a" * 64 in to_csv([{"system": "closed-book"}, {"system": "cag", "model_identity": "a" * 64}])
 
 
@@ -82,7 +82,7 @@ def test_a_run_without_an_identity_stands_with_the_only_model_that_agrees_with_i
     add_run(tmp_path, spec_of("cag"))
     add_run(tmp_path, spec_of("full-context"), provenance=model(identity="b" * 64))
     [section] = sections(tmp_path)
-    assert len(section.cells) == 2
+    assert len(section.runs) == 2
     assert dict(section.setting)["model identity"] == "b" * 64
 
 
@@ -172,7 +172,7 @@ def test_a_run_before_its_first_draw_stands_with_the_others(tmp_path):
     folder = add_run(tmp_path, spec_of("full-context"), score=None)
     for path in (folder.corpora, folder.gold, folder.prepared, folder.answers):
         path.unlink()
-    assert [len(section.cells) for section in sections(tmp_path)] == [2]
+    assert [len(section.runs) for section in sections(tmp_path)] == [2]
 
 
 def test_a_long_setting_is_shown_by_its_beginning_and_a_hash() -> None:

@@ -9,11 +9,12 @@ from rmtbench.analysis.candidates import make_contests
 from rmtbench.analysis.decision import Terms, decide
 from rmtbench.analysis.grid import make_grids
 from rmtbench.analysis.pairs import compare_all
+from rmtbench.analysis.read import read_figures
 from rmtbench.analysis.run_comparison import compare_runs
 from rmtbench.analysis.sections import make_sections
 from rmtbench.journal.record import read_run
 from rmtbench.report.verdicts import verdict_lines
-from rmtbench.report.write import read_cells, write_report
+from rmtbench.report.write import write_report
 
 WHOLE = {"dataset": "town", "size": "all", "data": "own:town:dd44"}
 
@@ -36,7 +37,7 @@ def add_answers(results, system, rights, *, draws=1, **fields):
 
 
 def contest_of(results):
-    [made] = make_contests(make_sections(read_cells(results)), "em")
+    [made] = make_contests(make_sections(read_figures(results)), "em")
     return made
 
 
@@ -69,8 +70,8 @@ def test_asking_the_same_questions_again_makes_nothing_surer(tmp_path):
     once, often = contest_of(tmp_path / "once"), contest_of(tmp_path / "often")
     assert once.pairs == often.pairs
     assert once.units == often.units == 20
-    [cell, _] = read_cells(tmp_path / "often")
-    assert cell.standard_errors["em"] == pytest.approx((0.9 * 0.1 / 19) ** 0.5)
+    [run, _] = read_figures(tmp_path / "often")
+    assert run.standard_errors["em"] == pytest.approx((0.9 * 0.1 / 19) ** 0.5)
 
 
 def test_what_is_missing_is_told_in_questions(tmp_path):
@@ -93,7 +94,7 @@ def test_pairs_flip_questions_and_a_run_with_other_questions_has_none(tmp_path):
     add_answers(tmp_path, "cag", GOOD)
     add_answers(tmp_path, "rag-sparse", BAD, top_k=1)
     add_answers(tmp_path, "closed-book", BAD[:10])
-    [grid] = make_grids(read_cells(tmp_path))
+    [grid] = make_grids(read_figures(tmp_path))
     [pair] = compare_all(grid, "all", "em")
     assert (pair.unit, pair.units, pair.draws, pair.questions) == ("question", 20, 1, 20)
     assert pair.p == pytest.approx(2 * 0.5**14)

@@ -8,7 +8,7 @@ from report_runs import add_run, spec_of
 from rmtbench.analysis.grid import make_grids
 from rmtbench.analysis.published.figures import BABILONG_POINTS, LENGTHS, LONG_CONTEXT_SETUP, MODELS, scores_at
 from rmtbench.analysis.published_comparison import FARTHEST, nearest
-from rmtbench.analysis.run_figures import make_cell
+from rmtbench.analysis.run_figures import make_run_figures
 from rmtbench.analysis.sections import make_sections
 from rmtbench.journal.record import find_runs, read_run
 from rmtbench.report.published_length_tables import MOST_ROWS, context_table, length_records, memory_table
@@ -16,8 +16,8 @@ from rmtbench.report.write import write_report
 
 
 def section_of(results):
-    (section,) = make_sections(make_cell(read_run(path)) for path in find_runs(results))
-    return section, make_grids(section.cells)
+    (section,) = make_sections(make_run_figures(read_run(path)) for path in find_runs(results))
+    return section, make_grids(section.runs)
 
 
 def contexts_of(results):

@@ -10,7 +10,7 @@ from report_runs import add_run, append, spec_of
 
 from rmtbench.analysis import figure_data as records
 from rmtbench.analysis.grid import SYSTEMS, make_grids
-from rmtbench.analysis.run_figures import make_cell
+from rmtbench.analysis.run_figures import make_run_figures
 from rmtbench.analysis.sections import make_sections
 from rmtbench.core import Corpus, Document, Gold, Question, Source, Span
 from rmtbench.errors import UserError
@@ -24,12 +24,12 @@ PNG = b"\x89PNG"
 
 
 def sections_of(results):
-    return make_sections(make_cell(read_run(path)) for path in find_runs(results))
+    return make_sections(make_run_figures(read_run(path)) for path in find_runs(results))
 
 
 def grid_of(results):
     (section,) = sections_of(results)
-    return make_grids(section.cells)[0]
+    return make_grids(section.runs)[0]
 
 
 def place_evidence(folder, position):

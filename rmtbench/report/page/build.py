@@ -57,19 +57,19 @@ def _data(parts: Sequence[PagePart], contests: Sequence[Contest], blocks: Blocks
     names = {each.run_id: each.name for contest in contests for each in contest.candidates}
     runs = [
         {
-            "id": cell.run_id,
+            "id": run.run_id,
             "section": place,
-            "name": names.get(cell.run_id, cell.spec.system),
-            "dataset": cell.dataset,
-            "size": cell.spec.size,
-            "complete": cell.complete,
-            "failed": cell.summary.errors,
-            "questions": blocks.runs[cell.run_id][0],
-            "answers": blocks.runs[cell.run_id][1],
-            "count": blocks.runs[cell.run_id][2],
+            "name": names.get(run.run_id, run.spec.system),
+            "dataset": run.dataset,
+            "size": run.spec.size,
+            "complete": run.complete,
+            "failed": run.summary.errors,
+            "questions": blocks.runs[run.run_id][0],
+            "answers": blocks.runs[run.run_id][1],
+            "count": blocks.runs[run.run_id][2],
         }
         for place, part in enumerate(parts)
-        for cell in part.section.cells
+        for run in part.section.runs
     ]
     return {
         "schema": 1,
@@ -90,7 +90,7 @@ def _positions(section: Section, place: int) -> list[dict[str, Any]]:
     names = ("dataset", "size", "metric", "label", "position", "mean", "low", "high", "facts")
     return [
         {"section": place} | {name: record[name] for name in names}
-        for grid in make_grids(section.cells)
+        for grid in make_grids(section.runs)
         for metric in QUALITY
         for record in position_records(grid, metric)
     ]
