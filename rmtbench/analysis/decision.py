@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from rmtbench.analysis.break_even import CostLine, break_even, first_cheaper
-from rmtbench.analysis.stats.power import clusters_needed, trials_to_exclude
+from rmtbench.analysis.stats.power import clusters_needed, minimum_detectable_effect, trials_to_exclude
 from rmtbench.analysis.units import FEWEST_UNITS, Unit
 
 if TYPE_CHECKING:
@@ -228,6 +228,11 @@ def difference(contest: Contest, first: int, second: int) -> PairedDifference:
         KeyError: One of them is not fit.
     """
     return contest.pairs[first, second] if first < second else contest.pairs[second, first].exchanged
+
+
+def detectable_factors() -> list[float | None]:
+    """Return the detectable effect of a standard error of one, by the number of draws from 0 to `MOST_UNITS`."""
+    return [minimum_detectable_effect(1.0, count) for count in range(MOST_UNITS + 1)]
 
 
 def line_of_cost(candidate: Candidate, terms: Terms) -> CostLine | None:

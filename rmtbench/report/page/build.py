@@ -10,12 +10,11 @@ from importlib.resources import files
 from string import Template
 from typing import Any
 
-from rmtbench.analysis.decision import MOST_UNITS, Contest, Terms
+from rmtbench.analysis.decision import Contest, Terms, detectable_factors
 from rmtbench.analysis.figure_data import position_records
 from rmtbench.analysis.grid import make_grids
 from rmtbench.analysis.metrics import QUALITY
 from rmtbench.analysis.sections import Section
-from rmtbench.analysis.stats.power import minimum_detectable_effect
 from rmtbench.report.page.blocks import Blocks, elements, to_json
 from rmtbench.report.tables import Table
 
@@ -79,7 +78,7 @@ def _data(parts: Sequence[PagePart], contests: Sequence[Contest], blocks: Blocks
         ],
         "contests": [_contest(contest, titles.index(contest.section)) for contest in contests],
         "positions": [row for place, part in enumerate(parts) for row in _positions(part.section, place)],
-        "factors": [None, None, *(minimum_detectable_effect(1.0, count) for count in range(2, MOST_UNITS + 1))],
+        "factors": detectable_factors(),
         "terms": asdict(Terms()),
         "runs": runs,
     }
