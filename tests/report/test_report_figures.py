@@ -10,6 +10,7 @@ from report_runs import add_run, append, spec_of
 
 from rmtbench.analysis import figure_data as records
 from rmtbench.analysis.grid import SYSTEMS, make_grids
+from rmtbench.analysis.learning_curves import points, read_log, stages
 from rmtbench.analysis.run_figures import make_run_figures
 from rmtbench.analysis.sections import make_sections
 from rmtbench.core import Corpus, Document, Gold, Question, Source, Span
@@ -18,7 +19,6 @@ from rmtbench.journal.record import find_runs, read_run
 from rmtbench.journal.rows import evidence_positions
 from rmtbench.report.figures.make import make_figures, training_figure
 from rmtbench.report.figures.style import look_of
-from rmtbench.report.figures.training import points, read_log, stages
 
 PNG = b"\x89PNG"
 

@@ -95,8 +95,9 @@ def training_figure(logs: Sequence[Path]) -> tuple[Drawn, dict[str, bytes]]:
     Raises:
         UserError: One is no log.
     """
+    from rmtbench.analysis.learning_curves import curve_records, metrics_of, read_log
     from rmtbench.report.figures.style import house_style, to_bytes
-    from rmtbench.report.figures.training import curve_records, draw_training, metrics_of, read_log
+    from rmtbench.report.figures.training import draw_training
 
     names = [path.resolve().parent.name if len(logs) > 1 else "" for path in logs]
     if len(set(names)) < len(names):
