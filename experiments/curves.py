@@ -10,8 +10,9 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from rmtbench.analysis.learning_curves import read_log
 from rmtbench.report.figures.style import house_style, to_bytes
-from rmtbench.report.figures.training import draw_training, read_log
+from rmtbench.report.figures.training import draw_training
 
 if __name__ == "__main__":
     out, named = Path(sys.argv[1]), [argument.partition("=") for argument in sys.argv[3:]]

@@ -8,29 +8,29 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from rmtbench.analysis.decision import Terms, decide
 from rmtbench.cli.tables import draw_chapter, draw_verdict
-from rmtbench.report.decision import Terms, decide
-from rmtbench.report.write import Report, write_report
+from rmtbench.report.write import WrittenReport, write_report
 
 ROOT = Path(__file__).parent.parent
 COMMITTED = ROOT / "results" / "mini"
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Report:
+def made(tmp_path_factory: pytest.TempPathFactory) -> WrittenReport:
     copy = tmp_path_factory.mktemp("results") / "mini"
     shutil.copytree(COMMITTED, copy, ignore=shutil.ignore_patterns("report"))
     return write_report(copy)
 
 
 @pytest.fixture(scope="module")
-def demo(tmp_path_factory: pytest.TempPathFactory) -> Report:
+def demo(tmp_path_factory: pytest.TempPathFactory) -> WrittenReport:
     copy = tmp_path_factory.mktemp("results") / "handbook"
     shutil.copytree(ROOT / "results" / "handbook", copy, ignore=shutil.ignore_patterns("report"))
     return write_report(copy)
 
 
-def test_the_committed_report_is_made_again_byte_for_byte(made: Report) -> None:
+def test_the_committed_report_is_made_again_byte_for_byte(made: WrittenReport) -> None:
     assert files_of(made.folder) == files_of(COMMITTED / "report")
 
 
@@ -51,7 +51,7 @@ def files_of(folder: Path) -> dict[str, bytes | None]:
     }
 
 
-def test_the_demo_report_is_made_again_byte_for_byte(demo: Report) -> None:
+def test_the_demo_report_is_made_again_byte_for_byte(demo: WrittenReport) -> None:
     made, kept = files_of(demo.folder), files_of(ROOT / "results" / "handbook" / "report")
     assert len(kept) > 5
     assert {name: made.get(name) for name in kept} == kept
@@ -64,7 +64,7 @@ def test_no_run_on_real_data_is_committed() -> None:
     assert not (folder / "report" / "index.html").exists()
 
 
-def test_the_readme_shows_tables_of_the_committed_results(demo: Report) -> None:
+def test_the_readme_shows_tables_of_the_committed_results(demo: WrittenReport) -> None:
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     block = re.search(r"<!-- demo: begin -->\n```\n(.*?)\n```\n<!-- demo: end -->", readme, re.DOTALL)
     assert block is not None
@@ -78,7 +78,7 @@ def test_the_readme_shows_tables_of_the_committed_results(demo: Report) -> None:
     assert [line for line in shown if line not in printed] == []
 
 
-def test_the_example_of_a_decision_is_that_of_the_committed_results(made: Report) -> None:
+def test_the_example_of_a_decision_is_that_of_the_committed_results(made: WrittenReport) -> None:
     page = (ROOT / "docs" / "decision.md").read_text(encoding="utf-8")
     block = re.search(r"## An example\n.*?```\n(.*?)\n```", page, re.DOTALL)
     assert block is not None

@@ -20,19 +20,21 @@ PACKAGE = Path(rmtbench.__file__).parent
 PAGE = PACKAGE.parent / "docs" / "architecture.md"
 HEAVY = ("torch", "transformers", "llama_index", "datasets", "sentence_transformers", "faiss")
 
-PLANNED = {"rmt": 3, "training": 3, "stats": 5}
+PLANNED = {"rmt": 3, "training": 3}
 """Rooms of the design that the page need not print yet."""
-ARROWS = {("rmt", "training"), ("report", "stats"), ("core", "options"), ("options", "errors")}
+ARROWS = {("rmt", "training"), ("core", "options"), ("options", "errors")}
 """Who may import a room of its own level."""
 COMMANDS_OF_BENCHES = {("cli/bench.py", "bench"), ("cli/bench_tables.py", "bench")}
 """The one import across a level besides: `rmtbench bench` calls the benches, and no other command may."""
-APART = {"scoring", "report", "stats"}
+APART = {"scoring", "analysis", "report"}
 """The column that meets systems and runs in the journal alone."""
+STATISTICS = "analysis/stats"
+"""Knows numbers only: it imports nothing of the package but itself."""
 LOADED_ON_DEMAND = {"cli/running.py"}
 """Modules of light rooms that are themselves imported inside functions only, once there is something to run."""
 LIGHT = {
-    "core", "errors", "options", "spec", "measure", "journal", "normalize", "corpora", "systems", "scoring", "report",
-    "cli",
+    "core", "errors", "options", "spec", "measure", "journal", "normalize", "corpora", "systems", "scoring", "analysis",
+    "report", "cli",
 }  # fmt: skip
 """Rooms that a help, a list, a rescoring or a report imports: no heavy library may be loaded with them."""
 
@@ -92,8 +94,13 @@ def forbidden(path: str, tree: ast.AST) -> list[str]:
     own, found = room(path), []
     for name in imported(path, tree):
         other = room(name) if name.startswith("rmtbench.") else own
+        if path.startswith(STATISTICS) and name.startswith("rmtbench.") and STATISTICS.replace("/", ".") not in name:
+            found.append(f"{path} imports {name}")
+            continue
         if other not in LEVELS or own in (other, ""):  # a name of the root itself, such as its version
             continue
+        if own == "report" and name.startswith(f"rmtbench.{STATISTICS.replace('/', '.')}"):  # it renders only
+            found.append(f"{path} imports {name}")
         below = LEVELS[other] < LEVELS[own] and not (own in APART and other in {"systems", "runs"})
         if not below and (own, other) not in ARROWS and (path, other) not in COMMANDS_OF_BENCHES:
             found.append(f"{path} imports {name}")
@@ -160,9 +167,14 @@ def test_imports_go_down_only_and_never_to_a_room_of_the_same_level(modules: dic
         ("scoring/score.py", "from rmtbench.systems.registry import find_system"),
         ("report/write.py", "from rmtbench.runs.plan import plan_runs"),
         ("report/write.py", "from rmtbench.scoring.base import METRICS"),
+        ("report/write.py", "from rmtbench.analysis.stats.paired import paired_differences"),
         ("runs/loop.py", "from rmtbench.scoring.score import score_runs"),
         ("training/loop.py", "from rmtbench.rmt.base import Wrapper"),
-        ("stats/paired.py", "from rmtbench.report.grid import Grid"),
+        ("analysis/stats/paired.py", "from rmtbench.analysis.grid import Grid"),
+        ("analysis/stats/paired.py", "from rmtbench.errors import UserError"),
+        ("analysis/decision.py", "from rmtbench.report.tables import Table"),
+        ("analysis/run_figures.py", "from rmtbench.systems.registry import find_system"),
+        ("journal/record.py", "from rmtbench.analysis.summary import summarize"),
         ("bench/kv.py", "from rmtbench.cli.run import run"),
         ("cli/run.py", "from rmtbench.bench.kv import run"),
     ],
@@ -175,7 +187,9 @@ def test_an_import_against_the_levels_would_be_seen(path: str, line: str) -> Non
     ("path", "line"),
     [
         ("rmt/wrapper.py", "from rmtbench.training.loop import train"),
-        ("report/write.py", "from rmtbench.stats.paired import compare"),
+        ("report/write.py", "from rmtbench.analysis.pairs import compare_all"),
+        ("scoring/score.py", "from rmtbench.analysis.summary import summarize"),
+        ("analysis/run_figures.py", "from rmtbench.analysis.stats.clustered import clustered_standard_error"),
         ("cli/main.py", "from rmtbench import __version__\nfrom rmtbench.cli import run\nimport torch"),
         ("corpora/miniature/world.py", "from ..base import Dataset\nfrom . import names"),
     ],

@@ -17,6 +17,7 @@ from typing import Any
 
 import torch
 
+from rmtbench.analysis.stats.clustered import clustered_standard_error
 from rmtbench.bench.rmt import Reading, parse_tokens, trained_style
 from rmtbench.bench.rmt_texts import Opening, load_base, load_memory
 from rmtbench.core import AnswerStyle
@@ -30,7 +31,6 @@ from rmtbench.rmt.storage import read_stored
 from rmtbench.rmt.streaming import read_streams
 from rmtbench.rmt.tasks.registry import make_task
 from rmtbench.runs.provenance import surroundings
-from rmtbench.stats.clustered import clustered_standard_error
 
 Watch = Callable[[int], None]
 

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, get_args
 
+from rmtbench.analysis.stats.clustered import clustered_standard_error
 from rmtbench.core import Question
 from rmtbench.corpora.base import DrawRequest
 from rmtbench.corpora.miniature.asking import Asked, all_kinds, ask_about_group
@@ -21,7 +22,6 @@ from rmtbench.models.base import Passage, Prompt
 from rmtbench.models.load import load_model
 from rmtbench.models.local import LocalModel
 from rmtbench.scoring.answers import exact_match
-from rmtbench.stats.clustered import clustered_standard_error
 from rmtbench.systems.base import batches
 
 BATCH = 16

@@ -13,12 +13,12 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+from rmtbench.analysis.metrics import METRICS
 from rmtbench.bench.apart import Watch, run_apart
 from rmtbench.core import Answer, Corpus, Document, Draw, Gold, Prepared, Question, RunSpec, Source, Span, Timings
 from rmtbench.core import TokenCounts as Tokens
 from rmtbench.journal.lines import LineWriter, encode, write_whole
 from rmtbench.journal.writer import RunWriter
-from rmtbench.report.tables import METRICS
 from rmtbench.report.write import write_report
 
 SYSTEMS: tuple[tuple[str, int | None], ...] = (

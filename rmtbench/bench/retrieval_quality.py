@@ -13,6 +13,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from rmtbench.analysis.stats.clustered import clustered_standard_error
 from rmtbench.bench.figures import Figures
 from rmtbench.core import Answer, Corpus, Draw, Gold, Question, Retrieved
 from rmtbench.corpora.base import DrawRequest
@@ -31,7 +32,6 @@ from rmtbench.retrieval.words import Words
 from rmtbench.runs.provenance import surroundings
 from rmtbench.scoring.base import Item
 from rmtbench.scoring.retrieval import retrieval_scores
-from rmtbench.stats.clustered import clustered_standard_error
 
 DEPTHS = (1, 3, 5, 10)
 """Numbers of chunks at which recall is measured; reciprocal ranks are those within the last."""

@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from rmtbench.analysis.published.figures import published_for
 from rmtbench.bench.apart import Job, ProcessEndedError, run_apart
 from rmtbench.bench.figures import Figures
 from rmtbench.bench.rmt_reading import read_by_memory, read_in_full
@@ -20,7 +21,6 @@ from rmtbench.core import AnswerStyle
 from rmtbench.errors import UserError
 from rmtbench.models.load import choose_device, choose_dtype
 from rmtbench.models.local import LocalModel
-from rmtbench.report.published.recurrent_memory import published_for
 from rmtbench.rmt.storage import CONFIG, Stored, read_stored
 from rmtbench.rmt.tasks.base import Task
 from rmtbench.rmt.tasks.registry import check_task, make_task

@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 
+from rmtbench.analysis.stats.clustered import clustered_standard_error
 from rmtbench.bench.rmt_texts import DRAWS, Length, chance_of, draw
 from rmtbench.errors import AnswerError, UserError
 from rmtbench.measure import Stopwatch, peak_device_bytes, peak_resident_bytes, reset_peak_memory, synchroniser
@@ -26,7 +27,6 @@ from rmtbench.rmt.decoder import RecurrentDecoder
 from rmtbench.rmt.streaming import read_streams
 from rmtbench.rmt.tasks.base import Sample, Task
 from rmtbench.scoring.answers import exact_match
-from rmtbench.stats.clustered import clustered_standard_error
 
 REPORT_SECONDS = 0.2
 

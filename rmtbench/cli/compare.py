@@ -13,7 +13,7 @@ from rmtbench.cli.folders import in_a_folder
 from rmtbench.errors import UserError, nearest
 
 if TYPE_CHECKING:
-    from rmtbench.report.compare import RunComparison
+    from rmtbench.analysis.run_comparison import RunComparison
     from rmtbench.report.tables import Table
 
 
@@ -40,8 +40,8 @@ def compare(
     ] = None,
 ) -> None:
     """Compare two runs on the questions that both answered: difference, certainty, what changed, what flipped."""
+    from rmtbench.analysis.run_comparison import as_record, check_finished, compare_runs, find_run
     from rmtbench.journal.record import read_run
-    from rmtbench.report.compare import as_record, check_finished, compare_runs, find_run
 
     _check_words(first, second, metric)
     made = compare_runs(read_run(find_run(first, results)), read_run(find_run(second, results)), metric)
@@ -83,22 +83,21 @@ def _lines(made: RunComparison) -> list[str]:
     from rmtbench.report.significance import UNDEFINED, p_text, signed
 
     scores = made.scores
-    difference, interval = scores.difference, scores.bootstrap
-    told = UNDEFINED if interval is None else f"{signed(interval.low)} to {signed(interval.high)}"
-    p = UNDEFINED if scores.test is None else p_text(scores.test.p)
+    told = UNDEFINED if scores.low is None or scores.high is None else f"{signed(scores.low)} to {signed(scores.high)}"
+    p = UNDEFINED if made.test is None else p_text(made.test.p)
     found = UNDEFINED if scores.detectable is None else f"{scores.detectable:.3f}"
     lines = [
         f"first   {made.first}",
         f"second  {made.second}",
         "",
         (
-            f"{made.metric}: {made.means[0]:.3f}, then {made.means[1]:.3f}: {signed(difference.mean)} over "
-            f"{difference.values} question(s)"
-            + (f" in {difference.clusters} draw(s)" if made.unit == "draw" else ", clustered by question")
+            f"{made.metric}: {made.means[0]:.3f}, then {made.means[1]:.3f}: {signed(scores.difference)} over "
+            f"{made.questions} question(s)"
+            + (f" in {scores.clusters} draw(s)" if made.unit == "draw" else ", clustered by question")
         ),
         f"95 % interval {told}, p {p}, detectable difference {found}",
     ]
-    if interval is None:
+    if scores.low is None:
         lines.append(f"with one {made.unit} nothing but the difference is defined: ask for more {made.unit}s")
     if any(made.left_out + made.unanswered):
         lines.append(f"left out: {_left_out(made)}")

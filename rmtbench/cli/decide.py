@@ -13,7 +13,7 @@ import typer
 from rmtbench.errors import UserError
 
 if TYPE_CHECKING:
-    from rmtbench.report.decision import Contest, Terms, Verdict
+    from rmtbench.analysis.decision import Contest, Terms, Verdict
 
 MOST_QUESTIONS = 10**12
 """More of one corpus nobody asks, and beyond some more a cost has no exact digits."""
@@ -37,13 +37,13 @@ def decide(
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead.")] = False,
 ) -> None:
     """Say which system to use, how sure that is, and what would change it; one verdict a dataset, size and model."""
+    from rmtbench.analysis.candidates import make_contests
+    from rmtbench.analysis.decision import Terms
+    from rmtbench.analysis.decision import decide as judge
+    from rmtbench.analysis.metrics import QUALITY
+    from rmtbench.analysis.read import read_figures
+    from rmtbench.analysis.sections import make_sections
     from rmtbench.measure import parse_bytes
-    from rmtbench.report.contests import make_contests
-    from rmtbench.report.decision import Terms
-    from rmtbench.report.decision import decide as judge
-    from rmtbench.report.sections import make_sections
-    from rmtbench.report.tables import QUALITY
-    from rmtbench.report.write import read_cells
 
     if metric not in QUALITY:
         raise UserError(f"no metric {metric!r} to decide by", where="--metric", remedy=f"one of {', '.join(QUALITY)}")
@@ -60,7 +60,7 @@ def decide(
         )  # fmt: skip
     except ValueError as error:
         raise UserError(str(error), where="decide", remedy="see rmtbench decide --help") from error
-    contests = make_contests(make_sections(read_cells(results)), metric)
+    contests = make_contests(make_sections(read_figures(results)), metric)
     wanted = [each for each in contests if _wanted(each, dataset, size, model)]
     if not wanted:
         known = sorted({f"{each.dataset} {each.size} {each.model}" for each in contests})

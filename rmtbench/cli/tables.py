@@ -14,12 +14,12 @@ from rich.panel import Panel
 from rich.table import Table as Drawn
 from rich.text import Text
 
-from rmtbench.report.sections import Facts
+from rmtbench.analysis.sections import Facts
 from rmtbench.report.tables import Table
 from rmtbench.report.write import Chapter
 
 if TYPE_CHECKING:
-    from rmtbench.report.decision import Contest, Terms, Verdict
+    from rmtbench.analysis.decision import Contest, Terms, Verdict
 
 
 def draw_chapter(chapter: Chapter, *, anatomy: bool = False) -> RenderableType:
@@ -105,7 +105,7 @@ def draw_decisions(contests: Sequence[Contest]) -> RenderableType:
     Args:
         contests: The section's, by one metric.
     """
-    from rmtbench.report.decision import Terms, decide
+    from rmtbench.analysis.decision import Terms, decide
     from rmtbench.report.verdicts import terms_text, verdict_lines
 
     terms = Terms()

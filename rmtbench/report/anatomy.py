@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rmtbench.journal.summary import TIMINGS
+from rmtbench.analysis.agreement import agreement, inexact
+from rmtbench.analysis.grid import Grid, row_of
+from rmtbench.analysis.run_figures import RunFigures
+from rmtbench.analysis.summary import TIMINGS
 from rmtbench.report import numbers
-from rmtbench.report.agreement import agreement, inexact
-from rmtbench.report.cells import Cell
-from rmtbench.report.grid import Grid, row_of
 from rmtbench.report.notes import mark_notes, marks, preparation_text, shared_notes
 from rmtbench.report.numbers import MISSING
 from rmtbench.report.tables import Table
@@ -26,124 +26,121 @@ def anatomy_tables(grid: Grid) -> tuple[Table, ...]:
     Args:
         grid: The runs; those that no other table shows are listed too.
     """
-    cells = [cell for _, cell, _ in grid.all()]
+    runs = [run for _, run, _ in grid.all()]
     return (
-        _answer_table(grid, cells),
-        _preparation_table(grid, cells),
-        _memory_table(grid, cells),
-        _outcome_table(grid, cells),
-        *([_agreement_table(grid, cells)] if inexact(cells) else []),
-        *([_cost_table(grid, cells)] if any("endpoint" in cell.model for cell in cells) else []),
+        _answer_table(grid, runs),
+        _preparation_table(grid, runs),
+        _memory_table(grid, runs),
+        _outcome_table(grid, runs),
+        *([_agreement_table(grid, runs)] if inexact(runs) else []),
+        *([_cost_table(grid, runs)] if any("endpoint" in run.model for run in runs) else []),
     )
 
 
-def parts_of(cells: Sequence[Cell]) -> tuple[str, ...]:
+def parts_of(runs: Sequence[RunFigures]) -> tuple[str, ...]:
     """The parts of preparation that any of the runs had, in their order."""
-    met = dict.fromkeys(part for cell in cells for part in cell.summary.prepare_seconds)
+    met = dict.fromkeys(part for run in runs for part in run.summary.prepare_seconds)
     return (*(part for part in PARTS if part in met), *(part for part in met if part not in PARTS))
 
 
 _WHO = ("size", "system", "run", "top-k")
 
 
-def _who(grid: Grid, cell: Cell) -> tuple[str, ...]:
-    top_k = "" if cell.spec.top_k is None else str(cell.spec.top_k)
-    return (cell.spec.size, f"{grid.label(row_of(cell.spec))} {marks(cell)}".rstrip(), cell.hash, top_k)
+def _who(grid: Grid, run: RunFigures) -> tuple[str, ...]:
+    top_k = "" if run.spec.top_k is None else str(run.spec.top_k)
+    return (run.spec.size, f"{grid.label(row_of(run.spec))} {marks(run)}".rstrip(), run.hash, top_k)
 
 
-def _answer_table(grid: Grid, cells: Sequence[Cell]) -> Table:
+def _answer_table(grid: Grid, runs: Sequence[RunFigures]) -> Table:
     return Table(
         title=f"Anatomy: time of an answer, {grid.name}",
         caption="Median/90th percentile, without warm-up and failed answers. Total also holds what lies between them.",
         columns=(*_WHO, *(part.replace("_", " ") for part in TIMINGS)),
         rows=tuple(
             (
-                *_who(grid, cell),
-                *(
-                    numbers.seconds(cell.summary.median_seconds[part], cell.summary.p90_seconds[part])
-                    for part in TIMINGS
-                ),
+                *_who(grid, run),
+                *(numbers.seconds(run.summary.median_seconds[part], run.summary.p90_seconds[part]) for part in TIMINGS),
             )
-            for cell in cells
+            for run in runs
         ),
         labels=3,
-        notes=tuple(mark_notes(cells)),
+        notes=tuple(mark_notes(runs)),
     )
 
 
-def _preparation_table(grid: Grid, cells: Sequence[Cell]) -> Table:
-    parts = parts_of(cells)
+def _preparation_table(grid: Grid, runs: Sequence[RunFigures]) -> Table:
+    parts = parts_of(runs)
     rows = []
-    for cell in cells:
-        seconds = cell.summary.prepare_seconds
+    for run in runs:
+        seconds = run.summary.prepare_seconds
         told = (numbers.seconds(seconds[part]) if part in seconds else "" for part in parts)
-        rows.append((*_who(grid, cell), *told, preparation_text(cell)))
+        rows.append((*_who(grid, run), *told, preparation_text(run)))
     return Table(
         title=f"Anatomy: preparation of a draw, {grid.name}",
         caption="Mean time a draw by part; where it is empty, the system has no such part.",
         columns=(*_WHO, *parts, "total"),
         rows=tuple(rows),
         labels=3,
-        notes=tuple(mark_notes(cells) + shared_notes(cells)),
+        notes=tuple(mark_notes(runs) + shared_notes(runs)),
     )
 
 
-def _memory_table(grid: Grid, cells: Sequence[Cell]) -> Table:
+def _memory_table(grid: Grid, runs: Sequence[RunFigures]) -> Table:
     return Table(
         title=f"Anatomy: memory, {grid.name}",
         caption="Mean bytes a draw kept for answering, and the most that a process took while it worked.",
         columns=(*_WHO, "kept", "peak memory", "peak on device"),
         rows=tuple(
-            (*_who(grid, cell), *(numbers.size(size) for size in (cell.summary.kept_bytes, *cell.peak_bytes)))
-            for cell in cells
+            (*_who(grid, run), *(numbers.size(size) for size in (run.summary.kept_bytes, *run.peak_bytes)))
+            for run in runs
         ),
         labels=3,
-        notes=tuple(mark_notes(cells)),
+        notes=tuple(mark_notes(runs)),
     )
 
 
-def _outcome_table(grid: Grid, cells: Sequence[Cell]) -> Table:
+def _outcome_table(grid: Grid, runs: Sequence[RunFigures]) -> Table:
     return Table(
         title=f"Anatomy: tokens and outcomes, {grid.name}",
         caption="Mean tokens an answer: read for it, of these already cached, and written. Then how the answers ended.",
         columns=(*_WHO, "prompt", "cached", "output", "answered", "failed", "cut off", "empty", "warm-ups", "timed"),
         rows=tuple(
             (
-                *_who(grid, cell),
-                numbers.whole(cell.tokens.prompt),
-                numbers.whole(cell.tokens.cached),
-                MISSING if cell.tokens.output is None else f"{cell.tokens.output:.1f}",
-                f"{cell.summary.answered} of {cell.summary.expected}",
-                str(cell.summary.errors),
-                str(cell.summary.cut_off),
-                str(cell.summary.empty),
-                str(cell.warmups),
-                str(cell.summary.timed),
+                *_who(grid, run),
+                numbers.whole(run.tokens.prompt),
+                numbers.whole(run.tokens.cached),
+                MISSING if run.tokens.output is None else f"{run.tokens.output:.1f}",
+                f"{run.summary.answered} of {run.summary.expected}",
+                str(run.summary.errors),
+                str(run.summary.cut_off),
+                str(run.summary.empty),
+                str(run.warmups),
+                str(run.summary.timed),
             )
-            for cell in cells
+            for run in runs
         ),
         labels=3,
-        notes=(*mark_notes(cells), *_reasoning_notes(grid, cells)),
+        notes=(*mark_notes(runs), *_reasoning_notes(grid, runs)),
     )
 
 
-def _reasoning_notes(grid: Grid, cells: Sequence[Cell]) -> list[str]:
+def _reasoning_notes(grid: Grid, runs: Sequence[RunFigures]) -> list[str]:
     """Say how much of what was written is reasoning, where there is any and it is counted."""
     return [
-        f"{grid.label(row_of(cell.spec))} ({cell.hash}): of the tokens written, {cell.tokens.reasoning:,.1f} an answer "
+        f"{grid.label(row_of(run.spec))} ({run.hash}): of the tokens written, {run.tokens.reasoning:,.1f} an answer "
         "were reasoning"
-        for cell in cells
-        if cell.tokens.reasoning
+        for run in runs
+        if run.tokens.reasoning
     ]
 
 
-def _agreement_table(grid: Grid, cells: Sequence[Cell]) -> Table:
+def _agreement_table(grid: Grid, runs: Sequence[RunFigures]) -> Table:
     rows = []
-    for cell in inexact(cells):
-        found = agreement(grid, cell)
+    for run in inexact(runs):
+        found = agreement(grid, run)
         told: tuple[str, ...] = (MISSING,) * 6
         if found is not None:
-            firsts = (cell.summary.median_seconds["first_token"], found.exact.summary.median_seconds["first_token"])
+            firsts = (run.summary.median_seconds["first_token"], found.exact.summary.median_seconds["first_token"])
             told = (
                 found.exact.hash,
                 f"{found.equal:,} of {found.compared:,}",
@@ -151,7 +148,7 @@ def _agreement_table(grid: Grid, cells: Sequence[Cell]) -> Table:
                 *(_signed(found.difference(metric)) for metric in ("em", "f1")),
                 f"{numbers.seconds(firsts[0])} / {numbers.seconds(firsts[1])}",
             )
-        rows.append((*_who(grid, cell), *told))
+        rows.append((*_who(grid, run), *told))
     return Table(
         title=f"Anatomy: caches that are not exact, {grid.name}",
         caption="Answers that are token for token those of the exact run over the same questions; scores less the "
@@ -159,7 +156,7 @@ def _agreement_table(grid: Grid, cells: Sequence[Cell]) -> Table:
         columns=(*_WHO, "exact run", "equal answers", "agreement", "EM", "F1", "first token / exact"),
         rows=tuple(rows),
         labels=3,
-        notes=tuple(mark_notes(cells)),
+        notes=tuple(mark_notes(runs)),
     )
 
 
@@ -167,13 +164,13 @@ def _signed(value: float | None) -> str:
     return MISSING if value is None else f"{value:+.3f}"
 
 
-def _cost_table(grid: Grid, cells: Sequence[Cell]) -> Table:
+def _cost_table(grid: Grid, runs: Sequence[RunFigures]) -> Table:
     rows, prices = [], dict[str, None]()
-    for cell in cells:
-        cost, embedder = cell.summary.cost, cell.provenance.get("embedder") or {}
+    for run in runs:
+        cost, embedder = run.summary.cost, run.provenance.get("embedder") or {}
         figures = (cost.per_question, cost.per_corpus) if cost else (None, None)
-        rows.append((*_who(grid, cell), *(numbers.money(figure, cost.currency if cost else "") for figure in figures)))
-        for price in (cell.model.get("price"), embedder.get("price")) if cost else ():
+        rows.append((*_who(grid, run), *(numbers.money(figure, cost.currency if cost else "") for figure in figures)))
+        for price in (run.model.get("price"), embedder.get("price")) if cost else ():
             if price:
                 prices[f"price of {price['model']}: {price['source']}, {price['date']}"] = None
     return Table(
@@ -183,5 +180,5 @@ def _cost_table(grid: Grid, cells: Sequence[Cell]) -> Table:
         columns=(*_WHO, "a question", "a corpus"),
         rows=tuple(rows),
         labels=3,
-        notes=(*mark_notes(cells), *prices, *([UNPRICED] if any(cell.summary.cost is None for cell in cells) else [])),
+        notes=(*mark_notes(runs), *prices, *([UNPRICED] if any(run.summary.cost is None for run in runs) else [])),
     )

@@ -9,19 +9,16 @@ import csv
 import io
 import re
 from collections.abc import Iterable, Sequence
-from typing import Any
 
-from rmtbench.journal.summary import TIMINGS
+from rmtbench.analysis.corpora import corpora_of
+from rmtbench.analysis.figure_data import Record
+from rmtbench.analysis.grid import Grid, Row, cache_comparison, make_grids
+from rmtbench.analysis.metrics import METRICS
+from rmtbench.analysis.run_figures import RunFigures
+from rmtbench.analysis.sections import Section, flat_provenance
+from rmtbench.analysis.summary import TIMINGS
 from rmtbench.report.anatomy import parts_of
-from rmtbench.report.cells import Cell
-from rmtbench.report.corpora import corpora_of
-from rmtbench.report.grid import Grid, Row, make_grids
 from rmtbench.report.numbers import quotient
-from rmtbench.report.sections import Section, flat_provenance
-from rmtbench.report.tables import METRICS, cache_comparison
-
-Record = dict[str, Any]
-"""One line by column: texts, numbers, truth values, or None where there is no figure."""
 
 
 def records(sections: Sequence[Section]) -> dict[str, list[Record]]:
@@ -30,26 +27,26 @@ def records(sections: Sequence[Section]) -> dict[str, list[Record]]:
     Args:
         sections: All sections; a record holds its section's setting, so that files pool none of them silently.
     """
-    grids = [(section, grid) for section in sections for grid in make_grids(section.cells)]
-    parts = parts_of([cell for section in sections for cell in section.cells])
-    metrics = _metrics(cell for section in sections for cell in section.cells)
+    grids = [(section, grid) for section in sections for grid in make_grids(section.runs)]
+    parts = parts_of([run for section in sections for run in section.runs])
+    metrics = _metrics(run for section in sections for run in section.runs)
     sheets: dict[str, list[Record]] = {"table1": [row for section in sections for row in _corpora(section)]}
     for section, grid in grids:
         sheet = sheets.setdefault(f"table2-{slug(grid.dataset)}", [])
         sheet += [
-            _where(grid, size, row) | _scores(cell, metrics) | _made(section, cell)
+            _where(grid, size, row) | _scores(run, metrics) | _made(section, run)
             for size in grid.sizes
-            for row, cell in grid.at(size)
+            for row, run in grid.at(size)
         ]
     sheets["table3"] = [
-        _where(grid, size, row) | _times(cell, base) | _made(section, cell)
+        _where(grid, size, row) | _times(run, base) | _made(section, run)
         for section, grid in grids
-        for size, row, cell, base in cache_comparison(grid)
+        for size, row, run, base in cache_comparison(grid)
     ]
     sheets["anatomy"] = [
-        _where(grid, cell.spec.size, row) | {"replaced": replaced} | _anatomy(cell, parts) | _made(section, cell)
+        _where(grid, run.spec.size, row) | {"replaced": replaced} | _anatomy(run, parts) | _made(section, run)
         for section, grid in grids
-        for row, cell, replaced in grid.all()
+        for row, run, replaced in grid.all()
     ]
     return sheets
 
@@ -74,10 +71,10 @@ def slug(dataset: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", dataset.lower()).strip("-") or "dataset"
 
 
-def _metrics(cells: Iterable[Cell]) -> tuple[str, ...]:
+def _metrics(runs: Iterable[RunFigures]) -> tuple[str, ...]:
     """All metrics that were made, those of table 2 first."""
     usual = [metric for metric, _ in METRICS]
-    met = {metric for cell in cells for metric in cell.summary.means}
+    met = {metric for run in runs for metric in run.summary.means}
     return (*usual, *sorted(met - set(usual)))
 
 
@@ -94,21 +91,21 @@ def _where(grid: Grid, size: str, row: Row) -> Record:
     }
 
 
-def _made(section: Section, cell: Cell | None) -> Record:
+def _made(section: Section, run: RunFigures | None) -> Record:
     """What tells a run from others and what produced it; without a run, what its section has in common."""
     made = dict.fromkeys(("embedder_sha256", "scorers", "versions", "code", "started"), "")
     return {
-        "run_id": cell.run_id if cell else None,
-        "random_weights": section.cells[0].random_weights,
-        "complete": cell.complete if cell else None,
-        "answered": cell.summary.answered if cell else None,
-        "questions": cell.summary.expected if cell else None,
-        "failed": cell.summary.errors if cell else None,
-        "draws": cell.summary.draws if cell else None,
-        "draws_asked": cell.spec.draws if cell else None,
-        "data": cell.spec.data if cell else None,
+        "run_id": run.run_id if run else None,
+        "random_weights": section.runs[0].random_weights,
+        "complete": run.complete if run else None,
+        "answered": run.summary.answered if run else None,
+        "questions": run.summary.expected if run else None,
+        "failed": run.summary.errors if run else None,
+        "draws": run.summary.draws if run else None,
+        "draws_asked": run.spec.draws if run else None,
+        "data": run.spec.data if run else None,
         **{name.replace(" ", "_"): value for name, value in section.setting},
-        **(made if cell is None else flat_provenance(cell)),
+        **(made if run is None else flat_provenance(run)),
     }
 
 
@@ -130,58 +127,58 @@ def _corpora(section: Section) -> list[Record]:
     ]
 
 
-def _scores(cell: Cell | None, metrics: Sequence[str]) -> Record:
-    scores: Record = {"scored": cell.scored if cell else None}
+def _scores(run: RunFigures | None, metrics: Sequence[str]) -> Record:
+    scores: Record = {"scored": run.scored if run else None}
     for metric in metrics:
-        known = cell is not None and cell.scored
-        scores[metric] = _round(cell.summary.means.get(metric)) if cell is not None and known else None
-        scores[f"{metric}_standard_error"] = _round(cell.standard_errors.get(metric)) if cell and known else None
+        known = run is not None and run.scored
+        scores[metric] = _round(run.summary.means.get(metric)) if run is not None and known else None
+        scores[f"{metric}_standard_error"] = _round(run.standard_errors.get(metric)) if run and known else None
     return scores
 
 
-def _times(cell: Cell | None, base: Cell | None) -> Record:
-    mean, both = _mean_seconds(cell), cell.seconds_with_preparation if cell else None
+def _times(run: RunFigures | None, base: RunFigures | None) -> Record:
+    mean, both = _mean_seconds(run), run.seconds_with_preparation if run else None
     base_both = base.seconds_with_preparation if base else None
     return {
         "mean_seconds": _digits(mean),
-        "median_seconds": _digits(cell.summary.median_seconds["total"]) if cell else None,
+        "median_seconds": _digits(run.summary.median_seconds["total"]) if run else None,
         "times_faster": _digits(quotient(_mean_seconds(base), mean)),
-        "preparation_seconds_a_draw": _digits(cell.preparation) if cell else None,
+        "preparation_seconds_a_draw": _digits(run.preparation) if run else None,
         "mean_seconds_with_preparation": _digits(both),
         "times_faster_with_preparation": _digits(quotient(base_both, both)),
-        "timed": cell.summary.timed if cell else None,
+        "timed": run.summary.timed if run else None,
     }
 
 
-def _anatomy(cell: Cell, parts: Sequence[str]) -> Record:
-    summary = cell.summary
+def _anatomy(run: RunFigures, parts: Sequence[str]) -> Record:
+    summary = run.summary
     figures: Record = {f"prepare_{part}_seconds": _digits(summary.prepare_seconds.get(part)) for part in parts}
-    figures |= {"prepare_total_seconds": _digits(cell.preparation), "prepare_shared": cell.shared}
+    figures |= {"prepare_total_seconds": _digits(run.preparation), "prepare_shared": run.shared}
     for part in TIMINGS:
         figures[f"{part}_median_seconds"] = _digits(summary.median_seconds[part])
         figures[f"{part}_p90_seconds"] = _digits(summary.p90_seconds[part])
         figures[f"{part}_mean_seconds"] = _digits(summary.mean_seconds[part])
     return figures | {
         "timed": summary.timed,
-        "prompt_tokens": _digits(cell.tokens.prompt),
-        "cached_tokens": _digits(cell.tokens.cached),
-        "output_tokens": _digits(cell.tokens.output),
+        "prompt_tokens": _digits(run.tokens.prompt),
+        "cached_tokens": _digits(run.tokens.cached),
+        "output_tokens": _digits(run.tokens.output),
         "chunks": summary.prepared_counts.get("chunks"),
         "truncated_chunks": summary.prepared_counts.get("truncated_chunks"),
         "cost_a_question": _digits(summary.cost.per_question) if summary.cost else None,
         "cost_a_corpus": _digits(summary.cost.per_corpus) if summary.cost else None,
         "currency": summary.cost.currency if summary.cost else None,
         "kept_bytes": summary.kept_bytes,
-        "peak_resident_bytes": cell.peak_bytes[0],
-        "peak_device_bytes": cell.peak_bytes[1],
+        "peak_resident_bytes": run.peak_bytes[0],
+        "peak_device_bytes": run.peak_bytes[1],
         "cut_off": summary.cut_off,
         "empty": summary.empty,
-        "warmups": cell.warmups,
+        "warmups": run.warmups,
     }
 
 
-def _mean_seconds(cell: Cell | None) -> float | None:
-    return cell.summary.mean_seconds["total"] if cell else None
+def _mean_seconds(run: RunFigures | None) -> float | None:
+    return run.summary.mean_seconds["total"] if run else None
 
 
 def _round(score: float | None) -> float | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from rmtbench.report.sections import Facts
+from rmtbench.analysis.sections import Facts
 from rmtbench.report.tables import Table
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from rmtbench.report.agreement import agreement, inexact
-from rmtbench.report.cells import Cell
-from rmtbench.report.grid import Grid, row_of
+from rmtbench.analysis.agreement import agreement, inexact
+from rmtbench.analysis.grid import Grid, row_of
+from rmtbench.analysis.run_figures import RunFigures, spared
+from rmtbench.analysis.sections import flat_provenance
 from rmtbench.report.numbers import seconds
-from rmtbench.report.sections import flat_provenance
 
 RANDOM = "†"
 INCOMPLETE = "*"
@@ -16,64 +16,51 @@ SHARED = "‡"
 LOADED = "§"
 
 
-def marks(cell: Cell) -> str:
+def marks(run: RunFigures) -> str:
     """The signs that every score of a run carries."""
-    return (RANDOM if cell.random_weights else "") + ("" if cell.complete else INCOMPLETE)
+    return (RANDOM if run.random_weights else "") + ("" if run.complete else INCOMPLETE)
 
 
-def name_of(cell: Cell) -> str:
+def name_of(run: RunFigures) -> str:
     """A run's system and top-k, and its hash to find it by."""
-    top_k = "" if cell.spec.top_k is None else f" top-{cell.spec.top_k}"
-    return f"{row_of(cell.spec).label}{top_k} (run {cell.hash})"
+    top_k = "" if run.spec.top_k is None else f" top-{run.spec.top_k}"
+    return f"{row_of(run.spec).label}{top_k} (run {run.hash})"
 
 
-def preparation_text(cell: Cell) -> str:
+def preparation_text(run: RunFigures) -> str:
     """Seconds of preparation, marked where the work is counted in other runs too, or was spared by a kept cache."""
-    return f"{seconds(cell.preparation)} {SHARED if cell.shared else ''}{LOADED if spared(cell) else ''}".rstrip()
+    return f"{seconds(run.preparation)} {SHARED if run.shared else ''}{LOADED if spared(run) else ''}".rstrip()
 
 
-def spared(cell: Cell) -> str:
-    """What an earlier run's work spared this one's preparation; empty where nothing did."""
-    parts, counts = cell.summary.prepare_seconds, cell.summary.prepared_counts
-    if reused := counts.get("reused_tokens", 0):
-        return f"{reused:,} of {reused + counts.get('read_tokens', 0):,} tokens"
-    if cell.spec.embedder is None or "load" not in parts:
-        return ""
-    if "embed" not in parts:
-        return "all embeddings"
-    # An index that is kept is opened after it was made, which spares nothing.
-    return "" if "index" in dict(cell.spec.settings) else "embeddings of some draws"
-
-
-def shared_notes(cells: Iterable[Cell]) -> list[str]:
+def shared_notes(runs: Iterable[RunFigures]) -> list[str]:
     """Explain the marks of preparation that was shared, or spared."""
-    cells = list(cells)
+    runs = list(runs)
     notes = [f"{SHARED} done for another run of the same command, and counted there too"]
-    notes = notes if any(cell.shared for cell in cells) else []
-    loaded = [f"{cell.spec.size} {name_of(cell)}: {what}" for cell in cells if (what := spared(cell))]
+    notes = notes if any(run.shared for run in runs) else []
+    loaded = [f"{run.spec.size} {name_of(run)}: {what}" for run in runs if (what := spared(run))]
     if loaded:
         told = "loaded from kept caches and not computed, so no measure of preparing"
         notes.append(f"{LOADED} {told}: {'; '.join(loaded)}")
     return notes
 
 
-def mark_notes(cells: Sequence[Cell]) -> list[str]:
+def mark_notes(runs: Sequence[RunFigures]) -> list[str]:
     """Explain the marks that these runs carry."""
     notes = []
-    if shortcuts := inexact(cells):
-        named = "; ".join(f"{cell.spec.size} {name_of(cell)}" for cell in shortcuts)
+    if shortcuts := inexact(runs):
+        named = "; ".join(f"{run.spec.size} {name_of(run)}" for run in shortcuts)
         notes.append(f"not exact, from caches that the model would not have computed so (docs/cag.md): {named}")
-    if any(cell.random_weights for cell in cells):
+    if any(run.random_weights for run in runs):
         notes.append(f"{RANDOM} random weights: answers are meaningless, timings are real")
     notes += [
         f"{name} knows the miniature world's English alone: of these texts its answers mean nothing"
-        for name in sorted({cell.spec.model for cell in cells if cell.reads_other_english})
+        for name in sorted({run.spec.model for run in runs if run.reads_other_english})
     ]
     begun = [
-        f"{cell.spec.size} {name_of(cell)}: {cell.summary.answered} of {cell.summary.expected} questions answered, "
-        f"{cell.summary.draws} of {cell.spec.draws} draws begun"
-        for cell in cells
-        if not cell.complete
+        f"{run.spec.size} {name_of(run)}: {run.summary.answered} of {run.summary.expected} questions answered, "
+        f"{run.summary.draws} of {run.spec.draws} draws begun"
+        for run in runs
+        if not run.complete
     ]
     if begun:
         notes.append(f"{INCOMPLETE} incomplete (the same command again resumes it): {'; '.join(begun)}")
@@ -82,21 +69,21 @@ def mark_notes(cells: Sequence[Cell]) -> list[str]:
 
 def score_notes(grid: Grid) -> list[str]:
     """Explain a grid's scores: what is not scored, standard errors, and what hinders a comparison."""
-    cells = list(grid.shown.values())
-    notes = mark_notes(cells)
-    if any(not cell.complete for cell in cells):
+    runs = list(grid.shown.values())
+    notes = mark_notes(runs)
+    if any(not run.complete for run in runs):
         notes.append(f"scores marked {INCOMPLETE} count every question without an answer as zero, and have no ±")
     unscored = [
-        f"{cell.spec.size} {name_of(cell)}"
-        + (f": scores lack {cell.unscored} of {cell.summary.answered} answers" if cell.summary.means else "")
-        for cell in cells
-        if not cell.scored
+        f"{run.spec.size} {name_of(run)}"
+        + (f": scores lack {run.unscored} of {run.summary.answered} answers" if run.summary.means else "")
+        for run in runs
+        if not run.scored
     ]
     if unscored:
         notes.append(f"not scored (rmtbench score does it, from the answers on disk): {'; '.join(unscored)}")
-    scored = [cell for cell in cells if cell.scored]
-    for unit in dict.fromkeys(cell.unit for cell in scored if cell.complete):
-        whole = [cell.units for cell in scored if cell.complete and cell.unit == unit]
+    scored = [run for run in runs if run.scored]
+    for unit in dict.fromkeys(run.unit for run in scored if run.complete):
+        whole = [run.units for run in scored if run.complete and run.unit == unit]
         if any(units > 1 for units in whole):
             all_there = "" if unit == "draw" else ": these documents are all there are, and every draw has the same"
             notes.append(f"± is the standard error of the mean, clustered by {unit}{all_there}")
@@ -105,60 +92,60 @@ def score_notes(grid: Grid) -> list[str]:
     return (
         notes
         + scorer_notes(scored)
-        + embedder_notes(cells)
-        + truncation_notes(cells)
-        + cache_notes(cells)
+        + embedder_notes(runs)
+        + truncation_notes(runs)
+        + cache_notes(runs)
         + agreement_notes(grid)
         + question_notes(grid)
         + replaced_notes(grid)
     )
 
 
-def scorer_notes(cells: Iterable[Cell]) -> list[str]:
+def scorer_notes(runs: Iterable[RunFigures]) -> list[str]:
     """Name the metrics that different scorers made in different rows."""
-    made = _distinct((metric, digest) for cell in cells for metric, digest in cell.scorers.items())
+    made = _distinct((metric, digest) for run in runs for metric, digest in run.scorers.items())
     return [
         f"{metric} was made by different scorers ({digests}): do not compare rows; rmtbench score makes them alike"
         for metric, digests in made
     ]
 
 
-def embedder_notes(cells: Iterable[Cell]) -> list[str]:
+def embedder_notes(runs: Iterable[RunFigures]) -> list[str]:
     """Name the embedders whose weights were not the same in all rows."""
-    used = ((cell.spec.embedder, flat_provenance(cell)["embedder_sha256"]) for cell in cells if cell.spec.embedder)
+    used = ((run.spec.embedder, flat_provenance(run)["embedder_sha256"]) for run in runs if run.spec.embedder)
     return [
         f"embedder {name} had different weights ({digests}): do not compare rows" for name, digests in _distinct(used)
     ]
 
 
-def truncation_notes(cells: Iterable[Cell]) -> list[str]:
+def truncation_notes(runs: Iterable[RunFigures]) -> list[str]:
     """Say which embedders read chunks only in part: their recall is that of the chunks' beginnings."""
     told = dict.fromkeys(
-        f"{cell.spec.size}: embedder {cell.spec.embedder} reads only the beginning of {truncated:,} of "
-        f"{cell.summary.prepared_counts['chunks']:,} chunks"
-        for cell in cells
-        if (truncated := cell.summary.prepared_counts.get("truncated_chunks", 0))
+        f"{run.spec.size}: embedder {run.spec.embedder} reads only the beginning of {truncated:,} of "
+        f"{run.summary.prepared_counts['chunks']:,} chunks"
+        for run in runs
+        if (truncated := run.summary.prepared_counts.get("truncated_chunks", 0))
     )
     return list(told)
 
 
-def cache_notes(cells: Iterable[Cell]) -> list[str]:
+def cache_notes(runs: Iterable[RunFigures]) -> list[str]:
     """Say where a server's prefix cache was not hit that a system relies on, or hit where none was wanted."""
     notes = []
-    for cell in cells:
-        if "endpoint" not in cell.model or cell.tokens.prompt is None:
+    for run in runs:
+        if "endpoint" not in run.model or run.tokens.prompt is None:
             continue
-        who, counts = f"{cell.spec.size} {name_of(cell)}", cell.summary.prepared_counts
-        cached = cell.tokens.cached
-        if cell.spec.system == "cag" and cached is None:
+        who, counts = f"{run.spec.size} {name_of(run)}", run.summary.prepared_counts
+        cached = run.tokens.cached
+        if run.spec.system == "cag" and cached is None:
             notes.append(
                 f"{who}: the server does not say whether its prefix cache was hit (no cached tokens in its usage)"
             )
-        if cell.spec.system == "cag" and cached == 0:
+        if run.spec.system == "cag" and cached == 0:
             notes.append(f"{who}: the server's prefix cache was never hit (0 cached tokens in its usage)")
         if 2 * counts.get("warming_cached_tokens", 0) > counts.get("warming_prompt_tokens", 0):
             notes.append(f"{who}: the server had the corpus cached already, so its preparation is no cold prefill")
-        if cell.spec.system == "full-context" and cached:
+        if run.spec.system == "full-context" and cached:
             notes.append(f"{who}: the server's prefix cache served it too ({cached:,.0f} tokens an answer)")
     return notes
 
@@ -166,15 +153,15 @@ def cache_notes(cells: Iterable[Cell]) -> list[str]:
 def agreement_notes(grid: Grid) -> list[str]:
     """Say of each run that is not exact how many of its answers are those of the exact one."""
     notes = []
-    for cell in inexact(grid.shown.values()):
-        found = agreement(grid, cell)
+    for run in inexact(grid.shown.values()):
+        found = agreement(grid, run)
         told = (
             "no exact run has answered the same questions"
             if found is None
             else f"{found.equal:,} of {found.compared:,} answers are token for token the exact run's "
             f"({found.rate:.1%}; run {found.exact.hash})"
         )
-        notes.append(f"not exact: {cell.spec.size} {name_of(cell)}: {told}")
+        notes.append(f"not exact: {run.spec.size} {name_of(run)}: {told}")
     return notes
 
 
@@ -182,14 +169,14 @@ def question_notes(grid: Grid) -> list[str]:
     """Say at which sizes complete runs were not asked the same questions."""
     notes = []
     for size in grid.sizes:
-        groups: dict[frozenset[tuple[int, str]], list[Cell]] = {}
-        for _, cell in grid.at(size):
-            if cell is not None and cell.complete:
-                groups.setdefault(cell.asked, []).append(cell)
+        groups: dict[frozenset[tuple[int, str]], list[RunFigures]] = {}
+        for _, run in grid.at(size):
+            if run is not None and run.complete:
+                groups.setdefault(run.asked, []).append(run)
         if len(groups) > 1:
             told = "; ".join(
                 f"{members[0].summary.expected} questions in {members[0].summary.draws} draw(s): "
-                + ", ".join(name_of(cell) for cell in members)
+                + ", ".join(name_of(run) for run in members)
                 for members in groups.values()
             )
             notes.append(f"{size}: the rows do not all answer the same questions: {told}")

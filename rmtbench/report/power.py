@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from rmtbench.report.grid import Grid
+from rmtbench.analysis.grid import Grid
+from rmtbench.analysis.metrics import METRICS
+from rmtbench.analysis.pairs import Pair
+from rmtbench.analysis.power import power_of
+from rmtbench.analysis.units import FEWEST_UNITS
 from rmtbench.report.numbers import MISSING
-from rmtbench.report.significance import UNDEFINED, Pair, signed
-from rmtbench.report.tables import METRICS, Table
-from rmtbench.report.units import FEWEST_UNITS
+from rmtbench.report.significance import UNDEFINED, signed
+from rmtbench.report.tables import Table
 
 
 def power_table(grid: Grid, compared: Iterable[tuple[str, Sequence[Pair]]]) -> Table | None:
@@ -37,26 +40,17 @@ def power_table(grid: Grid, compared: Iterable[tuple[str, Sequence[Pair]]]) -> T
 
 
 def _row(grid: Grid, size: str, pairs: Sequence[Pair]) -> tuple[str, ...]:
-    from rmtbench.stats.power import clusters_needed, minimum_detectable_effect
-
-    stand = [pair for pair in pairs if pair.significant]
-    others = sorted((pair for pair in pairs if not pair.significant), key=lambda pair: -abs(pair.difference))
-    found = sorted(pair.detectable for pair in pairs if pair.detectable is not None)
-    needed = None
-    if others and others[0].detectable is not None:
-        units = others[0].units
-        unit_effect = minimum_detectable_effect(1.0, units) or 1.0
-        needed = clusters_needed(others[0].difference, others[0].detectable / unit_effect, units)
-    units_text = {pair.units for pair in pairs}
+    power = power_of(pairs)
+    stand, others = power.significant, power.others
     return (
         size,
-        " or ".join(map(str, sorted(units_text))),
+        " or ".join(map(str, power.units)),
         str(len(pairs)),
         str(len(stand)),
-        signed(min((abs(pair.difference) for pair in stand), default=0.0)) if stand else MISSING,
+        signed(min(abs(pair.difference) for pair in stand)) if stand else MISSING,
         f"{signed(abs(others[0].difference))} {_names(grid, others[0])}" if others else MISSING,
-        f"{found[len(found) // 2]:.3f}" if found else UNDEFINED,
-        MISSING if not others else UNDEFINED if needed is None else f"{needed:,}",
+        UNDEFINED if power.detectable is None else f"{power.detectable:.3f}",
+        MISSING if not others else UNDEFINED if power.needed is None else f"{power.needed:,}",
     )
 
 

@@ -6,30 +6,16 @@ How they are drawn is for `markdown` and the command line; figures for scripts a
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
+from rmtbench.analysis.corpora import corpora_of
+from rmtbench.analysis.grid import Grid, Row, cache_comparison
+from rmtbench.analysis.metrics import METRICS, PAPER_METRIC
+from rmtbench.analysis.run_figures import RunFigures
+from rmtbench.analysis.sections import Section
 from rmtbench.report import numbers
-from rmtbench.report.cells import Cell
-from rmtbench.report.corpora import corpora_of
-from rmtbench.report.grid import Grid, Row
 from rmtbench.report.notes import mark_notes, marks, preparation_text, question_notes, score_notes, shared_notes
 from rmtbench.report.numbers import MISSING
-from rmtbench.report.sections import Section
-
-METRICS = (
-    ("em", "EM"),
-    ("f1", "F1"),
-    ("minilm_cosine", "MiniLM cosine"),
-    ("bertscore_f1", "BERTScore F1"),
-    ("recall", "recall"),
-)
-"""Metrics of table 2 and their headings; files hold all that were made."""
-QUALITY = tuple(metric for metric, _ in METRICS if metric != "recall")
-"""Metrics of answers, by which systems are compared and chosen; retrieval's do not apply to all systems."""
-
-PAPER_METRIC = "minilm_cosine"
-CACHED, UNCACHED = "cag", "full-context"
-"""The two systems that table 3 compares."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +65,7 @@ def corpora_table(section: Section) -> Table:
 def model_table(section: Section) -> Table:
     """What was measured with: the model and everything about it that the runs have in common."""
     setting = dict(section.setting)
-    recorded = section.cells[0].model
+    recorded = section.runs[0].model
     facts = [
         ("model", setting["model"]),
         ("architecture", recorded.get("class")),
@@ -110,9 +96,9 @@ def score_table(grid: Grid) -> Table:
         f"{MISSING}: nothing was run; n/a: the metric does not apply.",
         columns=("size", "system", "top-k", *(heading for _, heading in METRICS), "answered", "failed"),
         rows=tuple(
-            (size, *_who(grid, row, cell), *(score_text(cell, metric) for metric, _ in METRICS), *_outcome(cell))
+            (size, *_who(grid, row, run), *(score_text(run, metric) for metric, _ in METRICS), *_outcome(run))
             for size in grid.sizes
-            for row, cell in grid.at(size)
+            for row, run in grid.at(size)
         ),
         labels=2,
         notes=tuple(score_notes(grid)),
@@ -121,7 +107,7 @@ def score_table(grid: Grid) -> Table:
 
 def paper_table(grid: Grid) -> Table | None:
     """Table 2 in the paper's shape, sizes side by side; None where there is nothing to set side by side."""
-    scored = [cell for cell in grid.shown.values() if cell.scored and cell.summary.means.get(PAPER_METRIC) is not None]
+    scored = [run for run in grid.shown.values() if run.scored and run.summary.means.get(PAPER_METRIC) is not None]
     if len(grid.sizes) < 2 or not scored:
         return None
     return Table(
@@ -146,8 +132,8 @@ def time_table(grids: Sequence[Grid]) -> Table | None:
     notes = []
     for grid in grids:
         compared = cache_comparison(grid)
-        rows += [(grid.name, size, _who(grid, row, cell)[0], *_times(cell, base)) for size, row, cell, base in compared]
-        shown = [cell for _, _, cell, _ in compared if cell is not None]
+        rows += [(grid.name, size, _who(grid, row, run)[0], *_times(run, base)) for size, row, run, base in compared]
+        shown = [run for _, _, run, _ in compared if run is not None]
         told = mark_notes(shown) + shared_notes(shown) + (question_notes(grid) if compared else [])
         notes += [f"{grid.name}: {note}" for note in told]
     if not rows:
@@ -174,68 +160,44 @@ def time_table(grids: Sequence[Grid]) -> Table | None:
     )
 
 
-def cache_comparison(grid: Grid) -> list[tuple[str, Row, Cell | None, Cell | None]]:
-    """What table 3 sets side by side.
-
-    Args:
-        grid: The runs.
-
-    Returns:
-        Size, row, its run, and the run without cache that it is held against, at every size for every variant of the
-        two systems. One of the two that was never run has a row too, without a run; without both there is nothing.
-    """
-    rows = [row for row in grid.rows if row.system in (CACHED, UNCACHED)]
-    if not rows:
-        return []
-    met = {row.system for row in rows}
-    rows += [replace(rows[0], system=name, settings=()) for name in (CACHED, UNCACHED) if name not in met]
-    rows.sort(key=lambda row: row.order)
-    base_row = next(row for row in rows if row.system == UNCACHED)
-    return [
-        (size, row, grid.shown.get((size, row)), grid.shown.get((size, base_row)))
-        for size in grid.sizes
-        for row in rows
-    ]
-
-
-def score_text(cell: Cell | None, metric: str) -> str:
+def score_text(run: RunFigures | None, metric: str) -> str:
     """One score with its marks; why there is none, where there is none."""
-    if cell is None:
+    if run is None:
         return MISSING
-    if not cell.scored or metric not in cell.summary.means:
+    if not run.scored or metric not in run.summary.means:
         return "not scored"
-    mean = cell.summary.means[metric]
+    mean = run.summary.means[metric]
     if mean is None:
         return "n/a"
     # Zeros for what was not asked yet would make the error of an incomplete run's mean look like a measurement.
-    error = cell.standard_errors.get(metric) if cell.complete else None
-    return numbers.score(mean, error, marks(cell))
+    error = run.standard_errors.get(metric) if run.complete else None
+    return numbers.score(mean, error, marks(run))
 
 
-def _who(grid: Grid, row: Row, cell: Cell | None) -> tuple[str, str]:
-    signs = marks(cell) if cell is not None else ""
+def _who(grid: Grid, row: Row, run: RunFigures | None) -> tuple[str, str]:
+    signs = marks(run) if run is not None else ""
     return (f"{grid.label(row)} {signs}".rstrip(), "" if row.top_k is None else str(row.top_k))
 
 
-def _outcome(cell: Cell | None) -> tuple[str, str]:
-    if cell is None:
+def _outcome(run: RunFigures | None) -> tuple[str, str]:
+    if run is None:
         return (MISSING, MISSING)
-    summary = cell.summary
-    answered = str(summary.answered) if cell.complete else f"{summary.answered} of {summary.expected}*"
+    summary = run.summary
+    answered = str(summary.answered) if run.complete else f"{summary.answered} of {summary.expected}*"
     return (answered, str(summary.errors))
 
 
-def _times(cell: Cell | None, base: Cell | None) -> tuple[str, ...]:
-    if cell is None:
+def _times(run: RunFigures | None, base: RunFigures | None) -> tuple[str, ...]:
+    if run is None:
         return (MISSING,) * 7
-    mean = cell.summary.mean_seconds["total"]
-    both = cell.seconds_with_preparation
+    mean = run.summary.mean_seconds["total"]
+    both = run.seconds_with_preparation
     return (
         numbers.seconds(mean),
-        numbers.seconds(cell.summary.median_seconds["total"]),
+        numbers.seconds(run.summary.median_seconds["total"]),
         numbers.times(base.summary.mean_seconds["total"] if base else None, mean),
-        preparation_text(cell),
+        preparation_text(run),
         numbers.seconds(both),
         numbers.times(base.seconds_with_preparation if base else None, both),
-        str(cell.summary.timed),
+        str(run.summary.timed),
     )

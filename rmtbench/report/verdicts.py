@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from rmtbench.analysis.decision import MOST_UNITS, Contest, Terms, TippingPoint, Verdict, difference
+from rmtbench.analysis.metrics import METRICS
 from rmtbench.report import numbers
-from rmtbench.report.decision import MOST_UNITS, Change, Contest, Terms, Verdict, difference
-from rmtbench.report.tables import METRICS, Table
+from rmtbench.report.tables import Table
 
 HEADINGS = dict(METRICS)
 OUT_OF = {"seconds": "too slow", "memory": "too much memory"}
@@ -139,7 +140,7 @@ def _certainty(contest: Contest, verdict: Verdict, terms: Terms) -> list[str]:
     return lines
 
 
-def _change(contest: Contest, change: Change) -> str:
+def _change(contest: Contest, change: TippingPoint) -> str:
     name, other = contest.candidates[change.system].name, contest.candidates[change.other].name
     if change.kind == "questions":
         return f"from {_many(change.at, 'question')} on {name} costs less than {other}"

@@ -2,40 +2,33 @@
 
 from __future__ import annotations
 
-import gc
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rmtbench.analysis.figure_data import Record
+from rmtbench.analysis.grid import Grid, make_grids
+from rmtbench.analysis.metrics import QUALITY
+from rmtbench.analysis.pairs import Pair, compare_all
+from rmtbench.analysis.read import read_figures
+from rmtbench.analysis.sections import Facts, Section, make_sections
 from rmtbench.errors import UserError, disk_errors
-from rmtbench.journal.record import Asked, find_runs, read_run
 from rmtbench.report import csv_files, latex, markdown
 from rmtbench.report.anatomy import anatomy_tables
-from rmtbench.report.beside import beside_records, beside_table
-from rmtbench.report.beside_lengths import context_table, length_records, memory_table
-from rmtbench.report.cells import Cell, make_cell
-from rmtbench.report.csv_files import Record
 from rmtbench.report.figures import FOLDER
-from rmtbench.report.grid import Grid, make_grids
 from rmtbench.report.overview import overview_table
 from rmtbench.report.page.blocks import Blocks
 from rmtbench.report.power import power_table
-from rmtbench.report.sections import Facts, Section, make_sections
-from rmtbench.report.significance import (
-    MATRIX_METRIC,
-    Pair,
-    compare_all,
-    matrix_table,
-    pair_record,
-    pairs_table,
-)
-from rmtbench.report.tables import QUALITY, Table, corpora_table, model_table, paper_table, score_table, time_table
+from rmtbench.report.published_length_tables import context_table, length_records, memory_table
+from rmtbench.report.published_tables import paper_comparison_records, paper_comparison_table
+from rmtbench.report.significance import MATRIX_METRIC, matrix_table, pair_record, pairs_table
+from rmtbench.report.tables import Table, corpora_table, model_table, paper_table, score_table, time_table
 
 if TYPE_CHECKING:
-    from rmtbench.report.decision import Contest
+    from rmtbench.analysis.decision import Contest
     from rmtbench.report.figures.make import Drawn
 
 OURS = (
@@ -65,7 +58,7 @@ class Chapter:
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class WrittenReport:
     """A results folder as tables.
 
     Attributes:
@@ -83,7 +76,7 @@ class Report:
     contests: tuple[Contest, ...]
 
 
-def write_report(results: Path, *, quick: bool = False, training_logs: Sequence[Path] = ()) -> Report:
+def write_report(results: Path, *, quick: bool = False, training_logs: Sequence[Path] = ()) -> WrittenReport:
     """Read all runs of a folder and write tables, figures and ``index.html`` into its ``report`` folder.
 
     The same runs give the same bytes. Files of an earlier report whose dataset or figure is gone are removed.
@@ -101,19 +94,19 @@ def write_report(results: Path, *, quick: bool = False, training_logs: Sequence[
             files of an earlier report are left as they were.
     """
     blocks = None if quick else Blocks()
-    sections = make_sections(read_cells(results, blocks))
+    sections = make_sections(read_figures(results, None if blocks is None else blocks.add))
     drawn, files = _figures(() if quick else sections, training_logs)
     trainings = tuple(figure for figure in drawn if figure.chapter is None)
     records = csv_files.records(sections)
     chapters = []
     for number, section in enumerate(sections):
-        grids = make_grids(section.cells)
+        grids = make_grids(section.runs)
         pairs = [] if quick else _pairs(grids)
         _add_records(records, section, grids, pairs)
         own = tuple(figure for figure in drawn if figure.chapter == number)
         chapters.append(_chapter(section, grids, pairs, own))
     texts = {
-        "report.md": _document(chapters, sum(len(section.cells) for section in sections), trainings),
+        "report.md": _document(chapters, sum(len(section.runs) for section in sections), trainings),
         "report.tex": latex.document((each.title, each.provenance, each.tables + each.anatomy) for each in chapters),
         **{f"{name}.csv": csv_files.to_csv(rows) for name, rows in records.items()},
     }
@@ -123,43 +116,7 @@ def write_report(results: Path, *, quick: bool = False, training_logs: Sequence[
     files |= {name: text.encode("utf-8", "replace") for name, text in texts.items()}
     folder = results / "report"
     _write_all(folder, files)
-    return Report(tuple(chapters), records, folder, tuple(files), contests)
-
-
-def read_cells(results: Path, blocks: Blocks | None = None) -> list[Cell]:
-    """All runs of a folder in figures, one run's answers in memory at a time.
-
-    Args:
-        results: The folder that holds the runs, or one run's folder.
-        blocks: Takes every run's questions and answers, for the page.
-
-    Raises:
-        UserError: There are no runs, or one is damaged or of another version.
-    """
-    runs = find_runs(results)
-    if not runs:
-        raise UserError("no runs here", where=str(results), remedy="run something first: rmtbench run --help")
-    cells = []
-    known: dict[bytes, Asked] = {}
-    with _no_search_for_cycles():
-        for path in runs:
-            run = read_run(path, known)
-            if blocks is not None:
-                blocks.add(run)
-            cells.append(make_cell(run))
-    return cells
-
-
-@contextmanager
-def _no_search_for_cycles() -> Iterator[None]:
-    """Rows of a journal make no cycles, and the search for them takes a seventh of the time of reading."""
-    searched = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if searched:
-            gc.enable()
+    return WrittenReport(tuple(chapters), records, folder, tuple(files), contests)
 
 
 def _figures(sections: Sequence[Section], logs: Sequence[Path]) -> tuple[tuple[Drawn, ...], dict[str, bytes]]:
@@ -177,7 +134,7 @@ def _figures(sections: Sequence[Section], logs: Sequence[Path]) -> tuple[tuple[D
 
 def _page(sections: Sequence[Section], chapters: Sequence[Chapter], blocks: Blocks) -> tuple[tuple[Contest, ...], str]:
     """What may be chosen between by the first metric, and the page with all of them. NumPy is loaded here."""
-    from rmtbench.report.contests import make_contests
+    from rmtbench.analysis.candidates import make_contests
     from rmtbench.report.page.build import PagePart, build_page
 
     contests = [make_contests(sections, metric) for metric in QUALITY]
@@ -202,7 +159,9 @@ def _add_records(
         if found:
             sheet = records.setdefault(f"pairs-{csv_files.slug(grid.dataset)}", [])
             sheet += [pair_record(grid, size, pair) | setting for pair in found]
-    beside = [row for grid in grids for row in (*beside_records(section, grid), *length_records(section, grid))]
+    beside = [
+        row for grid in grids for row in (*paper_comparison_records(section, grid), *length_records(section, grid))
+    ]
     if beside:
         records.setdefault("published", []).extend(row | setting for row in beside)
 
@@ -215,7 +174,7 @@ def _chapter(section: Section, grids: Sequence[Grid], pairs: Sequence[Compared],
         tables += [matrix_table(grid, size, found) for other, size, found in shown if other is grid]
         tables.append(power_table(grid, [(size, found) for other, size, found in shown if other is grid]))
     tables.append(time_table(grids))
-    tables += [beside_table(section, grid) for grid in grids]
+    tables += [paper_comparison_table(section, grid) for grid in grids]
     tables += [context_table(section, grid) for grid in grids]
     tables.append(memory_table(section, grids))
     anatomy: list[Table | None] = [table for grid in grids for table in anatomy_tables(grid)]

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+from rmtbench.analysis.summary import summarize
 from rmtbench.journal.lines import encode, write_whole
 from rmtbench.journal.record import RunRecord, read_run
-from rmtbench.journal.summary import summarize
 from rmtbench.scoring.base import METRICS, Item, Progress, make_metric
 
 DIGITS = 7

@@ -12,13 +12,13 @@ import pytest
 import torch
 from rmt_bench_memories import MEMORY, SEGMENT, Words, opening, save_memory
 
+from rmtbench.analysis.published.figures import published_for
 from rmtbench.bench import rmt
 from rmtbench.bench.rmt_reading import accuracy, read_by_memory, read_in_full
 from rmtbench.bench.rmt_texts import Length, load_base, load_memory, make_pieces
 from rmtbench.cli.bench_tables import rmt_table
 from rmtbench.errors import UserError
 from rmtbench.models.load import load_model
-from rmtbench.report.published.recurrent_memory import published_for
 from rmtbench.rmt.base import BaseIdentity
 from rmtbench.rmt.config import RmtConfig
 from rmtbench.rmt.storage import CONFIG, read_stored, save_pretrained, wrap

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from rmtbench.analysis.grid import size_order
 from rmtbench.core import Source, token_budget
 from rmtbench.corpora.base import Dataset, DrawRequest
 from rmtbench.corpora.hotpotqa import HotpotQA
@@ -11,7 +12,6 @@ from rmtbench.corpora.miniature.dataset import Miniature
 from rmtbench.corpora.rows import HotpotRow, SquadArticle, SquadParagraph, SquadQuestion
 from rmtbench.corpora.squad import Squad
 from rmtbench.errors import UserError
-from rmtbench.report.grid import size_order
 from rmtbench.spec import make_request
 
 SOURCE = Source("official", "rows.json", "0" * 64)

@@ -2,8 +2,8 @@
 
 import random
 
-from rmtbench.report.decision import Candidate, Contest, Terms
-from rmtbench.stats.together import paired_differences
+from rmtbench.analysis.decision import Candidate, Contest, Terms
+from rmtbench.analysis.stats.paired import paired_differences
 
 GIB = 2.0**30
 

@@ -2,22 +2,23 @@
 
 from pathlib import Path
 
+from rmtbench.analysis.candidates import make_contests
+from rmtbench.analysis.grid import make_grids
+from rmtbench.analysis.metrics import QUALITY
+from rmtbench.analysis.read import read_figures
+from rmtbench.analysis.sections import make_sections
 from rmtbench.report.anatomy import anatomy_tables
-from rmtbench.report.contests import make_contests
-from rmtbench.report.grid import make_grids
 from rmtbench.report.page.blocks import Blocks
 from rmtbench.report.page.build import PagePart, build_page
-from rmtbench.report.sections import make_sections
-from rmtbench.report.tables import QUALITY, corpora_table, score_table
-from rmtbench.report.write import read_cells
+from rmtbench.report.tables import corpora_table, score_table
 
 
 def page_of(results: Path) -> str:
     blocks = Blocks()
-    sections = make_sections(read_cells(results, blocks))
+    sections = make_sections(read_figures(results, blocks.add))
     parts = []
     for section in sections:
-        grids = make_grids(section.cells)
+        grids = make_grids(section.runs)
         tables = [corpora_table(section), *map(score_table, grids)]
         parts.append(PagePart(section, (*tables, *(table for grid in grids for table in anatomy_tables(grid)))))
     return build_page(parts, [each for metric in QUALITY for each in make_contests(sections, metric)], blocks)

@@ -4,18 +4,18 @@ from pathlib import Path
 
 from report_runs import EMBEDDER, PROVENANCE, add_run, spec_of
 
+from rmtbench.analysis.grid import make_grids
+from rmtbench.analysis.run_figures import make_run_figures
+from rmtbench.analysis.sections import make_sections
 from rmtbench.journal.record import find_runs, read_run
-from rmtbench.report.cells import make_cell
-from rmtbench.report.grid import make_grids
 from rmtbench.report.overview import overview_table
-from rmtbench.report.sections import make_sections
 from rmtbench.report.tables import Table
 from rmtbench.report.write import write_report
 
 
 def overview(results: Path) -> Table:
-    (section,) = make_sections(make_cell(read_run(path)) for path in find_runs(results))
-    (grid,) = make_grids(section.cells)
+    (section,) = make_sections(make_run_figures(read_run(path)) for path in find_runs(results))
+    (grid,) = make_grids(section.runs)
     return overview_table(grid)
 
 

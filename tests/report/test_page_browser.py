@@ -13,13 +13,13 @@ from large_results import HOSTILE, hostile_results, large_results
 from page_cases import write_page
 from report_runs import EMBEDDER, add_run, append, spec_of
 
-from rmtbench.report.contests import make_contests
-from rmtbench.report.decision import MOST_UNITS, Terms, decide
+from rmtbench.analysis.candidates import make_contests
+from rmtbench.analysis.decision import MOST_UNITS, Terms, decide
+from rmtbench.analysis.read import read_figures
+from rmtbench.analysis.sections import make_sections
+from rmtbench.analysis.stats.power import minimum_detectable_effect
 from rmtbench.report.page.build import _contest
-from rmtbench.report.sections import make_sections
 from rmtbench.report.verdicts import verdict_lines
-from rmtbench.report.write import read_cells
-from rmtbench.stats.power import minimum_detectable_effect
 
 pytestmark = pytest.mark.browser
 
@@ -194,7 +194,7 @@ def test_a_filter_keeps_the_rows_that_hold_every_word(look, usual):
 def test_the_panel_decides_live_as_the_command_does(look, usual):
     page = look(usual / "index.html")
     show(page, "Decision")
-    contest = next(each for each in make_contests(make_sections(read_cells(usual)), "em")
+    contest = next(each for each in make_contests(make_sections(read_figures(usual)), "em")
                    if each.size == "large" and "model-8b" in each.model)  # fmt: skip
     page.locator("#panel select").first.select_option(label="hotpotqa large")
     for fields, terms in (

@@ -11,8 +11,8 @@ from large_results import HOSTILE, hostile_results, large_results
 from page_cases import page_of
 from report_runs import add_run, spec_of
 
+from rmtbench.analysis.metrics import QUALITY
 from rmtbench.report.page import blocks, build
-from rmtbench.report.tables import QUALITY
 
 LIBRARY_SHA256 = "c17f2ce49fb9c71ef7fb39c03f868804ac5ab34730149976eebe6b7f807bef0c"
 

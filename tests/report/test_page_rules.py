@@ -12,10 +12,10 @@ import pytest
 from decision_cases import random_contest, random_terms
 
 import rmtbench.report.page
-from rmtbench.report.decision import MOST_UNITS, decide
+from rmtbench.analysis.decision import MOST_UNITS, decide
+from rmtbench.analysis.stats.power import minimum_detectable_effect
 from rmtbench.report.page.build import _contest
 from rmtbench.report.verdicts import candidates_table, verdict_lines
-from rmtbench.stats.power import minimum_detectable_effect
 
 CASES = 400
 SCRIPT = """

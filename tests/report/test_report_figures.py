@@ -8,29 +8,28 @@ import re
 import pytest
 from report_runs import add_run, append, spec_of
 
+from rmtbench.analysis import figure_data as records
+from rmtbench.analysis.grid import SYSTEMS, make_grids
+from rmtbench.analysis.learning_curves import points, read_log, stages
+from rmtbench.analysis.run_figures import make_run_figures
+from rmtbench.analysis.sections import make_sections
 from rmtbench.core import Corpus, Document, Gold, Question, Source, Span
 from rmtbench.errors import UserError
 from rmtbench.journal.record import find_runs, read_run
 from rmtbench.journal.rows import evidence_positions
-from rmtbench.report.cells import make_cell
-from rmtbench.report.costs import CostLine, crossing, crossings
-from rmtbench.report.figures import records
 from rmtbench.report.figures.make import make_figures, training_figure
 from rmtbench.report.figures.style import look_of
-from rmtbench.report.figures.training import points, read_log, stages
-from rmtbench.report.grid import SYSTEMS, make_grids
-from rmtbench.report.sections import make_sections
 
 PNG = b"\x89PNG"
 
 
 def sections_of(results):
-    return make_sections(make_cell(read_run(path)) for path in find_runs(results))
+    return make_sections(make_run_figures(read_run(path)) for path in find_runs(results))
 
 
 def grid_of(results):
     (section,) = sections_of(results)
-    return make_grids(section.cells)[0]
+    return make_grids(section.runs)[0]
 
 
 def place_evidence(folder, position):
@@ -132,16 +131,6 @@ def test_positions_count_the_characters_of_all_documents_in_order():
     assert evidence_positions(corpus, gold) == (0.3, 0.8)
     assert evidence_positions(corpus, Gold("q", ("z",))) == ()
     assert evidence_positions(corpus, Gold("q", ("z",), ((Span("gone", 0, 1),),))) == ()
-
-
-def test_two_lines_of_cost_cross_where_both_cost_the_same():
-    cache, index = CostLine("cag", 11.0, 0.5), CostLine("rag", 1.0, 1.0)
-    point = crossing(index, cache)
-    assert (point.below, point.above, point.questions) == ("cag", "rag", 20.0)
-    assert point.seconds == cache.total(20) == index.total(20)
-    assert crossing(cache, CostLine("slow", 20.0, 2.0)) is None
-    assert crossing(cache, CostLine("same", 1.0, 0.5)) is None
-    assert [each.above for each in crossings([CostLine("full", 0, 5), cache, index])] == ["full", "rag"]
 
 
 def test_no_two_systems_share_a_colour_and_a_marker():

@@ -5,21 +5,21 @@ import json
 import pytest
 from report_runs import EMBEDDER, PROVENANCE, add_run, append, spec_of
 
+from rmtbench.analysis.grid import make_grids
+from rmtbench.analysis.run_figures import make_run_figures
+from rmtbench.analysis.sections import make_sections
 from rmtbench.journal.record import find_runs, read_run
 from rmtbench.report.anatomy import anatomy_tables
-from rmtbench.report.cells import make_cell
-from rmtbench.report.grid import make_grids
-from rmtbench.report.sections import make_sections
 from rmtbench.report.tables import corpora_table, paper_table, score_table, time_table
 
 
 def section_of(results):
-    (section,) = make_sections(make_cell(read_run(path)) for path in find_runs(results))
+    (section,) = make_sections(make_run_figures(read_run(path)) for path in find_runs(results))
     return section
 
 
 def grid_of(results):
-    (grid,) = make_grids(section_of(results).cells)
+    (grid,) = make_grids(section_of(results).runs)
     return grid
 
 
@@ -71,7 +71,7 @@ def test_own_documents_are_named_without_the_path_of_this_machine(tmp_path):
     add_run(tmp_path, spec_of(dataset="some/where/notes", data="own:notes@1"), kind="own")
     section = section_of(tmp_path)
     assert lines(corpora_table(section), "dataset", "source") == [("notes", "own")]
-    assert make_grids(section.cells)[0].name == "notes"
+    assert make_grids(section.runs)[0].name == "notes"
 
 
 # Table 2
@@ -233,7 +233,7 @@ def test_a_row_is_named_with_whatever_is_not_usual_in_it(tmp_path):
 def test_two_sources_of_one_dataset_have_a_table_each(tmp_path):
     for data in ("official:dev.json:1", "official:train.json:2"):
         add_run(tmp_path, spec_of(data=data))
-    grids = make_grids(section_of(tmp_path).cells)
+    grids = make_grids(section_of(tmp_path).runs)
     assert [grid.name for grid in grids] == ["hotpotqa (official:dev.json:1)", "hotpotqa (official:train.json:2)"]
 
 

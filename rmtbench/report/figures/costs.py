@@ -6,9 +6,9 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from rmtbench.report.costs import CostLine, Crossing, crossings
-from rmtbench.report.csv_files import Record
-from rmtbench.report.figures.records import COSTS_FOR, mean_tokens
+from rmtbench.analysis.break_even import CostLine, Crossing, crossings, first_cheaper
+from rmtbench.analysis.figure_data import COSTS_FOR, Record, mean_tokens
+from rmtbench.analysis.grid import CACHED, UNCACHED
 from rmtbench.report.figures.scores import token_ticks, values, where
 from rmtbench.report.figures.style import (
     BLUE,
@@ -21,7 +21,6 @@ from rmtbench.report.figures.style import (
     panels,
     share_legend,
 )
-from rmtbench.report.tables import CACHED, UNCACHED
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -117,10 +116,12 @@ def draw_break_even(records: Sequence[Record], label: str) -> Figure:
         log_axes(axes, "y")
         last = 0.0
         for point in filter(_is_marked, crossings(lines)):
-            spot = (point.questions, point.seconds)
+            spot = (point.questions, point.cost)
             axes.plot(*spot, "o", color="black", markerfacecolor="none", markersize=9)
             if spot[0] > APART * last:
-                axes.annotate(f"{math.ceil(spot[0])}", spot, (0, 7), textcoords="offset points", ha="right", fontsize=8)
+                axes.annotate(
+                    f"{first_cheaper(spot[0])}", spot, (0, 7), textcoords="offset points", ha="right", fontsize=8
+                )
                 last = spot[0]
         axes.set(title=f"{dataset}, {size}", xlabel="questions about one corpus", ylabel="seconds in all")
     share_legend(figure)

@@ -7,17 +7,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rmtbench.report.csv_files import Record, to_csv
-from rmtbench.report.figures import FOLDER, costs, records, scores
-from rmtbench.report.grid import Grid, make_grids
-from rmtbench.report.sections import Section
+from rmtbench.analysis import figure_data
+from rmtbench.analysis.figure_data import Record
+from rmtbench.analysis.grid import Grid, make_grids
+from rmtbench.analysis.sections import Section
+from rmtbench.report.csv_files import to_csv
+from rmtbench.report.figures import FOLDER, costs, scores
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
+class FigureKind:
     """One kind of figure.
 
     Attributes:
@@ -64,7 +66,7 @@ def make_figures(sections: Sequence[Section]) -> tuple[tuple[Drawn, ...], dict[s
     drawn: list[Drawn] = []
     files: dict[str, bytes] = {}
     for chapter, section in enumerate(sections):
-        grids = make_grids(section.cells)
+        grids = make_grids(section.runs)
         for kind in KINDS:
             shown = [record for grid in grids for record in kind.records(grid)]
             if not shown:
@@ -93,8 +95,9 @@ def training_figure(logs: Sequence[Path]) -> tuple[Drawn, dict[str, bytes]]:
     Raises:
         UserError: One is no log.
     """
+    from rmtbench.analysis.learning_curves import curve_records, metrics_of, read_log
     from rmtbench.report.figures.style import house_style, to_bytes
-    from rmtbench.report.figures.training import curve_records, draw_training, metrics_of, read_log
+    from rmtbench.report.figures.training import draw_training
 
     names = [path.resolve().parent.name if len(logs) > 1 else "" for path in logs]
     if len(set(names)) < len(names):
@@ -112,18 +115,23 @@ def training_figure(logs: Sequence[Path]) -> tuple[Drawn, dict[str, bytes]]:
 
 def label_of(section: Section) -> str:
     """A section's title, and what its figures are worth where they are no measurement of a model on real data."""
-    worth = "random weights: scores mean nothing" if section.cells[0].random_weights else ""
+    worth = "random weights: scores mean nothing" if section.runs[0].random_weights else ""
     return f"{section.title}{'; ' if worth else ''}{worth}"
 
 
 KINDS = (
-    Kind("score", "Score by data set and system", records.score_records, scores.draw_scores),
-    Kind("score-by-length", "Score against context length", records.length_records, scores.draw_lengths),
-    Kind(
-        "score-by-position", "Score against position of the evidence", records.position_records, scores.draw_positions
+    FigureKind("score", "Score by data set and system", figure_data.score_records, scores.draw_scores),
+    FigureKind("score-by-length", "Score against context length", figure_data.length_records, scores.draw_lengths),
+    FigureKind(
+        "score-by-position",
+        "Score against position of the evidence",
+        figure_data.position_records,
+        scores.draw_positions,
     ),
-    Kind("time-by-size", "Time with and without cache", records.time_records, costs.draw_times),
-    Kind("memory-by-length", "Memory kept for answering", records.memory_records, costs.draw_memory),
-    Kind("break-even", "Break-even: preparation and questions together", records.cost_records, costs.draw_break_even),
-    Kind("frontier", "Accuracy against cost", records.frontier_records, scores.draw_frontier),
+    FigureKind("time-by-size", "Time with and without cache", figure_data.time_records, costs.draw_times),
+    FigureKind("memory-by-length", "Memory kept for answering", figure_data.memory_records, costs.draw_memory),
+    FigureKind(
+        "break-even", "Break-even: preparation and questions together", figure_data.cost_records, costs.draw_break_even
+    ),
+    FigureKind("frontier", "Accuracy against cost", figure_data.frontier_records, scores.draw_frontier),
 )

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from rmtbench.report.csv_files import Record
+from rmtbench.analysis.figure_data import Record
+from rmtbench.analysis.metrics import METRICS
+from rmtbench.analysis.published.figures import MODELS, TABLED_TOKENS
 from rmtbench.report.figures.style import (
     BLACK,
     GREY,
@@ -18,8 +20,6 @@ from rmtbench.report.figures.style import (
     panels,
     share_legend,
 )
-from rmtbench.report.published.long_context_rag import LONGER, MODELS, TOKENS
-from rmtbench.report.tables import METRICS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -126,9 +126,8 @@ def draw_frontier(records: Sequence[Record], label: str) -> Figure:
 
 def _published(axes: Axes) -> None:
     for row in MODELS:
-        spots = [(tokens, score) for tokens, score in zip(TOKENS, row.scores, strict=True) if score is not None]
-        spots += list(LONGER.get(row.model, {}).items()) if row.model in NAMED else []
         named = row.model in NAMED
+        spots = [(tokens, score) for tokens, score in row.scores.items() if named or tokens <= TABLED_TOKENS]
         tokens, scores = [spot for spot, _ in spots], [score for _, score in spots]
         axes.plot(tokens, scores, color=BLACK if named else "0.8", linewidth=1 if named else 0.8)
         if named:

@@ -10,13 +10,13 @@ from importlib.resources import files
 from string import Template
 from typing import Any
 
-from rmtbench.report.decision import MOST_UNITS, Contest, Terms
-from rmtbench.report.figures.records import position_records
-from rmtbench.report.grid import make_grids
+from rmtbench.analysis.decision import Contest, Terms, detectable_factors
+from rmtbench.analysis.figure_data import position_records
+from rmtbench.analysis.grid import make_grids
+from rmtbench.analysis.metrics import QUALITY
+from rmtbench.analysis.sections import Section
 from rmtbench.report.page.blocks import Blocks, elements, to_json
-from rmtbench.report.sections import Section
-from rmtbench.report.tables import QUALITY, Table
-from rmtbench.stats.power import minimum_detectable_effect
+from rmtbench.report.tables import Table
 
 SCRIPTS = ("decide.js", "figures.js", "tables.js", "answers.js", "app.js")
 LIBRARY = "vendor/chart.umd.min.js"
@@ -56,19 +56,19 @@ def _data(parts: Sequence[PagePart], contests: Sequence[Contest], blocks: Blocks
     names = {each.run_id: each.name for contest in contests for each in contest.candidates}
     runs = [
         {
-            "id": cell.run_id,
+            "id": run.run_id,
             "section": place,
-            "name": names.get(cell.run_id, cell.spec.system),
-            "dataset": cell.dataset,
-            "size": cell.spec.size,
-            "complete": cell.complete,
-            "failed": cell.summary.errors,
-            "questions": blocks.runs[cell.run_id][0],
-            "answers": blocks.runs[cell.run_id][1],
-            "count": blocks.runs[cell.run_id][2],
+            "name": names.get(run.run_id, run.spec.system),
+            "dataset": run.dataset,
+            "size": run.spec.size,
+            "complete": run.complete,
+            "failed": run.summary.errors,
+            "questions": blocks.runs[run.run_id][0],
+            "answers": blocks.runs[run.run_id][1],
+            "count": blocks.runs[run.run_id][2],
         }
         for place, part in enumerate(parts)
-        for cell in part.section.cells
+        for run in part.section.runs
     ]
     return {
         "schema": 1,
@@ -78,7 +78,7 @@ def _data(parts: Sequence[PagePart], contests: Sequence[Contest], blocks: Blocks
         ],
         "contests": [_contest(contest, titles.index(contest.section)) for contest in contests],
         "positions": [row for place, part in enumerate(parts) for row in _positions(part.section, place)],
-        "factors": [None, None, *(minimum_detectable_effect(1.0, count) for count in range(2, MOST_UNITS + 1))],
+        "factors": detectable_factors(),
         "terms": asdict(Terms()),
         "runs": runs,
     }
@@ -89,7 +89,7 @@ def _positions(section: Section, place: int) -> list[dict[str, Any]]:
     names = ("dataset", "size", "metric", "label", "position", "mean", "low", "high", "facts")
     return [
         {"section": place} | {name: record[name] for name in names}
-        for grid in make_grids(section.cells)
+        for grid in make_grids(section.runs)
         for metric in QUALITY
         for record in position_records(grid, metric)
     ]

@@ -1,0 +1,212 @@
+"""What each figure shows, as records: all that is drawn is in its CSV file. Knows no matplotlib."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import replace
+from statistics import fmean
+from typing import Any
+
+from rmtbench.analysis.break_even import CostLine, cost_line
+from rmtbench.analysis.grid import CACHED, UNCACHED, Grid, Row
+from rmtbench.analysis.run_figures import FIFTHS, RunFigures, Sums
+from rmtbench.analysis.stats.clustered import standard_error_of_sums
+
+Record = dict[str, Any]
+"""One line by column: texts, numbers, truth values, or None where there is no figure."""
+
+METRIC = "f1"
+"""What score figures show."""
+COSTS_FOR = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000)
+"""Numbers of questions about one corpus."""
+NOT_IN_USE = ("closed-book", "oracle")
+"""Floor and ceiling: reference points, not contestants of a cost."""
+
+
+def score_records(grid: Grid) -> list[Record]:
+    """Mean score of every scored run, with its 95 % interval where it is defined, and the length of its corpus."""
+    records = []
+    for size, row, run in _shown(grid):
+        mean = run.summary.means.get(METRIC)
+        if not run.scored or mean is None:
+            continue
+        error = run.standard_errors.get(METRIC) if run.complete else None
+        low, high = _interval(mean, error, run.units)
+        records.append(
+            _who(grid, size, row, run)
+            | {
+                "tokens": _digits(run.summary.corpus_tokens),
+                "metric": METRIC,
+                "mean": _digits(mean),
+                "low": _digits(low),
+                "high": _digits(high),
+                "draws": run.summary.draws,
+                "questions": run.summary.expected,
+            }
+        )
+    return records
+
+
+def length_records(grid: Grid) -> list[Record]:
+    """The same of systems that were run at two lengths or more."""
+    return _of_several_sizes(score_records(grid))
+
+
+def position_records(grid: Grid, metric: str = METRIC) -> list[Record]:
+    """Mean score by fifth of the corpus in which a supporting fact stands; of each retrieval the most chunks."""
+    most: dict[tuple[str, str], int] = {}
+    for size, row, _ in _shown(grid):
+        most[size, row.system] = max(most.get((size, row.system), 0), row.top_k or 0)
+    records = []
+    for size, row, run in _shown(grid):
+        fifths = run.by_position.get(metric, {})
+        if row.system in NOT_IN_USE or (row.top_k or 0) < most[size, row.system] or not run.scored or not run.complete:
+            continue
+        for fifth in sorted(fifths):
+            mean, low, high, facts = _mean_of_sums(fifths[fifth])
+            records.append(
+                _who(grid, size, row, run)
+                | {
+                    "position": _digits((fifth + 0.5) / FIFTHS),
+                    "metric": metric,
+                    "mean": _digits(mean),
+                    "low": _digits(low),
+                    "high": _digits(high),
+                    "draws": len(fifths[fifth]) if run.unit == "draw" else run.summary.draws,
+                    "facts": facts,
+                }
+            )
+    return records
+
+
+def time_records(grid: Grid) -> list[Record]:
+    """Seconds a question with and without cache, and with the preparation shared over the questions asked."""
+    return [
+        _who(grid, size, row, run)
+        | {
+            "tokens": _digits(run.summary.corpus_tokens),
+            "mean_seconds": _digits(run.summary.mean_seconds["total"]),
+            "mean_seconds_with_preparation": _digits(run.seconds_with_preparation),
+            "timed": run.summary.timed,
+        }
+        for size, row, run in _shown(grid)
+        if row.system in (CACHED, UNCACHED) and run.summary.mean_seconds["total"] is not None
+    ]
+
+
+def memory_records(grid: Grid) -> list[Record]:
+    """Bytes kept for answering by length of the corpus, of systems that keep any; an index serves every top-k."""
+    records: dict[tuple[str, Row], Record] = {}
+    for size, row, run in _shown(grid):
+        if run.summary.kept_bytes:
+            kept = {"tokens": _digits(run.summary.corpus_tokens), "kept_bytes": _digits(run.summary.kept_bytes)}
+            any_top_k = replace(row, top_k=None)
+            records.setdefault((size, any_top_k), _who(grid, size, row, run) | {"label": grid.label(row)} | kept)
+    return list(records.values())
+
+
+def cost_lines(grid: Grid, size: str) -> list[tuple[Row, RunFigures, CostLine]]:
+    """The lines of cost of all systems in use at one size."""
+    runs = [(row, run) for row, run in grid.at(size) if run is not None and row.system not in NOT_IN_USE]
+    lines = [(row, run, cost_line(grid.full_label(row), run)) for row, run in runs]
+    return [(row, run, line) for row, run, line in lines if line is not None]
+
+
+def cost_records(grid: Grid) -> list[Record]:
+    """Total seconds of so many questions about one corpus, preparation included; at least two systems a size."""
+    records = []
+    for size in grid.sizes:
+        lines = cost_lines(grid, size)
+        if len(lines) > 1:
+            records += [
+                _who(grid, size, row, run)
+                | {
+                    "preparation_seconds": _digits(line.fixed),
+                    "mean_seconds": _digits(line.each),
+                    "questions": questions,
+                    "total_seconds": _digits(line.total(questions)),
+                }
+                for row, run, line in lines
+                for questions in COSTS_FOR
+            ]
+    return records
+
+
+def frontier_records(grid: Grid) -> list[Record]:
+    """Score against seconds a question, and whether no other system in use is both faster and better."""
+    records: list[Record] = []
+    for size in grid.sizes:
+        points = [
+            (row, run, mean, seconds)
+            for row, run in grid.at(size)
+            if run is not None
+            and run.scored
+            and (mean := run.summary.means.get(METRIC)) is not None
+            and (seconds := run.seconds_with_preparation) is not None
+        ]
+        for row, run, mean, seconds in points:
+            beaten = any(
+                other.system not in NOT_IN_USE
+                and (best, -time) != (mean, -seconds)
+                and best >= mean
+                and time <= seconds
+                for other, _, best, time in points
+            )
+            records.append(
+                _who(grid, size, row, run)
+                | {
+                    "metric": METRIC,
+                    "mean": _digits(mean),
+                    "mean_seconds_with_preparation": _digits(seconds),
+                    "on_frontier": row.system not in NOT_IN_USE and not beaten,
+                }
+            )
+    return records
+
+
+def _shown(grid: Grid) -> Iterator[tuple[str, Row, RunFigures]]:
+    return ((size, row, run) for size in grid.sizes for row, run in grid.at(size) if run is not None)
+
+
+def _of_several_sizes(records: list[Record]) -> list[Record]:
+    sizes: dict[str, set[str]] = {}
+    for record in records:
+        sizes.setdefault(record["label"], set()).add(record["size"])
+    return [record for record in records if len(sizes[record["label"]]) > 1]
+
+
+def _who(grid: Grid, size: str, row: Row, run: RunFigures) -> Record:
+    return {
+        "dataset": grid.name,
+        "size": size,
+        "system": row.system,
+        "top_k": row.top_k,
+        "label": grid.full_label(row),
+        "run_id": run.run_id,
+        "complete": run.complete,
+    }
+
+
+def _mean_of_sums(sums: Sums) -> tuple[float, float | None, float | None, int]:
+    """Mean, interval and number of values, from sums by draw: see `rmtbench.analysis.stats.clustered`."""
+    count = sum(number for _, number in sums.values())
+    mean = math.fsum(total for total, _ in sums.values()) / count
+    error = standard_error_of_sums(list(sums.values()))
+    return mean, *_interval(mean, error, len(sums)), count
+
+
+def _interval(mean: float, error: float | None, draws: int) -> tuple[float | None, float | None]:
+    from rmtbench.analysis.stats.intervals import t_interval
+
+    return t_interval(mean, error, draws)
+
+
+def _digits(value: float | None) -> float | None:
+    return None if value is None else float(f"{value:.6g}")
+
+
+def mean_tokens(records: list[Record], size: str) -> float | None:
+    """Mean tokens of a size's corpora; None where no record has them."""
+    known = [record["tokens"] for record in records if record["size"] == size and record.get("tokens") is not None]
+    return fmean(known) if known else None

@@ -1,0 +1,168 @@
+"""How runs differ on the questions that they share, and which differences the draws can tell from chance.
+
+`compare_sums` is what `rmtbench compare`, `rmtbench decide` and the report ask, so that all three say the same interval
+for the same pair. NumPy and SciPy are imported when a comparison is asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from typing import TYPE_CHECKING
+
+from rmtbench.analysis.grid import Grid, Row
+from rmtbench.analysis.run_figures import RunFigures, Sums
+from rmtbench.analysis.units import Unit
+
+if TYPE_CHECKING:
+    from rmtbench.analysis.stats.paired import PairedDifference
+    from rmtbench.analysis.stats.resampling import SignFlipTest
+
+SEED = 0
+"""Of the bootstrap and the test: the same runs give the same figures."""
+CONFIDENCE = 0.95
+"""Of all intervals."""
+LEVEL = 0.05
+"""Below this a p-value after Holm's adjustment is called significant."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """How two runs differ, the first minus the second.
+
+    Attributes:
+        first: Row and run.
+        second: The other.
+        metric: What is compared.
+        difference: Mean over the shared questions.
+        low: Lower end of the 95 % interval of the cluster bootstrap; None where it is undefined.
+        high: Upper end.
+        p: Of the sign-flip test; None where it is undefined.
+        adjusted: By Holm, over all pairs of this dataset, size and metric.
+        detectable: The difference that four of five such experiments would find; None where it is undefined.
+        draws: That both answered.
+        questions: In these draws.
+        unit: What the two are compared by.
+        units: How many of these there are.
+    """
+
+    first: tuple[Row, RunFigures]
+    second: tuple[Row, RunFigures]
+    metric: str
+    difference: float
+    low: float | None
+    high: float | None
+    p: float | None
+    adjusted: float | None
+    detectable: float | None
+    draws: int
+    questions: int
+    unit: Unit
+    units: int
+
+    @property
+    def significant(self) -> bool:
+        """Whether it stays below 0.05 after Holm's adjustment."""
+        return self.adjusted is not None and self.adjusted < LEVEL
+
+
+def compare_sums(runs: Sequence[Sums], clusters: Iterable[int]) -> dict[tuple[int, int], PairedDifference]:
+    """Compare every two of several runs on the clusters that all of them answered alike.
+
+    Args:
+        runs: Each run's sums by cluster, with the same number of questions in each of `clusters`.
+        clusters: Which clusters, at least one.
+
+    Returns:
+        By the runs' positions, the smaller first.
+    """
+    from rmtbench.analysis.stats.paired import paired_differences
+
+    ordered = sorted(clusters)
+    totals = [[run[cluster][0] for cluster in ordered] for run in runs]
+    return paired_differences(totals, [runs[0][cluster][1] for cluster in ordered], seed=SEED, level=CONFIDENCE)
+
+
+def flip_test(first: Sums, second: Sums, clusters: Iterable[int]) -> SignFlipTest | None:
+    """Test that two runs do not differ on the clusters that both answered alike; None where that is undefined."""
+    from rmtbench.analysis.stats.resampling import sign_flip_test
+
+    # The test flips whole clusters, so that their sums are all that it needs.
+    return sign_flip_test([[first[each][0] - second[each][0]] for each in sorted(clusters)], seed=SEED)
+
+
+def compare_all(grid: Grid, size: str, metric: str) -> tuple[Pair, ...]:
+    """Compare every pair of complete, scored runs at one size.
+
+    Args:
+        grid: The runs.
+        size: The size.
+        metric: One that applies to every question.
+
+    Returns:
+        Pairs in the order of rows; those without a draw in common, and runs of another scorer, are left out.
+    """
+    from rmtbench.analysis.stats.multiple import holm
+
+    runs = [(row, run) for row, run in grid.at(size) if run is not None and not why_left_out(run, metric)]
+    sums = [run.by_cluster[metric] for _, run in runs]
+    shared: dict[tuple[int, ...], list[tuple[int, int]]] = {}
+    for first, second in combinations(range(len(runs)), 2):
+        mine, theirs = runs[first][1], runs[second][1]
+        if mine.scorers.get(metric) == theirs.scorers.get(metric) and (clusters := _shared(mine, theirs, metric)):
+            shared.setdefault(clusters, []).append((first, second))
+    found: dict[tuple[int, int], tuple[PairedDifference, float | None, int]] = {}
+    for clusters, pairs in shared.items():
+        members = sorted({place for pair in pairs for place in pair})
+        together = compare_sums([sums[place] for place in members], clusters)
+        for first, second in pairs:
+            test = flip_test(sums[first], sums[second], clusters)
+            questions = sum(sums[first][each][1] for each in clusters)
+            difference = together[members.index(first), members.index(second)]
+            found[first, second] = difference, test.p if test else None, questions
+    order = sorted(found)
+    adjusted = holm([found[pair][1] for pair in order])
+    return tuple(
+        Pair(
+            first=runs[first],
+            second=runs[second],
+            metric=metric,
+            difference=difference.difference,
+            low=difference.low,
+            high=difference.high,
+            p=p,
+            adjusted=after,
+            detectable=difference.detectable,
+            draws=difference.clusters if runs[first][1].unit == "draw" else runs[first][1].summary.draws,
+            questions=questions,
+            unit=runs[first][1].unit,
+            units=difference.clusters,
+        )
+        for (first, second), after in zip(order, adjusted, strict=True)
+        for difference, p, questions in [found[first, second]]
+    )
+
+
+def why_left_out(run: RunFigures, metric: str) -> str:
+    """Why a run is in no comparison; empty where it is in."""
+    if not run.complete:
+        return "incomplete"
+    if not run.scored or run.summary.means.get(metric) is None:
+        return "not scored"
+    return ""
+
+
+def _shared(one: RunFigures, other: RunFigures, metric: str) -> tuple[int, ...]:
+    """Clusters that both were asked alike and that the metric applies to in both alike."""
+    mine, theirs = one.by_cluster.get(metric, {}), other.by_cluster.get(metric, {})
+    if one.unit != "draw":  # questions have the same numbers only where all of them are the same
+        alike = one.asked == other.asked and mine.keys() == theirs.keys()
+        return tuple(sorted(each for each in mine if alike and mine[each][1] == theirs[each][1]))
+    return tuple(
+        sorted(
+            draw
+            for draw, _ in one.asked & other.asked
+            if draw in mine and draw in theirs and mine[draw][1] == theirs[draw][1]
+        )
+    )

@@ -1,0 +1,1 @@
+"""What others have published, as data files with their sources: set beside what was measured, never in its place."""

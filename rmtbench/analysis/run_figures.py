@@ -1,0 +1,242 @@
+"""One run reduced to what tables print: made once from its files, after which its answers can be let go.
+
+Knows no table and no layout.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import PurePath
+from typing import Any
+
+from rmtbench.analysis.exactness import compared_in_tokens
+from rmtbench.analysis.stats.clustered import clustered_standard_error
+from rmtbench.analysis.summary import Summary, summarize, values_by_cluster, values_of
+from rmtbench.analysis.units import Unit, clusters_of, unit_of
+from rmtbench.core import SHIPPED_MODELS, Answer, RunSpec, TokenCounts
+from rmtbench.journal.record import Key, RunRecord
+
+NOT_RECORDED = "not recorded"
+
+Sums = Mapping[int, tuple[float, int]]
+"""Sum of a metric's values and their number, by cluster: a draw, or a question where `RunFigures.unit` says so."""
+FIFTHS = 5
+"""Parts of a corpus by which scores are told apart."""
+
+
+@dataclass(frozen=True, slots=True)
+class MeanTokens:
+    """Mean tokens of an answer: read, of these already cached, written, and of these reasoning. None without an answer.
+
+    `cached` is also None where no answer tells it; where only some do, as with servers that leave out a count of 0, the
+    others count as 0. `reasoning` is also None where any answer's is unknown.
+    """
+
+    prompt: float | None
+    cached: float | None
+    output: float | None
+    reasoning: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RunFigures:
+    """One run in figures.
+
+    Attributes:
+        run_id: Its name.
+        spec: What was asked.
+        provenance: What answered first: see `rmtbench.journal.record.RunRecord`.
+        sessions: The same of every process that answered.
+        scorers: What produced each metric, by metric.
+        corpora: One row a draw.
+        summary: Means and counts.
+        standard_errors: Of each metric's mean, clustered by `unit`; None where it is undefined.
+        by_cluster: Of each metric, the sum of its values and their number, by cluster: all that a comparison needs.
+        by_position: The same by fifth of the corpus in which a supporting fact stands (0 the first); a question counts
+            once a fact. Empty where the run does not hold positions.
+        tokens: Mean tokens an answer, over the answers that did not fail.
+        peak_bytes: Most memory taken, resident and on the device; None where not measured.
+        warmups: Answers left out of all times, because they were the first of their process.
+        shared: Whether its preparation was done for another run too, and is counted there as well.
+        unscored: Answers given but not scored; failed answers need no score.
+        complete: Whether every question of every draw has an answer.
+        written: A hash of each answer's token ids, in the order of the questions; 0 where there is none.
+        unit: What a cluster is.
+        units: How many clusters there are.
+    """
+
+    run_id: str
+    spec: RunSpec
+    provenance: Mapping[str, Any]
+    sessions: tuple[Mapping[str, Any], ...]
+    scorers: Mapping[str, str]
+    corpora: tuple[Mapping[str, Any], ...]
+    summary: Summary
+    standard_errors: Mapping[str, float | None]
+    by_cluster: Mapping[str, Sums]
+    by_position: Mapping[str, Mapping[int, Sums]]
+    tokens: MeanTokens
+    peak_bytes: tuple[int | None, int | None]
+    warmups: int
+    shared: bool
+    unscored: int
+    complete: bool
+    written: tuple[int, ...] = ()
+    unit: Unit = "draw"
+    units: int = 0
+
+    @property
+    def hash(self) -> str:
+        """The last eight digits of the run's name, which tell it from all others."""
+        return self.run_id.rpartition("-")[2]
+
+    @property
+    def model(self) -> Mapping[str, Any]:
+        """What is recorded of the model."""
+        recorded = self.provenance.get("model")
+        return recorded if isinstance(recorded, Mapping) else {"id": recorded} if recorded else {}
+
+    @property
+    def dataset(self) -> str:
+        """The dataset's name; of own documents, the folder's name without its path."""
+        return PurePath(self.spec.dataset).name
+
+    @property
+    def random_weights(self) -> bool:
+        """Whether the model's weights are random, so that its answers mean nothing."""
+        labels = f"{self.model.get('label') or ''} {self.provenance.get('label') or ''}"
+        return self.spec.model.startswith("random:") or "random weights" in labels
+
+    @property
+    def reads_other_english(self) -> bool:
+        """Whether a model that knows the miniature's few words was given other texts: its answers mean nothing."""
+        return self.spec.model in SHIPPED_MODELS and self.source_kind != "miniature"
+
+    @property
+    def scored(self) -> bool:
+        """Whether scores cover the answers: means over half of them would be too low and look like results."""
+        return bool(self.summary.means) and self.unscored == 0
+
+    @property
+    def source_kind(self) -> str:
+        """Kind of the data source, by the draws; before the first one, as the spec names it."""
+        kinds = sorted({row["source"]["kind"] for row in self.corpora})
+        return " and ".join(kinds) or self.spec.data.partition(":")[0]
+
+    @property
+    def preparation(self) -> float | None:
+        """Mean seconds that getting one draw ready took; None where nothing was prepared yet."""
+        return None if self.summary.kept_bytes is None else sum(self.summary.prepare_seconds.values())
+
+    @property
+    def machine_seconds(self) -> float | None:
+        """Mean seconds of the machine a question: those that a server answers side by side share them."""
+        mean = self.summary.mean_seconds["total"]
+        return None if mean is None else mean / self.spec.concurrency
+
+    @property
+    def seconds_with_preparation(self) -> float | None:
+        """Mean seconds a question when the preparation is shared over the questions answered so far."""
+        mean = self.summary.mean_seconds["total"]
+        if mean is None or self.preparation is None:
+            return None
+        return mean + self.preparation * self.summary.draws / self.summary.answered
+
+    @property
+    def asked(self) -> frozenset[tuple[int, str]]:
+        """Draws and their hashes: two runs with the same ones were asked the same questions."""
+        return frozenset((row["draw"], row["sha256"]) for row in self.corpora)
+
+
+def make_run_figures(run: RunRecord) -> RunFigures:
+    """Reduce a run to its figures.
+
+    Args:
+        run: The run as it was read.
+    """
+    unit, clusters = unit_of(run), clusters_of(run)
+    values = values_of(run)
+    summary = summarize(run, values)
+    if unit != "draw":
+        values = {metric: values_by_cluster(run, metric, clusters) for metric in values}
+    answered = [answer for answer in run.answers.values() if answer.error is None]
+    return RunFigures(
+        run_id=run.run_id,
+        spec=run.spec,
+        provenance=run.provenance,
+        sessions=tuple(run.sessions),
+        scorers=run.scorers,
+        corpora=tuple(run.corpora),
+        summary=summary,
+        standard_errors={metric: clustered_standard_error(list(found.values())) for metric, found in values.items()},
+        by_cluster={
+            metric: {cluster: (math.fsum(each), len(each)) for cluster, each in found.items()}
+            for metric, found in values.items()
+        },
+        by_position=_by_position(run, clusters),
+        tokens=_mean_tokens([answer.tokens for answer in answered]),
+        peak_bytes=run.peak_bytes,
+        warmups=sum(answer.warmup for answer in run.answers.values()),
+        shared=any(prepared.shared for _, prepared in run.prepared),
+        unscored=sum(answer.error is None and key not in run.scores for key, answer in run.answers.items()),
+        complete=run.complete,
+        written=tuple(_written(run.answers.get(key)) for key in run.gold) if compared_in_tokens(run.spec) else (),
+        unit=unit,
+        units=len(run.corpora) if unit == "draw" else len(set(clusters.values())),
+    )
+
+
+def spared(run: RunFigures) -> str:
+    """What an earlier run's work spared this one's preparation; empty where nothing did."""
+    parts, counts = run.summary.prepare_seconds, run.summary.prepared_counts
+    if reused := counts.get("reused_tokens", 0):
+        return f"{reused:,} of {reused + counts.get('read_tokens', 0):,} tokens"
+    if run.spec.embedder is None or "load" not in parts:
+        return ""
+    if "embed" not in parts:
+        return "all embeddings"
+    # An index that is kept is opened after it was made, which spares nothing.
+    return "" if "index" in dict(run.spec.settings) else "embeddings of some draws"
+
+
+def _mean_tokens(counts: Sequence[TokenCounts]) -> MeanTokens:
+    if not counts:
+        return MeanTokens(None, None, None)
+    told = any(each.cached is not None for each in counts)
+    reasoning = [each.reasoning for each in counts]
+    return MeanTokens(
+        prompt=statistics.fmean(each.prompt for each in counts),
+        cached=statistics.fmean(each.cached or 0 for each in counts) if told else None,
+        output=statistics.fmean(each.output for each in counts),
+        reasoning=None if None in reasoning else statistics.fmean(each or 0 for each in reasoning),
+    )
+
+
+def _written(answer: Answer | None) -> int:
+    # Of numbers alone, so that the hash is the same in every process.
+    return hash(answer.output_ids) if answer is not None and answer.error is None and answer.output_ids else 0
+
+
+def _by_position(run: RunRecord, clusters: Mapping[Key, int]) -> dict[str, dict[int, Sums]]:
+    """Sums of each metric's values by fifth of the corpus and cluster, a question once for each of its facts."""
+    found: dict[str, dict[tuple[int, int], tuple[float, int]]] = {}
+    unscored = dict.fromkeys(next(iter(run.scores.values()), {}), 0.0)
+    for key, places in run.positions.items():
+        spots = [(min(int(place * FIFTHS), FIFTHS - 1), clusters[key]) for place in places]
+        for metric, value in run.scores.get(key, unscored).items():
+            if value is None:
+                continue
+            sums = found.setdefault(metric, {})
+            for spot in spots:
+                total, count = sums.get(spot, (0.0, 0))
+                sums[spot] = (total + value, count + 1)
+    return {
+        metric: {
+            fifth: {cluster: each for (other, cluster), each in sums.items() if other == fifth}
+            for fifth in sorted({fifth for fifth, _ in sums})
+        }
+        for metric, sums in found.items()
+    }

@@ -1,0 +1,35 @@
+"""What a run's answers are a sample of: draws of documents, or questions about documents that are all there are.
+
+Of a folder that is read whole every draw holds the same documents. Its draws are no witnesses of one another, however
+many there are; its questions are, of the questions that these documents will get.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+from rmtbench.journal.record import Key, RunRecord
+
+Unit = Literal["draw", "question"]
+"""What is independent of its like: everything within one is dependent."""
+
+FEWEST_UNITS = 6
+"""With fewer no exchange of two systems is rarer than 0.05: see `rmtbench.analysis.stats.resampling.sign_flip_test`."""
+
+WHOLE_SIZE = "all"
+WHOLE_KINDS = frozenset({"own", "embedded"})
+
+
+def unit_of(run: RunRecord) -> Unit:
+    """What errors are clustered by."""
+    kinds = {row["source"]["kind"] for row in run.corpora} or {run.spec.data.partition(":")[0]}
+    return "question" if run.spec.size == WHOLE_SIZE and kinds <= WHOLE_KINDS else "draw"
+
+
+def clusters_of(run: RunRecord) -> Mapping[Key, int]:
+    """The cluster of every question: its draw's number, or its own, which is the same in all draws."""
+    if unit_of(run) == "draw":
+        return {key: key[0] for key in run.gold}
+    numbers = {name: number for number, name in enumerate(sorted({name for _, name in run.gold}))}
+    return {key: numbers[key[1]] for key in run.gold}
