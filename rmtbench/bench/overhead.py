@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from rmtbench.journal.record import read_run
+from rmtbench.runs.loading import load_resources
 from rmtbench.runs.loop import execute
-from rmtbench.runs.session import load_resources, make_draws, open_session
+from rmtbench.runs.session import make_draws, open_session
 from rmtbench.spec import Request
 
 
