@@ -13,8 +13,9 @@ from typing import Any
 
 from rmtbench.journal.record import read_run
 from rmtbench.options.request import Request
+from rmtbench.runs.loading import load_resources
 from rmtbench.runs.loop import execute
-from rmtbench.runs.session import load_resources, make_draws, open_session
+from rmtbench.runs.session import make_draws, open_session
 
 
 def run(request: Request) -> dict[str, Any]:

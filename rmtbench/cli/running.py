@@ -19,9 +19,10 @@ from rmtbench.models.sources import to_convert
 from rmtbench.options.request import Request
 from rmtbench.runs.finished import unfinished
 from rmtbench.runs.fit import check_fit, find_misfits
+from rmtbench.runs.loading import load_resources
 from rmtbench.runs.loop import execute
 from rmtbench.runs.plan import left_out_of_all
-from rmtbench.runs.session import Session, find_store, load_resources, make_draws, open_session
+from rmtbench.runs.session import Session, find_store, make_draws, open_session
 from rmtbench.systems.registry import find_system
 from rmtbench.systems.resources import Resources
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from collections.abc import Set as AbstractSet
-from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
@@ -59,7 +58,6 @@ class SharedWork:
 
     def __init__(self) -> None:
         self._made: dict[tuple[Any, ...], Any] = {}
-        self._stack = ExitStack()
 
     def __enter__(self) -> Self:
         return self
@@ -68,7 +66,6 @@ class SharedWork:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._made.clear()
-        self._stack.close()
 
     def get(self, key: tuple[Any, ...], make: Callable[[], T]) -> tuple[T, bool]:
         """Return the value made for `key`, and whether it was there before; else it is made now."""

@@ -19,9 +19,9 @@ from rmtbench.options.identity import RunOptions
 from rmtbench.rmt.base import BaseIdentity
 from rmtbench.rmt.config import RmtConfig
 from rmtbench.rmt.storage import save_pretrained, wrap
+from rmtbench.runs.loading import load_resources
 from rmtbench.runs.loop import execute
 from rmtbench.runs.memories import load_memory, memory_folder, memory_label
-from rmtbench.runs.session import load_resources
 
 
 def specs(folder: Path, *systems: str) -> list[RunSpec]:

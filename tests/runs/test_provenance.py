@@ -14,8 +14,8 @@ import torch
 import rmtbench
 from rmtbench.core import RunSpec
 from rmtbench.models.embed_files import embedder_files_hash
+from rmtbench.runs.loading import load_resources
 from rmtbench.runs.provenance import PACKAGES, surroundings
-from rmtbench.runs.session import load_resources
 from rmtbench.systems.resources import Resources
 
 
