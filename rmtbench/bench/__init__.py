@@ -1,1 +1,1 @@
-"""Benches: each times one promise of the suite beside the naive way, in the same process."""
+"""Benches that users run: each times one promise beside the naive way, or measures a memory or an index."""

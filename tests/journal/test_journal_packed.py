@@ -35,7 +35,7 @@ def test_a_packed_run_reads_as_its_folder_did(folder: Path) -> None:
     assert finished_run(folder.parent, SPEC)
 
 
-def test_packing_twice_gives_the_same_bytes_and_unpacking_the_same_files(folder: Path) -> None:
+def test_packing_again_gives_the_same_bytes(folder: Path) -> None:
     before = contents(folder)
     packed = pack(folder)
     data = packed.read_bytes()
