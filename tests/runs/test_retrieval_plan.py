@@ -10,7 +10,7 @@ import pytest
 
 from rmtbench.core import RunSpec, Source
 from rmtbench.errors import UserError
-from rmtbench.journal.layout import run_id
+from rmtbench.journal.layout import RunFolder, run_id
 from rmtbench.journal.rows import spec_from_row, spec_to_row
 from rmtbench.models.rerank import reranker_label
 from rmtbench.runs.plan import plan_runs
@@ -86,10 +86,10 @@ def test_without_windows_a_spec_is_that_of_runs_made_before_there_were_any(given
 
 
 def test_committed_runs_are_finished_for_off_and_not_for_the_default() -> None:
-    committed = {path.name for path in COMMITTED.iterdir() if path.name.startswith(EMBEDS)}
+    committed = {path.stem for path in COMMITTED.iterdir() if path.name.startswith(EMBEDS)}
     assert len(committed) > 10
     for name in committed:
-        row = json.loads((COMMITTED / name / "spec.json").read_text(encoding="utf-8"))["spec"]
+        row = json.loads(RunFolder(COMMITTED / name).spec.read_bytes())["spec"]
         spec = spec_from_row(row, name)
         assert run_id(spec) == name
         values = {"systems": (spec.system,), "embed_windows": "off"} | {
