@@ -6,6 +6,7 @@ Stems are Snowball's, from PyStemmer; the English stop words are a short list of
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -42,7 +43,7 @@ class Words:
     def identity(self) -> str:
         """All that decides the words of a text, the stemmer's version included."""
         stemmer = f"PyStemmer {version('PyStemmer')} {self.stemming}" if self.stemming else "none"
-        return f"pattern=\\w+ lower stemming={stemmer} stop_words={self.stop_words or 'none'}"
+        return f"pattern=\\w+ nfc lower stemming={stemmer} stop_words={self.stop_words or 'none'}"
 
     def tokenizer(self) -> Tokenizer:
         r"""Make the function from a text to its words: every ``\w+`` in lower case, stop words out, then stemmed.
@@ -65,5 +66,9 @@ PLAIN = Words()
 
 
 def words(text: str) -> list[str]:
-    r"""The words of a text as BM25 counts them by default: every ``\w+``, in lower case."""
-    return re.findall(r"\w+", text.lower())
+    r"""The words of a text as BM25 counts them by default: every ``\w+``, in lower case.
+
+    Letters with accents count as one character (Unicode NFC), however a question or a document spells them.
+    """
+    composed = text if text.isascii() else unicodedata.normalize("NFC", text)
+    return re.findall(r"\w+", composed.lower())

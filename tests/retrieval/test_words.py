@@ -40,3 +40,7 @@ def test_no_two_settings_have_one_identity() -> None:
 def test_the_door_offers_the_languages_that_there_are() -> None:
     assert set(OFFERED) == set(STOP_WORDS)
     assert typing.get_type_hints(Words)["stemming"] == str | None
+
+
+def test_an_accent_is_part_of_its_letter_however_it_is_spelt() -> None:
+    assert words("Sa\u0303o Paulo") == words("S\u00e3o Paulo") == ["s\u00e3o", "paulo"]
