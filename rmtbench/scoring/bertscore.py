@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from rmtbench.core import MetricValue
 from rmtbench.models.weights import weights_hash
-from rmtbench.scoring.base import Item, Progress
+from rmtbench.scoring.base import Item, MetricKind, Progress
 from rmtbench.scoring.encoders import load_encoder
 
 if TYPE_CHECKING:
@@ -222,3 +223,14 @@ def _hash_string(model_name: str, layers: int) -> str:
 
     name = Path(model_name).name if Path(model_name).is_dir() else model_name
     return f"{name}_L{layers}_no-idf_version=0.3.12(hug_trans={version('transformers')})"
+
+
+METRIC = MetricKind(
+    "bertscore",
+    (
+        MetricValue("bertscore_precision", "BERTScore precision"),
+        MetricValue("bertscore_recall", "BERTScore recall"),
+        MetricValue("bertscore_f1", "BERTScore F1", order=60),
+    ),
+    bertscore_metric,
+)

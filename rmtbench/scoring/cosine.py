@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 
+from rmtbench.core import MetricValue
 from rmtbench.models.base import Embedder
 from rmtbench.models.embed_files import MINILM
-from rmtbench.scoring.base import Item, Progress
+from rmtbench.scoring.base import Item, MetricKind, Progress
 
 SLICE = 1024
 """Texts embedded between two reports of progress."""
@@ -53,3 +54,6 @@ def cosine_metric(_scorer_model: str) -> Cosine:
     from rmtbench.models.embed import load_embedder
 
     return Cosine(load_embedder(MINILM))
+
+
+METRIC = MetricKind("minilm_cosine", (MetricValue("minilm_cosine", "MiniLM cosine", order=50),), cosine_metric)

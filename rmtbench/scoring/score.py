@@ -10,14 +10,15 @@ from pathlib import Path
 from rmtbench.analysis.summary import summarize
 from rmtbench.journal.lines import encode, write_whole
 from rmtbench.journal.record import RunRecord, read_run
-from rmtbench.scoring.base import METRICS, Item, Progress, make_metric
+from rmtbench.scoring.base import Item, MetricKind, Progress
+from rmtbench.scoring.kinds import find_metric, metric_names
 
 DIGITS = 7
 
 
 def score_runs(
     paths: Sequence[Path],
-    metrics: Sequence[str] = METRICS,
+    metrics: Sequence[str] | None = None,
     scorer_model: str = "minilm",
     progress: Progress = lambda _stage, _done, _total: None,
 ) -> None:
@@ -25,16 +26,17 @@ def score_runs(
 
     Args:
         paths: Run folders.
-        metrics: Which metrics, from `METRICS`.
+        metrics: Which metrics; None for all that can be made.
         scorer_model: The model of BERTScore.
         progress: Told how far each metric is.
 
     Raises:
         UserError: An unknown metric, a missing scorer model, or a damaged run.
     """
-    made = [make_metric(name, scorer_model) for name in metrics]
+    kinds = [find_metric(name) for name in (metric_names() if metrics is None else metrics)]
+    made = [kind.make(scorer_model) for kind in kinds]
     runs = [read_run(path) for path in paths]
-    asked = json.dumps([sorted(metrics), scorer_model])
+    asked = json.dumps([sorted(kind.name for kind in kinds), scorer_model])
     todo = [run for run in runs if not _stands(run, asked)]
     if not todo:
         return
@@ -56,7 +58,7 @@ def score_runs(
             if owner is run
         ]
         write_whole(run.folder.scores, b"".join(lines))
-        _write_summary(run.folder.path, scorers, asked)
+        _write_summary(run.folder.path, scorers, asked, kinds)
 
 
 def _stands(run: RunRecord, asked: str) -> bool:
@@ -66,12 +68,13 @@ def _stands(run: RunRecord, asked: str) -> bool:
     return bool(json.loads(run.folder.summary.read_bytes()).get("asked") == asked)
 
 
-def _write_summary(path: Path, scorers: dict[str, str], asked: str) -> None:
+def _write_summary(path: Path, scorers: dict[str, str], asked: str, kinds: Sequence[MetricKind]) -> None:
     run = read_run(path)
     summary = {
         "run_id": run.run_id,
         "complete": run.complete,
         "scorers": scorers,
+        "values": [asdict(value) for kind in kinds for value in kind.values],
         "asked": asked,
         **asdict(summarize(run)),
     }
