@@ -7,14 +7,16 @@ from collections.abc import Iterable, Sequence
 from rmtbench.analysis.run_figures import RunFigures
 from rmtbench.core import MetricValue
 
+_UNKNOWN = "are in characters that its vocabulary does not know"
+
 USUAL = (
     MetricValue("em", "EM", 10),
     MetricValue("f1", "F1", 20),
-    MetricValue("minilm_cosine", "MiniLM cosine", 50),
-    MetricValue("bertscore_f1", "BERTScore F1", 60),
+    MetricValue("minilm_cosine", "MiniLM cosine", 50, missing=_UNKNOWN),
+    MetricValue("bertscore_f1", "BERTScore F1", 60, missing=_UNKNOWN),
     MetricValue("recall", "recall", 90, "retrieval"),
-    MetricValue("bertscore_precision", "BERTScore precision"),
-    MetricValue("bertscore_recall", "BERTScore recall"),
+    MetricValue("bertscore_precision", "BERTScore precision", missing=_UNKNOWN),
+    MetricValue("bertscore_recall", "BERTScore recall", missing=_UNKNOWN),
     MetricValue("precision", "precision", of="retrieval"),
     MetricValue("reciprocal_rank", "reciprocal rank", of="retrieval"),
 )

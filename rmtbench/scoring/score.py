@@ -8,7 +8,9 @@ from dataclasses import asdict
 from pathlib import Path
 
 from rmtbench.analysis.summary import summarize
+from rmtbench.errors import UserError
 from rmtbench.journal.lines import encode, write_whole
+from rmtbench.journal.packed import packed_of
 from rmtbench.journal.record import RunRecord, read_run
 from rmtbench.scoring.base import Item, MetricKind, Progress
 from rmtbench.scoring.kinds import find_metric, metric_names
@@ -31,13 +33,18 @@ def score_runs(
         progress: Told how far each metric is.
 
     Raises:
-        UserError: An unknown metric, a missing scorer model, or a damaged run.
+        UserError: An unknown metric, a missing scorer model, a packed run without these scores, or a damaged run.
     """
     kinds = [find_metric(name) for name in (metric_names() if metrics is None else metrics)]
     made = [kind.make(scorer_model) for kind in kinds]
     runs = [read_run(path) for path in paths]
     asked = json.dumps([sorted(kind.name for kind in kinds), scorer_model])
-    todo = [run for run in runs if not _stands(run, asked)]
+    # A packed run cannot be written: where all metrics are wanted, those that it has are enough.
+    enough = scorer_model if metrics is None else None
+    todo = [run for run in runs if not _stands(run, asked, enough)]
+    if packed := next((each for run in todo if (each := packed_of(run.folder.path))), None):
+        remedy = f"rmtbench pack {packed} --undo makes a folder of it again"
+        raise UserError("this run is packed, and cannot be scored anew", where=str(packed), remedy=remedy)
     if not todo:
         return
     scorers = {name: by for metric in made for name, by in metric.scorers.items()}  # a missing model stops it here
@@ -61,11 +68,20 @@ def score_runs(
         _write_summary(run.folder.path, scorers, asked, kinds)
 
 
-def _stands(run: RunRecord, asked: str) -> bool:
-    """Whether exactly the answered questions are scored, and by what is asked for now."""
+def _stands(run: RunRecord, asked: str, enough: str | None) -> bool:
+    """Whether exactly the answered questions are scored, and by what is asked for now.
+
+    Args:
+        run: The run.
+        asked: Metrics and scorer model.
+        enough: The scorer model with which a packed run stands, whatever its metrics; None for none.
+    """
     if set(run.scores) != set(run.answers) or not run.folder.summary.exists():
         return False
-    return bool(json.loads(run.folder.summary.read_bytes()).get("asked") == asked)
+    before = json.loads(run.folder.summary.read_bytes()).get("asked")
+    if enough is not None and before and packed_of(run.folder.path):
+        return bool(json.loads(before)[1] == enough)
+    return bool(before == asked)
 
 
 def _write_summary(path: Path, scorers: dict[str, str], asked: str, kinds: Sequence[MetricKind]) -> None:
