@@ -46,9 +46,9 @@ def compare(
     from rmtbench.journal.record import read_run
 
     _check_words(first, second)
-    runs = [read_run(find_run(name, results)) for name in (first, second)]
-    _check_metric(metric, runs)
-    made = compare_runs(*runs, metric)
+    before, after = (read_run(find_run(name, results)) for name in (first, second))
+    _check_metric(metric, (before, after))
+    made = compare_runs(before, after, metric)
     if fail_if_worse is not None:
         check_finished(made)
     for line in _lines(made):

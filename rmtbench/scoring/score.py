@@ -44,7 +44,7 @@ def score_runs(
     todo = [run for run in runs if not _stands(run, asked, enough)]
     if packed := next((each for run in todo if (each := packed_of(run.folder.path))), None):
         remedy = f"rmtbench pack {packed} --undo makes a folder of it again"
-        raise UserError("this run is packed, and cannot be scored anew", where=str(packed), remedy=remedy)
+        raise UserError("this run is packed: see rmtbench pack --undo", where=str(packed), remedy=remedy)
     if not todo:
         return
     scorers = {name: by for metric in made for name, by in metric.scorers.items()}  # a missing model stops it here
