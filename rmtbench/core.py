@@ -310,6 +310,27 @@ class Answer:
             raise ValueError(f"answer to {self.question_id}: an error and finish='error' go together")
 
 
+@dataclass(frozen=True, slots=True)
+class MetricValue:
+    """One value that a metric gives every answer, and what tables must know of it; a run's own files hold this.
+
+    Attributes:
+        name: What files call it, such as ``bertscore_f1``.
+        label: Its heading in tables.
+        order: Where it stands among the columns, lowest first; None for a value that only files hold.
+        of: ``answers``: systems are compared by it. ``retrieval``: it does not apply to every system.
+        beside: Another value's name: its column is shown only where a shown run differs in the two; empty for always.
+        missing: What is so of the answers that have no such value, as the end of a sentence about them.
+    """
+
+    name: str
+    label: str
+    order: int | None = None
+    of: Literal["answers", "retrieval"] = "answers"
+    beside: str = ""
+    missing: str = ""
+
+
 def _feed(digest: hashlib._Hash, *texts: str) -> None:
     for text in texts:
         data = text.encode("utf-8", "surrogatepass")

@@ -166,7 +166,7 @@ def test_imports_go_down_only_and_never_to_a_room_of_the_same_level(modules: dic
         ("corpora/miniature/world.py", "from ...runs import loop"),
         ("scoring/score.py", "from rmtbench.systems.registry import find_system"),
         ("report/write.py", "from rmtbench.runs.plan import plan_runs"),
-        ("report/write.py", "from rmtbench.scoring.base import METRICS"),
+        ("report/write.py", "from rmtbench.scoring.kinds import metric_names"),
         ("report/write.py", "from rmtbench.analysis.stats.paired import paired_differences"),
         ("runs/loop.py", "from rmtbench.scoring.score import score_runs"),
         ("training/loop.py", "from rmtbench.rmt.base import Wrapper"),

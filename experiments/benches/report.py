@@ -13,7 +13,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from rmtbench.analysis.metrics import METRICS
+from rmtbench.analysis.metrics import USUAL
 from rmtbench.bench.apart import Watch, run_apart
 from rmtbench.core import Answer, Corpus, Document, Draw, Gold, Prepared, Question, RunSpec, Source, Span, Timings
 from rmtbench.core import TokenCounts as Tokens
@@ -30,6 +30,8 @@ DATASETS, SIZES, DRAWS = (
     ("smoke", "small", "medium", "large"),
     10,
 )
+
+SCORED = [value.name for value in USUAL if value.of == "answers" and value.order is not None]
 
 
 def run(*, runs: int = 200, answers: int = 200_000) -> dict[str, Any]:
@@ -71,12 +73,12 @@ def make_run(results: Path, spec: RunSpec, *, questions: int) -> None:
                 times = Timings(0.0, 0.1, 0.1, 0.1, 0.2 + chance.random() / 10)
                 text = "yes" if right else "no"
                 written.answer(Answer(question.id, text, "eos", text, Tokens(1_000, 900, 3), times), draw=number)
-                values = {metric: float(right) for metric, _ in METRICS if metric != "recall"}
+                values = dict.fromkeys(SCORED, float(right))
                 scores.append({"draw": number, "question_id": question.id, "scores": values})
         with LineWriter(written.folder.scores) as writer:
             for row in scores:
                 writer.append(row)
-        made_by = {metric: "made for a bench" for metric, _ in METRICS if metric != "recall"}
+        made_by = dict.fromkeys(SCORED, "made for a bench")
         write_whole(written.folder.summary, encode({"scorers": made_by}))
 
 

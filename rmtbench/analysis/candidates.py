@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from rmtbench.analysis.decision import Candidate, Contest
 from rmtbench.analysis.grid import Grid, Row, make_grids
+from rmtbench.analysis.metrics import values_made
 from rmtbench.analysis.pairs import compare_sums
 from rmtbench.analysis.run_figures import RunFigures, spared
 from rmtbench.analysis.sections import Section
@@ -45,6 +46,7 @@ def _contest(section: Section, grid: Grid, size: str, metric: str) -> Contest:
     fit = [place for place, candidate in enumerate(candidates) if not candidate.unfit]
     sums = [runs[place][1].by_cluster[metric] for place in fit]
     pairs = compare_sums(sums, sums[0]) if sums else {}
+    made = values_made(section.runs)
     return Contest(
         section=section.title,
         dataset=grid.name,
@@ -56,6 +58,7 @@ def _contest(section: Section, grid: Grid, size: str, metric: str) -> Contest:
         questions=sum(count for _, count in sums[0].values()) if sums else 0,
         candidates=candidates,
         pairs={(fit[first], fit[second]): pair for (first, second), pair in pairs.items()},
+        label=made[metric].label if metric in made else "",
     )
 
 

@@ -73,6 +73,7 @@ class Contest:
         questions: Questions in them.
         candidates: All runs, unfit ones included.
         pairs: By position in `candidates`, the smaller first: how two fit ones differ.
+        label: The metric's heading; empty where nothing but its name is known.
     """
 
     section: str
@@ -85,6 +86,7 @@ class Contest:
     questions: int
     candidates: tuple[Candidate, ...]
     pairs: Mapping[tuple[int, int], PairedDifference]
+    label: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from rmtbench.analysis.exactness import compared_in_tokens
 from rmtbench.analysis.stats.clustered import clustered_standard_error
 from rmtbench.analysis.summary import Summary, summarize, values_by_cluster, values_of
 from rmtbench.analysis.units import Unit, clusters_of, unit_of
-from rmtbench.core import SHIPPED_MODELS, Answer, RunSpec, TokenCounts
+from rmtbench.core import SHIPPED_MODELS, Answer, MetricValue, RunSpec, TokenCounts
 from rmtbench.journal.record import Key, RunRecord
 
 NOT_RECORDED = "not recorded"
@@ -66,6 +66,7 @@ class RunFigures:
         written: A hash of each answer's token ids, in the order of the questions; 0 where there is none.
         unit: What a cluster is.
         units: How many clusters there are.
+        values: What its metrics' values are, as its files say; empty of older runs, and before scoring.
     """
 
     run_id: str
@@ -87,6 +88,7 @@ class RunFigures:
     written: tuple[int, ...] = ()
     unit: Unit = "draw"
     units: int = 0
+    values: tuple[MetricValue, ...] = ()
 
     @property
     def hash(self) -> str:
@@ -186,6 +188,7 @@ def make_run_figures(run: RunRecord) -> RunFigures:
         written=tuple(_written(run.answers.get(key)) for key in run.gold) if compared_in_tokens(run.spec) else (),
         unit=unit,
         units=len(run.corpora) if unit == "draw" else len(set(clusters.values())),
+        values=run.values,
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json as json_format
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,6 +15,7 @@ from rmtbench.errors import UserError, nearest
 
 if TYPE_CHECKING:
     from rmtbench.analysis.run_comparison import RunComparison
+    from rmtbench.journal.record import RunRecord
     from rmtbench.report.tables import Table
 
 
@@ -43,8 +45,10 @@ def compare(
     from rmtbench.analysis.run_comparison import as_record, check_finished, compare_runs, find_run
     from rmtbench.journal.record import read_run
 
-    _check_words(first, second, metric)
-    made = compare_runs(read_run(find_run(first, results)), read_run(find_run(second, results)), metric)
+    _check_words(first, second)
+    before, after = (read_run(find_run(name, results)) for name in (first, second))
+    _check_metric(metric, (before, after))
+    made = compare_runs(before, after, metric)
     if fail_if_worse is not None:
         check_finished(made)
     for line in _lines(made):
@@ -68,15 +72,21 @@ def compare(
         raise typer.Exit(1)
 
 
-def _check_words(first: str, second: str, metric: str) -> None:
+def _check_words(first: str, second: str) -> None:
     """Refuse what names nothing, before any run is read."""
-    from rmtbench.scoring.base import VALUES
-
     for place, name in (("FIRST", first), ("SECOND", second)):
         if not name.strip():
             raise UserError("names no run", where=place, remedy="give a folder, a run's name, or its hash")
-    if metric not in VALUES:
-        raise UserError(f"no metric '{metric}'", where="--metric", remedy=nearest(metric, VALUES))
+
+
+def _check_metric(metric: str, runs: Sequence[RunRecord]) -> None:
+    from rmtbench.analysis.metrics import USUAL
+
+    scored = [name for run in runs for name in next(iter(run.scores.values()), {})]
+    known = dict.fromkeys([*(value.name for value in USUAL), *(value.name for run in runs for value in run.values)])
+    known |= dict.fromkeys(scored)
+    if metric not in known:
+        raise UserError(f"no metric '{metric}'", where="--metric", remedy=nearest(metric, known))
 
 
 def _lines(made: RunComparison) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json as json_format
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -14,6 +15,7 @@ from rmtbench.errors import UserError
 
 if TYPE_CHECKING:
     from rmtbench.analysis.decision import Contest, Terms, Verdict
+    from rmtbench.analysis.run_figures import RunFigures
 
 MOST_QUESTIONS = 10**12
 """More of one corpus nobody asks, and beyond some more a cost has no exact digits."""
@@ -30,7 +32,9 @@ def decide(
     price_cached: Annotated[float, typer.Option(help="Of a million tokens read from a cache.")] = 0.0,
     price_output: Annotated[float, typer.Option(help="Of a million tokens written.")] = 0.0,
     margin: Annotated[float, typer.Option(help="Smallest difference of the metric that matters.")] = 0.02,
-    metric: Annotated[str, typer.Option(help="em, f1, minilm_cosine or bertscore_f1.")] = "em",
+    metric: Annotated[
+        str, typer.Option(help="em, f1, minilm_cosine, bertscore_f1, or another that the runs were scored with.")
+    ] = "em",
     dataset: Annotated[str | None, typer.Option(help="Only this dataset.")] = None,
     size: Annotated[str | None, typer.Option(help="Only this size.")] = None,
     model: Annotated[str | None, typer.Option(help="Only this model.")] = None,
@@ -40,13 +44,10 @@ def decide(
     from rmtbench.analysis.candidates import make_contests
     from rmtbench.analysis.decision import Terms
     from rmtbench.analysis.decision import decide as judge
-    from rmtbench.analysis.metrics import QUALITY
     from rmtbench.analysis.read import read_figures
     from rmtbench.analysis.sections import make_sections
     from rmtbench.measure import parse_bytes
 
-    if metric not in QUALITY:
-        raise UserError(f"no metric {metric!r} to decide by", where="--metric", remedy=f"one of {', '.join(QUALITY)}")
     if questions > MOST_QUESTIONS:
         raise UserError(
             f"at most {MOST_QUESTIONS:,} questions (given: {questions:,})",
@@ -60,7 +61,9 @@ def decide(
         )  # fmt: skip
     except ValueError as error:
         raise UserError(str(error), where="decide", remedy="see rmtbench decide --help") from error
-    contests = make_contests(make_sections(read_figures(results)), metric)
+    runs = read_figures(results)
+    _check_metric(metric, runs)
+    contests = make_contests(make_sections(runs), metric)
     wanted = [each for each in contests if _wanted(each, dataset, size, model)]
     if not wanted:
         known = sorted({f"{each.dataset} {each.size} {each.model}" for each in contests})
@@ -79,6 +82,14 @@ def decide(
     console = Console() if sys.stdout.isatty() else Console(width=120)
     for contest, verdict in judged:
         console.print(draw_verdict(contest, terms, verdict))
+
+
+def _check_metric(metric: str, runs: Sequence[RunFigures]) -> None:
+    from rmtbench.analysis.metrics import names_to_decide_by
+
+    names = names_to_decide_by(runs)
+    if metric not in names:
+        raise UserError(f"no metric {metric!r} to decide by", where="--metric", remedy=f"one of {', '.join(names)}")
 
 
 def _wanted(contest: Contest, dataset: str | None, size: str | None, model: str | None) -> bool:

@@ -187,8 +187,7 @@ def _say_what_is_left_out(request: Request) -> None:
 
 def _score(folders: Sequence[Path], scorer: str) -> None:
     from rmtbench.cli.score import show_scoring
-    from rmtbench.scoring.base import METRICS
     from rmtbench.scoring.score import score_runs
 
     with show_scoring() as progress:
-        score_runs(folders, METRICS, scorer, progress)
+        score_runs(folders, None, scorer, progress)

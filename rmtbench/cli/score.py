@@ -21,13 +21,15 @@ def score(
 ) -> None:
     """Score every run of a folder from its journal; no answer is made again."""
     from rmtbench.journal.record import find_runs
-    from rmtbench.scoring.base import METRICS
+    from rmtbench.scoring.kinds import broken_metrics
     from rmtbench.scoring.score import score_runs
 
-    chosen = METRICS if metrics == "all" else tuple(name.strip() for name in metrics.split(","))
+    chosen = None if metrics == "all" else tuple(name.strip() for name in metrics.split(","))
     paths = find_runs(results)
     if not paths:
         raise UserError("no runs here", where=str(results), remedy="run something first: rmtbench run --help")
+    for why in broken_metrics().values() if chosen is None else ():
+        note(f"left out: {why}")
     with show_scoring() as progress:
         score_runs(paths, chosen, scorer, progress)
     note(f"{len(paths)} runs scored; next: rmtbench report {results}")

@@ -11,7 +11,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-from rmtbench.core import Answer, Gold, Prepared, Question, RunSpec
+from rmtbench.core import Answer, Gold, MetricValue, Prepared, Question, RunSpec
 from rmtbench.errors import UserError
 from rmtbench.journal.layout import RunFolder
 from rmtbench.journal.lines import number_rows, read_numbered
@@ -28,6 +28,7 @@ from rmtbench.journal.rows import (
     scores_from_row,
     spec_from_row,
     usage_from_row,
+    value_from_row,
 )
 from rmtbench.journal.versions import check_version
 
@@ -62,6 +63,7 @@ class RunRecord:
         answers: The answers by the same keys; where a key stands twice, the first one counts.
         scores: Metric values by the same keys; empty before scoring.
         scorers: What produced each metric (name and hash), by metric; empty before scoring.
+        values: What the metrics' values are; empty before scoring, and of runs that were scored before files said it.
         sessions: Provenance of every process that wrote to the run, the first one included.
         peak_bytes: Most memory that any process of the run took, resident and on the device; None where not measured.
     """
@@ -80,6 +82,7 @@ class RunRecord:
     scorers: Mapping[str, str]
     sessions: Sequence[Mapping[str, Any]]
     peak_bytes: tuple[int | None, int | None]
+    values: tuple[MetricValue, ...] = ()
 
     @property
     def complete(self) -> bool:
@@ -129,7 +132,8 @@ def read_run(path: Path, known: MutableMapping[bytes, Asked] | None = None) -> R
     # Read in the reverse of the order in which a run writes, so that a run that is still going on reads as an earlier
     # moment of itself and never as answers without their questions.
     with _remade():
-        scorers = read_json(folder.summary).get("scorers", {}) if folder.summary.exists() else {}
+        summary = read_json(folder.summary) if folder.summary.exists() else {}
+        values = tuple(value_from_row(row, str(folder.summary)) for row in summary.get("values", ()))
         scores = {key_from_row(row, where): scores_from_row(row, where) for where, row in read_numbered(folder.scores)}
     answers: dict[Key, Answer] = {}
     for where, row in read_numbered(folder.answers):
@@ -158,7 +162,8 @@ def read_run(path: Path, known: MutableMapping[bytes, Asked] | None = None) -> R
         prepared=prepared,
         answers=answers,
         scores=scores,
-        scorers=scorers,
+        scorers=summary.get("scorers", {}),
+        values=values,
         sessions=sessions or [head["provenance"]],
         peak_bytes=(
             max((resident for resident, _ in usage if resident is not None), default=None),

@@ -10,6 +10,7 @@ from rmtbench.core import (
     Answer,
     Corpus,
     Gold,
+    MetricValue,
     Prepared,
     Question,
     Retrieved,
@@ -122,6 +123,26 @@ def scores_from_row(row: Mapping[str, Any], where: str) -> dict[str, float | Non
     except (KeyError, TypeError, ValueError) as error:
         raise damaged(where, error) from error
     return values
+
+
+def value_from_row(row: Mapping[str, Any], where: str) -> MetricValue:
+    """What one of the metrics' values is; fields that a later version adds are passed over.
+
+    Raises:
+        UserError: Name or label is missing, or a field is of the wrong type.
+    """
+    try:
+        order = row.get("order")
+        return MetricValue(
+            name=_text(row, "name"),
+            label=_text(row, "label"),
+            order=None if order is None else _number(row, "order"),
+            of="retrieval" if row.get("of") == "retrieval" else "answers",
+            beside=_text(row, "beside") if "beside" in row else "",
+            missing=_text(row, "missing") if "missing" in row else "",
+        )
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise damaged(where, error) from error
 
 
 def gold_to_row(gold: Gold, question: Question, draw: int, positions: Sequence[float] = ()) -> dict[str, Any]:

@@ -8,12 +8,12 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from rmtbench.analysis.corpora import corpora_of
 from rmtbench.analysis.figure_data import Record
 from rmtbench.analysis.grid import Grid, Row, cache_comparison, make_grids
-from rmtbench.analysis.metrics import METRICS
+from rmtbench.analysis.metrics import shown_values
 from rmtbench.analysis.run_figures import RunFigures
 from rmtbench.analysis.sections import Section, flat_provenance
 from rmtbench.analysis.summary import TIMINGS
@@ -29,7 +29,7 @@ def records(sections: Sequence[Section]) -> dict[str, list[Record]]:
     """
     grids = [(section, grid) for section in sections for grid in make_grids(section.runs)]
     parts = parts_of([run for section in sections for run in section.runs])
-    metrics = _metrics(run for section in sections for run in section.runs)
+    metrics = _metrics([run for section in sections for run in section.runs])
     sheets: dict[str, list[Record]] = {"table1": [row for section in sections for row in _corpora(section)]}
     for section, grid in grids:
         sheet = sheets.setdefault(f"table2-{slug(grid.dataset)}", [])
@@ -71,9 +71,9 @@ def slug(dataset: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", dataset.lower()).strip("-") or "dataset"
 
 
-def _metrics(runs: Iterable[RunFigures]) -> tuple[str, ...]:
+def _metrics(runs: Sequence[RunFigures]) -> tuple[str, ...]:
     """All metrics that were made, those of table 2 first."""
-    usual = [metric for metric, _ in METRICS]
+    usual = [value.name for value in shown_values(runs)]
     met = {metric for run in runs for metric in run.summary.means}
     return (*usual, *sorted(met - set(usual)))
 

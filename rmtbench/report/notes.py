@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from rmtbench.analysis.agreement import agreement, inexact
 from rmtbench.analysis.grid import Grid, row_of
+from rmtbench.analysis.metrics import shown_answer_values
 from rmtbench.analysis.run_figures import RunFigures, spared
 from rmtbench.analysis.sections import flat_provenance
 from rmtbench.report.numbers import seconds
@@ -91,6 +92,7 @@ def score_notes(grid: Grid) -> list[str]:
             notes.append(f"a score without ±: standard error undefined (one {unit})")
     return (
         notes
+        + missing_notes(scored)
         + scorer_notes(scored)
         + embedder_notes(runs)
         + truncation_notes(runs)
@@ -99,6 +101,17 @@ def score_notes(grid: Grid) -> list[str]:
         + question_notes(grid)
         + replaced_notes(grid)
     )
+
+
+def missing_notes(runs: Sequence[RunFigures]) -> list[str]:
+    """Say where a score of answers does not apply to all of them, and why."""
+    return [
+        f"{run.spec.size} {name_of(run)}: {value.label} over {counted:,} of {run.summary.expected:,} answers: "
+        f"the others {value.missing or 'have no such score'}"
+        for value in shown_answer_values(runs)
+        for run in runs
+        if (counted := run.summary.applicable.get(value.name, run.summary.expected)) != run.summary.expected
+    ]
 
 
 def scorer_notes(runs: Iterable[RunFigures]) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from rmtbench.analysis.grid import Grid
-from rmtbench.analysis.metrics import METRICS
+from rmtbench.analysis.metrics import LABELS
 from rmtbench.analysis.pairs import Pair
 from rmtbench.analysis.power import power_of
 from rmtbench.analysis.units import FEWEST_UNITS
@@ -29,7 +29,7 @@ def power_table(grid: Grid, compared: Iterable[tuple[str, Sequence[Pair]]]) -> T
         return None
     unit = shown[0][1][0].unit
     return Table(
-        title=f"What these {unit}s can show in {dict(METRICS)[shown[0][1][0].metric]}, {grid.name}",
+        title=f"What these {unit}s can show in {LABELS[shown[0][1][0].metric]}, {grid.name}",
         caption="Significant: below 0.05 after Holm. Detectable: the true difference that four of five experiments "
         f"find, of the middle pair. Needed: {unit}s for the largest difference that is not significant, before Holm.",
         columns=("size", f"{unit}s", "pairs", "significant", "smallest of these", "largest of the others", "detectable",

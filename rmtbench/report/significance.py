@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from rmtbench.analysis.figure_data import Record
 from rmtbench.analysis.grid import Grid, Row
-from rmtbench.analysis.metrics import METRICS
+from rmtbench.analysis.metrics import LABELS
 from rmtbench.analysis.pairs import LEVEL, Pair, why_left_out
 from rmtbench.analysis.run_figures import RunFigures
 from rmtbench.analysis.units import FEWEST_UNITS, Unit
@@ -54,7 +54,7 @@ def matrix_table(grid: Grid, size: str, pairs: Sequence[Pair]) -> Table | None:
     ]
     if left:
         notes.append(f"left out: {'; '.join(left)}")
-    metric = dict(METRICS)[pairs[0].metric]
+    metric = LABELS[pairs[0].metric]
     return Table(
         title=f"Differences in {metric}, {grid.name}, {size}",
         caption="Above the diagonal: the row's mean minus the column's on the same questions. Below: p of the "
@@ -72,7 +72,7 @@ def pairs_table(grid: Grid, size: str, pairs: Sequence[Pair]) -> Table | None:
     if not pairs:
         return None
     return Table(
-        title=f"Pairs in {dict(METRICS)[pairs[0].metric]}, {grid.name}, {size}",
+        title=f"Pairs in {LABELS[pairs[0].metric]}, {grid.name}, {size}",
         caption="Difference: first minus second. 95 % interval by the cluster bootstrap; p by sign flips, then after "
         "Holm; detectable: the true difference that four of five such experiments would find.",
         columns=("first", "second", "difference", "from", "to", "p", "after Holm", "detectable", "draws", "questions"),

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from rmtbench.analysis.corpora import corpora_of
 from rmtbench.analysis.grid import Grid, Row, cache_comparison
-from rmtbench.analysis.metrics import METRICS, PAPER_METRIC
+from rmtbench.analysis.metrics import PAPER_METRIC, shown_values
 from rmtbench.analysis.run_figures import RunFigures
 from rmtbench.analysis.sections import Section
 from rmtbench.report import numbers
@@ -90,13 +90,14 @@ def _count(value: object) -> str | None:
 
 def score_table(grid: Grid) -> Table:
     """Table 2: scores of every system and top-k, in one block a size."""
+    values = shown_values(list(grid.shown.values()))
     return Table(
         title=f"Table 2: scores, {grid.name}",
         caption="Means over all questions asked, failed answers counting as zero. "
         f"{MISSING}: nothing was run; n/a: the metric does not apply.",
-        columns=("size", "system", "top-k", *(heading for _, heading in METRICS), "answered", "failed"),
+        columns=("size", "system", "top-k", *(value.label for value in values), "answered", "failed"),
         rows=tuple(
-            (size, *_who(grid, row, run), *(score_text(run, metric) for metric, _ in METRICS), *_outcome(run))
+            (size, *_who(grid, row, run), *(score_text(run, value.name) for value in values), *_outcome(run))
             for size in grid.sizes
             for row, run in grid.at(size)
         ),

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from rmtbench.analysis.decision import MOST_UNITS, Contest, Terms, TippingPoint, Verdict, difference
-from rmtbench.analysis.metrics import METRICS
+from rmtbench.analysis.metrics import LABELS
 from rmtbench.report import numbers
 from rmtbench.report.tables import Table
 
-HEADINGS = dict(METRICS)
 OUT_OF = {"seconds": "too slow", "memory": "too much memory"}
 MOST_NAMES = 4
 
@@ -71,7 +70,7 @@ def candidates_table(contest: Contest, terms: Terms, verdict: Verdict) -> Table:
                 numbers.size(candidate.memory),
             )
         )
-    heading = HEADINGS.get(contest.metric, contest.metric)
+    heading = _metric(contest)
     cost = "total cost" if terms.priced else "total time"
     spared = any(candidate.spared for candidate in contest.candidates)
     too_little = " §: without what an earlier run had done, so too little." if spared else ""
@@ -179,7 +178,7 @@ def _names(contest: Contest, places: Sequence[int]) -> str:
 
 
 def _metric(contest: Contest) -> str:
-    return HEADINGS.get(contest.metric, contest.metric)
+    return contest.label or LABELS.get(contest.metric, contest.metric)
 
 
 def _signed(value: float) -> str:

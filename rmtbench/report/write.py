@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from rmtbench.analysis.figure_data import Record
 from rmtbench.analysis.grid import Grid, make_grids
-from rmtbench.analysis.metrics import QUALITY
+from rmtbench.analysis.metrics import FIRST, shown_answer_values
 from rmtbench.analysis.pairs import Pair, compare_all
 from rmtbench.analysis.read import read_figures
 from rmtbench.analysis.sections import Facts, Section, make_sections
@@ -66,7 +66,7 @@ class WrittenReport:
         records: The same for scripts, by the name of their CSV file without its ending.
         folder: Where the files lie.
         files: Their names.
-        contests: What may be chosen between, by the first metric of `QUALITY`; none in a quick report.
+        contests: What may be chosen between, by exact match; none in a quick report.
     """
 
     chapters: tuple[Chapter, ...]
@@ -133,20 +133,25 @@ def _figures(sections: Sequence[Section], logs: Sequence[Path]) -> tuple[tuple[D
 
 
 def _page(sections: Sequence[Section], chapters: Sequence[Chapter], blocks: Blocks) -> tuple[tuple[Contest, ...], str]:
-    """What may be chosen between by the first metric, and the page with all of them. NumPy is loaded here."""
+    """What may be chosen between by exact match, and the page with all of them. NumPy is loaded here."""
     from rmtbench.analysis.candidates import make_contests
     from rmtbench.report.page.build import PagePart, build_page
 
-    contests = [make_contests(sections, metric) for metric in QUALITY]
+    values = shown_answer_values([run for section in sections for run in section.runs])
+    contests = [make_contests(sections, value.name) for value in values]
     parts = [
         PagePart(section, chapter.tables + chapter.anatomy) for section, chapter in zip(sections, chapters, strict=True)
     ]
-    return contests[0], build_page(parts, [each for some in contests for each in some], blocks)
+    first = next(place for place, value in enumerate(values) if value.name == FIRST)
+    return contests[first], build_page(parts, [each for some in contests for each in some], blocks)
 
 
 def _pairs(grids: Sequence[Grid]) -> list[Compared]:
     return [
-        (grid, size, compare_all(grid, size, metric)) for grid in grids for size in grid.sizes for metric in QUALITY
+        (grid, size, compare_all(grid, size, value.name))
+        for grid in grids
+        for size in grid.sizes
+        for value in shown_answer_values(list(grid.shown.values()))
     ]
 
 

@@ -12,6 +12,9 @@ from collections import Counter
 from collections.abc import Sequence
 from itertools import chain, pairwise
 
+from rmtbench.core import MetricValue
+from rmtbench.scoring.base import EachItem, Item, MetricKind
+
 _ARTICLES = re.compile(r"\b(a|an|the)\b")
 _UNSPACED = ("CJK", "HIRAGANA", "KATAKANA", "THAI", "LAO", "KHMER", "MYANMAR", "TIBETAN", "JAVANESE")
 """How the Unicode names of characters begin whose scripts have no spaces between words."""
@@ -40,6 +43,18 @@ def token_f1(prediction: str, references: Sequence[str]) -> float:
     return max((_f1(words, tokens(reference)) for reference in references), default=0.0)
 
 
+def any_script_metric(_scorer_model: str) -> EachItem:
+    """`exact_match` and `token_f1` as a metric; a failed answer is wrong, whatever the reference."""
+
+    def values(item: Item) -> dict[str, float | None]:
+        if item.answer.error is not None:
+            return {"em_unicode": 0.0, "f1_unicode": 0.0}
+        references = item.gold.references
+        return {"em_unicode": exact_match(item.text, references), "f1_unicode": token_f1(item.text, references)}
+
+    return EachItem(dict.fromkeys(("em_unicode", "f1_unicode"), "any script v1"), values)
+
+
 def _f1(words: list[str], truth: list[str]) -> float:
     common = (Counter(words) & Counter(truth)).total()
     if common == 0:
@@ -63,3 +78,13 @@ def _begins_token(character: str) -> bool:
 
 def _is_unspaced(character: str) -> bool:
     return not character.isascii() and unicodedata.name(character, "").startswith(_UNSPACED)
+
+
+METRIC = MetricKind(
+    "any_script",
+    (
+        MetricValue("em_unicode", "EM, any script", order=30, beside="em"),
+        MetricValue("f1_unicode", "F1, any script", order=40, beside="f1"),
+    ),
+    any_script_metric,
+)

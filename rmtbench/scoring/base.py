@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from rmtbench.core import Answer, Gold
-from rmtbench.errors import UserError, nearest
+from rmtbench.core import Answer, Gold, MetricValue
 
 Progress = Callable[[str, int, int], None]
 """Told what is being scored, how many of it are done, and how many there are."""
@@ -49,43 +47,20 @@ class Metric(Protocol):
         ...
 
 
-_METRICS = {
-    "em": "rmtbench.scoring.answers:exact_match_metric",
-    "f1": "rmtbench.scoring.answers:token_f1_metric",
-    "minilm_cosine": "rmtbench.scoring.cosine:cosine_metric",
-    "bertscore": "rmtbench.scoring.bertscore:bertscore_metric",
-    "recall": "rmtbench.scoring.retrieval:retrieval_metric",
-}
-METRICS = tuple(_METRICS)
-VALUES = (
-    "em",
-    "f1",
-    "minilm_cosine",
-    "bertscore_precision",
-    "bertscore_recall",
-    "bertscore_f1",
-    "recall",
-    "precision",
-    "reciprocal_rank",
-)
-"""Names of the values that all of them make."""
+@dataclass(frozen=True, slots=True)
+class MetricKind:
+    """A metric as its module declares it, under the name ``METRIC``: see `rmtbench.scoring.kinds`.
 
-
-def make_metric(name: str, scorer_model: str) -> Metric:
-    """Build a metric; loads its model, if it has one, when it first scores.
-
-    Args:
-        name: One of `METRICS`.
-        scorer_model: The model that BERTScore uses: ``minilm``, a hub id or a path.
-
-    Raises:
-        UserError: No metric has that name.
+    Attributes:
+        name: What a command asks for.
+        values: What it gives every answer.
+        make: Builds it, given the model that BERTScore uses (``minilm``, a hub id or a path); loads nothing before it
+            first scores.
     """
-    if name not in _METRICS:
-        raise UserError(f"no metric '{name}'", where="--metrics", remedy=nearest(name, METRICS))
-    module, _, attribute = _METRICS[name].partition(":")
-    make: Callable[[str], Metric] = getattr(importlib.import_module(module), attribute)
-    return make(scorer_model)
+
+    name: str
+    values: tuple[MetricValue, ...]
+    make: Callable[[str], Metric]
 
 
 @dataclass(frozen=True)

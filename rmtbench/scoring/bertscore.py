@@ -11,9 +11,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from rmtbench.core import MetricValue
 from rmtbench.models.weights import weights_hash
-from rmtbench.scoring.base import Item, Progress
+from rmtbench.scoring.base import Item, MetricKind, Progress
 from rmtbench.scoring.encoders import load_encoder
+from rmtbench.scoring.vocabulary import MISSING, unknown_texts
 
 if TYPE_CHECKING:
     import torch
@@ -61,6 +63,10 @@ class BertScorer:
         ends = (encoder.tokenizer.cls_token_id, encoder.tokenizer.sep_token_id)
         self._ends = [token for token in ends if token is not None]
         self.name = f"{_hash_string(model_name, self.layers)} weights sha256:{weights_hash(place)[:16]}"
+
+    def unknown(self, texts: Sequence[str]) -> set[str]:
+        """Those of the texts that its vocabulary does not know: see `unknown_texts`."""
+        return unknown_texts(self._tokenizer, texts)
 
     def embed(self, texts: Sequence[str], progress: Progress | None = None) -> dict[str, Vectors]:
         """Token vectors of each distinct text, which must not be blank."""
@@ -113,13 +119,20 @@ class BertScore:
         return dict.fromkeys(NAMES, self.scorer.name)
 
     def score(self, items: Sequence[Item], progress: Progress) -> list[dict[str, float | None]]:
-        """Precision, recall and F1 for each item, each the best over its references; 0 for an empty answer."""
+        """Precision, recall and F1 for each item, each the best over its references; 0 for an empty answer.
+
+        None where the vocabulary does not know the answer, or none of its references; others of them do not count.
+        """
         pairs = [(item.text, reference) for item in items for reference in item.gold.references]
         values = score_pairs(self.scorer, pairs, progress)
         rows: list[dict[str, float | None]] = []
+        unknown = self.scorer.unknown([text for pair in pairs for text in pair])
         for item in items:
-            triples = [values[item.text, reference] for reference in item.gold.references]
-            rows.append({name: max(triple[place] for triple in triples) for place, name in enumerate(NAMES)})
+            blank = not item.text.strip()
+            known = [each for each in item.gold.references if blank or not {item.text, each} & unknown]
+            triples = [values[item.text, reference] for reference in known]
+            best = ((name, [triple[place] for triple in triples]) for place, name in enumerate(NAMES))
+            rows.append({name: max(found, default=None) for name, found in best})
         return rows
 
 
@@ -222,3 +235,14 @@ def _hash_string(model_name: str, layers: int) -> str:
 
     name = Path(model_name).name if Path(model_name).is_dir() else model_name
     return f"{name}_L{layers}_no-idf_version=0.3.12(hug_trans={version('transformers')})"
+
+
+METRIC = MetricKind(
+    "bertscore",
+    (
+        MetricValue("bertscore_precision", "BERTScore precision", missing=MISSING),
+        MetricValue("bertscore_recall", "BERTScore recall", missing=MISSING),
+        MetricValue("bertscore_f1", "BERTScore F1", order=60, missing=MISSING),
+    ),
+    bertscore_metric,
+)

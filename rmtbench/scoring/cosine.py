@@ -5,22 +5,32 @@ It is not BERTScore; it stands here under its own name so that results can be se
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import cached_property
 
+from rmtbench.core import MetricValue
 from rmtbench.models.base import Embedder
 from rmtbench.models.embed_files import MINILM
-from rmtbench.scoring.base import Item, Progress
+from rmtbench.scoring.base import Item, MetricKind, Progress
+from rmtbench.scoring.vocabulary import MISSING, unknown_texts
 
 SLICE = 1024
 """Texts embedded between two reports of progress."""
 
 
 class Cosine:
-    """The `Metric`; embeds every distinct text once, whatever the number of systems."""
+    """The `Metric`; embeds every distinct text once, whatever the number of systems.
 
-    def __init__(self, embedder: Embedder) -> None:
+    Args:
+        embedder: Gives the vectors.
+        unknown: Which of some texts it cannot tell apart, because its vocabulary does not know them.
+    """
+
+    def __init__(
+        self, embedder: Embedder, unknown: Callable[[Sequence[str]], Collection[str]] = lambda _texts: ()
+    ) -> None:
         self._embedder = embedder
+        self._unknown = unknown
 
     @cached_property
     def scorers(self) -> Mapping[str, str]:
@@ -28,7 +38,7 @@ class Cosine:
         return {"minilm_cosine": f"{self._embedder.name} sha256:{self._embedder.sha256[:16]}"}
 
     def score(self, items: Sequence[Item], progress: Progress) -> list[dict[str, float | None]]:
-        """The cosine for each item, in [-1, 1]; 0 for an empty answer."""
+        """The cosine for each item, in [-1, 1]; 0 for an empty answer, None where a text is unknown."""
         import numpy as np
 
         texts = list(dict.fromkeys(text for item in items for text in (item.text, item.gold.references[0])))
@@ -38,18 +48,29 @@ class Cosine:
             progress("minilm_cosine", min(start + SLICE, len(texts)), len(texts))
         matrix = np.concatenate(vectors) if vectors else np.zeros((0, 1), np.float32)
         row = {text: place for place, text in enumerate(texts)}
-        return [
-            {
-                "minilm_cosine": float(matrix[row[item.text]] @ matrix[row[item.gold.references[0]]])
-                if item.text.strip()
-                else 0.0
-            }
-            for item in items
-        ]
+        unknown = self._unknown(texts)
+
+        def value(text: str, reference: str) -> float | None:
+            if not text.strip():
+                return 0.0
+            if text in unknown or reference in unknown:
+                return None
+            return float(matrix[row[text]] @ matrix[row[reference]])
+
+        return [{"minilm_cosine": value(item.text, item.gold.references[0])} for item in items]
 
 
 def cosine_metric(_scorer_model: str) -> Cosine:
     """The metric with the paper's embedder, all-MiniLM-L6-v2, whatever BERTScore uses."""
-    from rmtbench.models.embed import load_embedder
+    from transformers import AutoTokenizer
 
-    return Cosine(load_embedder(MINILM))
+    from rmtbench.models.embed import load_embedder
+    from rmtbench.models.embed_files import model_folder
+
+    tokenizer = AutoTokenizer.from_pretrained(model_folder(MINILM), split_special_tokens=True)
+    return Cosine(load_embedder(MINILM), lambda texts: unknown_texts(tokenizer, texts))
+
+
+METRIC = MetricKind(
+    "minilm_cosine", (MetricValue("minilm_cosine", "MiniLM cosine", order=50, missing=MISSING),), cosine_metric
+)

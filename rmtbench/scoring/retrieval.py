@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from rmtbench.scoring.base import EachItem, Item
+from rmtbench.core import MetricValue
+from rmtbench.scoring.base import EachItem, Item, MetricKind
 
 NAMES = ("recall", "precision", "reciprocal_rank")
 
@@ -36,3 +37,14 @@ def retrieval_scores(item: Item) -> dict[str, float | None]:
 def retrieval_metric(_scorer_model: str) -> EachItem:
     """`retrieval_scores` as a metric."""
     return EachItem(dict.fromkeys(NAMES, "evidence spans v1"), retrieval_scores)
+
+
+METRIC = MetricKind(
+    "recall",
+    (
+        MetricValue("recall", "recall", order=90, of="retrieval"),
+        MetricValue("precision", "precision", of="retrieval"),
+        MetricValue("reciprocal_rank", "reciprocal rank", of="retrieval"),
+    ),
+    retrieval_metric,
+)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from rmtbench.analysis.candidates import make_contests
 from rmtbench.analysis.grid import make_grids
-from rmtbench.analysis.metrics import QUALITY
+from rmtbench.analysis.metrics import shown_answer_values
 from rmtbench.analysis.read import read_figures
 from rmtbench.analysis.sections import make_sections
 from rmtbench.report.anatomy import anatomy_tables
@@ -21,7 +21,8 @@ def page_of(results: Path) -> str:
         grids = make_grids(section.runs)
         tables = [corpora_table(section), *map(score_table, grids)]
         parts.append(PagePart(section, (*tables, *(table for grid in grids for table in anatomy_tables(grid)))))
-    return build_page(parts, [each for metric in QUALITY for each in make_contests(sections, metric)], blocks)
+    values = shown_answer_values([run for section in sections for run in section.runs])
+    return build_page(parts, [each for value in values for each in make_contests(sections, value.name)], blocks)
 
 
 def write_page(results: Path) -> Path:

@@ -9,9 +9,8 @@ import re
 import pytest
 from large_results import HOSTILE, hostile_results, large_results
 from page_cases import page_of
-from report_runs import add_run, spec_of
+from report_runs import METRICS, add_run, spec_of
 
-from rmtbench.analysis.metrics import QUALITY
 from rmtbench.report.page import blocks, build
 
 LIBRARY_SHA256 = "c17f2ce49fb9c71ef7fb39c03f868804ac5ab34730149976eebe6b7f807bef0c"
@@ -97,7 +96,7 @@ def test_scores_by_place_of_the_evidence_come_with_the_page_a_row_a_metric_and_f
     folder.gold.write_text("".join(json.dumps(row | {"positions": [0.1, 0.9]}) + "\n" for row in rows))
     positions = data_of(page_of(tmp_path))["positions"]
     assert [(row["metric"], row["position"]) for row in positions] == [
-        (metric, position) for metric in QUALITY for position in (0.1, 0.9)
+        (metric, position) for metric in METRICS for position in (0.1, 0.9)
     ]
     assert {(row["section"], row["dataset"], row["size"], row["label"]) for row in positions} == {
         (0, "hotpotqa", "small", "cag")

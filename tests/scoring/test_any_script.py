@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from rmtbench.scoring.any_script import exact_match, token_f1, tokens
+from rmtbench.core import Answer, Gold
+from rmtbench.scoring.any_script import METRIC, exact_match, token_f1, tokens
+from rmtbench.scoring.base import Item
 
 
 @pytest.mark.parametrize(
@@ -47,3 +49,19 @@ def test_scripts_without_spaces_have_a_token_a_character(text: str, parts: list[
 
 def test_f1_counts_shared_characters() -> None:
     assert token_f1("北京大学", ["北京"]) == pytest.approx(2 / 3)
+
+
+def scored(text: str, reference: str, error: str | None = None) -> dict[str, float | None]:
+    answer = Answer("q", text, "error" if error else "eos", error=error)
+    item = Item("squad", answer, Gold("q", (reference,)), retrieves=False)
+    return METRIC.make("minilm").score([item], lambda *_step: None)[0]
+
+
+def test_the_metric_makes_both_values() -> None:
+    assert scored("王伟。", "王伟") == {"em_unicode": 1, "f1_unicode": 1}
+    assert scored("王芳", "王伟") == {"em_unicode": 0, "f1_unicode": 0.5}
+
+
+def test_a_failed_answer_is_wrong_even_beside_an_empty_reference() -> None:
+    assert scored("", "。") == {"em_unicode": 1, "f1_unicode": 0}
+    assert scored("", "。", error="gone") == {"em_unicode": 0, "f1_unicode": 0}

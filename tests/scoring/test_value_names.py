@@ -1,9 +1,22 @@
-"""The names of all values that metrics make: what a command may be asked for by name."""
+"""What metrics declare of their values is what they make, and what reports of older runs suppose."""
 
 from __future__ import annotations
 
-from rmtbench.scoring.base import METRICS, VALUES, make_metric
+from rmtbench.analysis.metrics import USUAL
+from rmtbench.scoring.kinds import find_metric, metric_names, our_metrics
 
 
-def test_every_value_that_a_metric_makes_has_its_name_in_the_list() -> None:
-    assert [name for metric in METRICS for name in make_metric(metric, "minilm").scorers] == list(VALUES)
+def test_ours_are_found_in_the_order_of_their_columns() -> None:
+    assert list(our_metrics()) == ["em", "f1", "any_script", "minilm_cosine", "bertscore", "recall"]
+    assert metric_names()[:6] == tuple(our_metrics())
+
+
+def test_every_metric_makes_the_values_that_it_declares() -> None:
+    for name in our_metrics():
+        kind = find_metric(name)
+        assert [value.name for value in kind.values] == list(kind.make("minilm").scorers)
+
+
+def test_the_table_for_older_runs_agrees_with_the_declared_values() -> None:
+    declared = {value.name: value for kind in our_metrics().values() for value in kind.values}
+    assert {value.name: declared[value.name] for value in USUAL} == {value.name: value for value in USUAL}

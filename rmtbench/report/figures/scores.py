@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from rmtbench.analysis.figure_data import Record
-from rmtbench.analysis.metrics import METRICS
+from rmtbench.analysis.metrics import LABELS
 from rmtbench.analysis.published.figures import MODELS, TABLED_TOKENS
 from rmtbench.report.figures.style import (
     BLACK,
@@ -159,7 +159,7 @@ def _rgb(colour: str) -> tuple[float, float, float]:
 
 
 def _heading(records: Sequence[Record]) -> str:
-    return dict(METRICS)[records[0]["metric"]]
+    return LABELS[records[0]["metric"]]
 
 
 def _bars(records: Sequence[Record]) -> str:

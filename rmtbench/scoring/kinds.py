@@ -1,0 +1,84 @@
+"""All metrics by name: those that this package's modules declare, and those that other packages name.
+
+A module declares one `MetricKind` under the name ``METRIC``; another package names one in the entry-point group.
+"""
+
+from __future__ import annotations
+
+import pkgutil
+from collections.abc import Mapping
+from functools import cache
+from importlib import import_module
+from importlib.metadata import EntryPoint, entry_points
+
+from rmtbench import scoring
+from rmtbench.errors import UserError, first_line, nearest
+from rmtbench.scoring.base import MetricKind
+
+ENTRY_POINTS = "rmtbench.metrics"
+"""Entry-point group in which other packages name a `MetricKind`, such as ``mine = "mypackage.mine:METRIC"``."""
+
+
+@cache
+def our_metrics() -> Mapping[str, MetricKind]:
+    """The metrics of this package by name, in the order of their columns."""
+    names = [f"{scoring.__name__}.{module.name}" for module in pkgutil.iter_modules(scoring.__path__)]
+    found = [getattr(import_module(name), "METRIC", None) for name in names]
+    kinds = sorted((kind for kind in found if isinstance(kind, MetricKind)), key=_place)
+    return {kind.name: kind for kind in kinds}
+
+
+def metric_names() -> tuple[str, ...]:
+    """All metrics that can be made, ours first: what is made where nobody says which."""
+    ours = our_metrics()
+    return (*ours, *sorted(name for name, found in _plugins().items() if isinstance(found, MetricKind)))
+
+
+def broken_metrics() -> dict[str, str]:
+    """Metrics of other packages that cannot be made, each with the reason."""
+    return {name: str(found) for name, found in _plugins().items() if isinstance(found, UserError)}
+
+
+def find_metric(name: str) -> MetricKind:
+    """The metric of that name.
+
+    Raises:
+        UserError: There is none, or another package's cannot be made.
+    """
+    ours, others = our_metrics(), _plugins()
+    found = ours.get(name) or others.get(name)
+    if found is None:
+        raise UserError(f"no metric '{name}'", where="--metrics", remedy=nearest(name, (*ours, *others)))
+    if isinstance(found, UserError):
+        raise found
+    return found
+
+
+def _plugins() -> dict[str, MetricKind | UserError]:
+    """Other packages' metrics, or why there is none; a name of ours stays ours."""
+    points = entry_points(group=ENTRY_POINTS)
+    return {point.name: _load(point) for point in points if point.name not in our_metrics()}
+
+
+def _load(point: EntryPoint) -> MetricKind | UserError:
+    try:
+        kind = point.load()
+    except Exception as error:  # noqa: BLE001 (code of any package)
+        told = f"metric '{point.name}' cannot be imported ({first_line(error)})"
+        return UserError(told, where=point.value, remedy="mend that package, or uninstall it")
+    if not isinstance(kind, MetricKind):
+        told = f"metric '{point.name}' is not a MetricKind"
+        return UserError(told, where=point.value, remedy="declare it as docs/plugins.md says")
+    if kind.name != point.name:
+        told = f"metric '{point.name}' calls itself '{kind.name}'"
+        return UserError(told, where=point.value, remedy="give the entry point the name of its record")
+    taken = {value.name for ours in our_metrics().values() for value in ours.values}
+    if theirs := [value.name for value in kind.values if value.name in taken]:
+        told = f"metric '{point.name}' makes '{theirs[0]}', which rmtbench makes"
+        return UserError(told, where=point.value, remedy="rename that value")
+    return kind
+
+
+def _place(kind: MetricKind) -> tuple[int, str]:
+    """Where a metric's first column stands; behind all others where it has none."""
+    return (min((value.order for value in kind.values if value.order is not None), default=10**6), kind.name)
