@@ -63,6 +63,28 @@ def open_dataset(name: str, data_dir: Path | None, environ: Mapping[str, str], *
     return _dataset(name, source, rows)
 
 
+def canonical_name(name: str) -> str:
+    """One spelling of a data set's name for all spellings of the same folder; any other name as it is.
+
+    A folder below the current one is named from there, one below the home folder as ``~/…``, which tells no user's
+    name, and any other by its absolute path.
+
+    Args:
+        name: As `open_dataset` takes it.
+    """
+    if name in NAMES or not Path(name).expanduser().is_dir():
+        return name
+    folder, here = Path(name).expanduser(), Path.cwd()
+    # A link is named as it was given: only `..` must be followed, since it may lead elsewhere than the words say.
+    place = folder.resolve() if ".." in folder.parts else folder.absolute()
+    if not place.is_relative_to(here):
+        place = place.parent.resolve() / place.name
+    if place.is_relative_to(here):
+        below = str(place.relative_to(here))
+        return f"./{below}" if below in NAMES else below
+    return f"~/{place.relative_to(Path.home())}" if place.is_relative_to(Path.home()) else str(place)
+
+
 def find_file(name: str, path: Path) -> Path:
     """The official file of a data set: `path` itself, or the one it holds.
 
