@@ -6,19 +6,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from rmtbench.core import Draw, RunSpec
+from rmtbench.corpora.base import BUDGETS
+from rmtbench.corpora.registry import known_datasets
 from rmtbench.errors import UserError
 from rmtbench.models.base import LanguageModel
 from rmtbench.systems.base import SystemKind
 from rmtbench.systems.in_prompt import whole_corpus
 from rmtbench.systems.resources import local_model
-
-NOMINAL_TOKENS = {
-    "squad": {"smoke": 1_000, "small": 21_000, "medium": 32_000, "large": 50_000},
-    "hotpotqa": {"smoke": 1_340, "small": 21_000, "medium": 43_000, "large": 86_000},
-}
-BUDGETS = {"smoke": 1_000, "small": 21_000, "medium": 43_000, "large": 85_000}
-"""Tokens of the sizes; of SQuAD and HotpotQA those of whole articles and rows."""
-
 
 EVIDENCE_ALONE = "oracle"
 """The system that reads a question's evidence and nothing else."""
@@ -97,7 +91,8 @@ def find_without_evidence(specs: Sequence[RunSpec], draws: Iterable[Draw]) -> li
 
 
 def _too_long(spec: RunSpec, draw: Draw, prompt: int, written: int, limit: int) -> UserError:
-    budgets = NOMINAL_TOKENS.get(draw.corpus.dataset, BUDGETS)
+    kind = known_datasets().get(draw.corpus.dataset)
+    budgets = BUDGETS if kind is None else kind.tokens
     fitting = [size for size, budget in budgets.items() if budget + written < limit]
     choice = f"--size {' or '.join(fitting)} fits; else" if fitting else "no size fits:"
     return UserError(

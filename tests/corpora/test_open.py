@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from corpora_files import draw, refusal, write, write_json
 
-from rmtbench.corpora.open import NAMES, canonical_name, find_file, open_dataset
+from rmtbench.corpora.open import canonical_name, find_file, open_dataset
+from rmtbench.corpora.registry import known_datasets
 
 SQUAD = {
     "data": [
@@ -197,13 +198,13 @@ def test_any_other_name_is_a_folder_of_ones_own_called_by_its_last_part(tmp_path
             "hotpot",
             "--dataset",
             "no data set 'hotpot'",
-            f"did you mean 'hotpotqa'? Known: {', '.join(sorted(NAMES))}, or the path of a folder",
+            f"did you mean 'hotpotqa'? Known: {', '.join(sorted(known_datasets()))}, or the path of a folder",
         ),
         (
             "sample",
             "--dataset",
             "no data set 'sample'",
-            f"did you mean 'handbook'? Known: {', '.join(sorted(NAMES))}, or the path of a folder",
+            f"did you mean 'handbook'? Known: {', '.join(sorted(known_datasets()))}, or the path of a folder",
         ),
         ("./nowhere", "--dataset ./nowhere", "no such folder", "give a folder that holds documents/"),
         ("~/nowhere at all", "--dataset ~/nowhere at all", "no such folder", "give a folder that holds documents/"),
