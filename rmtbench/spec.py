@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rmtbench.core import SHIPPED_MODELS
+from rmtbench.corpora.open import DATA_VARIABLE
+from rmtbench.corpora.registry import known_datasets
 from rmtbench.errors import UserError, nearest
 from rmtbench.options.check import checked
 from rmtbench.options.request import Request as Request  # noqa: PLC0414 - what the door lets in
@@ -24,15 +26,6 @@ READERS: Mapping[str, Mapping[str, str]] = {
 }
 """Default model by data: `mini` was trained on the generated corpora and reads nothing else."""
 
-DATA_VARIABLE = "RMTBENCH_DATA"
-"""Environment variable: folder of official files, where ``--data-dir`` gives none."""
-
-GENERATED = ("squad", "hotpotqa", "triviaqa")
-"""Data sets that have a generated corpus in their style."""
-
-DEFAULT_SIZES: Mapping[str, str] = {"squad": "small", "hotpotqa": "small", "triviaqa": "small", "handbook": "4k"}
-"""The size of a data set if the user names none. All of a user's own folder is read then."""
-
 
 def make_request(profile: str, given: Mapping[str, Any], environ: Mapping[str, str] | None = None) -> Request:
     """Lay what the user gave over a profile's defaults.
@@ -47,7 +40,8 @@ def make_request(profile: str, given: Mapping[str, Any], environ: Mapping[str, s
     """
     values = {**profile_defaults(profile), **{name: value for name, value in given.items() if value is not None}}
     if "size" not in given or given["size"] is None:
-        values["size"] = DEFAULT_SIZES.get(values["dataset"], "all")
+        kind = known_datasets().get(values["dataset"])
+        values["size"] = "all" if kind is None else kind.default_size  # all of a user's own folder
     values = {**default_reader(values, environ or {}), **values}
     check_together(values)
     values.setdefault("answer_style", "bridge" if values["model"] in SHIPPED_MODELS else "direct")
@@ -67,8 +61,11 @@ def default_reader(values: Mapping[str, Any], environ: Mapping[str, str]) -> Map
     if "model" in values:
         return {}
     files = values.get("data_dir") is not None or bool(environ.get(DATA_VARIABLE))
-    real = values["dataset"] not in GENERATED or files or not values.get("generated", False)
-    return READERS["real" if real else "generated"]
+    kind = known_datasets().get(values["dataset"])
+    if kind is None:
+        return READERS["real"]
+    miniature = kind.miniature and not files and values.get("generated", False)
+    return READERS["generated" if miniature else kind.reader]
 
 
 def rare_settings(words: Sequence[str]) -> dict[str, str]:

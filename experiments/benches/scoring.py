@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from rmtbench.corpora.open import HANDBOOK
+from rmtbench.corpora.handbook import HANDBOOK
 from rmtbench.models.embed_files import MINILM, model_folder
 from rmtbench.runs.provenance import surroundings
 from rmtbench.scoring.bertscore import BertScorer, Triple, score_pairs

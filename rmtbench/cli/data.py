@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from rmtbench.corpora.base import Dataset, TokenCounter
+    from rmtbench.corpora.base import Dataset, DatasetKind, TokenCounter
 
 app = typer.Typer(help="Look at data sets: list, check, export.", no_args_is_help=True)
 
@@ -42,14 +42,16 @@ def list_datasets(
     as_json: AsJson = False,
 ) -> None:
     """Show the data sets that are here, and how large the first draw of each size is."""
-    from rmtbench.corpora.open import NAMES
+    from rmtbench.corpora.registry import known_datasets
     from rmtbench.models.load import load_token_counter
     from rmtbench.spec import profile_defaults
 
     defaults = profile_defaults(profile)
     # One tokenizer for all rows, so that their counts can be compared.
     count_tokens = load_token_counter(model or _reader(profile, defaults["dataset"], data_dir), tokenizer)
-    rows = [_describe(name, data_dir, count_tokens, seed, generated="generated" in defaults) for name in NAMES]
+    generated = "generated" in defaults
+    kinds = known_datasets().values()
+    rows = [_describe(kind, data_dir, count_tokens, seed, generated=generated) for kind in kinds]
     if as_json:
         typer.echo(json.dumps(rows, indent=1))
         return
@@ -132,34 +134,30 @@ def export(
 
 
 def _describe(
-    name: str, data_dir: Path | None, count_tokens: TokenCounter, seed: int, *, generated: bool
+    kind: DatasetKind, data_dir: Path | None, count_tokens: TokenCounter, seed: int, *, generated: bool
 ) -> dict[str, Any]:
     """Source and sizes of a data set, or why it is not here. Never asks the hub, whose files can be gigabytes."""
     from rmtbench.corpora.open import DATA_VARIABLE, open_dataset
     from rmtbench.errors import UserError
 
-    if name != "handbook" and not generated and data_dir is None and not os.environ.get(DATA_VARIABLE):
+    name = kind.name
+    there = kind.embedded is not None or (generated and kind.miniature)
+    if not there and data_dir is None and not os.environ.get(DATA_VARIABLE):
         unnamed = UserError(
             "no official files are named",
             remedy=f"give --data-dir or set {DATA_VARIABLE}; without either, a run asks the hub",
         )
-        return _missing(name, unnamed)
+        return _missing(kind, unnamed)
     try:
         dataset = open_dataset(name, data_dir, os.environ, generated=generated)
     except UserError as error:
-        return _missing(name, error)
-    sizes = [_measure(dataset, size, count_tokens, seed) for size in _sizes(name)]
-    return {"dataset": name, "source": _source(dataset), "sizes": sizes, "problem": None}
+        return _missing(kind, error)
+    sizes = [_measure(dataset, size, count_tokens, seed) for size in kind.sizes]
+    return {"dataset": name, "label": kind.label, "source": _source(dataset), "sizes": sizes, "problem": None}
 
 
-def _missing(name: str, error: Exception) -> dict[str, Any]:
-    return {"dataset": name, "source": None, "sizes": [], "problem": _problem(error)}
-
-
-def _sizes(name: str) -> tuple[str, ...]:
-    from rmtbench.corpora.base import SIZES
-
-    return ("2k", "4k", "8k", "all") if name == "handbook" else SIZES
+def _missing(kind: DatasetKind, error: Exception) -> dict[str, Any]:
+    return {"dataset": kind.name, "label": kind.label, "source": None, "sizes": [], "problem": _problem(error)}
 
 
 def _measure(dataset: Dataset, size: str, count_tokens: TokenCounter, seed: int) -> dict[str, Any]:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from rmtbench.cli.progress import note, show_runs
 from rmtbench.core import SHIPPED_MODELS, Draw, RunSpec
+from rmtbench.corpora.base import TokenCounter
 from rmtbench.errors import ServerGoneError
 from rmtbench.files import cache_folder
 from rmtbench.journal.layout import RunFolder, run_id
@@ -17,17 +19,20 @@ from rmtbench.journal.record import read_json, read_run
 from rmtbench.models.load import RANDOM_LABEL
 from rmtbench.models.sources import to_convert
 from rmtbench.options.request import Request
+from rmtbench.runs.estimate import find_counter
 from rmtbench.runs.finished import unfinished
-from rmtbench.runs.fit import check_fit, find_misfits
+from rmtbench.runs.fit import check_fit, find_misfits, find_without_evidence
 from rmtbench.runs.loading import load_resources
 from rmtbench.runs.loop import execute
 from rmtbench.runs.plan import left_out_of_all
-from rmtbench.runs.session import Session, find_store, make_draws, open_session
+from rmtbench.runs.session import Session, find_store, make_draws, make_one_draw, open_session
 from rmtbench.systems.registry import find_system
 from rmtbench.systems.resources import Resources
 
 
-def run_request(request: Request, results: Path, *, fresh: bool, say_next: bool = True) -> int:
+def run_request(
+    request: Request, results: Path, *, fresh: bool, say_next: bool = True, told: set[str] | None = None
+) -> int:
     """Do all runs of a request and score them.
 
     Args:
@@ -35,6 +40,7 @@ def run_request(request: Request, results: Path, *, fresh: bool, say_next: bool 
         results: Folder of all runs.
         fresh: Whether finished and half-done runs are begun anew.
         say_next: Whether the person is told what to do next.
+        told: Remarks on data that were made already; this request's are added. None for none.
 
     Returns:
         The exit code: 0; 1 if answers of these runs failed, now or in an earlier process, or if a server that had
@@ -51,6 +57,7 @@ def run_request(request: Request, results: Path, *, fresh: bool, say_next: bool 
             note(f"{run_id(spec)}: finished already; --fresh begins anew")
     skipped: list[RunSpec] = []
     if todo:
+        _say_what_is_not_read(session, set() if told is None else told)
         try:
             skipped = _do(todo, session, results, fresh=fresh)
         except ServerGoneError as gone:
@@ -73,8 +80,9 @@ def run_request(request: Request, results: Path, *, fresh: bool, say_next: bool 
 
 
 def _do(todo: Sequence[RunSpec], session: Session, results: Path, *, fresh: bool) -> list[RunSpec]:
-    """Execute the runs that fit the model's context; returns those that do not."""
+    """Execute the runs that have evidence to read and fit the model's context; returns those that do not."""
     request = session.request
+    todo, unfounded = _with_evidence(todo, session)
     store = find_store(request, cache_folder())
     if (file := to_convert(request.model)) is not None:
         note(f"converting {file.name} to float32 in {cache_folder()}: once, and it takes a few minutes")
@@ -99,7 +107,32 @@ def _do(todo: Sequence[RunSpec], session: Session, results: Path, *, fresh: bool
     if session.endpoints.model is not None:
         _say_where_no_cache_was_hit(todo, results)
         _say_where_reasoning_took_all(todo, results)
-    return skipped
+    return [*unfounded, *skipped]
+
+
+def _with_evidence(todo: Sequence[RunSpec], session: Session) -> tuple[Sequence[RunSpec], list[RunSpec]]:
+    """The runs that have something to read, and an oracle that has not; needs a tokenizer at most, and no model.
+
+    Raises:
+        UserError: The oracle was asked for by name, or alone.
+    """
+    request = session.request
+
+    @cache
+    def counter() -> TokenCounter:  # most own folders need none
+        return find_counter(request.model, request.tokenizer, request.adapter)
+
+    def count_tokens(texts: Sequence[str]) -> Sequence[int]:
+        return counter()(texts)
+
+    draws = (make_one_draw(session, number, count_tokens) for number in range(request.draws))
+    misfits = find_without_evidence(todo, draws)
+    skipped = [misfit.spec for misfit in misfits]
+    if misfits and (len(misfits) == len(todo) or any(spec.system in request.systems for spec in skipped)):
+        raise misfits[0].error
+    for misfit in misfits:
+        note(f"{misfit.spec.system} skipped: {misfit.error.what}")
+    return [spec for spec in todo if spec not in skipped], skipped
 
 
 def _fitting(
@@ -183,6 +216,13 @@ def _say_what_is_left_out(request: Request) -> None:
     if "all" in request.systems and left_out:
         where = f"with --rmt where {request.model_name} has no memory shipped"
         note(f"all leaves out {', '.join(left_out)}: name them, {where}")
+
+
+def _say_what_is_not_read(session: Session, told: set[str]) -> None:
+    remark = session.remark
+    if remark and remark not in told:
+        told.add(remark)
+        note(remark)
 
 
 def _score(folders: Sequence[Path], scorer: str) -> None:

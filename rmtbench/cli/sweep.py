@@ -45,6 +45,7 @@ def sweep(
     planning = Planning(results, fresh=fresh) if dry_run else None
     failures: list[tuple[SweepRequest, UserError]] = []
     codes = {0}
+    told: set[str] = set()
     began = time.monotonic()
     for number, one in enumerate(asked.requests, start=1):
         place = f"[{number}/{len(asked.requests)}]"
@@ -54,7 +55,7 @@ def sweep(
             if planning is not None:
                 planning.add(one.request)
             else:
-                codes.add(_run(one.request, results, fresh=fresh))
+                codes.add(_run(one.request, results, told, fresh=fresh))
         except UserError as error:
             note(f"{place} cannot be done: {error}")
             failures.append((one, error))
@@ -74,10 +75,10 @@ def sweep(
     raise typer.Exit(max(codes))
 
 
-def _run(request: Request, results: Path, *, fresh: bool) -> int:
+def _run(request: Request, results: Path, told: set[str], *, fresh: bool) -> int:
     from rmtbench.cli.running import run_request
 
-    return run_request(request, results, fresh=fresh, say_next=False)
+    return run_request(request, results, fresh=fresh, say_next=False, told=told)
 
 
 def _say_progress(place: str, done: int, count: int, seconds: float) -> None:

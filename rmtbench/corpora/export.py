@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from rmtbench.core import Document, Draw, Gold, Question, Span
-from rmtbench.corpora.open import OFFICIAL_NAMES
+from rmtbench.corpora import hotpotqa, squad
 from rmtbench.corpora.rows import TriviaDocument
 from rmtbench.corpora.squad import SEPARATOR
 from rmtbench.corpora.triviaqa import find_answers
@@ -85,7 +85,7 @@ def _squad(draw: Draw) -> dict[str, bytes]:
         ]
         # Titles are percent-encoded in official files: a bare percent sign would be read as the beginning of a code.
         articles.append({"title": document.title.replace("%", "%25"), "paragraphs": paragraphs})
-    return {OFFICIAL_NAMES["squad"][0]: _json({"version": "1.1", "data": articles})}
+    return {squad.FILES.names[0]: _json({"version": "1.1", "data": articles})}
 
 
 def _paragraphs(text: str, keep: Sequence[tuple[int, int]]) -> Iterator[tuple[int, int]]:
@@ -147,7 +147,7 @@ def _hotpotqa(draw: Draw) -> dict[str, bytes]:
             ],
         }
         rows.append(row)
-    return {OFFICIAL_NAMES["hotpotqa"][0]: _json(rows)}
+    return {hotpotqa.FILES.names[0]: _json(rows)}
 
 
 def _sentences(document: Document, spans: Sequence[Span]) -> list[Span]:

@@ -12,8 +12,10 @@ from dataclasses import dataclass
 from random import Random
 
 from rmtbench.core import Document, Draw, Gold, Question, Source, Span, token_budget
-from rmtbench.corpora.base import DatasetFacts, DrawRequest, TokenCounter
+from rmtbench.corpora.base import DatasetFacts, DatasetKind, DrawRequest, HubRows, OfficialFiles, TokenCounter
 from rmtbench.corpora.draws import TOLERANCE, DocumentIds, choose_size, generator, make_draw, shuffled, too_small
+from rmtbench.corpora.hub import hotpotqa_rows
+from rmtbench.corpora.official import read_hotpotqa
 from rmtbench.corpora.rows import HotpotRow
 
 ROWS = {"smoke": 1, "small": 16, "medium": 32, "large": 64}
@@ -126,3 +128,17 @@ def _evidence(row: HotpotRow, documents: dict[tuple[str, str], Document]) -> tup
             text, start, end = found
             facts.append((Span(documents[title, text].id, start, end),))
     return tuple(facts)
+
+
+FILES = OfficialFiles(("hotpot_dev_distractor_v1.json", "hotpot_train_v1.1.json"), "[", read_hotpotqa, HotpotQA)
+
+DATASET = DatasetKind(
+    name="hotpotqa",
+    label="HotpotQA (distractor)",
+    order=2,
+    official=FILES,
+    hub=HubRows("hotpotqa/hotpot_qa", "distractor", hotpotqa_rows),
+    tokens={"smoke": 1_340, "small": 21_000, "medium": 43_000, "large": 86_000},
+    miniature=True,
+    normal_form="hotpotqa",
+)

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, overload
 
 from rmtbench.core import Source
+from rmtbench.corpora.base import HubRows
 from rmtbench.corpora.jsonfiles import field, text_field
 from rmtbench.corpora.official import clean_title, mend_quotes, trivia_references
 from rmtbench.corpora.rows import HotpotRow, SquadArticle, SquadParagraph, SquadQuestion, TriviaDocument, TriviaRow
@@ -22,25 +23,19 @@ from rmtbench.hub import look_for_hub
 if TYPE_CHECKING:
     from datasets import Dataset
 
-Rows = Sequence[SquadArticle] | Sequence[HotpotRow] | Sequence[TriviaRow]
-
 SPLIT = "validation"
-REPOSITORIES: Mapping[str, tuple[str, str | None]] = {
-    "squad": ("rajpurkar/squad", None),
-    "hotpotqa": ("hotpotqa/hotpot_qa", "distractor"),
-    "triviaqa": ("mandarjoshi/trivia_qa", "rc"),
-}
-"""Repository and configuration of each data set."""
+_TRIVIAQA = "mandarjoshi/trivia_qa"
 
 _EVIDENCE = (("entity_pages", "wikipedia", "wiki_context"), ("search_results", "web", "search_context"))
 """TriviaQA's evidence columns, the folder below ``evidence/`` that each stands for, and where its text is."""
 
 
-def load_hub(name: str) -> tuple[Source, Rows]:
+def load_hub(name: str, hub: HubRows) -> tuple[Source, Any]:
     """Load a data set's validation split from the hub or its local cache.
 
     Args:
-        name: One of `REPOSITORIES`.
+        name: What the data set is called, for the message.
+        hub: Where it is there, and how its rows are read.
 
     Returns:
         What was loaded, and its rows.
@@ -52,21 +47,15 @@ def load_hub(name: str) -> tuple[Source, Rows]:
     from datasets import load_dataset
 
     look_for_hub()
-    repository, configuration = REPOSITORIES[name]
     try:
-        dataset = load_dataset(repository, configuration, split=SPLIT)
+        dataset = load_dataset(hub.repository, hub.configuration, split=SPLIT)
     except (OSError, ValueError, httpx.HTTPError) as error:
         raise UserError(
             f"the hub cannot be reached for '{name}' ({type(error).__name__}), and it is not cached here",
-            where=repository,
+            where=hub.repository,
             remedy="give official files with --data-dir or RMTBENCH_DATA",
         ) from error
-    makers: Mapping[str, Callable[[Dataset], Rows]] = {
-        "squad": squad_rows,
-        "hotpotqa": hotpotqa_rows,
-        "triviaqa": triviaqa_rows,
-    }
-    return Source("hub", f"{repository} {SPLIT}", content_hash(dataset)), makers[name](dataset)
+    return Source("hub", f"{hub.repository} {SPLIT}", content_hash(dataset)), hub.rows(dataset)
 
 
 def content_hash(dataset: Dataset) -> str:
@@ -92,7 +81,7 @@ def squad_rows(dataset: Dataset) -> tuple[SquadArticle, ...]:
         UserError: A column is missing or of another type; a question has no answer.
     """
     articles: dict[str, list[tuple[str, SquadQuestion]]] = {}
-    for where, row in _numbered(dataset, "squad"):
+    for where, row in _numbered(dataset, "rajpurkar/squad"):
         pair = text_field(row, "context", where), _squad_question(row, where)
         articles.setdefault(clean_title(text_field(row, "title", where)), []).append(pair)
     return tuple(
@@ -125,7 +114,7 @@ def hotpotqa_rows(dataset: Dataset) -> tuple[HotpotRow, ...]:
     Raises:
         UserError: A column is missing or of another type.
     """
-    return tuple(_hotpot_row(row, where) for where, row in _numbered(dataset, "hotpotqa"))
+    return tuple(_hotpot_row(row, where) for where, row in _numbered(dataset, "hotpotqa/hotpot_qa"))
 
 
 def _hotpot_row(row: Mapping[str, Any], where: str) -> HotpotRow:
@@ -150,7 +139,7 @@ def triviaqa_rows(dataset: Dataset) -> Sequence[TriviaRow]:
     needed = ("question_id", "question", "answer", *(column for column, _, _ in _EVIDENCE))
     for column in needed:
         if column not in dataset.column_names:
-            raise UserError(f"column '{column}' is missing", where=REPOSITORIES["triviaqa"][0], remedy="use config rc")
+            raise UserError(f"column '{column}' is missing", where=_TRIVIAQA, remedy="use config rc")
     return _TriviaRows(dataset)
 
 
@@ -170,7 +159,7 @@ class _TriviaRows(Sequence[TriviaRow]):
             return [self[place] for place in range(*number.indices(len(self)))]
         if not -len(self) <= number < len(self):
             raise IndexError(number)
-        return _trivia_row(self._dataset[number], _where("triviaqa", number % len(self)))
+        return _trivia_row(self._dataset[number], _where(_TRIVIAQA, number % len(self)))
 
 
 def _trivia_row(row: Mapping[str, Any], where: str) -> TriviaRow:
@@ -207,10 +196,10 @@ def _evidence(row: Mapping[str, Any], where: str) -> Iterator[tuple[str, str, st
                 yield f"{folder}/{filename}", (title or PurePosixPath(filename).stem).strip(), text
 
 
-def _numbered(dataset: Dataset, name: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
+def _numbered(dataset: Dataset, repository: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
     for number, row in enumerate(dataset):
-        yield _where(name, number), row
+        yield _where(repository, number), row
 
 
-def _where(name: str, number: int) -> str:
-    return f"{REPOSITORIES[name][0]} {SPLIT}, row {number}"
+def _where(repository: str, number: int) -> str:
+    return f"{repository} {SPLIT}, row {number}"

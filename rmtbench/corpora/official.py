@@ -170,6 +170,25 @@ class TriviaRows(Sequence[TriviaRow]):
             return None
 
 
+def read_triviaqa(path: Path) -> TriviaRows:
+    """Rows of an official TriviaQA file, whose evidence lies in ``evidence/`` beside it or beside its folder.
+
+    Raises:
+        UserError: The file is missing or not in the format, or there is no such folder.
+    """
+    return TriviaRows(path, _evidence_folder(path))
+
+
+def _evidence_folder(path: Path) -> Path:
+    parent = path.absolute().parent
+    for base in (parent.parent, parent):
+        if (base / "evidence").is_dir():
+            return base / "evidence"
+    raise UserError(
+        "no evidence folder beside it", where=str(path), remedy="unpack evidence/ beside the folder that holds the file"
+    )
+
+
 def trivia_references(answer: Mapping[str, Any], where: str) -> tuple[str, ...]:
     """Accepted answers of a TriviaQA row, whose normal forms are exactly the official ground truths.
 

@@ -6,38 +6,27 @@ Never one in place of another without being asked.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 from rmtbench.core import Source
-from rmtbench.corpora.base import Dataset
-from rmtbench.corpora.hotpotqa import HotpotQA
-from rmtbench.corpora.official import TriviaRows, read_hotpotqa, read_squad
+from rmtbench.corpora.base import Dataset, DatasetKind, OfficialFiles
 from rmtbench.corpora.own import read_folder
-from rmtbench.corpora.squad import Squad
-from rmtbench.corpora.triviaqa import TriviaQA
+from rmtbench.corpora.registry import known_datasets
 from rmtbench.errors import UserError, nearest
 
-NAMES = ("squad", "hotpotqa", "triviaqa", "handbook")
 DATA_VARIABLE = "RMTBENCH_DATA"
-HANDBOOK = Path(__file__).parent.parent / "assets" / "handbook"
+"""Environment variable: folder of official files, where ``--data-dir`` gives none."""
 
 REPLACED = {"sample": "handbook"}
 """Former names of data sets, and what to name instead."""
-
-OFFICIAL_NAMES: Mapping[str, Sequence[str]] = {
-    "squad": ("dev-v1.1.json", "train-v1.1.json"),
-    "hotpotqa": ("hotpot_dev_distractor_v1.json", "hotpot_train_v1.1.json"),
-    "triviaqa": ("wikipedia-dev.json", "web-dev.json", "wikipedia-train.json", "web-train.json"),
-}
-"""Files looked for in a folder; the first one there is taken."""
 
 
 def open_dataset(name: str, data_dir: Path | None, environ: Mapping[str, str], *, generated: bool = False) -> Dataset:
     """Open a data set.
 
     Args:
-        name: One of `NAMES`, or the path of a user's own folder.
+        name: One of `known_datasets`, or the path of a user's own folder.
         data_dir: Folder or file of official data; None for the folder in the environment, else the hub.
         environ: Environment variables, for `RMTBENCH_DATA`.
         generated: Whether the miniature in the data set's style is meant where no files are named, instead of the hub.
@@ -45,22 +34,46 @@ def open_dataset(name: str, data_dir: Path | None, environ: Mapping[str, str], *
     Raises:
         UserError: The name is unknown, or the data is missing or not in its format.
     """
-    if name == "handbook":
-        return read_folder(HANDBOOK, "handbook", "embedded")
-    if name not in OFFICIAL_NAMES:
+    kind = known_datasets().get(name)
+    if kind is None:
         return _open_own(name)
+    if kind.embedded is not None:
+        return kind.embedded()
     given = data_dir or (Path(environ[DATA_VARIABLE]) if environ.get(DATA_VARIABLE) else None)
     if given is not None:
-        return _open_official(name, find_file(name, given.expanduser()))
-    if generated:
+        return _open_official(kind, find_file(name, given.expanduser()))
+    if generated and kind.miniature:
         from rmtbench.corpora.miniature.dataset import Miniature
         from rmtbench.corpora.miniature.styles import STYLES
 
         return next(Miniature(style) for style in STYLES if style == name)
+    if kind.hub is None:
+        raise UserError(f"no files of {name} are named", where="--dataset", remedy="give --data-dir or RMTBENCH_DATA")
     from rmtbench.corpora.hub import load_hub
 
-    source, rows = load_hub(name)
-    return _dataset(name, source, rows)
+    return _files_of(kind).make(*load_hub(name, kind.hub))
+
+
+def canonical_name(name: str) -> str:
+    """One spelling of a data set's name for all spellings of the same folder; any other name as it is.
+
+    A folder below the current one is named from there, one below the home folder as ``~/…``, which tells no user's
+    name, and any other by its absolute path.
+
+    Args:
+        name: As `open_dataset` takes it.
+    """
+    if name in known_datasets() or not Path(name).expanduser().is_dir():
+        return name
+    folder, here = Path(name).expanduser(), Path.cwd()
+    # A link is named as it was given: only `..` must be followed, since it may lead elsewhere than the words say.
+    place = folder.resolve() if ".." in folder.parts else folder.absolute()
+    if not place.is_relative_to(here):
+        place = place.parent.resolve() / place.name
+    if place.is_relative_to(here):
+        below = str(place.relative_to(here))
+        return f"./{below}" if below in known_datasets() else below
+    return f"~/{place.relative_to(Path.home())}" if place.is_relative_to(Path.home()) else str(place)
 
 
 def find_file(name: str, path: Path) -> Path:
@@ -76,18 +89,19 @@ def find_file(name: str, path: Path) -> Path:
     Raises:
         UserError: There is nothing there, or there are several and none has an official name.
     """
+    official = _files_of(known_datasets()[name])
     if path.is_file():
         return path
     if not path.is_dir():
         raise UserError("no such file or folder", where=str(path), remedy="check --data-dir or RMTBENCH_DATA")
     if (path / name).is_dir():
         path /= name
-    if name == "triviaqa" and (path / "qa").is_dir():
-        path /= "qa"
-    for official in OFFICIAL_NAMES[name]:
-        if (path / official).is_file():
-            return path / official
-    found = sorted(candidate for candidate in path.glob("*.json") if _looks_right(name, candidate))
+    if official.below is not None and (path / official.below).is_dir():
+        path /= official.below
+    for usual in official.names:
+        if (path / usual).is_file():
+            return path / usual
+    found = sorted(candidate for candidate in path.glob("*.json") if _begins(candidate) == official.begins)
     begin = [candidate for candidate in found if candidate.name.startswith("dev")]
     for few in (found, begin):
         if len(few) == 1:
@@ -99,45 +113,29 @@ def find_file(name: str, path: Path) -> Path:
     raise UserError(
         f"no {name} file here (it holds {inside})",
         where=str(path),
-        remedy=f"give the folder that holds {OFFICIAL_NAMES[name][0]}, or one file",
+        remedy=f"give the folder that holds {official.names[0]}, or one file",
     )
 
 
-def _looks_right(name: str, path: Path) -> bool:
-    """A first look at the outermost bracket: HotpotQA files are lists, the others objects."""
+def _begins(path: Path) -> str:
+    """A first look: the outermost bracket of a JSON file."""
     with path.open("rb") as stream:
-        first = stream.read(64).lstrip(b"\xef\xbb\xbf \t\r\n")[:1]
-    return first == (b"[" if name == "hotpotqa" else b"{")
+        return stream.read(64).lstrip(b"\xef\xbb\xbf \t\r\n")[:1].decode("latin-1")
 
 
-def _open_official(name: str, path: Path) -> Dataset:
-    rows: object
-    if name == "squad":
-        rows = read_squad(path)
-    elif name == "hotpotqa":
-        rows = read_hotpotqa(path)
-    else:
-        rows = TriviaRows(path, _evidence_folder(path))
+def _files_of(kind: DatasetKind) -> OfficialFiles:
+    if kind.official is None:
+        raise UserError(f"{kind.name} comes with the package, and has no official files", remedy="leave --data-dir out")
+    return kind.official
+
+
+def _open_official(kind: DatasetKind, path: Path) -> Dataset:
+    official = _files_of(kind)
+    rows = official.read(path)
     # TriviaQA's evidence is not hashed here (it can be gigabytes): every draw's own hash covers what it holds.
     with path.open("rb") as stream:
         source = Source("official", path.name, hashlib.file_digest(stream, "sha256").hexdigest())
-    return _dataset(name, source, rows)
-
-
-def _evidence_folder(path: Path) -> Path:
-    parent = path.absolute().parent
-    for base in (parent.parent, parent):
-        if (base / "evidence").is_dir():
-            return base / "evidence"
-    raise UserError(
-        "no evidence folder beside it", where=str(path), remedy="unpack evidence/ beside the folder that holds the file"
-    )
-
-
-def _dataset(name: str, source: Source, rows: object) -> Dataset:
-    makers = {"squad": Squad, "hotpotqa": HotpotQA, "triviaqa": TriviaQA}
-    made: Dataset = makers[name](source, rows)
-    return made
+    return official.make(source, rows)
 
 
 def _open_own(name: str) -> Dataset:
@@ -154,6 +152,6 @@ def _open_own(name: str) -> Dataset:
         raise UserError(
             f"no data set '{name}'",
             where="--dataset",
-            remedy=f"{nearest(REPLACED.get(name, name), NAMES)}, or the path of a folder",
+            remedy=f"{nearest(REPLACED.get(name, name), known_datasets())}, or the path of a folder",
         )
     return read_folder(folder, folder.resolve().name, "own")

@@ -11,8 +11,10 @@ from dataclasses import dataclass
 from random import Random
 
 from rmtbench.core import Document, Draw, Gold, Question, Source, Span, token_budget
-from rmtbench.corpora.base import DatasetFacts, DrawRequest, TokenCounter
+from rmtbench.corpora.base import DatasetFacts, DatasetKind, DrawRequest, HubRows, OfficialFiles, TokenCounter
 from rmtbench.corpora.draws import TOLERANCE, DocumentIds, choose_size, generator, make_draw, shuffled, too_small
+from rmtbench.corpora.hub import squad_rows
+from rmtbench.corpora.official import read_squad
 from rmtbench.corpora.rows import SquadArticle, SquadParagraph, SquadQuestion
 
 ARTICLES = {"smoke": 1, "small": 3, "medium": 4, "large": 7}
@@ -158,3 +160,16 @@ def _place(answer: str, annotated: int, text: str) -> tuple[int, int]:
         return 0, len(text)
     nearest_start = min(starts, key=lambda start: abs(start - annotated))
     return nearest_start, nearest_start + len(answer)
+
+
+FILES = OfficialFiles(("dev-v1.1.json", "train-v1.1.json"), "{", read_squad, Squad)
+
+DATASET = DatasetKind(
+    name="squad",
+    label="SQuAD v1.1",
+    order=1,
+    official=FILES,
+    hub=HubRows("rajpurkar/squad", None, squad_rows),
+    tokens={"smoke": 1_000, "small": 21_000, "medium": 32_000, "large": 50_000},
+    miniature=True,
+)

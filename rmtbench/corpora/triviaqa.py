@@ -7,8 +7,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from rmtbench.core import Document, Draw, Gold, Question, Source, Span
-from rmtbench.corpora.base import DatasetFacts, DrawRequest, TokenCounter
+from rmtbench.corpora.base import DatasetFacts, DatasetKind, DrawRequest, HubRows, OfficialFiles, TokenCounter
 from rmtbench.corpora.draws import TOLERANCE, choose_budget, generator, make_draw, shuffled, too_small
+from rmtbench.corpora.hub import triviaqa_rows
+from rmtbench.corpora.official import read_triviaqa
 from rmtbench.corpora.rows import TriviaDocument, TriviaRow
 from rmtbench.normalize import normalize_triviaqa
 
@@ -125,3 +127,22 @@ def _answered(rows: Sequence[TriviaRow], chosen: dict[str, TriviaDocument]) -> I
         if spans:
             given.add(row.id)
             yield Question(row.id, row.question, "trivia"), Gold(row.id, row.references, (tuple(spans[:MOST_SPANS]),))
+
+
+FILES = OfficialFiles(
+    ("wikipedia-dev.json", "web-dev.json", "wikipedia-train.json", "web-train.json"),
+    "{",
+    read_triviaqa,
+    TriviaQA,
+    below="qa",
+)
+
+DATASET = DatasetKind(
+    name="triviaqa",
+    label="TriviaQA (rc)",
+    order=3,
+    official=FILES,
+    hub=HubRows("mandarjoshi/trivia_qa", "rc", triviaqa_rows),
+    miniature=True,
+    normal_form="triviaqa",
+)

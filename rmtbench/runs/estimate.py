@@ -249,7 +249,7 @@ def finished_runs(results: Path) -> list[Timed]:
     ]
 
 
-def find_counter(model: str, tokenizer: str | None, adapter: str | None = None) -> TokenCounter | str:
+def find_counter(model: str, tokenizer: str | None, adapter: str | None = None) -> TokenCounter:
     """What counts tokens as the model under test does, or about as a served one does: see `rough_count`.
 
     Args:

@@ -2,31 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from rmtbench.core import Draw, RunSpec
+from rmtbench.corpora.base import BUDGETS
+from rmtbench.corpora.registry import known_datasets
 from rmtbench.errors import UserError
 from rmtbench.models.base import LanguageModel
 from rmtbench.systems.base import SystemKind
 from rmtbench.systems.in_prompt import whole_corpus
 from rmtbench.systems.resources import local_model
 
-NOMINAL_TOKENS = {
-    "squad": {"smoke": 1_000, "small": 21_000, "medium": 32_000, "large": 50_000},
-    "hotpotqa": {"smoke": 1_340, "small": 21_000, "medium": 43_000, "large": 86_000},
-}
-BUDGETS = {"smoke": 1_000, "small": 21_000, "medium": 43_000, "large": 85_000}
-"""Tokens of the sizes; of SQuAD and HotpotQA those of whole articles and rows."""
+EVIDENCE_ALONE = "oracle"
+"""The system that reads a question's evidence and nothing else."""
 
 
 @dataclass(frozen=True, slots=True)
 class Misfit:
-    """A run that is not done because its corpus is longer than the model's context.
+    """A run that is not done: its corpus is longer than the model's context, or it has nothing to read.
 
     Attributes:
         spec: The run.
-        error: How many tokens there are, how many fit, and which sizes do.
+        error: Why: for a long corpus how many tokens there are, how many fit, and which sizes do.
     """
 
     spec: RunSpec
@@ -74,8 +72,27 @@ def check_fit(
         raise UserError(first.what, where=f"{first.where} ({systems})", remedy=first.remedy)
 
 
+def find_without_evidence(specs: Sequence[RunSpec], draws: Iterable[Draw]) -> list[Misfit]:
+    """Return the runs of the oracle where no question of any draw has evidence: it would answer with closed book.
+
+    Args:
+        specs: The runs.
+        draws: The draws; no more are made than it takes to find a question with evidence.
+    """
+    oracles = [spec for spec in specs if spec.system == EVIDENCE_ALONE]
+    if not oracles or any(gold.evidence for draw in draws for gold in draw.gold):
+        return []
+    error = UserError(
+        "no question has evidence, and the oracle reads nothing else",
+        where=f"--system {EVIDENCE_ALONE}",
+        remedy="name the documents that answer a question under 'evidence' (docs/data.md), or leave the oracle out",
+    )
+    return [Misfit(spec, error) for spec in oracles]
+
+
 def _too_long(spec: RunSpec, draw: Draw, prompt: int, written: int, limit: int) -> UserError:
-    budgets = NOMINAL_TOKENS.get(draw.corpus.dataset, BUDGETS)
+    kind = known_datasets().get(draw.corpus.dataset)
+    budgets = BUDGETS if kind is None else kind.tokens
     fitting = [size for size, budget in budgets.items() if budget + written < limit]
     choice = f"--size {' or '.join(fitting)} fits; else" if fitting else "no size fits:"
     return UserError(

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from rmtbench.core import RunSpec, Source
+from rmtbench.corpora.open import canonical_name
 from rmtbench.errors import UserError
 from rmtbench.models.endpoint.address import is_endpoint
 from rmtbench.models.rerank import reranker_label
@@ -36,7 +37,7 @@ def plan_runs(request: Request, source: Source, *, device: str, dtype: str) -> l
     # A folder's label is a hash over its weights: taken once, not for every run.
     reranker = reranker_label(request.reranker) if request.reranker is not None and retrieves else None
     fixed = {
-        "dataset": request.dataset,
+        "dataset": canonical_name(request.dataset),
         "data": f"{source.kind}:{source.name}@{source.sha256[:16]}",
         "dtype": dtype,
         "device": device,

@@ -36,6 +36,12 @@ class Session:
     device: str
     endpoints: Endpoints
 
+    @property
+    def remark(self) -> str:
+        """One line on what the data set left out; empty if nothing was."""
+        # Other data sets leave nothing out, and counting their facts may read gigabytes.
+        return self.dataset.facts().remark if self.dataset.source.kind == "own" else ""
+
 
 def open_session(request: Request, environ: Mapping[str, str]) -> Session:
     """Open the data and plan the runs; loads no model.

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 
+from rmtbench.corpora.registry import known_datasets
 from rmtbench.normalize import normalize_hotpotqa, normalize_squad, normalize_triviaqa
 from rmtbench.scoring.base import EachItem, Item
 
@@ -28,14 +29,14 @@ def exact_match(prediction: str, references: Sequence[str], dataset: str) -> flo
         references: All accepted answers.
         dataset: Decides the normal form.
     """
-    normalize = _NORMALIZE.get(dataset, normalize_squad)
+    normalize = _normal_form(dataset)
     form = normalize(prediction)
     return float(any(form == normalize(reference) for reference in references))
 
 
 def token_f1(prediction: str, references: Sequence[str], dataset: str) -> float:
     """Harmonic mean of token precision and recall of the normal forms, best over the references, in [0, 1]."""
-    normalize = _NORMALIZE.get(dataset, normalize_squad)
+    normalize = _normal_form(dataset)
     form = normalize(prediction)
     return max((_f1(form, normalize(reference), dataset) for reference in references), default=0.0)
 
@@ -56,6 +57,11 @@ def token_f1_metric(_scorer_model: str) -> EachItem:
         {"f1": "official rules v1"},
         lambda item: {"f1": token_f1(item.text, item.gold.references, item.dataset)},
     )
+
+
+def _normal_form(dataset: str) -> Callable[[str], str]:
+    kind = known_datasets().get(dataset)
+    return normalize_squad if kind is None else _NORMALIZE[kind.normal_form]
 
 
 def _f1(prediction: str, reference: str, dataset: str) -> float:

@@ -12,6 +12,7 @@ from datasets import Dataset, Features, Sequence, Value
 
 from rmtbench.corpora.hub import content_hash, hotpotqa_rows, load_hub, squad_rows, triviaqa_rows
 from rmtbench.corpora.official import TriviaRows, read_hotpotqa, read_squad
+from rmtbench.corpora.squad import DATASET as SQUAD_KIND
 from rmtbench.errors import UserError
 
 TEXT, NUMBER = Value("string"), Value("int32")
@@ -322,7 +323,7 @@ def test_load_hub_takes_the_validation_split_of_the_repository(tmp_path: Path, m
     hub_squad().select([0]).to_parquet(path.with_name("train-00000-of-00001.parquet"))
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
-    source, rows = load_hub("squad")
+    source, rows = load_hub("squad", SQUAD_KIND.hub)
     assert (source.kind, source.name) == ("hub", "rajpurkar/squad validation")
     assert source.sha256 == content_hash(hub_squad())
     assert rows == squad_rows(hub_squad())
@@ -330,9 +331,9 @@ def test_load_hub_takes_the_validation_split_of_the_repository(tmp_path: Path, m
 
 def test_without_the_hub_the_error_says_what_to_do_instead(tmp_path: Path) -> None:
     script = (
-        "from rmtbench.corpora.hub import load_hub\n"
+        "from rmtbench.corpora.hub import load_hub\nfrom rmtbench.corpora.squad import DATASET\n"
         "from rmtbench.errors import UserError\n"
-        "try:\n    load_hub('squad')\n"
+        "try:\n    load_hub('squad', DATASET.hub)\n"
         "except UserError as error:\n    print(error, '|', error.remedy)"
     )
     environment = {**os.environ, "HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path), "HF_DATASETS_CACHE": str(tmp_path)}

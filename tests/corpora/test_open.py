@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from corpora_files import draw, refusal, write, write_json
 
-from rmtbench.corpora.open import NAMES, find_file, open_dataset
+from rmtbench.corpora.open import canonical_name, find_file, open_dataset
+from rmtbench.corpora.registry import known_datasets
 
 SQUAD = {
     "data": [
@@ -197,13 +198,13 @@ def test_any_other_name_is_a_folder_of_ones_own_called_by_its_last_part(tmp_path
             "hotpot",
             "--dataset",
             "no data set 'hotpot'",
-            f"did you mean 'hotpotqa'? Known: {', '.join(sorted(NAMES))}, or the path of a folder",
+            f"did you mean 'hotpotqa'? Known: {', '.join(sorted(known_datasets()))}, or the path of a folder",
         ),
         (
             "sample",
             "--dataset",
             "no data set 'sample'",
-            f"did you mean 'handbook'? Known: {', '.join(sorted(NAMES))}, or the path of a folder",
+            f"did you mean 'handbook'? Known: {', '.join(sorted(known_datasets()))}, or the path of a folder",
         ),
         ("./nowhere", "--dataset ./nowhere", "no such folder", "give a folder that holds documents/"),
         ("~/nowhere at all", "--dataset ~/nowhere at all", "no such folder", "give a folder that holds documents/"),
@@ -211,6 +212,27 @@ def test_any_other_name_is_a_folder_of_ones_own_called_by_its_last_part(tmp_path
 )
 def test_a_name_that_is_nothing_is_refused(name: str, where: str, what: str, remedy: str) -> None:
     assert refusal(lambda: open_dataset(name, None, {}), Path(where)) == ("", what, remedy)
+
+
+def test_a_folder_has_one_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("home/mine", "work/mine", "work/below/mine", "else/mine"):
+        (tmp_path / name).mkdir(parents=True)
+    (tmp_path / "work" / "link").symlink_to(tmp_path / "else" / "mine")
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path / "work")
+    spellings = {
+        "mine": ["mine", "mine/", "./mine", f"{tmp_path}/work/mine", "below/../mine", "../work/mine"],
+        "below/mine": ["below/mine", "below//mine/", f"{tmp_path}/work/below/mine"],
+        "link": ["link", "./link", f"{tmp_path}/work/link"],
+        "~/mine": ["~/mine", "~/mine/", f"{tmp_path}/home/mine", "../home/mine"],
+        f"{tmp_path}/else/mine": [f"{tmp_path}/else/mine/", "../else/mine"],
+        ".": [".", "./", str(tmp_path / "work")],
+        "squad": ["squad"],
+        "./nowhere": ["./nowhere"],
+    }
+    assert {name: {canonical_name(one) for one in ways} for name, ways in spellings.items()} == {
+        name: {name} for name in spellings
+    }
 
 
 SCRIPT = """
