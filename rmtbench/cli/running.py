@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from rmtbench.cli.progress import note, show_runs
+from rmtbench.cli.progress import next_report, note, show_runs
 from rmtbench.core import SHIPPED_MODELS, Draw, RunSpec
 from rmtbench.errors import ServerGoneError
 from rmtbench.files import cache_folder
@@ -23,6 +23,7 @@ from rmtbench.runs.loading import load_resources
 from rmtbench.runs.loop import execute
 from rmtbench.runs.plan import left_out_of_all
 from rmtbench.runs.session import Session, find_store, make_draws, open_session
+from rmtbench.scoring.check import check_scorer
 from rmtbench.systems.registry import find_system
 from rmtbench.systems.resources import Resources
 
@@ -46,6 +47,8 @@ def run_request(request: Request, results: Path, *, fresh: bool, say_next: bool 
     """
     session = open_session(request, os.environ)
     todo = unfinished(session.specs, results, fresh=fresh)
+    if todo:
+        check_scorer(request.scorer)
     for spec in session.specs:
         if spec not in todo:
             note(f"{run_id(spec)}: finished already; --fresh begins anew")
@@ -66,7 +69,7 @@ def run_request(request: Request, results: Path, *, fresh: bool, say_next: bool 
     if failed:
         note(f"{failed} of {answered} answers failed; they are kept with their reasons and count as wrong")
     if say_next:
-        note(f"next: rmtbench report {results}")
+        note(next_report(results))
     if any(spec.system in request.systems for spec in skipped):
         return 2
     return 1 if failed else 0

@@ -57,4 +57,7 @@ def find_system(name: str) -> SystemKind:
             if not isinstance(found, SystemKind):
                 raise UserError(f"system '{name}' is not a SystemKind", where=point.value, remedy="mend that package")
             return found
-    raise UserError(f"no system '{name}'", where="--system", remedy=nearest(name, system_names()))
+    names = system_names()
+    family = [each for each in names if each.startswith(f"{name}-")]  # "rag" is no typing error of "cag"
+    remedy = nearest(family[0] if family else name, names)
+    raise UserError(f"no system '{name}'", where="--system", remedy=remedy)
