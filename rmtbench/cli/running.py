@@ -24,7 +24,7 @@ from rmtbench.runs.loop import execute
 from rmtbench.runs.plan import left_out_of_all
 from rmtbench.runs.session import Session, find_store, make_draws, open_session
 from rmtbench.scoring.check import check_scorer
-from rmtbench.systems.registry import find_system
+from rmtbench.systems.registry import find_system, working_systems
 from rmtbench.systems.resources import Resources
 
 
@@ -38,8 +38,9 @@ def run_request(request: Request, results: Path, *, fresh: bool, say_next: bool 
         say_next: Whether the person is told what to do next.
 
     Returns:
-        The exit code: 0; 1 if answers of these runs failed, now or in an earlier process, or if a server that had
-        given some was gone before the last; 2 if a system that was asked for by name does not fit the model's context.
+        The exit code: 0; 1 if answers of these runs failed, now or in an earlier process, if a plugin could not prepare
+        a draw, or if a server that had given some was gone before the last; 2 if a system that was asked for by name
+        does not fit the model's context.
 
     Raises:
         UserError: Something asked for is missing or does not fit.
@@ -72,7 +73,7 @@ def run_request(request: Request, results: Path, *, fresh: bool, say_next: bool 
         note(next_report(results))
     if any(spec.system in request.systems for spec in skipped):
         return 2
-    return 1 if failed else 0
+    return 1 if failed or not all(summary.get("complete", True) for summary in summaries) else 0
 
 
 def _do(todo: Sequence[RunSpec], session: Session, results: Path, *, fresh: bool) -> list[RunSpec]:
@@ -183,6 +184,10 @@ def _say_where_memories_differ(specs: Sequence[RunSpec], resources: Resources) -
 
 def _say_what_is_left_out(request: Request) -> None:
     left_out = [name for name in left_out_of_all(request) if name not in request.systems]
+    broken = working_systems()[1] if "all" in request.systems else {}
+    for name, error in broken.items():
+        note(f"all leaves out a broken plugin, {name}: {error}")
+    left_out = [name for name in left_out if name not in broken]
     if "all" in request.systems and left_out:
         where = f"with --rmt where {request.model_name} has no memory shipped"
         note(f"all leaves out {', '.join(left_out)}: name them, {where}")

@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 from cli_commands import CONSOLE, Command, child_environment, journals
 
-from rmtbench.options.request import Request
 from rmtbench.spec import make_request
 
 PACKED = Path(__file__).parents[2] / "results" / "handbook"
@@ -27,10 +26,9 @@ def test_run_without_a_word_names_three_commands_and_starts_none(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_first_command_is_one_that_can_be_run(rmtbench: Command) -> None:
-    said = rmtbench("run", "--dataset", "handbook", "--dry-run", "--results", "nowhere")
-    assert said.code == 0, said.err
-    assert isinstance(make_request("mini", {"dataset": "handbook"}), Request)
+def test_the_first_command_reads_with_the_model_it_names() -> None:
+    request = make_request("mini", {"dataset": "handbook"})
+    assert (request.model, request.adapter) == ("smollm2", "reading")
 
 
 @pytest.mark.parametrize("words", [(), ("--help",)], ids=["alone", "help"])
