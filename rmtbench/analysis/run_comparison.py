@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from difflib import get_close_matches
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 from rmtbench.analysis.pairs import CONFIDENCE, compare_sums, flip_test
@@ -141,7 +142,7 @@ def find_run(name: str, results: Path) -> Path:
     """A run's folder.
 
     Args:
-        name: A folder, a run's name under `results`, or the hash that ends it.
+        name: A folder, a run's name under `results` or a beginning of it that no other has, or the hash that ends it.
         results: Where to look.
 
     Raises:
@@ -151,13 +152,17 @@ def find_run(name: str, results: Path) -> Path:
     if RunFolder(folder).spec.is_file():
         return folder
     runs = find_runs(results) if results.is_dir() else []
-    found = [path for path in runs if name in (path.name, path.name.rpartition("-")[2])]
+    exact = [path for path in runs if name in (path.name, path.name.rpartition("-")[2])]
+    found = exact or [path for path in runs if path.name.startswith(name)]
     if len(found) == 1:
         return found[0]
     close = get_close_matches(name, [path.name for path in runs], n=1, cutoff=0.4)
     guess = f"did you mean {close[0]}? " if close and not found else ""
+    if found:
+        guess = f"{', '.join(path.name for path in found[:3])}{', and others' if len(found) > 3 else ''}. "
+    several = "several runs are called so" if exact else "several runs begin so"
     raise UserError(
-        "several runs are called so" if found else "no such run",
+        several if found else "no such run",
         where=name,
         remedy=f"{guess}Name a folder, or one of the {len(runs)} runs in {results} by its name or hash (--results)",
     )
@@ -271,7 +276,9 @@ def _check_scored(first: RunRecord, second: RunRecord, metric: str) -> None:
         unscored = sum(answer.error is None and key not in run.scores for key, answer in run.answers.items())
         if metric not in known or unscored:
             told = f"has no {metric}" if not unscored else f"lacks scores of {unscored} answers"
-            remedy = f"rmtbench score {run.folder.path} makes them" + (f". Known: {', '.join(known)}" if known else "")
+            remedy = f"rmtbench score {quote(str(run.folder.path))} makes them" + (
+                f". Known: {', '.join(known)}" if known else ""
+            )
             raise UserError(f"the run {told}", where=run.run_id, remedy=remedy)
     if first.scorers.get(metric) != second.scorers.get(metric):
         raise UserError(

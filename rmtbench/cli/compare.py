@@ -27,7 +27,9 @@ def _margin(value: float | None) -> float | None:
 
 
 def compare(
-    first: Annotated[str, typer.Argument(help="What to compare with: a folder, a run's name, or its hash.")],
+    first: Annotated[
+        str, typer.Argument(help="What to compare with: a folder, a run's name, its beginning, or its hash.")
+    ],
     second: Annotated[str, typer.Argument(help="The run that is compared.")],
     *,
     metric: Annotated[str, typer.Option(help="em, f1, minilm_cosine, bertscore_f1, recall, ...")] = "em",

@@ -52,9 +52,9 @@ def make_app(words: Sequence[str] = ()) -> typer.Typer:
     app = typer.Typer(
         name="rmtbench",
         help="RAG, cache-augmented generation or a recurrent memory transformer: which one for these documents, "
-        "this model and this machine?",
+        "this model and this machine?\n\n"
+        "To begin: rmtbench run --dataset handbook (model: smollm2; offline)",
         no_args_is_help=True,
-        add_completion=False,
         pretty_exceptions_enable=False,
         rich_markup_mode=PLAIN,
         context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120},
@@ -95,7 +95,9 @@ def main() -> None:
             code = 2
         else:
             code = _complain(UserError(what, remedy=remedy), debug=debug)
-    except (BrokenPipeError, SystemExit):
+    except (BrokenPipeError, SystemExit) as ended:
+        if isinstance(ended, SystemExit) and not ended.code:  # a shell was given its completions
+            sys.exit(0)
         # The reader, such as `head`, has had enough; typer tells it by SystemExit. The code is the shells' for it.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 141

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -11,11 +12,18 @@ from typing import TYPE_CHECKING
 import typer
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from rmtbench.kvcache.watching import Reading
     from rmtbench.runs.loop import Event
 
 LINE_EVERY_SECONDS = 5.0
 """A plain log says where a run is this often, so that it neither floods nor falls silent."""
+
+
+def next_report(results: Path) -> str:
+    """Return the command that prints the report of a folder, quoted for a shell where it needs it."""
+    return f"next: rmtbench report {shlex.quote(str(results))}"
 
 
 def note(text: str) -> None:

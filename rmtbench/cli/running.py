@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from rmtbench.cli.progress import note, show_runs
+from rmtbench.cli.progress import next_report, note, show_runs
 from rmtbench.core import SHIPPED_MODELS, Draw, RunSpec
 from rmtbench.corpora.base import TokenCounter
 from rmtbench.errors import ServerGoneError
@@ -26,7 +26,8 @@ from rmtbench.runs.loading import load_resources
 from rmtbench.runs.loop import execute
 from rmtbench.runs.plan import left_out_of_all
 from rmtbench.runs.session import Session, find_store, make_draws, make_one_draw, open_session
-from rmtbench.systems.registry import find_system
+from rmtbench.scoring.check import check_scorer
+from rmtbench.systems.registry import find_system, working_systems
 from rmtbench.systems.resources import Resources
 
 
@@ -43,8 +44,9 @@ def run_request(
         told: Remarks on data that were made already; this request's are added. None for none.
 
     Returns:
-        The exit code: 0; 1 if answers of these runs failed, now or in an earlier process, or if a server that had
-        given some was gone before the last; 2 if a system that was asked for by name does not fit the model's context.
+        The exit code: 0; 1 if answers of these runs failed, now or in an earlier process, if a plugin could not prepare
+        a draw, or if a server that had given some was gone before the last; 2 if a system that was asked for by name
+        does not fit the model's context.
 
     Raises:
         UserError: Something asked for is missing or does not fit.
@@ -52,6 +54,8 @@ def run_request(
     """
     session = open_session(request, os.environ)
     todo = unfinished(session.specs, results, fresh=fresh)
+    if todo:
+        check_scorer(request.scorer)
     for spec in session.specs:
         if spec not in todo:
             note(f"{run_id(spec)}: finished already; --fresh begins anew")
@@ -73,10 +77,10 @@ def run_request(
     if failed:
         note(f"{failed} of {answered} answers failed; they are kept with their reasons and count as wrong")
     if say_next:
-        note(f"next: rmtbench report {results}")
+        note(next_report(results))
     if any(spec.system in request.systems for spec in skipped):
         return 2
-    return 1 if failed else 0
+    return 1 if failed or not all(summary.get("complete", True) for summary in summaries) else 0
 
 
 def _do(todo: Sequence[RunSpec], session: Session, results: Path, *, fresh: bool) -> list[RunSpec]:
@@ -213,6 +217,10 @@ def _say_where_memories_differ(specs: Sequence[RunSpec], resources: Resources) -
 
 def _say_what_is_left_out(request: Request) -> None:
     left_out = [name for name in left_out_of_all(request) if name not in request.systems]
+    broken = working_systems()[1] if "all" in request.systems else {}
+    for name, error in broken.items():
+        note(f"all leaves out a broken plugin, {name}: {error}")
+    left_out = [name for name in left_out if name not in broken]
     if "all" in request.systems and left_out:
         where = f"with --rmt where {request.model_name} has no memory shipped"
         note(f"all leaves out {', '.join(left_out)}: name them, {where}")

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from rmtbench.cli.progress import note
+from rmtbench.cli.progress import next_report, note
 from rmtbench.errors import UserError
 
 
@@ -32,7 +32,7 @@ def score(
         note(f"left out: {why}")
     with show_scoring() as progress:
         score_runs(paths, chosen, scorer, progress)
-    note(f"{len(paths)} runs scored; next: rmtbench report {results}")
+    note(f"{len(paths)} runs scored; {next_report(results)}")
 
 
 @contextmanager

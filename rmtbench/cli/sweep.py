@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from rmtbench.cli.planning import Planning, data_of, duration, say_cost
-from rmtbench.cli.progress import note
+from rmtbench.cli.progress import next_report, note
 from rmtbench.errors import UserError, resumable
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def sweep(
     if failures:
         _say_failures(failures, len(asked.requests))
     elif not dry_run:
-        note(f"next: rmtbench report {results}")
+        note(next_report(results))
     raise typer.Exit(max(codes))
 
 

@@ -12,13 +12,19 @@ def systems(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """List the systems, other packages' included."""
-    from rmtbench.systems.registry import find_system, system_names
+    from rmtbench.systems.registry import working_systems
 
-    kinds = [find_system(name) for name in system_names()]
+    kinds, broken = working_systems()
     if as_json:
-        rows = [{"name": kind.name, "summary": kind.summary, "takes_top_k": "chunks" in kind.needs} for kind in kinds]
+        rows: list[dict[str, object]] = [
+            {"name": name, "summary": kind.summary, "takes_top_k": "chunks" in kind.needs}
+            for name, kind in kinds.items()
+        ]
+        rows += [{"name": name, "broken": str(error), "remedy": error.remedy} for name, error in broken.items()]
         typer.echo(json.dumps(rows, indent=1))
         return
-    width = max(len(kind.name) for kind in kinds)
-    for kind in kinds:
-        typer.echo(f"{kind.name:{width}}  {kind.summary}")
+    width = max(map(len, [*kinds, *broken]))
+    for name, kind in kinds.items():
+        typer.echo(f"{name:{width}}  {kind.summary}")
+    for name, error in broken.items():
+        typer.echo(f"{name:{width}}  broken: {error}; {error.remedy}")

@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from shlex import quote
 from types import TracebackType
 from typing import Any, Self
 
@@ -54,7 +55,7 @@ class RunWriter:
             raise UserError(
                 "this run is packed, and nothing can be added to it",
                 where=str(packed),
-                remedy=f"rmtbench pack {packed} --undo makes a folder of it again",
+                remedy=f"rmtbench pack {quote(str(packed))} --undo makes a folder of it again",
             )
         with disk_errors(self.folder.path):
             self.folder.path.mkdir(parents=True, exist_ok=True)

@@ -10,11 +10,10 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from queue import SimpleQueue
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from rmtbench.core import Answer, Question
 from rmtbench.models.base import Embedder, Role
-from rmtbench.systems.base import System
 
 if TYPE_CHECKING:
     import numpy as np
@@ -23,10 +22,19 @@ if TYPE_CHECKING:
 AHEAD = 4
 """Questions begun before the oldest one is answered, in multiples of those at once: one slow reply stops no other."""
 
+
+class Answering(Protocol):
+    """What can be asked: a prepared `System`, for one."""
+
+    def answer(self, questions: Sequence[Question]) -> Iterator[Answer]:
+        """As a `System` answers."""
+        ...
+
+
 _Task = tuple[Question, "Future[Answer]"]
 
 
-def answer_in_order(system: System, questions: Sequence[Question], at_once: int) -> Iterator[Answer]:
+def answer_in_order(system: Answering, questions: Sequence[Question], at_once: int) -> Iterator[Answer]:
     """The system's answers, several of them in the making at the same time.
 
     Args:
@@ -60,7 +68,7 @@ def answer_in_order(system: System, questions: Sequence[Question], at_once: int)
             tasks.put(None)
 
 
-def _work(system: System, tasks: SimpleQueue[_Task | None], stop: threading.Event) -> None:
+def _work(system: Answering, tasks: SimpleQueue[_Task | None], stop: threading.Event) -> None:
     while (task := tasks.get()) is not None and not stop.is_set():
         question, future = task
         try:

@@ -32,7 +32,7 @@ from rmtbench.runs.finished import unfinished
 from rmtbench.runs.provenance import machine_facts
 from rmtbench.runs.session import Session, make_one_draw
 from rmtbench.systems.base import SystemKind
-from rmtbench.systems.registry import find_system
+from rmtbench.systems.registry import find_system, working_systems
 
 CHARACTERS_A_TOKEN = 4
 """By which a server's tokens are counted where nothing here has its tokenizer: a rule of thumb for English."""
@@ -241,7 +241,9 @@ def finished_runs(results: Path) -> list[Timed]:
     if not results.is_dir():
         return []
     found = [run for run in map(read_run, find_runs(results)) if run.complete and run.answers]
-    runs = [run for run in found if all(row["tokens"] is not None for row in run.corpora)]
+    known = working_systems()[0]  # a plugin that made a run may be gone
+    counted = [run for run in found if run.spec.system in known]
+    runs = [run for run in counted if all(row["tokens"] is not None for row in run.corpora)]
     return [
         Timed(run.spec, _tokens_of(run), _seconds_of(run))
         for run in runs

@@ -14,13 +14,15 @@ from typing import Any, Literal
 
 from rmtbench.core import Answer, Draw, RunSpec
 from rmtbench.corpora.base import TokenCounter
+from rmtbench.errors import UserError, first_line
 from rmtbench.journal.writer import RunWriter
 from rmtbench.kvcache.watching import Reading, Watch
 from rmtbench.measure import peak_device_bytes, peak_resident_bytes, reset_peak_memory
 from rmtbench.runs.at_once import answer_in_order
 from rmtbench.runs.fit import check_fit
-from rmtbench.systems.base import SystemKind
-from rmtbench.systems.registry import find_system
+from rmtbench.runs.plugin import Guarded, PrepareError
+from rmtbench.systems.base import System, SystemKind
+from rmtbench.systems.registry import find_system, is_plugin
 from rmtbench.systems.resources import Resources, SharedWork
 
 EventKind = Literal["begin", "reading", "notice", "prepared", "answer", "end"]
@@ -158,8 +160,14 @@ class _Run:
         resources = self._resources.for_run(
             self.spec, self.kind.needs, gold=gold, shared=shared, watch=self._watch(draw)
         )
-        with self.kind.make(resources) as system:
-            prepared = system.prepare(corpus)
+        with ExitStack() as stack:
+            try:
+                system = self._system(stack, resources)
+                prepared = system.prepare(corpus)
+            except PrepareError as error:
+                text = f"draw {corpus.draw} is left out, for {self.spec.system} cannot prepare it ({error})"
+                self._report(replace(self._event("notice", draw, total), text=text))
+                return
             writer.prepared(prepared, corpus.draw)
             self._report(replace(self._event("prepared", draw, total), prepare_seconds=prepared.total_seconds))
             for answer in answer_in_order(system, questions, self.spec.concurrency):
@@ -171,6 +179,21 @@ class _Run:
         self._warmups = 0  # the first batch ends with its draw, however few questions were left in it
         writer.usage(corpus.draw, peak_resident_bytes(), peak_device_bytes(self.spec.device))
         self._report(self._event("end", draw, total))
+
+    def _system(self, stack: ExitStack, resources: Resources) -> System | Guarded:
+        """Make and enter the system; another package's is guarded.
+
+        Raises:
+            PrepareError: Another package's cannot be made.
+        """
+        if not is_plugin(self.spec.system):
+            return stack.enter_context(self.kind.make(resources))
+        try:
+            return Guarded(stack.enter_context(self.kind.make(resources)))
+        except UserError:
+            raise
+        except Exception as error:
+            raise PrepareError(first_line(error)) from error
 
     def _event(self, kind: EventKind, draw: Draw, total: int) -> Event:
         return Event(kind, self.writer.run_id, draw.corpus.draw, len(self.writer.done), total)

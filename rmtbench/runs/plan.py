@@ -16,7 +16,7 @@ from rmtbench.options.request import Request, all_options
 from rmtbench.options.rules import check_device, check_heeded, check_server, is_used
 from rmtbench.runs.memories import memory_folder, memory_label
 from rmtbench.systems.base import SystemKind
-from rmtbench.systems.registry import find_system, system_names
+from rmtbench.systems.registry import find_system, is_plugin, system_names, working_systems
 
 
 def plan_runs(request: Request, source: Source, *, device: str, dtype: str) -> list[RunSpec]:
@@ -65,10 +65,10 @@ def _columns(kind: SystemKind, request: Request) -> dict[str, Any]:
 
 def left_out_of_all(request: Request) -> list[str]:
     """Systems that ``all`` does not mean in this request: they must be named, or lack a trained memory."""
-    kinds = [find_system(name) for name in system_names()]
-    return [
-        kind.name
-        for kind in kinds
+    kinds, broken = working_systems()
+    return [*(name for name in broken if is_plugin(name))] + [
+        name
+        for name, kind in kinds.items()
         if "many-calls" in kind.needs
         or (kind.memory and is_endpoint(request.model))
         or (kind.memory and memory_folder(request.rmt, request.model_name, kind.memory) is None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from importlib.metadata import entry_points
 
-from rmtbench.errors import UserError, nearest
+from rmtbench.errors import UserError, first_line, nearest
 from rmtbench.systems.base import SystemKind
 
 ENTRY_POINTS = "rmtbench.systems"
@@ -30,6 +30,32 @@ def system_names() -> list[str]:
     return [*_OURS, *sorted(point.name for point in entry_points(group=ENTRY_POINTS) if point.name not in _OURS)]
 
 
+def is_plugin(name: str) -> bool:
+    """Whether a system comes from another package."""
+    return name not in _OURS
+
+
+def working_systems() -> tuple[dict[str, SystemKind], dict[str, UserError]]:
+    """Load all systems. One broken package stops no other.
+
+    Returns:
+        The systems by name, ours first, and the errors of those that cannot be used. A built-in's name that another
+        package has taken is among the errors, too; the built-in stays.
+    """
+    found: dict[str, SystemKind] = {}
+    broken: dict[str, UserError] = {}
+    for name in system_names():
+        try:
+            found[name] = find_system(name)
+        except UserError as error:
+            broken[name] = error
+    for point in entry_points(group=ENTRY_POINTS):
+        if point.name in _OURS:
+            what = f"system '{point.name}' is built in, so this one is not used"
+            broken[point.name] = UserError(what, where=point.value, remedy="give it another name")
+    return found, broken
+
+
 def find_system(name: str) -> SystemKind:
     """The system of that name.
 
@@ -44,17 +70,24 @@ def find_system(name: str) -> SystemKind:
         if point.name == name:
             try:
                 found = point.load()
-            except (ImportError, AttributeError) as error:
-                raise UserError(
-                    f"system '{name}' cannot be imported ({error})", where=point.value, remedy="mend that package"
-                ) from error
             except (TypeError, ValueError) as error:  # a kind as an earlier version had it, or an unknown need
                 raise UserError(
                     f"system '{name}' cannot be built ({error})",
                     where=point.value,
                     remedy="state what it needs as docs/plugins.md says: SystemKind(name, summary, make, needs={...})",
                 ) from error
+            except Exception as error:  # whatever a package does when it is imported
+                what = error if isinstance(error, ImportError | AttributeError) else first_line(error)
+                raise UserError(
+                    f"system '{name}' cannot be imported ({what})", where=point.value, remedy="mend that package"
+                ) from error
             if not isinstance(found, SystemKind):
                 raise UserError(f"system '{name}' is not a SystemKind", where=point.value, remedy="mend that package")
+            if found.name in _OURS:
+                what = f"system '{name}' calls itself '{found.name}', and a built-in system has that name"
+                raise UserError(what, where=point.value, remedy="give its SystemKind another name")
             return found
-    raise UserError(f"no system '{name}'", where="--system", remedy=nearest(name, system_names()))
+    names = system_names()
+    family = [each for each in names if each.startswith(f"{name}-")]  # "rag" is no typing error of "cag"
+    remedy = nearest(family[0] if family else name, names)
+    raise UserError(f"no system '{name}'", where="--system", remedy=remedy)

@@ -131,7 +131,7 @@ def test_a_request_to_terminate_is_an_interruption_too(sample_run: tuple[str, ..
     script = "import os, signal\nfrom rmtbench.cli import main, run\n"
     script += "run.run = lambda: os.kill(os.getpid(), signal.SIGTERM)\n"
     script += "main.main()\n"
-    command = [sys.executable, "-c", script, "run"]
+    command = [sys.executable, "-c", script, "run", "--"]
     ended = subprocess.run(command, capture_output=True, text=True, env=child_environment(tmp_path), check=False)
     assert (ended.returncode, ended.stderr) == (130, LINE)
 

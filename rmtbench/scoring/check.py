@@ -1,0 +1,40 @@
+"""Whether a scorer's model is there, before a run gives the answers that it is to score."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rmtbench.errors import UserError
+from rmtbench.hub import look_for_hub
+from rmtbench.scoring.bertscore import MINILM
+
+WEIGHTS = ("*.safetensors", "*.bin")
+
+
+def check_scorer(name: str) -> None:
+    """Refuse a scorer that has no configuration or tokenizer; its weights are only loaded when answers are scored.
+
+    Args:
+        name: As after ``--scorer``: ``minilm``, a hub id or a path.
+
+    Raises:
+        UserError: It cannot be loaded.
+    """
+    if name == MINILM:
+        return
+    from transformers import AutoConfig, AutoTokenizer
+
+    if not Path(name).is_dir():
+        look_for_hub()
+    try:
+        AutoConfig.from_pretrained(name)
+        AutoTokenizer.from_pretrained(name)
+    except (OSError, ValueError) as error:
+        raise _missing(name, type(error).__name__) from error
+    if Path(name).is_dir() and not any(any(Path(name).glob(kind)) for kind in WEIGHTS):
+        raise _missing(name, "no weights")
+
+
+def _missing(name: str, why: str) -> UserError:
+    remedy = "use minilm, a folder with config.json, tokenizer and weights, or a hub id within reach"
+    return UserError(f"scorer model '{name}' cannot be loaded ({why})", where="--scorer", remedy=remedy)

@@ -1,0 +1,137 @@
+"""A plugin that is broken, anywhere, stops neither the tool nor the other systems."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from cli_commands import Command, journals
+
+SOURCE = """
+from rmtbench.core import Prepared
+from rmtbench.systems.base import SystemKind
+from rmtbench.systems.in_prompt import CLOSED_BOOK
+
+class Base:
+    def __init__(self, resources):
+        self.inner = CLOSED_BOOK.make(resources)
+    def __enter__(self):
+        return self
+    def __exit__(self, *error):
+        pass
+    def prepare(self, corpus):
+        return self.inner.prepare(corpus)
+    def answer(self, questions):
+        for place, question in enumerate(questions):
+            self.look(question)
+            yield from self.inner.answer([question])
+    def look(self, question):
+        pass
+
+class OneFails(Base):
+    seen = []
+    def look(self, question):
+        self.seen.append(question.id)
+        if len(set(self.seen)) == 2:
+            raise KeyError("no such passage")
+
+class NoPrepare(Base):
+    def prepare(self, corpus):
+        raise ZeroDivisionError("division by zero")
+
+class NoMake(Base):
+    def __init__(self, resources):
+        raise ZeroDivisionError("division by zero")
+
+class Silent(Base):
+    def answer(self, questions):
+        yield from ()
+
+FAILS = SystemKind("fails", "fails one question", OneFails)
+PREPARE = SystemKind("prepare", "cannot prepare", NoPrepare)
+MAKE = SystemKind("make", "cannot be made", NoMake)
+SILENT = SystemKind("silent", "gives no answers", Silent)
+THIEF = SystemKind("cag", "calls itself cag", Base)
+"""
+
+Install = Callable[..., None]
+
+
+@pytest.fixture
+def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install]:
+    """Install a package that names systems under the group of entry points."""
+    site = tmp_path / "site"
+
+    def put(**points: str) -> None:
+        info = site / "their_plugins-1.0.dist-info"
+        info.mkdir(parents=True)
+        (site / "their_plugins.py").write_text(SOURCE)
+        (site / "their_broken.py").write_text("raise RuntimeError('no licence')\n")
+        (info / "METADATA").write_text("Metadata-Version: 2.1\nName: their-plugins\nVersion: 1.0\n")
+        lines = [f"{name.replace('_', '-')} = {value}\n" for name, value in points.items()]
+        (info / "entry_points.txt").write_text("[rmtbench.systems]\n" + "".join(lines))
+        monkeypatch.syspath_prepend(str(site))
+
+    yield put
+    for name in ("their_plugins", "their_broken"):
+        sys.modules.pop(name, None)
+
+
+def test_systems_lists_the_broken_with_reasons_and_goes_on(rmtbench: Command, install: Install) -> None:
+    install(theirs="their_broken:KIND", cag="their_plugins:SILENT", thief="their_plugins:THIEF",
+            silent="their_plugins:SILENT")  # fmt: skip
+    said = rmtbench("systems")
+    assert said.code == 0
+    lines = {line.split()[0]: line for line in said.out.splitlines() if "broken" in line}
+    assert set(lines) == {"theirs", "cag", "thief"}
+    assert "system 'theirs' cannot be imported (RuntimeError: no licence)" in lines["theirs"]
+    assert "system 'cag' is built in, so this one is not used" in lines["cag"]
+    assert "calls itself 'cag', and a built-in system has that name" in lines["thief"]
+    assert any(line.startswith("silent  ") for line in said.out.splitlines())
+    rows = json.loads(rmtbench("systems", "--json").out)
+    assert {row["name"] for row in rows if "broken" in row} == {"theirs", "cag", "thief"}
+
+
+def test_all_leaves_a_broken_plugin_out_and_says_so(rmtbench: Command, install: Install, tmp_path: Path) -> None:
+    install(theirs="their_broken:KIND")
+    said = rmtbench("run", "--dataset", "handbook", "--model", "random:tiny", "--dry-run", "--results", tmp_path / "r")
+    assert said.code == 0, said.err
+    assert "theirs" not in said.out
+    assert "closed-book" in said.out
+
+
+def test_a_question_that_raises_fails_alone_with_its_reason(
+    rmtbench: Command, install: Install, sample_run: tuple[str, ...], tmp_path: Path
+) -> None:
+    install(fails="their_plugins:FAILS")
+    said = rmtbench(*sample_run, "--system", "fails", "--questions", 4)
+    assert said.code == 1, said.err
+    [answers] = journals(tmp_path / "results").values()
+    errors = [answer["error"] for answer in answers]
+    assert errors == [None, "KeyError: 'no such passage'", None, None]
+    assert "1 of 4 answers failed" in said.err
+
+
+def test_answers_that_are_not_given_fail(
+    rmtbench: Command, install: Install, sample_run: tuple[str, ...], tmp_path: Path
+) -> None:
+    install(silent="their_plugins:SILENT")
+    assert rmtbench(*sample_run, "--system", "silent").code == 1
+    [answers] = journals(tmp_path / "results").values()
+    assert [answer["error"] for answer in answers] == ["the plugin gave no answer"] * 2
+
+
+@pytest.mark.parametrize("name", ["prepare", "make"])
+def test_a_draw_that_cannot_be_prepared_is_left_out(
+    rmtbench: Command, install: Install, sample_run: tuple[str, ...], tmp_path: Path, name: str
+) -> None:
+    install(**{name: f"their_plugins:{name.upper()}"})
+    said = rmtbench(*sample_run, "--system", f"{name},closed-book")
+    assert said.code == 1, said.err
+    line = f"draw 0 is left out, for {name} cannot prepare it (ZeroDivisionError: division by zero)"
+    assert line in said.err
+    assert sorted(map(len, journals(tmp_path / "results").values())) in ([2], [0, 2])
+    assert rmtbench("report", tmp_path / "results", "--quick").code == 0
