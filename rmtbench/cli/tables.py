@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal
 
 from rich.box import SIMPLE_HEAD
 from rich.cells import cell_len
@@ -34,10 +34,16 @@ def draw_chapter(chapter: Chapter, *, anatomy: bool = False) -> RenderableType:
     return Group(*parts)
 
 
+LESS = ("run", "warm-ups", "p90", "timed", "empty", "cut off", "logs", "models", "peak on device", "lowest", "highest")
+"""Columns that a narrow terminal drops first, in this order; after them the last figures go."""
+KEPT = ("top-k", "total")
+"""Figures that say which row it is, or that sum the others up: they stay."""
+
+
 def draw_table(table: Table) -> RenderableType:
     """A table under its title, with its caption and notes; a repeated first column is told once a block.
 
-    Of a table whose figures do not fit the terminal's width only the title is drawn, and where the table stands.
+    A table that is too wide for the terminal loses columns, and a note names them. A row of words becomes a list.
 
     Args:
         table: The table; every text is shown literally.
@@ -52,29 +58,61 @@ class _Fitting:
     table: Table
 
     def __rich_console__(self, _console: Console, options: ConsoleOptions) -> RenderResult:
-        if _figures_width(self.table) <= options.max_width:
-            yield _drawn(self.table)
-            return
-        yield ""
-        yield Text(self.table.title, style="bold")
-        yield Padding(Text("too wide for this terminal: see report.md or index.html", style="dim"), (0, 0, 0, 2))
+        table, width = self.table, options.max_width
+        if _width(table) <= width:
+            yield _drawn(table, width)
+        elif len(table.rows) == 1 and table.labels == len(table.columns):
+            yield Group("", Text(table.title, style="bold"), Text(table.caption, style="dim"), "")
+            yield _facts(tuple(zip(table.columns, table.rows[0], strict=True)))
+        else:
+            yield _drawn(_narrowed(table, width), width)
 
 
-def _figures_width(table: Table) -> int:
-    """Columns of a terminal that the table takes where no figure is cut; its labels may be, between words."""
+def _narrowed(table: Table, width: int) -> Table:
+    """The table without the columns that matter least, as many as it takes to fit, and a note that names them."""
+    names = list(enumerate(table.columns))
+    figures = [place for place, name in reversed(names) if place >= table.labels and name not in KEPT]
+    ranked = [place for less in LESS for place, name in names if place > 0 and name == less]
+    ranked += [place for place in figures[:-1] if place not in ranked]
+    cut = table
+    for count in range(1, len(ranked) + 1):
+        left = [place for place, _ in names if place not in ranked[:count]]
+        dropped = [name for place, name in names if place not in left]
+        cut = replace(
+            table,
+            columns=tuple(table.columns[place] for place in left),
+            rows=tuple(tuple(row[place] for place in left) for row in table.rows),
+            labels=sum(place < table.labels for place in left),
+            notes=(
+                *table.notes,
+                f"not shown at this width: {'; '.join(dropped)} (see report.md or index.html)",
+            ),
+        )
+        if _width(cut) <= width:
+            break
+    return cut
+
+
+def _width(table: Table) -> int:
+    """Columns of a terminal that the table takes where no figure is cut; words may go to the next line."""
     width = 0
-    for place in range(len(table.columns)):
+    for place, heading in enumerate(table.columns):
         texts = [row[place] for row in table.rows]
         words = texts if place >= table.labels else [word for text in texts for word in text.split()]
-        width += 2 + max((cell_len(text) for text in words), default=0)
+        width += 2 + max((cell_len(text) for text in [*words, *heading.split()]), default=0)
     return width
 
 
-def _drawn(table: Table) -> RenderableType:
+def _drawn(table: Table, width: int) -> RenderableType:
+    natural = sum(2 + max(cell_len(text) for text in column) for column in zip(table.columns, *table.rows, strict=True))
     drawn = Drawn(box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True, header_style="bold")
     for place, heading in enumerate(table.columns):
         figure = place >= table.labels
-        drawn.add_column(Text(heading), justify="right" if figure else "left", vertical="bottom", overflow="fold")
+        # Where something must give way it is headings and words: rich would cut figures, too.
+        words = [*(row[place] for row in table.rows), *heading.split()]
+        fixed = max(map(cell_len, words)) if figure and natural > width else None
+        side: Literal["right", "left"] = "right" if figure else "left"
+        drawn.add_column(Text(heading), justify=side, vertical="bottom", overflow="fold", width=fixed)
     for row, first, last in _blocks(table):
         texts = [Text("" if place == 0 and not first else text) for place, text in enumerate(row)]
         drawn.add_row(*texts, end_section=last)

@@ -2,17 +2,23 @@
 
 import io
 import json
+import shutil
+from pathlib import Path
 
 import pytest
 import typer
 from golden_runs import make_golden_runs
 from report_runs import EMBEDDER, add_run, spec_of
+from rich.cells import cell_len
 from rich.console import Console
 from typer.testing import CliRunner
 
 from rmtbench.cli.report import report
 from rmtbench.cli.tables import draw_table
 from rmtbench.report.tables import Table
+from rmtbench.report.write import write_report
+
+COMMITTED = Path(__file__).parents[2] / "results"
 
 app = typer.Typer()
 app.command()(report)
@@ -119,12 +125,44 @@ def test_texts_are_shown_literally_and_a_repeated_first_column_once_a_block():
     assert text.count("small") == 1
 
 
-def test_a_table_whose_figures_do_not_fit_says_where_it_stands_and_cuts_none() -> None:
+def test_a_wide_table_drops_columns_names_them_and_cuts_no_figure() -> None:
     names = tuple(f"system {number}" for number in range(16))
     wide = Table("Differences", "", ("system", *names), tuple((name, *["−0.125"] * 16) for name in names), 1)
-    drawn = {width: io.StringIO() for width in (80, 160)}
+    drawn = {width: io.StringIO() for width in (80, 200)}
     for width, file in drawn.items():
         Console(width=width, file=file).print(draw_table(wide))
-    assert "see report.md" in drawn[80].getvalue()
-    assert "0.1" not in drawn[80].getvalue()
-    assert drawn[160].getvalue().count("−0.125") == 256
+    told = drawn[80].getvalue()
+    assert "not shown at this width: system " in told
+    assert told.count("−0.125") == 16 * (16 - told.partition("not shown")[2].count("system "))
+    assert drawn[200].getvalue().count("−0.125") == 256
+    assert "not shown" not in drawn[200].getvalue()
+
+
+@pytest.mark.parametrize("width", [60, 80, 100, 200])
+@pytest.mark.parametrize("name", ["handbook", "mini"])
+def test_no_table_vanishes_and_no_figure_is_cut_at_any_width(
+    name: str, width: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(width))
+    results = tmp_path / name
+    shutil.copytree(COMMITTED / name, results, ignore=shutil.ignore_patterns("report"))
+    tables = [
+        table for chapter in write_report(results, quick=True).chapters for table in (*chapter.tables, *chapter.anatomy)
+    ]
+    assert tables
+    for table in tables:
+        console = Console(file=io.StringIO())
+        assert console.width == width
+        console.print(draw_table(table))
+        text = console.file.getvalue()
+        lines = text.splitlines()
+        assert max(map(cell_len, map(str.rstrip, lines))) <= width, table.title
+        told = text.partition("not shown at this width: ")[2]
+        told = " ".join(told.split()).partition(" (see report.md")[0].split("; ")
+        for place, heading in enumerate(table.columns):
+            if heading in told or place < table.labels:
+                continue
+            for row in table.rows:
+                assert row[place] in text, (table.title, heading)
+        if width == 200:
+            assert told == [""], table.title
