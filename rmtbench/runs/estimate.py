@@ -262,12 +262,12 @@ def find_counter(model: str, tokenizer: str | None, adapter: str | None = None) 
     Raises:
         UserError: The model or the tokenizer is missing, so that the run itself could not begin.
     """
-    if is_endpoint(model) and tokenizer is None:
-        words = load_endpoint_tokenizer(served_name(model), None, needed_for=None)
+    if is_endpoint(model):  # its tokenizer is loaded without torch, for which a served run does not wait
+        words = load_endpoint_tokenizer(served_name(model), tokenizer, needed_for=None)
         return (
             rough_count if isinstance(words, NoTokenizer) else partial(count_tokens, words, marks=control_marks(words))
         )
-    if not is_endpoint(model) and not is_random(model):
+    if not is_random(model):
         _check_there(find_source(model, adapter).path)
     return load_token_counter(model, tokenizer, adapter)
 
