@@ -1,4 +1,4 @@
-"""Which published figures stand beside which runs: by dataset, size and system, or by the nearest published length.
+"""Match published figures to runs by dataset, size and system, or by the nearest published length.
 
 Corresponding is not comparable: the report says of every table in what the two differ.
 """

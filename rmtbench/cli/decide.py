@@ -48,12 +48,7 @@ def decide(
     from rmtbench.analysis.sections import make_sections
     from rmtbench.measure import parse_bytes
 
-    if questions > MOST_QUESTIONS:
-        raise UserError(
-            f"at most {MOST_QUESTIONS:,} questions (given: {questions:,})",
-            where="--questions",
-            remedy="give the number of questions that one corpus will get",
-        )
+    _check_questions(questions)
     try:
         terms = Terms(
             questions, max_seconds, None if max_memory is None else parse_bytes(max_memory, "--max-memory"),
@@ -74,7 +69,20 @@ def decide(
     if json:
         told = {"schema": 1, "terms": asdict(terms), "verdicts": [_record(*each, terms) for each in judged]}
         typer.echo(json_format.dumps(told, ensure_ascii=False, allow_nan=False))
-        return
+    else:
+        _print_verdicts(judged, terms)
+
+
+def _check_questions(questions: int) -> None:
+    if questions > MOST_QUESTIONS:
+        raise UserError(
+            f"at most {MOST_QUESTIONS:,} questions (given: {questions:,})",
+            where="--questions",
+            remedy="give the number of questions that one corpus will get",
+        )
+
+
+def _print_verdicts(judged: Sequence[tuple[Contest, Verdict]], terms: Terms) -> None:
     from rich.console import Console
 
     from rmtbench.cli.tables import draw_verdict

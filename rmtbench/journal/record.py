@@ -1,4 +1,4 @@
-"""Read a run back: everything that scoring and reporting need of it, from its files alone."""
+"""Read a run from its files: everything that scoring and reports need."""
 
 from __future__ import annotations
 

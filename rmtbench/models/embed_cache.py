@@ -1,4 +1,4 @@
-"""Embeddings kept on disk by content: the same text under the same embedder is computed once, whoever asks.
+"""Cache embeddings on disk by content: each embedder computes a text once.
 
 Beside each stands what computing it took and where, so that a run that finds it can count that cost all the same. One
 SQLite file an embedder, so that several processes may read and write at once. Knows no chunk, index or corpus.

@@ -120,15 +120,15 @@ def without_none(kind: Any) -> Any:  # noqa: ANN401
     return kept[0] if len(kept) == 1 and NoneType in get_args(kind) else kind
 
 
-def option(default: Any, text: str, **said: Any) -> Any:  # noqa: ANN401 - stands for a field of any type
+def option(default: Any, text: str, **more: Any) -> Any:  # noqa: ANN401 - the field may have any type
     """Declare an option.
 
     Args:
         default: Its value where none is given; `REQUIRED` where a profile or the data decides.
         text: `Option.help`.
-        said: Other fields of `Option`.
+        more: Other fields of `Option`.
     """
-    return field(default=default, metadata={_OPTION: Option(help=text, **said)})
+    return field(default=default, metadata={_OPTION: Option(help=text, **more)})
 
 
 def stated(default: Any = None, *, stored: str = "") -> Any:  # noqa: ANN401

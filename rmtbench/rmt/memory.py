@@ -1,4 +1,4 @@
-"""Memory tokens: what they are before any text, what stands in their place for writing, and how they are renewed.
+"""Memory tokens: their values before any text, the tokens that write them, and how they are updated.
 
 They are float32 whatever the base model is: steps of training would be lost in fewer bits, and so would old memory.
 """

@@ -215,18 +215,18 @@ def test_a_name_that_is_nothing_is_refused(name: str, where: str, what: str, rem
 
 
 def test_a_folder_has_one_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("home/mine", "work/mine", "work/below/mine", "else/mine"):
+    for name in ("home/mine", "here/mine", "here/below/mine", "else/mine"):
         (tmp_path / name).mkdir(parents=True)
-    (tmp_path / "work" / "link").symlink_to(tmp_path / "else" / "mine")
+    (tmp_path / "here" / "link").symlink_to(tmp_path / "else" / "mine")
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    monkeypatch.chdir(tmp_path / "work")
+    monkeypatch.chdir(tmp_path / "here")
     spellings = {
-        "mine": ["mine", "mine/", "./mine", f"{tmp_path}/work/mine", "below/../mine", "../work/mine"],
-        "below/mine": ["below/mine", "below//mine/", f"{tmp_path}/work/below/mine"],
-        "link": ["link", "./link", f"{tmp_path}/work/link"],
+        "mine": ["mine", "mine/", "./mine", f"{tmp_path}/here/mine", "below/../mine", "../here/mine"],
+        "below/mine": ["below/mine", "below//mine/", f"{tmp_path}/here/below/mine"],
+        "link": ["link", "./link", f"{tmp_path}/here/link"],
         "~/mine": ["~/mine", "~/mine/", f"{tmp_path}/home/mine", "../home/mine"],
         f"{tmp_path}/else/mine": [f"{tmp_path}/else/mine/", "../else/mine"],
-        ".": [".", "./", str(tmp_path / "work")],
+        ".": [".", "./", str(tmp_path / "here")],
         "squad": ["squad"],
         "./nowhere": ["./nowhere"],
     }
