@@ -122,6 +122,10 @@ def adapter(  # many: the command's options
     squad: Annotated[list[Path], typer.Option(help="SQuAD v1.1 file of training articles; repeatable.")],
     hotpotqa: Annotated[list[Path] | None, typer.Option(help="HotpotQA file of training rows; repeatable.")] = None,
     base: Annotated[str, typer.Option(help="Model to adapt: smollm2, a folder, a GGUF file or a hub id.")] = "smollm2",
+    start: Annotated[
+        str | None,
+        typer.Option(help="Adapter to train further: reading, or a folder; contexts of all lengths at once."),
+    ] = None,
     tokens: Annotated[int, typer.Option(min=1, help="Tokens to read in all.")] = 800_000,
     rank: Annotated[int, typer.Option(min=1, help="Rank of the changes.")] = 20,
     skip: Annotated[float, typer.Option(min=0, max=0.9, help="Share of first layers that stay as they are.")] = 0.27,
@@ -140,7 +144,7 @@ def adapter(  # many: the command's options
     if threads is not None:
         torch.set_num_threads(threads)
     shape = AdapterShape(rank, skip)
-    plan = AdapterPlan(base, squad, hotpotqa or (), tokens, shape, learning_rate, seed, mixed_precision)
+    plan = AdapterPlan(base, squad, hotpotqa or (), tokens, shape, learning_rate, seed, mixed_precision, start)
     objective, recipe = make(plan, device)
     with show_training() as report:
         trained = train(objective, recipe, out, report)

@@ -19,6 +19,7 @@ from transformers import AttentionInterface, AttentionMaskInterface
 from rmtbench.corpora.official import read_hotpotqa, read_squad
 from rmtbench.errors import UserError
 from rmtbench.files import file_sha256
+from rmtbench.models.adapters import AdapterFiles, check_base, find_adapter
 from rmtbench.models.architecture import plain_causal
 from rmtbench.models.load import choose_device, load_model
 from rmtbench.training.base import Recipe, Stage
@@ -89,6 +90,7 @@ class AdapterPlan:
         rate: The highest learning rate.
         seed: Decides every batch.
         mixed_precision: Frozen weights and matrix products in bfloat16; the adapter itself stays in float32.
+        start: An adapter of the same base and shape to train further; None begins from the base model.
     """
 
     base: str
@@ -99,6 +101,7 @@ class AdapterPlan:
     rate: float
     seed: int
     mixed_precision: bool = True
+    start: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +128,7 @@ class ReadWithAdapter:
         card: Mapping[str, Any],
         *,
         mixed_precision: bool = False,
+        start: AdapterFiles | None = None,
     ) -> None:
         from peft import LoraConfig, get_peft_model
 
@@ -139,6 +143,8 @@ class ReadWithAdapter:
         # For good, and not for the forward only: layers that are computed again attend during the backward.
         model.set_attn_implementation(NAME)
         self._model: Any = get_peft_model(model, config)
+        if start is not None:
+            _begin_from(self._model, start)
         self._model.train()
         self._rows, self._card, self._mixed_precision = rows, card, mixed_precision
         if mixed_precision:
@@ -168,12 +174,18 @@ class ReadWithAdapter:
         """Draw contexts until a step is full.
 
         Args:
-            stage: Settings `tokens` (of a step, at least), `context` (most tokens of documents) and `questions` (most
-                questions of a context that its documents answer).
+            stage: Settings `tokens` (of a step, at least), `context` (most tokens of documents), `questions` (most
+                questions of a context that its documents answer), `shortest` and `log` (how a context's length is
+                drawn, see `PackPlan`).
             chance: Random numbers.
         """
         settings = stage.settings
-        plan = PackPlan(int(settings["context"]), int(settings["questions"]), shortest=settings["shortest"])
+        plan = PackPlan(
+            int(settings["context"]),
+            int(settings["questions"]),
+            shortest=settings["shortest"],
+            even_by="log" if settings.get("log") else "tokens",
+        )
         packs: list[Packed] = []
         while sum(pack.tokens for pack in packs) < settings["tokens"]:
             packs.append(self._rows.pack(plan, chance))
@@ -211,6 +223,33 @@ class ReadWithAdapter:
         save_file(halved, weights, metadata={"format": "pt"})
         (folder / "README.md").unlink(missing_ok=True)  # peft's empty form of a card
         (folder / "rmtbench.json").write_text(json.dumps(dict(self._card), indent=1) + "\n")
+
+
+def _begin_from(model: Any, start: AdapterFiles) -> None:  # noqa: ANN401 - peft's model
+    """Copy a trained adapter's factors into a new one of the same shape.
+
+    Raises:
+        UserError: Its rank, scale or layers differ.
+    """
+    from peft import set_peft_model_state_dict
+    from peft.utils import load_peft_weights
+
+    made = model.peft_config["default"]
+    wanted = {"r": made.r, "lora_alpha": made.lora_alpha, "layers_to_transform": list(made.layers_to_transform)}
+    wanted["target_modules"] = sorted(made.target_modules)
+    found = {**start.config, "target_modules": sorted(start.config.get("target_modules") or ())}
+    differ = [
+        f"{name} is {found.get(name)} there and {value} here"
+        for name, value in wanted.items()
+        if found.get(name) != value
+    ]
+    if differ:
+        raise UserError(
+            f"the adapter has another shape: {'; '.join(differ)}",
+            where=f"--start {start.name}",
+            remedy="give the --rank and --skip that it was trained with",
+        )
+    set_peft_model_state_dict(model, load_peft_weights(str(start.folder), device="cpu"))
 
 
 def read(model: PreTrainedModel, batch: Batch) -> torch.Tensor:
@@ -319,17 +358,19 @@ AttentionInterface.register(NAME, _attention)
 AttentionMaskInterface.register(NAME, lambda *_args, **_kwargs: None)
 
 
-def recipe(tokens: int, rate: float, seed: int, data: str) -> Recipe:
-    """Short contexts first, then longer ones, and all lengths together at the end.
+def recipe(tokens: int, rate: float, seed: int, data: str, *, further: bool = False) -> Recipe:
+    """Short contexts first, then longer ones, and all lengths together at the end; or all lengths from the start.
 
     Args:
         tokens: Tokens to read in all, contexts and questions.
         rate: The highest learning rate.
         seed: Decides every batch.
         data: Names the training rows and the adapter's shape.
+        further: For an adapter that reads already: it needs no curriculum.
     """
     stages = tuple(
-        Stage(name, max(1, round(tokens * share / mean)), settings) for name, share, mean, settings in _STAGES
+        Stage(name, max(1, round(tokens * share / mean)), settings)
+        for name, share, mean, settings in (_FURTHER if further else _STAGES)
     )
     return Recipe(
         "reading-adapter",
@@ -352,6 +393,11 @@ _STAGES: Sequence[tuple[str, float, int, Mapping[str, float]]] = (
     ("all lengths", 0.09, 2600, {"tokens": 1500, "context": 4200, "shortest": 0.03, "questions": 20}),
 )
 """Name, share of all tokens, tokens of a mean step, settings."""
+
+_FURTHER: Sequence[tuple[str, float, int, Mapping[str, float]]] = (
+    ("all lengths", 1.0, 2800, {"tokens": 1600, "context": 7400, "shortest": 0.018, "questions": 40, "log": 1}),
+)
+"""The same for an adapter that reads already: as many contexts near 250 tokens as near 1k or near 4k."""
 
 
 def make(plan: AdapterPlan, device: str) -> tuple[ReadWithAdapter, Recipe]:
@@ -377,9 +423,15 @@ def make(plan: AdapterPlan, device: str) -> tuple[ReadWithAdapter, Recipe]:
     weights = str(base.provenance["weights_sha256"])
     card = {"base": named, "base_weights_sha256": [weights]}
     files = ", ".join(f"{path.name} {file_sha256(path)[:16]}" for path in (*plan.squad, *plan.hotpotqa))
+    start = None
+    if plan.start is not None:
+        start = find_adapter(plan.start, "--start")
+        check_base(start, plan.base, weights)
     data = f"{named} {weights[:16]}, rank {plan.shape.rank}, skip {plan.shape.skip}, {files}"
     if plan.mixed_precision:
         data += ", mixed precision"
+    if start is not None:
+        data += f", from {start.sha256[:16]}"
     rows = Rows(base.contract, articles, hotpot)
-    objective = ReadWithAdapter(base.model, rows, plan.shape, card, mixed_precision=plan.mixed_precision)
-    return objective, recipe(plan.tokens, plan.rate, plan.seed, data)
+    objective = ReadWithAdapter(base.model, rows, plan.shape, card, mixed_precision=plan.mixed_precision, start=start)
+    return objective, recipe(plan.tokens, plan.rate, plan.seed, data, further=start is not None)
