@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Generic, TypeVar
 
@@ -56,7 +57,7 @@ def synchroniser(device: str) -> Synchronise:
     if device.startswith("cuda"):
         import torch
 
-        return torch.cuda.synchronize
+        return partial(torch.cuda.synchronize, device)  # without a name it would wait for the current device
     if device.startswith("mps"):
         import torch
 

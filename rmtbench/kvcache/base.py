@@ -38,3 +38,16 @@ class PrefixKV:
         """Views of the tokens from `start` to before `end`."""
         keys, values = (tuple(tensor[:, start:end] for tensor in side) for side in (self.keys, self.values))
         return PrefixKV(keys, values, self.token_ids[start:end])
+
+    def on_host(self) -> PrefixKV:
+        """Return the same in the host's memory. Layers of one shape leave a device in one copy."""
+        layers = (*self.keys, *self.values)
+        if all(layer.device.type == "cpu" for layer in layers):
+            return self
+        if len({layer.shape for layer in layers}) > 1:
+            moved = [layer.cpu() for layer in layers]
+        else:
+            import torch
+
+            moved = list(torch.stack(layers).cpu().unbind())
+        return PrefixKV(tuple(moved[: len(self.keys)]), tuple(moved[len(self.keys) :]), self.token_ids)

@@ -109,7 +109,7 @@ class CacheAugmented:
             return obtain_composed(model, tokens.parts, store=store, share=self._options.recompute, watch=watch)
         from rmtbench.kvcache.disk.obtain import obtain
 
-        return obtain(model, tokens.ids, store=store, watch=watch)
+        return obtain(model, tokens.ids, store=store, watch=watch, host=self._options.kv_place == "host")
 
     def _transform(self, model: LocalModel, context: PrefixKV) -> Timed[PrefixKV]:
         """Bring the context into the form in which it is held: exact and on the device, unless the spec says else."""

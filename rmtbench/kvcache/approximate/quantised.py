@@ -46,9 +46,13 @@ class Codes:
 
     def read(self) -> torch.Tensor:
         """The numbers, ``[heads, tokens, width]``, made anew."""
-        packed = self.packed
-        codes = packed if self.bits == 8 else torch.cat([packed & 15, packed >> 4], -1)
-        numbers = torch.addcmul(self.lowest, codes, self.step).to(self.dtype)
+        heads, groups, group, width = self.packed.shape
+        width = width if self.bits == 8 else 2 * width
+        numbers = self.packed.new_empty((heads, groups, group, width), dtype=self.dtype)
+        # Head by head: the float32 numbers of a whole layer would take twice the layer's memory.
+        for head, (packed, lowest, step) in enumerate(zip(self.packed, self.lowest, self.step, strict=True)):
+            codes = packed if self.bits == 8 else torch.cat([packed & 15, packed >> 4], -1)
+            numbers[head] = torch.addcmul(lowest, codes, step)
         return numbers.flatten(1, 2)[:, : self.tokens]
 
 

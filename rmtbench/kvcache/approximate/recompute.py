@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import torch
 from transformers import AttentionInterface, AttentionMaskInterface
 
+from rmtbench.kvcache.exact.attention import attend
 from rmtbench.models.architecture import attention_of
 
 if TYPE_CHECKING:
@@ -89,10 +90,11 @@ def _attention(
     keys, values = work.context.keys[layer], work.context.values[layer]
     keys[:, work.positions], values[:, work.positions] = key[0], value[0]
     end = int(work.positions[-1]) + 1
-    visible = torch.arange(end, device=keys.device) <= work.positions[:, None]
-    out = torch.nn.functional.scaled_dot_product_attention(
-        query, keys[None, :, :end], values[None, :, :end], attn_mask=visible, scale=scaling, enable_gqa=True
-    )
+    hidden = torch.arange(end, device=keys.device) > work.positions[:, None]
+    bias = torch.zeros(hidden.shape, dtype=query.dtype, device=keys.device).masked_fill_(hidden, -torch.inf)
+    scale = query.shape[-1] ** -0.5 if scaling is None else scaling
+    # Not torch's own attention: with a mask and grouped heads a GPU would hold the scores of all keys at once.
+    out, _ = attend(query, keys[None, :, :end], values[None, :, :end], scale, bias=bias[None, None])
     return out.transpose(1, 2).contiguous(), None
 
 

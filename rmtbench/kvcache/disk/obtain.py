@@ -22,7 +22,7 @@ from rmtbench.models.local import LocalModel
 
 @dataclass(frozen=True)
 class Obtained:
-    """A context's keys and values on the model's device.
+    """A context's keys and values, on the model's device unless they were asked for on the host.
 
     Attributes:
         tensors: The keys and values.
@@ -48,6 +48,7 @@ def obtain(
     store: stored.CacheStore | None = None,
     watch: Watch = NOBODY,
     chunk_tokens: int = CHUNK_TOKENS,
+    host: bool = False,
 ) -> Timed[Obtained]:
     """Load a context from the store, and read what the store does not have of it.
 
@@ -57,6 +58,7 @@ def obtain(
         store: Where caches are kept; None to compute everything and keep nothing.
         watch: Told how far the reading is, and what the store had.
         chunk_tokens: Tokens read at once.
+        host: Leave the context in the host's memory; none of it is held on the device.
 
     Returns:
         The context with its seconds: ``prefill`` without a store; ``load``, and after a miss ``save`` and
@@ -66,7 +68,7 @@ def obtain(
         UserError: The store has no room, or cannot be written.
     """
     if store is None:
-        read = partial(prefill, model.model, ids, chunk_tokens=chunk_tokens, watch=watch)
+        read = partial(prefill, model.model, ids, chunk_tokens=chunk_tokens, watch=watch, host=host)
         return timed("prefill", lambda: Obtained(read()), synchroniser(model.device))
     wanted = stored.Wanted(model_identity(model, chunk_tokens), ids)
     watch = replace(watch, notice=_once(watch.notice))  # the store is asked before and behind the lock
@@ -77,12 +79,19 @@ def obtain(
             with ExitStack() as stack:
                 turn = take_turn(lock_of(store.folder, wanted.name), watch.notice)
                 waited = timed("load", partial(stack.enter_context, turn))
-                return _complete(model, wanted, store, watch, add_seconds(found.seconds, waited.seconds))
-    return _placed(model, found.value, found.seconds)
+                spent = add_seconds(found.seconds, waited.seconds)
+                return _complete(model, wanted, store, watch, spent, host=host)
+    return _placed(model, found.value, found.seconds, host=host)
 
 
 def _complete(
-    model: LocalModel, wanted: stored.Wanted, store: stored.CacheStore, watch: Watch, spent: Mapping[str, float]
+    model: LocalModel,
+    wanted: stored.Wanted,
+    store: stored.CacheStore,
+    watch: Watch,
+    spent: Mapping[str, float],
+    *,
+    host: bool,
 ) -> Timed[Obtained]:
     """Look again while holding the lock, then continue from the longest beginning that is stored.
 
@@ -100,7 +109,7 @@ def _complete(
             other = stored.load_beginning(store, wanted, watch)
             known = other if other is not None and other.tokens > begun else known
     if whole is not None:
-        return _placed(model, whole, add_seconds(spent, clock.seconds))
+        return _placed(model, whole, add_seconds(spent, clock.seconds), host=host)
     reused = known.tokens if known is not None else 0
     if begun:
         watch.notice(f"kv cache {wanted.name}: goes on behind {begun:,} tokens of an interrupted reading")
@@ -115,7 +124,7 @@ def _complete(
             unfinished.keep(start, chunk)
 
     with clock.part("prefill"):
-        tensors = prefill(model.model, ids, chunk_tokens=chunk_tokens, known=known, keep=keep, watch=watch)
+        tensors = prefill(model.model, ids, chunk_tokens=chunk_tokens, known=known, keep=keep, watch=watch, host=host)
     computing = clock.seconds["prefill"] - (saving.seconds["save"] - saved_before)  # chunks were saved in between
     so_far = add_seconds(spent, {"load": clock.seconds["load"]}, saving.seconds, {"prefill": computing})
     publish = partial(stored.publish, store, wanted, unfinished, tensors, so_far, reused)
@@ -134,11 +143,11 @@ def _once(notice: Callable[[str], None]) -> Callable[[str], None]:
     return tell
 
 
-def _placed(model: LocalModel, tensors: PrefixKV, spent: Mapping[str, float]) -> Timed[Obtained]:
-    """Bring a loaded context to the model's device; on the CPU it stays memory-mapped."""
+def _placed(model: LocalModel, tensors: PrefixKV, spent: Mapping[str, float], *, host: bool) -> Timed[Obtained]:
+    """Bring a loaded context to the model's device; on the host it stays memory-mapped."""
 
     def place() -> PrefixKV:
-        if model.model.device.type == "cpu":
+        if host or model.model.device.type == "cpu":
             return tensors
         keys, values = (
             tuple(tensor.to(model.model.device) for tensor in side) for side in (tensors.keys, tensors.values)

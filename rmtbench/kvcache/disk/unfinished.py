@@ -86,7 +86,8 @@ class UnfinishedCache:
         if self._shape is None:
             self._begin(chunk)
         assert self._shape is not None  # noqa: S101 - `_begin` has set it
-        pairs = list(zip(chunk.keys, chunk.values, strict=True))
+        home = chunk.on_host()
+        pairs = list(zip(home.keys, home.values, strict=True))
         for layer, (keys, values) in enumerate(pairs):
             write_chunk(self.folder / layer_name(layer), self._shape, start, keys, values)
         row = {"start": start, "end": start + chunk.tokens, "sha256": chunk_digest(pairs)}

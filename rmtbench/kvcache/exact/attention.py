@@ -39,17 +39,35 @@ def attend(
         bias: Added to the scores, ``[rows or 1, 1, queries or 1, keys]``; minus infinity hides a key. A query without
             any key has output 0 and log-sum-exp minus infinity.
     """
-    if query.device.type == "cpu" and _CPU is not None:
+    if query.device.type == "cpu" and has_operator(query):
         out, lse = _CPU(query, key, value, 0.0, causal, attn_mask=bias, scale=scale)
         if bias is not None:  # of a query without any key the operator says 0
             lse = lse.masked_fill(bias.amax(-1) == -torch.inf, -torch.inf)
             out = out.nan_to_num_()
         return out, lse
-    half, width = query.dtype in (torch.float16, torch.bfloat16), query.shape[-1]
-    if query.is_cuda and _CUDA is not None and bias is None and half and width % 8 == 0 and width <= 256:
+    if query.is_cuda and bias is None and has_operator(query):
         found = _CUDA(query, key, value, 0.0, causal, False, scale=scale)
         return found[0], found[1]
     return attend_by_matmul(query, key, value, scale, causal=causal, bias=bias)
+
+
+def has_operator(query: torch.Tensor) -> bool:
+    """Return whether torch has a fused operator for queries of this device, type and width."""
+    if query.device.type == "cpu":
+        return _CPU is not None
+    half, width = query.dtype in (torch.float16, torch.bfloat16), query.shape[-1]
+    return (
+        query.is_cuda
+        and _CUDA is not None
+        and half
+        and width % 8 == 0
+        and width <= 256
+        and torch.cuda.get_device_capability(query.device) >= FLASH_CAPABILITY
+    )
+
+
+FLASH_CAPABILITY = (8, 0)
+"""Least compute capability of torch's flash operators: Ampere. Older cards take another exact way."""
 
 
 def attend_by_matmul(
@@ -61,18 +79,42 @@ def attend_by_matmul(
     causal: bool = False,
     bias: torch.Tensor | None = None,
 ) -> Partial:
-    """The same by two matrix products, for every device and type; all scores are held at once."""
-    group = query.shape[1] // key.shape[1]
-    key, value = (key, value) if group == 1 else (key.repeat_interleave(group, 1), value.repeat_interleave(group, 1))
-    scores = (query @ key.transpose(-1, -2)).float() * scale
-    if causal:
-        hidden = torch.ones(scores.shape[-2:], dtype=torch.bool, device=scores.device).triu(1)
-        scores = scores.masked_fill(hidden, -torch.inf)
-    if bias is not None:
-        scores = scores + bias
-    lse = scores.logsumexp(-1)
-    weights = (scores - lse[..., None]).exp().nan_to_num_()
-    return (weights.to(value.dtype) @ value), lse
+    """Compute the same by matrix products in float32, for every device and type.
+
+    The keys are read block by block and joined by their log-sum-exps, so the scores held at once do not grow with them.
+    Heads of a group are queries of their key-value head, so that no key is copied for a head.
+    """
+    rows, heads, queries, width = query.shape
+    wide = torch.promote_types(query.dtype, torch.float32)  # scores rounded to bfloat16 would be off by several percent
+    folded = (
+        query.to(wide).reshape(rows, key.shape[1], -1, width) * scale
+    )  # [rows, key-value heads, group x queries, ..]
+    blocks = []
+    for start in range(0, max(key.shape[2], 1), KEY_BLOCK):
+        block = slice(start, start + KEY_BLOCK)
+        scores = (folded @ key[:, :, block].to(wide).transpose(-1, -2)).view(rows, heads, queries, -1)
+        if causal:
+            places = torch.arange(start, start + scores.shape[-1], device=scores.device)
+            later = places > torch.arange(queries, device=scores.device)[:, None]
+            scores = scores.masked_fill(later, -torch.inf)
+        if bias is not None:
+            scores = scores + bias[..., block]
+        lse = scores.logsumexp(-1)  # [rows, heads, queries]
+        weights = (scores - lse[..., None]).exp_().masked_fill_((lse == -torch.inf)[..., None], 0)
+        out = weights.view(rows, key.shape[1], -1, weights.shape[-1]) @ value[:, :, block].to(wide)
+        blocks.append((out.view(rows, heads, queries, -1), lse))
+    out, lse = reduce(_union_of_blocks, blocks)
+    return out.to(query.dtype), lse
+
+
+KEY_BLOCK = 4096
+"""Keys whose scores `attend_by_matmul` holds at once."""
+
+
+def _union_of_blocks(first: Partial, second: Partial) -> Partial:
+    """Join two blocks of keys; unlike in `_union`, a query may see no key of either."""
+    out, lse = _union(first, second)
+    return out.masked_fill((lse == -torch.inf)[..., None], 0), lse
 
 
 def merge(first: Partial, second: Partial) -> torch.Tensor:
@@ -82,7 +124,8 @@ def merge(first: Partial, second: Partial) -> torch.Tensor:
     """
     (out, lse), (other, other_lse) = first, second
     weight = torch.sigmoid(other_lse - lse)[..., None]
-    return torch.lerp(out.float(), other.float(), weight.float()).to(out.dtype)
+    wide = torch.promote_types(out.dtype, torch.float32)
+    return torch.lerp(out.to(wide), other.to(wide), weight.to(wide)).to(out.dtype)
 
 
 def attend_to_prefix(
@@ -142,6 +185,7 @@ def _attend_in_parts(
 
 
 def _union(first: Partial, second: Partial) -> Partial:
-    """Two parts as one, in float32: what is joined again is not rounded in between."""
+    """Two parts as one, in float32 or wider: what is joined again is not rounded in between."""
     (out, lse), (other, other_lse) = first, second
-    return merge((out.float(), lse), (other.float(), other_lse)), torch.logaddexp(lse, other_lse)
+    wide = torch.promote_types(out.dtype, torch.float32)
+    return merge((out.to(wide), lse), (other.to(wide), other_lse)), torch.logaddexp(lse, other_lse)

@@ -1,7 +1,8 @@
 """Attention of a chunk that follows what is already cached, without a mask of [chunk, total].
 
-On the CPU the fused operator runs twice, over the earlier tokens in full and over the chunk in causal order; the two
-are joined exactly by their log-sum-exp. That was a third faster than one call with a boolean mask, after 18k tokens.
+The fused operator runs twice, over the earlier tokens in full and over the chunk in causal order; the two
+are joined exactly by their log-sum-exp. On the CPU that was a third faster than one call with a boolean mask, after 18k
+tokens. Where torch has no such operator, keys are copied for each head of a group.
 """
 
 from __future__ import annotations
@@ -51,13 +52,14 @@ def attend(
         key: ``[1, key-value heads, total, width]``; the chunk's own are its last.
         value: Shaped as `key`.
         scale: Of the scores; None for one over the width's root.
-        fused: Whether the CPU's private fused operator may be used; its result is the same but for rounding.
+        fused: Whether torch's private fused operators may be used, which copy no keys; the result
+            is the same but for rounding.
 
     Returns:
         ``[1, heads, chunk, width]``.
     """
     past = key.shape[2] - query.shape[2]
-    if not (fused and query.device.type == "cpu"):
+    if not (fused and attention.has_operator(query)):
         groups = query.shape[1] // key.shape[1]
         key, value = (tensor.repeat_interleave(groups, 1) if groups > 1 else tensor for tensor in (key, value))
         bias = causal_lower_right(query.shape[2], key.shape[2])

@@ -7,8 +7,10 @@ from dataclasses import dataclass, field
 from typing import overload
 
 import torch
+from transformers.cache_utils import Cache
 
 from rmtbench.kvcache.base import PrefixKV
+from rmtbench.models.slots import SlotLayer, Window
 
 Pair = tuple[torch.Tensor, torch.Tensor]
 """A layer's keys and values."""
@@ -58,6 +60,8 @@ class Carrier:
         with torch.cuda.stream(self._stream):
             for place, tensor in zip(target, source, strict=True):
                 place.copy_(tensor, non_blocking=True)
+                # Whoever lets go of the place while the copy runs must not get its memory overwritten.
+                place.record_stream(self._stream)
             self._arrived.record(self._stream)
 
 
@@ -103,17 +107,100 @@ def offload(tensors: PrefixKV, device: torch.device) -> OffloadedKV:
     """Put a prefix into the host's memory.
 
     Args:
-        tensors: What was read; the caller lets go of them.
+        tensors: The keys and values, on the device or in the host's memory; the caller lets go of them.
         device: Where the layers are read.
 
     Raises:
         ValueError: Layers differ in shape.
     """
-
-    def home(tensor: torch.Tensor) -> torch.Tensor:
-        return tensor.cpu().pin_memory() if device.type == "cuda" else tensor
-
-    layers = [(home(key), home(value)) for key, value in zip(tensors.keys, tensors.values, strict=True)]
+    pinned = device.type == "cuda"
+    layers = [
+        (to_host(key, pinned=pinned), to_host(value, pinned=pinned))
+        for key, value in zip(tensors.keys, tensors.values, strict=True)
+    ]
     carrier = Carrier(layers, device)
-    held = sum(tensor.nbytes for pair in (*layers, *carrier.places) for tensor in pair)
-    return OffloadedKV(_Side(carrier, 0), _Side(carrier, 1), tensors.token_ids, layers, held)
+    on_device = sum(tensor.nbytes for pair in carrier.places for tensor in pair)
+    on_host = sum(host_bytes(tensor.nbytes, pinned=pinned) for pair in layers for tensor in pair)
+    return OffloadedKV(_Side(carrier, 0), _Side(carrier, 1), tensors.token_ids, layers, on_device + on_host)
+
+
+def to_host(tensor: torch.Tensor, *, pinned: bool) -> torch.Tensor:
+    """Return the tensor in the host's memory, pinned if that is asked for; one that is there already is not copied."""
+    if not pinned:
+        return tensor.cpu()
+    return tensor if tensor.is_pinned() else tensor.cpu().pin_memory()
+
+
+def host_bytes(size: int, *, pinned: bool) -> int:
+    """Return the host memory of a tensor of `size` bytes: torch takes pinned memory in powers of two."""
+    return 1 << max(size - 1, 0).bit_length() if pinned else size
+
+
+class HostSlotCache(Cache):  # type: ignore[misc]
+    """`SlotCache` of one row whose layers stay in the host's memory, so that a context may exceed the device's.
+
+    One layer is on the device at a time. Every chunk carries all earlier tokens of every layer to the device once.
+
+    Args:
+        layers: Number of layers, all of one shape.
+        capacity: Tokens.
+        device: Where layers are attended to.
+    """
+
+    def __init__(self, layers: int, capacity: int, device: torch.device) -> None:
+        self.window = Window()
+        place = _DevicePlace()
+        super().__init__(layers=[_HostSlotLayer(self.window, capacity, device, place) for _ in range(layers)])
+
+
+class _DevicePlace:
+    """Keys and values of the layer in use, each ``[1, key-value heads, capacity, width]`` on the device."""
+
+    pair: Pair | None = None
+
+
+class _HostSlotLayer(SlotLayer):
+    """One layer in the host's memory, shaped as a `SlotLayer`."""
+
+    def __init__(self, window: Window, capacity: int, device: torch.device, place: _DevicePlace) -> None:
+        super().__init__(window, 1, capacity)
+        self._device, self._place = device, place
+
+    def lazy_initialization(self, key_states: torch.Tensor, value_states: torch.Tensor) -> None:
+        """Take the layer's memory on the host, and the device's place for all layers if it is the first.
+
+        Raises:
+            ValueError: Layers differ in shape.
+        """
+        shapes = [(1, states.shape[1], self._capacity, states.shape[3]) for states in (key_states, value_states)]
+        if self._place.pair is None:
+            self._place.pair = tuple(  # type: ignore[assignment] - two
+                torch.empty(shape, dtype=key_states.dtype, device=self._device) for shape in shapes
+            )
+        if [each.shape for each in self._place.pair or ()] != [torch.Size(shape) for shape in shapes]:
+            raise ValueError("layers of several shapes cannot take turns in one place")
+        pinned = self._device.type == "cuda"
+        self.keys, self.values = (
+            torch.zeros(shape, dtype=key_states.dtype, device="cpu", pin_memory=pinned) for shape in shapes
+        )
+        self.is_initialized = True
+
+    def update(
+        self, key_states: torch.Tensor, value_states: torch.Tensor, *_args: object, **_kwargs: object
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Write the new slots and return views of all visible ones on the device, until another layer is updated."""
+        if not self.is_initialized:
+            self.lazy_initialization(key_states, value_states)
+        start, end = self._window.next, self._window.next + key_states.shape[-2]
+        if end > self._capacity:
+            raise ValueError(f"slot {end} is beyond the cache's {self._capacity}")
+        assert self._place.pair is not None  # noqa: S101 - made with the first layer
+        for here, home, states in zip(
+            self._place.pair, (self.keys, self.values), (key_states, value_states), strict=True
+        ):
+            # All in the device's one order of work: no copy overtakes the one that wrote what it reads.
+            here[:, :, :start].copy_(home[:, :, :start], non_blocking=True)
+            here[:, :, start:end] = states
+            home[:, :, start:end].copy_(states, non_blocking=True)
+        keys, values = self._place.pair
+        return keys[:, :, self._window.first : end], values[:, :, self._window.first : end]

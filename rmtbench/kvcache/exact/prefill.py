@@ -14,6 +14,7 @@ import torch
 
 from rmtbench.kvcache.base import PrefixKV
 from rmtbench.kvcache.exact.chunk_attention import chunk_attention, serves
+from rmtbench.kvcache.exact.offloaded import HostSlotCache
 from rmtbench.kvcache.watching import NOBODY, Reading, Watch
 from rmtbench.measure import synchroniser
 from rmtbench.models.slots import SlotCache
@@ -37,6 +38,7 @@ def prefill(
     known: PrefixKV | None = None,
     keep: KeepChunk | None = None,
     watch: Watch = NOBODY,
+    host: bool = False,
 ) -> PrefixKV:
     """Read a context.
 
@@ -47,9 +49,11 @@ def prefill(
         known: The context's first tokens as they were read before, a whole number of chunks or all; they are copied.
         keep: Called after each chunk that was read now.
         watch: Told of every chunk, where there are several.
+        host: Keep the layers in the host's memory from the first chunk on, so that a context fits that exceeds the
+            device's memory. The bytes are the same.
 
     Returns:
-        Keys and values of all tokens, on the model's device.
+        Keys and values of all tokens, on the model's device or the host.
 
     Raises:
         ValueError: There is nothing to read, or `known` is not such a beginning.
@@ -57,7 +61,10 @@ def prefill(
     done = known.tokens if known is not None else 0
     if not ids or (done % chunk_tokens and done != len(ids)) or (known and tuple(ids[:done]) != known.token_ids):
         raise ValueError(f"{done} tokens are no beginning of {len(ids)} in chunks of {chunk_tokens}")
-    cache = SlotCache(model.config.num_hidden_layers, rows=1, capacity=len(ids))
+    layers = model.config.num_hidden_layers
+    cache: SlotCache | HostSlotCache = (
+        HostSlotCache(layers, len(ids), model.device) if host else SlotCache(layers, rows=1, capacity=len(ids))
+    )
     if known is not None:
         fill(cache, known, model.device)
     begun, first, wait = time.perf_counter(), done, synchroniser(str(model.device))
@@ -78,7 +85,7 @@ def prefill(
     return _span(cache, ids, 0, len(ids))
 
 
-def fill(cache: SlotCache, known: PrefixKV, device: torch.device) -> None:
+def fill(cache: SlotCache | HostSlotCache, known: PrefixKV, device: torch.device) -> None:
     """Copy a context to the beginning of an empty cache of one row, on the device."""
     for layer, keys, values in zip(cache.layers, known.keys, known.values, strict=True):
         layer.lazy_initialization(keys[None, :, :0].to(device), values[None, :, :0].to(device))
@@ -86,7 +93,7 @@ def fill(cache: SlotCache, known: PrefixKV, device: torch.device) -> None:
         layer.values[0, :, : known.tokens] = values
 
 
-def _span(cache: SlotCache, ids: Sequence[int], start: int, end: int) -> PrefixKV:
+def _span(cache: SlotCache | HostSlotCache, ids: Sequence[int], start: int, end: int) -> PrefixKV:
     return PrefixKV(
         tuple(layer.keys[0, :, start:end] for layer in cache.layers),
         tuple(layer.values[0, :, start:end] for layer in cache.layers),

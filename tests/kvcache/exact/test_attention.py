@@ -47,6 +47,40 @@ def test_both_operators_agree_on_outputs_and_log_sum_exps(heads: int, kv_heads: 
     assert close(fused[1], plain[1])
 
 
+@pytest.mark.parametrize("keys", [300, 700])
+@pytest.mark.parametrize("case", ["all", "ragged"])
+def test_matrix_products_in_bfloat16_are_as_exact_as_fused(case: str, keys: int) -> None:
+    """Scores that were rounded to bfloat16 gave a log-sum-exp off by .04."""
+    query = states(3, 6, 2, 64)
+    key, value = states(3, 2, keys, 64, seed=1), states(3, 2, keys, 64, seed=2)
+    bias = hide([keys, 1, keys // 2], keys) if case == "ragged" else None
+    query, key, value = (each.bfloat16() for each in (query, key, value))
+    out, lse = attend_by_matmul(query, key, value, SCALE, bias=None if bias is None else bias.bfloat16())
+    wide = attend_by_matmul(query.double(), key.double(), value.double(), SCALE, bias=bias)
+    assert wide[0].dtype == torch.float64
+    assert (lse - wide[1]).abs().max() < 1e-4
+    assert (out - wide[0]).abs().max() < 0.008, "the output's own rounding"
+
+
+@pytest.mark.parametrize("case", ["all", "causal", "ragged"])
+def test_keys_read_in_blocks_are_keys_read_at_once(case: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    queries = 50 if case == "causal" else 3
+    query = states(2, 4, queries, 16)
+    key, value = states(2, 2, 50, 16, seed=1), states(2, 2, 50, 16, seed=2)
+    bias = hide([50, 0], 50) if case == "ragged" else None
+    whole = attend_by_matmul(query, key, value, SCALE, causal=case == "causal", bias=bias)
+    monkeypatch.setattr(attention, "KEY_BLOCK", 8)
+    parts = attend_by_matmul(query, key, value, SCALE, causal=case == "causal", bias=bias)
+    assert close(parts[0], whole[0])
+    assert close(parts[1], whole[1])
+
+
+def test_a_number_that_is_none_is_not_hidden() -> None:
+    query = states(1, 2, 1, 16)
+    key = states(1, 2, 5, 16, seed=1).masked_fill(torch.tensor(True), torch.nan)
+    assert attend_by_matmul(query, key, key, SCALE)[0].isnan().all()
+
+
 @pytest.mark.parametrize("operator", [attend, attend_by_matmul])
 def test_a_query_that_sees_no_key_gives_nothing_and_weighs_nothing(operator) -> None:  # type: ignore[no-untyped-def]
     query, key, value = states(2, 4, 1, 16), states(2, 2, 5, 16, seed=1), states(2, 2, 5, 16, seed=2)

@@ -7,7 +7,7 @@ import torch
 from stored_caches import context
 
 from rmtbench.kvcache.base import PrefixKV
-from rmtbench.kvcache.exact.offloaded import offload
+from rmtbench.kvcache.exact.offloaded import host_bytes, offload
 from rmtbench.kvcache.exact.prefill import prefill
 from rmtbench.kvcache.exact.shared import shared_prefix
 from rmtbench.models.local import LocalModel
@@ -77,3 +77,37 @@ def test_answers_are_those_of_the_prefix_on_the_device(tiny_model: LocalModel, b
         with shared_prefix(tiny_model, kept, longest=longest, batch=batch) as held:
             found.append([answer.output_ids for answer in held.generate(QUESTIONS)])
     assert found[0] == found[1]
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("known", [0, 128])
+def test_a_context_kept_on_the_host_has_the_same_bytes(tiny_model: LocalModel, device: str, known: int) -> None:
+    model, ids = tiny_model.model.to(device), context(300)
+    try:
+        expected = prefill(model, ids, chunk_tokens=64)
+        begun = expected.cut(0, known) if known else None
+        found = prefill(model, ids, chunk_tokens=64, known=begun, host=True)
+        for one, other in zip((*found.keys, *found.values), (*expected.keys, *expected.values), strict=True):
+            assert one.device.type == "cpu"
+            assert torch.equal(one, other.cpu())
+        assert found.token_ids == expected.token_ids
+    finally:
+        tiny_model.model.to("cpu")
+
+
+def test_pinned_memory_is_counted_as_torch_takes_it() -> None:
+    assert [host_bytes(size, pinned=True) for size in (0, 1, 1000, 1024, 1025)] == [1, 1, 1024, 1024, 2048]
+    assert host_bytes(1000, pinned=False) == 1000
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_a_prefix_dropped_while_a_layer_travels_harms_nobody() -> None:
+    device = torch.device("cuda")
+    exact = tensors(4, tokens=200_000)
+    for _ in range(50):
+        dropped = offload(exact, device)
+        dropped.keys[0]  # its successor is on its way
+        del dropped
+        kept = offload(exact, device)
+        for layer in range(4):
+            assert torch.equal(kept.keys[layer].cpu(), exact.keys[layer])
