@@ -44,6 +44,11 @@ def choose_device(device: str) -> str:
     if not there.get(kind, False):
         ready = ", ".join(name for name, found in there.items() if found)
         raise UserError(f"no device '{device}' here", where="--device", remedy=f"devices found: {ready}")
+    number = device.partition(":")[2]
+    count = torch.cuda.device_count() if kind == "cuda" else 1
+    if number and not (number.isdecimal() and int(number) < count):
+        numbered = f"{kind}:0 to {kind}:{count - 1}" if count > 1 else f"{kind}:0"
+        raise UserError(f"no device '{device}' here", where="--device", remedy=f"devices found: {numbered}")
     return device
 
 

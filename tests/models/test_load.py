@@ -191,10 +191,17 @@ def test_auto_means_what_is_there():
     assert choose_dtype("auto", "cpu") == "float32"
     assert choose_dtype("auto", "cuda") == "bfloat16"
     assert choose_device("cpu") == "cpu"
+    assert choose_device("cpu:0") == "cpu:0"
 
 
 @pytest.mark.parametrize(
-    ("choose", "value"), [(choose_device, "tpu"), (lambda name: choose_dtype(name, "cpu"), "int3")]
+    ("choose", "value"),
+    [
+        (choose_device, "tpu"),
+        (choose_device, "cpu:9"),
+        (choose_device, "cpu:x"),
+        (lambda name: choose_dtype(name, "cpu"), "int3"),
+    ],
 )
 def test_unknown_devices_and_dtypes_are_refused(choose, value):
     with pytest.raises(UserError, match=value):
