@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 RESULTS ?= results
 
-.PHONY: install demo test test-slow test-browser check format bench-retrieval bench-scoring bench-kv bench-report bench-overhead bench-reading bench-rmt bench-kv-store docs clean help
+.PHONY: install demo test test-slow test-browser check format bench-retrieval bench-scoring bench-kv bench-report bench-overhead bench-reading bench-rmt bench-kv-store gpu docs clean help
 
 help:
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 18
@@ -67,6 +67,11 @@ bench-rmt: $(STAMP)  ## accuracy, speed and peak memory of a trained memory (MEM
 
 bench-kv-store: $(STAMP)  ## kept key-value caches: computed, loaded cold and warm, and damaged
 	$(BIN)/python -m experiments.benches kv-store --json $(RESULTS)/bench-kv-store.json
+
+DEVICE ?= cuda
+GEOMETRY ?= llama-3.1-8b
+gpu: $(STAMP)  ## everything that one GPU can show in ten minutes (DEVICE=cpu GEOMETRY=tiny tries it without one)
+	$(BIN)/python -m experiments.gpu $(RESULTS)/gpu --device $(DEVICE) --geometry $(GEOMETRY)
 
 docs: $(STAMP)  ## write the list of files in docs/architecture.md again
 	$(BIN)/python -m experiments.architecture

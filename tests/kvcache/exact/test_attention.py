@@ -203,7 +203,7 @@ def test_a_prefix_is_split_only_where_threads_would_be_idle(
     assert attention._splits(torch.empty(1, 3, queries, 8), 1500) == 1
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.gpu
 @pytest.mark.parametrize("causal", [True, False])
 def test_the_gpus_operator_agrees_with_the_matrix_products(causal: bool) -> None:
     query, key, value = (states(2, heads, 40, 64, seed=heads).to("cuda", torch.bfloat16) for heads in (6, 2, 2))

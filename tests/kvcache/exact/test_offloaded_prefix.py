@@ -15,7 +15,7 @@ from rmtbench.models.local import LocalModel
 QUESTIONS = ["Who is it?", "Who is the mayor of Arden, please, and why?", "Where?"]
 DEVICES = [
     "cpu",
-    pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")),
+    pytest.param("cuda", marks=pytest.mark.gpu),
 ]
 
 
@@ -100,7 +100,7 @@ def test_pinned_memory_is_counted_as_torch_takes_it() -> None:
     assert host_bytes(1000, pinned=False) == 1000
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.gpu
 def test_a_prefix_dropped_while_a_layer_travels_harms_nobody() -> None:
     device = torch.device("cuda")
     exact = tensors(4, tokens=200_000)

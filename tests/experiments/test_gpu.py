@@ -1,0 +1,51 @@
+"""The script for a GPU, tried on the CPU with a tiny model: every step gives its file, and none is done twice."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from experiments.gpu import STEPS, Bench, main, run
+
+if TYPE_CHECKING:
+    import pytest
+
+QUICK = [name for name in STEPS if name not in ("tests", "rmt", "table3")]
+"""The others start commands that have tests of their own."""
+
+
+def test_every_step_gives_its_file_on_the_cpu(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["--device", "cpu", "--geometry", "tiny", "--lengths", "300,600", "--batches", "1,3"]
+    main([str(tmp_path), *words, "--steps", ",".join(QUICK)])
+    said = capsys.readouterr().out
+    assert "failed" not in said
+    found = {name: json.loads((tmp_path / f"{name}.json").read_text()) for name in QUICK}
+    assert [row["what"] for row in found["operators"]["rows"]] == ["prefix"] * 4 + ["ragged"] * 2
+    assert all(row["output_error"] < 1e-4 for row in found["operators"]["rows"])
+    assert found["offload"]["layers_wrong"] == 0
+    assert [(row["tokens"], row["batch"]) for row in found["decode"]["rows"]] == [
+        (300, 1),
+        (300, 3),
+        (600, 1),
+        (600, 3),
+    ]
+    assert [row["way"] for row in found["places"]["rows"]] == ["device", "host", "8 bits", "4 bits"]
+
+
+def test_a_step_that_failed_is_done_again_and_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_bench: Bench) -> dict[str, object]:
+        raise RuntimeError("out of memory")
+
+    bench = Bench("cpu", "tiny", [64], [1])
+    monkeypatch.setitem(STEPS, "machine", fail)  # type: ignore[arg-type] - a dictionary in truth
+    monkeypatch.setitem(STEPS, "offload", lambda _bench: {"layers_wrong": 0})  # type: ignore[arg-type]
+    assert [line.partition(" in ")[0] for line in run(bench, tmp_path, ["machine", "offload"])] == [
+        "machine: failed",
+        "offload: done",
+    ]
+    assert json.loads((tmp_path / "machine.json").read_text())["error"] == "RuntimeError: out of memory"
+    monkeypatch.setitem(STEPS, "machine", lambda _bench: {})  # type: ignore[arg-type]
+    lines = list(run(bench, tmp_path, ["machine", "offload"]))
+    assert lines[0].startswith("machine: done in")
+    assert lines[1] == "offload: done before"
