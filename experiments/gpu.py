@@ -330,7 +330,8 @@ def paper_times(bench: Bench) -> Mapping[str, Any]:
 
 def _command(*words: str) -> Mapping[str, Any]:
     """Run `rmtbench` and keep the end of what it says."""
-    ended = subprocess.run([sys.executable, "-m", "rmtbench", *words], capture_output=True, text=True, check=False)
+    command = [sys.executable, "-m", "rmtbench", *words]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - our own words
     if ended.returncode:
         raise RuntimeError(f"rmtbench {' '.join(words)}: code {ended.returncode}: {ended.stderr[-300:]}")
     return {"command": ["rmtbench", *words], "says": (ended.stdout + ended.stderr).splitlines()[-30:]}
