@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from rmtbench.cli.planning import Planning, data_of, duration, say_cost
-from rmtbench.cli.progress import next_report, note
+from rmtbench.cli.progress import next_merge, next_report, note
 from rmtbench.errors import UserError, resumable
 
 if TYPE_CHECKING:
@@ -34,11 +34,15 @@ def sweep(
     rmt: Annotated[
         Path | None, typer.Option(help="Folder of a trained memory, for rmt-... (in place of the file's rmt).")
     ] = None,
+    shard: Annotated[
+        str | None,
+        typer.Option(help="Do part N of M of every run's draws only, as N/M; rmtbench merge joins the parts."),
+    ] = None,
 ) -> None:
     """Do all runs of a file. The same command again resumes; finished runs are left alone."""
     from rmtbench.runs.sweep import read_sweep
 
-    asked = read_sweep(file, data_dir, profile, rmt)
+    asked = read_sweep(file, data_dir, profile, rmt, shard)
     for old, new in asked.renamed.items():
         note(f"{old} is now {new}; the earlier name goes with the next release")
     _say_plan(asked)
@@ -51,6 +55,9 @@ def sweep(
         place = f"[{number}/{len(asked.requests)}]"
         if not dry_run:
             note(f"{place} {_in_a_line(one.request)}")
+        if not one.request.draw_numbers:
+            note(f"{place} skipped: part {shard} has none of its {one.request.draws} draws")
+            continue
         try:
             if planning is not None:
                 planning.add(one.request)
@@ -71,7 +78,7 @@ def sweep(
     if failures:
         _say_failures(failures, len(asked.requests))
     elif not dry_run:
-        note(next_report(results))
+        note(next_report(results) if shard is None else next_merge(shard))
     raise typer.Exit(max(codes))
 
 
