@@ -34,12 +34,17 @@ def sweep(
     rmt: Annotated[
         Path | None, typer.Option(help="Folder of a trained memory, for rmt-... (in place of the file's rmt).")
     ] = None,
+    workers: Annotated[int, typer.Option(min=1, help="Processes on this machine that share the draws.")] = 1,
     shard: Annotated[
         str | None,
         typer.Option(help="Do part N of M of every run's draws only, as N/M; rmtbench merge joins the parts."),
     ] = None,
 ) -> None:
     """Do all runs of a file. The same command again resumes; finished runs are left alone."""
+    if workers > 1 and not dry_run:
+        from rmtbench.cli.workers import work
+
+        raise typer.Exit(work(sys.argv[1:], workers, results, "minilm", fresh=fresh))
     from rmtbench.runs.sweep import read_sweep
 
     asked = read_sweep(file, data_dir, profile, rmt, shard)
@@ -55,9 +60,6 @@ def sweep(
         place = f"[{number}/{len(asked.requests)}]"
         if not dry_run:
             note(f"{place} {_in_a_line(one.request)}")
-        if not one.request.draw_numbers:
-            note(f"{place} skipped: part {shard} has none of its {one.request.draws} draws")
-            continue
         try:
             if planning is not None:
                 planning.add(one.request)
@@ -85,6 +87,9 @@ def sweep(
 def _run(request: Request, results: Path, told: set[str], *, fresh: bool) -> int:
     from rmtbench.cli.running import run_request
 
+    if not request.draw_numbers:
+        note(f"skipped: part {request.shard} has none of its {request.draws} draws")
+        return 0
     return run_request(request, results, fresh=fresh, say_next=False, told=told)
 
 

@@ -14,7 +14,7 @@ from rmtbench.journal.layout import RunFolder
 from rmtbench.journal.lines import encode, read_numbered
 from rmtbench.journal.lock import only_writer
 from rmtbench.journal.record import find_runs, read_json
-from rmtbench.journal.rows import key_from_row
+from rmtbench.journal.rows import damaged, key_from_row
 from rmtbench.journal.writer import check_same_model
 
 Row = Mapping[str, Any]
@@ -89,10 +89,10 @@ def _merge_run(folders: Sequence[Path], target: Path) -> Merged:
             )
         check_same_model(first.head.get("provenance", {}), other.head.get("provenance", {}), other.folder)
     joined = {name: _join(name, parts) for name in _BY_DRAW}
-    sessions = [row for part in parts for row in part.sessions]
+    sessions = _sessions(parts)
     lines = {
         **{name: b"".join(map(encode, rows)) for name, rows in joined.items()},
-        "sessions": b"".join(encode({**row, "session": number}) for number, row in enumerate(sessions)),
+        "sessions": b"".join(encode({**row, "session": number}) for number, row in enumerate(sessions.values())),
     }
     with disk_errors(target):
         target.mkdir(parents=True, exist_ok=True)
@@ -123,27 +123,44 @@ def _plain(row: Row) -> dict[str, Any]:
     return {name: value for name, value in row.items() if name != "schema"}
 
 
+def _sessions(parts: Sequence[_Part]) -> dict[str, Row]:
+    """The processes of all parts, in order; one that several parts have, since they began with its run, counts once."""
+    return {_process(row): row for part in parts for row in part.sessions}
+
+
+def _process(row: Row) -> str:
+    return json.dumps({name: value for name, value in row.items() if name != "session"}, sort_keys=True)
+
+
 def _join(name: str, parts: Sequence[_Part]) -> list[Row]:
     """All parts' rows of one file, by draw; sessions are numbered over all parts, and equal rows are kept once.
 
     Raises:
         UserError: Two parts have different documents for a draw, or different answers to a question.
     """
-    offset, found = 0, dict[int, list[Row]]()
+    numbers = {process: number for number, process in enumerate(_sessions(parts))}
+    found: dict[int, list[Row]] = {}
     seen: dict[tuple[int, str], tuple[Row, _Part]] = {}
     for part in parts:
         for draw, rows in part.rows[name].items():
             for row in rows:
-                key = (draw, _identity(name, row))
-                known, owner = seen.setdefault(key, (row, part))
+                row = _renumbered(row, part, numbers)  # noqa: PLW2901 - the same row
+                known, owner = seen.setdefault((draw, _identity(name, row)), (row, part))
                 if known is not row and owner is not part:
                     _check_equal(name, known, row, part, owner)
                     continue
-                found.setdefault(draw, []).append(
-                    {**row, "session": row["session"] + offset} if "session" in row else row
-                )
-        offset += len(part.sessions)
+                found.setdefault(draw, []).append(row)
     return [row for draw in sorted(found) for row in found[draw]]
+
+
+def _renumbered(row: Row, part: _Part, numbers: Mapping[str, int]) -> Row:
+    """A row with the number that its process has among those of all parts."""
+    if "session" not in row:
+        return row
+    session = row["session"]
+    if not isinstance(session, int) or not 0 <= session < len(part.sessions):
+        raise damaged(str(part.folder.sessions), f"no session {session!r}")
+    return {**row, "session": numbers[_process(part.sessions[session])]}
 
 
 def _identity(name: str, row: Row) -> str:

@@ -63,3 +63,25 @@ def test_a_part_without_any_draw_is_refused(rmtbench: Command) -> None:
     said = rmtbench(*WORDS, "--shard", "4/4")
     assert said.code == 2
     assert "none of the 3 draws" in said.err
+
+
+@pytest.mark.slow
+def test_several_workers_give_what_one_process_gives(rmtbench: Command, tmp_path: Path) -> None:
+    assert rmtbench(*WORDS, "--results", tmp_path / "whole").code == 0
+    said = rmtbench(*WORDS, "--workers", "2", "--results", tmp_path / "shared")
+    assert said.code == 0, said.err
+    assert answers(tmp_path / "shared") == answers(tmp_path / "whole")
+    assert scores(tmp_path / "shared") == scores(tmp_path / "whole")
+    assert not (tmp_path / "shared" / ".parts").exists()
+    again = rmtbench(*WORDS, "--workers", "2", "--results", tmp_path / "shared")
+    assert again.code == 0
+    assert answers(tmp_path / "shared") == answers(tmp_path / "whole")
+    more = rmtbench(*WORDS, "--system", "closed-book,oracle", "--workers", "2", "--results", tmp_path / "shared")
+    assert more.code == 0, more.err
+    assert set(answers(tmp_path / "shared")) > set(answers(tmp_path / "whole"))
+
+
+def test_workers_cannot_begin_finished_runs_again(rmtbench: Command, tmp_path: Path) -> None:
+    said = rmtbench(*WORDS, "--workers", "2", "--fresh", "--results", tmp_path)
+    assert said.code == 2
+    assert "--fresh" in said.err
