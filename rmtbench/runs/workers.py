@@ -72,7 +72,7 @@ def run_in_workers(words: Sequence[str], workers: int, results: Path, tell: Tell
 
 
 def _refuse_other_numbers(folder: Path, parts: Sequence[Path]) -> None:
-    others = [path.name for path in folder.iterdir() if path.is_dir() and path not in parts]
+    others = [path.name for path in folder.iterdir() if path.is_dir() and path not in parts and path.name[0] != "."]
     if others:
         count = others[0].rpartition("-")[2]
         raise UserError(
