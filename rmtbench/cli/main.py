@@ -21,7 +21,7 @@ from rmtbench.errors import UserError, resumable
 USAGE_ERROR = cast("Any", typer.BadParameter.__base__)
 
 # By module of this room, in the order of the help: one function of its name, or a group of commands.
-COMMANDS = ("run", "sweep", "score", "report", "compare", "decide", "systems", "doctor", "pack")
+COMMANDS = ("run", "sweep", "merge", "score", "report", "compare", "decide", "systems", "doctor", "pack")
 GROUPS = ("data", "cache", "bench", "train")
 PLAIN = None
 """Help as plain text: boxes would load rich, which takes as long as all the rest."""

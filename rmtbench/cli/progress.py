@@ -26,6 +26,11 @@ def next_report(results: Path) -> str:
     return f"next: rmtbench report {shlex.quote(str(results))}"
 
 
+def next_merge(shard: str) -> str:
+    """Return the command that joins the parts of runs, for someone who has made one."""
+    return f"part {shard} is done; once all are: rmtbench merge PART1 PART2 ... --results FOLDER"
+
+
 def note(text: str) -> None:
     """One line for the person, on stderr: stdout belongs to results."""
     typer.echo(text, err=True)

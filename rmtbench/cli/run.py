@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
@@ -46,6 +47,7 @@ def run(
     """Run systems over a dataset. The same command again resumes; finished runs are left alone."""
     from rmtbench.cli.planning import Planning, say_cost
     from rmtbench.cli.running import run_request
+    from rmtbench.cli.workers import work
     from rmtbench.spec import make_request, rare_settings
 
     request = make_request(profile, {**given, **rare_settings(rare or ())}, os.environ)
@@ -54,4 +56,6 @@ def run(
         planning.add(request)
         say_cost(planning.told, results, 1)
         raise typer.Exit(0)
+    if request.workers > 1:
+        raise typer.Exit(work(sys.argv[1:], request.workers, results, request.scorer, fresh=fresh))
     raise typer.Exit(run_request(request, results, fresh=fresh))

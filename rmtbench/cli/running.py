@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from rmtbench.cli.progress import next_report, note, show_runs
+from rmtbench.cli.progress import next_merge, next_report, note, show_runs
 from rmtbench.core import SHIPPED_MODELS, Draw, RunSpec
 from rmtbench.corpora.base import TokenCounter
 from rmtbench.errors import ServerGoneError
@@ -53,7 +53,7 @@ def run_request(
         KeyboardInterrupt: The user has had enough; every answer so far is on disk.
     """
     session = open_session(request, os.environ)
-    todo = unfinished(session.specs, results, fresh=fresh)
+    todo = unfinished(session.specs, results, fresh=fresh, draws=request.draw_numbers)
     if todo:
         check_scorer(request.scorer)
     for spec in session.specs:
@@ -77,10 +77,11 @@ def run_request(
     if failed:
         note(f"{failed} of {answered} answers failed; they are kept with their reasons and count as wrong")
     if say_next:
-        note(next_report(results))
+        note(next_report(results) if request.shard is None else next_merge(request.shard))
     if any(spec.system in request.systems for spec in skipped):
         return 2
-    return 1 if failed or not all(summary.get("complete", True) for summary in summaries) else 0
+    done = [spec for spec in session.specs if spec not in skipped]
+    return 1 if failed or unfinished(done, results, draws=request.draw_numbers) else 0
 
 
 def _do(todo: Sequence[RunSpec], session: Session, results: Path, *, fresh: bool) -> list[RunSpec]:
@@ -129,7 +130,7 @@ def _with_evidence(todo: Sequence[RunSpec], session: Session) -> tuple[Sequence[
     def count_tokens(texts: Sequence[str]) -> Sequence[int]:
         return counter()(texts)
 
-    draws = (make_one_draw(session, number, count_tokens) for number in range(request.draws))
+    draws = (make_one_draw(session, number, count_tokens) for number in request.draw_numbers)
     misfits = find_without_evidence(todo, draws)
     skipped = [misfit.spec for misfit in misfits]
     if misfits and (len(misfits) == len(todo) or any(spec.system in request.systems for spec in skipped)):

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from rmtbench.cli.planning import Planning, data_of, duration, say_cost
-from rmtbench.cli.progress import next_report, note
+from rmtbench.cli.progress import next_merge, next_report, note
 from rmtbench.errors import UserError, resumable
 
 if TYPE_CHECKING:
@@ -34,11 +34,20 @@ def sweep(
     rmt: Annotated[
         Path | None, typer.Option(help="Folder of a trained memory, for rmt-... (in place of the file's rmt).")
     ] = None,
+    workers: Annotated[int, typer.Option(min=1, help="Processes on this machine that share the draws.")] = 1,
+    shard: Annotated[
+        str | None,
+        typer.Option(help="Do part N of M of every run's draws only, as N/M; rmtbench merge joins the parts."),
+    ] = None,
 ) -> None:
     """Do all runs of a file. The same command again resumes; finished runs are left alone."""
+    if workers > 1 and not dry_run:
+        from rmtbench.cli.workers import work
+
+        raise typer.Exit(work(sys.argv[1:], workers, results, "minilm", fresh=fresh))
     from rmtbench.runs.sweep import read_sweep
 
-    asked = read_sweep(file, data_dir, profile, rmt)
+    asked = read_sweep(file, data_dir, profile, rmt, shard)
     for old, new in asked.renamed.items():
         note(f"{old} is now {new}; the earlier name goes with the next release")
     _say_plan(asked)
@@ -71,13 +80,16 @@ def sweep(
     if failures:
         _say_failures(failures, len(asked.requests))
     elif not dry_run:
-        note(next_report(results))
+        note(next_report(results) if shard is None else next_merge(shard))
     raise typer.Exit(max(codes))
 
 
 def _run(request: Request, results: Path, told: set[str], *, fresh: bool) -> int:
     from rmtbench.cli.running import run_request
 
+    if not request.draw_numbers:
+        note(f"skipped: part {request.shard} has none of its {request.draws} draws")
+        return 0
     return run_request(request, results, fresh=fresh, say_next=False, told=told)
 
 

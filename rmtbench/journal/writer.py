@@ -86,7 +86,7 @@ class RunWriter:
             UserError: The run was begun with other weights, tokenizer or code contract.
         """
         if self.folder.spec.exists():
-            self._check_same(read_json(self.folder.spec).get("provenance", {}), provenance)
+            check_same_model(read_json(self.folder.spec).get("provenance", {}), provenance, self.folder)
         else:
             head = {"run_id": self.run_id, "spec": spec_to_row(self._spec), "provenance": provenance}
             pretty = json.dumps(json.loads(encode(head)), ensure_ascii=False, indent=1)
@@ -146,30 +146,45 @@ class RunWriter:
         self._corpora = {draw: row["sha256"] for draw, row in _corpora(folder.corpora).items()}
         self._session = sum(1 for _ in read_lines(folder.sessions))
 
-    def _check_same(self, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
-        parts = _at(now, ("model", "identity_parts"))
-        _check_identity(before, parts if isinstance(parts, Mapping) else {}, self.folder)
-        paths: Sequence[tuple[str, str]] = (
-            ("model", "weights_sha256"),
-            ("model", "tokenizer_sha256"),
-            ("model", "prompt_contract"),
-            ("model", "served"),
-            ("embedder", "sha256"),
-        )
-        for path in paths:
-            found = [_at(before, path), _at(now, path)]
-            if path[1] == "tokenizer_sha256" and None in found:
-                continue  # a served model's run that counts no tokens may have had no tokenizer
-            if found[0] != found[1]:
-                raise UserError(
-                    f"this run was begun with another {' '.join(path)}",
-                    where=str(self.folder.spec),
-                    remedy="use what it was begun with, or start that run anew with --fresh",
-                )
+
+def check_same_model(before: Mapping[str, Any], now: Mapping[str, Any], folder: RunFolder) -> None:
+    """Refuse provenances of one run whose weights, tokenizer, prompt contract or embedder differ.
+
+    Args:
+        before: What the run was begun with.
+        now: What goes on with it.
+        folder: The run, for the message.
+
+    Raises:
+        UserError: They differ.
+    """
+    parts = _at(now, ("model", "identity_parts"))
+    _check_identity(before, parts if isinstance(parts, Mapping) else {}, folder)
+    paths: Sequence[tuple[str, str]] = (
+        ("model", "weights_sha256"),
+        ("model", "tokenizer_sha256"),
+        ("model", "prompt_contract"),
+        ("model", "served"),
+        ("embedder", "sha256"),
+    )
+    for path in paths:
+        found = [_at(before, path), _at(now, path)]
+        if path[1] == "tokenizer_sha256" and None in found:
+            continue  # a served model's run that counts no tokens may have had no tokenizer
+        if found[0] != found[1]:
+            raise UserError(
+                f"this run was begun with another {' '.join(path)}",
+                where=str(folder.spec),
+                remedy="use what it was begun with, or start that run anew with --fresh",
+            )
 
 
 def finished_run(
-    results: Path, spec: RunSpec, parts: Mapping[str, str] | None = None, embedder: str | None = None
+    results: Path,
+    spec: RunSpec,
+    parts: Mapping[str, str] | None = None,
+    embedder: str | None = None,
+    draws: Sequence[int] | None = None,
 ) -> bool:
     """Whether the run of this spec is complete on disk.
 
@@ -178,6 +193,7 @@ def finished_run(
         spec: The run.
         parts: Of the identity of the model that is here now: see `rmtbench.models.identity`. None compares nothing.
         embedder: Hash of the files of the embedder that is here now. None compares nothing.
+        draws: The draws that must be complete; None for all.
 
     Raises:
         UserError: It was written by another version, by a model or embedder with other files, or is damaged.
@@ -190,9 +206,10 @@ def finished_run(
     before = _at(recorded, ("embedder", "files_sha256"))
     if embedder is not None and before not in (None, embedder):
         raise _begun_otherwise("embedder", folder)
-    corpora = _corpora(folder.corpora)
+    wanted = set(range(spec.draws) if draws is None else draws)
+    corpora = {draw: row for draw, row in _corpora(folder.corpora).items() if draw in wanted}
     asked = sum(row["questions"] for row in corpora.values())
-    return len(corpora) == spec.draws and asked == len(_keys(folder.answers))
+    return len(corpora) == len(wanted) and asked == sum(draw in wanted for draw, _ in _keys(folder.answers))
 
 
 def _check_identity(recorded: Mapping[str, Any], parts: Mapping[str, str], folder: RunFolder) -> None:

@@ -34,6 +34,14 @@ class Request(Run, Data, Model, Prompt, Retrieval, Cache, Memory, Endpoint):
         """As `RunSpec.model_name`."""
         return with_adapter(self.model, self.adapter)
 
+    @property
+    def draw_numbers(self) -> range:
+        """Numbers of the draws to do: all, or every M-th from the N-th on for the shard N/M."""
+        if self.shard is None:
+            return range(self.draws)
+        number, count = map(int, self.shard.split("/"))
+        return range(number - 1, self.draws, count)
+
 
 @cache
 def renamed() -> Mapping[str, str]:

@@ -8,6 +8,14 @@ from typing import ClassVar
 from rmtbench.options.declare import option
 
 
+def _shard(text: str) -> str:
+    """Check a part of the draws, such as ``2/8``."""
+    number, slash, count = text.partition("/")
+    if not (slash and number.isdecimal() and count.isdecimal() and 1 <= int(number) <= int(count)):
+        raise ValueError("must be N/M with N from 1 to M; give such as 2/8")
+    return f"{int(number)}/{int(count)}"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Run:
     """Which systems, and how they are run."""
@@ -21,3 +29,7 @@ class Run:
         1, "Questions at once: above 1 measures throughput.", at_least=1, column=True, place="a local model"
     )
     scorer: str = option("minilm", "BERTScore model: minilm, roberta-large, or a path.")
+    shard: str | None = option(
+        None, "Do part N of M of the draws only, as N/M; rmtbench merge joins the parts.", check=_shard
+    )
+    workers: int = option(1, "Processes on this machine that share the draws.", at_least=1)

@@ -13,7 +13,9 @@ from rmtbench.models.endpoint.address import is_endpoint
 from rmtbench.models.identity import identity_here
 
 
-def unfinished(specs: Sequence[RunSpec], results: Path, *, fresh: bool = False) -> list[RunSpec]:
+def unfinished(
+    specs: Sequence[RunSpec], results: Path, *, fresh: bool = False, draws: Sequence[int] | None = None
+) -> list[RunSpec]:
     """Return the runs that are not complete on disk.
 
     A run that was begun is compared with the model and embedder that are on this machine now, by the hashes of their
@@ -23,6 +25,7 @@ def unfinished(specs: Sequence[RunSpec], results: Path, *, fresh: bool = False) 
         specs: The runs; they share their model, tokenizer and seed.
         results: Folder of all runs.
         fresh: Whether every run is done again.
+        draws: The draws that are asked for; None for all.
 
     Raises:
         UserError: A run was begun with another model or embedder of the same name, or is damaged.
@@ -32,7 +35,7 @@ def unfinished(specs: Sequence[RunSpec], results: Path, *, fresh: bool = False) 
     begun = [spec for spec in specs if RunFolder(results / run_id(spec)).spec.exists()]
     parts = _parts(begun[0]) if begun else {}
     hashes = {spec.embedder: _embedder(spec.embedder) for spec in begun if spec.embedder is not None}
-    return [spec for spec in specs if not finished_run(results, spec, parts, hashes.get(spec.embedder or ""))]
+    return [spec for spec in specs if not finished_run(results, spec, parts, hashes.get(spec.embedder or ""), draws)]
 
 
 def _parts(spec: RunSpec) -> Mapping[str, str]:

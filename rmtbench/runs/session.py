@@ -53,6 +53,12 @@ def open_session(request: Request, environ: Mapping[str, str]) -> Session:
     Raises:
         UserError: A system, device, dtype or data set is missing, or the data is not in its format.
     """
+    if not request.draw_numbers:
+        raise UserError(
+            f"this part has none of the {request.draws} draws",
+            where="--shard",
+            remedy="give fewer parts or more --draws",
+        )
     for name in request.systems:
         if name != "all":
             find_system(name)  # a misspelt name must not wait for the data
@@ -138,7 +144,7 @@ def make_draws(session: Session, count_tokens: TokenCounter) -> list[Draw]:
     Raises:
         UserError: The data is too small, or a draw has no questions.
     """
-    return [make_one_draw(session, number, count_tokens) for number in range(session.request.draws)]
+    return [make_one_draw(session, number, count_tokens) for number in session.request.draw_numbers]
 
 
 def make_one_draw(session: Session, number: int, count_tokens: TokenCounter) -> Draw:

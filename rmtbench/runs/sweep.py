@@ -77,7 +77,13 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-def read_sweep(path: Path, data_dir: Path | None = None, profile: str | None = None, rmt: Path | None = None) -> Sweep:
+def read_sweep(
+    path: Path,
+    data_dir: Path | None = None,
+    profile: str | None = None,
+    rmt: Path | None = None,
+    shard: str | None = None,
+) -> Sweep:
     """Read a file and make every request of it; opens no official data and loads no model.
 
     Args:
@@ -85,6 +91,7 @@ def read_sweep(path: Path, data_dir: Path | None = None, profile: str | None = N
         data_dir: Official files, in place of any that the file names.
         profile: In place of the file's.
         rmt: A trained memory, in place of any that the file names.
+        shard: The part of every run's draws, in place of any that the file names.
 
     Raises:
         UserError: The file is missing or not YAML, or a key, value, system or data set in it does not exist: which
@@ -100,7 +107,7 @@ def read_sweep(path: Path, data_dir: Path | None = None, profile: str | None = N
     except UserError as error:
         where = "--profile" if profile else f"{path}, profile"
         raise UserError(error.what, where=where, remedy=error.remedy) from error
-    places = {"data_dir": data_dir, "rmt": rmt}
+    places = {"data_dir": data_dir, "rmt": rmt, "shard": shard}
     requests: dict[Request, str] = {}
     for number, entry in enumerate(file.runs):
         where = _entry_place(path, number, lines)
@@ -164,7 +171,9 @@ def _in_words(error: ValidationError, path: Path, lines: list[int]) -> UserError
     return UserError(f"{what} (given: {first['input']!r})", where=entry, remedy=remedy)
 
 
-def _requests(profile: str, entry: Mapping[str, Any], places: Mapping[str, Path | None], where: str) -> list[Request]:
+def _requests(
+    profile: str, entry: Mapping[str, Any], places: Mapping[str, Path | str | None], where: str
+) -> list[Request]:
     for key in entry.keys() & renamed().keys():
         if renamed()[key] in entry:
             raise UserError(f"'{key}' is now '{renamed()[key]}'", where=where, remedy="keep one of both")

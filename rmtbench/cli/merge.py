@@ -1,0 +1,37 @@
+"""`rmtbench merge`: the parts of runs that `--shard` made, as the runs that one process would have made."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from rmtbench.cli.progress import next_report, note
+
+
+def merge(
+    parts: Annotated[list[Path], typer.Argument(help="Results folders of all parts.", show_default=False)],
+    results: Annotated[Path, typer.Option(help="Folder for the merged runs.")] = Path("results"),
+    scorer: Annotated[str, typer.Option(help="BERTScore model: minilm, roberta-large, or a path.")] = "minilm",
+) -> None:
+    """Join the parts that runs with --shard have made, and score the whole. The same merge again changes nothing."""
+    from rmtbench.cli.score import show_scoring
+    from rmtbench.journal import merge as journal
+    from rmtbench.scoring.check import check_scorer
+    from rmtbench.scoring.score import score_runs
+
+    check_scorer(scorer)
+    merged = journal.merge(parts, results)
+    incomplete = 0
+    for run in merged:
+        missing = f", no part has draw {', '.join(map(str, run.missing))}" if run.missing else ""
+        unanswered = f", {run.unanswered} questions have no answer" if run.unanswered else ""
+        incomplete += bool(missing or unanswered)
+        note(f"{run.folder.name}: {len(run.parts)} part{'' if len(run.parts) == 1 else 's'}{missing}{unanswered}")
+    with show_scoring() as progress:
+        score_runs([run.folder for run in merged], None, scorer, progress)
+    note(next_report(results))
+    if incomplete:
+        note(f"{incomplete} of {len(merged)} runs are incomplete: finish their parts and merge again")
+        raise typer.Exit(1)

@@ -1,0 +1,135 @@
+"""Several processes of one machine that share the draws of a command, each as a part of its own that is merged.
+
+A process that ends before its part is done is started again once; what it had answered is kept. Interrupted, the same
+command goes on: the parts lie in a hidden folder beside the runs until they are merged.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Thread
+
+from rmtbench.errors import UserError, disk_errors
+from rmtbench.journal.lock import only_writer
+from rmtbench.journal.merge import Merged, merge
+from rmtbench.journal.packed import packed_of
+from rmtbench.journal.record import find_runs
+
+PARTS = ".parts"
+"""Folder of the parts within the results; a hidden one is no run."""
+
+Tell = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Worked:
+    """How the processes ended: their highest exit code, and the merged runs (none if there was nothing to merge)."""
+
+    code: int
+    merged: Sequence[Merged]
+
+
+def run_in_workers(words: Sequence[str], workers: int, results: Path, tell: Tell) -> Worked:
+    """Do a command's draws in several processes, and join what they made.
+
+    Args:
+        words: The command's own words, such as ``["run", "--system", "cag"]``.
+        workers: Processes, each with an equal share of the processor's cores.
+        results: Folder of all runs.
+        tell: Gets every line that a process says, with its number before it.
+
+    Raises:
+        UserError: Another process works on the same parts, or the parts cannot be merged.
+        KeyboardInterrupt: Interrupted; every answer so far is kept in its part.
+    """
+    folder = results / PARTS
+    with disk_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    with only_writer(folder / ".lock"):
+        parts = [folder / f"{number}-of-{workers}" for number in range(1, workers + 1)]
+        _refuse_other_numbers(folder, parts)
+        for part in parts:
+            _begin_with(results, part)
+        codes = _work(words, parts, tell)
+        if any(code > 1 or code < 0 for code in codes):
+            again = [part for part, code in zip(parts, codes, strict=True) if code < 0]
+            if len(again) < sum(code != 0 for code in codes):
+                return Worked(max(abs(code) for code in codes), [])
+            tell(f"{len(again)} of {workers} processes were killed; they are started once more")
+            codes = [*[code for code in codes if code >= 0], *_work(words, parts, tell, only=again)]
+        if any(code > 1 or code < 0 for code in codes):
+            return Worked(2, [])
+        merged = merge(parts, results) if any(find_runs(part) for part in parts) else []
+        shutil.rmtree(folder, ignore_errors=True)
+    return Worked(max(codes), merged)
+
+
+def _refuse_other_numbers(folder: Path, parts: Sequence[Path]) -> None:
+    others = [path.name for path in folder.iterdir() if path.is_dir() and path not in parts and path.name[0] != "."]
+    if others:
+        count = others[0].rpartition("-")[2]
+        raise UserError(
+            f"parts of {count} workers lie here, half done",
+            where=str(folder),
+            remedy=f"resume with --workers {count}, or remove that folder",
+        )
+
+
+def _begin_with(results: Path, part: Path) -> None:
+    """Let a new part know what the results have already, so that nothing is answered twice."""
+    if part.exists():
+        return
+    made = part.with_name(f".{part.name}")
+    shutil.rmtree(made, ignore_errors=True)
+    made.mkdir()
+    for run in find_runs(results):
+        packed = packed_of(run)
+        if packed is None:
+            shutil.copytree(run, made / run.name, ignore=shutil.ignore_patterns(".lock"))
+        else:
+            shutil.copy2(packed, made / packed.name)
+    made.rename(part)
+
+
+def _work(words: Sequence[str], parts: Sequence[Path], tell: Tell, only: Sequence[Path] | None = None) -> list[int]:
+    """Start a process for each part and wait for all; their exit codes, negative for a signal."""
+    threads = str(max(1, (os.cpu_count() or 1) // len(parts)))
+    environ = {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads, **os.environ}
+    running: list[tuple[subprocess.Popen[str], Thread]] = []
+    try:
+        for number, part in enumerate(parts, start=1):
+            if only is not None and part not in only:
+                continue
+            command = [sys.executable, "-m", "rmtbench", *words]
+            command += ["--workers", "1", "--shard", f"{number}/{len(parts)}", "--results", str(part)]
+            process = subprocess.Popen(  # noqa: S603 - the user's own words
+                command, env=environ, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, errors="replace"
+            )
+            listener = Thread(target=_listen, args=(process, f"[{number}/{len(parts)}] ", tell), daemon=True)
+            listener.start()
+            running.append((process, listener))
+        return [process.wait() for process, _ in running]
+    except KeyboardInterrupt:
+        for process, _ in running:
+            process.send_signal(signal.SIGINT)
+        for process, _ in running:
+            process.wait()
+        raise
+    finally:
+        for process, listener in running:
+            if process.poll() is None:
+                process.kill()
+            listener.join(timeout=5)
+
+
+def _listen(process: subprocess.Popen[str], mark: str, tell: Tell) -> None:
+    assert process.stderr is not None  # noqa: S101 - asked for
+    for line in process.stderr:
+        tell(mark + line.rstrip("\n"))

@@ -1,0 +1,74 @@
+"""Processes that share a command's draws: their parts, their ends, and what another number of them finds."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from rmtbench.errors import UserError
+from rmtbench.runs import workers
+from rmtbench.runs.workers import PARTS, run_in_workers
+
+
+@pytest.fixture
+def script(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Take the place of Python: says its words, and dies once by a signal where a file asks for it."""
+    path = tmp_path / "python"
+    path.write_text(
+        "#!/bin/sh\n"
+        'echo "$@" >&2\n'
+        f'case "$*" in *2/2*) if [ -e {tmp_path}/kill ]; then rm {tmp_path}/kill; kill -9 $$; fi;; esac\n'
+        f"[ -e {tmp_path}/fail ] && exit 2\n"
+        "exit 0\n"
+    )
+    path.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(path))
+    return tmp_path
+
+
+def work(results: Path, count: int = 2) -> tuple[int, Sequence[str]]:
+    said: list[str] = []
+    return run_in_workers(["run", "--system", "cag"], count, results, said.append).code, said
+
+
+def test_every_process_has_its_part(script: Path) -> None:
+    code, said = work(script / "results")
+    assert code == 0
+    assert sorted(line[:6] for line in said) == ["[1/2] ", "[2/2] "]
+    assert any("run --system cag --workers 1 --shard 2/2" in line for line in said)
+
+
+def test_a_killed_process_is_started_once_more(script: Path) -> None:
+    (script / "kill").touch()
+    code, said = work(script / "results")
+    assert code == 0
+    assert "1 of 2 processes were killed; they are started once more" in said
+    assert sum("--shard 2/2" in line for line in said) == 2
+    assert sum("--shard 1/2" in line for line in said) == 1
+
+
+def test_parts_of_a_failed_command_are_kept(script: Path) -> None:
+    (script / "fail").touch()
+    assert work(script / "results")[0] == 2
+    assert sorted(path.name for path in (script / "results" / PARTS).glob("*-of-2")) == ["1-of-2", "2-of-2"]
+
+
+def test_another_number_of_workers_is_refused_meanwhile(script: Path) -> None:
+    (script / "fail").touch()
+    work(script / "results")
+    with pytest.raises(UserError, match="parts of 2 workers lie here"):
+        work(script / "results", 3)
+
+
+def test_a_new_part_knows_what_the_results_have(tmp_path: Path) -> None:
+    run = tmp_path / "results" / "a-run"
+    run.mkdir(parents=True)
+    (run / "spec.json").write_text("{}")
+    (run / ".lock").touch()
+    part = tmp_path / "results" / PARTS / "1-of-2"
+    part.parent.mkdir()
+    workers._begin_with(tmp_path / "results", part)
+    assert [path.name for path in part.rglob("*")] == ["a-run", "spec.json"]
