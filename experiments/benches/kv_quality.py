@@ -87,7 +87,8 @@ def run(
         `em_difference` from the exact cache's, `agreement` (share of answers equal to its, token for token),
         questions, `prepare_seconds`, `question_seconds`, `bytes` with the room for `BATCH` questions, and of changing
         the document in the middle: `change_seconds` and `change_tokens`, those that are read (means a context); None
-        for few bits and pruned caches, which are made of any of the others. `documents` and `tokens` a context, and what produced them.
+        for few bits and pruned caches, which are made of any of the others. `documents` and
+        `tokens` a context, and what produced them.
 
     Raises:
         UserError: The model is missing or cannot be composed, or a size does not exist.
