@@ -1,4 +1,4 @@
-"""What a cache that is not exact costs in answers: composed of documents, partly read again, or in few bits.
+"""What a cache that is not exact costs in answers: composed of documents, partly read again, in few bits, or pruned.
 
 All ways answer the same questions about the same contexts; the exact cache is what each is held against.
 """
@@ -64,6 +64,7 @@ def run(
     draws: int = 5,
     questions: int = 5,
     recompute: Sequence[float] = (0.15,),
+    keep: Sequence[float] = (0.5, 0.2, 0.1),
     seed: int = 0,
     report: Callable[[str], None] = lambda _line: None,
 ) -> dict[str, Any]:
@@ -76,15 +77,18 @@ def run(
         draws: Contexts of each style.
         questions: Questions of each kind about each context, where it holds so many.
         recompute: Shares of each document's tokens that are read again, one way each.
+        keep: Shares of the tokens that pruned caches keep, one way for each method and share.
         seed: Seed of the draws.
         report: Told a line a row.
 
     Returns:
-        `rows`: style, way (``exact``, ``composed``, ``composed, recompute=...``, ``kv_bits=8``, ``kv_bits=4``), `em`,
+        `rows`: style, way (``exact``, ``composed``, ``composed, recompute=...``, ``kv_bits=8``, ``kv_bits=4``,
+        ``prune=..., keep=...``), `em`,
         `em_difference` from the exact cache's, `agreement` (share of answers equal to its, token for token),
         questions, `prepare_seconds`, `question_seconds`, `bytes` with the room for `BATCH` questions, and of changing
         the document in the middle: `change_seconds` and `change_tokens`, those that are read (means a context); None
-        for few bits, which are made of any of the others. `documents` and `tokens` a context, and what produced them.
+        for few bits and pruned caches, which are made of any of the others. `documents` and
+        `tokens` a context, and what produced them.
 
     Raises:
         UserError: The model is missing or cannot be composed, or a size does not exist.
@@ -101,7 +105,7 @@ def run(
             passages = [Passage(page.title, page.text) for page in pages]
             wanted = choose_questions(world, questions, chance)
             exact: list[tuple[int, ...]] = []
-            for name, made in _make_all(loaded, passages, recompute).items():
+            for name, made in _make_all(loaded, passages, recompute, keep).items():
                 exact = _ask(loaded, ways.setdefault(name, _Way()), made, wanted, exact)
             documents.append(len(passages))
             tokens.append(len(loaded.context_ids(passages)))
@@ -136,10 +140,13 @@ def run(
     }
 
 
-def _make_all(model: LocalModel, passages: Sequence[Passage], shares: Sequence[float]) -> dict[str, _Made]:
+def _make_all(
+    model: LocalModel, passages: Sequence[Passage], shares: Sequence[float], keep: Sequence[float]
+) -> dict[str, _Made]:
     """All ways to keep a context, the exact one first; the model has been warmed by what was read before."""
     from rmtbench.kvcache.approximate.compose import check_composable, compose
     from rmtbench.kvcache.approximate.parts import PartCaches
+    from rmtbench.kvcache.approximate.pruned import METHODS, prune
     from rmtbench.kvcache.approximate.quantised import BITS, quantise
     from rmtbench.kvcache.approximate.recompute import recompute
     from rmtbench.kvcache.exact.prefill import CHUNK_TOKENS, prefill
@@ -174,6 +181,10 @@ def _make_all(model: LocalModel, passages: Sequence[Passage], shares: Sequence[f
     for bits in BITS:
         few, more = _timed(partial(quantise, tensors, bits))
         made[f"kv_bits={bits}"] = _Made(few, made["exact"].seconds + more)
+    for method in METHODS:
+        for share in keep:
+            small, more = _timed(partial(prune, model, tensors, share, method))
+            made[f"prune={method}, keep={share:g}"] = _Made(small, made["exact"].seconds + more)
     return made
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rmtbench.core import RunSpec
 
-INEXACT = ("chunk_cache", "kv_bits", "recompute")
+INEXACT = ("chunk_cache", "keep", "kv_bits", "prune", "recompute")
 """Settings by which a cache is not exact, whatever their value; and of `prefix`, the value below."""
 
 COMPOSED = ("prefix", "composed")

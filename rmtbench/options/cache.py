@@ -57,6 +57,22 @@ class CacheChoices:
         not_served=_SERVERS_OWN,
         check=_few,
     )
+    prune: Literal["kvzip", "expected-attention", "snapkv", "streaming"] | None = option(
+        None,
+        "Keep only a share of the cache's tokens, chosen by this method; not exact.",
+        rare=True,
+        heeded="keeps a cache",
+        not_served=_SERVERS_OWN,
+    )
+    keep: float | None = option(
+        None,
+        "Share of the tokens that a pruned cache keeps.",
+        rare=True,
+        above=0,
+        at_most=1,
+        needs="prune",
+        heeded="keeps a cache",
+    )
     kv_place: Literal["device", "host"] = option(
         "device",
         "Where the cache is between its uses; host needs a GPU.",

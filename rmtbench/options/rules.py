@@ -111,10 +111,25 @@ _CONTRADICTIONS: Sequence[tuple[Callable[[Mapping[str, Any]], bool], str, str, s
         "leave one of both out",
     ),
     (
-        lambda given: given.get("kv_place") == "host" and ("kv_bits" in given or given.get("cache_layout") == "plain"),
+        lambda given: "prune" in given and "keep" not in given,
+        "prune",
+        "it needs the share of tokens to keep",
+        "give such as --set keep=0.2, too",
+    ),
+    (
+        lambda given: "prune" in given and given.get("cache_layout", "shared") != "shared",
+        "prune",
+        "only a cache in the shared layout is pruned",
+        "leave --cache-layout out",
+    ),
+    (
+        lambda given: (
+            given.get("kv_place") == "host"
+            and ("kv_bits" in given or "prune" in given or given.get("cache_layout") == "plain")
+        ),
         "kv_place",
         "only an exact cache in the shared or composed layout is kept in the host's memory",
-        "leave it out, or --set kv-bits and --cache-layout plain",
+        "leave it out, or --set kv-bits, --set prune and --cache-layout plain",
     ),
     (
         lambda given: "qdrant" in given and "index" in given,

@@ -118,11 +118,17 @@ class CacheAugmented:
             from rmtbench.kvcache.exact.offloaded import offload
 
             return timed("offload", lambda: offload(context, model.model.device), wait)
+        made = Timed(context, {})
+        if self._options.prune is not None:
+            from rmtbench.kvcache.approximate.pruned import prune
+
+            made = timed("prune", partial(prune, model, context, self._options.keep or 1.0, self._options.prune), wait)
         if self._options.kv_bits is not None:
             from rmtbench.kvcache.approximate.quantised import quantise
 
-            return timed("quantise", partial(quantise, context, self._options.kv_bits), wait)
-        return Timed(context, {})
+            few = timed("quantise", partial(quantise, made.value, self._options.kv_bits), wait)
+            made = Timed(few.value, add_seconds(made.seconds, few.seconds))
+        return made
 
     def _hold(self, model: LocalModel, context: PrefixKV, longest: int) -> Timed[PrefixCache]:
         batch = self._resources.spec.batch

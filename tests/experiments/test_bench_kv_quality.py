@@ -9,12 +9,14 @@ import pytest
 from experiments.benches.kv_quality import run
 from experiments.benches.tables import kv_quality_table
 
-WAYS = ["exact", "composed", "composed, recompute=1", "kv_bits=8", "kv_bits=4"]
+METHODS = ["kvzip", "expected-attention", "snapkv", "streaming"]
+WAYS = ["exact", "composed", "composed, recompute=1", "kv_bits=8", "kv_bits=4",
+        *(f"prune={method}, keep=0.5" for method in METHODS)]  # fmt: skip
 
 
 @pytest.fixture(scope="module")
 def figures() -> dict[str, Any]:
-    return run(model="random:tiny", styles=["hotpotqa", "triviaqa"], draws=1, questions=1, recompute=[1.0])
+    return run(model="random:tiny", styles=["hotpotqa", "triviaqa"], draws=1, questions=1, recompute=[1.0], keep=[0.5])
 
 
 def test_every_way_answers_the_same_questions_of_each_style(figures: dict[str, Any]) -> None:
@@ -37,6 +39,7 @@ def test_a_changed_document_costs_itself_when_composed_and_all_from_there_when_e
     assert exact["documents"] == 8
     assert 0 < composed["change_tokens"] < exact["change_tokens"] / 3
     assert by_way["kv_bits=8"]["change_tokens"] is None
+    assert by_way["prune=kvzip, keep=0.5"]["bytes"] < 0.6 * exact["bytes"]
     assert by_way["kv_bits=4"]["bytes"] < by_way["kv_bits=8"]["bytes"] < exact["bytes"]
 
 

@@ -89,6 +89,17 @@ def test_few_bits_take_less_memory_and_tell_their_time(
     assert all(len(answer.output_ids) == 8 for answer in answers)
 
 
+@pytest.mark.parametrize("more", [(), (("kv_bits", "8"),)])
+def test_a_pruned_cache_takes_its_share_of_memory(build: Build, towns: Draw, more: tuple[tuple[str, str], ...]) -> None:
+    exact, _ = run(build("cag"), towns)
+    settings = tuple(sorted((("prune", "kvzip"), ("keep", "0.5"), *more)))
+    prepared, answers = run(build("cag", settings=settings), towns)
+    assert prepared.bytes < exact.bytes
+    assert prepared.tokens == exact.tokens
+    assert list(prepared.seconds)[:3] == ["tokenize", "prefill", "prune"]
+    assert all(len(answer.output_ids) == 8 for answer in answers)
+
+
 @pytest.mark.parametrize("settings", [(), (COMPOSED,)])
 def test_a_cache_in_the_hosts_memory_answers_alike(
     build: Build, towns: Draw, settings: tuple[tuple[str, str], ...]

@@ -1,0 +1,140 @@
+"""Pruned caches: which tokens a method keeps, held to the model's own attention, and what is left when all are kept."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+import torch
+from stored_caches import context as tokens_of
+
+from rmtbench.kvcache.approximate import pruned
+from rmtbench.kvcache.approximate.pruned import METHODS, SINKS, prune
+from rmtbench.kvcache.base import PrefixKV
+from rmtbench.kvcache.exact.prefill import prefill
+from rmtbench.kvcache.exact.shared import shared_prefix
+from rmtbench.models.local import LocalModel
+
+QUESTIONS = ["Who is it?", "Who is the mayor of Arden, please, and why?"]
+TOKENS = 150
+
+
+@pytest.fixture(scope="module")
+def context(tiny_model: LocalModel) -> PrefixKV:
+    return prefill(tiny_model.model, tokens_of(TOKENS))
+
+
+@contextmanager
+def eager(model: LocalModel) -> Iterator[None]:
+    before = model.model.config._attn_implementation
+    model.model.set_attn_implementation("eager")
+    try:
+        yield
+    finally:
+        model.model.set_attn_implementation(before)
+
+
+def attentions(model: LocalModel, ids: list[int]) -> list[torch.Tensor]:
+    """The model's own weights by layer, ``[kv heads, group, queries, keys]``."""
+    with eager(model), torch.inference_mode():
+        found = model.model(torch.tensor([ids]), output_attentions=True).attentions
+    return [layer[0].unflatten(0, (model.model.config.num_key_value_heads, -1)) for layer in found]
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_cache_that_keeps_all_answers_as_the_exact_one(
+    method: str, tiny_model: LocalModel, context: PrefixKV
+) -> None:
+    longest = max(len(tiny_model.question_ids(question)) for question in QUESTIONS)
+    found = []
+    for kept in (context, prune(tiny_model, context, 1.0, method)):
+        with shared_prefix(tiny_model, kept, longest=longest, batch=2) as held:
+            found.append([answer.output_ids for answer in held.generate(QUESTIONS)])
+    assert found[0] == found[1]
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("keep", [0.01, 0.2, 0.5])
+def test_every_head_keeps_its_share_in_order(
+    method: str, keep: float, tiny_model: LocalModel, context: PrefixKV
+) -> None:
+    kept = prune(tiny_model, context, keep, method)
+    count = max(SINKS + 1, round(keep * TOKENS))
+    assert kept.tokens == TOKENS, "positions go on behind the whole context"
+    assert kept.bytes * TOKENS == context.bytes * count
+    for small, whole in zip((*kept.keys, *kept.values), (*context.keys, *context.values), strict=True):
+        assert small.shape[1] == count
+        assert torch.equal(small[:, :SINKS], whole[:, :SINKS])
+        places = [[bool((row == each).all()) for row in whole[0]].index(True) for each in small[0]]
+        assert places == sorted(places)
+
+
+def test_streaming_keeps_the_ends(tiny_model: LocalModel, context: PrefixKV) -> None:
+    kept = prune(tiny_model, context, 0.2, "streaming")
+    assert torch.equal(kept.keys[1][:, SINKS:], context.keys[1][:, -(30 - SINKS) :])
+
+
+def test_snapkv_scores_are_the_attention_of_the_last(tiny_model: LocalModel, context: PrefixKV) -> None:
+    start = TOKENS - pruned.WINDOW
+    scores = METHODS["snapkv"](tiny_model, context, 30)
+    for layer, weights in enumerate(attentions(tiny_model, list(context.token_ids))):
+        mean = weights[:, :, start:, :start].mean((1, 2))
+        padded = torch.nn.functional.pad(mean, (2, 2))
+        smooth = sum(padded[:, shift : shift + start] for shift in range(5)) / 5
+        assert torch.allclose(scores[layer][:, :start], smooth, atol=1e-6)
+        assert scores[layer][:, start:].isinf().all()
+
+
+def test_kvzip_scores_are_attention_while_repeating(
+    tiny_model: LocalModel, context: PrefixKV, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pruned, "CHUNK_TOKENS", 60)
+    scores = METHODS["kvzip"](tiny_model, context, 30)
+    asked = list(tiny_model.question_ids(pruned.REPEAT))
+    for start in (0, 60, 120):
+        end = min(start + 60, TOKENS)
+        ids = [*context.token_ids, *asked, *context.token_ids[start:end]]
+        # The first tokens stand twice in the first part, once as sinks: so they do in ours.
+        among = [*range(SINKS), *range(start, end), *range(TOKENS, len(ids))]
+        for layer, weights in enumerate(attentions(tiny_model, ids)):
+            part = weights[:, :, TOKENS:][..., among]
+            shares = (part / part.sum(-1, keepdim=True))[..., SINKS : SINKS + end - start]
+            assert torch.allclose(scores[layer][:, start:end], shares.amax((1, 2)), atol=1e-5)
+
+
+def test_expected_attention_is_the_mean_over_normal_queries(tiny_model: LocalModel, context: PrefixKV) -> None:
+    """Queries drawn with the context's mean and covariance, turned as on average, attend so."""
+    scores = METHODS["expected-attention"](tiny_model, context, 30)
+    model, seen = tiny_model.model, {}
+    hooks = [
+        layer.self_attn.q_proj.register_forward_hook(lambda _m, _i, out, at=at: seen.update({at: out[0]}))
+        for at, layer in enumerate(model.model.layers)
+    ]
+    with torch.inference_mode():
+        model(torch.tensor([list(context.token_ids)]))
+    for hook in hooks:
+        hook.remove()
+    positions = torch.arange(TOKENS, TOKENS + pruned.FUTURE)
+    cos, sin = (each[0].double() for each in model.model.rotary_emb(torch.zeros(1), positions[None]))
+    for at, (key, value) in enumerate(zip(context.keys, context.values, strict=True)):
+        kv_heads, _, width = key.shape
+        queries = seen[at][SINKS:].view(TOKENS - SINKS, -1, width).transpose(0, 1).double()
+        half = width // 2
+        turn = torch.diag(cos.mean(0))
+        turn[torch.arange(half), torch.arange(half) + half] -= sin.mean(0)[:half]
+        turn[torch.arange(half) + half, torch.arange(half)] += sin.mean(0)[half:]
+        expected = []
+        for head, rows in enumerate(queries):
+            k = key[head // (len(queries) // kv_heads)].double()
+            mean = turn @ rows.mean(0)
+            covariance = turn @ torch.cov(rows.T, correction=0) @ turn.T
+            exponent = k @ mean / width**0.5 + torch.einsum("ni,ij,nj->n", k, covariance, k) / width / 2
+            expected.append(exponent[SINKS:].softmax(0))
+        by_group = torch.stack(expected).unflatten(0, (kv_heads, -1)).mean(1) * value[:, SINKS:].double().norm(dim=-1)
+        assert torch.allclose(scores[at][:, SINKS:].double(), by_group, rtol=1e-3, atol=1e-6)
+
+
+def test_a_pruned_cache_is_not_cut(tiny_model: LocalModel, context: PrefixKV) -> None:
+    with pytest.raises(TypeError, match="cannot be cut"):
+        prune(tiny_model, context, 0.5, "streaming").cut(0, 10)
