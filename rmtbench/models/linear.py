@@ -6,7 +6,6 @@ oneDNN's speed (`docs/cag.md`). The sums are the same but for the order of their
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import torch
@@ -34,24 +33,13 @@ class OneDnnLinear(torch.nn.Linear):
         return found
 
 
-def product(model: PreTrainedModel) -> Callable[..., torch.Tensor]:
-    """Return how a model's linear layers without bias multiply: ``multiply(input, weight, added=None)``.
-
-    Its arguments are ``[rows, in]``, ``[out, in]`` and what is added to the product, ``[rows, out]``.
-    """
-    return _by_onednn if any(type(each) is OneDnnLinear for each in model.modules()) else _by_torch
-
-
-def _by_onednn(given: torch.Tensor, weight: torch.Tensor, added: torch.Tensor | None = None) -> torch.Tensor:
+def multiply_by_onednn(weight: torch.Tensor, given: torch.Tensor, added: torch.Tensor | None = None) -> torch.Tensor:
+    """Multiply ``[rows, in]`` by ``[out, in]`` to ``[rows, out]``, and add `added` if it is given; float32."""
     if added is None:
         found: torch.Tensor = torch.ops.mkldnn._linear_pointwise(given, weight, None, "none", [], "")  # noqa: SLF001 - named so
     else:
         found = torch.ops.mkldnn._linear_pointwise.binary(given, added, weight, None, "add")  # noqa: SLF001
     return found
-
-
-def _by_torch(given: torch.Tensor, weight: torch.Tensor, added: torch.Tensor | None = None) -> torch.Tensor:
-    return given @ weight.t() if added is None else torch.addmm(added, given, weight.t())
 
 
 def use_onednn(model: PreTrainedModel) -> str:

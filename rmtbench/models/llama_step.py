@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch.nn.functional import rms_norm, silu
 
-from rmtbench.models.linear import OneDnnLinear, product
+from rmtbench.models.int8 import Int8Linear, multiply
+from rmtbench.models.linear import OneDnnLinear, multiply_by_onednn
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -40,21 +42,27 @@ def find_step(model: PreTrainedModel) -> LlamaStep | None:
     plain = not config.attention_bias and not config.mlp_bias and config.hidden_act == "silu"
     rope = (config.rope_parameters or {}).get("rope_type", "default") in ROPE_TYPES
     inner: Any = model.base_model
-    products = [each for layer in inner.layers for each in (*layer.self_attn.children(), *layer.mlp.children())]
-    known = all(type(each) in (torch.nn.Linear, OneDnnLinear, type(inner.layers[0].mlp.act_fn)) for each in products)
+    parts = [each for layer in inner.layers for each in (*layer.self_attn.children(), *layer.mlp.children())]
+    known = all(type(each) in (*LINEAR, torch.nn.SiLU, type(inner.layers[0].mlp.act_fn)) for each in parts)
     return LlamaStep(model) if plain and rope and known else None
+
+
+LINEAR = (torch.nn.Linear, OneDnnLinear, Int8Linear)
+
+Product = Callable[..., torch.Tensor]
+"""Multiplies ``[rows, in]`` by a weight to ``[rows, out]``, and adds ``[rows, out]`` where that is given, too."""
 
 
 @dataclass(frozen=True)
 class _Layer:
-    """A layer's weights: ``[out, in]``, and the norms' ``[hidden]``."""
+    """A layer's products, and the weights of its norms, ``[hidden]``."""
 
     before_attention: torch.Tensor
-    query_key_value: torch.Tensor
-    out: torch.Tensor
+    query_key_value: Product
+    out: Product
     before_mlp: torch.Tensor
-    gate_up: torch.Tensor
-    down: torch.Tensor
+    gate_up: Product
+    down: Product
 
 
 class LlamaStep:
@@ -73,7 +81,6 @@ class LlamaStep:
         self._heads, self._kv_heads = model.config.num_attention_heads, model.config.num_key_value_heads
         self._width = inner.layers[0].self_attn.head_dim
         self._scale: float = inner.layers[0].self_attn.scaling
-        self._product = product(model)
 
     @torch.inference_mode()
     def __call__(self, tokens: torch.Tensor, positions: torch.Tensor, attend: Attend) -> torch.Tensor:
@@ -94,14 +101,14 @@ class LlamaStep:
         sin = torch.cat([-sin[..., :half], sin[..., half:]], -1)  # the first half takes away what it is paired with
         for number, layer in enumerate(self._layers):
             normed = rms_norm(hidden, hidden.shape[-1:], layer.before_attention, self._eps)
-            states = self._product(normed, layer.query_key_value).view(rows, -1, width)
+            states = layer.query_key_value(normed).view(rows, -1, width)
             turned = states[:, :rotated]  # queries and keys, [rows, heads + kv heads, width]
             turned = torch.addcmul(turned * cos, turned.roll(half, -1), sin)
             attended = attend(number, turned[:, :heads], turned[:, heads:], states[:, rotated:], self._scale)
-            hidden = self._product(attended.reshape(rows, -1), layer.out, hidden)
+            hidden = layer.out(attended.reshape(rows, -1), hidden)
             normed = rms_norm(hidden, hidden.shape[-1:], layer.before_mlp, self._eps)
-            gate, up = self._product(normed, layer.gate_up).chunk(2, -1)
-            hidden = self._product(silu(gate) * up, layer.down, hidden)
+            gate, up = layer.gate_up(normed).chunk(2, -1)
+            hidden = layer.down(silu(gate) * up, hidden)
         logits: torch.Tensor = self._head(self._inner.norm(hidden))  # type: ignore[misc] - every Llama has one
         return logits
 
@@ -110,27 +117,47 @@ def _layer(layer: Any) -> _Layer:  # noqa: ANN401 - transformers' layer
     attention, mlp = layer.self_attn, layer.mlp
     return _Layer(
         layer.input_layernorm.weight,
-        _joined([attention.q_proj, attention.k_proj, attention.v_proj]),
-        attention.o_proj.weight,
+        _product(attention.q_proj, attention.k_proj, attention.v_proj),
+        _product(attention.o_proj),
         layer.post_attention_layernorm.weight,
-        _joined([mlp.gate_proj, mlp.up_proj]),
-        mlp.down_proj.weight,
+        _product(mlp.gate_proj, mlp.up_proj),
+        _product(mlp.down_proj),
     )
 
 
-def _joined(layers: Sequence[torch.nn.Linear]) -> torch.Tensor:
-    """Return the layers' weights as one tensor, ``[all rows, in]``, of which each layer's weight is made a view."""
-    weights = [layer.weight for layer in layers]
-    first, place = weights[0], weights[0].storage_offset()
+def _product(*layers: Any) -> Product:  # noqa: ANN401 - one of `LINEAR`
+    """Return one product for layers that read the same, whose outputs lie side by side."""
+    weight = _joined(layers, "weight")
+    if type(layers[0]) is Int8Linear:
+        return partial(_by_int8, weight, _joined(layers, "scale"))
+    by_onednn = any(type(layer) is OneDnnLinear for layer in layers)
+    return partial(multiply_by_onednn if by_onednn else _by_torch, weight)
+
+
+def _by_torch(weight: torch.Tensor, given: torch.Tensor, added: torch.Tensor | None = None) -> torch.Tensor:
+    return given @ weight.t() if added is None else torch.addmm(added, given, weight.t())
+
+
+def _by_int8(
+    codes: torch.Tensor, scale: torch.Tensor, given: torch.Tensor, added: torch.Tensor | None = None
+) -> torch.Tensor:
+    found = multiply(given, codes, scale)
+    return found if added is None else found + added
+
+
+def _joined(layers: Sequence[Any], name: str) -> torch.Tensor:
+    """Return the layers' tensors of a name as one, along the outputs; each layer's own is made a view of it."""
+    tensors = [getattr(layer, name).data for layer in layers]
+    first, place = tensors[0], tensors[0].storage_offset()
     storage = first.untyped_storage().data_ptr()
-    for weight in weights:
-        if weight.untyped_storage().data_ptr() != storage or weight.storage_offset() != place:
+    for tensor in tensors:
+        if tensor.untyped_storage().data_ptr() != storage or tensor.storage_offset() != place:
             break
-        place += weight.numel()
+        place += tensor.numel()
     else:
-        shape = (sum(weight.shape[0] for weight in weights), first.shape[1])
-        return first.data.as_strided(shape, (first.shape[1], 1), first.storage_offset())
-    whole = torch.cat([weight.data for weight in weights])
-    for layer, part in zip(layers, whole.split([weight.shape[0] for weight in weights]), strict=True):
-        layer.weight.data = part
+        shape = (sum(tensor.shape[0] for tensor in tensors), *first.shape[1:])
+        return first.as_strided(shape, first.stride(), first.storage_offset())
+    whole = torch.cat(tensors)
+    for layer, part in zip(layers, whole.split([tensor.shape[0] for tensor in tensors]), strict=True):
+        getattr(layer, name).data = part
     return whole
