@@ -33,6 +33,15 @@ class OneDnnLinear(torch.nn.Linear):
         return found
 
 
+def multiply_by_onednn(weight: torch.Tensor, given: torch.Tensor, added: torch.Tensor | None = None) -> torch.Tensor:
+    """Multiply ``[rows, in]`` by ``[out, in]`` to ``[rows, out]``, and add `added` if it is given; float32."""
+    if added is None:
+        found: torch.Tensor = torch.ops.mkldnn._linear_pointwise(given, weight, None, "none", [], "")  # noqa: SLF001 - named so
+    else:
+        found = torch.ops.mkldnn._linear_pointwise.binary(given, added, weight, None, "add")  # noqa: SLF001
+    return found
+
+
 def use_onednn(model: PreTrainedModel) -> str:
     """Let a model's large linear layers multiply by oneDNN where that is faster.
 

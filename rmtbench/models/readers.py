@@ -9,7 +9,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import torch
+from torch.nn.functional import scaled_dot_product_attention
 
+from rmtbench.models.llama_step import find_step
 from rmtbench.models.slots import SlotCache
 
 if TYPE_CHECKING:
@@ -32,6 +34,7 @@ class OwnPrompts:
         self._longest = int(self._lengths.max())
         self._cache = SlotCache(model.config.num_hidden_layers, len(prompts), self._longest + max_tokens)
         self._steps = 0
+        self._step = find_step(model) if len(prompts) == 1 else None
 
     @property
     def cache(self) -> SlotCache:
@@ -56,6 +59,10 @@ class OwnPrompts:
         count = len(self._prompts)
         positions = (self._lengths + self._steps)[:, None]
         self._steps += 1
+        if self._step is not None:
+            logits = self._step(tokens, positions[:, 0], self._attend)
+            self._cache.window.next += 1
+            return logits
         if count == 1:
             return step_forward(self._model, self._cache, tokens[:, None], positions, None)
         fed = torch.zeros(count, dtype=torch.long, device=self._model.device)
@@ -64,6 +71,15 @@ class OwnPrompts:
         slots = torch.arange(self._cache.window.next + 1, device=self._model.device)
         visible = slots[None, :] >= (self._longest - self._lengths)[:, None]
         return step_forward(self._model, self._cache, fed[:, None], positions, visible[:, None, None, :])[index]
+
+    def _attend(
+        self, layer: int, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scale: float
+    ) -> torch.Tensor:
+        """Attention of one row's new token over all of its tokens: see `rmtbench.models.llama_step.Attend`."""
+        # [1, heads, 1, width] over [1, kv heads, tokens, width]
+        keys, values = self._cache.layers[layer].update(key[:, :, None], value[:, :, None])
+        found = scaled_dot_product_attention(query[:, :, None], keys, values, scale=scale, enable_gqa=True)
+        return found[:, :, 0]
 
 
 class SharedPrefix:

@@ -20,6 +20,7 @@ from rmtbench.measure import Timed, add_seconds
 from rmtbench.models.architecture import attention_of, check_shared_prefix
 from rmtbench.models.base import Generation, Passage
 from rmtbench.models.decode import Decoded, Ids, greedy_continuous
+from rmtbench.models.llama_step import find_step
 from rmtbench.models.local import LocalModel
 
 
@@ -28,6 +29,7 @@ class SharedPlaces:
 
     def __init__(self, model: LocalModel, prefix: PrefixKV, suffixes: Suffixes) -> None:
         self._model, self._prefix, self._suffixes = model.model, prefix, suffixes
+        self._step = find_step(model.model)
 
     @torch.inference_mode()
     def advance(self, stepping: Sequence[int], tokens: Ids, entering: Sequence[tuple[int, Ids]]) -> torch.Tensor:
@@ -35,6 +37,9 @@ class SharedPlaces:
         reading = plan_round(self._prefix, self._suffixes, stepping, [(place, len(tail)) for place, tail in entering])
         line = [*tokens, *(token for _, tail in entering for token in tail)]
         model, device = self._model, self._model.device
+        if self._step is not None and not entering:
+            positions = reading.slots + self._prefix.tokens
+            return self._step(torch.tensor(line, device=device), positions, reading.step)
         with attention_of(model, NAME):
             logits: torch.Tensor = model(
                 input_ids=torch.tensor([line], device=device),

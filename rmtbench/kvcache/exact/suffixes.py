@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 
 from rmtbench.kvcache.base import PrefixKV
-from rmtbench.kvcache.exact.attention import Partial, attend
+from rmtbench.kvcache.exact.attention import Partial, attend, attend_to_prefix, merge
 
 
 class Suffixes:
@@ -81,6 +81,17 @@ class Round:
     padded: torch.Tensor | None
     packed: torch.Tensor | None
     last: torch.Tensor
+
+    def step(
+        self, layer: int, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scale: float
+    ) -> torch.Tensor:
+        """Keep the stepping rows' new keys and values, and attend to the prefix and to them: see `Attend`."""
+        keys, values = self.suffixes.keys[layer], self.suffixes.values[layer]
+        keys[self.places, :, self.slots] = key
+        values[self.places, :, self.slots] = value
+        asked = query.transpose(0, 1)  # [heads, rows, width]
+        prefix = attend_to_prefix(asked, self.prefix.keys[layer], self.prefix.values[layer], scale)
+        return merge(prefix, self.stepping.attend(asked, keys, values, scale))
 
     def attend_to_suffixes(
         self, layer: int, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scale: float

@@ -1,0 +1,163 @@
+"""One decode step of a Llama in half the operators of the model's own forward; every system's answers take it.
+
+At batch 1 a step's time is what its weights take to be read and what its operators take to be called. Here queries,
+keys and values are one product, gate and up another, and a product adds the residual. The numbers are those of the
+model's forward but for the order of sums.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch.nn.functional import rms_norm, silu
+
+from rmtbench.models.int8 import Int8Linear, multiply
+from rmtbench.models.linear import OneDnnLinear, multiply_by_onednn
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+Attend = Callable[[int, torch.Tensor, torch.Tensor, torch.Tensor, float], torch.Tensor]
+"""Gets a layer's number, queries ``[rows, heads, width]``, new keys and values ``[rows, kv heads, width]`` and the
+scale; keeps the keys and values, and returns ``[rows, heads, width]``."""
+
+ROPE_TYPES = frozenset({"default", "linear", "llama3", "yarn"})
+"""Rotations that depend on the position only; others depend on how long the text is."""
+
+
+def find_step(model: PreTrainedModel) -> LlamaStep | None:
+    """Return a model's step; None where it is no plain Llama in float32, whose own forward then serves.
+
+    In bfloat16 the model rounds after every operator, and fewer operators would round elsewhere.
+    """
+    from transformers import LlamaForCausalLM
+
+    if type(model) is not LlamaForCausalLM or model.dtype != torch.float32:
+        return None
+    config = model.config
+    plain = not config.attention_bias and not config.mlp_bias and config.hidden_act == "silu"
+    rope = (config.rope_parameters or {}).get("rope_type", "default") in ROPE_TYPES
+    inner: Any = model.base_model
+    parts = [each for layer in inner.layers for each in (*layer.self_attn.children(), *layer.mlp.children())]
+    known = all(type(each) in (*LINEAR, torch.nn.SiLU, type(inner.layers[0].mlp.act_fn)) for each in parts)
+    return LlamaStep(model) if plain and rope and known else None
+
+
+LINEAR = (torch.nn.Linear, OneDnnLinear, Int8Linear)
+
+Product = Callable[..., torch.Tensor]
+"""Multiplies ``[rows, in]`` by a weight to ``[rows, out]``, and adds ``[rows, out]`` where that is given, too."""
+
+
+@dataclass(frozen=True)
+class _Layer:
+    """A layer's products, and the weights of its norms, ``[hidden]``."""
+
+    before_attention: torch.Tensor
+    query_key_value: Product
+    out: Product
+    before_mlp: torch.Tensor
+    gate_up: Product
+    down: Product
+
+
+class LlamaStep:
+    """Steps of one model; made by `find_step`.
+
+    Args:
+        model: Its query, key and value weights become views of one tensor, and so do its gate and up weights; their
+            numbers stay as they are.
+    """
+
+    def __init__(self, model: PreTrainedModel) -> None:
+        inner: Any = model.base_model
+        self._inner, self._head = inner, model.get_output_embeddings()
+        self._layers = [_layer(each) for each in inner.layers]
+        self._eps = model.config.rms_norm_eps
+        self._heads, self._kv_heads = model.config.num_attention_heads, model.config.num_key_value_heads
+        self._width = inner.layers[0].self_attn.head_dim
+        self._scale: float = inner.layers[0].self_attn.scaling
+
+    @torch.inference_mode()
+    def __call__(self, tokens: torch.Tensor, positions: torch.Tensor, attend: Attend) -> torch.Tensor:
+        """Read one token a row.
+
+        Args:
+            tokens: Their ids, ``[rows]``.
+            positions: Their positions, ``[rows]``.
+            attend: Attention over what the rows have read.
+
+        Returns:
+            The next logits, ``[rows, vocabulary]``.
+        """
+        rows, width, half, heads = tokens.shape[0], self._width, self._width // 2, self._heads
+        rotated = heads + self._kv_heads
+        hidden = self._inner.embed_tokens(tokens)  # [rows, hidden]
+        cos, sin = (each[0][:, None] for each in self._inner.rotary_emb(hidden, positions[None]))  # [rows, 1, width]
+        sin = torch.cat([-sin[..., :half], sin[..., half:]], -1)  # the first half takes away what it is paired with
+        for number, layer in enumerate(self._layers):
+            normed = rms_norm(hidden, hidden.shape[-1:], layer.before_attention, self._eps)
+            states = layer.query_key_value(normed).view(rows, -1, width)
+            turned = states[:, :rotated]  # queries and keys, [rows, heads + kv heads, width]
+            turned = torch.addcmul(turned * cos, turned.roll(half, -1), sin)
+            attended = attend(number, turned[:, :heads], turned[:, heads:], states[:, rotated:], self._scale)
+            hidden = layer.out(attended.reshape(rows, -1), hidden)
+            normed = rms_norm(hidden, hidden.shape[-1:], layer.before_mlp, self._eps)
+            gate, up = layer.gate_up(normed).chunk(2, -1)
+            hidden = layer.down(silu(gate) * up, hidden)
+        logits: torch.Tensor = self._head(self._inner.norm(hidden))  # type: ignore[misc] - every Llama has one
+        return logits
+
+
+def _layer(layer: Any) -> _Layer:  # noqa: ANN401 - transformers' layer
+    attention, mlp = layer.self_attn, layer.mlp
+    return _Layer(
+        layer.input_layernorm.weight,
+        _product(attention.q_proj, attention.k_proj, attention.v_proj),
+        _product(attention.o_proj),
+        layer.post_attention_layernorm.weight,
+        _product(mlp.gate_proj, mlp.up_proj),
+        _product(mlp.down_proj),
+    )
+
+
+def _product(*layers: Any) -> Product:  # noqa: ANN401 - one of `LINEAR`
+    """Return one product for layers that read the same, whose outputs lie side by side."""
+    weight = _joined(layers, "weight")
+    if type(layers[0]) is Int8Linear:
+        return partial(_by_int8, weight, _joined(layers, "scale"))
+    by_onednn = any(type(layer) is OneDnnLinear for layer in layers)
+    return partial(multiply_by_onednn if by_onednn else _by_torch, weight)
+
+
+def _by_torch(weight: torch.Tensor, given: torch.Tensor, added: torch.Tensor | None = None) -> torch.Tensor:
+    return given @ weight.t() if added is None else torch.addmm(added, given, weight.t())
+
+
+def _by_int8(
+    codes: torch.Tensor, scale: torch.Tensor, given: torch.Tensor, added: torch.Tensor | None = None
+) -> torch.Tensor:
+    found = multiply(given, codes, scale)
+    return found if added is None else found + added
+
+
+def _joined(layers: Sequence[Any], name: str) -> torch.Tensor:
+    """Return the layers' tensors of a name as one, along the outputs; each layer's own is made a view of it."""
+    tensors = [getattr(layer, name).data for layer in layers]
+    first, place = tensors[0], tensors[0].storage_offset()
+    storage = first.untyped_storage().data_ptr()
+    for tensor in tensors:
+        if tensor.untyped_storage().data_ptr() != storage or tensor.storage_offset() != place:
+            break
+        place += tensor.numel()
+    else:
+        shape = (sum(tensor.shape[0] for tensor in tensors), *first.shape[1:])
+        return first.as_strided(shape, first.stride(), first.storage_offset())
+    whole = torch.cat(tensors)
+    for layer, part in zip(layers, whole.split([tensor.shape[0] for tensor in tensors]), strict=True):
+        getattr(layer, name).data = part
+    return whole

@@ -1,0 +1,105 @@
+"""The step of few operators: the numbers of the model's own forward, over weights that stay as they are."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from peft import LoraConfig, get_peft_model
+from transformers import AutoConfig, AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM, PreTrainedModel
+
+from rmtbench.models.int8 import quantise_weights
+from rmtbench.models.linear import use_onednn
+from rmtbench.models.llama_step import find_step
+from rmtbench.models.readers import OwnPrompts
+
+FIELDS = {
+    "vocab_size": 300,
+    "hidden_size": 64,
+    "intermediate_size": 96,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "initializer_range": 0.15,
+    "bos_token_id": None,
+    "eos_token_id": None,
+}
+ROPES: dict[str, dict[str, Any]] = {
+    "default": {"rope_type": "default", "rope_theta": 10000.0},
+    "linear": {"rope_type": "linear", "rope_theta": 10000.0, "factor": 2.0},
+    "yarn": {"rope_type": "yarn", "rope_theta": 10000.0, "factor": 4.0, "original_max_position_embeddings": 64},
+}
+CONTEXT, TAIL = list(range(20, 60)), [5, 9, 14]
+
+
+def llama(**more: Any) -> PreTrainedModel:
+    with torch.random.fork_rng():
+        torch.manual_seed(3)
+        return LlamaForCausalLM(LlamaConfig(**{**FIELDS, **more})).eval()
+
+
+def whole_forward(model: PreTrainedModel, ids: list[int]) -> torch.Tensor:
+    with torch.inference_mode():
+        logits: torch.Tensor = model(torch.tensor([ids])).logits[0, -1:]
+        return logits
+
+
+@pytest.mark.parametrize("rope", ROPES)
+@pytest.mark.parametrize("heads", [(4, 2), (4, 4), (4, 1)])
+@pytest.mark.parametrize("onednn", [False, True])
+def test_steps_are_those_of_the_models_own_forward(rope: str, heads: tuple[int, int], onednn: bool) -> None:
+    wide = {"hidden_size": 512, "intermediate_size": 640} if onednn else {}
+    model = llama(num_attention_heads=heads[0], num_key_value_heads=heads[1], rope_parameters=ROPES[rope], **wide)
+    if onednn and use_onednn(model) != "oneDNN":
+        pytest.skip("this processor multiplies by torch's own choice")
+    prompts = OwnPrompts(model, [(CONTEXT, TAIL)], 8)
+    assert prompts._step is not None
+    found, said = [prompts.read()], [*CONTEXT, *TAIL]
+    for token in (7, 200, 31):
+        said.append(token)
+        found.append(prompts.step([0], torch.tensor([token])))
+    for made, logits in zip(range(len(said) - 3, len(said) + 1), found, strict=True):
+        assert torch.allclose(logits, whole_forward(model, said[:made]), atol=1e-4, rtol=1e-4)
+
+
+def test_the_weights_keep_their_numbers_and_are_stored_once() -> None:
+    model = llama()
+    before = {name: weight.clone() for name, weight in model.state_dict().items()}
+    first, second = find_step(model), find_step(model)
+    assert first is not None
+    assert second is not None
+    assert all(torch.equal(weight, before[name]) for name, weight in model.state_dict().items())
+    for one, other in zip(first._layers, second._layers, strict=True):
+        assert one.query_key_value.args[0].data_ptr() == other.query_key_value.args[0].data_ptr()
+        assert one.gate_up.args[0].data_ptr() == other.gate_up.args[0].data_ptr()
+    attention = model.model.layers[1].self_attn
+    assert attention.q_proj.weight.data_ptr() == first._layers[1].query_key_value.args[0].data_ptr()
+
+
+def test_steps_of_weights_in_8_bits_are_those_of_their_forward() -> None:
+    model = llama()
+    quantise_weights(model)
+    prompts = OwnPrompts(model, [(CONTEXT, TAIL)], 8)
+    assert prompts._step is not None
+    found = [prompts.read(), prompts.step([0], torch.tensor([7]))]
+    for made, logits in zip(([*CONTEXT, *TAIL], [*CONTEXT, *TAIL, 7]), found, strict=True):
+        assert torch.allclose(logits, whole_forward(model, made), atol=1e-4, rtol=1e-4)
+
+
+def test_a_model_that_would_compute_something_else_is_left_alone() -> None:
+    assert find_step(llama(attention_bias=True)) is None
+    assert find_step(llama(mlp_bias=True)) is None
+    assert find_step(llama(hidden_act="gelu")) is None
+    assert find_step(llama(rope_parameters={"rope_type": "dynamic", "rope_theta": 1e4, "factor": 2.0})) is None
+    assert find_step(llama().to(torch.bfloat16)) is None
+    other = AutoConfig.for_model("qwen2", **FIELDS)
+    assert find_step(AutoModelForCausalLM.from_config(other)) is None
+
+
+def test_a_model_with_an_adapter_in_training_is_left_alone() -> None:
+    model = llama()
+    assert find_step(model) is not None
+    config = LoraConfig(r=2, target_modules=["q_proj"], layers_to_transform=[2], task_type="CAUSAL_LM")
+    adapted: Any = get_peft_model(model, config)
+    assert find_step(adapted.get_base_model()) is None
