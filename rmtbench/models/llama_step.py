@@ -157,7 +157,8 @@ def _joined(layers: Sequence[Any], name: str) -> torch.Tensor:
     else:
         shape = (sum(tensor.shape[0] for tensor in tensors), *first.shape[1:])
         return first.as_strided(shape, first.stride(), first.storage_offset())
-    whole = torch.cat(tensors)
+    with torch.inference_mode(mode=False):  # whoever asks for the first step may be in that mode; training may follow
+        whole = torch.cat(tensors)
     for layer, part in zip(layers, whole.split([tensor.shape[0] for tensor in tensors]), strict=True):
         getattr(layer, name).data = part
     return whole

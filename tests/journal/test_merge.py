@@ -37,7 +37,7 @@ def write(
 ) -> Path:
     """One process that does some draws."""
     with RunWriter(results, SPEC) as writer:
-        writer.begin(provenance)
+        writer.begin({**provenance, "started": f"2026-01-0{1 + draws[0]}"})
         for number in draws:
             writer.add_draw(draw_of(number, text), tokens=12)
             writer.prepared(Prepared({"index": 0.5}), number)
@@ -59,12 +59,8 @@ def test_parts_joined_are_the_run_of_one_process(tmp_path: Path) -> None:
     assert (run.complete, merged.missing, merged.unanswered) == (True, [], 0)
     assert [json.loads(line)["session"] for line in run.folder.answers.read_text().splitlines()] == [0, 0, 1, 1]
     whole = read_run(write(tmp_path / "whole", [0, 1]) / run_id(SPEC))
-    assert (run.answers, run.gold, run.corpora, run.prepared) == (
-        whole.answers,
-        whole.gold,
-        whole.corpora,
-        whole.prepared,
-    )
+    for name in ("answers", "gold", "corpora", "prepared"):
+        assert getattr(run, name) == getattr(whole, name)
     assert list(run.answers) == list(whole.answers)
 
 

@@ -110,8 +110,9 @@ def _snapkv(model: LocalModel, context: PrefixKV, _kept: int) -> list[torch.Tens
         shares = _shares(query, torch.cat([earlier, key], 1), scale, own=key.shape[1])[..., :start]
         mean = shares.flatten(1, 2).mean(1)  # [kv heads, start]
         smooth = torch.nn.functional.avg_pool1d(mean[:, None], KERNEL, 1, KERNEL // 2)[:, 0]
-        rest = smooth.new_full((kv_heads, tokens - start), torch.inf)
-        scores[layer] = torch.cat([smooth, rest], 1)
+        # Above every share; of too few that are kept, the last ones.
+        window = torch.arange(2, 2 + tokens - start, device=smooth.device, dtype=smooth.dtype)
+        scores[layer] = torch.cat([smooth, window.expand(kv_heads, -1)], 1)
 
     _look(model.model, _Pass(context, start, observe), context.token_ids[start:], start)
     return [scores[layer] for layer in range(len(context.keys))]

@@ -42,6 +42,11 @@ def attentions(model: LocalModel, ids: list[int]) -> list[torch.Tensor]:
     return [layer[0].unflatten(0, (model.model.config.num_key_value_heads, -1)) for layer in found]
 
 
+@torch.inference_mode()
+def scores_by(method: str, model: LocalModel, context: PrefixKV) -> list[torch.Tensor]:
+    return METHODS[method](model, context, 30)
+
+
 @pytest.mark.parametrize("method", METHODS)
 def test_a_cache_that_keeps_all_answers_as_the_exact_one(
     method: str, tiny_model: LocalModel, context: PrefixKV
@@ -66,6 +71,7 @@ def test_every_head_keeps_its_share_in_order(
     for small, whole in zip((*kept.keys, *kept.values), (*context.keys, *context.values), strict=True):
         assert small.shape[1] == count
         assert torch.equal(small[:, :SINKS], whole[:, :SINKS])
+    for small, whole in zip(kept.keys, context.keys, strict=True):
         places = [[bool((row == each).all()) for row in whole[0]].index(True) for each in small[0]]
         assert places == sorted(places)
 
@@ -77,20 +83,20 @@ def test_streaming_keeps_the_ends(tiny_model: LocalModel, context: PrefixKV) -> 
 
 def test_snapkv_scores_are_the_attention_of_the_last(tiny_model: LocalModel, context: PrefixKV) -> None:
     start = TOKENS - pruned.WINDOW
-    scores = METHODS["snapkv"](tiny_model, context, 30)
+    scores = scores_by("snapkv", tiny_model, context)
     for layer, weights in enumerate(attentions(tiny_model, list(context.token_ids))):
         mean = weights[:, :, start:, :start].mean((1, 2))
         padded = torch.nn.functional.pad(mean, (2, 2))
         smooth = sum(padded[:, shift : shift + start] for shift in range(5)) / 5
         assert torch.allclose(scores[layer][:, :start], smooth, atol=1e-6)
-        assert scores[layer][:, start:].isinf().all()
+        assert (scores[layer][:, start:] > 1).all()
 
 
 def test_kvzip_scores_are_attention_while_repeating(
     tiny_model: LocalModel, context: PrefixKV, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pruned, "CHUNK_TOKENS", 60)
-    scores = METHODS["kvzip"](tiny_model, context, 30)
+    scores = scores_by("kvzip", tiny_model, context)
     asked = list(tiny_model.question_ids(pruned.REPEAT))
     for start in (0, 60, 120):
         end = min(start + 60, TOKENS)
@@ -105,7 +111,7 @@ def test_kvzip_scores_are_attention_while_repeating(
 
 def test_expected_attention_is_the_mean_over_normal_queries(tiny_model: LocalModel, context: PrefixKV) -> None:
     """Queries drawn with the context's mean and covariance, turned as on average, attend so."""
-    scores = METHODS["expected-attention"](tiny_model, context, 30)
+    scores = scores_by("expected-attention", tiny_model, context)
     model, seen = tiny_model.model, {}
     hooks = [
         layer.self_attn.q_proj.register_forward_hook(lambda _m, _i, out, at=at: seen.update({at: out[0]}))
