@@ -85,14 +85,14 @@ def test_without_windows_a_spec_is_that_of_runs_made_before_there_were_any(given
     assert plan(embed_windows=True) == plan(embed_windows="on") == usual
 
 
-def test_committed_runs_are_finished_for_off_and_not_for_the_default() -> None:
+def test_committed_runs_are_finished_for_the_default_only() -> None:
     committed = {path.stem for path in COMMITTED.iterdir() if path.name.startswith(EMBEDS)}
     assert len(committed) > 10
     for name in committed:
         row = json.loads(RunFolder(COMMITTED / name).spec.read_bytes())["spec"]
         spec = spec_from_row(row, name)
         assert run_id(spec) == name
-        values = {"systems": (spec.system,), "embed_windows": "off"} | {
+        values = {"systems": (spec.system,)} | {
             field: row[field]
             for field in ("dataset", "size", "model", "answer_style", "seed", "draws", "questions", "max_answer_tokens")
         }
@@ -100,7 +100,7 @@ def test_committed_runs_are_finished_for_off_and_not_for_the_default() -> None:
         for windows in ("off", "on"):
             request = make_request("mini", values | {"embed_windows": windows, "top_k": (spec.top_k,)})
             [made] = plan_runs(request, source, device=spec.device, dtype=spec.dtype)
-            assert (run_id(made) == name) == (windows == "off")
+            assert (run_id(made) == name) == (windows == "on")
 
 
 def test_a_budget_of_tokens_makes_one_run_that_still_retrieves() -> None:
