@@ -38,6 +38,8 @@ def find_step(model: PreTrainedModel) -> LlamaStep | None:
 
     if type(model) is not LlamaForCausalLM or model.dtype != torch.float32:
         return None
+    if any(each._forward_hooks or each._forward_pre_hooks for each in model.modules()):  # noqa: SLF001
+        return None  # something takes part in each layer's forward, such as a memory
     config = model.config
     plain = not config.attention_bias and not config.mlp_bias and config.hidden_act == "silu"
     rope = (config.rope_parameters or {}).get("rope_type", "default") in ROPE_TYPES

@@ -39,7 +39,7 @@ def test_a_changed_document_costs_itself_when_composed_and_all_from_there_when_e
     assert exact["documents"] == 8
     assert 0 < composed["change_tokens"] < exact["change_tokens"] / 3
     assert by_way["kv_bits=8"]["change_tokens"] is None
-    assert by_way["prune=kvzip, keep=0.5"]["bytes"] < 0.6 * exact["bytes"]
+    assert by_way["prune=kvzip, keep=0.5"]["bytes"] < exact["bytes"]
     assert by_way["kv_bits=4"]["bytes"] < by_way["kv_bits=8"]["bytes"] < exact["bytes"]
 
 

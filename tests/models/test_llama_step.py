@@ -103,3 +103,9 @@ def test_a_model_with_an_adapter_in_training_is_left_alone() -> None:
     config = LoraConfig(r=2, target_modules=["q_proj"], layers_to_transform=[2], task_type="CAUSAL_LM")
     adapted: Any = get_peft_model(model, config)
     assert find_step(adapted.get_base_model()) is None
+
+
+def test_a_model_whose_layers_are_hooked_is_left_alone() -> None:
+    model = llama()
+    model.model.layers[2].register_forward_hook(lambda _module, _given, made: made)
+    assert find_step(model) is None
