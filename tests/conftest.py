@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -23,7 +24,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 @pytest.fixture(scope="session")
 def tiny_model() -> LocalModel:
     """A real Llama with random weights, whose answers depend on what it reads."""
-    return load_model("random:tiny", max_answer_tokens=8)
+    return replace(load_model("random:tiny"), max_answer_tokens=8)
 
 
 @pytest.fixture

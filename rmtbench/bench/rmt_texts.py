@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -79,14 +79,14 @@ def load_base(opening: Opening) -> LocalModel:
         )
     if opening.threads is not None:
         torch.set_num_threads(opening.threads)
-    return load_model(
+    model = load_model(
         opening.model or stored.base.id,
         style=opening.style,
-        max_answer_tokens=ANSWER_TOKENS,
         dtype=opening.dtype,
         device=opening.device,
         seed=int(stored.notes.get("seed", 0)),  # of random weights, which training drew by the same seed
     )
+    return replace(model, max_answer_tokens=ANSWER_TOKENS)
 
 
 def load_memory(opening: Opening) -> tuple[LocalModel, RecurrentDecoder]:
