@@ -21,6 +21,7 @@ from rmtbench.errors import UserError
 from rmtbench.files import file_sha256
 from rmtbench.models.architecture import plain_causal
 from rmtbench.models.load import choose_device, load_model
+from rmtbench.options.training import AdapterTraining
 from rmtbench.training.base import Recipe, Stage
 from rmtbench.training.real_reading import Packed, PackPlan, Rows
 
@@ -74,31 +75,6 @@ class Batch:
     expected: torch.Tensor
     owner: torch.Tensor
     kinds: Sequence[str]
-
-
-@dataclass(frozen=True, slots=True)
-class AdapterPlan:
-    """What ``rmtbench train adapter`` was asked for.
-
-    Attributes:
-        base: The model to adapt, as for ``--model``.
-        squad: Official SQuAD v1.1 files of training articles.
-        hotpotqa: Official HotpotQA files of training rows.
-        tokens: Tokens to read in all.
-        shape: The adapter's size.
-        rate: The highest learning rate.
-        seed: Decides every batch.
-        mixed_precision: Frozen weights and matrix products in bfloat16; the adapter itself stays in float32.
-    """
-
-    base: str
-    squad: Sequence[Path]
-    hotpotqa: Sequence[Path]
-    tokens: int
-    shape: AdapterShape
-    rate: float
-    seed: int
-    mixed_precision: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -354,17 +330,13 @@ _STAGES: Sequence[tuple[str, float, int, Mapping[str, float]]] = (
 """Name, share of all tokens, tokens of a mean step, settings."""
 
 
-def make(plan: AdapterPlan, device: str) -> tuple[ReadWithAdapter, Recipe]:
-    """The objective and recipe behind ``rmtbench train adapter``.
-
-    Args:
-        plan: What was asked for.
-        device: A torch device name, or ``auto``.
+def make(plan: AdapterTraining) -> tuple[ReadWithAdapter, Recipe]:
+    """Return the objective and recipe behind ``rmtbench train adapter``.
 
     Raises:
         UserError: The base model cannot be loaded or its attention is not plain, or a file holds no rows.
     """
-    base = load_model(plan.base, device=choose_device(device))
+    base = load_model(plan.base, device=choose_device(plan.device))
     if not plain_causal(base.model):
         raise UserError(
             f"{type(base.model).__name__} has attention of its own, which packed questions cannot use",
@@ -377,9 +349,9 @@ def make(plan: AdapterPlan, device: str) -> tuple[ReadWithAdapter, Recipe]:
     weights = str(base.provenance["weights_sha256"])
     card = {"base": named, "base_weights_sha256": [weights]}
     files = ", ".join(f"{path.name} {file_sha256(path)[:16]}" for path in (*plan.squad, *plan.hotpotqa))
-    data = f"{named} {weights[:16]}, rank {plan.shape.rank}, skip {plan.shape.skip}, {files}"
+    data = f"{named} {weights[:16]}, rank {plan.rank}, skip {plan.skip}, {files}"
     if plan.mixed_precision:
         data += ", mixed precision"
-    rows = Rows(base.contract, articles, hotpot)
-    objective = ReadWithAdapter(base.model, rows, plan.shape, card, mixed_precision=plan.mixed_precision)
-    return objective, recipe(plan.tokens, plan.rate, plan.seed, data)
+    shape, rows = AdapterShape(plan.rank, plan.skip), Rows(base.contract, articles, hotpot)
+    objective = ReadWithAdapter(base.model, rows, shape, card, mixed_precision=plan.mixed_precision)
+    return objective, recipe(plan.tokens, plan.learning_rate, plan.seed, data)
