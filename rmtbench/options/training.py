@@ -62,6 +62,7 @@ class AdapterTraining(Device, Threads):
     squad: tuple[Path, ...] = option(REQUIRED, "SQuAD v1.1 file of training articles; repeatable.", repeated=True)
     hotpotqa: tuple[Path, ...] = option((), "HotpotQA file of training rows; repeatable.", repeated=True)
     base: str = option("smollm2", "Model to adapt: smollm2, a folder, a GGUF file or a hub id.")
+    start: str | None = option(None, "Adapter to train further: reading, or a folder; contexts of all lengths at once.")
     tokens: int = option(800_000, "Tokens to read in all.", at_least=1)
     rank: int = option(20, "Rank of the changes.", at_least=1)
     skip: float = option(0.27, "Share of first layers that stay as they are.", at_least=0, at_most=0.9)

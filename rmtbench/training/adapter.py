@@ -19,6 +19,7 @@ from transformers import AttentionInterface, AttentionMaskInterface
 from rmtbench.corpora.official import read_hotpotqa, read_squad
 from rmtbench.errors import UserError
 from rmtbench.files import file_sha256
+from rmtbench.models.adapters import AdapterFiles, check_base, find_adapter
 from rmtbench.models.architecture import plain_causal
 from rmtbench.models.load import choose_device, load_model
 from rmtbench.options.training import AdapterTraining
@@ -101,6 +102,7 @@ class ReadWithAdapter:
         card: Mapping[str, Any],
         *,
         mixed_precision: bool = False,
+        start: AdapterFiles | None = None,
     ) -> None:
         from peft import LoraConfig, get_peft_model
 
@@ -115,6 +117,8 @@ class ReadWithAdapter:
         # For good, and not for the forward only: layers that are computed again attend during the backward.
         model.set_attn_implementation(NAME)
         self._model: Any = get_peft_model(model, config)
+        if start is not None:
+            _begin_from(self._model, start)
         self._model.train()
         self._rows, self._card, self._mixed_precision = rows, card, mixed_precision
         if mixed_precision:
@@ -144,12 +148,18 @@ class ReadWithAdapter:
         """Draw contexts until a step is full.
 
         Args:
-            stage: Settings `tokens` (of a step, at least), `context` (most tokens of documents) and `questions` (most
-                questions of a context that its documents answer).
+            stage: Settings `tokens` (of a step, at least), `context` (most tokens of documents), `questions` (most
+                questions of a context that its documents answer), `shortest` and `log` (how a context's length is
+                drawn, see `PackPlan`).
             chance: Random numbers.
         """
         settings = stage.settings
-        plan = PackPlan(int(settings["context"]), int(settings["questions"]), shortest=settings["shortest"])
+        plan = PackPlan(
+            int(settings["context"]),
+            int(settings["questions"]),
+            shortest=settings["shortest"],
+            even_by="log" if settings.get("log") else "tokens",
+        )
         packs: list[Packed] = []
         while sum(pack.tokens for pack in packs) < settings["tokens"]:
             packs.append(self._rows.pack(plan, chance))
@@ -187,6 +197,33 @@ class ReadWithAdapter:
         save_file(halved, weights, metadata={"format": "pt"})
         (folder / "README.md").unlink(missing_ok=True)  # peft's empty form of a card
         (folder / "rmtbench.json").write_text(json.dumps(dict(self._card), indent=1) + "\n")
+
+
+def _begin_from(model: Any, start: AdapterFiles) -> None:  # noqa: ANN401 - peft's model
+    """Copy a trained adapter's factors into a new one of the same shape.
+
+    Raises:
+        UserError: Its rank, scale or layers differ.
+    """
+    from peft import set_peft_model_state_dict
+    from peft.utils import load_peft_weights
+
+    made = model.peft_config["default"]
+    wanted = {"r": made.r, "lora_alpha": made.lora_alpha, "layers_to_transform": list(made.layers_to_transform)}
+    wanted["target_modules"] = sorted(made.target_modules)
+    found = {**start.config, "target_modules": sorted(start.config.get("target_modules") or ())}
+    differ = [
+        f"{name} is {found.get(name)} there and {value} here"
+        for name, value in wanted.items()
+        if found.get(name) != value
+    ]
+    if differ:
+        raise UserError(
+            f"the adapter has another shape: {'; '.join(differ)}",
+            where=f"--start {start.name}",
+            remedy="give the --rank and --skip that it was trained with",
+        )
+    set_peft_model_state_dict(model, load_peft_weights(str(start.folder), device="cpu"))
 
 
 def read(model: PreTrainedModel, batch: Batch) -> torch.Tensor:
@@ -295,17 +332,19 @@ AttentionInterface.register(NAME, _attention)
 AttentionMaskInterface.register(NAME, lambda *_args, **_kwargs: None)
 
 
-def recipe(tokens: int, rate: float, seed: int, data: str) -> Recipe:
-    """Short contexts first, then longer ones, and all lengths together at the end.
+def recipe(tokens: int, rate: float, seed: int, data: str, *, further: bool = False) -> Recipe:
+    """Short contexts first, then longer ones, and all lengths together at the end; or all lengths from the start.
 
     Args:
         tokens: Tokens to read in all, contexts and questions.
         rate: The highest learning rate.
         seed: Decides every batch.
         data: Names the training rows and the adapter's shape.
+        further: For an adapter that reads already: it needs no curriculum.
     """
     stages = tuple(
-        Stage(name, max(1, round(tokens * share / mean)), settings) for name, share, mean, settings in _STAGES
+        Stage(name, max(1, round(tokens * share / mean)), settings)
+        for name, share, mean, settings in (_FURTHER if further else _STAGES)
     )
     return Recipe(
         "reading-adapter",
@@ -329,6 +368,11 @@ _STAGES: Sequence[tuple[str, float, int, Mapping[str, float]]] = (
 )
 """Name, share of all tokens, tokens of a mean step, settings."""
 
+_FURTHER: Sequence[tuple[str, float, int, Mapping[str, float]]] = (
+    ("all lengths", 1.0, 2800, {"tokens": 1600, "context": 7400, "shortest": 0.018, "questions": 40, "log": 1}),
+)
+"""The same for an adapter that reads already: as many contexts near 250 tokens as near 1k or near 4k."""
+
 
 def make(plan: AdapterTraining) -> tuple[ReadWithAdapter, Recipe]:
     """Return the objective and recipe behind ``rmtbench train adapter``.
@@ -349,9 +393,15 @@ def make(plan: AdapterTraining) -> tuple[ReadWithAdapter, Recipe]:
     weights = str(base.provenance["weights_sha256"])
     card = {"base": named, "base_weights_sha256": [weights]}
     files = ", ".join(f"{path.name} {file_sha256(path)[:16]}" for path in (*plan.squad, *plan.hotpotqa))
+    start = None
+    if plan.start is not None:
+        start = find_adapter(plan.start, "--start")
+        check_base(start, plan.base, weights)
     data = f"{named} {weights[:16]}, rank {plan.rank}, skip {plan.skip}, {files}"
     if plan.mixed_precision:
         data += ", mixed precision"
+    if start is not None:
+        data += f", from {start.sha256[:16]}"
     shape, rows = AdapterShape(plan.rank, plan.skip), Rows(base.contract, articles, hotpot)
-    objective = ReadWithAdapter(base.model, rows, shape, card, mixed_precision=plan.mixed_precision)
-    return objective, recipe(plan.tokens, plan.learning_rate, plan.seed, data)
+    objective = ReadWithAdapter(base.model, rows, shape, card, mixed_precision=plan.mixed_precision, start=start)
+    return objective, recipe(plan.tokens, plan.learning_rate, plan.seed, data, further=start is not None)

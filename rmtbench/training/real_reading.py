@@ -65,6 +65,7 @@ class PackPlan:
         empty: Share of contexts without any document; all of their questions are unknown.
         two_passages: Share of contexts of HotpotQA rows, whose questions need two passages.
         shortest: Least tokens of documents, as a share of `context`; one paragraph is there in any case.
+        even_by: Whether every number of tokens, or every power of it, is equally likely between the two.
     """
 
     context: int
@@ -73,9 +74,12 @@ class PackPlan:
     empty: float = 0.02
     two_passages: float = 0.2
     shortest: float = 0.4
+    even_by: Literal["tokens", "log"] = "tokens"
 
     def budget(self, chance: random.Random) -> float:
         """Draw the tokens of documents of one context."""
+        if self.even_by == "log":
+            return self.context * self.shortest ** chance.random()
         return self.context * chance.uniform(self.shortest, 1.0)
 
 

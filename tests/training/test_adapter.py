@@ -11,6 +11,7 @@ import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from rmtbench.corpora.rows import HotpotRow, SquadArticle, SquadParagraph, SquadQuestion
+from rmtbench.errors import UserError
 from rmtbench.models.adapters import find_adapter, merge_adapter
 from rmtbench.models.load import load_tokenizer
 from rmtbench.models.prompt import PromptContract, make_contract
@@ -256,3 +257,29 @@ def test_the_recipe_reads_the_tokens_that_were_asked_for() -> None:
     assert [stage.name for stage in made.stages] == ["paragraphs", "pages", "2k", "4k", "8k", "all lengths"]
     assert made.identity != recipe(400_000, 6e-4, 0, "other rows").identity
     assert 150 < made.steps < 300
+
+
+def test_training_further_needs_no_curriculum() -> None:
+    assert [stage.name for stage in recipe(400_000, 4e-4, 0, "rows", further=True).stages] == ["all lengths"]
+
+
+def test_lengths_even_by_their_logarithm_are_often_short() -> None:
+    chance = random.Random(0)
+    drawn = [PackPlan(1000, 3, shortest=0.01, even_by="log").budget(chance) for _ in range(400)]
+    assert 10 <= min(drawn) < 12
+    assert 900 < max(drawn) <= 1000
+    assert 0.45 < sum(each < 100 for each in drawn) / 400 < 0.55
+
+
+def test_a_training_further_begins_where_the_first_ended(contract: PromptContract, rows: Rows, tmp_path: Path) -> None:
+    first = ReadWithAdapter(tiny_model(contract), rows, AdapterShape(2, 0.0), {"base": "tiny"})
+    for each in first.module.parameters():
+        torch.nn.init.normal_(each, std=0.05)
+    tmp_path.joinpath("adapter").mkdir()
+    first.export(tmp_path / "adapter")
+    start = find_adapter(str(tmp_path / "adapter"), "--start")
+    second = ReadWithAdapter(tiny_model(contract), rows, AdapterShape(2, 0.0), {}, start=start)
+    pairs = zip(first.module.parameters(), second.module.parameters(), strict=True)
+    assert all(torch.equal(one.to(torch.bfloat16), other.to(torch.bfloat16)) for one, other in pairs)
+    with pytest.raises(UserError, match="r is 2 there and 3 here"):
+        ReadWithAdapter(tiny_model(contract), rows, AdapterShape(3, 0.0), {}, start=start)
