@@ -1,25 +1,25 @@
 """Our shared prefix beside llama.cpp: the same float32 weights, context, questions and threads, in one process.
 
     pip install llama-cpp-python gguf
-    python experiments/beside_llama_cpp.py OUT.json [--model mini] [--tokens 21000] [--batches 1,32] [--threads 2]
+    python -m experiments.beside_llama_cpp OUT.json [--model mini] [--tokens 21000] [--batches 1,32] [--threads 2]
 
 Both read the context once; then each question continues it greedily by a fixed number of tokens. llama.cpp keeps one
-unified cache and gives the context's cells to every question's sequence without copying them. The two take turns, round
-by round, so that what else the machine does meets both.
+unified cache and gives the context's cells to every question's sequence without copying them. The two take turns in
+every round, so that the machine's other work affects both.
 """
 
 from __future__ import annotations
 
-import argparse
 import ctypes
-import json
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from experiments.in_turns import comma_separated, make_parser, take_turns, write_figures
 
 if TYPE_CHECKING:
     from rmtbench.kvcache.base import PrefixKV
@@ -34,8 +34,8 @@ Ask = Callable[[Sequence[Sequence[int]]], Answers]
 def write_gguf(model: LocalModel, path: Path) -> None:
     """Write a Llama as GGUF in float32, without a vocabulary.
 
-    llama.cpp turns neighbouring numbers of a head by one angle, transformers the two halves: rows of queries and keys
-    are put in that order.
+    llama.cpp rotates neighbouring numbers of a head together, transformers the two halves. Rows of queries and keys are
+    reordered accordingly.
     """
     import gguf
 
@@ -141,7 +141,7 @@ class LlamaCpp:
         return [tuple(answer) for answer in answers]
 
     def _decode(self, rows: Sequence[tuple[int, int, int, bool]]) -> list[int]:
-        """Read tokens; the greedy next one of each that asks for it."""
+        """Read tokens and return the greedy next token of each row that asks for it."""
         import numpy as np
 
         batch, wanted = self.batch, []
@@ -164,7 +164,7 @@ class LlamaCpp:
 
 
 def ours(model: LocalModel, prefix: PrefixKV, batch: int) -> Ask:
-    """How `cag` answers questions over a prefix that it holds."""
+    """Return a function that answers questions over a held prefix, as `cag` does."""
     from rmtbench.kvcache.exact.shared import SharedPlaces
     from rmtbench.kvcache.exact.suffixes import Suffixes
     from rmtbench.models.decode import greedy_continuous
@@ -178,93 +178,86 @@ def ours(model: LocalModel, prefix: PrefixKV, batch: int) -> Ask:
     return ask
 
 
-@dataclass(frozen=True)
-class Arguments:
-    """Of the command line."""
-
-    out: Path
-    model: str
-    tokens: int
-    batches: tuple[int, ...]
-    threads: int
-    rounds: int
-
-
-def main(arguments: Arguments) -> None:
+def main(out: Path, model: str, tokens: int, batches: tuple[int, ...], threads: int, rounds: int) -> None:
     """Measure, print and write."""
     import llama_cpp
     import torch
-    import typer
 
     from rmtbench.bench.kv import random_ids
     from rmtbench.kvcache.exact.prefill import prefill
     from rmtbench.models.load import load_model
-    from rmtbench.runs.provenance import surroundings
 
-    torch.set_num_threads(arguments.threads)
-    model = load_model(arguments.model, dtype="float32", device="cpu")
-    context = random_ids(model, arguments.tokens, 0)
-    most = max(arguments.batches)
-    questions = [random_ids(model, QUESTION_TOKENS, 1 + number) for number in range(most)]
-    room = arguments.tokens + most * (QUESTION_TOKENS + ANSWER_TOKENS)
+    torch.set_num_threads(threads)
+    loaded = load_model(model, dtype="float32", device="cpu")
+    context = random_ids(loaded, tokens, 0)
+    most = max(batches)
+    questions = [random_ids(loaded, QUESTION_TOKENS, 1 + number) for number in range(most)]
+    room = tokens + most * (QUESTION_TOKENS + ANSWER_TOKENS)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.gguf"
-        write_gguf(model, path)
+        write_gguf(loaded, path)
         theirs = {
             f"llama.cpp, flash attention {'on' if flash else 'off'}": LlamaCpp(
-                path, -(-room // 256) * 256, most, arguments.threads, flash=flash
+                path, -(-room // 256) * 256, most, threads, flash=flash
             )
             for flash in (True, False)
         }
-    seconds: dict[str, float] = {}
-    began = time.perf_counter()
-    prefix = prefill(model.model, context)
-    seconds["rmtbench"] = time.perf_counter() - began
-    for name, one in theirs.items():
-        began = time.perf_counter()
-        one.read(context)
-        seconds[name] = time.perf_counter() - began
-    rows: list[dict[str, Any]] = []
-    for batch in arguments.batches:
-        asked = questions[:batch]
-        ways: dict[str, Ask] = {"rmtbench": ours(model, prefix, batch), **{name: t.ask for name, t in theirs.items()}}
-        told = {name: ask(asked) for name, ask in ways.items()}  # not timed: it sets buffers up
-        times: dict[str, list[float]] = {name: [] for name in ways}
-        for _ in range(arguments.rounds):
-            for name, ask in ways.items():
-                began = time.perf_counter()
-                told[name] = ask(asked)
-                times[name].append(time.perf_counter() - began)
-        for name in ways:
-            median = statistics.median(times[name])
-            row = {
-                "way": name,
-                "batch": batch,
-                "prefill_tokens_per_second": arguments.tokens / seconds[name],
-                "seconds_a_round": times[name],
-                "questions_per_second": batch / median,
-                "tokens_per_second": batch * ANSWER_TOKENS / median,
-                "agreement": statistics.mean(a == b for a, b in zip(told[name], told["rmtbench"], strict=True)),
-            }
-            rows.append(row)
-            typer.echo(
-                f"{name}, batch {batch}: prefill {row['prefill_tokens_per_second']:,.0f} tokens/s, "
-                f"{row['questions_per_second']:.3g} questions/s, equal answers {row['agreement']:.3f}"
-            )
+    prefix, seconds = _timed(lambda: prefill(loaded.model, context))
+    reading = {"rmtbench": seconds, **{name: _timed(partial(one.read, context))[1] for name, one in theirs.items()}}
+    rows = []
+    for batch in batches:
+        asks: dict[str, Ask] = {"rmtbench": ours(loaded, prefix, batch), **{name: t.ask for name, t in theirs.items()}}
+        ways = {name: partial(_one_round, ask, questions[:batch]) for name, ask in asks.items()}
+        found = take_turns(ways, rounds)
+        rows += [_row(name, batch, found, tokens / reading[name]) for name in ways]
     made = {
-        "rows": rows, "model": arguments.model, "tokens": arguments.tokens, "threads": arguments.threads,
-        "dtype": "float32", "question_tokens": QUESTION_TOKENS, "answer_tokens": ANSWER_TOKENS,
-        "llama_cpp_python": llama_cpp.__version__, **surroundings("cpu"),
+        "rows": rows, "model": model, "tokens": tokens, "threads": threads, "dtype": "float32",
+        "question_tokens": QUESTION_TOKENS, "answer_tokens": ANSWER_TOKENS, "llama_cpp_python": llama_cpp.__version__,
     }  # fmt: skip
-    arguments.out.write_text(json.dumps(made, indent=1) + "\n", encoding="utf-8")
+    write_figures(out, made)
+
+
+def _timed(do: Callable[[], Any]) -> tuple[Any, float]:
+    """Return a result and the seconds that it took."""
+    began = time.perf_counter()
+    done = do()
+    return done, time.perf_counter() - began
+
+
+def _one_round(ask: Ask, questions: Sequence[Sequence[int]], _number: int) -> tuple[Answers, float]:
+    """Return the answers to all questions, and their seconds."""
+    answers, seconds = _timed(lambda: ask(questions))
+    return answers, seconds
+
+
+def _row(
+    name: str, batch: int, found: Mapping[str, Sequence[tuple[Answers, float]]], read_per_second: float
+) -> dict[str, Any]:
+    """Return and print one way's figures at one batch."""
+    import typer
+
+    seconds = [each for _, each in found[name]]
+    pairs = zip(found[name][-1][0], found["rmtbench"][-1][0], strict=True)
+    median = statistics.median(seconds)
+    row = {
+        "way": name,
+        "batch": batch,
+        "prefill_tokens_per_second": read_per_second,
+        "seconds_a_round": seconds,
+        "questions_per_second": batch / median,
+        "tokens_per_second": batch * ANSWER_TOKENS / median,
+        "agreement": statistics.mean(theirs == ours for theirs, ours in pairs),
+    }
+    typer.echo(
+        f"{name}, batch {batch}: prefill {read_per_second:,.0f} tokens/s, "
+        f"{row['questions_per_second']:.3g} questions/s, equal answers {row['agreement']:.3f}"
+    )
+    return row
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("out", type=Path)
+    parser = make_parser(__doc__ or "", rounds=7)
     parser.add_argument("--model", default="mini")
     parser.add_argument("--tokens", type=int, default=21_000)
-    parser.add_argument("--batches", type=lambda text: tuple(map(int, text.split(","))), default=(1, 32))
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--rounds", type=int, default=7)
-    main(Arguments(**vars(parser.parse_args())))
+    parser.add_argument("--batches", type=comma_separated, default=(1, 32))
+    main(**vars(parser.parse_args()))

@@ -14,7 +14,7 @@ import sys
 import tempfile
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -165,7 +165,7 @@ def try_family(family: str, folder: Path) -> Row:
     except Exception as error:  # noqa: BLE001 - the table says so
         return Row(family, why=f"{NO_TINY_MODEL} ({first_line(error)})")
     try:
-        model = load_model(str(folder), max_answer_tokens=6)
+        model = replace(load_model(str(folder)), max_answer_tokens=6)
     except UserError as error:
         return Row(family, why=error.what.replace(str(folder), family).replace(folder.name, family))
     served, reasons = _served(model, folder / "verdicts")

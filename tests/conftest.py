@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -35,7 +36,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def tiny_model() -> LocalModel:
     """A real Llama with random weights, whose answers depend on what it reads."""
-    return load_model("random:tiny", max_answer_tokens=8)
+    return replace(load_model("random:tiny"), max_answer_tokens=8)
 
 
 @pytest.fixture

@@ -42,14 +42,7 @@ LIGHT = {
 LINES, PARAMETERS, OWN = 60, 8, {"self", "cls"}
 MARK = re.compile(r"# (long|many|many, long): \w")
 """Behind the `def` of a function over a limit, with the reason."""
-TO_BE_SPLIT = {
-    "cli/data.py: export (many)",
-    "cli/decide.py: decide (many)",
-    "cli/run.py: run (long)",
-    "cli/run.py: run (many)",
-    "models/load.py: load_model (many)",
-    "runs/session.py: load_tools (long)",
-}
+TO_BE_SPLIT = {"cli/decide.py: decide (many)"}
 """Functions over a limit that have no mark because their modules are being rewritten."""
 
 

@@ -1,6 +1,6 @@
 """The workshop's benches as commands, run from the repository's root: ``python -m experiments.benches NAME``.
 
-A table for people goes to stderr; the last line on stdout is the JSON.
+A table is printed on stderr. The last line on stdout is the JSON.
 """
 
 from __future__ import annotations
@@ -11,18 +11,10 @@ from typing import Annotated
 
 import typer
 
-from rmtbench.cli.bench import (
-    BaseModel,
-    Device,
-    Dtype,
-    JsonFile,
-    Names,
-    Seed,
-    Style,
-    Threads,
-    show_figures,
-    show_table,
-)
+from experiments.benches.options import KvStoreBench, PerplexityBench
+from rmtbench.cli.bench import JsonFile, show_figures, show_table
+from rmtbench.cli.flags import takes
+from rmtbench.cli.progress import note
 from rmtbench.errors import UserError
 
 app = typer.Typer(help="Measure the suite itself, beside other people's code.", no_args_is_help=True)
@@ -41,22 +33,13 @@ def scoring(
 
 
 @app.command("kv-store")
-def kv_store(
-    contexts: Annotated[
-        str, typer.Option(help="Models and lengths: mini=85k is the paper's largest corpus.")
-    ] = "mini=21k,random:llama-0.1b=4k",
-    damaged: Annotated[int, typer.Option(min=0, help="Caches to damage.")] = 100,
-    folder: Annotated[Path | None, typer.Option(help="Disk to measure (default: that of temporary files).")] = None,
-    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads (default: torch's own choice).")] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda.")] = "auto",
-    json_file: JsonFile = None,
-) -> None:
+@takes(KvStoreBench)
+def kv_store(asked: KvStoreBench, json_file: JsonFile = None) -> None:
     """A kept key-value cache loaded, cold and warm, beside computing it; and how many damaged ones are noticed."""
     from experiments.benches.kv_store import run
     from experiments.benches.tables import kv_store_table
-    from rmtbench.cli.progress import note
 
-    figures = run(contexts=contexts, damaged=damaged, folder=folder, threads=threads, device=device, report=note)
+    figures = run(asked, report=note)
     show_table(kv_store_table(figures), figures, json_file)
 
 
@@ -75,7 +58,6 @@ def kv_quality(
     """Answers from caches that are not exact, composed of documents' own or in few bits, beside the exact cache's."""
     from experiments.benches.kv_quality import run
     from experiments.benches.tables import kv_quality_table
-    from rmtbench.cli.progress import note
 
     figures = run(
         model=model,
@@ -134,7 +116,6 @@ def reading(
     """How well a model reads the miniature world, by kind of question and length of context."""
     from experiments.benches.reading import run
     from experiments.benches.tables import reading_table
-    from rmtbench.cli.progress import note
 
     chosen, told = sizes.split(","), styles.split(",")
     figures = run(model=model, sizes=chosen, styles=told, names=names, draws=draws, questions=questions, report=note)
@@ -155,49 +136,20 @@ def endpoint(
 
 
 @app.command("perplexity")
-def perplexity(
-    memory: Annotated[Path, typer.Option(help="Folder of a trained memory.")],
-    tokens: Annotated[str, typer.Option(help="Length of a text: k is 1,000, M is 1,000,000.")] = "32k",
-    texts: Annotated[int, typer.Option(min=1, help="Texts of the task.")] = 4,
-    task: Annotated[str, typer.Option(help="Whose texts are read where no file is named.")] = "reading",
-    text: Annotated[list[Path] | None, typer.Option(help="Plain text file in place of the task's; repeatable.")] = None,
-    window: Annotated[int | None, typer.Option(min=1, help="Of the base model (default: a segment).")] = None,
-    model: BaseModel = None,
-    names: Names = "all",
-    style: Style = None,
-    seed: Seed = 0,
-    device: Device = "auto",
-    dtype: Dtype = "auto",
-    threads: Threads = None,
-    json_file: JsonFile = None,
-) -> None:
+@takes(PerplexityBench)
+def perplexity(asked: PerplexityBench, json_file: JsonFile = None) -> None:
     """Perplexity of long text with a recurrent memory, with it forgotten, and by the base model with a window."""
     from experiments.benches.perplexity import run
     from experiments.benches.tables import perplexity_table
     from rmtbench.cli.bench_tables import show_reading
 
     with show_reading() as report:
-        figures = run(
-            memory=memory,
-            tokens=tokens,
-            texts=texts,
-            task=task,
-            files=text or (),
-            window=window,
-            model=model,
-            names=names,
-            style=style,
-            seed=seed,
-            device=device,
-            dtype=dtype,
-            threads=threads,
-            report=report,
-        )
+        figures = run(asked, report=report)
     show_table(perplexity_table(figures), figures, json_file)
 
 
 def main() -> None:
-    """Run one bench; exit with 2 and two lines on stderr where its input is wrong."""
+    """Run one bench. For wrong input, exit with 2 and two lines on stderr."""
     try:
         app()
     except UserError as error:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 BATCH = 16
+SEED = 0
+"""Of the draws."""
 KEPT_BYTES = 8 * 10**9
 """For the documents' caches, so that none is let go."""
 
@@ -65,7 +67,6 @@ def run(
     questions: int = 5,
     recompute: Sequence[float] = (0.15,),
     keep: Sequence[float] = (0.5, 0.2, 0.1),
-    seed: int = 0,
     report: Callable[[str], None] = lambda _line: None,
 ) -> dict[str, Any]:
     """Answer the miniature's questions over each kind of cache.
@@ -78,7 +79,6 @@ def run(
         questions: Questions of each kind about each context, where it holds so many.
         recompute: Shares of each document's tokens that are read again, one way each.
         keep: Shares of the tokens that pruned caches keep, one way for each method and share.
-        seed: Seed of the draws.
         report: Told a line a row.
 
     Returns:
@@ -93,14 +93,14 @@ def run(
     Raises:
         UserError: The model is missing or cannot be composed, or a size does not exist.
     """
-    loaded = load_model(model, style="bridge", max_answer_tokens=80, seed=seed)
+    loaded = replace(load_model(model, style="bridge", seed=SEED), max_answer_tokens=80)
     rows = []
     for style in styles:
         ways: dict[str, _Way] = {}
         documents, tokens = [], []
         for draw in range(draws):
             teller = Miniature(next(one for one in get_args(Style) if one == style))
-            world, pages, chance = teller.tell(DrawRequest(size, draw, seed), loaded.count_tokens)
+            world, pages, chance = teller.tell(DrawRequest(size, draw, SEED), loaded.count_tokens)
             chance.shuffle(pages)
             passages = [Passage(page.title, page.text) for page in pages]
             wanted = choose_questions(world, questions, chance)
@@ -133,7 +133,7 @@ def run(
         "rows": rows,
         "size": size,
         "draws": draws,
-        "seed": seed,
+        "seed": SEED,
         "batch": BATCH,
         "model": dict(loaded.provenance),
         **surroundings(loaded.device),

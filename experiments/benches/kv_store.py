@@ -1,6 +1,6 @@
-"""What a stored cache costs beside computing it again: written once, then loaded with the disk's pages cold and warm.
+"""What a stored cache costs, compared with computing it again: saved once, then loaded with cold and with warm pages.
 
-And whether it can be trusted: caches damaged at random, and how many of them were noticed.
+It also damages stored caches at random and counts how many damages were noticed.
 """
 
 from __future__ import annotations
@@ -17,12 +17,11 @@ from pathlib import Path
 from typing import Any
 
 from experiments.benches.kv_damage import damage_check
+from experiments.benches.options import KvStoreBench
 from rmtbench.bench.apart import run_apart
 from rmtbench.bench.rmt import parse_tokens
 from rmtbench.errors import UserError
 from rmtbench.kvcache.watching import Reading, Watch
-
-DEFAULT = "mini=21k,random:llama-0.1b=4k"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,38 +33,30 @@ class Context:
 
 
 def parse_contexts(text: str) -> list[Context]:
-    """Models and lengths, such as ``mini=21k,random:llama-0.1b=4k``.
+    """Read models and lengths, such as ``mini=21k,random:llama-0.1b=4k``.
 
     Raises:
-        UserError: It is not of that form.
+        UserError: The text has another form.
     """
     found = []
     for part in text.split(","):
         model, mark, tokens = part.strip().rpartition("=")
         if not mark or not model:
-            raise UserError(f"'{part}' names no model and length", where="--contexts", remedy=f"give such as {DEFAULT}")
+            raise UserError(
+                f"'{part}' names no model and length",
+                where="--contexts",
+                remedy=f"give such as {KvStoreBench.contexts}",
+            )
         found.append(Context(model, parse_tokens(tokens, "--contexts")))
     return found
 
 
-def run(
-    *,
-    contexts: str = DEFAULT,
-    damaged: int = 100,
-    folder: Path | None = None,
-    threads: int | None = None,
-    device: str = "auto",
-    report: Callable[[str], None] = lambda _line: None,
-) -> dict[str, Any]:
+def run(asked: KvStoreBench, *, report: Callable[[str], None] = lambda _line: None) -> dict[str, Any]:
     """Measure every context in a process of its own, then damage caches of a tiny model.
 
     Args:
-        contexts: See `parse_contexts`.
-        damaged: Caches to damage.
-        folder: Where the store lies while it is measured; None for the system's temporary folder.
-        threads: CPU threads; None for torch's own choice.
-        device: Where the models read.
-        report: Gets a line now and then.
+        asked: See `parse_contexts` for its contexts.
+        report: Gets lines about the progress.
 
     Returns:
         `rows` (seconds of computing, of saving besides, of loading cold and warm; bytes, the peak while it was made;
@@ -74,14 +65,14 @@ def run(
     Raises:
         UserError: A model or length does not exist, or the disk is too small.
     """
-    wanted = parse_contexts(contexts)
-    with tempfile.TemporaryDirectory(dir=folder, prefix="rmtbench-kv-") as made:
+    wanted = parse_contexts(asked.contexts)
+    with tempfile.TemporaryDirectory(dir=asked.folder, prefix="rmtbench-kv-") as made:
         rows = []
         for context in wanted:
             watch = partial(_told, report, context)
-            rows.append(run_apart(partial(_measure, context, Path(made), threads, device), watch))
+            rows.append(run_apart(partial(_measure, context, Path(made), asked.threads, asked.device), watch))
             report(f"{context.model}, {rows[-1]['tokens']:,} tokens: {_line(rows[-1])}")
-        damage = run_apart(partial(_damage, Path(made), damaged))
+        damage = run_apart(partial(_damage, Path(made), asked.damaged))
         report(f"damaged caches detected: {damage['detected']} of {damage['damaged']}")
     return {"rows": rows, "damage": damage}
 
@@ -162,7 +153,7 @@ def _measure(
 
 
 def _forget_pages(folder: Path) -> None:
-    """Have the operating system read these files from the disk again; it can forget only what is on the disk."""
+    """Drop these files from the page cache. The operating system can drop only what it has written to the disk."""
     for file in folder.iterdir():
         descriptor = os.open(file, os.O_RDONLY)
         try:

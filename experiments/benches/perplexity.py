@@ -1,6 +1,6 @@
-"""How well the next token of long text is foretold: with memory, without it, and by the base model with a window.
+"""How well the next token of long text is predicted: with memory, without it, and by the base model with a window.
 
-All read the same tokens and are scored on the same: every token of a text but its first. Nothing grows with the text.
+All readers read the same tokens and are scored on all but a text's first. Memory does not grow with the text.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import math
 import random
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain, islice
 from pathlib import Path
@@ -17,12 +17,11 @@ from typing import Any
 
 import torch
 
+from experiments.benches.options import PerplexityBench
 from rmtbench.analysis.stats.clustered import clustered_standard_error
-from rmtbench.bench.rmt import Reading, parse_tokens, trained_style
-from rmtbench.bench.rmt_texts import Opening, load_base, load_memory
-from rmtbench.core import AnswerStyle
+from rmtbench.bench.rmt import LengthProgress, described, open_by, parse_tokens
+from rmtbench.bench.rmt_texts import load_base, load_memory
 from rmtbench.errors import UserError
-from rmtbench.models.load import choose_device, choose_dtype
 from rmtbench.models.local import LocalModel
 from rmtbench.rmt.base import Step
 from rmtbench.rmt.decoder import RecurrentDecoder
@@ -37,11 +36,11 @@ Watch = Callable[[int], None]
 
 @dataclass(slots=True)
 class Surprise:
-    """Negative log-likelihood of tokens, added up.
+    """Sum of the negative log-likelihoods of tokens.
 
     Attributes:
         nats: The sum.
-        tokens: How many tokens were scored.
+        tokens: Number of scored tokens.
     """
 
     nats: float = 0.0
@@ -57,7 +56,7 @@ class Surprise:
 
 @dataclass(slots=True)
 class _Listener:
-    """Scores each segment of one text by the states before its tokens; its first by the last segment's last state."""
+    """Scores each segment by the states before its tokens, and its first token by the last state before it."""
 
     model: RecurrentDecoder
     watch: Watch
@@ -84,8 +83,8 @@ def with_memory(
     Args:
         model: Reads.
         ids: Token ids; an iterator is enough.
-        forget: Begin every segment with the memory of before any text: what training alone has given, without memory.
-        watch: Told the tokens read so far.
+        forget: Whether every segment starts with the initial memory.
+        watch: Gets the number of tokens read so far.
     """
     listener, segments = _Listener(model, watch), cut(ids, model.config.segment_tokens)
     with torch.inference_mode():
@@ -98,15 +97,15 @@ def with_memory(
 def with_window(
     local: LocalModel, ids: Iterable[int], window: int, stride: int, watch: Watch = lambda _read: None
 ) -> Surprise:
-    """Read one text by windows that know nothing of what lies before them.
+    """Read one text by windows that do not see what is before them.
 
     Args:
         local: Reads.
         ids: Token ids; an iterator is enough.
-        window: Most tokens that are read at once.
-        stride: Of these, how many are new; the others were scored before, and give context. With as many as the
-            window, each window begins where the last one ended, and its first token is foretold by that one's end.
-        watch: Told the tokens read so far.
+        window: Maximum tokens that are read at once.
+        stride: Number of new tokens in a window; the others were scored before, and give context. If it equals the
+            window, windows do not overlap, and the end of one predicts the first token of the next.
+        watch: Gets the number of tokens read so far.
 
     Raises:
         ValueError: The stride is not between 1 and the window.
@@ -131,55 +130,26 @@ def with_window(
     return surprise
 
 
-def run(
-    *,
-    memory: Path,
-    tokens: str = "32k",
-    texts: int = 4,
-    task: str = "reading",
-    files: Sequence[Path] = (),
-    window: int | None = None,
-    model: str | None = None,
-    names: str = "all",
-    style: AnswerStyle | None = None,
-    seed: int = 0,
-    device: str = "auto",
-    dtype: str = "auto",
-    threads: int | None = None,
-    report: Callable[[Reading], None] = lambda _reading: None,
-) -> dict[str, Any]:
-    """Compare what foretells long text.
+def run(asked: PerplexityBench, *, report: Callable[[LengthProgress], None] = lambda _progress: None) -> dict[str, Any]:
+    """Compare what predicts long text.
 
     Args:
-        memory: Folder of a trained memory.
-        tokens: Length of a text, such as ``32k``; a file's text may be shorter.
-        texts: Texts of the task; files are one text each.
-        task: Whose texts are read where no file is named.
-        files: Plain texts in UTF-8.
-        window: Of the base model; None for as many tokens as a segment has.
-        model: As for `rmtbench.bench.rmt.run`, and so are the others.
-        names: As there.
-        style: As there.
-        seed: As there.
-        device: As there.
-        dtype: As there.
-        threads: As there.
-        report: Told how far it is.
+        asked: A file is one text, which may be shorter than `tokens`.
+        report: Gets the progress of each reader.
 
     Returns:
         `rows`: `reader` (`memory`; `memory forgotten`, each segment with the first memory; `base`, windows end to end;
         `base sliding`, windows that overlap by half), `perplexity`, `nll` (nats a token) with `standard_error` over
         texts (null for one), `nll_above_memory` and its error (paired by text), `tokens` scored, `tokens_per_second`
-        of text. And what produced them.
+        of text. Also what produced them.
 
     Raises:
         UserError: Memory, model, task, length, window or a file is wrong.
     """
-    length, stored = parse_tokens(tokens, "--tokens"), read_stored(memory)
+    length, stored = parse_tokens(asked.tokens, "--tokens"), read_stored(asked.memory)
     size = stored.config.segment_tokens
-    span = window or size
-    device = choose_device(device)
-    opening = Opening(memory, model, style or trained_style(stored), device, choose_dtype(dtype, device), threads)
+    span = asked.window or size
+    opening = open_by(asked, asked.memory, stored)
     base = load_base(opening)
     if base.context_limit is not None and span > base.context_limit:
         raise UserError(
@@ -188,7 +158,7 @@ def run(
             remedy=f"give at most {base.context_limit}",
         )
     _, recurrent = load_memory(opening)
-    sources = _file_texts(files, base, length) if files else _task_texts(task, base, size, length, texts, names, seed)
+    sources = _file_texts(asked.text, base, length) if asked.text else _task_texts(asked, base, size, length)
     readers: Mapping[str, Callable[[Iterable[int], Watch], Surprise]] = {
         "memory": lambda ids, watch: with_memory(recurrent, ids, watch=watch),
         "memory forgotten": lambda ids, watch: with_memory(recurrent, ids, forget=True, watch=watch),
@@ -208,18 +178,14 @@ def run(
         raise UserError("a text of fewer than two tokens", where="--text", remedy="name longer texts")
     return {
         "rows": [_row(name, ours, found["memory"], seconds[name]) for name, ours in found.items()],
-        "text": [file.name for file in files] or task,
+        "text": [file.name for file in asked.text] or asked.task,
         "texts": len(sources),
         "window": span,
-        "names": names,
-        "seed": seed,
-        "memory": {
-            "config": asdict(stored.config),
-            "weights_sha256": stored.weights_sha256,
-            "notes": dict(stored.notes),
-        },
+        "names": asked.names,
+        "seed": asked.seed,
+        "memory": described(stored),
         "model": dict(base.provenance),
-        **surroundings(device),
+        **surroundings(opening.device),
     }
 
 
@@ -241,28 +207,26 @@ def _row(name: str, ours: Sequence[Surprise], memory: Sequence[Surprise], second
     }
 
 
-def _told(name: str, number: int, length: int, report: Callable[[Reading], None]) -> Watch:
-    return lambda read: report(Reading(f"{name}, text {number + 1}", read, max(length, read)))
+def _told(name: str, number: int, length: int, report: Callable[[LengthProgress], None]) -> Watch:
+    return lambda read: report(LengthProgress(f"{name}, text {number + 1}", read, max(length, read)))
 
 
-def _task_texts(
-    name: str, local: LocalModel, size: int, length: int, texts: int, names: str, seed: int
-) -> list[Callable[[], Iterator[int]]]:
-    task = make_task(name, local.contract, size, names=names)
+def _task_texts(asked: PerplexityBench, local: LocalModel, size: int, length: int) -> list[Callable[[], Iterator[int]]]:
+    task = make_task(asked.task, local.contract, size, names=asked.names)
 
     def make(number: int) -> Iterator[int]:
-        chance = random.Random(f"{seed}/perplexity/{number}")  # noqa: S311 - no secret
+        chance = random.Random(f"{asked.seed}/perplexity/{number}")  # noqa: S311 - no secret
         try:
             sample = task.sample(-(-length // size), chance)
         except ValueError as error:
             raise UserError(
-                f"task '{name}' cannot be told in {length} tokens ({error})",
+                f"task '{asked.task}' cannot be told in {length} tokens ({error})",
                 where="--tokens",
                 remedy="ask for longer texts",
             ) from error
         return islice(chain.from_iterable(sample.segments), length)
 
-    return [partial(make, number) for number in range(texts)]
+    return [partial(make, number) for number in range(asked.texts)]
 
 
 def _file_texts(files: Sequence[Path], local: LocalModel, length: int) -> list[Callable[[], Iterator[int]]]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, get_args
 
 from rmtbench.analysis.stats.clustered import clustered_standard_error
@@ -25,6 +26,8 @@ from rmtbench.scoring.answers import exact_match
 from rmtbench.systems.base import batches
 
 BATCH = 16
+SEED = 0
+"""Of the draws."""
 WITHOUT, ORACLE = "without", "oracle"
 """Lengths: the small size's questions with no context at all, and each with its gold paragraphs alone."""
 
@@ -37,7 +40,6 @@ def run(
     names: str = "all",
     draws: int = 5,
     questions: int = 20,
-    seed: int = 0,
     report: Callable[[str], None] = lambda _line: None,
 ) -> dict[str, Any]:
     """Ask a model about contexts of several sizes.
@@ -50,7 +52,6 @@ def run(
         names: ``all``, ``seen`` or ``held-out`` name words.
         draws: Contexts of each size and style.
         questions: Questions of each kind about each context, where it holds so many.
-        seed: Seed of the draws.
         report: Told a line a context.
 
     Returns:
@@ -62,14 +63,14 @@ def run(
     Raises:
         UserError: The model is missing or a size does not exist.
     """
-    loaded = load_model(model, style="bridge", max_answer_tokens=80, seed=seed)
+    loaded = replace(load_model(model, style="bridge", seed=SEED), max_answer_tokens=80)
     rows = []
     for size in sizes:
         for style in styles:
             scores: dict[str, list[list[float]]] = {kind: [] for kind in all_kinds()}
             tokens, prefill, asking, asked = 0.0, 0.0, 0.0, 0
             for draw in range(draws):
-                request = DrawRequest("small" if size in (WITHOUT, ORACLE) else size, draw, seed)
+                request = DrawRequest("small" if size in (WITHOUT, ORACLE) else size, draw, SEED)
                 world, pages, chance = Miniature(_style(style), names).tell(request, loaded.count_tokens)
                 chance.shuffle(pages)
                 wanted = choose_questions(world, questions, chance)
@@ -105,7 +106,7 @@ def run(
         "rows": rows,
         "names": names,
         "draws": draws,
-        "seed": seed,
+        "seed": SEED,
         "batch": BATCH,
         "model": dict(loaded.provenance),
     }

@@ -70,7 +70,7 @@ class Batch:
     kinds: Sequence[str]
 
 
-class Reading:
+class ReadingObjective:
     """An `Objective`: answer questions about contexts of the miniature world."""
 
     def __init__(self, model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast) -> None:
@@ -346,7 +346,7 @@ def make(recipe: str, device: str, *, fused: bool = True) -> tuple[Objective, Re
     if fused:
         for layer in model.model.layers:
             layer.forward = torch.compile(layer.forward, dynamic=True)
-    return Reading(model, tokenizer), chosen
+    return ReadingObjective(model, tokenizer), chosen
 
 
 def _data_hash() -> str:

@@ -1,1 +1,1 @@
-"""Benches that users run: each times one promise beside the naive way, or measures a memory or an index."""
+"""Benches that users run: each times one method beside the naive one, or measures a memory or an index."""

@@ -1,4 +1,4 @@
-"""One measurement in a fresh process, so that its peak of memory is its own; progress and mistakes come back."""
+"""One measurement in a process of its own, so that its peak memory is its own; progress and errors come back."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ class ProcessEndedError(Exception):
 
 
 def run_apart(job: Job[Result], watch: Watch = lambda _done: None) -> Result:
-    """Do a job in a process of its own, which imports everything anew, and wait for it.
+    """Run a job in a new process and return its result.
 
     Args:
-        job: A function of a module (or a `functools.partial` of one), so that it can be sent; told whom to report to.
-        watch: Gets what the job reports.
+        job: A function of a module (or a `functools.partial` of one), so that it can be pickled. It gets `watch`.
+        watch: Gets the progress that the job reports.
 
     Raises:
         UserError: The job raised it.
-        ProcessEndedError: The process ended otherwise, such as for want of memory; a traceback stands on stderr.
+        ProcessEndedError: The process ended in another way, such as for lack of memory. Its traceback is on stderr.
     """
     context = multiprocessing.get_context("spawn")
     receiving, sending = context.Pipe(duplex=False)
@@ -58,7 +58,7 @@ def run_apart(job: Job[Result], watch: Watch = lambda _done: None) -> Result:
 
 
 def _work(job: Job[Any], sending: Connection) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # whoever waits is interrupted too, and ends this process
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent is interrupted too, and ends this process
     try:
         result = job(lambda done: sending.send(("progress", done)))
     except UserError as mistake:

@@ -1,6 +1,6 @@
-"""How fast questions over one cached context are answered: the shared prefix, beside the ways that others have.
+"""How fast questions over one cached context are answered: the shared prefix beside three other ways.
 
-The ways run in one process on the same keys, values and token ids, one after the other; what they write is compared.
+All ways run in one process, one after the other, on the same keys, values and token ids. Their answers are compared.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from rmtbench.bench.figures import Figures
 from rmtbench.measure import peak_device_bytes, peak_resident_bytes, reset_peak_memory, synchroniser
+from rmtbench.options.benches import KvBench
 from rmtbench.runs.provenance import surroundings
 
 if TYPE_CHECKING:
@@ -25,9 +26,9 @@ if TYPE_CHECKING:
 
 QUESTION_TOKENS, ANSWER_TOKENS = 24, 8
 LEAST_QUESTIONS = 8
-"""Each way answers so many at least, whatever its batch: fewer gave ratios that differed by half from run to run."""
+"""Fewest questions that each way answers, whatever its batch. With fewer, ratios differed by half between runs."""
 SMALL, LARGE = 21_000, 85_000
-"""Prefix lengths of the two figures that stand by themselves."""
+"""Prefix lengths of the two summary figures."""
 AGREEMENT_QUESTIONS, AGREEMENT_TOKENS = 8, 1000
 """Size of the comparison in bfloat16."""
 
@@ -45,15 +46,15 @@ class KvRow:
             for each question; ``no cache``.
         batch: Questions at once.
         questions: Questions in all.
-        seconds: Of all of them.
+        seconds: Of all questions.
         first_token_seconds: Until a question's first token.
-        step_seconds: Of a decode step, whatever the batch.
+        step_seconds: Of one decode step of the whole batch.
         peak_bytes: Peak memory: the device's where there is one, else resident.
-        cache_bytes: Of the prefix and what questions add.
+        cache_bytes: Of the prefix and of what the questions add to it.
         weights_bytes: Of the model.
         agreement: Share of answers equal to the loop's, token for token.
-        speedup_vs_loop: Questions a second, over the loop's.
-        speedup_vs_no_cache: Questions a second, over those without a cache.
+        speedup_vs_loop: Questions a second, divided by the loop's.
+        speedup_vs_no_cache: Questions a second, divided by those without a cache.
     """
 
     geometry: str
@@ -90,8 +91,8 @@ class KvFigures(Figures):
     """What `run` measured.
 
     Attributes:
-        speedup_vs_loop_21k_batch32: Of the first geometry; None where not measured.
-        speedup_vs_full_context_large: Of the first geometry at batch 1 and 85k; None where not measured.
+        speedup_vs_loop_21k_batch32: Of the first geometry; None if not measured.
+        speedup_vs_full_context_large: Of the first geometry at batch 1 and 85k; None if not measured.
         roofline_fraction_decode: Time to read weights and cache once at the card's measured bandwidth, over the time of
             a step; None without a GPU.
         rows: One a geometry, length, way and batch.
@@ -113,7 +114,7 @@ class KvFigures(Figures):
 
 @dataclass(frozen=True)
 class _Timed:
-    """What one way needed for its questions; `step` is a decode step, whatever the batch."""
+    """Times and memory of one way; `step` is one decode step of the whole batch."""
 
     answers: list[tuple[int, ...]]
     seconds: float
@@ -123,38 +124,28 @@ class _Timed:
     cache: int
 
 
-def run(
-    geometries: Sequence[str] = ("mini", "random:llama-0.1b"),
-    lengths: Sequence[int] = (1000, 4000, SMALL),
-    batches: Sequence[int] = (1, 8, 32),
-    *,
-    device: str = "cpu",
-    dtype: str = "float32",
-    report: Callable[[str], None] = lambda _line: None,
-) -> KvFigures:
-    """Time every way for every geometry, prefix length and batch.
+def run(asked: KvBench, *, report: Callable[[str], None] = lambda _line: None) -> KvFigures:
+    """Time every way for every model, prefix length and batch.
 
     Args:
-        geometries: Models by name, as for ``rmtbench run``.
-        lengths: Tokens of the prefixes.
-        batches: Questions at once, for the shared prefix; the others answer one at a time.
-        device: A torch device.
-        dtype: Of weights and caches.
-        report: Told of each row.
+        asked: Only the shared prefix answers several questions at once; the other ways answer one at a time.
+        report: Gets a line for each row.
 
     Raises:
-        UserError: A model cannot be loaded or served.
+        UserError: A model cannot be loaded or served, or there is no such device or dtype.
     """
-    from rmtbench.models.load import load_model
+    from rmtbench.models.load import choose_device, choose_dtype, load_model
 
+    geometries, device = asked.models, choose_device(asked.device)
+    dtype = choose_dtype(asked.dtype, device)
     rows: list[KvRow] = []
     halves = []
     for geometry in geometries:
         model = load_model(geometry, dtype=dtype, device=device)
         few = random_ids(model, QUESTION_TOKENS, 0)
-        _no_cache(model, few, few)  # the first call sets kernels up, which is no reading's time
-        for length in lengths:
-            measured = _measure(model, geometry, length, batches)
+        _no_cache(model, few, few)  # the first call sets kernels up, which no row should include
+        for length in asked.lengths:
+            measured = _measure(model, geometry, length, asked.batches)
             rows += measured
             for row in measured:
                 report(
@@ -221,12 +212,12 @@ def _per_question(found: _Timed) -> float:
 
 
 def random_ids(model: LocalModel, count: int, seed: int) -> list[int]:
-    """Random tokens: how long they take does not depend on which they are.
+    """Return random token ids. Times do not depend on which tokens they are.
 
     Args:
-        model: For the size of its vocabulary.
-        count: How many.
-        seed: Decides them.
+        model: Its vocabulary has the ids.
+        count: Number of ids.
+        seed: Decides the ids.
     """
     import torch
 
@@ -235,11 +226,11 @@ def random_ids(model: LocalModel, count: int, seed: int) -> list[int]:
 
 
 def _never(_ids: Ids) -> None:
-    """No answer ends before its length."""
+    """Let no answer end before its full length."""
 
 
 def _shared(model: LocalModel, prefix: PrefixKV, questions: Sequence[Ids], batch: int) -> _Timed:
-    """The shared prefix as `cag` reads it."""
+    """Answer over the shared prefix, as `cag` does."""
     from rmtbench.kvcache.exact.shared import SharedPlaces
     from rmtbench.kvcache.exact.suffixes import Suffixes
     from rmtbench.models.decode import greedy_continuous
@@ -260,7 +251,7 @@ def _shared(model: LocalModel, prefix: PrefixKV, questions: Sequence[Ids], batch
     return _Timed(
         [row.ids for row in decoded],
         seconds,
-        sum(row.prefill_seconds for row in decoded) / len(rounds),  # all of a round begin together
+        sum(row.prefill_seconds for row in decoded) / len(rounds),  # all questions of a round begin together
         sum(row.decode_seconds for row in decoded) / len(rounds) / (ANSWER_TOKENS - 1),
         _peak(model.device),
         prefix.bytes + suffixes.bytes,
@@ -268,7 +259,7 @@ def _shared(model: LocalModel, prefix: PrefixKV, questions: Sequence[Ids], batch
 
 
 def _loop(model: LocalModel, prefix: PrefixKV, questions: Sequence[Ids]) -> _Timed:
-    """One question after the other over transformers' growing cache, which is cut back after each."""
+    """Answer one question after the other with transformers' growing cache, which is cut back after each."""
     cache = _dynamic(prefix)
 
     def ask(question: Ids) -> tuple[tuple[int, ...], float, float]:
@@ -280,7 +271,7 @@ def _loop(model: LocalModel, prefix: PrefixKV, questions: Sequence[Ids]) -> _Tim
 
 
 def _deepcopy(model: LocalModel, prefix: PrefixKV, questions: Sequence[Ids]) -> _Timed:
-    """The documented recipe: each question continues a copy of the whole cache."""
+    """Answer each question with a copy of the whole cache, as transformers' documentation shows."""
     cache = _dynamic(prefix)
 
     def ask(question: Ids) -> tuple[tuple[int, ...], float, float]:
@@ -306,7 +297,7 @@ def _one_by_one(
 
 
 def _no_cache(model: LocalModel, context: Ids, question: Ids) -> tuple[_Timed, PrefixKV]:
-    """One question with its whole context, as `full-context` reads it, and the keys and values that this leaves."""
+    """Answer one question by reading its whole context, as `full-context` does. Return the context's cache too."""
     from rmtbench.kvcache.base import PrefixKV
     from rmtbench.kvcache.exact.prefill import prefill
     from rmtbench.kvcache.exact.shared import SharedPlaces
@@ -335,7 +326,7 @@ def _no_cache(model: LocalModel, context: Ids, question: Ids) -> tuple[_Timed, P
 
 
 def _by_own_attention(model: LocalModel, context: Ids, question: Ids) -> tuple[int, ...]:
-    """The answer by the model's own attention over one prompt, without any cache of ours: what others must equal."""
+    """Answer with the model's own attention over one prompt and no cache of ours: the reference of all ways."""
     from rmtbench.models.decode import greedy
     from rmtbench.models.readers import OwnPrompts
 
@@ -353,7 +344,7 @@ def _dynamic(prefix: PrefixKV) -> DynamicCache:
 
 
 def _by_transformers(model: LocalModel, cache: DynamicCache, question: Ids) -> tuple[tuple[int, ...], float, float]:
-    """The plain loop that people write: answer tokens, seconds of the first token, seconds of a step."""
+    """Decode with a plain loop. Return the answer's tokens, the seconds to the first token, and those of a step."""
     import torch
 
     start = time.perf_counter()
@@ -383,7 +374,7 @@ def _of_geometries(
 
 
 def _roofline(rows: Sequence[KvRow], device: str) -> float | None:
-    """Of the longest prefix and the largest batch of the last geometry."""
+    """Fraction for the last row of the shared way: longest prefix, largest batch, last geometry. None without a GPU."""
     if not device.startswith("cuda"):
         return None
     import torch
@@ -401,7 +392,7 @@ def _roofline(rows: Sequence[KvRow], device: str) -> float | None:
 
 
 def _agreement(model: LocalModel, geometry: str) -> HalfPrecision:
-    """Cached answers, all in one batch, beside those of the model's own attention over whole prompts."""
+    """Compare cached answers, all in one batch, with those of the model's own attention over whole prompts."""
     context = random_ids(model, AGREEMENT_TOKENS, 0)
     questions = [random_ids(model, QUESTION_TOKENS, 1 + number) for number in range(AGREEMENT_QUESTIONS)]
     prefix = _no_cache(model, context, questions[0])[1]

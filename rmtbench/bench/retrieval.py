@@ -1,6 +1,6 @@
 """How long one query takes: our BM25 and dense search beside rank-bm25 and LlamaIndex's SimpleVectorStore.
 
-On invented text of realistic length; the chunks' vectors are random, since exact search costs the same for any.
+The text is invented, of realistic length. The vectors are random: exact search costs the same for any vectors.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ class SearchFigures(Figures):
     Attributes:
         dimension: Of the vectors.
         milliseconds: A query's median (`sparse_ms`, `dense_ms`, `rank_bm25_ms`, `simple_vector_store_ms`) and 90th
-            percentile (`*_p90_ms`). Dense search has no part in embedding its query (`embed_query_ms`);
-            `dense_product_ms` is the bare matrix product, below which no exact search goes.
-        sparse_speedup: Over rank-bm25.
-        dense_speedup: Over SimpleVectorStore.
-        rankings_equal: Ours against rank-bm25 and against brute force in float64, all queries.
-        simple_vector_store_rankings_equal: Ours against SimpleVectorStore's.
+            percentile (`*_p90_ms`). Dense search does not include embedding its query (`embed_query_ms`).
+            `dense_product_ms` is the matrix product alone, the lower bound of exact search.
+        sparse_speedup: Compared with rank-bm25.
+        dense_speedup: Compared with SimpleVectorStore.
+        rankings_equal: Whether all our rankings equal those of rank-bm25 and of brute force in float64.
+        simple_vector_store_rankings_equal: Whether all our rankings equal those of SimpleVectorStore.
     """
 
     chunks: int
@@ -73,9 +73,9 @@ def run(chunks: int = 5000, queries: int = 200, k: int = 10) -> SearchFigures:
     """Time every search over the same chunks and queries, one query at a time, and compare what they find.
 
     Args:
-        chunks: How many chunks of 100 to 500 words.
-        queries: How many queries, at least 2.
-        k: How many chunks a query gets.
+        chunks: Number of chunks, of 100 to 500 words each.
+        queries: Number of queries, at least 2.
+        k: Number of chunks that a query gets.
     """
     from rmtbench.models.embed import load_embedder
     from rmtbench.retrieval.bm25 import FastBM25Index, RankBM25Index
@@ -84,20 +84,20 @@ def run(chunks: int = 5000, queries: int = 200, k: int = 10) -> SearchFigures:
     texts = invent_chunks(chunks, seed=0)
     questions = invent_queries(texts, queries, seed=1)
     embedder = load_embedder("minilm")
-    vectors, embed_query = _time_each(lambda text: embedder.embed([text], "query")[0], questions)
-    matrix = _unit_vectors(chunks, embedder.dimension, seed=2)
+    vectors, embed_query = time_each(lambda text: embedder.embed([text], "query")[0], questions)
+    matrix = unit_vectors(chunks, embedder.dimension, seed=2)
 
-    RankBM25Index(texts[:1]), _simple_vector_store(matrix[:1])  # their imports are no part of building
+    RankBM25Index(texts[:1]), _simple_vector_store(matrix[:1])  # imports are not part of the build time
     sparse, sparse_build = _time(lambda: FastBM25Index(texts))
     reference, reference_build = _time(lambda: RankBM25Index(texts))
     dense, dense_build = _time(lambda: DenseIndex(matrix, embedder))
     store, store_build = _time(lambda: _simple_vector_store(matrix))
 
-    sparse_hits, sparse_ms = _time_each(lambda text: sparse.search([text], k)[0], questions)
-    reference_hits, reference_ms = _time_each(lambda text: reference.search([text], k)[0], questions)
-    dense_hits, dense_ms = _time_each(lambda vector: dense.search_vector(vector, k), vectors)
-    _, product_ms = _time_each(lambda vector: matrix @ vector, vectors)
-    store_hits, store_ms = _time_each(lambda vector: store(vector, k), vectors)
+    sparse_hits, sparse_ms = time_each(lambda text: sparse.search([text], k)[0], questions)
+    reference_hits, reference_ms = time_each(lambda text: reference.search([text], k)[0], questions)
+    dense_hits, dense_ms = time_each(lambda vector: dense.search_vector(vector, k), vectors)
+    _, product_ms = time_each(lambda vector: matrix @ vector, vectors)
+    store_hits, store_ms = time_each(lambda vector: store(vector, k), vectors)
 
     dense_found = [[hit.position for hit in hits] for hits in dense_hits]
     return SearchFigures(
@@ -128,10 +128,10 @@ def run(chunks: int = 5000, queries: int = 200, k: int = 10) -> SearchFigures:
 
 
 def invent_chunks(count: int, seed: int) -> list[Chunk]:
-    """Make chunks of 100 to 500 made-up words, whose frequencies fall off by rank as in a language.
+    """Make chunks of 100 to 500 invented words, whose frequencies fall with their rank as in a language.
 
     Args:
-        count: How many.
+        count: Number of chunks.
         seed: Decides every word.
     """
     draw = random.Random(seed)  # noqa: S311  # not for secrets
@@ -167,14 +167,15 @@ def invent_queries(chunks: Sequence[Chunk], count: int, seed: int) -> list[str]:
 
     Args:
         chunks: Where the words come from; at least one.
-        count: How many queries.
+        count: Number of queries.
         seed: Decides chunks and words.
     """
     draw = random.Random(seed)  # noqa: S311  # not for secrets
     return [" ".join(draw.sample(draw.choice(chunks).text.split(), k=draw.randint(6, 20))) for _ in range(count)]
 
 
-def _unit_vectors(count: int, dimension: int, seed: int) -> NDArray[np.float32]:
+def unit_vectors(count: int, dimension: int, seed: int | Sequence[int]) -> NDArray[np.float32]:
+    """Return random unit vectors, ``[count, dimension]``."""
     import numpy as np
 
     vectors = np.random.default_rng(seed).standard_normal((count, dimension), dtype=np.float32)
@@ -183,7 +184,7 @@ def _unit_vectors(count: int, dimension: int, seed: int) -> NDArray[np.float32]:
 
 
 def _simple_vector_store(matrix: NDArray[np.float32]) -> Callable[[NDArray[np.float32], int], list[int]]:
-    """LlamaIndex's default store over the same vectors, as a search that gives positions."""
+    """Return a search over the same vectors in LlamaIndex's default store; it returns positions."""
     from llama_index.core.schema import TextNode
     from llama_index.core.vector_stores import SimpleVectorStore, VectorStoreQuery
 
@@ -210,8 +211,8 @@ def _time(build: Callable[[], Found]) -> tuple[Found, float]:
     return built, time.perf_counter() - start
 
 
-def _time_each(search: Callable[[Query], Found], queries: Sequence[Query]) -> tuple[list[Found], list[float]]:
-    """What each query found, and the milliseconds each took."""
+def time_each(search: Callable[[Query], Found], queries: Sequence[Query]) -> tuple[list[Found], list[float]]:
+    """Return what each query found, and its milliseconds; `WARM_UP` queries are also asked before the clock starts."""
     for query in queries[:WARM_UP]:
         search(query)
     timed = [_time(partial(search, query)) for query in queries]

@@ -1,6 +1,6 @@
-"""How well each retrieval finds the evidence: recall and reciprocal rank on a data set's own questions, no model asked.
+"""How well each retriever finds the evidence: recall and reciprocal rank on a data set's questions, without a model.
 
-Works on any data whose questions name their evidence; all retrievers search the same chunks.
+It works on any data whose questions name their evidence. All retrievers search the same chunks.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from statistics import fmean
 from typing import Any
 
@@ -21,6 +20,7 @@ from rmtbench.corpora.open import open_dataset
 from rmtbench.errors import UserError
 from rmtbench.models.base import Embedder, Reranker
 from rmtbench.models.load import load_token_counter, load_tokenizer
+from rmtbench.options.benches import QualityBench
 from rmtbench.retrieval.base import Chunk, Hit, Index
 from rmtbench.retrieval.bm25 import FastBM25Index
 from rmtbench.retrieval.chunks import Split, chunk_documents
@@ -34,7 +34,20 @@ from rmtbench.scoring.base import Item
 from rmtbench.scoring.retrieval import retrieval_scores
 
 DEPTHS = (1, 3, 5, 10)
-"""Numbers of chunks at which recall is measured; reciprocal ranks are those within the last."""
+"""Numbers of chunks at which recall is measured. Reciprocal ranks are within the last one."""
+
+TOKENIZER = "random:tiny"
+"""Model whose tokenizer cuts the chunks: MiniLM's English WordPiece."""
+SPLIT: Split = "sentence"
+"""Where a chunk may end."""
+OVERLAP = 0
+"""Tokens that a chunk repeats of the one before."""
+LANGUAGE = "english"
+"""Language of stems and stop words."""
+CANDIDATES = 50
+"""Chunks that a reranker judges."""
+SEED = 0
+"""Seed of the draws."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +57,7 @@ class RetrieverRow:
     Attributes:
         retriever: Its name.
         recall: Share of a question's facts that are found, by number of chunks.
-        mrr: Mean of 1 / rank of the first chunk with evidence, within the deepest number.
+        mrr: Mean of 1 / rank of the first chunk with evidence, within the last of `DEPTHS`.
         standard_error: Of recall at 5, clustered by draw; None for one draw.
     """
 
@@ -61,7 +74,7 @@ class RetrieverRow:
 
 @dataclass(frozen=True, slots=True)
 class Gain:
-    """Recall at 5 of a fusion above that of its better part, which is named, with the standard error by draw."""
+    """Recall at 5 of a fusion minus that of its better part, with the standard error by draw."""
 
     better: str
     difference: float
@@ -74,11 +87,11 @@ class QualityFigures(Figures):
 
     Attributes:
         source: Kind, name and hash of the data.
-        questions: Those with evidence, of all draws.
-        questions_without_evidence: Those left out.
-        chunks: Of all draws.
-        windows: Windows that were embedded; None where chunks were not cut.
-        rows: One a retriever.
+        questions: Number of questions with evidence, in all draws.
+        questions_without_evidence: Number of questions that were skipped.
+        chunks: Number of chunks in all draws.
+        windows: Number of windows that were embedded; None if chunks were not cut.
+        rows: One for each retriever.
     """
 
     dataset: str
@@ -108,91 +121,58 @@ class QualityFigures(Figures):
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """One question's figures by retriever, and the draw it belongs to."""
+    """One question's figures by retriever, and its draw."""
 
     draw: int
     values: dict[str, dict[str, float]]
 
 
-def run(  # many: the command's options
-    *,
-    dataset: str,
-    data_dir: Path | None = None,
-    generated: bool = False,
-    size: str = "small",
-    draws: int = 1,
-    questions: int | None = None,
-    tokenizer: str = "random:tiny",
-    chunk_tokens: int = 512,
-    overlap: int = 0,
-    split: Split = "sentence",
-    language: str = "english",
-    embedder: str = "minilm",
-    windows: bool = True,
-    reranker: str | None = None,
-    candidates: int = 50,
-    seed: int = 0,
-    report: Callable[[str], None] = lambda _line: None,
-) -> QualityFigures:
+def run(asked: QualityBench, *, report: Callable[[str], None] = lambda _line: None) -> QualityFigures:
     """Search for the evidence of every question of some draws with every retriever.
 
     Args:
-        dataset: As ``--dataset``.
-        data_dir: As ``--data-dir``.
-        generated: Whether the miniature is meant where no files are named.
-        size: Size of a draw.
-        draws: How many draws.
-        questions: At most so many questions a draw.
-        tokenizer: Model whose tokenizer cuts the chunks; that of ``random:tiny`` is MiniLM's English WordPiece.
-        chunk_tokens: Longest chunk.
-        overlap: Tokens that a chunk repeats of the one before.
-        split: Where a chunk may end.
-        language: Of stemming and stop words.
-        embedder: As ``--embedder``.
-        windows: As ``--set embed-windows``.
-        reranker: As ``--reranker``; None for none.
-        candidates: Chunks that it judges.
-        seed: Seed of the draws.
-        report: Told a line a draw.
+        asked: A data set that has a miniature is the miniature if no official files are named.
+        report: Gets a line for each draw.
 
     Raises:
         UserError: The data is missing, or no question has evidence.
     """
     from rmtbench.models.embed import load_embedder
 
-    data = open_dataset(dataset, data_dir, os.environ, generated=generated)
-    count, encode = load_token_counter(tokenizer), partial(load_tokenizer(tokenizer).encode, add_special_tokens=False)
-    vectors, judge = load_embedder(embedder), _load_reranker(reranker)
+    data = open_dataset(asked.dataset, asked.data_dir, os.environ, generated=asked.data_dir is None)
+    count, encode = load_token_counter(TOKENIZER), partial(load_tokenizer(TOKENIZER).encode, add_special_tokens=False)
+    vectors, judge = load_embedder(asked.embedder), _load_reranker(asked.reranker)
     found: list[_Found] = []
     cut = embedded = without = 0
-    for number in range(draws):
-        draw = data.draw(DrawRequest(size, number, seed, questions), count)
-        chunks = chunk_documents(draw.corpus.documents, encode, chunk_tokens, overlap, split)
-        dense = _dense_index(chunks, vectors, windows=windows)
-        asked = _measure(draw, chunks, _indexes(chunks, dense, Words(language, language), judge, candidates))
-        found += asked
+    for number in range(asked.draws):
+        draw = data.draw(DrawRequest(asked.size, number, SEED, asked.questions), count)
+        chunks = chunk_documents(draw.corpus.documents, encode, asked.chunk_tokens, OVERLAP, SPLIT)
+        dense = _dense_index(chunks, vectors, windows=asked.embed_windows)
+        measured = _measure(draw, chunks, _indexes(chunks, dense, judge))
+        found += measured
         cut, embedded = cut + len(chunks), embedded + dense.vectors
-        without += len(draw.corpus.questions) - len(asked)
-        report(f"draw {number}: {len(chunks)} chunks, {len(asked)} questions with evidence")
+        without += len(draw.corpus.questions) - len(measured)
+        report(f"draw {number}: {len(chunks)} chunks, {len(measured)} questions with evidence")
     if not found:
-        raise UserError("no question has evidence", where=f"--dataset {dataset}", remedy="choose data that names it")
+        where = f"--dataset {asked.dataset}"
+        raise UserError("no question has evidence", where=where, remedy="choose data that names it")
     return QualityFigures(
-        dataset=dataset,
+        dataset=asked.dataset,
         source=f"{data.source.kind}:{data.source.name}@{data.source.sha256[:16]}",
-        size=size,
-        draws=draws,
-        seed=seed,
+        size=asked.size,
+        draws=asked.draws,
+        seed=SEED,
         questions=len(found),
         questions_without_evidence=without,
         chunks=cut,
-        windows=embedded if windows else None,
-        chunk_tokens=chunk_tokens,
-        overlap=overlap,
-        split=split,
-        tokenizer=tokenizer,
-        language=language,
+        windows=embedded if asked.embed_windows else None,
+        chunk_tokens=asked.chunk_tokens,
+        overlap=OVERLAP,
+        split=SPLIT,
+        tokenizer=TOKENIZER,
+        language=LANGUAGE,
         embedder={"name": vectors.name, "sha256": vectors.sha256, "max_tokens": vectors.max_tokens},
-        reranker=None if judge is None else {"name": judge.name, "sha256": judge.sha256, "candidates": candidates},
+        reranker=None if judge is None else {"name": judge.name, "sha256": judge.sha256, "candidates": CANDIDATES},
         rows=[_row(name, found) for name in found[0].values],
         hybrid_over_better=_over_better("hybrid", ("sparse", "dense"), found),
         hybrid_stemmed_over_better=_over_better("hybrid, stemmed", ("sparse, stemmed", "dense"), found),
@@ -213,10 +193,8 @@ def _dense_index(chunks: Sequence[Chunk], embedder: Embedder, *, windows: bool) 
     return DenseIndex(embed_chunks(cut.parts, embedder), embedder, cut.starts)
 
 
-def _indexes(
-    chunks: Sequence[Chunk], dense: Index, words: Words, reranker: Reranker | None, candidates: int
-) -> dict[str, Index]:
-    sparse, stemmed = FastBM25Index(chunks), FastBM25Index(chunks, words)
+def _indexes(chunks: Sequence[Chunk], dense: Index, reranker: Reranker | None) -> dict[str, Index]:
+    sparse, stemmed = FastBM25Index(chunks), FastBM25Index(chunks, Words(LANGUAGE, LANGUAGE))
     indexes: dict[str, Index] = {
         "sparse": sparse,
         "sparse, stemmed": stemmed,
@@ -225,7 +203,7 @@ def _indexes(
         "hybrid, stemmed": FusedIndex([stemmed, dense]),
     }
     if reranker is not None:
-        indexes["hybrid, reranked"] = RerankedIndex(indexes["hybrid"], chunks, reranker, candidates)
+        indexes["hybrid, reranked"] = RerankedIndex(indexes["hybrid"], chunks, reranker, CANDIDATES)
     return indexes
 
 
@@ -253,7 +231,7 @@ def _values(
 
 
 def _answer(question: Question, chunks: Sequence[Chunk], hits: Sequence[Hit]) -> Answer:
-    """What a run would have in its journal: the chunks alone count here."""
+    """The answer as a run's journal would hold it. Only its chunks count here."""
     found = [(chunks[hit.position], hit.score) for hit in hits]
     spans = tuple(Retrieved(chunk.document_id, chunk.start, chunk.end, score) for chunk, score in found)
     return Answer(question.id, "", "eos", retrieved=spans)
@@ -266,7 +244,7 @@ def _row(name: str, found: Sequence[_Found]) -> RetrieverRow:
 
 
 def _over_better(name: str, parts: tuple[str, str], found: Sequence[_Found]) -> Gain:
-    """Recall@5 of a fusion above the better of its parts, question by question."""
+    """Recall at 5 of a fusion minus that of its better part, question by question."""
     means = {part: fmean(each.values[part]["recall@5"] for each in found) for part in parts}
     better = max(parts, key=lambda part: means[part])
     differences = [{"recall@5": each.values[name]["recall@5"] - each.values[better]["recall@5"]} for each in found]

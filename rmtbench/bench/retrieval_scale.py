@@ -1,7 +1,7 @@
 """Retrieval over more chunks than memory should hold: build time, peak memory and query times of the indexes on disk.
 
-On invented text with word frequencies like a language's, and random unit vectors, the hardest case of an approximate
-index: nothing is near anything. Every stage runs in a process of its own; what stands in the folder is not made again.
+The text is invented, with word frequencies as in a language. The vectors are random, the hardest case of an approximate
+index. Every stage runs in a process of its own, and a stage whose result is in the folder is skipped.
 """
 
 from __future__ import annotations
@@ -10,29 +10,27 @@ import json
 import statistics
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rmtbench.bench.apart import Watch, run_apart
 from rmtbench.bench.figures import Figures
+from rmtbench.bench.retrieval import time_each, unit_vectors
 from rmtbench.errors import UserError
 from rmtbench.files import write_atomically
 from rmtbench.measure import peak_resident_bytes, reset_peak_memory
-from rmtbench.retrieval.base import Chunk
+from rmtbench.options.benches import ScaleBench
+from rmtbench.retrieval.base import Chunk, Hit
 from rmtbench.retrieval.dense import DenseIndex
-from rmtbench.retrieval.dense_files import ApproximateIndex, choose_kind, index_vectors, open_vectors
+from rmtbench.retrieval.dense_files import choose_kind, index_vectors, open_vectors
 from rmtbench.runs.provenance import surroundings
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
 
 VOCABULARY = 50_000
 GROUP = 1000
-"""Chunks or vectors that are invented together, from a seed of their own."""
+"""Number of chunks or vectors that are invented together, from a seed of their own."""
 
 EFFORTS = {
     "flat": (0,),
@@ -40,19 +38,16 @@ EFFORTS = {
     "hnsw": (64, 128, 256, 512, 1024, 2048, 4096),
     "ivf": (8, 16, 32, 64, 128, 256, 512),
 }
-"""See `ApproximateIndex.set_effort`: recall rises with it, and so does time."""
-
-WARM_UP = 5
-"""Queries asked before the clock starts."""
+"""Efforts by kind of index, see `ApproximateIndex.set_effort`. Recall and time rise with the effort."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BuildFigures:
-    """Building an index.
+    """What building an index took.
 
     Attributes:
         build_s: Seconds of the last process.
-        resumed: Whether an earlier process had begun.
+        resumed: Whether an earlier process had begun the build.
         build_peak_bytes: Peak resident memory.
         disk_bytes: Size of its files.
     """
@@ -65,7 +60,7 @@ class BuildFigures:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SparseFigures(BuildFigures):
-    """BM25 in files: seconds to open it, milliseconds a query, and peak memory (mapped pages count in it)."""
+    """BM25 in files: seconds to open it, milliseconds a query, and peak memory, which includes mapped pages."""
 
     open_s: float
     query_ms: float
@@ -75,7 +70,7 @@ class SparseFigures(BuildFigures):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Effort:
-    """Dense search at one effort: share of the exact best k, milliseconds a query, and time over exact search's."""
+    """Dense search at one effort: share of the exact best k, milliseconds a query, and their ratio to exact ones."""
 
     effort: int
     recall: float
@@ -107,52 +102,36 @@ class ScaleFigures(Figures):
 
 
 def run(
-    *,
-    chunks: int,
-    queries: int = 200,
-    k: int = 10,
-    dimension: int = 384,
-    kind: str = "auto",
-    folder: Path | None = None,
-    report: Callable[[str], None] = lambda _line: None,
+    asked: ScaleBench, *, k: int = 10, dimension: int = 384, report: Callable[[str], None] = lambda _line: None
 ) -> ScaleFigures:
     """Build and search both indexes.
 
     Args:
-        chunks: How many chunks of 100 to 500 words, and as many vectors.
-        queries: How many queries, at least 10.
-        k: How many chunks a query gets.
+        asked: Chunks have 100 to 500 words, and there are as many vectors. Without a folder, the indexes are made in
+            one that is removed.
+        k: Number of chunks that a query gets.
         dimension: Width of a vector.
-        kind: Of the dense index; ``auto`` by size.
-        folder: Where indexes are made and kept; an interrupted bench goes on there. None for a folder that is removed.
-        report: Told a line a step.
+        report: Gets a line for each step.
 
     Raises:
         UserError: The folder holds another bench.
     """
-    if folder is None:
+    if asked.folder is None:
         with TemporaryDirectory() as temporary:
-            return run(
-                chunks=chunks,
-                queries=queries,
-                k=k,
-                dimension=dimension,
-                kind=kind,
-                folder=Path(temporary),
-                report=report,
-            )
+            return run(replace(asked, folder=Path(temporary)), k=k, dimension=dimension, report=report)
+    folder, chunks, queries = asked.folder, asked.chunks, asked.queries
     folder.mkdir(parents=True, exist_ok=True)
-    chosen = choose_kind(kind, chunks)
-    asked: dict[str, Any] = {"chunks": chunks, "queries": queries, "k": k, "dimension": dimension, "kind": chosen}
-    _claim(folder, asked)
+    kind = choose_kind(asked.kind, chunks)
+    settings: dict[str, Any] = {"chunks": chunks, "queries": queries, "k": k, "dimension": dimension, "kind": kind}
+    _claim(folder, settings)
     sparse = _stage(folder, "sparse-build", partial(_build_sparse, folder, chunks), report)
     sparse |= _stage(folder, "sparse-search", partial(_search_sparse, folder, chunks, queries, k), report)
     dense = _stage(folder, "vectors", partial(_write_vectors, folder, chunks, dimension), report)
-    dense |= _stage(folder, "dense-build", partial(_build_dense, folder, chunks, dimension, chosen), report)
-    dense |= _stage(folder, "dense-search", partial(_search_dense, folder, asked), report)
+    dense |= _stage(folder, "dense-build", partial(_build_dense, folder, chunks, dimension, kind), report)
+    dense |= _stage(folder, "dense-search", partial(_search_dense, folder, settings), report)
     efforts = [Effort(**row) for row in dense.pop("efforts")]
     return ScaleFigures(
-        **asked,
+        **settings,
         sparse=SparseFigures(**sparse),
         dense=DenseFigures(**dense, efforts=efforts),
         made_by=surroundings("cpu"),
@@ -160,13 +139,13 @@ def run(
 
 
 class InventedChunks:
-    """Chunks that are made anew, and are the same, whenever they are read."""
+    """Chunks that are invented again, with the same text, whenever they are read."""
 
     def __init__(self, count: int, seed: int = 0) -> None:
         """Invent chunks.
 
         Args:
-            count: How many.
+            count: Number of chunks.
             seed: Decides every word.
         """
         self._count, self._seed = count, seed
@@ -176,11 +155,11 @@ class InventedChunks:
             yield Chunk(str(number), "", text, 0, len(text))
 
     def queries(self, count: int) -> list[str]:
-        """Questions of 6 to 20 words by the same frequencies."""
+        """Make queries of 6 to 20 words with the same frequencies."""
         return list(InventedChunks(count, self._seed + 1).texts(6, 20, count))
 
     def texts(self, shortest: int, longest: int, count: int) -> Iterator[str]:
-        """So many texts of so many words."""
+        """Make `count` texts of `shortest` to `longest` words."""
         import numpy as np
 
         cumulated = np.cumsum(1 / np.arange(1, VOCABULARY + 1))
@@ -192,18 +171,18 @@ class InventedChunks:
                 yield " ".join([f"w{rank}" for rank in words.tolist()])
 
 
-def _claim(folder: Path, asked: Mapping[str, Any]) -> None:
-    """A folder belongs to one bench: others' figures must not be taken for this one's."""
+def _claim(folder: Path, settings: Mapping[str, Any]) -> None:
+    """Refuse a folder that holds the figures of a bench with other settings."""
     path = folder / "bench.json"
-    if path.is_file() and json.loads(path.read_text(encoding="utf-8")) != asked:
+    if path.is_file() and json.loads(path.read_text(encoding="utf-8")) != settings:
         raise UserError("the folder holds a bench with other settings", where=str(folder), remedy="choose another")
-    path.write_text(json.dumps(asked), encoding="utf-8")
+    path.write_text(json.dumps(settings), encoding="utf-8")
 
 
 def _stage(
     folder: Path, name: str, job: Callable[[Watch], dict[str, Any]], report: Callable[[str], None]
 ) -> dict[str, Any]:
-    """Do one stage in a fresh process, or read what it gave before."""
+    """Run one stage in a process of its own, or read the result of an earlier run."""
     path = folder / f"{name}.json"
     if not path.is_file():
         report(f"{name}: begun")
@@ -235,7 +214,7 @@ def _search_sparse(folder: Path, chunks: int, queries: int, k: int, _watch: Watc
     facts = json.loads((folder / "sparse" / MANIFEST).read_text(encoding="utf-8"))
     index = MappedBM25Index(folder / "sparse", facts, PLAIN)
     opened = time.perf_counter() - started
-    times = _time(lambda text: index.search([text], k), InventedChunks(chunks).queries(queries))
+    _, times = time_each(lambda text: index.search([text], k), InventedChunks(chunks).queries(queries))
     return {"open_s": opened, **_times(times)}
 
 
@@ -243,7 +222,7 @@ def _write_vectors(folder: Path, chunks: int, dimension: int, watch: Watch) -> d
     (folder / "dense").mkdir(exist_ok=True)
     with (folder / "dense" / "vectors.bin").open("wb") as stream:
         for start in range(0, chunks, GROUP):
-            _unit(min(GROUP, chunks - start), dimension, start).tofile(stream)
+            unit_vectors(min(GROUP, chunks - start), dimension, [start + 1]).tofile(stream)
             if start % (100 * GROUP) == 0:
                 watch(start)
     return {}
@@ -257,20 +236,20 @@ def _build_dense(folder: Path, chunks: int, dimension: int, kind: Any, watch: Wa
     return _built(folder / "dense", started, resumed=resumed)
 
 
-def _search_dense(folder: Path, asked: Mapping[str, Any], watch: Watch) -> dict[str, Any]:
-    chunks, dimension, k, kind = asked["chunks"], asked["dimension"], asked["k"], asked["kind"]
-    vectors = _unit(asked["queries"], dimension, -1)
+def _search_dense(folder: Path, settings: Mapping[str, Any], watch: Watch) -> dict[str, Any]:
+    chunks, dimension, k, kind = (settings[name] for name in ("chunks", "dimension", "k", "kind"))
+    vectors = list(unit_vectors(settings["queries"], dimension, [0]))
     nobody: Any = None  # the queries are vectors already
     exact = open_vectors(folder / "dense", chunks, dimension, "flat", nobody)
     index = open_vectors(folder / "dense", chunks, dimension, kind, nobody)
-    best, exact_times = _find(exact, vectors, k)
+    best, exact_times = time_each(lambda vector: exact.search_vector(vector, k), vectors)
     rows: list[dict[str, Any]] = []
     reset_peak_memory("cpu")
     for effort in EFFORTS[kind]:
         if not isinstance(index, DenseIndex):
             index.set_effort(effort)
-        found, times = _find(index, vectors, k)
-        recall = statistics.fmean(len(ours & true) / k for ours, true in zip(found, best, strict=True))
+        found, times = time_each(lambda vector: index.search_vector(vector, k), vectors)
+        recall = statistics.fmean(_shared(ours, true) / k for ours, true in zip(found, best, strict=True))
         shown = _times(times)
         ratio = shown["query_ms"] / statistics.median(exact_times)
         rows.append({"effort": effort, "recall": recall, **shown, "time_ratio": ratio})
@@ -278,25 +257,9 @@ def _search_dense(folder: Path, asked: Mapping[str, Any], watch: Watch) -> dict[
     return {"exact_query_ms": statistics.median(exact_times), "efforts": rows}
 
 
-def _find(
-    index: DenseIndex | ApproximateIndex, vectors: NDArray[np.float32], k: int
-) -> tuple[list[set[int]], list[float]]:
-    """What each query finds, and its milliseconds."""
-    found: list[set[int]] = []
-
-    def search(vector: NDArray[np.float32]) -> None:
-        found.append({hit.position for hit in index.search_vector(vector, k)})
-
-    times = _time(search, list(vectors))
-    return found[-len(vectors) :], times
-
-
-def _unit(count: int, dimension: int, seed: int) -> NDArray[np.float32]:
-    import numpy as np
-
-    vectors = np.random.default_rng([seed + 1]).standard_normal((count, dimension), dtype=np.float32)
-    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-    return vectors
+def _shared(ours: Sequence[Hit], true: Sequence[Hit]) -> int:
+    """Number of chunks that two rankings share."""
+    return len({hit.position for hit in ours} & {hit.position for hit in true})
 
 
 def _built(folder: Path, started: float, *, resumed: bool) -> dict[str, Any]:
@@ -306,18 +269,6 @@ def _built(folder: Path, started: float, *, resumed: bool) -> dict[str, Any]:
         "build_peak_bytes": peak_resident_bytes(),
         "disk_bytes": sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()),
     }
-
-
-def _time(search: Callable[[Any], object], queries: list[Any]) -> list[float]:
-    """Milliseconds of each query, the first few of which are asked once more beforehand."""
-    for query in queries[:WARM_UP]:
-        search(query)
-    times = []
-    for query in queries:
-        started = time.perf_counter()
-        search(query)
-        times.append(1000 * (time.perf_counter() - started))
-    return times
 
 
 def _times(milliseconds: list[float]) -> dict[str, Any]:

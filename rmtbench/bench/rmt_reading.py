@@ -1,6 +1,6 @@
-"""Texts of one length, each read once and asked about once: by a recurrent memory, or in full by its base model.
+"""Read texts of one length and answer one question about each: with a recurrent memory, or with its base model.
 
-Measured are what was right, seconds, and the peak of memory: a length's own only in a process of its own.
+It measures accuracy, seconds and peak memory. The peak is a length's own only in a process of its own.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 import torch
 
 from rmtbench.analysis.stats.clustered import clustered_standard_error
-from rmtbench.bench.rmt_texts import DRAWS, Length, chance_of, draw
+from rmtbench.bench.rmt_texts import DRAWS, Texts
 from rmtbench.errors import AnswerError, UserError
 from rmtbench.measure import Stopwatch, peak_device_bytes, peak_resident_bytes, reset_peak_memory, synchroniser
 from rmtbench.models.base import Generation
@@ -25,86 +25,69 @@ from rmtbench.models.readers import OwnPrompts
 from rmtbench.rmt.base import Ids, Step
 from rmtbench.rmt.decoder import RecurrentDecoder
 from rmtbench.rmt.streaming import read_streams
-from rmtbench.rmt.tasks.base import Sample, Task
+from rmtbench.rmt.tasks.base import Sample
 from rmtbench.scoring.answers import exact_match
 
 REPORT_SECONDS = 0.2
 
 
-def read_by_memory(  # many: what is read, by whom, and how
+def read_by_memory(
     local: LocalModel,
     model: RecurrentDecoder,
-    task: Task,
-    piece: int,
-    length: Length,
+    texts: Texts,
     *,
     batch: int,
     query_first: bool = False,
-    seed: int = 0,
     watch: Callable[[int], None] = lambda _tokens: None,
 ) -> dict[str, Any]:
-    """Read texts segment by segment and ask each text's question from memory alone.
+    """Read texts segment by segment and answer each text's question from memory only.
 
     Args:
-        local: Asks and decodes.
+        local: Prompts and decodes.
         model: Reads.
-        task: Makes the texts.
-        piece: Tokens of a segment of `task`: see `rmtbench.bench.rmt_texts.make_pieces`.
-        length: How many, how long.
-        batch: Texts read side by side, at most.
-        query_first: Append the question to every segment, so that memory knows what it is for.
-        seed: With the text's number it decides the text, whatever the batch.
-        watch: Told the tokens read so far.
+        texts: What to read.
+        batch: Maximum texts read side by side.
+        query_first: Whether every segment ends with the question.
+        watch: Gets the number of tokens read so far.
 
     Returns:
-        A row: see `rmtbench.bench.rmt.run`.
+        A row: see `rmtbench.bench.rmt.RmtFigures`.
 
     Raises:
-        UserError: The task cannot be told in so short a text, or an answer does not fit the model.
+        UserError: A text is too short for the task, or an answer does not fit the model.
     """
-    segments = length.segments(piece)
-    batch = min(batch, length.samples)
-    reading = _Reading(local, model, task, piece, length, segments, batch, query_first, seed, _Count(watch))
+    batch = min(batch, texts.length.samples)
+    reading = _MemoryReader(local, model, texts, batch, query_first, _Count(watch))
     samples = [reading.sample(number) for number in range(-batch, 0)]
-    # Before the clock starts, everything has been done once: kernels chosen, caches filled, threads begun.
+    # Everything is done once before the clock starts: kernels are chosen, caches filled, threads started.
     started = read_streams(model, [islice(reading.stream(sample, sample.segments), 2) for sample in samples])
     _ask(local, model, started, samples)
-    return _measured(local, length, segments, reading.batches(), batch)
+    return _measured(local, texts, reading.batches(), batch)
 
 
 def read_in_full(
-    local: LocalModel,
-    task: Task,
-    piece: int,
-    length: Length,
-    *,
-    seed: int = 0,
-    watch: Callable[[int], None] = lambda _tokens: None,
+    local: LocalModel, texts: Texts, *, watch: Callable[[int], None] = lambda _tokens: None
 ) -> dict[str, Any]:
-    """Let a model read the same texts whole, one by one, with the prompt contract around them.
+    """Read the same texts in full, one by one, in the prompts of the contract.
 
     Args:
         local: Reads and answers.
-        task: Makes the texts.
-        piece: Tokens of a segment of `task`.
-        length: How many, how long.
-        seed: As for `read_by_memory`.
-        watch: As for `read_by_memory`.
+        texts: What to read.
+        watch: Gets the number of tokens read so far.
 
     Returns:
-        A row like that of `read_by_memory`; with `error` in place of figures where the text or its keys and values
-        do not fit.
+        A row like that of `read_by_memory`. If the text or its keys and values do not fit, it has `error` in place
+        of figures.
 
     Raises:
-        UserError: The task cannot be told in so short a text.
+        UserError: A text is too short for the task.
     """
-    segments = length.segments(piece)
-    blank = {"length": length.label, "tokens": segments * piece, "samples": 0, "accuracy": None, "error": None}
+    blank = {"length": texts.length.label, "tokens": texts.tokens, "samples": 0, "accuracy": None, "error": None}
     limit = local.context_limit
-    if limit is not None and segments * piece + local.max_answer_tokens > limit:
+    if limit is not None and texts.tokens + local.max_answer_tokens > limit:
         return blank | {"error": f"longer than the model's context of {limit} tokens"}
     try:
-        return _measured(local, length, segments, _in_full(local, task, length, segments, seed, watch), 1)
+        return _measured(local, texts, _in_full(local, texts, watch), 1)
     except AnswerError as error:
         return blank | {"error": str(error)}
     except (MemoryError, RuntimeError) as error:
@@ -115,7 +98,7 @@ def read_in_full(
 
 @dataclass(slots=True)
 class _Done:
-    """What one batch gave: tokens of all its texts, seconds by part, and of each text kind and whether it was right."""
+    """Result of one batch: tokens of all texts, seconds by part, and the kind and correctness of each text."""
 
     tokens: int
     seconds: Mapping[str, float]
@@ -125,7 +108,7 @@ class _Done:
 
 @dataclass(slots=True)
 class _Supply:
-    """Hands a text's segments out and keeps how long it took to make them."""
+    """Yields a text's segments and measures the seconds of making them."""
 
     segments: Iterable[Ids]
     seconds: float = 0.0
@@ -145,7 +128,7 @@ class _Supply:
 
 @dataclass(slots=True)
 class _Count:
-    """Adds up tokens and passes their sum on, now and then."""
+    """Adds up tokens and reports the sum from time to time."""
 
     watch: Callable[[int], None]
     tokens: int = 0
@@ -162,28 +145,25 @@ class _Count:
 
 
 @dataclass(frozen=True, slots=True)
-class _Reading:
+class _MemoryReader:
     """One length, read by memory."""
 
     local: LocalModel
     model: RecurrentDecoder
-    task: Task
-    piece: int
-    length: Length
-    segments: int
+    texts: Texts
     batch: int
     query_first: bool
-    seed: int
     count: _Count
 
     def sample(self, number: int) -> Sample:
-        chance = chance_of(self.task, self.segments, self.seed, number)
+        chance = self.texts.chance(number)
         for _ in range(DRAWS):
-            sample = draw(self.task, self.segments, chance, self.length)
+            sample = self.texts.draw(chance)
             if len(sample.question) <= self._most():
                 return sample
+        size = self.model.config.segment_tokens
         raise UserError(
-            f"questions of task '{self.task.name}' do not fit a segment of {self.model.config.segment_tokens} tokens",
+            f"questions of task '{self.texts.task.name}' do not fit a segment of {size} tokens",
             where="--memory",
             remedy="name a memory with longer segments",
         )
@@ -193,13 +173,13 @@ class _Reading:
             yield [*segment, *sample.question] if self.query_first else segment
 
     def _most(self) -> int:
-        """Tokens of the longest question that can be asked; a longer one is drawn anew, as in training."""
+        """Return the maximum tokens of a question. Longer ones are drawn again, as in training."""
         size = self.model.config.segment_tokens
-        return size - self.piece if self.query_first else size
+        return size - self.texts.piece if self.query_first else size
 
     def batches(self) -> Iterator[_Done]:
-        for first in range(0, self.length.samples, self.batch):
-            numbers = range(first, min(first + self.batch, self.length.samples))
+        for first in range(0, self.texts.length.samples, self.batch):
+            numbers = range(first, min(first + self.batch, self.texts.length.samples))
             samples = [self.sample(number) for number in numbers]
             supplies = [_Supply(sample.segments) for sample in samples]
             streams = [self.stream(sample, supply) for sample, supply in zip(samples, supplies, strict=True)]
@@ -216,12 +196,10 @@ class _Reading:
             )
 
 
-def _in_full(
-    local: LocalModel, task: Task, length: Length, segments: int, seed: int, watch: Callable[[int], None]
-) -> Iterator[_Done]:
+def _in_full(local: LocalModel, texts: Texts, watch: Callable[[int], None]) -> Iterator[_Done]:
     count, head = _Count(watch), local.context_ids([])
-    for number in range(length.samples):
-        sample = draw(task, segments, chance_of(task, segments, seed, number), length)
+    for number in range(texts.length.samples):
+        sample = texts.draw(texts.chance(number))
         supply = _Supply(sample.segments)
         clock = Stopwatch(synchroniser(local.device))
         with clock.part("read"):
@@ -255,12 +233,12 @@ def _ask(
 def _graded(
     local: LocalModel, samples: Sequence[Sample], answers: Sequence[Generation]
 ) -> list[tuple[str, bool, bool]]:
-    """Of each text: the kind of its question, whether the final answer is right, and whether it came to an end."""
+    """Return for each text the kind of its question, whether the answer is right, and whether it ended."""
     graded = []
     for sample, answer in zip(samples, answers, strict=True):
         raw: str = local.contract.tokenizer.decode(list(sample.answer), skip_special_tokens=True)
         reference = local.contract.final_answer(raw)
-        if not reference:  # nothing would then be as good as the answer
+        if not reference:  # an empty answer would then count as right
             raise ValueError(f"the task's answer {raw!r} has no final answer in style '{local.contract.style}'")
         judge = sample.judge or partial(_exactly, reference)
         right = bool(answer.final) and judge(answer.final)
@@ -272,8 +250,8 @@ def _exactly(reference: str, answer: str) -> bool:
     return exact_match(answer, (reference,), "squad") == 1
 
 
-def _measured(local: LocalModel, length: Length, segments: int, batches: Iterator[_Done], batch: int) -> dict[str, Any]:
-    """Run the batches and add them up; the peak of memory is of what happens here, the loaded model included."""
+def _measured(local: LocalModel, texts: Texts, batches: Iterator[_Done], batch: int) -> dict[str, Any]:
+    """Run the batches and add them up. Peak memory is measured here, including the loaded model."""
     reset_peak_memory(local.device)
     loaded = peak_resident_bytes()
     tokens, text, seconds = 0, 0.0, {"read": 0.0, "answer": 0.0}
@@ -286,9 +264,9 @@ def _measured(local: LocalModel, length: Length, segments: int, batches: Iterato
     resident, device = peak_resident_bytes(), peak_device_bytes(local.device)
     kinds = dict.fromkeys(kind for kind, _, _ in answers)
     return {
-        "length": length.label,
-        "tokens": tokens // length.samples,
-        "segments": segments,
+        "length": texts.length.label,
+        "tokens": tokens // texts.length.samples,
+        "segments": texts.segments,
         "batch": batch,
         **accuracy([right for _, right, _ in answers]),
         "by_kind": {name: accuracy([right for kind, right, _ in answers if kind == name]) for name in kinds},
@@ -307,12 +285,12 @@ def _measured(local: LocalModel, length: Length, segments: int, batches: Iterato
 
 
 def accuracy(right: Sequence[bool]) -> dict[str, Any]:
-    """Share that is right, with its standard error and Wilson's 95 % interval.
+    """Return the share of right answers, with its standard error and Wilson's 95 % interval.
 
-    The standard error of an accuracy of 0 or 1 is 0, however few the texts; the interval is not.
+    At an accuracy of 0 or 1 the standard error is 0, however few the texts. The interval is wider than 0.
 
     Args:
-        right: Of each text, at least one.
+        right: Whether each text was right; at least one.
 
     Returns:
         `accuracy`, `standard_error` (None for one text), `low`, `high`, `samples`.

@@ -1,10 +1,10 @@
-"""What the benches of recurrent memory load, and the texts that they read."""
+"""Models and texts of the benches of recurrent memory."""
 
 from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -19,21 +19,21 @@ from rmtbench.rmt.storage import from_pretrained, read_stored
 from rmtbench.rmt.tasks.base import Sample, Task
 
 ANSWER_TOKENS = 80
-"""Most tokens of an answer, its reasoning included."""
+"""Maximum tokens of an answer, including its reasoning."""
 DRAWS = 300
-"""Questions whose longest decides how much of a segment is text, where the question follows it."""
+"""Number of questions that are drawn to find the longest one, which every segment must leave room for."""
 
 
 @dataclass(frozen=True, slots=True)
 class Opening:
-    """What is loaded, and how.
+    """What to load, and how.
 
     Attributes:
         memory: Folder of a trained memory.
         model: Id or path of its base model; None for the id that the memory names.
         style: Answer style of the prompts.
         device: A torch device name.
-        dtype: Of the weights.
+        dtype: Data type of the weights.
         threads: CPU threads; None for torch's own choice.
     """
 
@@ -47,12 +47,12 @@ class Opening:
 
 @dataclass(frozen=True, slots=True)
 class Length:
-    """How many texts of which length.
+    """Texts of one length.
 
     Attributes:
-        label: As it was asked for, such as ``32k``.
-        tokens: At least so many, to the end of the last segment.
-        samples: Texts, one question each.
+        label: The length as the user wrote it, such as ``32k``.
+        tokens: Minimum tokens of a text, which fills its last segment.
+        samples: Number of texts, with one question each.
     """
 
     label: str
@@ -60,15 +60,61 @@ class Length:
     samples: int
 
     def segments(self, size: int) -> int:
-        """Segments of `size` tokens that hold it."""
+        """Return how many segments of `size` tokens a text has."""
         return -(-self.tokens // size)
 
 
+@dataclass(frozen=True, slots=True)
+class Texts:
+    """Texts of one length, each with its question.
+
+    Attributes:
+        task: Makes the texts.
+        piece: Tokens of text in a segment.
+        length: Number and length of the texts.
+        seed: Decides each text together with its number.
+    """
+
+    task: Task
+    piece: int
+    length: Length
+    seed: int = 0
+
+    @property
+    def segments(self) -> int:
+        """Number of segments of a text."""
+        return self.length.segments(self.piece)
+
+    @property
+    def tokens(self) -> int:
+        """Number of tokens of a text."""
+        return self.segments * self.piece
+
+    def chance(self, number: int) -> random.Random:
+        """Return the random numbers that decide one text."""
+        return random.Random(f"{self.seed}/{self.task.name}/{self.segments}/{number}")  # noqa: S311 - no secret
+
+    def draw(self, chance: random.Random) -> Sample:
+        """Make one text with its question.
+
+        Raises:
+            UserError: The text is too short for the task.
+        """
+        try:
+            return self.task.sample(self.segments, chance)
+        except ValueError as error:
+            raise UserError(
+                f"task '{self.task.name}' cannot be told in {self.segments} segments ({error})",
+                where=f"--lengths {self.length.label}",
+                remedy="ask for longer texts",
+            ) from error
+
+
 def load_base(opening: Opening) -> LocalModel:
-    """The base model as it was before the memory was trained.
+    """Load the base model as it was before the memory was trained.
 
     Raises:
-        UserError: There is no such memory or model, or the memory is an encoder's.
+        UserError: The memory or model is missing, or the memory belongs to an encoder.
     """
     stored = read_stored(opening.memory)
     if stored.config.kind != "decoder":
@@ -79,21 +125,21 @@ def load_base(opening: Opening) -> LocalModel:
         )
     if opening.threads is not None:
         torch.set_num_threads(opening.threads)
-    return load_model(
+    model = load_model(
         opening.model or stored.base.id,
         style=opening.style,
-        max_answer_tokens=ANSWER_TOKENS,
         dtype=opening.dtype,
         device=opening.device,
-        seed=int(stored.notes.get("seed", 0)),  # of random weights, which training drew by the same seed
+        seed=int(stored.notes.get("seed", 0)),  # random weights are drawn by the seed of the training
     )
+    return replace(model, max_answer_tokens=ANSWER_TOKENS)
 
 
 def load_memory(opening: Opening) -> tuple[LocalModel, RecurrentDecoder]:
-    """The base model and the trained memory around it, which has changed it in place.
+    """Load the base model and put the trained memory around it; the memory changes the model in place.
 
     Raises:
-        UserError: One of them is missing, they do not belong together, or the memory is an encoder's.
+        UserError: One of them is missing, they do not belong together, or the memory belongs to an encoder.
     """
     local = load_base(opening)
     model = from_pretrained(opening.memory, local.model, BaseIdentity.of(local.provenance))
@@ -102,51 +148,30 @@ def load_memory(opening: Opening) -> tuple[LocalModel, RecurrentDecoder]:
     return local, model.eval()
 
 
-def make_pieces(make: Callable[[int], Task], length: Length, size: int, *, query_first: bool) -> tuple[Task, int]:
-    """A task whose segments leave room for what stands beside them, as in training.
+def make_texts(
+    make: Callable[[int], Task], length: Length, size: int, *, query_first: bool = False, seed: int = 0
+) -> Texts:
+    """Return texts whose segments leave room for the question, as in training.
 
     Args:
-        make: Makes the task for a number of tokens a segment.
-        length: Of the texts.
+        make: Makes the task for a number of tokens in a segment.
+        length: Number and length of the texts.
         size: Tokens of a full segment.
         query_first: Whether the question follows the text of every segment.
-
-    Returns:
-        The task, and how many tokens of text its segments have.
+        seed: Decides each text together with its number.
 
     Raises:
         UserError: The questions leave no room for text.
     """
-    task = make(size)
+    whole = Texts(make(size), size, length, seed)
     if not query_first:
-        return task, size
+        return whole
     chance = random.Random(0)  # noqa: S311 - no secret
-    longest = max(len(draw(task, length.segments(size), chance, length).question) for _ in range(DRAWS))
+    longest = max(len(whole.draw(chance).question) for _ in range(DRAWS))
     if 2 * longest > size:
         raise UserError(
             f"questions of {longest} tokens leave too little of a segment of {size} to its text",
             where="--memory",
             remedy="name a memory with longer segments",
         )
-    return make(size - longest), size - longest
-
-
-def chance_of(task: Task, segments: int, seed: int, number: int) -> random.Random:
-    """The random numbers that decide one text of a length."""
-    return random.Random(f"{seed}/{task.name}/{segments}/{number}")  # noqa: S311 - no secret
-
-
-def draw(task: Task, segments: int, chance: random.Random, length: Length) -> Sample:
-    """Make one text with its question.
-
-    Raises:
-        UserError: The task cannot be told in so short a text.
-    """
-    try:
-        return task.sample(segments, chance)
-    except ValueError as error:
-        raise UserError(
-            f"task '{task.name}' cannot be told in {segments} segments ({error})",
-            where=f"--lengths {length.label}",
-            remedy="ask for longer texts",
-        ) from error
+    return Texts(make(size - longest), size - longest, length, seed)

@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from rmtbench.cli.progress import LINE_EVERY_SECONDS, note
 from rmtbench.report.numbers import MISSING, score, seconds, size, whole
@@ -14,35 +14,11 @@ from rmtbench.report.tables import Table
 
 if TYPE_CHECKING:
     from rmtbench.bench.retrieval_quality import QualityFigures
-    from rmtbench.bench.rmt import RmtFigures
-
-
-class Reading(Protocol):
-    """How far one length or one text is: see `rmtbench.bench.rmt.Reading`."""
-
-    @property
-    def name(self) -> str:
-        """Who reads what."""
-        ...
-
-    @property
-    def done(self) -> int:
-        """Tokens read so far."""
-        ...
-
-    @property
-    def total(self) -> int:
-        """Tokens to read."""
-        ...
-
-    @property
-    def row(self) -> Mapping[str, Any] | None:
-        """The finished row; None until then."""
-        ...
+    from rmtbench.bench.rmt import LengthProgress, RmtFigures
 
 
 @contextmanager
-def show_reading() -> Iterator[Callable[[Reading], None]]:
+def show_reading() -> Iterator[Callable[[LengthProgress], None]]:
     """A callback for the benches by length that shows how far they are while the block lasts."""
     if sys.stderr.isatty():
         with _bars() as report:
@@ -52,7 +28,7 @@ def show_reading() -> Iterator[Callable[[Reading], None]]:
 
 
 @contextmanager
-def _bars() -> Iterator[Callable[[Reading], None]]:
+def _bars() -> Iterator[Callable[[LengthProgress], None]]:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
@@ -60,7 +36,7 @@ def _bars() -> Iterator[Callable[[Reading], None]]:
     with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True)) as bars:
         tasks: dict[str, TaskID] = {}
 
-        def report(reading: Reading) -> None:
+        def report(reading: LengthProgress) -> None:
             if reading.name not in tasks:
                 tasks[reading.name] = bars.add_task(reading.name, total=reading.total)
             bars.update(tasks[reading.name], completed=reading.done, total=reading.total)
@@ -70,10 +46,10 @@ def _bars() -> Iterator[Callable[[Reading], None]]:
         yield report
 
 
-def _lines() -> Callable[[Reading], None]:
+def _lines() -> Callable[[LengthProgress], None]:
     last = {"at": time.monotonic()}
 
-    def report(reading: Reading) -> None:
+    def report(reading: LengthProgress) -> None:
         if reading.row is not None:
             note(_finished(reading.name, reading.row))
         elif time.monotonic() - last["at"] > LINE_EVERY_SECONDS:

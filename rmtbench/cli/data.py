@@ -1,57 +1,53 @@
-"""`rmtbench data`: which data sets are there, whether they are sound, and draws as files."""
+"""`rmtbench data`: list the data sets, check one, or write a draw as files."""
 
 from __future__ import annotations
 
 import json
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from rmtbench.cli.flags import takes
+from rmtbench.options.datasets import Counting, ExportedDraw, FirstDraws
 
 if TYPE_CHECKING:
     from rmtbench.corpora.base import Dataset, DatasetKind, TokenCounter
 
 app = typer.Typer(help="Look at data sets: list, check, export.", no_args_is_help=True)
 
-DataDir = Annotated[Path | None, typer.Option(help="Official files: a folder or one file (else RMTBENCH_DATA).")]
-Model = Annotated[
-    str | None, typer.Option(help="Whose tokenizer counts: hub id, path, random:GEOMETRY (default: the profile's).")
-]
-Profile = Annotated[str, typer.Option(help="mini: the miniature where no files are named; paper: the hub's data.")]
-Tokenizer = Annotated[str | None, typer.Option(help="Another tokenizer than the model's own.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-Seed = Annotated[int, typer.Option(help="Seed of the draw.")]
 
 
-def _reader(profile: str, dataset: str, data_dir: Path | None) -> str:
-    """The model whose tokenizer counts a data set's tokens, if the user names none."""
+def _reader(asked: Counting, dataset: str) -> str:
+    """Return the model whose tokenizer counts a data set's tokens: the one that is named, else the data's default."""
     from rmtbench.spec import default_reader, profile_defaults
 
-    values = {**profile_defaults(profile), "dataset": dataset, "data_dir": data_dir}
-    return str({**values, **default_reader(values, os.environ)}["model"])
+    values = {**profile_defaults(asked.profile), "dataset": dataset, "data_dir": asked.data_dir}
+    return asked.model or str({**values, **default_reader(values, os.environ)}["model"])
+
+
+def _open(asked: Counting, dataset: str) -> Dataset:
+    """Open a data set. The profile decides whether it is the miniature where no files are named."""
+    from rmtbench.corpora.open import open_dataset
+    from rmtbench.spec import profile_defaults
+
+    generated = "generated" in profile_defaults(asked.profile)
+    return open_dataset(dataset, asked.data_dir, os.environ, generated=generated)
 
 
 @app.command("list")
-def list_datasets(
-    data_dir: DataDir = None,
-    model: Model = None,
-    profile: Profile = "mini",
-    tokenizer: Tokenizer = None,
-    seed: Seed = 0,
-    as_json: AsJson = False,
-) -> None:
+@takes(FirstDraws)
+def list_datasets(asked: FirstDraws, as_json: AsJson = False) -> None:
     """Show the data sets that are here, and how large the first draw of each size is."""
     from rmtbench.corpora.registry import known_datasets
     from rmtbench.models.load import load_token_counter
     from rmtbench.spec import profile_defaults
 
-    defaults = profile_defaults(profile)
     # One tokenizer for all rows, so that their counts can be compared.
-    count_tokens = load_token_counter(model or _reader(profile, defaults["dataset"], data_dir), tokenizer)
-    generated = "generated" in defaults
-    kinds = known_datasets().values()
-    rows = [_describe(kind, data_dir, count_tokens, seed, generated=generated) for kind in kinds]
+    reader = _reader(asked, profile_defaults(asked.profile)["dataset"])
+    count_tokens = load_token_counter(reader, asked.tokenizer)
+    rows = [_describe(kind, asked, count_tokens) for kind in known_datasets().values()]
     if as_json:
         typer.echo(json.dumps(rows, indent=1))
         return
@@ -69,91 +65,74 @@ def list_datasets(
 
 
 @app.command()
+@takes(Counting)
 def check(
+    asked: Counting,
     name: Annotated[str, typer.Argument(help="squad, hotpotqa, triviaqa, handbook, or a folder of your own.")],
-    data_dir: DataDir = None,
-    model: Model = None,
-    profile: Profile = "mini",
-    tokenizer: Tokenizer = None,
     as_json: AsJson = False,
 ) -> None:
     """Read all of a data set and count its documents, questions and oddities; the first defect ends it."""
-    from rmtbench.corpora.open import open_dataset
     from rmtbench.models.load import load_token_counter
-    from rmtbench.spec import profile_defaults
 
-    dataset = open_dataset(name, data_dir, os.environ, generated="generated" in profile_defaults(profile))
+    dataset = _open(asked, name)
     facts = dataset.facts()
     source = _source(dataset)
     counts = {"documents": facts.documents, "questions": facts.questions}
     reader = None
-    if source["kind"] in ("own", "embedded"):  # of others a size is read, and never all
-        reader = model or _reader(profile, name, data_dir)
-        counts["tokens"] = _measure(dataset, "all", load_token_counter(reader, tokenizer), 0)["tokens"]
+    if source["kind"] in ("own", "embedded"):  # of other data sets a run never reads all
+        reader = _reader(asked, name)
+        counts["tokens"] = _measure(dataset, "all", load_token_counter(reader, asked.tokenizer), 0)["tokens"]
+    counted_by = asked.tokenizer or reader
     if as_json:
-        row = {"dataset": dataset.name, "source": source, **counts, "counted_by": tokenizer or reader}
+        row = {"dataset": dataset.name, "source": source, **counts, "counted_by": counted_by}
         typer.echo(json.dumps(row | {"notes": dict(facts.notes), "remark": facts.remark}, indent=1))
         return
     typer.echo(f"{dataset.name}: sound ({source['kind']}, {source['name']}, sha256 {source['sha256'][:16]})")
     counts |= facts.notes
     for noun, count in counts.items():
-        typer.echo(f"{count:9,}  {noun}" + (f" by {tokenizer or reader}" if noun == "tokens" else ""))
+        typer.echo(f"{count:9,}  {noun}" + (f" by {counted_by}" if noun == "tokens" else ""))
     if facts.remark:
         typer.echo(facts.remark)
 
 
 @app.command()
-def export(
-    out: Annotated[Path, typer.Option(help="A new or empty folder.")],
-    dataset: Annotated[str, typer.Option(help="squad, hotpotqa, triviaqa, handbook, or a folder of your own.")],
-    size: Annotated[str, typer.Option(help="smoke, small, medium, large; all for own documents.")],
-    draw: Annotated[int, typer.Option(min=0, help="Which draw, from 0.")] = 0,
-    seed: Seed = 0,
-    data_dir: DataDir = None,
-    model: Model = None,
-    profile: Profile = "mini",
-    tokenizer: Tokenizer = None,
-) -> None:
+@takes(ExportedDraw)
+def export(asked: ExportedDraw) -> None:
     """Write one draw as files in its data set's official format, or as a folder like your own."""
     from rmtbench.corpora.base import DrawRequest
     from rmtbench.corpora.export import export_draw
-    from rmtbench.corpora.open import open_dataset
     from rmtbench.models.load import load_token_counter
-    from rmtbench.spec import profile_defaults
 
-    defaults = profile_defaults(profile)
-    opened = open_dataset(dataset, data_dir, os.environ, generated="generated" in defaults)
-    count_tokens = load_token_counter(model or _reader(profile, dataset, data_dir), tokenizer)
-    drawn = opened.draw(DrawRequest(size, draw, seed), count_tokens)
-    files = export_draw(drawn, out)
+    dataset = _open(asked, asked.dataset)
+    count_tokens = load_token_counter(_reader(asked, asked.dataset), asked.tokenizer)
+    drawn = dataset.draw(DrawRequest(asked.size, asked.draw, asked.seed), count_tokens)
+    files = export_draw(drawn, asked.out)
     corpus = drawn.corpus
     typer.echo(
-        f"{len(files)} files in {out}: {len(corpus.documents)} documents, {len(corpus.questions)} questions "
+        f"{len(files)} files in {asked.out}: {len(corpus.documents)} documents, {len(corpus.questions)} questions "
         f"({corpus.id}, sha256 {corpus.sha256[:16]})"
     )
 
 
-def _describe(
-    kind: DatasetKind, data_dir: Path | None, count_tokens: TokenCounter, seed: int, *, generated: bool
-) -> dict[str, Any]:
-    """Source and sizes of a data set, or why it is not here. Never asks the hub, whose files can be gigabytes."""
-    from rmtbench.corpora.open import DATA_VARIABLE, open_dataset
+def _describe(kind: DatasetKind, asked: FirstDraws, count_tokens: TokenCounter) -> dict[str, Any]:
+    """Return source and sizes of a data set, or why it is not here. It never asks the hub, whose files can be large."""
+    from rmtbench.corpora.open import DATA_VARIABLE
     from rmtbench.errors import UserError
+    from rmtbench.spec import profile_defaults
 
-    name = kind.name
-    there = kind.embedded is not None or (generated and kind.miniature)
-    if not there and data_dir is None and not os.environ.get(DATA_VARIABLE):
+    there = kind.embedded is not None or ("generated" in profile_defaults(asked.profile) and kind.miniature)
+    if not there and asked.data_dir is None and not os.environ.get(DATA_VARIABLE):
         unnamed = UserError(
             "no official files are named",
             remedy=f"give --data-dir or set {DATA_VARIABLE}; without either, a run asks the hub",
         )
         return _missing(kind, unnamed)
     try:
-        dataset = open_dataset(name, data_dir, os.environ, generated=generated)
+        dataset = _open(asked, kind.name)
     except UserError as error:
         return _missing(kind, error)
-    sizes = [_measure(dataset, size, count_tokens, seed) for size in kind.sizes]
-    return {"dataset": name, "label": kind.label, "source": _source(dataset), "sizes": sizes, "problem": None}
+    sizes = [_measure(dataset, size, count_tokens, asked.seed) for size in kind.sizes]
+    return {"dataset": kind.name, "label": kind.label, "source": _source(dataset), "sizes": sizes, "problem": None}
 
 
 def _missing(kind: DatasetKind, error: Exception) -> dict[str, Any]:

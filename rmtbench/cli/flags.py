@@ -1,9 +1,9 @@
-"""Flags of commands: those of `rmtbench run` made from the declared options, and earlier names that still work."""
+"""Flags of commands, made from the declared options; and earlier names of flags, which still work."""
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import wraps
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
@@ -11,37 +11,104 @@ from typing import Annotated, Any, ClassVar
 import typer
 from typer.core import TyperCommand
 
-from rmtbench.options.declare import Option
-from rmtbench.options.request import all_options, renamed
+from rmtbench.errors import UserError, nearest
+from rmtbench.options.declare import REQUIRED, Option, options_of, refusal
+from rmtbench.options.request import all_options
 
-GIVEN = "given"
-"""The parameter of a command that takes the values of all options."""
+Command = Callable[..., None]
 
 
-def takes_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command one flag for each option that is not rare.
+def takes_options(command: Command) -> Command:
+    """Give a command a flag for each option of a run that is not rare.
 
     Args:
-        command: Takes as its first parameter, `given`, the values by field; None means not given.
+        command: Its first parameter gets the values by field. None means not given.
     """
     common = {option.key: option for option in all_options().values() if not option.rare}
 
-    @wraps(command)
-    def with_flags(**words: Any) -> None:  # noqa: ANN401 - values of any flag
-        given = {option.field: _value(option, words.pop(key)) for key, option in common.items()}
-        command(given, **words)
+    def collect(words: dict[str, Any]) -> Mapping[str, Any]:
+        return {option.field: _value(option, words[key]) for key, option in common.items()}
 
-    own = inspect.signature(command, eval_str=True).parameters
     keyword = inspect.Parameter.KEYWORD_ONLY
     flags = [inspect.Parameter(k, keyword, default=None, annotation=_annotation(o)) for k, o in common.items()]
-    flags += [each.replace(kind=keyword) for name, each in own.items() if name != GIVEN]
+    return _with_flags(command, flags, collect)
+
+
+def takes(family: type) -> Callable[[Command], Command]:
+    """Give a command a flag for each option of a family that is not rare.
+
+    Args:
+        family: A dataclass of options. The command's first parameter gets an instance of it.
+    """
+    declared = {option.key: option for option in options_of(family).values() if not option.rare}
+
+    def collect(words: dict[str, Any]) -> Any:  # noqa: ANN401 - one of the family
+        return family(**{option.field: _read(option, words[key]) for key, option in declared.items()})
+
+    return lambda command: _with_flags(command, [_typed(option) for option in declared.values()], collect)
+
+
+def _with_flags(command: Command, flags: list[inspect.Parameter], collect: Callable[[dict[str, Any]], Any]) -> Command:
+    """Return a command with these flags and its own. `collect` makes the first parameter from the flags' values."""
+    names = [flag.name for flag in flags]
+
+    @wraps(command)
+    def with_flags(**words: Any) -> None:  # noqa: ANN401 - values of any flag
+        command(collect({name: words.pop(name) for name in names}), **words)
+
+    _, *own = inspect.signature(command, eval_str=True).parameters.values()
+    flags = [*flags, *(each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in own)]
     with_flags.__signature__ = inspect.Signature(flags)  # type: ignore[attr-defined]
     with_flags.__annotations__ = {flag.name: flag.annotation for flag in flags}
     return with_flags
 
 
+def _typed(option: Option) -> inspect.Parameter:
+    """Return a flag whose type and limits the command line checks. `_read` checks what is given as text."""
+    as_text = option.read is not None or bool(option.choices) or (option.item_type is not None and not option.repeated)
+    default: Any = (option.default_text or None) if as_text else option.default
+    kind: Any = str if as_text else option.plain_type
+    if option.repeated:
+        kind, default = list[option.item_type], option.default or None  # type: ignore[name-defined]
+    if option.default is REQUIRED:
+        default = inspect.Parameter.empty
+    limited = kind in (int, float)
+    told = typer.Option(
+        f"{option.flag}/--no-{option.flag[2:]}" if kind is bool else option.flag,
+        help=option.help,
+        min=option.at_least if limited else None,
+        max=option.at_most if limited else None,
+        show_default=option.default is not False,
+        metavar=option.metavar or "|".join(option.choices) or None,
+    )
+    kind = kind | None if default is None else kind
+    keyword = inspect.Parameter.KEYWORD_ONLY
+    return inspect.Parameter(option.key, keyword, default=default, annotation=Annotated[kind, told])
+
+
+def _read(option: Option, word: Any) -> Any:  # noqa: ANN401 - a field's value
+    """Return a field's value for that of its flag.
+
+    Raises:
+        UserError: The value is not one of the named ones, or not in the option's form.
+    """
+    if option.repeated:
+        return tuple(word or ())
+    if word is None:
+        return None
+    if option.read is not None:
+        try:
+            return option.read(word)
+        except ValueError as error:
+            raise refusal(error, option.flag) from error
+    if option.choices and word not in option.choices:
+        remedy = nearest(word, option.choices)
+        raise UserError(f"no {option.flag[2:]} '{word}'", where=option.flag, remedy=remedy)
+    return tuple(word.split(",")) if option.item_type is not None else word
+
+
 def _annotation(option: Option) -> Any:  # noqa: ANN401 - a typing form
-    """A flag's type and its line in the help. Choices and limits are checked later, with all other values."""
+    """Return a flag's type and its line in the help. Choices and limits are checked later, with all other values."""
     usual = option.default_text
     told = typer.Option(
         option.flag,
@@ -57,11 +124,16 @@ def _annotation(option: Option) -> Any:  # noqa: ANN401 - a typing form
 
 
 def _value(option: Option, word: Any) -> Any:  # noqa: ANN401
-    """A flag's value as a field's: several are given with commas."""
+    """Return a field's value for that of its flag. Commas separate several."""
     if word is None or option.item_type is None:
         return word or None if option.type is bool else word
     items = [item.strip() for item in word.split(",")]
     return tuple(filter(None, items) if option.item_type is str else items)
+
+
+def earlier_flags(options: Iterable[Option]) -> dict[str, str]:
+    """Return the earlier flags of options, with those of today."""
+    return {f"--{option.was.replace('_', '-')}": option.flag for option in options if option.was}
 
 
 class RenamingCommand(TyperCommand):
@@ -100,9 +172,7 @@ START = """Nothing is named to run. Three ways to begin:
 class RunCommand(RenamingCommand):
     """`rmtbench run`: its help in panels, one for each family of options."""
 
-    RENAMED: ClassVar[Mapping[str, str]] = {
-        f"--{old.replace('_', '-')}": f"--{new.replace('_', '-')}" for old, new in renamed().items()
-    }
+    RENAMED: ClassVar[Mapping[str, str]] = earlier_flags(all_options().values())
 
     def __init__(self, *args: Any, **settings: Any) -> None:  # noqa: ANN401 - click's own
         super().__init__(*args, **{**settings, "rich_markup_mode": "rich"})

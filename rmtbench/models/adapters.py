@@ -1,4 +1,4 @@
-"""PEFT adapters: found, checked and merged into a model's weights, or refused with the reason."""
+"""PEFT adapters: find, check and merge them into a model's weights, or refuse them with the reason."""
 
 from __future__ import annotations
 
@@ -68,10 +68,10 @@ def find_adapter(name: str, option: str = "--adapter") -> AdapterFiles:
 
     Args:
         name: A name of `SHIPPED_ADAPTERS`, or a folder.
-        option: What the user named it with, for errors.
+        option: The option that named it, for errors.
 
     Raises:
-        UserError: It is missing, incomplete or damaged.
+        UserError: The adapter is missing, incomplete or damaged.
     """
     folder = SHIPPED_ADAPTERS.get(name, Path(name).expanduser())
     where = f"{option} {name}"
@@ -103,7 +103,7 @@ def check_base(adapter: AdapterFiles, base: str, weights_sha256: str) -> None:
     """Refuse an adapter on a base model that its card does not name.
 
     Args:
-        adapter: The adapter; one without a card is checked by its tensors alone, when it is merged.
+        adapter: The adapter. Without a card, only its tensors are checked, when it is merged.
         base: The base model's name.
         weights_sha256: Hash of the base model's weights.
 
@@ -121,16 +121,15 @@ def check_base(adapter: AdapterFiles, base: str, weights_sha256: str) -> None:
     )
 
 
-def merge_adapter(model: PreTrainedModel, adapter: AdapterFiles, option: str = "--adapter") -> PreTrainedModel:
+def merge_adapter(model: PreTrainedModel, adapter: AdapterFiles) -> PreTrainedModel:
     """Merge an adapter into a model's float32 weights.
 
-    Every tensor of the adapter must have its place in the model and every place its tensor. The merged model's logits
-    are compared with the unmerged one's, so that an adapter that merging changes is refused.
+    Every tensor of the adapter must have its place in the model, and every place its tensor. The logits before and
+    after merging are compared, and an adapter whose logits change is refused.
 
     Args:
         model: In float32; changed in place.
         adapter: The adapter.
-        option: What the user named it with, for errors.
 
     Returns:
         The model without PEFT's modules.
@@ -140,9 +139,9 @@ def merge_adapter(model: PreTrainedModel, adapter: AdapterFiles, option: str = "
     """
     import warnings
 
-    where = f"{option} {adapter.name}"
+    where = f"--adapter {adapter.name}"
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # what PEFT warns of, such as keys that are missing, is refused here
+        warnings.simplefilter("ignore")  # PEFT warns of missing keys and the like; here they are refused
         return _merged(model, adapter, where)
 
 
@@ -177,7 +176,7 @@ def _merged(model: PreTrainedModel, adapter: AdapterFiles, where: str) -> PreTra
 
 
 def _wrap(model: PreTrainedModel, adapter: AdapterFiles, where: str) -> Any:  # noqa: ANN401 - peft is not typed
-    """Put PEFT's modules around the model, with weights that are not the adapter's yet."""
+    """Put PEFT's modules around the model, without the adapter's weights."""
     from peft import PeftConfig, get_peft_model
 
     try:
@@ -186,28 +185,28 @@ def _wrap(model: PreTrainedModel, adapter: AdapterFiles, where: str) -> Any:  # 
         raise _refused(adapter, "has a configuration that PEFT cannot read", error, where) from error
     kind = str(getattr(config.peft_type, "value", config.peft_type))
     if config.is_prompt_learning or kind in {"XLORA", "ADAPTION_PROMPT", "POLY"}:
-        raise UserError(
-            f"an adapter of kind {kind} cannot be merged into the weights",
-            where=where,
-            remedy="give an adapter that changes weights, such as LoRA",
-        )
+        raise _unmergeable(kind, where)
     config.inference_mode = True
-    config.base_model_name_or_path = None  # a path of the machine that trained it, of which PEFT would warn
+    config.base_model_name_or_path = None  # a path of the machine that trained it; PEFT would warn
     try:
         wrapped = get_peft_model(model, config)
     except Exception as error:
         raise _refused(adapter, "does not fit this model", error, where) from error
     if not hasattr(wrapped.base_model, "merge_and_unload"):
-        raise UserError(
-            f"an adapter of kind {kind} cannot be merged into the weights",
-            where=where,
-            remedy="give an adapter that changes weights, such as LoRA",
-        )
+        raise _unmergeable(kind, where)
     return wrapped
 
 
+def _unmergeable(kind: str, where: str) -> UserError:
+    return UserError(
+        f"an adapter of kind {kind} cannot be merged into the weights",
+        where=where,
+        remedy="give an adapter that changes weights, such as LoRA",
+    )
+
+
 def _fill(wrapped: Any, adapter: AdapterFiles, where: str) -> None:  # noqa: ANN401 - peft is not typed
-    """Load the adapter's weights into PEFT's modules: all of them, and nothing left over."""
+    """Load the adapter's weights into PEFT's modules. All must be there, and none may be left over."""
     from peft import get_peft_model_state_dict, set_peft_model_state_dict
     from peft.utils.save_and_load import load_peft_weights
 

@@ -1,4 +1,4 @@
-"""Load a causal language model by hub id, path or ``random:GEOMETRY``, and say exactly what was loaded."""
+"""Load a causal language model by hub id, path or ``random:GEOMETRY``, and record exactly what was loaded."""
 
 from __future__ import annotations
 
@@ -27,13 +27,15 @@ if TYPE_CHECKING:
 
 DTYPES = ("float32", "bfloat16", "float16")
 RANDOM_LABEL = "random weights"
+ANSWER_TOKENS = 64
+"""Most tokens of an answer. For another limit, use `dataclasses.replace(model, max_answer_tokens=...)`."""
 
 
 def choose_device(device: str) -> str:
-    """Turn ``auto`` into the accelerator there is, else the CPU; check that a named device exists.
+    """Return the device to use: for ``auto`` the accelerator if there is one, else the CPU.
 
     Raises:
-        UserError: The device is not there.
+        UserError: The named device does not exist.
     """
     import torch
 
@@ -53,7 +55,7 @@ def choose_device(device: str) -> str:
 
 
 def choose_dtype(dtype: str, device: str) -> str:
-    """Turn ``auto`` into float32 on the CPU and bfloat16 elsewhere.
+    """Return the data type to use: for ``auto`` float32 on the CPU and bfloat16 elsewhere.
 
     Raises:
         UserError: The name is not one of `DTYPES`.
@@ -71,24 +73,22 @@ def load_model(
     adapter: str | None = None,
     tokenizer: str | None = None,
     style: AnswerStyle = "direct",
-    max_answer_tokens: int = 64,
     dtype: str = "float32",
     device: str = "cpu",
     seed: int = 0,
     chat: ChatSettings | None = None,
 ) -> LocalModel:
-    """Load weights and tokenizer.
+    """Load weights and tokenizer. The model's answers have at most `ANSWER_TOKENS` tokens.
 
     Args:
         name: Hub id, path of a folder or GGUF file, one of `SHIPPED` or `PACKAGED`, or ``random:GEOMETRY``.
         adapter: Folder or shipped name of a PEFT adapter, which is merged into the weights; None for none.
         tokenizer: Another tokenizer's id or path; None for the model's own.
         style: Answer style of its prompts.
-        max_answer_tokens: Most tokens of an answer.
         dtype: One of `DTYPES`.
         device: A torch device name.
         seed: Seed of random weights.
-        chat: What is set of the chat; None for nothing.
+        chat: Settings of the chat; None for the defaults.
 
     Raises:
         UserError: The model or tokenizer is missing or cannot serve.
@@ -99,7 +99,7 @@ def load_model(
     import rmtbench.models.readers  # noqa: F401 - now, and not within the first answer's time
     from rmtbench.models.linear import use_onednn
 
-    logging.disable_progress_bar()  # it would break through ours
+    logging.disable_progress_bar()  # it would break our own bars
     kind = getattr(torch, dtype)
     source = find_source(name, adapter)
     model, known = _weights(source, kind, device, seed)
@@ -131,7 +131,7 @@ def load_model(
         contract=contract,
         end_ids=ends,
         context_limit=limit,
-        max_answer_tokens=max_answer_tokens,
+        max_answer_tokens=ANSWER_TOKENS,
         provenance=provenance,
         think_tokens=think_budget(contract, chat),
     )
@@ -144,7 +144,7 @@ def load_tokenizer(model: str, tokenizer: str | None = None, adapter: str | None
     comes before its base model's.
 
     Raises:
-        UserError: It is missing.
+        UserError: The tokenizer is missing.
     """
     if tokenizer is not None and adapter is None:
         return _tokenizer(Source(model, model, model), tokenizer)
@@ -162,7 +162,7 @@ def _tokenizer(source: Source, tokenizer: str | None) -> PreTrainedTokenizerBase
     except (OSError, ValueError, KeyError) as error:
         named = tokenizer or source.name
         raise _missing("tokenizer", named, "--tokenizer" if tokenizer else "--model", error) from error
-    # Its own limit is a training length; what counts is the model's, which is checked for every prompt.
+    # Its own limit is a training length. Every prompt is checked against the model's limit instead.
     words.model_max_length = int(1e30)
     return words
 
@@ -170,7 +170,7 @@ def _tokenizer(source: Source, tokenizer: str | None) -> PreTrainedTokenizerBase
 def load_token_counter(
     model: str, tokenizer: str | None = None, adapter: str | None = None
 ) -> Callable[[Sequence[str]], list[int]]:
-    """A function that counts each text's tokens with a model's tokenizer, without loading its weights.
+    """Return a function that counts each text's tokens with a model's tokenizer. It does not load the weights.
 
     Raises:
         UserError: The tokenizer is missing.
@@ -181,14 +181,14 @@ def load_token_counter(
 
 
 def tokenizer_hash(tokenizer: PreTrainedTokenizerBase) -> str:
-    """SHA-256 over the fast tokenizer's whole definition and the chat format."""
+    """Return the SHA-256 of the fast tokenizer's whole definition and the chat format."""
     backend = getattr(tokenizer, "backend_tokenizer", None)
     definition = backend.to_str() if backend is not None else repr(sorted(tokenizer.get_vocab().items()))
     return hashlib.sha256(f"{definition}\n{tokenizer.chat_template or ''}".encode()).hexdigest()
 
 
 def _weights(source: Source, kind: torch.dtype, device: str, seed: int) -> tuple[PreTrainedModel, dict[str, Any]]:
-    """The model in evaluation mode, its adapter merged, and what the provenance tells of its weights."""
+    """Return the model in evaluation mode with its adapter merged, and what the provenance records of its weights."""
     import torch
 
     # An adapter is merged in float32 and rounded once.
@@ -210,7 +210,7 @@ def _weights(source: Source, kind: torch.dtype, device: str, seed: int) -> tuple
     model = merge_adapter(model, source.adapter).to(kind).eval()
     known["adapter"] = source.adapter.facts
     known["base"] = {"id": source.base, "weights_sha256": base}
-    if len(base) == 64:  # else the base could be any, and so could the sum
+    if len(base) == 64:  # without it, the hash of base and adapter would say nothing
         known["weights_sha256"] = hashlib.sha256(f"{base} {source.adapter.sha256}".encode()).hexdigest()
     return model, known
 
@@ -224,15 +224,15 @@ def _from_pretrained(name: str, dtype: torch.dtype, device: str) -> PreTrainedMo
         loaded: PreTrainedModel = model.to(device).eval()
     except (UserError, MemoryError, torch.OutOfMemoryError):
         raise
-    except Exception as error:  # files from elsewhere fail in any way, in code of any architecture
+    except Exception as error:  # files of others can fail in any way, in the code of any architecture
         raise _missing("model", name, "--model", error) from error
     return loaded
 
 
 def _by_attention(path: str, dtype: torch.dtype) -> tuple[PreTrainedModel, Mapping[str, Any]]:
-    """Weights and what transformers says of them: by torch's fused attention, or by the plain one without it.
+    """Return the model with torch's fused attention, or with the plain one, and transformers' report on its weights.
 
-    The shipped default of transformers would follow what the configuration file asks for, such as a package of CUDA.
+    The default of transformers would follow the configuration file, which may ask for a CUDA package.
     """
     from transformers import AutoModelForCausalLM
 
@@ -243,23 +243,23 @@ def _by_attention(path: str, dtype: torch.dtype) -> tuple[PreTrainedModel, Mappi
             )
         except (ValueError, ImportError) as error:
             if attention == "sdpa" and "scaled_dot_product_attention" in str(error):
-                continue  # the architecture has none: nothing was read yet
+                continue  # the architecture has no fused attention, and nothing was read yet
             raise
         return model, found
     raise AssertionError("the last attention was tried")  # pragma: no cover
 
 
 def check_complete(found: Mapping[str, Any], name: str, option: str, *, unread: str = "\0") -> None:
-    """Refuse weights that lack a tensor: transformers would put random numbers in its place.
+    """Refuse weights that lack a tensor, which transformers would fill with random numbers.
 
     Args:
-        found: What transformers tells of the loading.
+        found: Transformers' report on the loading.
         name: The model.
-        option: What the user calls it, for messages.
-        unread: Part of the names of tensors that nothing reads, which may be lacking.
+        option: The option that named it, for messages.
+        unread: Part of the names of tensors that are never used. They may be missing.
 
     Raises:
-        UserError: Something is lacking.
+        UserError: A tensor is missing.
     """
     lacking = sorted(key for key in found["missing_keys"] if unread not in key)
     if lacking:
@@ -308,7 +308,7 @@ def _missing(noun: str, name: str, option: str, error: Exception) -> UserError:
 
 
 def _public_name(name: str) -> str:
-    """A hub id as it is; of a path, the folder's or file's own name: results hold no path of this machine."""
+    """Return a hub id as it is, and only the last part of a path: results hold no path of this machine."""
     return Path(name).name if Path(name).expanduser().exists() else name
 
 
@@ -317,7 +317,7 @@ def _tokenizer_name(source: Source, tokenizer: str | None) -> str:
 
 
 def _random_hash(model: PreTrainedModel, name: str, seed: int) -> str:
-    """Hash of the weights themselves where that is quick, else of what determines them."""
+    """Return the hash of the weights where that is quick, else of what determines them."""
     digest = hashlib.sha256(f"{name}\n{seed}".encode())
     if model.num_parameters() <= 200_000_000:
         import torch

@@ -1,7 +1,7 @@
 """How an option declares itself: as one field of a frozen dataclass, with its texts and limits in the metadata.
 
-Standard dataclasses: they cost `rmtbench --help` nothing, and type checkers know their fields. `check.py` makes a
-pydantic model from the same declarations, and imports pydantic only when there are values to check.
+Families are standard dataclasses: they add nothing to the start of `rmtbench --help`, and type checkers know their
+fields. `check.py` makes a pydantic model from the same declarations, and imports pydantic only when it is needed.
 """
 
 from __future__ import annotations
@@ -13,43 +13,48 @@ from inspect import get_annotations
 from types import NoneType
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
+from rmtbench.errors import UserError
+
 REQUIRED: Any = MISSING
-"""The default of an option that has none of its own: a profile or the data decides."""
+"""The default of an option that has none: the user, a profile or the data decides."""
 
 Heeded = Literal["", "retrieves", "counts words", "embeds", "keeps a cache", "writes notes"]
-"""What a system does that uses an option; empty for an option of every system."""
+"""What a system that uses the option does; empty for an option that every system uses."""
 
 Place = Literal["", "a server", "a served model", "a served embedder", "a local model", "this machine"]
-"""Where model or embedder must be for an option to have an effect; empty for anywhere."""
+"""Where model or embedder must be for the option to have an effect; empty for anywhere."""
 
 _OPTION, _STATED = "option", "stated"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Option:
-    """All that is known of one option.
+    """The declaration of one option.
 
     Attributes:
         help: One line for `--help` and the docs.
         rare: Whether it has no flag of its own, and is given as ``--set NAME=VALUE``.
-        name: Its public name in YAML files, and in flags with dashes; as the field's where empty.
+        name: Its public name in YAML files, and in flags with dashes. Empty for the field's own name.
         was: An earlier public name, which still works.
-        at_least: Smallest value, of each item where there are several.
+        at_least: Minimum, of each item if there are several.
         above: Value that it must exceed.
-        at_most: Largest value.
+        at_most: Maximum.
         not_blank: Whether an empty text is refused.
-        check: Returns the value to use, or raises `ValueError` with what is wrong; "; " separates what to do.
-        on_off: Whether ``on`` and ``off`` are words of it. YAML reads them as truth values.
+        check: Returns the value to use, or raises `ValueError`, which says what is wrong and, after "; ", what to do.
+        read: Returns the value for the text of a flag, if the type does not say how. Raises `ValueError` like `check`.
+        repeated: Whether each item has a flag of its own. Other lists are written with commas.
+        metavar: Placeholder of the value in `--help`; empty for the type.
+        on_off: Whether ``on`` and ``off`` are values of it. YAML reads them as truth values.
         multiplies: Whether a list in a YAML file means one request for each item.
-        needs: Field without which it has no effect.
+        needs: Field that must be given too, or the option has no effect.
         heeded: Which systems use it.
         place: Where model or embedder must be.
-        not_served: Why a server cannot do it, where only a local model can.
+        not_served: Why a server cannot do it, if only a local model can.
         column: Whether it is a field of `RunSpec`. Options of a run's `RunOptions` are part of the hash too.
-        labelled: Whether a run states a label, a hash or a word in place of its value.
-        stored: Its name in a run's files, where that is not the field's.
+        labelled: Whether a run's spec holds a label, a hash or a word in place of its value.
+        stored: Its name in a run's files, if that is not the field's.
         shown: What to show as its default, if not the value.
-        field, type, default, family: As declared; filled in by `options_of`.
+        field, type, default, family: Filled in by `options_of` from the declaration.
     """
 
     help: str
@@ -61,6 +66,9 @@ class Option:
     at_most: float | None = None
     not_blank: bool = False
     check: Callable[[Any], Any] | None = None
+    read: Callable[[str], Any] | None = None
+    repeated: bool = False
+    metavar: str = ""
     on_off: bool = False
     multiplies: bool = False
     needs: str = ""
@@ -83,7 +91,7 @@ class Option:
 
     @property
     def flag(self) -> str:
-        """As a person writes it: ``--top-k``, or ``--set deadline``."""
+        """The flag as a user writes it: ``--top-k``, or ``--set deadline``."""
         name = self.key.replace("_", "-")
         return f"--set {name}" if self.rare else f"--{name}"
 
@@ -94,28 +102,41 @@ class Option:
 
     @property
     def item_type(self) -> Any:  # noqa: ANN401
-        """The type of its items, where it takes several; else None."""
+        """The type of its items if it takes several, else None."""
         return get_args(self.plain_type)[0] if get_origin(self.plain_type) is tuple else None
 
     @property
     def default_text(self) -> str:
-        """Its default in words; empty where it has none."""
+        """Its default as text; empty if it has none."""
         if self.shown is not None:
             return self.shown
         if self.default is REQUIRED or self.default is None or self.default is False:
             return ""
+        if self.default is True:
+            return "on"
         if isinstance(self.default, tuple):
             return ",".join(map(str, self.default))
         return f"{self.default:g}" if isinstance(self.default, float) else str(self.default)
 
     @property
     def choices(self) -> tuple[str, ...]:
-        """All its values, where they are few and named."""
+        """Its values, if they are a fixed list."""
         return get_args(self.plain_type) if get_origin(self.plain_type) is Literal else ()
 
 
+def refusal(error: ValueError, where: str) -> UserError:
+    """Return the error for a value that `Option.check` or `Option.read` refused.
+
+    Args:
+        error: Says what is wrong and, after "; ", what to do.
+        where: The option.
+    """
+    what, _, remedy = str(error).partition("; ")
+    return UserError(what, where=where, remedy=remedy)
+
+
 def without_none(kind: Any) -> Any:  # noqa: ANN401
-    """Return a type without None, where that is one of two that it may be."""
+    """Return a type without None, if it is a type or None."""
     kept = [part for part in get_args(kind) if part is not NoneType]
     return kept[0] if len(kept) == 1 and NoneType in get_args(kind) else kind
 
@@ -124,7 +145,7 @@ def option(default: Any, text: str, **more: Any) -> Any:  # noqa: ANN401 - the f
     """Declare an option.
 
     Args:
-        default: Its value where none is given; `REQUIRED` where a profile or the data decides.
+        default: Its value if none is given; `REQUIRED` if it has none.
         text: `Option.help`.
         more: Other fields of `Option`.
     """
@@ -136,13 +157,13 @@ def stated(default: Any = None, *, stored: str = "") -> Any:  # noqa: ANN401
 
     Args:
         default: Its value in a run that has none.
-        stored: Its name in the run's files, where that is not the field's.
+        stored: Its name in the run's files, if that is not the field's.
     """
     return field(default=default, metadata={_STATED: stored})
 
 
 def options_of(family: type) -> Mapping[str, Option]:
-    """Return the options that a family declares, by field: its own before those of the classes below it."""
+    """Return the options that a family declares, by field. Its own come before those of its base classes."""
     return _declared(family)
 
 
@@ -161,7 +182,7 @@ def _declared(family: Any) -> Mapping[str, Option]:  # noqa: ANN401 - a dataclas
 
 
 def stored_names(family: type) -> Mapping[str, str]:
-    """Return every field of a run's options that is in its files, with its name there."""
+    """Return the fields of a run's options that its files hold, with their names there."""
     return {
         each.name: (each.metadata[_OPTION].stored if _OPTION in each.metadata else each.metadata[_STATED]) or each.name
         for each in fields(family)

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
+
+Report = Callable[[int], None]
+"""Gets the number of chunks or vectors that are done."""
+
+
+def silent(_done: int) -> None:
+    """Report nothing."""
 
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """Characters ``[start, end)`` of a document's text, ready to stand in a prompt under its title."""
+    """Characters ``[start, end)`` of a document's text, to be shown in a prompt under its title."""
 
     document_id: str
     title: str
@@ -27,7 +34,7 @@ class Hit:
 
 
 class Index(Protocol):
-    """Ranks the chunks it was made from."""
+    """Ranks the chunks that it was made from."""
 
     @property
     def bytes(self) -> int:
@@ -35,5 +42,5 @@ class Index(Protocol):
         ...
 
     def search(self, queries: Sequence[str], k: int) -> list[list[Hit]]:
-        """The best k chunks of each query, best first, ties by position; fewer where there are fewer chunks."""
+        """Return the best k chunks of each query, best first, ties by position. There may be fewer than k chunks."""
         ...

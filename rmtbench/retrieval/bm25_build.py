@@ -1,6 +1,6 @@
-"""Making BM25's files block by block, in bounded memory; an interrupted build goes on behind its last whole block.
+"""Makes BM25's files block by block in bounded memory; an interrupted build continues behind its last whole block.
 
-What grows in memory with the corpus is the vocabulary, and one number a chunk.
+Only the vocabulary and one number for each chunk grow in memory with the corpus.
 """
 
 from __future__ import annotations
@@ -9,11 +9,11 @@ import json
 import shutil
 from array import array
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rmtbench.retrieval.base import Chunk
+from rmtbench.retrieval.base import Chunk, Report, silent
 from rmtbench.retrieval.bm25 import inverse_frequency, weigh
 from rmtbench.retrieval.bm25_files import settings_facts
 from rmtbench.retrieval.chunks import indexed_text
@@ -26,32 +26,26 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 BLOCK = 2_000_000
-"""Words of chunks (each counted once a chunk) that are held in memory at once: about 300 MB while they are weighed."""
+"""Words (each counted once a chunk) that are held in memory at once: about 300 MB while they are weighed."""
 
 FREQUENT = 0.25
-"""A word in more than this share of chunks is kept as one number a chunk: adding a whole row is faster than a list."""
-
-Report = Callable[[int], None]
-
-
-def _silent(_done: int) -> None:
-    pass
+"""A word in more than this share of chunks is stored as one number a chunk: rows are added faster than lists."""
 
 
 def build_bm25(
-    chunks: Iterable[Chunk], folder: Path, settings: Words = PLAIN, *, block: int = BLOCK, report: Report = _silent
+    chunks: Iterable[Chunk], folder: Path, settings: Words = PLAIN, *, block: int = BLOCK, report: Report = silent
 ) -> None:
-    """Make the index; whatever an interrupted call with the same chunks has made is taken over.
+    """Make the index. It continues what an interrupted call with the same chunks has made.
 
     Args:
-        chunks: Can be read more than once; need not be in memory.
-        folder: Where the index will be; it appears when it is whole.
+        chunks: Read more than once; need not be in memory.
+        folder: Where the index will be. It appears when it is whole.
         settings: How texts become words.
-        block: Words of chunks held in memory at once; does not change the index.
-        report: Told how many chunks are counted.
+        block: Words held in memory at once; does not change the index.
+        report: Gets the number of chunks counted so far.
 
     Raises:
-        UserError: Another process is making it.
+        UserError: Another process is making the index.
     """
     with only_builder(folder) as unfinished:
         digest = _Blocks(unfinished, settings, block).count(chunks, report)
@@ -65,7 +59,7 @@ def build_bm25(
 
 
 class _Blocks:
-    """The first pass: words are counted and each block is sorted by word and written, with where it ends."""
+    """The first pass: counts words, sorts each block by word, and writes it with its end."""
 
     def __init__(self, folder: Path, settings: Words, size: int) -> None:
         self._folder, self._settings, self._size = folder, settings, size
@@ -78,7 +72,7 @@ class _Blocks:
         self._lengths = array("i")
 
     def count(self, chunks: Iterable[Chunk], report: Report) -> bytes:
-        """Count all chunks; returns their hash."""
+        """Count all chunks and return their hash."""
         ends = self._take_over()
         done, last = max(ends, default=0), len(ends)
         words, digest, number = self._settings.tokenizer(), START, 0
@@ -102,12 +96,12 @@ class _Blocks:
         return digest
 
     def _anew(self, chunks: Iterable[Chunk], report: Report) -> bytes:
-        """The blocks on disk are of other chunks."""
+        """Start again: the blocks on disk are of other chunks."""
         self._forget()
         return self.count(chunks, report)
 
     def _take_over(self) -> dict[int, str]:
-        """Words of the blocks on disk, and the hash of all chunks up to the end of each."""
+        """Read the words of the blocks on disk. Return the hash of all chunks up to the end of each block."""
         ends: dict[int, str] = {}
         for path in _paths(self._folder):
             facts = json.loads((path / "block.json").read_text(encoding="utf-8"))
@@ -163,7 +157,7 @@ class _Blocks:
 
 
 def _merge(blocks: list[dict[str, Any]], folder: Path, size: int) -> dict[str, Any]:
-    """The second pass: the blocks' lists of each word become one, weighed and written in the order of words."""
+    """The second pass: merge the blocks' lists of each word, weigh them, and write them in the order of words."""
     import numpy as np
 
     spelled = [word for block in blocks for word in _spelled(block["path"])]
@@ -206,7 +200,7 @@ def _merge(blocks: list[dict[str, Any]], folder: Path, size: int) -> dict[str, A
 def _gather(
     blocks: list[dict[str, Any]], first: int, end: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """Columns, rows and counts of the words from `first` to before `end`, by word and then by chunk."""
+    """Return columns, rows and counts of the words from `first` to before `end`, by word and then by chunk."""
     import numpy as np
 
     parts: list[list[NDArray[np.int64]]] = [[], [], []]
@@ -223,7 +217,7 @@ def _gather(
 
 
 def _ranges(in_chunks: NDArray[np.intp], size: int) -> list[tuple[int, int]]:
-    """Ranges of words whose lists fit into memory together; a word alone may be more."""
+    """Return ranges of words whose lists fit into memory together. The list of one word may be longer."""
     ranges, first, total = [], 0, 0
     for column, count in enumerate(in_chunks.tolist()):
         if total + count > size and column > first:
@@ -238,7 +232,7 @@ def _paths(folder: Path) -> list[Path]:
 
 
 def _open(path: Path) -> dict[str, Any]:
-    """A block's words and the lengths of its chunks; its lists stay on disk until they are needed."""
+    """Return a block's words and the lengths of its chunks. Its lists stay on disk until they are needed."""
     import numpy as np
 
     names = ("columns", "starts", "lengths")
@@ -246,13 +240,13 @@ def _open(path: Path) -> dict[str, Any]:
 
 
 def _read(path: Path, first: int, end: int) -> NDArray[np.int64]:
-    # Read, not mapped: pages of a map would stay, and memory would grow with the corpus.
+    # Read and not mapped: mapped pages would stay in memory, which would grow with the corpus.
     import numpy as np
 
     return np.fromfile(path, dtype=np.int32, count=end - first, offset=4 * first).astype(np.int64)
 
 
 def _spelled(path: Path) -> list[str]:
-    """The words that a block was the first to hold, in order."""
+    """Return the words that appear first in a block, in order."""
     text = (path / "new.txt").read_bytes().decode("utf-8", "surrogatepass")
     return text.split("\n") if text else []

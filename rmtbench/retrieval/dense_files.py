@@ -1,25 +1,25 @@
-"""Embeddings in files, memory-mapped: searched exactly, or by FAISS for candidates that are then scored exactly.
+"""Embeddings in memory-mapped files: searched exactly, or by FAISS for candidates that are then scored exactly.
 
-Vectors are written block by block. By size an index is `flat` (exact, needs no FAISS), `pq` (every vector in four bits
-for two numbers, all of which are looked through) or `ivf` (inverted lists on disk, for more vectors than that is quick
-for); by name also `hnsw` (a graph over vectors in half precision).
+Vectors are written block by block. The size decides the kind: `flat` (exact, without FAISS), `pq` (four bits for two
+numbers, and every vector is compared) or `ivf` (inverted lists on disk, for more vectors than `pq` is quick for).
+`hnsw` (a graph over vectors in half precision) is made only by name.
 """
 
 from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal, cast
 
 from rmtbench.files import write_atomically
-from rmtbench.measure import Stopwatch
+from rmtbench.measure import Stopwatch, Timed
 from rmtbench.models.base import Embedder
 from rmtbench.models.embed_windows import RULE
-from rmtbench.retrieval.base import Chunk, Hit
+from rmtbench.retrieval.base import Chunk, Hit, Report, silent
 from rmtbench.retrieval.dense import DenseIndex, embed_chunks
 from rmtbench.retrieval.identity import (
     START,
@@ -41,20 +41,14 @@ if TYPE_CHECKING:
 Kind = Literal["flat", "pq", "hnsw", "ivf"]
 
 FLAT_UNTIL, PQ_UNTIL = 100_000, 10_000_000
-"""Most chunks of a flat index and of one of short codes, where no kind is named."""
+"""Maximum chunks of a `flat` and of a `pq` index if no kind is named."""
 
 BLOCK = 8192
-"""Chunks that are embedded and written at once."""
-
-Report = Callable[[int], None]
-
-
-def _silent(_done: int) -> None:
-    pass
+"""Number of chunks that are embedded and written at once."""
 
 
 def choose_kind(wanted: str, chunks: int) -> Kind:
-    """The kind that is named, or that a number of chunks needs where it is ``auto``."""
+    """Return the named kind; for ``auto``, the kind for a number of chunks."""
     if wanted != "auto":
         return cast("Kind", wanted)
     return "flat" if chunks <= FLAT_UNTIL else "pq" if chunks <= PQ_UNTIL else "ivf"
@@ -65,27 +59,27 @@ def build_dense_files(
     folder: Path,
     embedder: Embedder,
     kind: str = "auto",
-    watch: Stopwatch | None = None,
-    report: Report = _silent,
+    report: Report = silent,
     *,
     windows: bool = True,
-) -> None:
-    """Embed chunks block by block and index them; an interrupted call goes on behind its last whole block.
+) -> Timed[Path]:
+    """Embed chunks block by block and index them. After an interruption, the same call continues behind the last block.
 
     Args:
         chunks: What to index.
-        folder: Where the index will be; it appears when it is whole.
-        embedder: Of documents.
+        folder: Where the index will be. It appears when it is whole.
+        embedder: Embeds documents.
         kind: ``auto``, or a `Kind`.
-        watch: Gets the seconds of ``embed`` and ``index``.
-        report: Told how many chunks are embedded.
+        report: Gets the number of chunks embedded so far.
         windows: Whether a chunk longer than its embedder reads is embedded by windows, or only its beginning.
 
+    Returns:
+        The folder, with the seconds of ``embed`` and ``index``.
+
     Raises:
-        UserError: The kind needs FAISS, and it is not installed, or another process is making the index.
+        UserError: The kind needs FAISS, which is not installed, or another process is making the index.
     """
-    watch = watch or Stopwatch()
-    chosen = choose_kind(kind, len(chunks))
+    watch, chosen = Stopwatch(), choose_kind(kind, len(chunks))
     if chosen != "flat":
         from rmtbench.retrieval.faiss_files import import_faiss
 
@@ -101,17 +95,18 @@ def build_dense_files(
         made_from = {"embedder_sha256": embedder.sha256, "chunks_sha256": done.digest.hex()}
         write_manifest(unfinished, {**facts, **cut, **made_from})
         unfinished.replace(folder)
+    return Timed(folder, watch.seconds)
 
 
-def index_vectors(folder: Path, count: int, dimension: int, kind: Kind, report: Report = _silent) -> None:
-    """Make what finds candidates among the vectors that lie in a folder; nothing for a flat index.
+def index_vectors(folder: Path, count: int, dimension: int, kind: Kind, report: Report = silent) -> None:
+    """Make the FAISS index for the vectors in a folder; a flat index needs none.
 
     Args:
         folder: Holds `vectors.bin`: float32, rows of unit length.
-        count: How many vectors.
+        count: Number of vectors.
         dimension: Width of a vector.
         kind: What to make.
-        report: Told how many vectors are indexed.
+        report: Gets the number of vectors indexed so far.
     """
     if kind == "flat" or count == 0:
         return
@@ -127,13 +122,13 @@ def open_dense(
 
     Args:
         folder: The index.
-        chunks: The chunks.
-        embedder: Of queries.
-        kind: As it was asked for.
-        windows: As it was asked for.
+        chunks: What it was made from.
+        embedder: Embeds queries.
+        kind: The kind that was asked for, which may be ``auto``.
+        windows: Whether it was made with windows.
 
     Raises:
-        UserError: It is damaged, or of other chunks, windows, another embedder or another kind.
+        UserError: The index is damaged, or of other chunks, windows, another embedder or another kind.
     """
     wanted = {
         "embedder_sha256": ("embeddings", embedder.sha256),
@@ -158,15 +153,15 @@ def open_vectors(
     embedder: Embedder,
     starts: NDArray[np.int64] | None = None,
 ) -> DenseIndex | ApproximateIndex:
-    """Open vectors in a folder, with what finds candidates among them.
+    """Open the vectors in a folder, with their FAISS index if they have one.
 
     Args:
         folder: As `index_vectors` left it.
-        count: How many vectors.
+        count: Number of vectors.
         dimension: Width of a vector.
         kind: What was made.
-        embedder: Of queries.
-        starts: Each chunk's first vector, shape ``[chunks]``; None where every chunk has one.
+        embedder: Embeds queries.
+        starts: Each chunk's first vector, shape ``[chunks]``; None if every chunk has one vector.
 
     Raises:
         OSError: A file is missing.
@@ -183,11 +178,11 @@ def open_vectors(
 
 
 class ApproximateIndex:
-    """FAISS finds more windows than chunks are asked for; their chunks' exact scores decide, ties by position.
+    """FAISS finds more windows than are asked for; the exact scores of their chunks rank them, ties by position.
 
     Attributes:
         finder: The FAISS index.
-        candidates: How many windows it finds, at least.
+        candidates: Minimum number of windows that it finds.
     """
 
     def __init__(
@@ -209,8 +204,8 @@ class ApproximateIndex:
         """Choose between recall and time.
 
         Args:
-            effort: Of ``pq`` the windows that are found, of ``hnsw`` the candidates that are kept on the way, of
-                ``ivf`` the lists that are looked into.
+            effort: For ``pq`` the number of windows to find, for ``hnsw`` the candidates to keep while searching, for
+                ``ivf`` the lists to search.
         """
         if self._kind == "pq":
             self.candidates = effort
@@ -221,26 +216,26 @@ class ApproximateIndex:
 
     @property
     def vectors(self) -> int:
-        """How many windows it holds."""
+        """Number of windows in it."""
         return len(self._vectors)
 
     @property
     def bytes(self) -> int:
-        """Size of the mapped vectors; what FAISS keeps beside them it does not say."""
+        """Size of the mapped vectors. FAISS does not report the size of its own data."""
         return self._vectors.nbytes
 
     def search(self, queries: Sequence[str], k: int) -> list[list[Hit]]:
-        """The best k chunks that were found for each query, best first, ties by position."""
+        """Return the best k chunks that were found for each query, best first, ties by position."""
         return [self.search_vector(vector, k) for vector in self._embedder.embed(queries, "query")]
 
     def search_vector(self, query: NDArray[np.float32], k: int) -> list[Hit]:
-        """The best k chunks that were found for one embedded query.
+        """Return the best k chunks that were found for one embedded query.
 
-        Of several windows of a chunk it asks for more, until it has twice as many chunks as are wanted.
+        A chunk can have several windows, so it asks for more windows until it has twice as many chunks as are wanted.
 
         Args:
             query: A unit vector, shape ``[dimension]``.
-            k: How many chunks, at least 1.
+            k: Number of chunks, at least 1.
         """
         import numpy as np
 
@@ -258,7 +253,7 @@ class ApproximateIndex:
 
 @dataclass(frozen=True, slots=True)
 class _Done:
-    """How far embedding has come: chunks, their hash, and the vectors that they have."""
+    """Progress of embedding: number of chunks, their hash, and number of vectors."""
 
     chunks: int
     digest: bytes
@@ -266,7 +261,7 @@ class _Done:
 
 
 def _embed(chunks: Sequence[Chunk], folder: Path, embedder: Embedder, report: Report, *, windows: bool) -> _Done:
-    """Append the vectors that are not there yet; returns what is there at the end."""
+    """Append the missing vectors and return the progress, which is then complete."""
     progress = folder / "progress.json"
     made_by = f"{embedder.sha256} {RULE}" if windows else embedder.sha256
     done = _resume(chunks, progress, made_by)
@@ -274,7 +269,7 @@ def _embed(chunks: Sequence[Chunk], folder: Path, embedder: Embedder, report: Re
         done = _Done(0, START, 0)
         shutil.rmtree(folder)
         folder.mkdir()
-    # A torn block is made anew.
+    # A torn block is made again.
     with (
         _behind(folder / "vectors.bin", done.vectors * embedder.dimension * 4) as vectors,
         _behind(folder / "starts.bin", done.chunks * 8) if windows else nullcontext() as starts,
@@ -299,7 +294,7 @@ def _embed(chunks: Sequence[Chunk], folder: Path, embedder: Embedder, report: Re
 
 @contextmanager
 def _behind(path: Path, size: int) -> Iterator[BinaryIO]:
-    """A file to append to, cut to its first so many bytes."""
+    """Open a file to append to, cut to its first `size` bytes."""
     path.touch()
     with path.open("r+b") as stream:
         stream.truncate(size)
@@ -308,7 +303,7 @@ def _behind(path: Path, size: int) -> Iterator[BinaryIO]:
 
 
 def _resume(chunks: Sequence[Chunk], path: Path, made_by: str) -> _Done | None:
-    """What an earlier call has left; None where it is nothing, or of other chunks, windows or another embedder."""
+    """Return the progress of an earlier call; None if there is none, or if chunks, windows or embedder differ."""
     if not path.is_file():
         return None
     facts = json.loads(path.read_text(encoding="utf-8"))
@@ -317,5 +312,5 @@ def _resume(chunks: Sequence[Chunk], path: Path, made_by: str) -> _Done | None:
     digest = START
     for chunk in chunks[: facts["done"]]:
         digest = extend(digest, chunk)
-    vectors = facts.get("vectors", facts["done"])  # not in files of before there were windows
+    vectors = facts.get("vectors", facts["done"])  # missing in files from before there were windows
     return _Done(facts["done"], digest, vectors) if digest.hex() == facts["digest"] else None

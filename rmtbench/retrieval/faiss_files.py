@@ -1,6 +1,6 @@
 """FAISS over vectors in a file: short codes, a graph that is saved as it grows, or inverted lists on disk.
 
-Only finds candidates; `dense_files` scores them. FAISS is the extra `faiss` and takes a second to import.
+It only finds candidates; `dense_files` scores them. FAISS is the extra `faiss` and takes a second to import.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from rmtbench.errors import UserError
+from rmtbench.retrieval.base import Report
 
 if TYPE_CHECKING:
     import numpy as np
@@ -21,13 +22,13 @@ LINKS, BUILD_EFFORT, SEARCH_EFFORT = 32, 200, 256
 """HNSW (Malkov and Yashunin 2016): links of a node, and how many candidates are kept while building and searching."""
 
 TRAINING = 64
-"""Vectors for each centre of inverted lists that k-means sees."""
+"""Vectors that k-means gets for each centre of inverted lists."""
 
 CODED, CODED_LEAST = 65_536, 624
-"""Vectors that the codes are learnt from: at most, and at least, where FAISS would warn of fewer."""
+"""Maximum and minimum of vectors to learn the codes from. FAISS warns of fewer."""
 
 EFFORT: Mapping[str, int] = {"pq": 500, "hnsw": SEARCH_EFFORT, "ivf": 64}
-"""Of a search by each kind: chunks found, candidates kept, inverted lists looked into."""
+"""Effort of a search by kind: chunks to find, candidates to keep, inverted lists to search."""
 
 STEP = 20_000
 """Vectors that are added between two reports."""
@@ -37,7 +38,7 @@ SAVE_EVERY = 200_000
 
 
 def import_faiss() -> ModuleType:
-    """The library.
+    """Import FAISS.
 
     Raises:
         UserError: It is not installed.
@@ -54,17 +55,17 @@ def import_faiss() -> ModuleType:
     return module
 
 
-def build_pq(vectors: NDArray[np.float32], folder: Path, report: Callable[[int], None]) -> None:
+def build_pq(vectors: NDArray[np.float32], folder: Path, report: Report) -> None:
     """Code the vectors by product quantisation (Jégou et al. 2011), two numbers in four bits.
 
-    Of an odd dimension, one number in four bits. All codes are looked through in registers (André et al. 2015), a
-    sixteenth of a flat index's bytes. No vector is missed for lying in the wrong list or behind the wrong link, so that
-    what is found does not depend on how vectors cluster.
+    For an odd dimension, it is one number in four bits. A search compares all codes, in registers (André et al. 2015).
+    They have a sixteenth of a flat index's bytes. What is found does not depend on how vectors cluster, because there
+    are no lists or links in which a vector could be missed.
 
     Args:
         vectors: Shape ``[chunks, dimension]``; may be memory-mapped.
         folder: Where they are saved as `pq.faiss`.
-        report: Told how many vectors are coded.
+        report: Gets the number of vectors coded so far.
     """
     import numpy as np
 
@@ -73,7 +74,7 @@ def build_pq(vectors: NDArray[np.float32], folder: Path, report: Callable[[int],
     parts = dimension if dimension % 2 else dimension // 2
     index = faiss.IndexPQFastScan(dimension, parts, 4, faiss.METRIC_INNER_PRODUCT)
     sample = np.sort(np.random.default_rng(0).choice(count, min(count, CODED), replace=False))
-    sample = np.resize(sample, max(len(sample), CODED_LEAST))  # of fewer, some more than once
+    sample = np.resize(sample, max(len(sample), CODED_LEAST))  # if there are fewer, some are used more than once
     index.train(np.ascontiguousarray(vectors[sample]))
     for start in range(0, count, STEP):
         index.add(vectors[start : start + STEP])
@@ -81,13 +82,13 @@ def build_pq(vectors: NDArray[np.float32], folder: Path, report: Callable[[int],
     _save(faiss, index, folder / "pq.faiss")
 
 
-def build_hnsw(vectors: NDArray[np.float32], folder: Path, report: Callable[[int], None]) -> None:
-    """Grow a graph over the vectors, in half precision; a graph that was saved half grown grows on.
+def build_hnsw(vectors: NDArray[np.float32], folder: Path, report: Report) -> None:
+    """Make a graph over the vectors in half precision. An unfinished graph that was saved is continued.
 
     Args:
         vectors: Shape ``[chunks, dimension]``; may be memory-mapped.
         folder: Where it is saved as `hnsw.faiss`.
-        report: Told how many vectors are in it.
+        report: Gets the number of vectors in it so far.
     """
     faiss = import_faiss()
     path, growing = folder / "hnsw.faiss", folder / "hnsw.growing"
@@ -107,13 +108,13 @@ def build_hnsw(vectors: NDArray[np.float32], folder: Path, report: Callable[[int
     growing.unlink(missing_ok=True)
 
 
-def build_ivf(vectors: NDArray[np.float32], folder: Path, report: Callable[[int], None]) -> None:
-    """Sort the vectors into inverted lists on disk: shards of them are made, then merged list by list.
+def build_ivf(vectors: NDArray[np.float32], folder: Path, report: Report) -> None:
+    """Sort the vectors into inverted lists on disk: make shards, then merge them list by list.
 
     Args:
         vectors: Shape ``[chunks, dimension]``; may be memory-mapped.
         folder: Where they are saved as `ivf.faiss` and `ivf.lists`.
-        report: Told how many vectors are in shards.
+        report: Gets the number of vectors in shards so far.
     """
     import numpy as np
 
@@ -133,7 +134,7 @@ def build_ivf(vectors: NDArray[np.float32], folder: Path, report: Callable[[int]
     paths = []
     for start in range(0, count, SAVE_EVERY):
         end = min(start + SAVE_EVERY, count)
-        path = shards / f"{start:010}-{end:010}.faiss"  # a last shard that has grown since is another one
+        path = shards / f"{start:010}-{end:010}.faiss"  # a last shard that has grown since has another name
         if not path.is_file():
             index = faiss.read_index(str(trained))
             for at in range(start, end, STEP):
@@ -149,7 +150,7 @@ def build_ivf(vectors: NDArray[np.float32], folder: Path, report: Callable[[int]
 
 
 def open_finder(folder: Path, kind: str) -> Any:  # noqa: ANN401 - the library has no types
-    """Open a FAISS index: a graph and lists memory-mapped, codes in memory.
+    """Open a FAISS index. A graph and lists are memory-mapped; codes are in memory.
 
     Args:
         folder: Where it was saved.
@@ -166,9 +167,9 @@ def open_finder(folder: Path, kind: str) -> Any:  # noqa: ANN401 - the library h
         raise ValueError(f"{kind}.faiss cannot be read") from error
 
 
-Build = Callable[["NDArray[np.float32]", Path, Callable[[int], None]], None]
+Build = Callable[["NDArray[np.float32]", Path, Report], None]
 BUILDERS: Mapping[str, Build] = {"pq": build_pq, "hnsw": build_hnsw, "ivf": build_ivf}
-"""By kind."""
+"""Builders by kind of index."""
 
 
 def _save(faiss: ModuleType, index: object, path: Path) -> None:

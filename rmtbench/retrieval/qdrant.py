@@ -1,8 +1,7 @@
 """Embeddings in Qdrant through LlamaIndex's own vector store, for a server that several machines share.
 
-A collection is named by what is in it, chunks, windows and embedder, so that none is ever of anything else; points are
-named by their place, so that an interrupted upload goes on by writing the same again. The extra `qdrant` brings the
-packages.
+A collection's name is a hash of its chunks, windows and embedder, so it never holds anything else. A point's name is
+its place, so an interrupted upload writes the same points again. The extra `qdrant` installs the packages.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from rmtbench.errors import ServerGoneError, UserError
-from rmtbench.measure import Stopwatch
+from rmtbench.measure import Stopwatch, Timed, add_seconds, timed
 from rmtbench.models.base import Embedder
 from rmtbench.models.embed_windows import RULE
 from rmtbench.retrieval.base import Chunk, Hit
@@ -32,30 +31,30 @@ if TYPE_CHECKING:
     from qdrant_client import QdrantClient
 
 IN_PROCESS = "memory"
-"""In place of a URL: Qdrant within this process, exact and for few chunks."""
+"""In place of a URL: Qdrant within this process, which is exact and meant for few chunks."""
 
 KEY_VARIABLE = "QDRANT_API_KEY"
 OPTION = "--set qdrant"
 
 BLOCK = 2048
-"""Windows that are embedded and uploaded at once."""
+"""Number of windows that are embedded and uploaded at once."""
 
 DIGITS = 6
-"""Decimal places of a score: equal vectors may differ in the seventh, and a tie must not be decided by it."""
+"""Decimal places of a score. Scores of equal vectors may differ in the seventh, which must not decide a tie."""
 
 EXACT_UNTIL, SEARCH_EFFORT = 100_000, 256
-"""Most windows that the server compares one by one; beyond, candidates that its graph keeps while searching."""
+"""Maximum windows for exact search by the server; above, the candidates that its graph keeps while searching."""
 
 
 def open_qdrant(place: str, environ: Mapping[str, str]) -> QdrantClient:
-    """Connect to a server, or begin one within this process.
+    """Connect to a server, or start one within this process.
 
     Args:
-        place: `IN_PROCESS`, or the server's URL. Never shown but for its host: it may hold a password.
+        place: `IN_PROCESS`, or the server's URL. Only its host is ever shown, because it may hold a password.
         environ: Environment variables, for the key.
 
     Raises:
-        UserError: The packages are not installed, it is no URL, or no server answers there, or not to this key.
+        UserError: The packages are not installed, the URL is none, or no server answers there with this key.
     """
     try:
         import llama_index.vector_stores.qdrant  # noqa: F401 - now, and not within a timed part
@@ -90,107 +89,123 @@ def open_qdrant(place: str, environ: Mapping[str, str]) -> QdrantClient:
 
 
 def host_of(place: str) -> str:
-    """What may be shown of a URL."""
+    """Return the part of a URL that may be shown."""
     return urlsplit(place).netloc.rpartition("@")[2]
+
+
+def keep_in_qdrant(
+    chunks: Sequence[Chunk],
+    client: QdrantClient,
+    embedder: Embedder,
+    document_embedder: Embedder,
+    *,
+    windows: bool = True,
+) -> Timed[QdrantIndex]:
+    """Fill a collection, or take over the one that already holds these chunks.
+
+    Args:
+        chunks: What to index.
+        client: As `open_qdrant` returns it.
+        embedder: Embeds queries.
+        document_embedder: Embeds chunks; the same model.
+        windows: Whether a chunk longer than its embedder reads is embedded by windows, or only its beginning.
+
+    Returns:
+        The index, with the seconds of ``embed`` and ``index``, or of ``load``.
+
+    Raises:
+        UserError: A chunk cannot be cut into windows.
+        ServerGoneError: The server no longer answers.
+    """
+    from llama_index.vector_stores.qdrant import QdrantVectorStore
+
+    made_from = f"{chunks_hash(chunks)} {embedder.sha256}" + (f" {RULE}" if windows else "")
+    digest = hashlib.sha256(made_from.encode()).hexdigest()
+    name = f"rmtbench-{digest[:32]}"
+    cutting = timed("embed", lambda: cut_chunks(chunks, document_embedder) if windows else whole_chunks(chunks))
+    cut = cutting.value
+    with _told():
+        whole = client.collection_exists(name) and client.count(name).count == len(cut.parts)
+        opened = timed(
+            "load" if whole else "index",
+            lambda: QdrantVectorStore(name, client=client, index_doc_id=False, batch_size=256),
+        )
+        index = QdrantIndex(opened.value, client, embedder, len(cut.parts))
+        if whole:
+            return Timed(index, add_seconds({"load": cutting.total_seconds}, opened.seconds))
+        filled = _fill(opened.value, cut, digest, document_embedder)
+    return Timed(index, add_seconds(cutting.seconds, opened.seconds, filled))
+
+
+def _fill(store: Any, cut: Windows, digest: str, embedder: Embedder) -> Mapping[str, float]:  # noqa: ANN401
+    """Embed and upload all windows; returns the seconds of ``embed`` and ``index``."""
+    from llama_index.core.schema import TextNode
+
+    watch, owners = Stopwatch(), cut.owners.tolist()
+    for start in range(0, len(cut.parts), BLOCK):
+        block = cut.parts[start : start + BLOCK]
+        with watch.part("embed"):
+            vectors = embed_chunks(block, embedder)  # [windows of the block, dimension]
+        with watch.part("index"):
+            nodes = [
+                TextNode(
+                    id_=str(uuid.uuid5(uuid.NAMESPACE_OID, f"{digest} {place}")),
+                    text=part.text,
+                    metadata={"title": part.title, "position": owners[place]},
+                    embedding=vector.tolist(),
+                )
+                for place, (part, vector) in enumerate(zip(block, vectors, strict=True), start=start)
+            ]
+            store.add(nodes)
+    return watch.seconds
 
 
 class QdrantIndex:
     """Ranks chunks by the cosine of their best window, whose embeddings Qdrant keeps. Safe for many threads."""
 
-    def __init__(
-        self,
-        chunks: Sequence[Chunk],
-        client: QdrantClient,
-        embedder: Embedder,
-        document_embedder: Embedder,
-        watch: Stopwatch,
-        *,
-        windows: bool = True,
-    ) -> None:
-        """Fill a collection, or take over the one that holds these chunks already.
+    def __init__(self, store: Any, client: QdrantClient, embedder: Embedder, vectors: int) -> None:  # noqa: ANN401
+        """Search a collection that holds all windows: see `keep_in_qdrant`.
 
         Args:
-            chunks: What to index.
-            client: As `open_qdrant` gives it.
-            embedder: Of queries.
-            document_embedder: Of chunks; the same model.
-            watch: Gets the seconds of ``embed`` and ``index``, or of ``load``.
-            windows: Whether a chunk longer than its embedder reads is embedded by windows, or only its beginning.
-
-        Raises:
-            UserError: A chunk cannot be cut into windows.
-            ServerGoneError: The server does not answer any more.
+            store: LlamaIndex's store over the collection.
+            client: The store's client.
+            embedder: Embeds queries.
+            vectors: Number of windows in the collection.
         """
-        from llama_index.vector_stores.qdrant import QdrantVectorStore
-
-        self._embedder = embedder
+        self._store, self._embedder, self._vectors = store, embedder, vectors
         self._local = "Local" in type(client._client).__name__  # noqa: SLF001 - the only place that tells
-        # Within this process there is no server that puts calls in turn.
+        # Within this process there is no server that serialises calls.
         self._turn: AbstractContextManager[Any] = threading.Lock() if self._local else nullcontext()
-        made_from = f"{chunks_hash(chunks)} {embedder.sha256}" + (f" {RULE}" if windows else "")
-        digest = hashlib.sha256(made_from.encode()).hexdigest()
-        name = f"rmtbench-{digest[:32]}"
-        cutting = Stopwatch()
-        with cutting.part("embed"):
-            cut = cut_chunks(chunks, document_embedder) if windows else whole_chunks(chunks)
-        self._vectors = len(cut.parts)
-        with _told():
-            whole = client.collection_exists(name) and client.count(name).count == self._vectors
-            watch.seconds["load" if whole else "embed"] = cutting.seconds["embed"]
-            with watch.part("load" if whole else "index"):
-                self._store: Any = QdrantVectorStore(name, client=client, index_doc_id=False, batch_size=256)
-            if not whole:
-                self._fill(cut, digest, document_embedder, watch)
-
-    def _fill(self, cut: Windows, digest: str, embedder: Embedder, watch: Stopwatch) -> None:
-        from llama_index.core.schema import TextNode
-
-        owners = cut.owners.tolist()
-        for start in range(0, len(cut.parts), BLOCK):
-            block = cut.parts[start : start + BLOCK]
-            with watch.part("embed"):
-                vectors = embed_chunks(block, embedder)
-            with watch.part("index"):
-                nodes = [
-                    TextNode(
-                        id_=str(uuid.uuid5(uuid.NAMESPACE_OID, f"{digest} {place}")),
-                        text=part.text,
-                        metadata={"title": part.title, "position": owners[place]},
-                        embedding=vector.tolist(),
-                    )
-                    for place, (part, vector) in enumerate(zip(block, vectors, strict=True), start=start)
-                ]
-                self._store.add(nodes)
 
     @property
     def vectors(self) -> int:
-        """How many windows it holds."""
+        """Number of windows in it."""
         return self._vectors
 
     @property
     def bytes(self) -> int:
-        """Size of the vectors within this process; 0 where a server keeps them."""
+        """Size of the vectors within this process; 0 if a server keeps them."""
         return 4 * self.vectors * self._embedder.dimension if self._local else 0
 
     def search(self, queries: Sequence[str], k: int) -> list[list[Hit]]:
-        """The best k chunks of each query, best first; where Qdrant scores them equally, by position.
+        """Return the best k chunks of each query, best first, ties by position.
 
         Raises:
-            ServerGoneError: The server does not answer any more.
+            ServerGoneError: The server no longer answers.
         """
         if not self.vectors:
             return [[] for _ in queries]
         return [self.search_vector(vector, k) for vector in self._embedder.embed(queries, "query")]
 
     def search_vector(self, query: NDArray[np.float32], k: int) -> list[Hit]:
-        """The best k chunks of one embedded query.
+        """Return the best k chunks of one embedded query.
 
         Args:
             query: A unit vector, shape ``[dimension]``.
-            k: How many chunks, at least 1.
+            k: Number of chunks, at least 1.
 
         Raises:
-            ServerGoneError: The server does not answer any more.
+            ServerGoneError: The server no longer answers.
         """
         with _told(), self._turn:
             return best_of_more(partial(self._ask, query.tolist()), k, self.vectors)
@@ -211,7 +226,7 @@ class QdrantIndex:
 
 @contextmanager
 def _told() -> Iterator[None]:
-    """Turn what the client raises into the error that stops a run and lets it be resumed."""
+    """Turn the client's errors into the one that stops a run and lets it be resumed."""
     from qdrant_client.http.exceptions import ApiException
 
     try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -98,17 +98,17 @@ def _served_model(specs: Sequence[RunSpec], endpoints: Endpoints) -> EndpointMod
 
 
 def _local_model(spec: RunSpec, device: str) -> LocalModel:
-    return load_model(
+    model = load_model(
         spec.model,
         adapter=spec.adapter,
         tokenizer=spec.tokenizer,
         style=spec.answer_style,
-        max_answer_tokens=spec.max_answer_tokens,
         dtype=spec.dtype,
         device=device,
         seed=spec.seed,
         chat=_chat(spec),
     )
+    return replace(model, max_answer_tokens=spec.max_answer_tokens)
 
 
 def _open_qdrant(where: str) -> QdrantClient:

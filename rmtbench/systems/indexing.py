@@ -138,29 +138,28 @@ def _dense_index(
     if resources.embedder is None or resources.document_embedder is None:
         raise ValueError("dense retrieval needs an embedder")
     questions, documents, watch = resources.embedder, resources.document_embedder, Stopwatch()
-    index: VectorIndex
     if settings.vector_store is not None:
-        from rmtbench.retrieval.qdrant import QdrantIndex
+        from rmtbench.retrieval.qdrant import keep_in_qdrant
 
         if resources.qdrant is None:
             raise ValueError("the spec has Qdrant keep its embeddings, and there is none")
-        index = QdrantIndex(chunks, resources.qdrant, questions, documents, watch, windows=settings.windows)
-        return Timed(index, watch.seconds)
+        kept = keep_in_qdrant(chunks, resources.qdrant, questions, documents, windows=settings.windows)
+        return Timed[VectorIndex](kept.value, kept.seconds)
     if folder is None:
         with watch.part("embed"):
             cut = cut_chunks(chunks, documents) if settings.windows else whole_chunks(chunks)
             matrix = embed_chunks(cut.parts, documents)  # [vectors, dimension]
         with watch.part("index"):
             index = DenseIndex(matrix, questions, cut.starts)
-        return Timed(index, watch.seconds)
+        return Timed[VectorIndex](index, watch.seconds)
     from rmtbench.retrieval.dense_files import build_dense_files, open_dense
 
     kind = (settings.kept or "").rpartition(" ")[2]
+    made: Mapping[str, float] = {}
     if not folder.exists():
-        build_dense_files(chunks, folder, documents, kind, watch, windows=settings.windows)
-    with watch.part("load"):
-        index = open_dense(folder, chunks, questions, kind, windows=settings.windows)
-    return Timed(index, watch.seconds)
+        made = build_dense_files(chunks, folder, documents, kind, windows=settings.windows).seconds
+    opened = timed("load", lambda: open_dense(folder, chunks, questions, kind, windows=settings.windows))
+    return Timed[VectorIndex](opened.value, add_seconds(made, opened.seconds))
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,7 @@ from rmtbench.files import file_sha256
 from rmtbench.models.adapters import AdapterFiles, check_base, find_adapter
 from rmtbench.models.architecture import plain_causal
 from rmtbench.models.load import choose_device, load_model
+from rmtbench.options.training import AdapterTraining
 from rmtbench.training.base import Recipe, Stage
 from rmtbench.training.real_reading import Packed, PackPlan, Rows
 
@@ -75,33 +76,6 @@ class Batch:
     expected: torch.Tensor
     owner: torch.Tensor
     kinds: Sequence[str]
-
-
-@dataclass(frozen=True, slots=True)
-class AdapterPlan:
-    """What ``rmtbench train adapter`` was asked for.
-
-    Attributes:
-        base: The model to adapt, as for ``--model``.
-        squad: Official SQuAD v1.1 files of training articles.
-        hotpotqa: Official HotpotQA files of training rows.
-        tokens: Tokens to read in all.
-        shape: The adapter's size.
-        rate: The highest learning rate.
-        seed: Decides every batch.
-        mixed_precision: Frozen weights and matrix products in bfloat16; the adapter itself stays in float32.
-        start: An adapter of the same base and shape to train further; None begins from the base model.
-    """
-
-    base: str
-    squad: Sequence[Path]
-    hotpotqa: Sequence[Path]
-    tokens: int
-    shape: AdapterShape
-    rate: float
-    seed: int
-    mixed_precision: bool = True
-    start: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -400,17 +374,13 @@ _FURTHER: Sequence[tuple[str, float, int, Mapping[str, float]]] = (
 """The same for an adapter that reads already: as many contexts near 250 tokens as near 1k or near 4k."""
 
 
-def make(plan: AdapterPlan, device: str) -> tuple[ReadWithAdapter, Recipe]:
-    """The objective and recipe behind ``rmtbench train adapter``.
-
-    Args:
-        plan: What was asked for.
-        device: A torch device name, or ``auto``.
+def make(plan: AdapterTraining) -> tuple[ReadWithAdapter, Recipe]:
+    """Return the objective and recipe behind ``rmtbench train adapter``.
 
     Raises:
         UserError: The base model cannot be loaded or its attention is not plain, or a file holds no rows.
     """
-    base = load_model(plan.base, device=choose_device(device))
+    base = load_model(plan.base, device=choose_device(plan.device))
     if not plain_causal(base.model):
         raise UserError(
             f"{type(base.model).__name__} has attention of its own, which packed questions cannot use",
@@ -427,11 +397,11 @@ def make(plan: AdapterPlan, device: str) -> tuple[ReadWithAdapter, Recipe]:
     if plan.start is not None:
         start = find_adapter(plan.start, "--start")
         check_base(start, plan.base, weights)
-    data = f"{named} {weights[:16]}, rank {plan.shape.rank}, skip {plan.shape.skip}, {files}"
+    data = f"{named} {weights[:16]}, rank {plan.rank}, skip {plan.skip}, {files}"
     if plan.mixed_precision:
         data += ", mixed precision"
     if start is not None:
         data += f", from {start.sha256[:16]}"
-    rows = Rows(base.contract, articles, hotpot)
-    objective = ReadWithAdapter(base.model, rows, plan.shape, card, mixed_precision=plan.mixed_precision, start=start)
-    return objective, recipe(plan.tokens, plan.rate, plan.seed, data, further=start is not None)
+    shape, rows = AdapterShape(plan.rank, plan.skip), Rows(base.contract, articles, hotpot)
+    objective = ReadWithAdapter(base.model, rows, shape, card, mixed_precision=plan.mixed_precision, start=start)
+    return objective, recipe(plan.tokens, plan.learning_rate, plan.seed, data, further=start is not None)

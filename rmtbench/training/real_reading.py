@@ -79,7 +79,8 @@ class PackPlan:
     def budget(self, chance: random.Random) -> float:
         """Draw the tokens of documents of one context."""
         if self.even_by == "log":
-            return self.context * self.shortest ** chance.random()
+            share: float = self.shortest ** chance.random()
+            return self.context * share
         return self.context * chance.uniform(self.shortest, 1.0)
 
 

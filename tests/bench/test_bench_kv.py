@@ -5,12 +5,17 @@ import json
 import pytest
 
 from rmtbench.bench import kv
+from rmtbench.options.benches import KvBench
+
+
+def asked(lengths, batches):
+    return KvBench(models=("random:tiny",), lengths=lengths, batches=batches, device="cpu")
 
 
 @pytest.fixture(scope="module")
 def figures():
     told = []
-    result = kv.run(["random:tiny"], [40, kv.SMALL // 100], [1, 3], report=told.append)
+    result = kv.run(asked((40, kv.SMALL // 100), (1, 3)), report=told.append)
     assert len(told) == len(result.rows)
     return result.to_json()
 
@@ -53,7 +58,7 @@ def test_figures_of_sizes_that_were_not_measured_are_none(figures):
 def test_the_figures_that_stand_by_themselves_are_those_of_their_row(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(kv, "SMALL", 60)
     monkeypatch.setattr(kv, "LARGE", 70)
-    result = kv.run(["random:tiny"], [60, 70], [1, 32]).to_json()
+    result = kv.run(asked((60, 70), (1, 32))).to_json()
     rows = {(row["prefix_tokens"], row["way"], row["batch"]): row for row in result["rows"]}
     assert result["speedup_vs_loop_21k_batch32"] == rows[60, "shared", 32]["speedup_vs_loop"]
     assert result["speedup_vs_full_context_large"] == rows[70, "shared", 1]["speedup_vs_no_cache"]

@@ -10,6 +10,7 @@ import pytest
 from rmtbench.bench.retrieval_quality import run
 from rmtbench.cli.bench_tables import quality_table
 from rmtbench.errors import UserError
+from rmtbench.options.benches import QualityBench
 
 TOWNS = ("Arden", "Belmo", "Corvin", "Dunmere")
 
@@ -28,7 +29,8 @@ def own_folder(folder: Path, *, evidence: bool) -> Path:
 
 
 def test_every_retriever_finds_what_only_one_document_can_tell(tmp_path: Path, cross_encoder: Path) -> None:
-    found = run(dataset=str(own_folder(tmp_path / "own", evidence=True)), size="all", reranker=str(cross_encoder))
+    own = str(own_folder(tmp_path / "own", evidence=True))
+    found = run(QualityBench(dataset=own, size="all", reranker=str(cross_encoder)))
     figures = found.to_json()
     rows = {row["retriever"]: row for row in figures["rows"]}
     assert list(rows) == ["sparse", "sparse, stemmed", "dense", "hybrid", "hybrid, stemmed", "hybrid, reranked"]
@@ -45,4 +47,4 @@ def test_every_retriever_finds_what_only_one_document_can_tell(tmp_path: Path, c
 
 def test_data_without_evidence_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no question has evidence"):
-        run(dataset=str(own_folder(tmp_path / "own", evidence=False)), size="all")
+        run(QualityBench(dataset=str(own_folder(tmp_path / "own", evidence=False)), size="all"))

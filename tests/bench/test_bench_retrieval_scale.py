@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from rmtbench.bench.retrieval_scale import InventedChunks, run
 from rmtbench.errors import UserError
+from rmtbench.options.benches import ScaleBench
 from rmtbench.retrieval.bm25 import FastBM25Index
 from rmtbench.retrieval.bm25_files import open_bm25
 from rmtbench.retrieval.identity import chunks_hash
@@ -17,8 +19,8 @@ from rmtbench.retrieval.identity import chunks_hash
 @pytest.mark.parametrize("kind", ["pq", "hnsw"])
 def test_a_small_bench_gives_every_promised_figure_and_is_not_done_again(kind: str, tmp_path: Path) -> None:
     pytest.importorskip("faiss")
-    asked = {"chunks": 1500, "queries": 12, "k": 5, "dimension": 16, "kind": kind}
-    figures = run(**asked, folder=tmp_path).to_json()
+    asked = ScaleBench(chunks=1500, queries=12, kind=kind, folder=tmp_path)
+    figures = run(asked, k=5, dimension=16).to_json()
     for part in ("sparse", "dense"):
         assert figures[part]["build_s"] > 0
         assert figures[part]["build_peak_bytes"] > 10**7
@@ -30,16 +32,16 @@ def test_a_small_bench_gives_every_promised_figure_and_is_not_done_again(kind: s
     assert all(row["time_ratio"] > 0 for row in efforts)
     assert json.loads(json.dumps(figures)) == figures
     said: list[str] = []
-    again = run(**asked, folder=tmp_path, report=said.append).to_json()
+    again = run(asked, k=5, dimension=16, report=said.append).to_json()
     assert said == []
     assert (again["sparse"], again["dense"]) == (figures["sparse"], figures["dense"])
     with pytest.raises(UserError, match="a bench with other settings"):
-        run(**{**asked, "chunks": 1600}, folder=tmp_path)
+        run(replace(asked, chunks=1600), k=5, dimension=16)
 
 
 def test_the_invented_chunks_are_searched_as_in_memory_and_the_same_each_time(tmp_path: Path) -> None:
     chunks = InventedChunks(1200)
-    run(chunks=1200, queries=10, dimension=8, kind="flat", folder=tmp_path)
+    run(ScaleBench(chunks=1200, queries=10, kind="flat", folder=tmp_path), dimension=8)
     listed = list(chunks)
     assert listed == list(chunks)
     assert len({chunk.text for chunk in listed}) == 1200

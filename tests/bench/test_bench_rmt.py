@@ -15,10 +15,11 @@ from rmt_bench_memories import MEMORY, SEGMENT, Words, opening, save_memory
 from rmtbench.analysis.published.figures import published_for
 from rmtbench.bench import rmt
 from rmtbench.bench.rmt_reading import accuracy, read_by_memory, read_in_full
-from rmtbench.bench.rmt_texts import Length, load_base, load_memory, make_pieces
+from rmtbench.bench.rmt_texts import Length, Texts, load_base, load_memory, make_texts
 from rmtbench.cli.bench_tables import rmt_table
 from rmtbench.errors import UserError
 from rmtbench.models.load import load_model
+from rmtbench.options.benches import RmtBench
 from rmtbench.rmt.base import BaseIdentity
 from rmtbench.rmt.config import RmtConfig
 from rmtbench.rmt.storage import CONFIG, read_stored, save_pretrained, wrap
@@ -63,14 +64,14 @@ def answered(loaded) -> dict[tuple[int, ...], tuple[int, ...]]:
 
 @pytest.mark.parametrize("batch", [1, 4])
 def test_what_the_wrapper_answers_by_itself_is_right_in_any_batch(loaded, answered, batch: int) -> None:
-    row = read_by_memory(*loaded, Words(answers=answered), SEGMENT, LENGTH, batch=batch)
+    row = read_by_memory(*loaded, Texts(Words(answers=answered), SEGMENT, LENGTH), batch=batch)
     assert row["accuracy"] == 1
     assert (row["samples"], row["batch"], row["segments"], row["tokens"]) == (6, batch, 5, 160)
 
 
 def test_every_answer_is_graded_for_its_own_text(loaded, answered) -> None:
     wrong = dict(list(answered.items())[:4])  # the two others are expected to answer what they do not
-    row = read_by_memory(*loaded, Words(answers=wrong), SEGMENT, LENGTH, batch=4)
+    row = read_by_memory(*loaded, Texts(Words(answers=wrong), SEGMENT, LENGTH), batch=4)
     assert row["accuracy"] == pytest.approx(4 / 6)
     assert row["standard_error"] == pytest.approx((4 / 6 * 2 / 6 / 5) ** 0.5)
     kinds = row["by_kind"].values()
@@ -80,34 +81,34 @@ def test_every_answer_is_graded_for_its_own_text(loaded, answered) -> None:
 
 def test_the_question_follows_every_segment_where_memory_was_trained_so(loaded) -> None:
     local, model = loaded
-    task, piece = make_pieces(Words, LENGTH, SEGMENT, query_first=True)
-    assert piece == task.size == SEGMENT - 6
+    asked = make_texts(Words, LENGTH, SEGMENT, query_first=True)
+    piece = asked.piece
+    assert piece == asked.task.size == SEGMENT - 6
     texts = [(list(sample.segments), sample.question) for sample in samples(Words(piece), size=piece)]
     rows = [[*([*segment, *question] for segment in segments), question] for segments, question in texts]
     answers = dict(zip([row[-1] for row in rows], written(loaded, rows), strict=True))
-    task.answers = answers
-    row = read_by_memory(local, model, task, piece, LENGTH, batch=3, query_first=True)
+    asked.task.answers = answers
+    row = read_by_memory(local, model, asked, batch=3, query_first=True)
     assert row["accuracy"] == 1
     assert (row["segments"], row["tokens"]) == (7, 7 * piece)
 
 
 def test_questions_that_leave_no_room_for_text_are_refused() -> None:
     with pytest.raises(UserError, match="17 tokens leave too little of a segment of 32"):
-        make_pieces(partial(Words, question_tokens=17), LENGTH, SEGMENT, query_first=True)
+        make_texts(partial(Words, question_tokens=17), LENGTH, SEGMENT, query_first=True)
 
 
 def test_a_text_is_made_as_it_is_read_and_its_progress_is_told(loaded, monkeypatch) -> None:
     monkeypatch.setattr("rmtbench.bench.rmt_reading.REPORT_SECONDS", -1)
     task, told = Words(), []
-    read_by_memory(
-        *loaded, task, SEGMENT, Length("96", 90, 2), batch=2, watch=lambda done: told.append((done, len(task.made)))
-    )
+    texts = Texts(task, SEGMENT, Length("96", 90, 2))
+    read_by_memory(*loaded, texts, batch=2, watch=lambda done: told.append((done, len(task.made))))
     warm_up = 4
     assert told == [(64, warm_up + 2), (128, warm_up + 4), (192, warm_up + 6)]
 
 
 def test_seconds_and_bytes_are_of_the_reading(loaded) -> None:
-    row = read_by_memory(*loaded, Words(), SEGMENT, LENGTH, batch=6)
+    row = read_by_memory(*loaded, Texts(Words(), SEGMENT, LENGTH), batch=6)
     assert row["seconds"] == row["read_seconds"] + row["answer_seconds"]
     assert row["tokens_per_second"] == pytest.approx(6 * 160 / row["read_seconds"])
     assert row["seconds_per_token"] == pytest.approx(1 / row["tokens_per_second"])
@@ -117,7 +118,7 @@ def test_seconds_and_bytes_are_of_the_reading(loaded) -> None:
 
 def test_a_task_that_needs_a_longer_text_says_so(loaded) -> None:
     with pytest.raises(UserError, match="two segments are needed") as caught:
-        read_by_memory(*loaded, Words(), SEGMENT, Length("20", 20, 1), batch=1)
+        read_by_memory(*loaded, Texts(Words(), SEGMENT, Length("20", 20, 1)), batch=1)
     assert caught.value.where == "--lengths 20"
 
 
@@ -135,13 +136,13 @@ def test_the_base_model_reads_the_same_texts_whole(base) -> None:
         made = local.model.generate(ids, attention_mask=torch.ones_like(ids), max_new_tokens=80, do_sample=False)
         text = local.contract.final_answer(local.contract.tokenizer.decode(made[0, ids.shape[1] :], True))
         answers[sample.question] = local.token_ids(text)
-    row = read_in_full(local, Words(answers=answers), SEGMENT, LENGTH)
+    row = read_in_full(local, Texts(Words(answers=answers), SEGMENT, LENGTH))
     assert (row["accuracy"], row["samples"], row["tokens"], row["error"]) == (1, 6, 160, None)
     assert row["read_seconds"] > 0
 
 
 def test_a_text_beyond_the_base_models_context_is_a_row_that_says_so(base) -> None:
-    row = read_in_full(base, Words(), SEGMENT, Length("1M", 1_000_000, 2))
+    row = read_in_full(base, Texts(Words(), SEGMENT, Length("1M", 1_000_000, 2)))
     assert (row["accuracy"], row["samples"], row["tokens"]) == (None, 0, 1_000_000)
     assert "131072" in row["error"]
 
@@ -203,11 +204,10 @@ def test_the_shipped_memory_is_found_by_its_task(tmp_path: Path, memory: Path, m
 def figures(memory: Path):
     """A whole bench of one length, with what it reported."""
     told = []
-    made = rmt.run(
-        memory=memory, lengths=("128",), samples=(3,), batch=2, base_too=True, base_samples=1, threads=1,
-        device="cpu", report=told.append,
-    )  # fmt: skip
-    return made, told
+    asked = RmtBench(
+        memory=memory, lengths=("128",), samples=(3,), batch=2, base_too=True, base_samples=1, threads=1, device="cpu"
+    )
+    return rmt.run(asked, report=told.append), told
 
 
 def test_every_length_has_its_figures_and_json_can_hold_them(figures, memory: Path) -> None:
@@ -249,7 +249,7 @@ def test_an_encoders_memory_is_refused_before_its_base_model_is_loaded(tmp_path:
 
 def test_a_missing_memory_is_refused_before_any_process(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no trained memory here"):
-        rmt.run(memory=tmp_path, lengths=("128",), samples=(1,), device="cpu")
+        rmt.run(RmtBench(memory=tmp_path, lengths=("128",), samples=(1,), device="cpu"))
 
 
 def test_random_weights_are_found_again_by_the_seed_that_the_memory_was_trained_with(tmp_path: Path) -> None:

@@ -114,7 +114,7 @@ COMMANDS = [
     ("report nowhere", "nowhere: no such folder", "rmtbench run --help"),
     ("data check hotpot", "--dataset: no data set 'hotpot'", "did you mean 'hotpotqa'?"),
     ("data export --dataset handbook", "Missing option '--out'", "rmtbench data export --help"),
-    ("bench retrieval --chunks 1", "'--chunks'", "rmtbench bench retrieval --help"),
+    ("bench retrieval --chunks 1", "--chunks: '1' is no number of at least 10 chunks", "5000, 50k or 1M"),
     ("bench rmt --memory nowhere", "nowhere: no trained memory here", "rmtbench train rmt"),
     ("bench rmt --memory nowhere --lengths 4x", "--lengths: '4x' is no length", "4k"),
     ("bench rmt --task detekt", "--task: no task 'detekt'", "did you mean 'detect'?"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -24,7 +26,7 @@ def passages(count: int, salt: str = "") -> tuple[Passage, ...]:
 
 @pytest.fixture(scope="module", params=["tiny", "gpt2"])
 def model(request) -> LocalModel:
-    return load_model(f"random:{request.param}", max_answer_tokens=10)
+    return replace(load_model(f"random:{request.param}"), max_answer_tokens=10)
 
 
 def single(model: LocalModel, context: tuple[Passage, ...]) -> list[tuple[int, ...]]:

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from rmtbench.errors import ServerGoneError
-from rmtbench.measure import Stopwatch
 from rmtbench.models.embed import load_embedder
 from rmtbench.retrieval.base import Chunk
 from rmtbench.retrieval.dense import DenseIndex, embed_chunks
@@ -16,7 +15,7 @@ pytest.importorskip("llama_index.vector_stores.qdrant")
 
 from qdrant_client import QdrantClient
 
-from rmtbench.retrieval.qdrant import IN_PROCESS, QdrantIndex, open_qdrant
+from rmtbench.retrieval.qdrant import IN_PROCESS, keep_in_qdrant, open_qdrant
 
 QUERIES = ["who is mayor of Arden?", "which river ends at the sea?", "bread and how long its dough rests", "year 12"]
 
@@ -40,8 +39,8 @@ def client():
 
 
 def make(chunks, client, embedder):
-    watch = Stopwatch()
-    return QdrantIndex(chunks, client, embedder, embedder, watch), watch.seconds
+    kept = keep_in_qdrant(chunks, client, embedder, embedder)
+    return kept.value, kept.seconds
 
 
 def test_rankings_and_scores_are_those_of_exact_search(chunks, client, embedder):

@@ -86,7 +86,7 @@ def test_a_gemma_without_windows_has_the_logits_of_an_uncached_forward(tiny_mode
 
 @pytest.fixture(scope="module")
 def mini() -> LocalModel:
-    return load_model("mini", style="bridge", max_answer_tokens=48)
+    return replace(load_model("mini", style="bridge"), max_answer_tokens=48)
 
 
 @pytest.mark.parametrize("style", ["squad", "hotpotqa", "triviaqa"])

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from word_embedder import WordEmbedder
 
-from rmtbench.measure import Stopwatch
 from rmtbench.models.base import Embedder
 from rmtbench.models.embed import load_embedder
 from rmtbench.retrieval.base import Chunk, Hit, Index
@@ -109,16 +108,14 @@ def test_a_search_that_finds_only_windows_of_one_chunk_asks_for_more(tmp_path: P
 def test_in_qdrant() -> None:
     pytest.importorskip("qdrant_client")
     pytest.importorskip("llama_index.vector_stores.qdrant")
-    from rmtbench.retrieval.qdrant import IN_PROCESS, QdrantIndex, open_qdrant
+    from rmtbench.retrieval.qdrant import IN_PROCESS, keep_in_qdrant, open_qdrant
 
     client = open_qdrant(IN_PROCESS, {})
-    index = QdrantIndex(CHUNKS, client, PROMPTED, PROMPTED, Stopwatch())
+    index = keep_in_qdrant(CHUNKS, client, PROMPTED, PROMPTED).value
     assert client.count(client.get_collections().collections[0].name).count == index.vectors > 2 * len(CHUNKS)
     assert_naive(index, PROMPTED, digits=5)
-    watch = Stopwatch()
-    QdrantIndex(CHUNKS, client, PROMPTED, PROMPTED, watch)
-    assert set(watch.seconds) == {"load"}
-    off = QdrantIndex(CHUNKS, client, PROMPTED, PROMPTED, Stopwatch(), windows=False)
+    assert set(keep_in_qdrant(CHUNKS, client, PROMPTED, PROMPTED).seconds) == {"load"}
+    off = keep_in_qdrant(CHUNKS, client, PROMPTED, PROMPTED, windows=False).value
     assert off.vectors == len(CHUNKS)
     assert len(client.get_collections().collections) == 2
 

@@ -10,6 +10,7 @@ import pytest
 import torch
 from rmt_bench_memories import SEGMENT, opening, save_memory, words
 
+from experiments.benches.options import PerplexityBench
 from experiments.benches.perplexity import run, with_memory, with_window
 from rmtbench.bench.rmt_texts import load_base, load_memory
 from rmtbench.errors import UserError
@@ -100,7 +101,7 @@ def test_a_stride_beyond_its_window_is_refused(base) -> None:
 
 
 def test_all_readers_are_compared_on_the_texts_of_a_task(memory: Path) -> None:
-    figures = run(memory=memory, tokens="100", texts=2, task="detect", device="cpu")
+    figures = run(PerplexityBench(memory=memory, tokens="100", texts=2, task="detect", device="cpu"))
     assert json.loads(json.dumps(figures)) == figures
     rows = {row["reader"]: row for row in figures["rows"]}
     assert list(rows) == ["memory", "memory forgotten", "base", "base sliding"]
@@ -115,7 +116,7 @@ def test_all_readers_are_compared_on_the_texts_of_a_task(memory: Path) -> None:
 def test_a_file_is_one_text_read_to_the_wanted_length(memory: Path, base, tmp_path: Path) -> None:
     file = tmp_path / "harbour.txt"
     file.write_text("The harbour lies on the river.\nIts market is held on Fridays.\n" * 9, encoding="utf-8")
-    figures = run(memory=memory, tokens="40", files=[file], device="cpu")
+    figures = run(PerplexityBench(memory=memory, tokens="40", text=(file,), device="cpu"))
     rows = {row["reader"]: row for row in figures["rows"]}
     ids = [token for line in file.read_text().splitlines(keepends=True) for token in base.token_ids(line)][:40]
     assert figures["text"] == ["harbour.txt"]
@@ -133,7 +134,7 @@ def test_a_file_is_one_text_read_to_the_wanted_length(memory: Path, base, tmp_pa
 )
 def test_what_cannot_be_read_is_refused_by_its_option(memory: Path, asked: dict, where: str) -> None:
     with pytest.raises(UserError) as refused:
-        run(memory=memory, texts=1, device="cpu", **{"tokens": "100", "task": "detect", **asked})
+        run(PerplexityBench(memory=memory, texts=1, device="cpu", **{"tokens": "100", "task": "detect", **asked}))
     assert refused.value.where == where
 
 
@@ -143,4 +144,4 @@ def test_a_file_that_is_no_text_is_refused(memory: Path, tmp_path: Path, content
     if content is not None:
         file.write_bytes(content)
     with pytest.raises(UserError, match=says):
-        run(memory=memory, tokens="40", files=[file], device="cpu")
+        run(PerplexityBench(memory=memory, tokens="40", text=(file,), device="cpu"))

@@ -7,7 +7,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
-from experiments.training.mini_lm import Reading, build_model, make, read
+from experiments.training.mini_lm import ReadingObjective, build_model, make, read
 from experiments.training.mini_tokenizer import train_tokenizer
 from rmtbench.errors import UserError
 from rmtbench.models.load import load_model
@@ -19,12 +19,14 @@ STAGE = Stage("tiny", 1, {"context": 100, "rows": 2, "questions": 4, "lookups": 
 
 
 @pytest.fixture(scope="module")
-def reading() -> Reading:
+def reading() -> ReadingObjective:
     tokenizer = train_tokenizer()
-    return Reading(build_model(tokenizer, 0), tokenizer)
+    return ReadingObjective(build_model(tokenizer, 0), tokenizer)
 
 
-def test_what_is_exported_is_the_model_in_bfloat16_with_its_tied_head_once(reading: Reading, tmp_path: Path) -> None:
+def test_what_is_exported_is_the_model_in_bfloat16_with_its_tied_head_once(
+    reading: ReadingObjective, tmp_path: Path
+) -> None:
     reading.export(tmp_path)
     loaded = AutoModelForCausalLM.from_pretrained(tmp_path, dtype=torch.float32)
     for name, weight in reading.module.state_dict().items():
@@ -33,7 +35,9 @@ def test_what_is_exported_is_the_model_in_bfloat16_with_its_tied_head_once(readi
     assert load_model(str(tmp_path), style="bridge").context_limit == 131_072
 
 
-def test_reading_layer_by_layer_is_the_models_own_forward_where_positions_do_not_leap(reading: Reading) -> None:
+def test_reading_layer_by_layer_is_the_models_own_forward_where_positions_do_not_leap(
+    reading: ReadingObjective,
+) -> None:
     model = reading.module.eval()
     ids = torch.randint(3, 5000, (2, 40), generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
@@ -41,7 +45,7 @@ def test_reading_layer_by_layer_is_the_models_own_forward_where_positions_do_not
         torch.testing.assert_close(ours, model(ids).logits, atol=1e-5, rtol=1e-5)
 
 
-def test_the_same_chance_gives_the_same_batch_and_steps_on_it_lower_its_loss(reading: Reading) -> None:
+def test_the_same_chance_gives_the_same_batch_and_steps_on_it_lower_its_loss(reading: ReadingObjective) -> None:
     one, other = (reading.sample(STAGE, random.Random(1)) for _ in range(2))
     assert torch.equal(one.ids, other.ids)
     assert torch.equal(one.positions, other.positions)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -100,7 +101,7 @@ def test_a_folder_is_named_by_its_own_name_and_hashed_by_its_weights(saved):
 
 
 def test_a_prompt_beyond_the_models_context_is_refused_with_both_numbers(saved):
-    model = load_model(str(saved), max_answer_tokens=8)
+    model = replace(load_model(str(saved)), max_answer_tokens=8)
     with pytest.raises(AnswerError, match=r"prompt of \d+ tokens and answer of 8 exceed the model's context of 64"):
         model.generate([Prompt((Passage("t", "word " * 60),), "Why?")])
     with pytest.raises(AnswerError, match="context of 64"):

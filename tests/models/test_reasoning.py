@@ -196,7 +196,7 @@ CORPUS = Corpus(
 
 @pytest.mark.parametrize("settings", [(), (("prefix", "plain"),)])
 def test_cag_reasons_and_answers_as_full_context_does(folder, settings):
-    model = load_model(folder, max_answer_tokens=4, chat=ChatSettings(think_tokens=8))
+    model = replace(load_model(folder, chat=ChatSettings(think_tokens=8)), max_answer_tokens=4)
     given = {}
     for name in ("full-context", "cag"):
         spec = RunSpec(
@@ -215,7 +215,7 @@ def test_cag_reasons_and_answers_as_full_context_does(folder, settings):
 
 
 def test_the_budget_counts_against_the_context(folder):
-    model = load_model(folder, max_answer_tokens=4)
+    model = replace(load_model(folder), max_answer_tokens=4)
     assert model.max_new_tokens == 1024 + 4
     short = replace(model, context_limit=1040)
     with pytest.raises(AnswerError, match="reasoning of 1024"):

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
+from importlib import import_module
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from rmtbench.cli import train
 from rmtbench.cli.run import run
 from rmtbench.core import RunSpec
 from rmtbench.errors import UserError
 from rmtbench.options.check import checked
+from rmtbench.options.declare import REQUIRED, options_of
 from rmtbench.options.identity import RunOptions
-from rmtbench.options.page import page
+from rmtbench.options.page import COMMANDS, page
 from rmtbench.options.request import Request, all_options, renamed
+from rmtbench.options.training import MemoryTraining
+from rmtbench.rmt.recipes import Plan
 
 PAGE = Path(__file__).parents[2] / "docs" / "options.md"
 USUAL = {"dataset": "squad", "model": "mini"}
@@ -46,6 +53,46 @@ def test_every_option_says_what_it_does_in_a_sentence() -> None:
 def test_the_command_has_one_flag_for_each_common_option() -> None:
     flags = set(run.__annotations__) - {"rare", "profile", "results", "fresh", "dry_run"}
     assert flags == {option.key for option in all_options().values() if not option.rare}
+
+
+@pytest.mark.parametrize("family", COMMANDS, ids=lambda family: family.__name__)
+def test_a_command_has_the_declared_flags_and_defaults(family: type) -> None:
+    group, name = family.TITLE.split()[1:]
+    app = import_module(f"rmtbench.cli.{group}").app
+    [command] = [each.callback for each in app.registered_commands if (each.name or each.callback.__name__) == name]
+    flags = {flag: made.default for flag, made in inspect.signature(command).parameters.items() if flag != "json_file"}
+    assert list(flags) == [option.key for option in options_of(family).values()]
+    required = {option.key for option in options_of(family).values() if option.default is REQUIRED}
+    assert {flag for flag, default in flags.items() if default is inspect.Parameter.empty} == required
+
+
+@pytest.mark.parametrize("family", COMMANDS, ids=lambda family: family.__name__)
+def test_a_default_that_is_read_from_text_is_the_fields_own(family: type) -> None:
+    read = [option for option in options_of(family).values() if option.read is not None and option.default is not None]
+    assert [option.read(option.default_text) for option in read] == [option.default for option in read]
+
+
+def test_a_plan_and_its_options_have_the_same_defaults() -> None:
+    declared = options_of(MemoryTraining)
+    shared = {each.name: each.default for each in dataclasses.fields(Plan) if each.name in declared}
+    assert set(declared) - set(shared) == {"out", "fused", "threads", "device"}
+    assert {name: declared[name].default for name in shared} == shared | {"segments": (1, 2, 4, 8, 16, 32)}
+
+
+@pytest.mark.parametrize(
+    ("words", "what", "where", "remedy"),
+    [
+        (("--segments", "1,x"), "'1,x' is no list of whole numbers", "--segments", "write 1,2,4"),
+        (("--mode", "query"), "no mode 'query'", "--mode", "did you mean 'query-first'? Known: memory, query-first"),
+        (("--answer-style", "brief"), "no answer-style 'brief'", "--answer-style", "Known: bridge, direct"),
+    ],
+)
+def test_a_word_that_is_no_value_is_refused(words: tuple[str, ...], what: str, where: str, remedy: str) -> None:
+    usual = ("rmt", "--out", "x", "--base", "mini", "--task", "detect")
+    error = CliRunner().invoke(train.app, [*usual, *words]).exception
+    assert isinstance(error, UserError)
+    assert (error.what, error.where) == (what, where)
+    assert remedy in error.remedy
 
 
 TEXTS = [

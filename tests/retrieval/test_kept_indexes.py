@@ -148,7 +148,8 @@ def test_a_chain_of_hashes_tells_every_field_and_the_order() -> None:
 
 
 def test_kept_vectors_are_refused_for_other_chunks_embedders_or_kinds(tmp_path: Path) -> None:
-    build_dense_files(CHUNKS, tmp_path / "index", Hashing())
+    built = build_dense_files(CHUNKS, tmp_path / "index", Hashing())
+    assert (built.value, set(built.seconds)) == (tmp_path / "index", {"embed", "index"})
     open_dense(tmp_path / "index", CHUNKS, Hashing())
     for chunks, embedder, kind, what in (
         (CHUNKS[1:], Hashing(), "auto", "chunks"),

@@ -1,4 +1,4 @@
-"""Open the lines that a command needs, and say what answers there: host and served name, and nothing secret."""
+"""Connect to the servers that a command needs, and record host and served name, without secrets."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from rmtbench.models.endpoint.embedder import BATCH, EndpointEmbedder
 from rmtbench.models.endpoint.line import Api, LineSettings, open_line
 from rmtbench.models.endpoint.model import EndpointModel
 from rmtbench.models.endpoint.prices import Price, find_price
-from rmtbench.models.endpoint.retry import Clock
 from rmtbench.models.endpoint.tokenizer import NoTokenizer, load_endpoint_tokenizer
 from rmtbench.models.prompt import CONTRACT_VERSION, CUE, INSTRUCTION, ChatSettings, PromptContract, make_contract
 from rmtbench.models.reasoning import DEFAULT_THINK_TOKENS, REASONING_MARKS, Reasoning, find_reasoning
@@ -24,14 +23,14 @@ AS_SERVED = "as served"
 
 @dataclass(frozen=True)
 class Endpoints:
-    """How the servers of a command are spoken to.
+    """How to reach the servers of a command.
 
     Attributes:
-        model: The language model's server; None where it is on this machine.
-        embedder: The embedder's server; likewise.
+        model: The language model's server; None for a model on this machine.
+        embedder: The embedder's server; None for an embedder on this machine.
         api: How prompts are sent.
         prices: The table of prices.
-        embed_batch: Most texts in one request to the embedder.
+        embed_batch: Maximum texts in one request to the embedder.
     """
 
     model: LineSettings | None = None
@@ -49,20 +48,18 @@ def load_endpoint_model(
     style: AnswerStyle,
     max_answer_tokens: int,
     counted_for: str | None = "corpus sizes",
-    clock: Clock | None = None,
     chat: ChatSettings | None = None,
 ) -> EndpointModel:
-    """Get a served model ready: its tokenizer is loaded and the server asked something short.
+    """Load a served model's tokenizer and send the server a short request.
 
     Args:
         name: ``openai:`` and the model's name at the server.
-        endpoints: How to speak to it.
-        tokenizer: What counts tokens; None for tiktoken's.
+        endpoints: How to reach it.
+        tokenizer: Counts tokens; None for tiktoken's.
         style: Answer style of its prompts.
-        max_answer_tokens: Most tokens of an answer.
-        counted_for: What tokens are counted for before the server is asked; None where nothing needs a tokenizer.
-        clock: Time and chance; None for the real ones.
-        chat: What is set of the chat; None for nothing.
+        max_answer_tokens: Maximum tokens of an answer.
+        counted_for: What needs token counts before the server is asked; None if nothing does.
+        chat: Settings of the chat; None for the defaults.
 
     Raises:
         UserError: A tokenizer is needed and missing, or the server does not answer, or not to this key or model.
@@ -74,7 +71,7 @@ def load_endpoint_model(
         raise ValueError("no line for a model")
     served = served_name(name)
     words = load_endpoint_tokenizer(served, tokenizer, needed_for=counted_for)
-    line = open_line(endpoints.model, served, clock=clock)
+    line = open_line(endpoints.model, served)
     chat = chat or ChatSettings()
     contract = _contract(words, style, endpoints.api, chat)
     think_tokens = granted_tokens(words, chat.think_tokens)
@@ -82,7 +79,7 @@ def load_endpoint_model(
     dialect, reply = line.find_dialect(endpoints.api, max_answer_tokens + think_tokens, system)
     counts = not isinstance(words, NoTokenizer)
     if not counts and reply.usage.prompt is None:
-        words.encode("")  # raises: nothing counts the tokens of the answers
+        words.encode("")  # raises, because nothing counts the tokens of the answers
     host = endpoints.model.address.host
     price = find_price(endpoints.prices, served, host)
     provenance: dict[str, Any] = {
@@ -113,22 +110,22 @@ def load_endpoint_model(
 
 
 def _contract(words: PreTrainedTokenizerBase, style: AnswerStyle, api: Api, chat: ChatSettings) -> PromptContract:
-    """The prompts that a server is sent. Its replies are texts, so all known marks of reasoning are looked for."""
+    """Return the contract of a server's prompts. Its replies are texts, so all known marks of reasoning count."""
     if api == "chat":
-        # The server lays its own chat format around the words, and nobody but the model can begin its message.
+        # The server adds its own chat format, and the model's message cannot be begun for it.
         return PromptContract(words, style, f"{INSTRUCTION[style]}\n\n", "", CUE[style], Reasoning(REASONING_MARKS))
     made = make_contract(words, style, chat)
-    # The server's tokenizer sets its start token itself.
+    # The server's tokenizer adds the start token.
     head = made.head.removeprefix(words.bos_token or "")
     return replace(made, head=head, reasoning=replace(made.reasoning, marks=REASONING_MARKS))
 
 
 def granted_tokens(words: PreTrainedTokenizerBase, think_tokens: int | None) -> int:
-    """Most tokens of reasoning that a server is granted beside those of the answer.
+    """Return the maximum tokens of reasoning that a server may write besides the answer.
 
     Args:
         words: The tokenizer that counts for the model.
-        think_tokens: As set; None for the default where the tokenizer has marks of reasoning, else 0.
+        think_tokens: As set. None is the default for a tokenizer with marks of reasoning, else 0.
     """
     if think_tokens is not None:
         return think_tokens
@@ -137,10 +134,8 @@ def granted_tokens(words: PreTrainedTokenizerBase, think_tokens: int | None) -> 
     return DEFAULT_THINK_TOKENS if find_reasoning(template, added, "").marks else 0
 
 
-def load_endpoint_embedder(
-    name: str, endpoints: Endpoints, clock: Clock | None = None
-) -> tuple[EndpointEmbedder, dict[str, Any]]:
-    """Get a served embedder ready, and what is recorded of it.
+def load_endpoint_embedder(name: str, endpoints: Endpoints) -> tuple[EndpointEmbedder, dict[str, Any]]:
+    """Get a served embedder ready. Return it with the facts that are recorded of it.
 
     Raises:
         UserError: The server does not answer, or not to this key or for this model.
@@ -149,7 +144,7 @@ def load_endpoint_embedder(
     if endpoints.embedder is None:
         raise ValueError("no line for an embedder")
     served = served_name(name, "--embedder")
-    line = open_line(endpoints.embedder, served, option="--embedder", clock=clock)
+    line = open_line(endpoints.embedder, served, option="--embedder")
     embedder = EndpointEmbedder(line, endpoints.embed_batch)
     host = endpoints.embedder.address.host
     price = find_price(endpoints.prices, served, host)

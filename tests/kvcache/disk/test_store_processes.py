@@ -28,7 +28,7 @@ sys.path.insert(0, {tests!r})
 from pathlib import Path
 from stored_caches import Shop, context
 from rmtbench.models.load import load_model
-model = load_model("random:tiny", max_answer_tokens=8)
+model = load_model("random:tiny")
 Shop(Path({folder!r}).with_name("warm")).get(model, context())
 print("ready", flush=True)
 for line in sys.stdin:

@@ -1,0 +1,41 @@
+"""Numbers and lists as people write them, and the words for what is none."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from rmtbench.options.declare import refusal
+from rmtbench.options.texts import chunk_count, token_count, token_counts, whole_numbers
+
+
+@pytest.mark.parametrize(
+    ("read", "text", "value"),
+    [
+        (whole_numbers, "1, 2,4", (1, 2, 4)),
+        (token_count, "1.5M", 1_500_000),
+        (token_counts, "500,4k", (500, 4_000)),
+        (chunk_count, "50k", 50_000),
+        (chunk_count, "1M", 1_000_000),
+        (chunk_count, "10", 10),
+    ],
+)
+def test_a_text_is_read(read: Any, text: str, value: object) -> None:
+    assert read(text) == value
+
+
+@pytest.mark.parametrize(
+    ("read", "text", "what", "remedy"),
+    [
+        (whole_numbers, "1,two", "'1,two' is no list of whole numbers", "write 1,2,4"),
+        (token_counts, "4k,", "'' is no length", "give such as 4k, 128k or 2M"),
+        (chunk_count, "1m", "'1m' is no number of at least 10 chunks", "give such as 5000, 50k or 1M"),
+        (chunk_count, "9", "'9' is no number of at least 10 chunks", "give such as 5000, 50k or 1M"),
+    ],
+)
+def test_what_is_none_is_refused_with_what_to_write(read: Any, text: str, what: str, remedy: str) -> None:
+    with pytest.raises(ValueError, match="is no") as caught:
+        read(text)
+    error = refusal(caught.value, "--option")
+    assert (error.what, error.where, error.remedy) == (what, "--option", remedy)
