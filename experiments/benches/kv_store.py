@@ -20,7 +20,7 @@ from experiments.benches.kv_damage import damage_check
 from rmtbench.bench.apart import run_apart
 from rmtbench.bench.rmt import parse_tokens
 from rmtbench.errors import UserError
-from rmtbench.kvcache.watching import Reading, Watch
+from rmtbench.kvcache.watching import ReadProgress, Watch
 
 DEFAULT = "mini=21k,random:llama-0.1b=4k"
 
@@ -116,7 +116,7 @@ def _measure(
     obtain(model, ids[:64])  # the first call sets kernels up
     last = {"at": time.monotonic()}
 
-    def reading(progress: Reading) -> None:
+    def reading(progress: ReadProgress) -> None:
         if time.monotonic() - last["at"] > 10:
             last["at"] = time.monotonic()
             watch(progress.done)
