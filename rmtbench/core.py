@@ -7,7 +7,9 @@ system.
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal
@@ -23,6 +25,16 @@ AnswerStyle = Literal["direct", "bridge"]
 """What the prompt asks for: the answer alone, or short reasoning and then a marked final answer."""
 
 SourceKind = Literal["official", "hub", "own", "embedded", "miniature"]
+
+SystemFamily = Literal["reference", "whole corpus", "retrieval", "recurrent memory", "other"]
+"""What systems have in common: reference systems are a floor or a ceiling and not in use; the others are named for what
+their model reads."""
+
+Colour = Literal["black", "grey", "blue", "vermilion", "green", "purple", "orange", "sky", "yellow"]
+"""Colours of figures by name; the report knows their values."""
+
+MARKERS = "x*soD^v<>PXhdp8H"
+"""Markers of figures, a letter each, as matplotlib names them."""
 
 SHIPPED_MODELS = ("mini", "mini-short")
 """Models that come with the package. They know the miniature's few words, and answer by the `bridge` style alone."""
@@ -329,6 +341,57 @@ class MetricValue:
     of: Literal["answers", "retrieval"] = "answers"
     beside: str = ""
     missing: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SystemTraits:
+    """What tables and figures must know about a system. A run's own files hold it, so a report imports no system.
+
+    Attributes:
+        name: What ``--system`` and files call it.
+        needs: What it needs, as `rmtbench.systems.resources.NEEDS` names it.
+        label: Its name in tables and figures; `name` if none is given.
+        order: Its place among the rows, lowest first; None puts it after all systems that have one, by name.
+        family: What it has in common with others.
+        colour: Its colour in figures.
+        marker: Its marker in figures, one of `MARKERS`.
+        twin: The system that reads the same context without a cache, or with one: the two are compared in table 3.
+            Empty for a system that has none.
+    """
+
+    name: str
+    needs: AbstractSet[str] = field(default=frozenset(), kw_only=True)
+    label: str = field(default="", kw_only=True)
+    order: int | None = field(default=None, kw_only=True)
+    family: SystemFamily = field(default="other", kw_only=True)
+    colour: Colour = field(default="black", kw_only=True)
+    marker: str = field(default="d", kw_only=True)
+    twin: str = field(default="", kw_only=True)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "needs", frozenset(self.needs))
+        if not self.label:
+            object.__setattr__(self, "label", self.name)
+
+    @property
+    def place(self) -> tuple[float, str]:
+        """Sort key of the rows of tables."""
+        return (math.inf if self.order is None else self.order, self.name)
+
+    @property
+    def in_use(self) -> bool:
+        """Whether it is a system to use, and no floor or ceiling."""
+        return self.family != "reference"
+
+    @property
+    def sees_gold(self) -> bool:
+        """Whether it is given the gold answers and evidence, which nothing in use has."""
+        return "gold" in self.needs
+
+    @property
+    def holds_cache(self) -> bool:
+        """Whether it answers from a prefix cache of the corpus."""
+        return "prefix-cache" in self.needs
 
 
 def _feed(digest: hashlib._Hash, *texts: str) -> None:

@@ -21,7 +21,7 @@ from experiments.benches.options import KvStoreBench
 from rmtbench.bench.apart import run_apart
 from rmtbench.bench.rmt import parse_tokens
 from rmtbench.errors import UserError
-from rmtbench.kvcache.watching import Reading, Watch
+from rmtbench.kvcache.watching import ReadProgress, Watch
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +107,7 @@ def _measure(
     obtain(model, ids[:64])  # the first call sets kernels up
     last = {"at": time.monotonic()}
 
-    def reading(progress: Reading) -> None:
+    def reading(progress: ReadProgress) -> None:
         if time.monotonic() - last["at"] > 10:
             last["at"] = time.monotonic()
             watch(progress.done)

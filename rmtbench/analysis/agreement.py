@@ -59,7 +59,7 @@ def agreement(grid: Grid, run: RunFigures) -> Agreement | None:
     same = exact_settings(run.spec)
     without = tuple(pair for pair in same if pair[0] != "kv_cache")
     for settings in dict.fromkeys((same, without, tuple(sorted((*without, ("kv_cache", "on")))))):
-        exact = grid.shown.get((run.spec.size, row_of(replace(run.spec, options=RunOptions.read(settings)))))
+        exact = grid.shown.get((run.spec.size, row_of(run, replace(run.spec, options=RunOptions.read(settings)))))
         if exact is None or exact.asked != run.asked or len(exact.written) != len(run.written):
             continue
         pairs = [pair for pair in zip(run.written, exact.written, strict=True) if all(pair)]

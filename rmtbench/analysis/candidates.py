@@ -13,9 +13,6 @@ from rmtbench.analysis.pairs import compare_sums
 from rmtbench.analysis.run_figures import RunFigures, spared
 from rmtbench.analysis.sections import Section
 
-CEILING = "oracle"
-"""Reads the gold evidence: what no system in use can."""
-
 _Value = TypeVar("_Value")
 
 
@@ -106,7 +103,7 @@ def _unusable(run: RunFigures, metric: str) -> str:
     reasons = (
         (run.random_weights, "random weights: its scores mean nothing"),
         (run.reads_other_english, f"{run.spec.model} knows the miniature alone: no score counts"),
-        (run.spec.system == CEILING, "reads the gold evidence: a ceiling, not a system to use"),
+        (run.system.sees_gold, "reads the gold evidence: a ceiling, not a system to use"),
         (not run.complete, f"incomplete: {summary.answered} of {summary.expected} questions answered"),
         (not run.scored or summary.means.get(metric) is None, f"no {metric} yet: rmtbench score makes it"),
         (summary.applicable.get(metric) != summary.expected, f"{metric} does not apply to all its questions"),

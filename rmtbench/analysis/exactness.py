@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rmtbench.core import RunSpec
+from rmtbench.core import RunSpec, SystemTraits
 
 INEXACT = ("chunk_cache", "keep", "kv_bits", "prune", "recompute")
 """Settings by which a cache is not exact, whatever their value; and of `prefix`, the value below."""
@@ -20,6 +20,6 @@ def is_exact(spec: RunSpec) -> bool:
     return exact_settings(spec) == spec.settings
 
 
-def compared_in_tokens(spec: RunSpec) -> bool:
+def compared_in_tokens(spec: RunSpec, system: SystemTraits) -> bool:
     """Whether the run may be one of a pair whose answers are compared token for token."""
-    return spec.system == "cag" or spec.retrieves
+    return system.holds_cache or spec.retrieves

@@ -9,7 +9,7 @@ from statistics import fmean
 from typing import Any
 
 from rmtbench.analysis.break_even import CostLine, cost_line
-from rmtbench.analysis.grid import CACHED, UNCACHED, Grid, Row
+from rmtbench.analysis.grid import Grid, Row
 from rmtbench.analysis.run_figures import FIFTHS, RunFigures, Sums
 from rmtbench.analysis.stats.clustered import standard_error_of_sums
 
@@ -20,8 +20,6 @@ METRIC = "f1"
 """What score figures show."""
 COSTS_FOR = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000)
 """Numbers of questions about one corpus."""
-NOT_IN_USE = ("closed-book", "oracle")
-"""Floor and ceiling: reference points, not contestants of a cost."""
 
 
 def score_records(grid: Grid) -> list[Record]:
@@ -61,7 +59,7 @@ def position_records(grid: Grid, metric: str = METRIC) -> list[Record]:
     records = []
     for size, row, run in _shown(grid):
         fifths = run.by_position.get(metric, {})
-        if row.system in NOT_IN_USE or (row.top_k or 0) < most[size, row.system] or not run.scored or not run.complete:
+        if not row.traits.in_use or (row.top_k or 0) < most[size, row.system] or not run.scored or not run.complete:
             continue
         for fifth in sorted(fifths):
             mean, low, high, facts = _mean_of_sums(fifths[fifth])
@@ -91,7 +89,7 @@ def time_records(grid: Grid) -> list[Record]:
             "timed": run.summary.timed,
         }
         for size, row, run in _shown(grid)
-        if row.system in (CACHED, UNCACHED) and run.summary.mean_seconds["total"] is not None
+        if row.traits.twin and run.summary.mean_seconds["total"] is not None
     ]
 
 
@@ -108,7 +106,7 @@ def memory_records(grid: Grid) -> list[Record]:
 
 def cost_lines(grid: Grid, size: str) -> list[tuple[Row, RunFigures, CostLine]]:
     """The lines of cost of all systems in use at one size."""
-    runs = [(row, run) for row, run in grid.at(size) if run is not None and row.system not in NOT_IN_USE]
+    runs = [(row, run) for row, run in grid.at(size) if run is not None and row.traits.in_use]
     lines = [(row, run, cost_line(grid.full_label(row), run)) for row, run in runs]
     return [(row, run, line) for row, run, line in lines if line is not None]
 
@@ -147,10 +145,7 @@ def frontier_records(grid: Grid) -> list[Record]:
         ]
         for row, run, mean, seconds in points:
             beaten = any(
-                other.system not in NOT_IN_USE
-                and (best, -time) != (mean, -seconds)
-                and best >= mean
-                and time <= seconds
+                other.traits.in_use and (best, -time) != (mean, -seconds) and best >= mean and time <= seconds
                 for other, _, best, time in points
             )
             records.append(
@@ -159,7 +154,7 @@ def frontier_records(grid: Grid) -> list[Record]:
                     "metric": METRIC,
                     "mean": _digits(mean),
                     "mean_seconds_with_preparation": _digits(seconds),
-                    "on_frontier": row.system not in NOT_IN_USE and not beaten,
+                    "on_frontier": row.traits.in_use and not beaten,
                 }
             )
     return records

@@ -1,24 +1,16 @@
-"""Where a run stands in a table: dataset, size and row; and which run is shown where two would stand in one cell."""
+"""The place of a run in a table: dataset, size and row. If two runs have one place, only one of them is shown."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+from rmtbench.analysis.earlier_systems import traits_of
 from rmtbench.analysis.run_figures import RunFigures
-from rmtbench.core import RunSpec, token_budget
+from rmtbench.core import RunSpec, SystemTraits, token_budget
 from rmtbench.corpora.base import SIZES
-
-SYSTEMS = (
-    "closed-book", "oracle", "full-context", "cag", "rag-sparse", "rag-dense", "rag-hybrid", "rmt-memory",
-    "rmt-query-first", "rmt-text",
-)  # fmt: skip
-"""Order of rows: floor, ceiling, then the contestants; systems of other packages follow by name."""
-
-CACHED, UNCACHED = "cag", "full-context"
-"""The two systems that table 3 compares."""
 
 _DEFAULT_CHUNKS = (
     RunSpec.__dataclass_fields__["chunk_tokens"].default,
@@ -26,15 +18,25 @@ _DEFAULT_CHUNKS = (
 )
 
 _WINDOWS = ("embed_windows", "on")
-"""The usual setting of systems with an embedder; runs without it were made with `off`, or before there were windows."""
+"""The usual setting of systems with an embedder. Runs without it had `off`, or are older than windows."""
 
 LONGEST_VALUE = 60
-"""Characters of a setting's value that a table shows whole."""
+"""Longest value of a setting that a table shows whole, in characters."""
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One system in one setting. Runs that differ in any field stand in different rows."""
+    """One system in one setting. Runs that differ in any field but `traits` are in different rows.
+
+    Attributes:
+        system: The system's name.
+        top_k: Number of chunks; None for a system that has none.
+        embedder: Name of the embedder; None without one.
+        chunk_tokens: Most tokens of a chunk.
+        chunk_overlap: Tokens that a chunk shares with the one before it.
+        settings: The options that are not at their defaults.
+        traits: What tables must know of the system.
+    """
 
     system: str
     top_k: int | None
@@ -42,22 +44,22 @@ class Row:
     chunk_tokens: int
     chunk_overlap: int
     settings: tuple[tuple[str, str], ...]
+    traits: SystemTraits = field(compare=False, repr=False)
 
     @property
     def order(self) -> tuple[Any, ...]:
-        """Sort key: known systems first, top-k as numbers, plain settings before special ones."""
-        rank = SYSTEMS.index(self.system) if self.system in SYSTEMS else len(SYSTEMS)
+        """Sort key: systems by their order, top-k as numbers, plain settings before special ones."""
         chunks = (self.chunk_tokens, self.chunk_overlap)
         special = (chunks != _DEFAULT_CHUNKS, len(self._unusual))
-        return (rank, self.system, self.embedder or "", *special, self.settings, chunks, self.top_k or 0)
+        return (*self.traits.place, self.embedder or "", *special, self.settings, chunks, self.top_k or 0)
 
     @property
     def label(self) -> str:
-        """The system and every setting that is not the usual one, except top-k, which has a column of its own.
+        """The system and every setting that is not the usual one, except top-k, which has its own column.
 
-        `embed_windows=on` is usual, so `Grid.label` names the rows without it where both are in one table.
+        `embed_windows=on` is usual, so `Grid.label` names the rows without it if both are in one table.
         """
-        parts = [self.system]
+        parts = [self.traits.label]
         if (self.chunk_tokens, self.chunk_overlap) != _DEFAULT_CHUNKS:
             overlap = f"+{self.chunk_overlap}" if self.chunk_overlap else ""
             parts.append(f"chunks of {self.chunk_tokens}{overlap}")
@@ -70,7 +72,7 @@ class Row:
 
 
 def _short(value: str) -> str:
-    """A value for a table; of a long text its beginning and a hash that tells it from others."""
+    """Return a value for a table; for a long text, its beginning and a hash that distinguishes it."""
     if len(value) <= LONGEST_VALUE and "\n" not in value:
         return value
     digest = hashlib.sha256(value.encode("utf-8", "surrogatepass")).hexdigest()[:8]
@@ -82,10 +84,10 @@ class Grid:
     """The runs of one section on one source of one dataset, each in its place.
 
     Attributes:
-        name: The dataset, and the source's name where the section has several sources for it.
+        name: The dataset, and the source's name if the section has several sources for it.
         dataset: The dataset.
-        sizes: All sizes met, small to large.
-        rows: All rows met, in their order; a row without a run at some size is shown as missing there.
+        sizes: All sizes, small to large.
+        rows: All rows, in their order. If a row has no run at some size, it is shown as missing there.
         shown: The run in each place.
         replaced: Runs that had the same place, each with the run that is shown instead.
     """
@@ -98,7 +100,7 @@ class Grid:
     replaced: tuple[tuple[RunFigures, RunFigures], ...]
 
     def label(self, row: Row) -> str:
-        """The row's name in this grid: embedder and windows are named where the same system appears with several."""
+        """Return the row's name in this grid, with embedder and windows if the same system has several of them."""
         alike = [other for other in self.rows if other.system == row.system]
         parts = [row.label]
         if row.embedder and len({other.embedder for other in alike}) > 1:
@@ -108,55 +110,65 @@ class Grid:
         return ", ".join(parts)
 
     def full_label(self, row: Row) -> str:
-        """The row's name with its top-k, where that has no column of its own."""
+        """Return the row's name with its top-k, for tables where top-k has no column."""
         return self.label(row) + ("" if row.top_k is None else f" top-{row.top_k}")
 
     def at(self, size: str) -> list[tuple[Row, RunFigures | None]]:
-        """All rows at one size; None where nothing was run."""
+        """Return all rows at one size, each with its run; None if there was no run."""
         return [(row, self.shown.get((size, row))) for row in self.rows]
 
     def all(self) -> list[tuple[Row, RunFigures, bool]]:
-        """Every run with its row, by size and row, and whether another run is shown in its place."""
+        """Return every run with its row, by size and row, and whether another run is shown in its place."""
         runs = [(run, False) for run in self.shown.values()] + [(run, True) for run, _ in self.replaced]
-        runs.sort(key=lambda run: (size_order(run[0].spec.size), row_of(run[0].spec).order, run[0].run_id))
-        return [(row_of(run.spec), run, replaced) for run, replaced in runs]
+        runs.sort(key=lambda run: (size_order(run[0].spec.size), row_of(run[0]).order, run[0].run_id))
+        return [(row_of(run), run, replaced) for run, replaced in runs]
 
 
 def cache_comparison(grid: Grid) -> list[tuple[str, Row, RunFigures | None, RunFigures | None]]:
-    """What table 3 sets side by side.
+    """Return what table 3 compares: systems that hold a cache, and their twins without one.
 
     Args:
         grid: The runs.
 
     Returns:
-        Size, row, its run, and the run without cache that it is held against, at every size for every variant of the
-        two systems. One of the two that was never run has a row too, without a run; without both there is nothing.
+        Size, row, its run, and the run without a cache that it is compared with, for every size and row. A system that
+        was never run and whose twin was has a row too, without a run. Empty if no system has a twin.
     """
-    rows = [row for row in grid.rows if row.system in (CACHED, UNCACHED)]
-    if not rows:
-        return []
-    met = {row.system for row in rows}
-    rows += [replace(rows[0], system=name, settings=()) for name in (CACHED, UNCACHED) if name not in met]
+    rows = [row for row in grid.rows if row.traits.twin]
+    rows += _missing_twins(rows)
     rows.sort(key=lambda row: row.order)
-    base_row = next(row for row in rows if row.system == UNCACHED)
+    uncached = {row.system: row for row in reversed(rows)}  # the first row of each system, which is its plainest
     return [
-        (size, row, grid.shown.get((size, row)), grid.shown.get((size, base_row)))
+        (size, row, grid.shown.get((size, row)), grid.shown.get((size, uncached[_uncached_name(row.traits)])))
         for size in grid.sizes
         for row in rows
     ]
 
 
+def _uncached_name(system: SystemTraits) -> str:
+    return system.twin if system.holds_cache else system.name
+
+
+def _missing_twins(rows: Sequence[Row]) -> list[Row]:
+    """Return a row for each twin that was not run, unless a system without a cache has another twin that was."""
+    met = {row.system for row in rows}
+    served = {row.traits.twin for row in rows if row.traits.holds_cache}
+    alone = [row for row in rows if row.traits.twin not in met and row.system not in served]
+    plainest = {row.traits.twin: row for row in reversed(alone)}
+    return [replace(row, system=name, settings=(), traits=traits_of(name)) for name, row in plainest.items()]
+
+
 def make_grids(runs: Iterable[RunFigures]) -> tuple[Grid, ...]:
     """Put a section's runs into their places.
 
-    Where two runs have the same place (they differ in draws or questions), the complete one is shown before the
-    incomplete, then the one with more draws, more questions, the later start.
+    If two runs have the same place (they differ in draws or questions), a complete run is shown before an
+    incomplete one, then the one with more draws, with more questions, with the later start.
 
     Args:
         runs: The runs of one section.
 
     Returns:
-        One grid for each source of each dataset, by name.
+        One grid for each source of each dataset, sorted by name.
     """
     sources: dict[tuple[str, str], list[RunFigures]] = {}
     for run in runs:
@@ -168,13 +180,15 @@ def make_grids(runs: Iterable[RunFigures]) -> tuple[Grid, ...]:
     )
 
 
-def row_of(spec: RunSpec) -> Row:
-    """The row that a run belongs to."""
-    return Row(spec.system, spec.top_k, spec.embedder, spec.chunk_tokens, spec.chunk_overlap, spec.settings)
+def row_of(run: RunFigures, spec: RunSpec | None = None) -> Row:
+    """Return the row that a run belongs to, or that it would belong to if it had another spec."""
+    spec = spec or run.spec
+    chunks = spec.chunk_tokens, spec.chunk_overlap
+    return Row(spec.system, spec.top_k, spec.embedder, *chunks, spec.settings, run.system)
 
 
 def size_order(size: str) -> tuple[int, int, str]:
-    """Sort key of sizes: the usual ones small to large, then those in tokens by their number, then others by name."""
+    """Return the sort key of a size: usual sizes small to large, then sizes in tokens, then others by name."""
     if size in SIZES:
         return SIZES.index(size), 0, size
     budget = token_budget(size)
@@ -184,7 +198,7 @@ def size_order(size: str) -> tuple[int, int, str]:
 def _grid(name: str, runs: list[RunFigures]) -> Grid:
     places: dict[tuple[str, Row], list[RunFigures]] = {}
     for run in runs:
-        places.setdefault((run.spec.size, row_of(run.spec)), []).append(run)
+        places.setdefault((run.spec.size, row_of(run)), []).append(run)
     ranked = {place: sorted(members, key=_rank, reverse=True) for place, members in places.items()}
     return Grid(
         name=name,

@@ -22,10 +22,8 @@ from rmtbench.analysis.run_figures import RunFigures, spared
 
 FARTHEST = math.sqrt(2)
 """Times shorter or longer that a published length may be: neighbouring ones mostly lie a factor of two apart."""
-NO_CONTEXT = ("closed-book", "oracle")
-"""Read no corpus, whatever its length."""
-RECURRENT = "rmt-"
-"""How names of systems begin that keep a memory in place of the context."""
+RECURRENT = "recurrent memory"
+"""Family of the systems that keep a memory in place of the context."""
 JUDGED, EXACT = "f1", "em"
 """What stands beside answers that a judge finds right, and beside exact ones."""
 
@@ -122,8 +120,8 @@ def contexts_at_lengths(grid: Grid) -> list[AtLength]:
     found = [
         AtLength(row, run, tokens)
         for row, run in _scored(grid, JUDGED)
-        if row.system not in NO_CONTEXT
-        and not row.system.startswith(RECURRENT)
+        if row.traits.in_use
+        and row.traits.family != RECURRENT
         and (tokens := nearest(run.tokens.prompt, LENGTHS)) is not None
     ]
     return sorted(found, key=lambda each: each.tokens)
@@ -136,7 +134,7 @@ def one_a_length(contexts: Iterable[AtLength]) -> list[AtLength]:
         other = shown.get((each.row.system, each.tokens))
         if other is None or _read(each.run) >= _read(other.run):
             shown[each.row.system, each.tokens] = each
-    return sorted(shown.values(), key=lambda each: (each.row.system not in ("full-context", "cag"), each.row.order))
+    return sorted(shown.values(), key=lambda each: (not each.row.traits.twin, each.row.order))
 
 
 def memories_at_lengths(grid: Grid) -> list[AtLength]:
@@ -145,7 +143,7 @@ def memories_at_lengths(grid: Grid) -> list[AtLength]:
     return [
         AtLength(row, run, tokens)
         for row, run in _scored(grid, EXACT)
-        if row.system.startswith(RECURRENT) and (tokens := nearest(run.summary.corpus_tokens, lengths)) is not None
+        if row.traits.family == RECURRENT and (tokens := nearest(run.summary.corpus_tokens, lengths)) is not None
     ]
 
 

@@ -1,4 +1,4 @@
-"""One run reduced to what tables print: made once from its files, after which its answers can be let go.
+"""One run reduced to the numbers that tables print, so that its answers need not stay in memory.
 
 Knows no table and no layout.
 """
@@ -12,27 +12,28 @@ from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any
 
+from rmtbench.analysis.earlier_systems import system_of
 from rmtbench.analysis.exactness import compared_in_tokens
 from rmtbench.analysis.stats.clustered import clustered_standard_error
 from rmtbench.analysis.summary import Summary, summarize, values_by_cluster, values_of
 from rmtbench.analysis.units import Unit, clusters_of, unit_of
-from rmtbench.core import SHIPPED_MODELS, Answer, MetricValue, RunSpec, TokenCounts
+from rmtbench.core import SHIPPED_MODELS, Answer, MetricValue, RunSpec, SystemTraits, TokenCounts
 from rmtbench.journal.record import Key, RunRecord
 
 NOT_RECORDED = "not recorded"
 
 Sums = Mapping[int, tuple[float, int]]
-"""Sum of a metric's values and their number, by cluster: a draw, or a question where `RunFigures.unit` says so."""
+"""Sum of a metric's values and their number, by cluster: a draw, or a question if `RunFigures.unit` says so."""
 FIFTHS = 5
-"""Parts of a corpus by which scores are told apart."""
+"""Number of parts of a corpus, for scores by position of the evidence."""
 
 
 @dataclass(frozen=True, slots=True)
 class MeanTokens:
     """Mean tokens of an answer: read, of these already cached, written, and of these reasoning. None without an answer.
 
-    `cached` is also None where no answer tells it; where only some do, as with servers that leave out a count of 0, the
-    others count as 0. `reasoning` is also None where any answer's is unknown.
+    `cached` is also None if no answer states it. If only some do, because servers leave out a count of 0, the others
+    count as 0. `reasoning` is also None if that of any answer is unknown.
     """
 
     prompt: float | None
@@ -48,29 +49,31 @@ class RunFigures:
     Attributes:
         run_id: Its name.
         spec: What was asked.
+        system: What tables must know about the system.
         provenance: What answered first: see `rmtbench.journal.record.RunRecord`.
-        sessions: The same of every process that answered.
+        sessions: The same for every process that answered.
         scorers: What produced each metric, by metric.
-        corpora: One row a draw.
+        corpora: One row for each draw.
         summary: Means and counts.
-        standard_errors: Of each metric's mean, clustered by `unit`; None where it is undefined.
-        by_cluster: Of each metric, the sum of its values and their number, by cluster: all that a comparison needs.
-        by_position: The same by fifth of the corpus in which a supporting fact stands (0 the first); a question counts
-            once a fact. Empty where the run does not hold positions.
-        tokens: Mean tokens an answer, over the answers that did not fail.
-        peak_bytes: Most memory taken, resident and on the device; None where not measured.
+        standard_errors: Standard error of each metric's mean, clustered by `unit`; None if it is undefined.
+        by_cluster: For each metric, the sum of its values and their number, by cluster. A comparison needs no more.
+        by_position: The same by fifth of the corpus that holds a supporting fact (0 is the first). A question counts
+            once for each fact. Empty if the run has no positions.
+        tokens: Mean tokens of the answers that did not fail.
+        peak_bytes: Most memory, resident and on the device; None if not measured.
         warmups: Answers left out of all times, because they were the first of their process.
-        shared: Whether its preparation was done for another run too, and is counted there as well.
+        shared: Whether its preparation also served another run, and is counted there as well.
         unscored: Answers given but not scored; failed answers need no score.
         complete: Whether every question of every draw has an answer.
-        written: A hash of each answer's token ids, in the order of the questions; 0 where there is none.
+        written: A hash of each answer's token ids, in the order of the questions; 0 if there are none.
         unit: What a cluster is.
         units: How many clusters there are.
-        values: What its metrics' values are, as its files say; empty of older runs, and before scoring.
+        values: What its metrics' values are, as its files say; empty for older runs, and before scoring.
     """
 
     run_id: str
     spec: RunSpec
+    system: SystemTraits
     provenance: Mapping[str, Any]
     sessions: tuple[Mapping[str, Any], ...]
     scorers: Mapping[str, str]
@@ -92,56 +95,56 @@ class RunFigures:
 
     @property
     def hash(self) -> str:
-        """The last eight digits of the run's name, which tell it from all others."""
+        """The last eight digits of the run's name, which are unique to it."""
         return self.run_id.rpartition("-")[2]
 
     @property
     def model(self) -> Mapping[str, Any]:
-        """What is recorded of the model."""
+        """What is recorded about the model."""
         recorded = self.provenance.get("model")
         return recorded if isinstance(recorded, Mapping) else {"id": recorded} if recorded else {}
 
     @property
     def dataset(self) -> str:
-        """The dataset's name; of own documents, the folder's name without its path."""
+        """The dataset's name; for a user's own folder, its name without the path."""
         return PurePath(self.spec.dataset).name
 
     @property
     def random_weights(self) -> bool:
-        """Whether the model's weights are random, so that its answers mean nothing."""
+        """Whether the model's weights are random, so that its answers have no meaning."""
         labels = f"{self.model.get('label') or ''} {self.provenance.get('label') or ''}"
         return self.spec.model.startswith("random:") or "random weights" in labels
 
     @property
     def reads_other_english(self) -> bool:
-        """Whether a model that knows the miniature's few words was given other texts: its answers mean nothing."""
+        """Whether a model that knows only the miniature's words read other texts: its answers have no meaning."""
         return self.spec.model in SHIPPED_MODELS and self.source_kind != "miniature"
 
     @property
     def scored(self) -> bool:
-        """Whether scores cover the answers: means over half of them would be too low and look like results."""
+        """Whether all answers have scores. A mean with missing scores would be too low."""
         return bool(self.summary.means) and self.unscored == 0
 
     @property
     def source_kind(self) -> str:
-        """Kind of the data source, by the draws; before the first one, as the spec names it."""
+        """Kind of the data source, from the draws; before the first draw, as the spec names it."""
         kinds = sorted({row["source"]["kind"] for row in self.corpora})
         return " and ".join(kinds) or self.spec.data.partition(":")[0]
 
     @property
     def preparation(self) -> float | None:
-        """Mean seconds that getting one draw ready took; None where nothing was prepared yet."""
+        """Mean seconds to prepare one draw; None if no draw has been prepared."""
         return None if self.summary.kept_bytes is None else sum(self.summary.prepare_seconds.values())
 
     @property
     def machine_seconds(self) -> float | None:
-        """Mean seconds of the machine a question: those that a server answers side by side share them."""
+        """Mean seconds of the machine for a question. Questions that a server answers at the same time share them."""
         mean = self.summary.mean_seconds["total"]
         return None if mean is None else mean / self.spec.concurrency
 
     @property
     def seconds_with_preparation(self) -> float | None:
-        """Mean seconds a question when the preparation is shared over the questions answered so far."""
+        """Mean seconds for a question, with its share of the preparation over the questions answered so far."""
         mean = self.summary.mean_seconds["total"]
         if mean is None or self.preparation is None:
             return None
@@ -149,17 +152,13 @@ class RunFigures:
 
     @property
     def asked(self) -> frozenset[tuple[int, str]]:
-        """Draws and their hashes: two runs with the same ones were asked the same questions."""
+        """Draws and their hashes. Two runs with equal ones have the same questions."""
         return frozenset((row["draw"], row["sha256"]) for row in self.corpora)
 
 
 def make_run_figures(run: RunRecord) -> RunFigures:
-    """Reduce a run to its figures.
-
-    Args:
-        run: The run as it was read.
-    """
-    unit, clusters = unit_of(run), clusters_of(run)
+    """Reduce a run to its figures."""
+    unit, clusters, system = unit_of(run), clusters_of(run), system_of(run)
     values = values_of(run)
     summary = summarize(run, values)
     if unit != "draw":
@@ -168,6 +167,7 @@ def make_run_figures(run: RunRecord) -> RunFigures:
     return RunFigures(
         run_id=run.run_id,
         spec=run.spec,
+        system=system,
         provenance=run.provenance,
         sessions=tuple(run.sessions),
         scorers=run.scorers,
@@ -185,7 +185,7 @@ def make_run_figures(run: RunRecord) -> RunFigures:
         shared=any(prepared.shared for _, prepared in run.prepared),
         unscored=sum(answer.error is None and key not in run.scores for key, answer in run.answers.items()),
         complete=run.complete,
-        written=tuple(_written(run.answers.get(key)) for key in run.gold) if compared_in_tokens(run.spec) else (),
+        written=_written_by(run) if compared_in_tokens(run.spec, system) else (),
         unit=unit,
         units=len(run.corpora) if unit == "draw" else len(set(clusters.values())),
         values=run.values,
@@ -193,7 +193,7 @@ def make_run_figures(run: RunRecord) -> RunFigures:
 
 
 def spared(run: RunFigures) -> str:
-    """What an earlier run's work spared this one's preparation; empty where nothing did."""
+    """Return what this run's preparation took from an earlier run's work; empty if nothing."""
     parts, counts = run.summary.prepare_seconds, run.summary.prepared_counts
     if reused := counts.get("reused_tokens", 0):
         return f"{reused:,} of {reused + counts.get('read_tokens', 0):,} tokens"
@@ -201,7 +201,7 @@ def spared(run: RunFigures) -> str:
         return ""
     if "embed" not in parts:
         return "all embeddings"
-    # An index that is kept is opened after it was made, which spares nothing.
+    # A kept index is opened after it was made: its "load" is no work of an earlier run.
     return "" if "index" in dict(run.spec.settings) else "embeddings of some draws"
 
 
@@ -218,13 +218,17 @@ def _mean_tokens(counts: Sequence[TokenCounts]) -> MeanTokens:
     )
 
 
-def _written(answer: Answer | None) -> int:
-    # Of numbers alone, so that the hash is the same in every process.
+def _written_by(run: RunRecord) -> tuple[int, ...]:
+    return tuple(_hash_of(run.answers.get(key)) for key in run.gold)
+
+
+def _hash_of(answer: Answer | None) -> int:
+    # A hash of numbers is the same in every process; one of texts is not.
     return hash(answer.output_ids) if answer is not None and answer.error is None and answer.output_ids else 0
 
 
 def _by_position(run: RunRecord, clusters: Mapping[Key, int]) -> dict[str, dict[int, Sums]]:
-    """Sums of each metric's values by fifth of the corpus and cluster, a question once for each of its facts."""
+    """Return sums of each metric's values by fifth of the corpus and cluster. A question counts once for each fact."""
     found: dict[str, dict[tuple[int, int], tuple[float, int]]] = {}
     unscored = dict.fromkeys(next(iter(run.scores.values()), {}), 0.0)
     for key, places in run.positions.items():

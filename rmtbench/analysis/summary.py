@@ -1,4 +1,4 @@
-"""Means and counts of one run, made from its journal and scores: the numbers that tables print."""
+"""Means and counts of one run, computed from its journal and scores: the numbers that tables print."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rmtbench.journal.record import Key, RunRecord
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """One run in figures. Times leave out failed answers and each process's warm-up answer; scores leave out nothing.
+    """One run in figures. Times leave out failed answers and the warm-up answers; scores leave out no answer.
 
     Attributes:
         expected: Questions asked: the denominator of every score.
@@ -22,18 +22,18 @@ class Summary:
         cut_off: Answers that ended at the token limit.
         empty: Answers without text.
         draws: Draws begun.
-        documents: Mean number of documents a draw.
-        corpus_tokens: Mean number of tokens in a draw's documents; None where nothing counted them.
-        means: Mean of each metric over the questions where it applies; a missing or failed answer counts as zero.
-        applicable: Over how many questions each mean is taken.
-        median_seconds: Median of each timing over the counted answers that have it; None without any.
+        documents: Mean number of documents of a draw.
+        corpus_tokens: Mean number of tokens in a draw's documents; None if they were not counted.
+        means: Mean of each metric over the questions where it applies. A missing or failed answer counts as zero.
+        applicable: Number of questions in each mean.
+        median_seconds: Median of each timing over the timed answers that have it; None without any.
         p90_seconds: Their 90th percentile.
         mean_seconds: Their mean.
-        timed: How many answers the times are taken over.
-        prepare_seconds: Mean seconds a draw by part, over the first preparation of each draw.
-        kept_bytes: Mean bytes kept for answering, a draw.
+        timed: Number of timed answers.
+        prepare_seconds: Mean seconds of a draw by part, over the first preparation of each draw.
+        kept_bytes: Mean bytes of a draw that are kept for answering.
         prepared_counts: What was prepared, by name, over all draws: see `rmtbench.core.Prepared`.
-        cost: What was paid; None where no price is known, as of a model on this machine.
+        cost: What was paid; None if no price is known, as for a local model.
     """
 
     expected: int
@@ -57,21 +57,21 @@ class Summary:
 
 
 Values = Mapping[str, Mapping[int, list[float]]]
-"""Of each metric, its values question by question under the draw they belong to: see `values_by_draw`."""
+"""For each metric, its values for each question, by draw: see `values_by_draw`."""
 
 TIMINGS = ("retrieve", "prefill", "first_token", "decode", "total")
-"""The parts of one answer's time, in their order."""
+"""The parts of an answer's time, in order."""
 
 
 def summarize(run: RunRecord, by_metric: Values | None = None) -> Summary:
     """Compute a run's figures from its files.
 
     Args:
-        run: The run, complete or not; whether it is complete is `run.complete`.
-        by_metric: Its `values_of`, where the caller needs them too.
+        run: The run; it may be incomplete.
+        by_metric: Its `values_of`, if the caller has them.
 
     Returns:
-        Its figures; a metric that was never scored is absent, not zero.
+        Its figures. A metric that was never scored is missing, not zero.
     """
     answers = list(run.answers.values())
     means: dict[str, float | None] = {}
@@ -112,7 +112,7 @@ def summarize(run: RunRecord, by_metric: Values | None = None) -> Summary:
 
 
 def values_of(run: RunRecord) -> Values:
-    """`values_by_draw` of every metric that was scored, by name."""
+    """Return `values_by_draw` of every metric that was scored, by name."""
     return {
         metric: values_by_draw(run, metric)
         for metric in sorted({metric for values in run.scores.values() for metric in values})
@@ -120,24 +120,24 @@ def values_of(run: RunRecord) -> Values:
 
 
 def values_by_draw(run: RunRecord, metric: str) -> dict[int, list[float]]:
-    """One metric's values, question by question, under the draw they belong to.
+    """Return one metric's values for each question, by draw.
 
     Args:
-        run: The run, scored.
+        run: A scored run.
         metric: Name of the metric.
 
     Returns:
-        Values by draw number, over the questions where the metric applies; a question without an answer or a score
-        counts as zero, unless the metric applies to none of the answers that were scored.
+        Values by draw number, over the questions where the metric applies. A question without an answer or a score
+        counts as zero, unless the metric applies to none of the scored answers.
     """
     return values_by_cluster(run, metric, {key: key[0] for key in run.gold})
 
 
 def values_by_cluster(run: RunRecord, metric: str, clusters: Mapping[Key, int]) -> dict[int, list[float]]:
-    """The same under clusters of another kind.
+    """Return one metric's values as `values_by_draw` does, by other clusters than draws.
 
     Args:
-        run: The run, scored.
+        run: A scored run.
         metric: Name of the metric.
         clusters: The number of each question's cluster.
     """
@@ -161,7 +161,7 @@ def _known(values: Iterable[float | None]) -> list[float]:
 
 
 def _p90(values: list[float]) -> float:
-    """Linear interpolation between closest ranks, as `numpy.quantile` does by default."""
+    """Return the 90th percentile, linearly interpolated as `numpy.quantile` does by default."""
     ordered = sorted(values)
     place = 0.9 * (len(ordered) - 1)
     below = int(place)

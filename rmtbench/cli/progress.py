@@ -14,7 +14,7 @@ import typer
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from rmtbench.kvcache.watching import Reading
+    from rmtbench.kvcache.watching import ReadProgress
     from rmtbench.runs.loop import Event
 
 LINE_EVERY_SECONDS = 5.0
@@ -64,7 +64,7 @@ def _bars() -> Iterator[Callable[[Event], None]]:
         tasks: dict[str, tuple[TaskID, float, int]] = {}
         reading_tasks: list[TaskID] = []
 
-        def show_reading(reading: Reading) -> None:
+        def show_reading(reading: ReadProgress) -> None:
             if not reading_tasks:
                 reading_tasks.append(progress.add_task("reading the corpus", total=reading.total, speed=""))
             progress.update(reading_tasks[0], completed=reading.done, total=reading.total, speed=_speed(reading))
@@ -94,7 +94,7 @@ def _bars() -> Iterator[Callable[[Event], None]]:
         yield report
 
 
-def _speed(reading: Reading) -> str:
+def _speed(reading: ReadProgress) -> str:
     return f"{reading.tokens_per_second:,.0f} tokens/s"
 
 

@@ -1,11 +1,11 @@
-"""What `rmtbench run` does once its words are understood: plan, load, execute, score, and say how it went."""
+"""The work of `rmtbench run` after its options are parsed: plan, load, execute, score, and report the outcome."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from functools import cache
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -39,18 +39,18 @@ def run_request(
     Args:
         request: What was asked.
         results: Folder of all runs.
-        fresh: Whether finished and half-done runs are begun anew.
-        say_next: Whether the person is told what to do next.
-        told: Remarks on data that were made already; this request's are added. None for none.
+        fresh: Whether finished and unfinished runs are started again.
+        say_next: Whether to print what the user can do next.
+        told: Remarks on data that were printed before. Those of this request are added. None for none.
 
     Returns:
         The exit code: 0; 1 if answers of these runs failed, now or in an earlier process, if a plugin could not prepare
-        a draw, or if a server that had given some was gone before the last; 2 if a system that was asked for by name
-        does not fit the model's context.
+        a draw, or if a server that had answered was gone before the last answer; 2 if a system that was asked for by
+        name does not fit the model's context.
 
     Raises:
-        UserError: Something asked for is missing or does not fit.
-        KeyboardInterrupt: The user has had enough; every answer so far is on disk.
+        UserError: Something that was asked for is missing or does not fit.
+        KeyboardInterrupt: The user interrupted. Every answer so far is on disk.
     """
     session = open_session(request, os.environ)
     todo = unfinished(session.specs, results, fresh=fresh, draws=request.draw_numbers)
@@ -85,9 +85,10 @@ def run_request(
 
 
 def _do(todo: Sequence[RunSpec], session: Session, results: Path, *, fresh: bool) -> list[RunSpec]:
-    """Execute the runs that have evidence to read and fit the model's context; returns those that do not."""
+    """Execute the runs that have something to read and fit the model's context; return those that do not."""
     request = session.request
-    todo, unfounded = _with_evidence(todo, session)
+    first = _FirstDraws(session)
+    todo, unfounded = _with_evidence(todo, request, first)
     store = find_store(request, cache_folder())
     if (file := to_convert(request.model)) is not None:
         note(f"converting {file.name} to float32 in {cache_folder()}: once, and it takes a few minutes")
@@ -102,7 +103,7 @@ def _do(todo: Sequence[RunSpec], session: Session, results: Path, *, fresh: bool
         qdrant=request.qdrant,
     )
     resources = replace(resources, kv_store=store)
-    draws = make_draws(session, resources.model.count_tokens)
+    draws = make_draws(session, resources.model.count_tokens, first.made)
     _say_what_runs(todo, draws, resources)
     _say_what_is_left_out(request)
     _say_where_memories_differ(todo, resources)
@@ -115,22 +116,39 @@ def _do(todo: Sequence[RunSpec], session: Session, results: Path, *, fresh: bool
     return [*unfounded, *skipped]
 
 
-def _with_evidence(todo: Sequence[RunSpec], session: Session) -> tuple[Sequence[RunSpec], list[RunSpec]]:
-    """The runs that have something to read, and an oracle that has not; needs a tokenizer at most, and no model.
+class _FirstDraws:
+    """Iterates over the draws before the model is loaded. It loads a tokenizer only if a draw counts tokens.
 
-    Raises:
-        UserError: The oracle was asked for by name, or alone.
+    Attributes:
+        made: The draws so far. The model itself counts tokens with the same tokenizer, so no draw is made twice.
     """
-    request = session.request
 
-    @cache
-    def counter() -> TokenCounter:  # most own folders need none
+    def __init__(self, session: Session) -> None:
+        self.made: list[Draw] = []
+        self._session = session
+
+    def __iter__(self) -> Iterator[Draw]:
+        for number in self._session.request.draw_numbers:
+            self.made.append(make_one_draw(self._session, number, self._count_tokens))
+            yield self.made[-1]
+
+    def _count_tokens(self, texts: Sequence[str]) -> Sequence[int]:
+        return self._counter(texts)
+
+    @cached_property
+    def _counter(self) -> TokenCounter:  # most folders of a user's own count no tokens
+        request = self._session.request
         return find_counter(request.model, request.tokenizer, request.adapter)
 
-    def count_tokens(texts: Sequence[str]) -> Sequence[int]:
-        return counter()(texts)
 
-    draws = (make_one_draw(session, number, count_tokens) for number in request.draw_numbers)
+def _with_evidence(
+    todo: Sequence[RunSpec], request: Request, draws: Iterable[Draw]
+) -> tuple[Sequence[RunSpec], list[RunSpec]]:
+    """Split runs into those that have something to read, and those that read only evidence and have none.
+
+    Raises:
+        UserError: A run without evidence was asked for by name, or there is no other run.
+    """
     misfits = find_without_evidence(todo, draws)
     skipped = [misfit.spec for misfit in misfits]
     if misfits and (len(misfits) == len(todo) or any(spec.system in request.systems for spec in skipped)):
@@ -143,7 +161,7 @@ def _with_evidence(todo: Sequence[RunSpec], session: Session) -> tuple[Sequence[
 def _fitting(
     todo: Sequence[RunSpec], draws: Sequence[Draw], resources: Resources
 ) -> tuple[Sequence[RunSpec], list[RunSpec]]:
-    """The runs that fit the model's context, and those that do not; one line says why.
+    """Return the runs that fit the model's context and those that do not, and print the reason in one line.
 
     Raises:
         UserError: None fits.
@@ -168,7 +186,7 @@ def _answered(results: Path, spec: RunSpec) -> bool:
 
 def _say_where_no_cache_was_hit(specs: Sequence[RunSpec], results: Path) -> None:
     for spec in specs:
-        if spec.system != "cag":
+        if "prefix-cache" not in find_system(spec.system).needs:
             continue
         answers = [answer for answer in read_run(results / run_id(spec)).answers.values() if answer.error is None]
         told = [answer.tokens.cached for answer in answers if answer.tokens.cached is not None]

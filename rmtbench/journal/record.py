@@ -11,7 +11,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-from rmtbench.core import Answer, Gold, MetricValue, Prepared, Question, RunSpec
+from rmtbench.core import Answer, Gold, MetricValue, Prepared, Question, RunSpec, SystemTraits
 from rmtbench.errors import UserError
 from rmtbench.journal.layout import RunFolder
 from rmtbench.journal.lines import number_rows, read_numbered
@@ -27,6 +27,7 @@ from rmtbench.journal.rows import (
     provenance_from_row,
     scores_from_row,
     spec_from_row,
+    system_from_row,
     usage_from_row,
     value_from_row,
 )
@@ -63,6 +64,7 @@ class RunRecord:
         answers: The answers by the same keys; where a key stands twice, the first one counts.
         scores: Metric values by the same keys; empty before scoring.
         scorers: What produced each metric (name and hash), by metric; empty before scoring.
+        system: What tables must know of its system; None for a run that was begun before files said it.
         values: What the metrics' values are; empty before scoring, and of runs that were scored before files said it.
         sessions: Provenance of every process that wrote to the run, the first one included.
         peak_bytes: Most memory that any process of the run took, resident and on the device; None where not measured.
@@ -83,6 +85,7 @@ class RunRecord:
     sessions: Sequence[Mapping[str, Any]]
     peak_bytes: tuple[int | None, int | None]
     values: tuple[MetricValue, ...] = ()
+    system: SystemTraits | None = None
 
     @property
     def complete(self) -> bool:
@@ -164,6 +167,7 @@ def read_run(path: Path, known: MutableMapping[bytes, Asked] | None = None) -> R
         scores=scores,
         scorers=summary.get("scorers", {}),
         values=values,
+        system=system_from_row(head["system"], str(folder.spec)) if "system" in head else None,
         sessions=sessions or [head["provenance"]],
         peak_bytes=(
             max((resident for resident, _ in usage if resident is not None), default=None),

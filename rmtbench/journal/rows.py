@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import Any, cast, get_args
 
 from rmtbench.core import (
+    MARKERS,
     Answer,
+    Colour,
     Corpus,
     Gold,
     MetricValue,
@@ -17,6 +19,8 @@ from rmtbench.core import (
     RunSpec,
     Source,
     Span,
+    SystemFamily,
+    SystemTraits,
     Timings,
     TokenCounts,
 )
@@ -140,6 +144,34 @@ def value_from_row(row: Mapping[str, Any], where: str) -> MetricValue:
             of="retrieval" if row.get("of") == "retrieval" else "answers",
             beside=_text(row, "beside") if "beside" in row else "",
             missing=_text(row, "missing") if "missing" in row else "",
+        )
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise damaged(where, error) from error
+
+
+def system_to_row(system: SystemTraits) -> dict[str, Any]:
+    """What tables must know of a system, as JSON values."""
+    return asdict(system) | {"needs": sorted(system.needs)}
+
+
+def system_from_row(row: Mapping[str, Any], where: str) -> SystemTraits:
+    """What tables must know of a system; fields, families, colours and markers that a later version adds are ignored.
+
+    Raises:
+        UserError: The name is missing, or a field is of the wrong type.
+    """
+    try:
+        order = row.get("order")
+        family, colour, marker = row.get("family"), row.get("colour"), str(row.get("marker") or "")
+        return SystemTraits(
+            name=_text(row, "name"),
+            needs=frozenset(str(need) for need in row.get("needs", ())),
+            label=_text(row, "label") if "label" in row else "",
+            order=None if order is None else _number(row, "order"),
+            family=cast("SystemFamily", family) if family in get_args(SystemFamily) else "other",
+            colour=cast("Colour", colour) if colour in get_args(Colour) else "black",
+            marker=marker if marker and marker in MARKERS else "d",
+            twin=_text(row, "twin") if "twin" in row else "",
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise damaged(where, error) from error

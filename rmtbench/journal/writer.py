@@ -11,7 +11,7 @@ from shlex import quote
 from types import TracebackType
 from typing import Any, Self
 
-from rmtbench.core import Answer, Corpus, Draw, Prepared, Question, RunSpec
+from rmtbench.core import Answer, Corpus, Draw, Prepared, Question, RunSpec, SystemTraits
 from rmtbench.errors import UserError, disk_errors
 from rmtbench.journal.layout import RunFolder, run_id
 from rmtbench.journal.lines import LineWriter, encode, read_lines, read_numbered, write_whole
@@ -27,6 +27,7 @@ from rmtbench.journal.rows import (
     key_from_row,
     prepared_to_row,
     spec_to_row,
+    system_to_row,
 )
 
 
@@ -76,11 +77,12 @@ class RunWriter:
         """The questions of a draw that have no answer yet, in their order."""
         return [question for question in corpus.questions if (corpus.draw, question.id) not in self.done]
 
-    def begin(self, provenance: Mapping[str, Any]) -> None:
+    def begin(self, provenance: Mapping[str, Any], system: SystemTraits | None = None) -> None:
         """Note that this process answers from here on, and with what.
 
         Args:
             provenance: Models, hashes, versions and machine.
+            system: What tables must know of the run's system; None leaves it out.
 
         Raises:
             UserError: The run was begun with other weights, tokenizer or code contract.
@@ -88,7 +90,9 @@ class RunWriter:
         if self.folder.spec.exists():
             check_same_model(read_json(self.folder.spec).get("provenance", {}), provenance, self.folder)
         else:
-            head = {"run_id": self.run_id, "spec": spec_to_row(self._spec), "provenance": provenance}
+            head: dict[str, Any] = {"run_id": self.run_id, "spec": spec_to_row(self._spec), "provenance": provenance}
+            if system is not None:
+                head["system"] = system_to_row(system)
             pretty = json.dumps(json.loads(encode(head)), ensure_ascii=False, indent=1)
             write_whole(self.folder.spec, (pretty + "\n").encode())
         self._append(self.folder.sessions, {"session": self._session, "provenance": provenance})

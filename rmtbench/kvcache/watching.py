@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class ReadProgress:
     """How far a context has been read.
 
     Attributes:
@@ -34,7 +34,7 @@ class Watch:
         notice: Gets one line of words.
     """
 
-    reading: Callable[[Reading], None] = _ignore
+    reading: Callable[[ReadProgress], None] = _ignore
     notice: Callable[[str], None] = _ignore
 
 

@@ -6,7 +6,7 @@ these words mean, and holds the rules between several options.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Any, Protocol
 
@@ -34,15 +34,14 @@ class Kind(Protocol):
         ...
 
 
-HEEDED: Mapping[Heeded, tuple[Callable[[Kind], bool], str]] = {
-    "": (lambda _: True, ""),
-    "retrieves": (lambda kind: "chunks" in kind.needs, "rag-sparse"),
-    "counts words": (lambda kind: "words" in kind.needs, "rag-sparse"),
-    "embeds": (lambda kind: "embedder" in kind.needs, "rag-dense"),
-    "keeps a cache": (lambda kind: "prefix-cache" in kind.needs, "cag"),
-    "writes notes": (lambda kind: "notes" in kind.needs, "rmt-text"),
+HEEDED: Mapping[Heeded, str] = {
+    "retrieves": "chunks",
+    "counts words": "words",
+    "embeds": "embedder",
+    "keeps a cache": "prefix-cache",
+    "writes notes": "notes",
 }
-"""Whether a system uses an option, and one system that does."""
+"""What a system needs, if it uses an option."""
 
 UNHEEDED = {"kv_cache": "no system here has a cache to keep"}
 """What is said of an option that no system uses, if not the usual."""
@@ -62,7 +61,7 @@ INSTEAD = {"concurrency": "use --batch", "batch": "use --concurrency"}
 
 def is_used(option: Option, kind: Kind, *, served: bool) -> bool:
     """Whether a system uses an option, with a model behind a server or a local one."""
-    return HEEDED[option.heeded][0](kind) and (served or option.place != "a served model")
+    return _heeds(kind, option) and (served or option.place != "a served model")
 
 
 def check_together(values: Mapping[str, Any]) -> None:
@@ -181,17 +180,26 @@ def check_places(given: frozenset[str], *, served: bool, embedded: bool, compute
             raise UserError(what, where=option.flag, remedy=f"leave it out, or {INSTEAD.get(field, remedy)}")
 
 
-def check_heeded(request: Request, kinds: Sequence[Kind]) -> None:
+def _heeds(kind: Kind, option: Option) -> bool:
+    return not option.heeded or HEEDED[option.heeded] in kind.needs
+
+
+def check_heeded(request: Request, kinds: Sequence[Kind], known: Iterable[Kind]) -> None:
     """Refuse an option that none of the systems uses.
+
+    Args:
+        request: What was asked.
+        kinds: The request's systems.
+        known: Systems that the user may name instead, the simplest first.
 
     Raises:
         UserError: The first such option, and a system that uses it.
     """
     for field, option in all_options().items():
-        heeds, system = HEEDED[option.heeded]
-        if not any(map(heeds, kinds)) and getattr(request, field) != option.default:
+        if not any(_heeds(kind, option) for kind in kinds) and getattr(request, field) != option.default:
             what = UNHEEDED.get(field, "no system here has use for it")
-            raise UserError(what, where=option.flag, remedy=f"leave it out, or name {system}")
+            example = next((f", or name {kind.name}" for kind in known if _heeds(kind, option)), "")
+            raise UserError(what, where=option.flag, remedy=f"leave it out{example}")
 
 
 def check_server(request: Request, kind: Kind) -> None:
@@ -208,7 +216,7 @@ def check_server(request: Request, kind: Kind) -> None:
         )
     for field, option in all_options().items():
         value = getattr(request, field)
-        if option.not_served and HEEDED[option.heeded][0](kind) and value != option.default:
+        if option.not_served and _heeds(kind, option) and value != option.default:
             where = f"{option.flag} {value}" if field == "cache_layout" else option.flag
             raise UserError(option.not_served, where=where, remedy="leave it out")
 

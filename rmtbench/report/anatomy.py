@@ -48,7 +48,7 @@ _WHO = ("size", "system", "run", "top-k")
 
 def _who(grid: Grid, run: RunFigures) -> tuple[str, ...]:
     top_k = "" if run.spec.top_k is None else str(run.spec.top_k)
-    return (run.spec.size, f"{grid.label(row_of(run.spec))} {marks(run)}".rstrip(), run.hash, top_k)
+    return (run.spec.size, f"{grid.label(row_of(run))} {marks(run)}".rstrip(), run.hash, top_k)
 
 
 def _answer_table(grid: Grid, runs: Sequence[RunFigures]) -> Table:
@@ -127,7 +127,7 @@ def _outcome_table(grid: Grid, runs: Sequence[RunFigures]) -> Table:
 def _reasoning_notes(grid: Grid, runs: Sequence[RunFigures]) -> list[str]:
     """Say how much of what was written is reasoning, where there is any and it is counted."""
     return [
-        f"{grid.label(row_of(run.spec))} ({run.hash}): of the tokens written, {run.tokens.reasoning:,.1f} an answer "
+        f"{grid.label(row_of(run))} ({run.hash}): of the tokens written, {run.tokens.reasoning:,.1f} an answer "
         "were reasoning"
         for run in runs
         if run.tokens.reasoning

@@ -25,7 +25,7 @@ def marks(run: RunFigures) -> str:
 def name_of(run: RunFigures) -> str:
     """A run's system and top-k, and its hash to find it by."""
     top_k = "" if run.spec.top_k is None else f" top-{run.spec.top_k}"
-    return f"{row_of(run.spec).label}{top_k} (run {run.hash})"
+    return f"{row_of(run).label}{top_k} (run {run.hash})"
 
 
 def preparation_text(run: RunFigures) -> str:
@@ -150,15 +150,15 @@ def cache_notes(runs: Iterable[RunFigures]) -> list[str]:
             continue
         who, counts = f"{run.spec.size} {name_of(run)}", run.summary.prepared_counts
         cached = run.tokens.cached
-        if run.spec.system == "cag" and cached is None:
+        if run.system.holds_cache and cached is None:
             notes.append(
                 f"{who}: the server does not say whether its prefix cache was hit (no cached tokens in its usage)"
             )
-        if run.spec.system == "cag" and cached == 0:
+        if run.system.holds_cache and cached == 0:
             notes.append(f"{who}: the server's prefix cache was never hit (0 cached tokens in its usage)")
         if 2 * counts.get("warming_cached_tokens", 0) > counts.get("warming_prompt_tokens", 0):
             notes.append(f"{who}: the server had the corpus cached already, so its preparation is no cold prefill")
-        if run.spec.system == "full-context" and cached:
+        if run.system.twin and not run.system.holds_cache and cached:
             notes.append(f"{who}: the server's prefix cache served it too ({cached:,.0f} tokens an answer)")
     return notes
 

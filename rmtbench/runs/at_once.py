@@ -1,6 +1,6 @@
-"""Several questions at once, for models behind a server: so many in flight, answers in the questions' order.
+"""Several questions at once, for models behind a server. The answers come in the order of the questions.
 
-Threads, because they wait for a socket; daemons, because an interruption must not wait for a server.
+Threads, because they wait for a socket. Daemon threads, because an interruption must not wait for a server.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 AHEAD = 4
-"""Questions begun before the oldest one is answered, in multiples of those at once: one slow reply stops no other."""
+"""Questions begun before the oldest is answered, in multiples of those at once, so that a slow reply stops no other."""
 
 
 class Answering(Protocol):
-    """What can be asked: a prepared `System`, for one."""
+    """What can be asked, such as a prepared `System`."""
 
     def answer(self, questions: Sequence[Question]) -> Iterator[Answer]:
-        """As a `System` answers."""
+        """Answer in order, as `System.answer` does."""
         ...
 
 
@@ -35,19 +35,16 @@ _Task = tuple[Question, "Future[Answer]"]
 
 
 def answer_in_order(system: Answering, questions: Sequence[Question], at_once: int) -> Iterator[Answer]:
-    """The system's answers, several of them in the making at the same time.
+    """Yield the system's answers, with several questions in flight at the same time.
 
     Args:
-        system: Prepared; one that may be asked from several threads.
-        questions: All of them.
-        at_once: Most questions in flight; 1 asks the system for all of them by itself.
+        system: A prepared system that may be asked from several threads.
+        questions: All questions.
+        at_once: Most questions in flight. Each is asked in a call of its own.
 
     Yields:
-        One answer a question, in order, as soon as it and all before it are there.
+        One answer for each question, in order, as soon as it and all before it are complete.
     """
-    if at_once == 1:
-        yield from system.answer(questions)
-        return
     tasks: SimpleQueue[_Task | None] = SimpleQueue()
     stop = threading.Event()
     for _ in range(min(at_once, len(questions))):
@@ -73,14 +70,14 @@ def _work(system: Answering, tasks: SimpleQueue[_Task | None], stop: threading.E
         question, future = task
         try:
             [answer] = system.answer([question])
-        except BaseException as error:  # noqa: BLE001 - raised again where the answer is waited for
+        except BaseException as error:  # noqa: BLE001 - raised again by `Future.result`
             future.set_exception(error)
         else:
             future.set_result(answer)
 
 
 class OneAtATime:
-    """An embedder on this machine that several threads may ask: its tokenizer is not for several at once."""
+    """An embedder on this machine that several threads may use. Its tokenizer is not thread-safe."""
 
     def __init__(self, embedder: Embedder) -> None:
         self._embedder = embedder
@@ -89,20 +86,20 @@ class OneAtATime:
         self.dimension, self.max_tokens = embedder.dimension, embedder.max_tokens
 
     def prompt(self, role: Role) -> str:
-        """As the embedder has it."""
+        """Return the embedder's prompt of a role."""
         return self._embedder.prompt(role)
 
     def embed(self, texts: Sequence[str], role: Role = "passage") -> NDArray[np.float32]:
-        """As the embedder does, one caller after the other."""
+        """Embed texts, for one caller at a time."""
         with self._lock:
             return self._embedder.embed(texts, role)
 
     def windows(self, texts: Sequence[str], heads: Sequence[str]) -> list[list[tuple[int, int]]]:
-        """As the embedder does."""
+        """Return the embedder's windows of each text, for one caller at a time."""
         with self._lock:
             return self._embedder.windows(texts, heads)
 
     def truncated(self, texts: Sequence[str]) -> int:
-        """As the embedder does."""
+        """Return how many texts the embedder truncates, for one caller at a time."""
         with self._lock:
             return self._embedder.truncated(texts)

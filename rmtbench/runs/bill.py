@@ -1,6 +1,6 @@
-"""What runs will ask of servers before they begin: calls, tokens sent and written, and their price at most.
+"""What runs will ask from servers: calls, tokens sent and written, and their highest price. Known before they begin.
 
-Counts are of one draw. Nothing here asks a server.
+Counts are for one draw. Nothing here calls a server.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from rmtbench.models.endpoint.prices import Price
 from rmtbench.systems.base import SystemKind
 
 FRAME_TOKENS = 100
-"""Tokens that a question costs beside what it reads of the corpus: the prompt's frame, itself and its answer."""
+"""Tokens of a question besides the corpus that it reads: the prompt's frame, the question and its answer."""
 QUESTION_TOKENS = 20
 """Tokens of a question that is embedded."""
 MILLION = 1_000_000
@@ -24,13 +24,13 @@ MILLION = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class Bill:
-    """What servers are asked for.
+    """What is asked from servers.
 
     Attributes:
-        calls: Requests, of the model and of the embedder.
+        calls: Requests to the model and to the embedder.
         sent: Tokens of all prompts.
-        cached: Of these, how many a server's prefix cache may hold.
-        written: Most tokens written, reasoning included.
+        cached: Tokens of `sent` that a server's prefix cache may hold.
+        written: Most tokens written, with reasoning.
         embedded: Tokens that are embedded.
     """
 
@@ -41,7 +41,7 @@ class Bill:
     embedded: int = 0
 
     def __add__(self, other: Bill) -> Bill:
-        """Both together."""
+        """Return the sum of both."""
         return Bill(
             self.calls + other.calls,
             self.sent + other.sent,
@@ -51,7 +51,7 @@ class Bill:
         )
 
     def __mul__(self, draws: int) -> Bill:
-        """The same for several draws."""
+        """Return the same for several draws."""
         return Bill(
             self.calls * draws, self.sent * draws, self.cached * draws, self.written * draws, self.embedded * draws
         )
@@ -59,7 +59,7 @@ class Bill:
 
 @dataclass(frozen=True, slots=True)
 class Costs:
-    """What a bill comes to: at most, and where a server's cache holds all that it may, in one currency."""
+    """The price of a bill in one currency: at most, and if a server's cache holds all that it may."""
 
     currency: str
     most: float
@@ -68,7 +68,7 @@ class Costs:
 
 @dataclass(frozen=True, slots=True)
 class Extras:
-    """What every call of the model takes beside prompt and answer.
+    """What every call of the model needs besides prompt and answer.
 
     Attributes:
         thinking: Most tokens of reasoning.
@@ -82,14 +82,14 @@ class Extras:
 def embedding_bill(
     documents: Sequence[int], chunk_tokens: int, batch: int, questions: int, window: int | None = None
 ) -> Bill:
-    """What a run asks of an embedder.
+    """Return what a run asks from an embedder.
 
     Args:
-        documents: Tokens of each document; empty where their chunks are embedded already.
-        chunk_tokens: Longest chunk.
+        documents: Tokens of each document; empty if their chunks are embedded already.
+        chunk_tokens: Tokens of the longest chunk.
         batch: Texts in one request.
-        questions: Each embedded by itself.
-        window: Tokens of the longest window, into which longer chunks are cut; None where none are.
+        questions: Number of questions. Each is embedded by itself.
+        window: Tokens of the longest window, into which longer chunks are cut; None if there are no windows.
     """
     texts, embedded = 0, sum(documents)
     for tokens in documents:
@@ -104,15 +104,15 @@ def embedding_bill(
 
 
 def bill_of(spec: RunSpec, kind: SystemKind, sent: int, corpus: int, questions: int, extras: Extras) -> Bill:
-    """What one run asks of the model's server for one draw; nothing where the model is on this machine.
+    """Return what one run asks from the model's server for one draw; nothing if the model is on this machine.
 
     Args:
         spec: The run.
         kind: Its system.
         sent: Tokens that the model reads for the draw: see `rmtbench.runs.estimate.tokens_to_read`.
         corpus: Tokens of the draw's documents.
-        questions: Of the draw.
-        extras: Of every call.
+        questions: Number of the draw's questions.
+        extras: What every call needs besides.
     """
     if not is_endpoint(spec.model):
         return Bill()
@@ -128,12 +128,12 @@ def bill_of(spec: RunSpec, kind: SystemKind, sent: int, corpus: int, questions: 
 
 
 def costs_of(bill: Bill, model: Price | None, embedder: Price | None) -> Costs | None:
-    """What a bill comes to; None where a price is missing, or where the two are in different currencies.
+    """Return the price of a bill; None if a price is missing, or the two are in different currencies.
 
     Args:
-        bill: Of one request.
-        model: Price of the model's tokens; not needed where nothing is sent.
-        embedder: Price of the embedder's; not needed where nothing is embedded.
+        bill: The bill of one request.
+        model: Price of the model's tokens; not needed if nothing is sent.
+        embedder: Price of the embedder's tokens; not needed if nothing is embedded.
     """
     needed = [price for price, tokens in ((model, bill.sent), (embedder, bill.embedded)) if tokens]
     currencies = {price.currency for price in needed if price is not None}

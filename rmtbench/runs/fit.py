@@ -1,4 +1,4 @@
-"""Which runs do not fit the model's context, found before anything is answered."""
+"""Which runs do not fit the model's context, found before any question is answered."""
 
 from __future__ import annotations
 
@@ -12,19 +12,17 @@ from rmtbench.errors import UserError
 from rmtbench.models.base import LanguageModel
 from rmtbench.systems.base import SystemKind
 from rmtbench.systems.in_prompt import whole_corpus
+from rmtbench.systems.registry import find_system
 from rmtbench.systems.resources import local_model
-
-EVIDENCE_ALONE = "oracle"
-"""The system that reads a question's evidence and nothing else."""
 
 
 @dataclass(frozen=True, slots=True)
 class Misfit:
-    """A run that is not done: its corpus is longer than the model's context, or it has nothing to read.
+    """A run that is skipped: its corpus is longer than the model's context, or it has nothing to read.
 
     Attributes:
         spec: The run.
-        error: Why: for a long corpus how many tokens there are, how many fit, and which sizes do.
+        error: The reason. For a long corpus: its tokens, the limit, and the sizes that fit.
     """
 
     spec: RunSpec
@@ -34,15 +32,15 @@ class Misfit:
 def find_misfits(
     specs: Sequence[RunSpec], kinds: Sequence[SystemKind], draws: Sequence[Draw], model: LanguageModel
 ) -> list[Misfit]:
-    """Return the runs that read a whole corpus where some draw's is longer than the model's context.
+    """Return the runs that read a whole corpus, if that of some draw is longer than the model's context.
 
     Args:
         specs: The runs.
         kinds: Their systems.
         draws: The draws.
-        model: For its limit. One that sets none need not count tokens.
+        model: The model, for its limit. A model without a limit need not count tokens.
     """
-    # Systems that choose what they read are left alone: their own prompts are checked one by one.
+    # Systems that choose what they read are not checked here: each of their prompts is checked by itself.
     readers = [spec for spec, kind in zip(specs, kinds, strict=True) if "whole-corpus" in kind.needs]
     if model.context_limit is None or not readers:
         return []
@@ -50,7 +48,7 @@ def find_misfits(
     found = []
     for spec in readers:
         for draw in draws:
-            written = getattr(model, "max_new_tokens", spec.max_answer_tokens)  # with reasoning, where there is any
+            written = getattr(model, "max_new_tokens", spec.max_answer_tokens)  # includes reasoning
             if needed[draw.corpus.id] + written > model.context_limit:
                 found.append(Misfit(spec, _too_long(spec, draw, needed[draw.corpus.id], written, model.context_limit)))
                 break
@@ -63,7 +61,7 @@ def check_fit(
     """Refuse runs that `find_misfits` finds.
 
     Raises:
-        UserError: The first one's; all systems that do not fit the same draw are named.
+        UserError: The reason of the first one. It names all systems that do not fit.
     """
     misfits = find_misfits(specs, kinds, draws, model)
     if misfits:
@@ -73,21 +71,24 @@ def check_fit(
 
 
 def find_without_evidence(specs: Sequence[RunSpec], draws: Iterable[Draw]) -> list[Misfit]:
-    """Return the runs of the oracle where no question of any draw has evidence: it would answer with closed book.
+    """Return the runs that read only evidence, if no question of any draw has evidence.
 
     Args:
         specs: The runs.
-        draws: The draws; no more are made than it takes to find a question with evidence.
+        draws: The draws. Iteration stops at the first one that has a question with evidence.
     """
-    oracles = [spec for spec in specs if spec.system == EVIDENCE_ALONE]
-    if not oracles or any(gold.evidence for draw in draws for gold in draw.gold):
+    readers = [spec for spec in specs if "evidence" in find_system(spec.system).needs]
+    if not readers or any(gold.evidence for draw in draws for gold in draw.gold):
         return []
-    error = UserError(
-        "no question has evidence, and the oracle reads nothing else",
-        where=f"--system {EVIDENCE_ALONE}",
-        remedy="name the documents that answer a question under 'evidence' (docs/data.md), or leave the oracle out",
+    return [Misfit(spec, _without_evidence(spec.system)) for spec in readers]
+
+
+def _without_evidence(system: str) -> UserError:
+    return UserError(
+        f"no question has evidence, and the {system} reads nothing else",
+        where=f"--system {system}",
+        remedy=f"name the documents that answer a question under 'evidence' (docs/data.md), or leave the {system} out",
     )
-    return [Misfit(spec, error) for spec in oracles]
 
 
 def _too_long(spec: RunSpec, draw: Draw, prompt: int, written: int, limit: int) -> UserError:
@@ -103,7 +104,7 @@ def _too_long(spec: RunSpec, draw: Draw, prompt: int, written: int, limit: int) 
 
 
 def _longest_prompt(draw: Draw, model: LanguageModel) -> int:
-    """Tokens of the longest prompt over the whole corpus; documents and question alone where a model shows no ids."""
+    """Return the tokens of the longest prompt over the whole corpus; without its frame if the model is on a server."""
     questions = [question.text for question in draw.corpus.questions]
     if (local := local_model(model)) is None:
         documents = [f"{document.title}\n{document.text}" for document in draw.corpus.documents]

@@ -46,12 +46,12 @@ def load_resources(
     Args:
         specs: The runs; they share model and embedder.
         device: Where the model answers.
-        cache: Folder of embeddings, and of what was found out about models, kept between runs.
+        cache: Folder of what is kept between runs: embeddings, and verdicts about models.
         rmt: Folder of a trained memory; None for the one shipped for the model.
-        endpoints: How servers are spoken to; None where model and embedder are on this machine.
+        endpoints: How servers are called; None if model and embedder are on this machine.
         reranker: Folder or hub id of a reranker; None for none.
         indexes: Folder of kept indexes; None for none.
-        qdrant: Where Qdrant keeps embeddings; None where it keeps none.
+        qdrant: Where Qdrant keeps embeddings; None if it keeps none.
 
     Raises:
         UserError: A model, embedder or trained memory is missing, the model cannot be read exactly, or the memory
@@ -126,7 +126,7 @@ def _load_reranker(name: str, device: str) -> Reranker:
 
 
 def _told_of(judge: Reranker | None) -> dict[str, Any]:
-    """What results record of a reranker."""
+    """Return what results record about a reranker."""
     if judge is None:
         return {}
     return {"reranker": {"name": judge.name, "sha256": judge.sha256, "max_tokens": judge.max_tokens}}
@@ -134,7 +134,7 @@ def _told_of(judge: Reranker | None) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class _Embedders:
-    """What embeds questions and what embeds documents, and what results record of them."""
+    """The embedders of questions and of documents, and what results record about them."""
 
     questions: Embedder | None = None
     documents: Embedder | None = None
@@ -144,7 +144,7 @@ class _Embedders:
 def _load_embedders(
     specs: Sequence[RunSpec], device: str, cache: Path, endpoints: Endpoints, place: Sequence[object]
 ) -> _Embedders:
-    """Load the embedder that the runs name; `place` is what its speed depends on: machine, device and threads."""
+    """Load the embedder that the runs name. `place` is what its speed depends on: machine, device and threads."""
     name = next((spec.embedder for spec in specs if spec.embedder is not None), None)
     if name is None:
         return _Embedders()
@@ -171,18 +171,18 @@ def _load_embedders(
         **facts,
     }
     questions = OneAtATime(embedder) if specs[0].concurrency > 1 and not served else embedder
-    # What a server embedded was paid for: to find it here is no measure of that, whatever the seconds.
+    # Embeddings from a server were paid for, so the seconds to load them do not stand for their cost.
     documents = CachedEmbedder(embedder, cache, None if served else json.dumps(place))
     return _Embedders(questions, documents, {"embedder": told})
 
 
 def _chat(spec: RunSpec) -> ChatSettings:
-    """What a run's spec sets of the chat."""
+    """Return the chat settings of a run's spec."""
     return ChatSettings(spec.options.system_prompt, spec.options.think_tokens)
 
 
 def _counted_for(specs: Sequence[RunSpec], line: LineSettings | None) -> str | None:
-    """What needs tokens counted before a server is asked; None where nothing does, and no tokenizer is needed."""
+    """Return what needs token counts before a server is called; None if nothing does and no tokenizer is needed."""
     if specs[0].size != "all":
         return "corpus sizes"
     cutting = next((spec.system for spec in specs if _cuts(find_system(spec.system))), None)
@@ -196,7 +196,7 @@ def _cuts(kind: SystemKind) -> bool:
 
 
 def _warm_up_retrieval(specs: Sequence[RunSpec]) -> None:
-    """Import what cuts chunks, and LlamaIndex's retriever where it ranks them.
+    """Import what cuts chunks, and LlamaIndex's retriever if it ranks them.
 
     Raises:
         UserError: The retriever is not installed.
@@ -212,7 +212,7 @@ def _warm_up_retrieval(specs: Sequence[RunSpec]) -> None:
 
 
 def _memories(specs: Sequence[RunSpec], model: LocalModel, rmt: Path | None) -> dict[str, LoadedMemory]:
-    """The trained memories of the runs by their names in the specs, each loaded once."""
+    """Load the trained memories of the runs, each once, by their names in the specs."""
     loaded: dict[str, LoadedMemory] = {}
     for spec in specs:
         mode = find_system(spec.system).memory
@@ -224,7 +224,7 @@ def _memories(specs: Sequence[RunSpec], model: LocalModel, rmt: Path | None) -> 
 
 
 def _writer(specs: Sequence[RunSpec], model: LocalModel | EndpointModel) -> LanguageModel | None:
-    """The model that writes notes, where a system has any written."""
+    """Return the model that writes notes; None if no system needs one."""
     tokens = next((s.options.rmt_memory_tokens for s in specs if "notes" in find_system(s.system).needs), None)
     if tokens is None:
         return None

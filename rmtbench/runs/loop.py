@@ -1,22 +1,22 @@
 """The run loop: for each draw and run, load, prepare, answer, append. No branch on a system's name.
 
-Reports what happens to a callback; holds no terminal.
+Reports events to a callback and prints nothing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-from rmtbench.core import Answer, Draw, RunSpec
+from rmtbench.core import Answer, Draw, Question, RunSpec
 from rmtbench.corpora.base import TokenCounter
 from rmtbench.errors import UserError, first_line
 from rmtbench.journal.writer import RunWriter
-from rmtbench.kvcache.watching import Reading, Watch
+from rmtbench.kvcache.watching import ReadProgress, Watch
 from rmtbench.measure import peak_device_bytes, peak_resident_bytes, reset_peak_memory
 from rmtbench.runs.at_once import answer_in_order
 from rmtbench.runs.fit import check_fit
@@ -33,16 +33,16 @@ class Event:
     """Something happened in a run.
 
     Attributes:
-        kind: ``begin`` (a run's draw starts), ``reading`` and ``notice`` (while it is prepared), ``prepared``,
+        kind: ``begin`` (a run's draw starts), ``reading`` and ``notice`` (during preparation), ``prepared``,
             ``answer``, or ``end`` (the draw is done).
         run_id: The run.
         draw: The draw.
-        done: Questions of this run answered so far, earlier sessions included.
+        done: Questions of this run answered so far, with those of earlier sessions.
         total: Questions of this run over the draws seen so far.
         answer: The answer, for ``answer``.
-        prepare_seconds: What preparing took, for ``prepared``.
+        prepare_seconds: Seconds of the preparation, for ``prepared``.
         reading: How far the corpus is read, for ``reading``.
-        text: One line for the person, for ``notice``.
+        text: One line for the user, for ``notice``.
     """
 
     kind: EventKind
@@ -52,16 +52,17 @@ class Event:
     total: int
     answer: Answer | None = None
     prepare_seconds: float = 0.0
-    reading: Reading | None = None
+    reading: ReadProgress | None = None
     text: str = ""
 
 
-Report = Callable[[Event], None]
+OnEvent = Callable[[Event], None]
+"""Gets every event of the runs."""
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How one run ended: answers on disk, and how many of those made now have failed."""
+    """How one run ended: the answers on disk, and how many answers of this call failed."""
 
     run_id: str
     folder: Path
@@ -74,25 +75,25 @@ def execute(
     draws: Sequence[Draw],
     resources: Resources,
     results: Path,
-    report: Report,
+    report: OnEvent,
     *,
     fresh: bool = False,
 ) -> list[Outcome]:
-    """Run every spec over every draw, resuming what lies half done.
+    """Run every spec over every draw, and resume unfinished runs.
 
     Args:
         specs: The runs; they share dataset, model and draws.
         draws: The draws, in order.
-        resources: What was loaded for all of them.
+        resources: What was loaded for all runs.
         results: Folder of all runs.
-        report: Told of everything that happens.
-        fresh: Whether to begin anew instead of resuming.
+        report: Gets every event.
+        fresh: Whether to start again instead of resuming.
 
     Returns:
-        One outcome a run, in order.
+        One outcome for each run, in order.
 
     Raises:
-        UserError: A corpus does not fit, a run is being written by another process or does not match, the disk is full.
+        UserError: A corpus does not fit, another process writes a run, a run does not match, or the disk is full.
     """
     kinds = [find_system(spec.system) for spec in specs]
     model = resources.model
@@ -113,29 +114,29 @@ def execute(
 
 
 class _Run:
-    """One run on its way: its system, its journal, and what is counted over its draws."""
+    """The state of one run: its system, its journal, and its counts over the draws."""
 
     def __init__(
-        self, spec: RunSpec, kind: SystemKind, writer: RunWriter, resources: Resources, report: Report
+        self, spec: RunSpec, kind: SystemKind, writer: RunWriter, resources: Resources, report: OnEvent
     ) -> None:
         self.spec, self.kind, self.writer = spec, kind, writer
         self._resources, self._report = resources, report
         self._failed = 0
-        # The first batch of each run and process still sets kernels and caches up: it is marked, and not timed.
+        # The first batch of each run and process still sets up kernels and caches: it is marked, and not timed.
         self._warmups = spec.at_once
 
     @property
     def outcome(self) -> Outcome:
-        """How it stands."""
+        """What is on disk now."""
         return Outcome(self.writer.run_id, self.writer.folder.path, len(self.writer.done), self._failed)
 
     def begin(self, draws: Sequence[Draw]) -> None:
-        """Record what produces the numbers, if anything is still to do."""
+        """Record what produces the answers, if any are missing."""
         if any(self.writer.remaining(draw.corpus) for draw in draws):
-            self.writer.begin(self._provenance())
+            self.writer.begin(self._provenance(), self.kind.traits)
 
     def _provenance(self) -> dict[str, Any]:
-        """Return what results record of the run: of what was loaded, the parts that it uses."""
+        """Return what results record about the run: of all that was loaded, only the parts that it uses."""
         provenance = dict(self._resources.provenance)
         if "embedder" not in self.kind.needs:
             provenance.pop("embedder", None)
@@ -148,7 +149,7 @@ class _Run:
         return provenance
 
     def do(self, draw: Draw, shared: SharedWork) -> None:
-        """Answer what is still unanswered of one draw."""
+        """Answer the unanswered questions of one draw."""
         corpus, writer = draw.corpus, self.writer
         questions = writer.remaining(corpus)
         if not questions:
@@ -170,21 +171,26 @@ class _Run:
                 return
             writer.prepared(prepared, corpus.draw)
             self._report(replace(self._event("prepared", draw, total), prepare_seconds=prepared.total_seconds))
-            for answer in answer_in_order(system, questions, self.spec.concurrency):
+            for answer in self._answers(system, questions):
                 counted = replace(answer, warmup=self._warmups > 0)
                 self._warmups -= 1
                 writer.answer(counted, corpus.draw)
                 self._failed += counted.error is not None
                 self._report(replace(self._event("answer", draw, total), answer=counted))
-        self._warmups = 0  # the first batch ends with its draw, however few questions were left in it
+        self._warmups = 0  # the first batch ends with its draw, even if it is not full
         writer.usage(corpus.draw, peak_resident_bytes(), peak_device_bytes(self.spec.device))
         self._report(self._event("end", draw, total))
 
+    def _answers(self, system: System | Guarded, questions: Sequence[Question]) -> Iterator[Answer]:
+        """Ask all questions in one call, or several at once if the spec says so."""
+        at_once = self.spec.concurrency
+        return system.answer(questions) if at_once == 1 else answer_in_order(system, questions, at_once)
+
     def _system(self, stack: ExitStack, resources: Resources) -> System | Guarded:
-        """Make and enter the system; another package's is guarded.
+        """Make and enter the system. A system of another package is guarded.
 
         Raises:
-            PrepareError: Another package's cannot be made.
+            PrepareError: A system of another package cannot be made.
         """
         if not is_plugin(self.spec.system):
             return stack.enter_context(self.kind.make(resources))
@@ -199,7 +205,7 @@ class _Run:
         return Event(kind, self.writer.run_id, draw.corpus.draw, len(self.writer.done), total)
 
     def _watch(self, draw: Draw) -> Watch:
-        """What a system tells while it prepares, as events of its run."""
+        """Return callbacks that turn what a system reports during preparation into events of its run."""
         done = len(self.writer.done)
         event = partial(self._event, draw=draw, total=done)
         return Watch(
@@ -209,5 +215,5 @@ class _Run:
 
 
 def corpus_tokens(draw: Draw, count_tokens: TokenCounter) -> int:
-    """Tokens of a draw's documents, titles included."""
+    """Return the tokens of a draw's documents, with their titles."""
     return sum(count_tokens([f"{document.title}\n{document.text}" for document in draw.corpus.documents]))

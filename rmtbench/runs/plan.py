@@ -16,17 +16,17 @@ from rmtbench.options.request import Request, all_options
 from rmtbench.options.rules import check_device, check_heeded, check_server, is_used
 from rmtbench.runs.memories import memory_folder, memory_label
 from rmtbench.systems.base import SystemKind
-from rmtbench.systems.registry import find_system, is_plugin, system_names, working_systems
+from rmtbench.systems.registry import find_system, is_plugin, our_systems, system_names, working_systems
 
 
 def plan_runs(request: Request, source: Source, *, device: str, dtype: str) -> list[RunSpec]:
-    """One spec for every system, and for every top-k of a system that takes one.
+    """Return one spec for every system, and for every top-k of a system that needs chunks.
 
     Args:
         request: What the user asked.
         source: The opened data, for its name and hash.
-        device: The device, chosen.
-        dtype: The dtype, chosen.
+        device: The chosen device.
+        dtype: The chosen dtype.
 
     Raises:
         UserError: A system does not exist, or the trained memory that it needs, or a cache that is to be kept.
@@ -49,12 +49,12 @@ def plan_runs(request: Request, source: Source, *, device: str, dtype: str) -> l
         by_number = "chunks" in kind.needs and request.top_tokens is None
         top_ks: Sequence[int | None] = sorted(set(request.top_k)) if by_number else [None]
         specs += [RunSpec(system=name, top_k=top_k, options=options, **columns) for top_k in top_ks]
-    check_heeded(request, list(kinds.values()))
+    check_heeded(request, list(kinds.values()), our_systems().values())
     return specs
 
 
 def _columns(kind: SystemKind, request: Request) -> dict[str, Any]:
-    """The fields of a spec that are options. What a system does not use has its default, else one run would be two."""
+    """Return the fields of a spec that are options. Options that the system does not use have their defaults."""
     found = {}
     for name, option in all_options().items():
         if option.column and name not in ("systems", "top_k"):
@@ -64,7 +64,7 @@ def _columns(kind: SystemKind, request: Request) -> dict[str, Any]:
 
 
 def left_out_of_all(request: Request) -> list[str]:
-    """Systems that ``all`` does not mean in this request: they must be named, or lack a trained memory."""
+    """Return the systems that ``all`` leaves out in this request: they must be named, or have no trained memory."""
     kinds, broken = working_systems()
     return [*(name for name in broken if is_plugin(name))] + [
         name
@@ -83,7 +83,7 @@ def _names(request: Request) -> list[str]:
 
 
 def _options(kind: SystemKind, request: Request, reranker: str | None) -> RunOptions:
-    """The options of a system's runs, with what planning knows in place of paths and URLs."""
+    """Return the options of a system's runs, with names and hashes in place of paths and URLs."""
     served = is_endpoint(request.model)
     if served:
         check_server(request, kind)
@@ -116,7 +116,7 @@ def _memory(system: str, mode: str, request: Request) -> str:
 
 
 def _stated_of_retrieval(kind: SystemKind, request: Request, reranker: str | None) -> dict[str, object]:
-    """What a run states of its retrieval in place of paths and URLs."""
+    """Return what a run states about its retrieval in place of paths and URLs."""
     stated: dict[str, object] = {"reranker": reranker}
     if request.chunk_cache:
         stated["chunk_cache"] = request.chunk_cache_limit

@@ -1,4 +1,4 @@
-"""Other packages' systems in the run loop: their exceptions fail a question or a draw, and never the whole command."""
+"""Systems of other packages in the run loop. Their exceptions fail a question or a draw, never the whole command."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from rmtbench.systems.base import System, make_answer
 
 
 class PrepareError(Exception):
-    """A plugin cannot prepare a draw; its questions stay unanswered, and the same command tries again."""
+    """A plugin cannot prepare a draw. Its questions stay unanswered, and the same command tries again."""
 
 
 class Guarded:
-    """A plugin's system that is prepared and asked inside one ``with`` block of its own.
+    """A plugin's system whose exceptions do not end the command.
 
-    A `UserError` passes: a server that is gone, for one, is no fault of the plugin's.
+    A `UserError` is not caught: it is not the plugin's fault if, for example, a server is gone.
     """
 
     def __init__(self, system: System) -> None:
@@ -40,7 +40,7 @@ class Guarded:
         return prepared
 
     def answer(self, questions: Sequence[Question]) -> Iterator[Answer]:
-        """Answer in order. A question whose answer raises fails, and the plugin is asked for the rest."""
+        """Answer in order. If an answer raises an exception, its question fails and the others are still asked."""
         left = list(questions)
         while left:
             try:
@@ -54,7 +54,7 @@ class Guarded:
                     why = "the plugin gave no answer"
             except UserError:
                 raise
-            except Exception as error:  # noqa: BLE001 - whatever a package raises is kept as the reason
+            except Exception as error:  # noqa: BLE001 - any exception of another package is the reason
                 why = str(error) if isinstance(error, AnswerError) else first_line(error)
             if left:
                 yield make_answer(left.pop(0), failed(AnswerError(why)), 0.0)

@@ -1,4 +1,4 @@
-"""What produced a run's numbers: versions, machine, threads, code. Asks package metadata, imports no package for it."""
+"""What produced a run's numbers: versions, machine, threads, code. Reads package metadata and imports no package."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ PACKAGES = (
 
 
 def surroundings(device: str, threads: str | None = None) -> dict[str, Any]:
-    """Facts about this process and machine.
+    """Return facts about this process and machine.
 
     Args:
         device: The torch device that answers.
-        threads: What stands for their number where no model computes here; None asks torch.
+        threads: What to record for the number of threads if no model computes here; None asks torch.
 
     Returns:
-        `versions`, `threads`, `machine`, `code` and `started` (UTC), JSON values all.
+        `versions`, `threads`, `machine`, `code` and `started` (UTC), all as JSON values.
     """
     return {
         "versions": {"python": platform.python_version(), **_versions()},
@@ -57,7 +57,7 @@ def _versions() -> dict[str, str]:
 
 
 def machine_facts(device: str) -> dict[str, Any]:
-    """Processor, cores, memory and accelerator of the machine that answers.
+    """Return processor, cores, memory and accelerator of the machine that answers.
 
     Args:
         device: The torch device.
@@ -80,7 +80,7 @@ def machine_facts(device: str) -> dict[str, Any]:
 
 @cache
 def _code() -> dict[str, Any]:
-    """Version, and the commit where the package runs from a git checkout of its own."""
+    """Return the version, and the commit if the package runs from its own git checkout."""
     folder = Path(rmtbench.__file__).parent
     commit = _git(folder, "rev-parse", "HEAD") if (folder.parent / ".git").exists() else None
     dirty = bool(_git(folder, "status", "--porcelain", "--", str(folder))) if commit else None

@@ -1,4 +1,4 @@
-"""Before anything is read: is the model exact in every way in which the runs will read it?"""
+"""Check, before anything is read, that the model is exact in every way in which the runs will read it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def check_served(model: LocalModel, specs: Sequence[RunSpec], folder: Path) -> LocalModel:
-    """Try a model in the ways in which runs will read it, and refuse what is not exact.
+    """Try a model in the ways in which runs will read it, and refuse a way that is not exact.
 
     Args:
         model: The model.
@@ -24,10 +24,10 @@ def check_served(model: LocalModel, specs: Sequence[RunSpec], folder: Path) -> L
         folder: Where verdicts are kept.
 
     Returns:
-        The model, which knows what is inexact of what was tried: a system that has a choice takes another way.
+        The model with the ways that were tried and are inexact. A system that has a choice uses another way.
 
     Raises:
-        UserError: The only way of a system is not exact. The remedy names one that is.
+        UserError: No way of a system is exact. The remedy names a way that is.
     """
     from rmtbench.kvcache.exact.verdict import verdicts
 
@@ -45,10 +45,10 @@ def check_served(model: LocalModel, specs: Sequence[RunSpec], folder: Path) -> L
 
 
 def _ways(model: LocalModel, spec: RunSpec) -> list[list[str]]:
-    """Ways that a run uses, all of one entry; the first exact entry of the list is the one that it takes.
+    """Return the choices of a run, each a list of ways that it uses together. The run takes the first exact choice.
 
     Raises:
-        UserError: The architecture says already that a way is not exact.
+        UserError: A way is not exact for this architecture.
     """
     from rmtbench.kvcache.exact.trial import EMBEDDED, OWN, OWN_BATCH, PLAIN, PLAIN_BATCH, SHARED, SHARED_BATCH
     from rmtbench.kvcache.exact.uncached import prefix_for
@@ -71,7 +71,7 @@ def _ways(model: LocalModel, spec: RunSpec) -> list[list[str]]:
 
 
 def _refused(model: LocalModel, spec: RunSpec, ways: Sequence[str], inexact: dict[str, str], folder: Path) -> UserError:
-    """The error, whose remedy was tried."""
+    """Return the error. Its remedy was tried before."""
     from rmtbench.kvcache.exact.trial import OWN, PLAIN, SHARED
     from rmtbench.kvcache.exact.verdict import verdicts
 

@@ -138,17 +138,23 @@ def find_store(request: Request, cache: Path) -> CacheStore | None:
     return CacheStore(folder, limit)
 
 
-def make_draws(session: Session, count_tokens: TokenCounter) -> list[Draw]:
-    """All draws of the session's runs.
+def make_draws(session: Session, count_tokens: TokenCounter, made: Sequence[Draw] = ()) -> list[Draw]:
+    """Make all draws of the session's runs.
+
+    Args:
+        session: The opened request.
+        count_tokens: Counts tokens as the model under test does.
+        made: The first draws, if they were made before; they are not made again.
 
     Raises:
         UserError: The data is too small, or a draw has no questions.
     """
-    return [make_one_draw(session, number, count_tokens) for number in session.request.draw_numbers]
+    numbers = session.request.draw_numbers[len(made) :]
+    return [*made, *(make_one_draw(session, number, count_tokens) for number in numbers)]
 
 
 def make_one_draw(session: Session, number: int, count_tokens: TokenCounter) -> Draw:
-    """One draw of the session's runs, by its number from 0.
+    """Make one draw of the session's runs, by its number from 0.
 
     Raises:
         UserError: As `make_draws`.

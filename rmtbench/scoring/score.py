@@ -12,6 +12,7 @@ from rmtbench.errors import UserError
 from rmtbench.journal.lines import encode, write_whole
 from rmtbench.journal.packed import packed_of
 from rmtbench.journal.record import RunRecord, read_run
+from rmtbench.journal.rows import system_to_row
 from rmtbench.scoring.base import Item, MetricKind, Progress
 from rmtbench.scoring.kinds import find_metric, metric_names
 
@@ -90,6 +91,7 @@ def _write_summary(path: Path, scorers: dict[str, str], asked: str, kinds: Seque
         "run_id": run.run_id,
         "complete": run.complete,
         "scorers": scorers,
+        **({} if run.system is None else {"system": system_to_row(run.system)}),
         "values": [asdict(value) for kind in kinds for value in kind.values],
         "asked": asked,
         **asdict(summarize(run)),

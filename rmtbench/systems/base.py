@@ -1,15 +1,28 @@
-"""The seam everything hangs on: one system object per draw, which owns what it prepared until it is closed."""
+"""The interface of all systems: one system object per draw, which owns what it prepared until it is closed."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
 from types import TracebackType
-from typing import Any, Literal, NoReturn, Protocol, Self
+from typing import Any, Literal, NoReturn, Protocol, Self, get_args
 
-from rmtbench.core import Answer, Corpus, Prepared, Question, Retrieved, RunSpec, Timings, TokenCounts
+from rmtbench.core import (
+    MARKERS,
+    Answer,
+    Colour,
+    Corpus,
+    Prepared,
+    Question,
+    Retrieved,
+    RunSpec,
+    SystemFamily,
+    SystemTraits,
+    Timings,
+    TokenCounts,
+)
 from rmtbench.errors import AnswerError
 from rmtbench.models.base import Embedder, Generation, LanguageModel
 from rmtbench.models.batches import batches, failed, generate_apart
@@ -37,7 +50,7 @@ def __getattr__(name: str) -> NoReturn:
 
 
 class System(Protocol):
-    """One way of bringing a corpus to a model. Contract: `prepare` once, then `answer`, inside one ``with`` block."""
+    """One way to bring a corpus to a model. Call `prepare` once, then `answer`, inside one ``with`` block."""
 
     def __enter__(self) -> Self: ...
     def __exit__(
@@ -45,11 +58,11 @@ class System(Protocol):
     ) -> None: ...
 
     def prepare(self, corpus: Corpus) -> Prepared:
-        """Make ready whatever is shared by all questions; called once, before any answer."""
+        """Prepare what all questions share. Called once, before any answer."""
         ...
 
     def answer(self, questions: Sequence[Question]) -> Iterator[Answer]:
-        """Answer in order, each answer given as soon as it is there.
+        """Answer in order, and give each answer as soon as it is complete.
 
         Raises:
             RuntimeError: `prepare` was not called.
@@ -58,44 +71,59 @@ class System(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class SystemKind:
-    """A system as the registry knows it.
+class SystemKind(SystemTraits):
+    """A system as its module declares it: what tables must know about it, and how it is built.
+
+    A module declares one under the name ``KIND``, or a family of them as a tuple under that name: see
+    `rmtbench.systems.registry`.
 
     Attributes:
-        name: Its name after ``--system``.
+        needs: What it needs, of `NEEDS`; any collection of their names.
         summary: One line for ``rmtbench systems``.
         make: Builds the system for one draw.
-        needs: What it needs, of `NEEDS`; any collection of their names.
-        kernels: Returns, of a model and a spec, the attention that it reads with, for the run's provenance; None, or
-            an empty answer, where that is the model's own.
+        kernels: Returns the attention with which it reads, given a model and a spec, for the run's provenance. None,
+            or an empty result, if that is the model's own.
 
     Raises:
-        ValueError: A need that is not in `NEEDS`.
+        ValueError: A need that is not in `NEEDS`, or a family, colour or marker that figures do not have.
     """
 
-    name: str
+    needs: AbstractSet[Need] = field(default=frozenset(), kw_only=True)
     summary: str
     make: Callable[[Resources], System]
-    needs: AbstractSet[Need] = frozenset()
-    kernels: Callable[[LanguageModel, RunSpec], Mapping[str, Any]] | None = None
+    kernels: Callable[[LanguageModel, RunSpec], Mapping[str, Any]] | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
+        SystemTraits.__post_init__(self)
         unknown = sorted(set(self.needs) - set(NEEDS))
         if unknown:
             raise ValueError(f"system '{self.name}' needs '{unknown[0]}', which is none of {', '.join(NEEDS)}")
-        object.__setattr__(self, "needs", frozenset(self.needs))
+        allowed: Mapping[str, Sequence[str]] = {
+            "family": get_args(SystemFamily),
+            "colour": get_args(Colour),
+            "marker": MARKERS,
+        }
+        for what, known in allowed.items():
+            if getattr(self, what) not in [*known]:
+                told = f"the {what} of system '{self.name}' is '{getattr(self, what)}'"
+                raise ValueError(f"{told}, which is none of {', '.join(known)}")
 
     @property
     def memory(self) -> Literal["memory", "query-first"] | None:
-        """How it reads with a trained memory, and so which one is looked for; None if it needs none."""
+        """How it reads with a trained memory, which decides which memory is used; None if it needs none."""
         if "query-first-memory" in self.needs:
             return "query-first"
         return "memory" if "memory" in self.needs else None
 
+    @property
+    def traits(self) -> SystemTraits:
+        """What a run's files hold about it."""
+        return SystemTraits(**{each.name: getattr(self, each.name) for each in fields(SystemTraits)})
+
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What retrieval contributed to one answer: the chunks, the seconds it took, and tokens that a server embedded."""
+    """What retrieval contributed to one answer: the chunks, its seconds, and the tokens that a server embedded."""
 
     retrieved: tuple[Retrieved, ...] = ()
     seconds: float = 0.0
@@ -103,7 +131,7 @@ class Found:
 
 
 def embedded_tokens(embedder: Embedder | None) -> int:
-    """Tokens that this thread has had a server embed so far; 0 for an embedder on this machine."""
+    """Return the tokens that a server has embedded for this thread so far; 0 for an embedder on this machine."""
     return getattr(getattr(embedder, "embedder", embedder), "thread_tokens", 0)
 
 
@@ -113,13 +141,13 @@ def answer_batch(
     started: float,
     found: Sequence[Found] | None = None,
 ) -> Iterator[Answer]:
-    """Turn one call of a model into answers, or its failure into rows that say why.
+    """Turn one call of a model into answers; if the call fails, every answer has the reason.
 
     Args:
         questions: The batch.
         generate: Calls the model for the whole batch.
-        started: `time.perf_counter()` at the questions' arrival.
-        found: What retrieval contributed, one entry a question.
+        started: `time.perf_counter()` when the questions arrived.
+        found: What retrieval contributed, one entry for each question.
     """
     rows = len(questions)
     found = found or [Found()] * rows
@@ -133,11 +161,11 @@ def answer_batch(
 
 
 def make_answer(question: Question, generation: Generation, total: float, found: Found | None = None) -> Answer:
-    """What a model wrote, as the answer to a question.
+    """Return what a model wrote as the answer to a question.
 
     Args:
         question: The question.
-        generation: What was written.
+        generation: What the model wrote.
         total: Seconds of the whole answer, or the question's share of its batch.
         found: What retrieval contributed.
     """

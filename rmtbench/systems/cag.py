@@ -1,6 +1,6 @@
 """Cache-augmented generation: the corpus is read once, and every question continues from its key-value cache.
 
-A server reads the corpus and holds it by itself. Here it is tokenised, loaded or read, transformed, and held.
+A server does this by itself. A local model tokenises the corpus, loads or reads it, transforms it, and holds it.
 """
 
 from __future__ import annotations
@@ -47,8 +47,8 @@ class CacheAugmented:
         """Read the corpus into the cache.
 
         Raises:
-            UserError: The corpus does not fit the model's context, the server gives no reply, or the model keeps no
-                cache of the kind that is asked for.
+            UserError: The corpus does not fit the model's context, the server gives no reply, or the model has no
+                cache of the kind that was asked for.
         """
         hold_here = partial(self._hold_here, [question.text for question in corpus.questions])
         try:
@@ -65,10 +65,10 @@ class CacheAugmented:
         return Prepared(held.seconds, prefix.bytes, prefix.tokens, counts=held.value.counts)
 
     def answer(self, questions: Sequence[Question]) -> Iterator[Answer]:
-        """Answer each question from the cache, which is left as it was.
+        """Answer each question from the cache, which does not change.
 
-        Over the shared prefix a question begins as soon as an earlier one has ended, and its answer waits for those of
-        the questions before it.
+        With the shared prefix, a question begins as soon as an earlier one has ended. Its answer waits for the answers
+        to the questions before it.
 
         Raises:
             RuntimeError: `prepare` was not called.
@@ -93,7 +93,7 @@ class CacheAugmented:
         return Timed(HeldPrefix(held.value, counts), add_seconds(seconds, kept.seconds, held.seconds))
 
     def _check(self, model: LocalModel) -> None:
-        """Refuse a model that the layout cannot serve, before its corpus is read."""
+        """Refuse a model that the layout cannot serve, before the corpus is read."""
         from rmtbench.models.architecture import check_batch, check_shared_prefix
 
         if self._options.cache_layout == "plain":
@@ -112,7 +112,7 @@ class CacheAugmented:
         return obtain(model, tokens.ids, store=store, watch=watch, host=self._options.kv_place == "host")
 
     def _transform(self, model: LocalModel, context: PrefixKV) -> Timed[PrefixKV]:
-        """Bring the context into the form in which it is held: exact and on the device, unless the spec says else."""
+        """Bring the context into its final form: exact and on the device, unless the spec says otherwise."""
         wait = synchroniser(model.device)
         if self._options.kv_place == "host":
             from rmtbench.kvcache.exact.offloaded import offload
@@ -150,10 +150,15 @@ def _kernels(model: LanguageModel, spec: RunSpec) -> Mapping[str, object]:
     return kernels_of(local, spec.options.cache_layout)
 
 
-CAG = SystemKind(
+KIND = SystemKind(
     "cag",
     "the corpus's KV cache, made once and read for every question",
     CacheAugmented,
     needs={"whole-corpus", "prefix-cache"},
     kernels=_kernels,
+    order=40,
+    family="whole corpus",
+    colour="vermilion",
+    marker="o",
+    twin="full-context",
 )

@@ -1,6 +1,6 @@
-"""Prompts put together of their chunks' caches, so that of a prompt the question alone is read.
+"""Prompts composed from the caches of their chunks, so that the model reads only the question.
 
-Not exact: no chunk has seen those before it in the prompt. The same caches serve all runs of a command.
+Not exact: no chunk has attended to the chunks before it. The same caches serve all runs of a command.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class ChunkCaches:
-    """Chunks' caches in memory, and answers from them; made by `make_chunk_caches`."""
+    """Caches of chunks in memory, and answers from them. `make_chunk_caches` makes one."""
 
     def __init__(self, model: LocalModel, limit: int) -> None:
         from rmtbench.kvcache.approximate.compose import check_composable
@@ -34,11 +34,11 @@ class ChunkCaches:
 
     @property
     def bytes(self) -> int:
-        """Memory that the caches take."""
+        """Memory of the caches, in bytes."""
         return self._caches.bytes
 
     def fill(self, passages: Sequence[Passage]) -> None:
-        """Read chunks in order until the limit is reached; the others are read when a prompt first shows them.
+        """Read chunks in order until the limit is reached. The others are read when a prompt first shows them.
 
         `filled_tokens` counts the tokens that were read.
         """
@@ -47,18 +47,18 @@ class ChunkCaches:
             before = self.bytes
             ids = [*head, *part]
             self.filled_tokens += len(ids) - self._caches.get(ids).reused_tokens
-            if self.bytes + (self.bytes - before) > self._limit:  # another one like it would push the first one out
+            if self.bytes + (self.bytes - before) > self._limit:  # another one of this size would evict the first one
                 break
 
     def generate(self, prompts: Sequence[Prompt]) -> list[Generation]:
-        """Answer prompts one after the other, since each has a context of its own.
+        """Answer prompts one after the other, because each has its own context.
 
         Args:
             prompts: Any number.
 
         Returns:
-            One result a prompt, in order. Prefill holds the composing, and the reading of chunks whose cache was not
-            there, which do not count as cached.
+            One result for each prompt, in order. Prefill includes composing, and reading chunks that had no cache.
+            Their tokens do not count as cached.
 
         Raises:
             AnswerError: A prompt with its answer is longer than the model's context.
@@ -83,7 +83,7 @@ class ChunkCaches:
 
         context = compose(parts, get, self._frequencies)
         synchroniser(model.device)()
-        # Not by `shared_prefix`: the model was checked when the caches were made, and this is a question's time.
+        # `shared_prefix` would check the model again, within the question's time.
         with SharedPrefixCache(model, context, longest=tail, batch=1) as prefix:
             before = time.perf_counter() - start
             [answer] = prefix.generate([prompt.question])
@@ -92,18 +92,18 @@ class ChunkCaches:
 
 
 def make_chunk_caches(model: LanguageModel, passages: Sequence[Passage], limit: str) -> Timed[ChunkCaches]:
-    """Read chunks' caches ahead, as many as the limit allows.
+    """Read the caches of chunks ahead, as many as the limit allows.
 
     Args:
         model: The model that will answer.
         passages: The chunks as prompts show them.
-        limit: Most memory of all caches, such as ``2GB``.
+        limit: Most memory of all caches together, such as ``2GB``.
 
     Returns:
-        The caches with the seconds of reading as ``prefill``.
+        The caches. Reading them is timed as ``prefill``.
 
     Raises:
-        UserError: The model is behind a server or cannot be composed, or the limit is no size.
+        UserError: The model is behind a server or its caches cannot be composed, or the limit is not a size.
     """
     from rmtbench.measure import parse_bytes
 

@@ -1,6 +1,6 @@
-"""Systems that put passages chosen beforehand into every prompt: none, the gold evidence, or the whole corpus.
+"""Systems whose prompts hold passages that need no search: none, the gold evidence, or the whole corpus.
 
-They prepare nothing; each question's prompt is read in full. The whole corpus is read by the kernels of `cag`.
+They prepare nothing, and the model reads each prompt in full. It reads the whole corpus with the kernels of `cag`.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from rmtbench.systems.base import Resources, SystemKind, answer_batch, batches, 
 from rmtbench.systems.resources import local_model
 
 Choose = Callable[[Corpus], Callable[[Question], tuple[Passage, ...]]]
-"""Given the corpus, says which passages stand in the prompt of a question."""
+"""Given the corpus, returns a function from a question to the passages of its prompt."""
 
 Generate = Callable[[Sequence[Prompt]], list[Generation]]
 """Answers a batch of prompts."""
 
 
 class InPrompt:
-    """A `System` without preparation; what it puts into the prompt is its one setting."""
+    """A `System` without preparation. Its only setting is what it puts into the prompt."""
 
     def __init__(self, resources: Resources, choose: Choose, generate: Generate | None = None) -> None:
         self._generate = generate or resources.model.generate
@@ -42,12 +42,12 @@ class InPrompt:
         self._passages = None
 
     def prepare(self, corpus: Corpus) -> Prepared:
-        """Note the corpus; costs nothing and keeps nothing."""
+        """Choose passages of the corpus. Takes no time and keeps no data."""
         self._passages = self._choose(corpus)
         return Prepared()
 
     def answer(self, questions: Sequence[Question]) -> Iterator[Answer]:
-        """Read each question's whole prompt and answer it.
+        """Read the whole prompt of each question and answer it.
 
         Raises:
             RuntimeError: `prepare` was not called.
@@ -62,7 +62,7 @@ class InPrompt:
 
 
 def _read_anew(resources: Resources) -> Generate:
-    """Return what reads the whole corpus for each question: one after the other here, as the server does there."""
+    """Return what reads the whole corpus for each question. A local model answers one question at a time."""
     if (model := resources.local) is None:
         return partial(_whole_or_none, resources)
     from rmtbench.kvcache.exact.uncached import uncached_reader
@@ -82,7 +82,7 @@ def _kernels(model: LanguageModel, _spec: RunSpec) -> Mapping[str, object]:
 
 
 def _whole_or_none(resources: Resources, prompts: Sequence[Prompt]) -> list[Generation]:
-    """Where a server alone knows its model's context: a corpus that is too long for one question is so for all."""
+    """Answer prompts on a server that does not state its context: a corpus too long for one question fails for all."""
     try:
         return resources.model.generate(prompts)
     except ContextTooLongError as error:
@@ -91,15 +91,15 @@ def _whole_or_none(resources: Resources, prompts: Sequence[Prompt]) -> list[Gene
 
 
 def whole_corpus(corpus: Corpus) -> tuple[Passage, ...]:
-    """All documents as passages, in the corpus's order."""
+    """Return all documents as passages, in the corpus's order."""
     return tuple(Passage(document.title, document.text) for document in corpus.documents)
 
 
 def evidence_passages(gold: Gold, documents: Mapping[str, Document]) -> tuple[Passage, ...]:
-    """The paragraphs that state a question's supporting facts, each once, in the order of the facts.
+    """Return the paragraphs that state a question's supporting facts, each once, in the order of the facts.
 
     Args:
-        gold: The question's gold; of each fact the first span counts.
+        gold: The question's gold. The first span of each fact is used.
         documents: The corpus's documents by id.
     """
     spans = dict.fromkeys(_paragraph(documents[fact[0].document_id], fact[0]) for fact in gold.evidence)
@@ -107,7 +107,7 @@ def evidence_passages(gold: Gold, documents: Mapping[str, Document]) -> tuple[Pa
 
 
 def _paragraph(document: Document, span: Span) -> Span:
-    """The paragraphs, set apart by blank lines, that the span touches."""
+    """Return the paragraphs that the span overlaps. Blank lines separate paragraphs."""
     before = document.text.rfind("\n\n", 0, span.start)
     after = document.text.find("\n\n", span.end)
     start = 0 if before < 0 else before + 2
@@ -134,12 +134,35 @@ def _oracle(resources: Resources) -> InPrompt:
     return InPrompt(resources, choose)
 
 
-CLOSED_BOOK = SystemKind("closed-book", "the question alone: the floor", _closed_book)
-ORACLE = SystemKind("oracle", "the gold evidence alone: the ceiling", _oracle, needs={"gold"})
-FULL_CONTEXT = SystemKind(
-    "full-context",
-    "the whole corpus read again for every question (w/o CAG)",
-    _full_context,
-    needs={"whole-corpus"},
-    kernels=_kernels,
+KIND = (
+    SystemKind(
+        "closed-book",
+        "the question alone: the floor",
+        _closed_book,
+        order=10,
+        family="reference",
+        colour="grey",
+        marker="x",
+    ),
+    SystemKind(
+        "oracle",
+        "the gold evidence alone: the ceiling",
+        _oracle,
+        needs={"gold", "evidence"},
+        order=20,
+        family="reference",
+        marker="*",
+    ),
+    SystemKind(
+        "full-context",
+        "the whole corpus read again for every question (w/o CAG)",
+        _full_context,
+        needs={"whole-corpus"},
+        kernels=_kernels,
+        order=30,
+        family="whole corpus",
+        colour="blue",
+        marker="s",
+        twin="cag",
+    ),
 )

@@ -1,6 +1,6 @@
-"""How a retrieving system's indexes are made: its settings as its spec has them, and one builder for each kind.
+"""How the indexes of a retrieving system are made: settings from its spec, and one builder for each kind.
 
-An index is made in memory, or kept in a folder and memory-mapped, where it is refused if it is of anything else.
+An index is made in memory, or kept in a folder and memory-mapped. A kept index made from anything else is refused.
 """
 
 from __future__ import annotations
@@ -22,11 +22,20 @@ from rmtbench.systems.base import Resources, embedded_tokens
 
 @dataclass(frozen=True, slots=True)
 class RetrievalSettings:
-    """What a spec's `options` say of retrieval; `kept` is how a kept index is to be, None for one in memory.
+    """What a spec's options say about retrieval.
 
-    `chunk_cache` is the most memory of chunks' caches, None for chunks that are read with each prompt; `vector_store`
-    says where else than here embeddings are kept. `windows` says whether a chunk longer than its embedder reads is
-    embedded by windows.
+    Attributes:
+        words: What BM25 counts as a word.
+        split: How documents are cut into chunks.
+        chunk_order: Order of the chunks in a prompt.
+        top_tokens: Most tokens of chunks in a prompt; None if chunks are counted by number.
+        reranker: What ranks the candidates again; None for nothing.
+        candidates: How many chunks the reranker gets.
+        kept: How a kept index is made; None for an index in memory.
+        chunk_cache: Most memory of the chunks' caches; None if chunks are read with each prompt.
+        sparse_backend: What computes BM25.
+        vector_store: Where embeddings are kept, if not here.
+        windows: Whether a chunk that is longer than its embedder reads is embedded by windows.
     """
 
     words: Words
@@ -43,7 +52,7 @@ class RetrievalSettings:
 
     @classmethod
     def of(cls, spec: RunSpec) -> Self:
-        """Read them from a spec; what it does not name is as usual."""
+        """Read them from a spec; options that it does not name have their defaults."""
         chosen = spec.options
         return cls(
             words=Words(chosen.stemming, chosen.stop_words),
@@ -61,17 +70,17 @@ class RetrievalSettings:
 
 
 class VectorIndex(Index, Protocol):
-    """An index over vectors, which may be more than its chunks."""
+    """An index over vectors, which may be more than the chunks."""
 
     @property
     def vectors(self) -> int:
-        """How many vectors it searches: one for each window."""
+        """Number of vectors that it searches: one for each window."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Built:
-    """An index, and what `Prepared.counts` says of it."""
+    """An index, and what `Prepared.counts` says about it."""
 
     index: Index
     counts: Mapping[str, int]
@@ -105,10 +114,10 @@ def build_sparse(
 def build_dense(
     resources: Resources, settings: RetrievalSettings, chunks: Sequence[Chunk], corpus_id: str
 ) -> Timed[Built]:
-    """Build the index of the chunks' embeddings: exact search in memory, or as the spec has it kept.
+    """Build the index of the chunks' embeddings: exact search in memory, or kept as the spec says.
 
-    What an earlier run embedded counts with the seconds that it took then. Where these are not known, the part is
-    ``load``, and never passes for the cost of embedding.
+    Embeddings from an earlier run count with the seconds that they took then. If these are not known, the part is
+    called ``load``, because its seconds are not the cost of embedding.
     """
     if resources.embedder is None or resources.document_embedder is None:
         raise ValueError("dense retrieval needs an embedder")
@@ -131,7 +140,7 @@ def build_dense(
 def _dense_index(
     resources: Resources, settings: RetrievalSettings, chunks: Sequence[Chunk], folder: Path | None
 ) -> Timed[VectorIndex]:
-    """Embeddings by Qdrant, in memory, or in a folder."""
+    """Build an index of embeddings in Qdrant, in memory, or in a folder."""
     from rmtbench.retrieval.dense import DenseIndex, embed_chunks
     from rmtbench.retrieval.windows import cut_chunks, whole_chunks
 
@@ -164,14 +173,14 @@ def _dense_index(
 
 @dataclass(frozen=True, slots=True)
 class _Spared:
-    """What loading embeddings from disk spared: seconds, and texts whose seconds were not measured here."""
+    """What loading embeddings from disk saved: seconds, and the number of texts whose seconds are not known."""
 
     seconds: float
     unmeasured: int
 
 
 def _spared(embedder: Embedder) -> _Spared:
-    """Return what an embedder has spared so far; nothing for one that computes all embeddings."""
+    """Return what an embedder has saved so far; nothing if it computes all embeddings."""
     return _Spared(getattr(embedder, "spared_seconds", 0.0), getattr(embedder, "unmeasured", 0))
 
 
@@ -179,7 +188,7 @@ BUILDERS: Mapping[str, Callable[[Resources, RetrievalSettings, Sequence[Chunk], 
     "sparse": build_sparse,
     "dense": build_dense,
 }
-"""Builders by the name of what they make."""
+"""Builders by the name of the part that they make."""
 
 
 def _folder(resources: Resources, settings: RetrievalSettings, corpus_id: str, part: str) -> Path | None:

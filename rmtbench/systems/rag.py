@@ -1,6 +1,6 @@
 """Retrieval-augmented generation: the corpus is cut and indexed once, and each prompt holds the best chunks.
 
-Chunks and indexes are shared by all runs of a command that need the same ones; each still reports what they cost.
+Runs of a command that need the same chunks and indexes share them. Each run still reports their cost.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from rmtbench.systems.indexing import BUILDERS, RetrievalSettings
 
 
 class RetrievalAugmented:
-    """A `System` over one index, or over several that are fused by rank."""
+    """A `System` over one index, or over several indexes fused by rank."""
 
     def __init__(self, resources: Resources, parts: Sequence[str]) -> None:
         if not resources.spec.retrieves:
@@ -55,10 +55,10 @@ class RetrievalAugmented:
         self._index = None
 
     def prepare(self, corpus: Corpus) -> Prepared:
-        """Cut the documents into chunks and index them, or take over what another run of this command made.
+        """Cut the documents into chunks and index them, or use what another run of this command made.
 
         Raises:
-            UserError: A kept index is of other chunks, settings or another embedder.
+            UserError: A kept index has other chunks, settings or another embedder.
         """
         spec, shared, settings = self._resources.spec, self._resources.shared, self._settings
         cut = (corpus.sha256, spec.chunk_tokens, spec.chunk_overlap, settings.split)
@@ -93,7 +93,7 @@ class RetrievalAugmented:
         return Prepared(seconds, bytes=kept, shared=ready, counts=counts)
 
     def answer(self, questions: Sequence[Question]) -> Iterator[Answer]:
-        """Retrieve, then read the chunks and the question: best chunk first, or as they stand in the documents.
+        """Retrieve, then read the chunks and the question: best chunk first, or in the order of the documents.
 
         Raises:
             RuntimeError: `prepare` was not called.
@@ -136,7 +136,7 @@ class RetrievalAugmented:
         return RerankedIndex(index, self._chunks, self._resources.reranker, self._settings.candidates)
 
     def _fit(self, hits: list[Hit]) -> list[Hit]:
-        """The hits that a prompt shows, best first: all, or as many as the budget of tokens holds."""
+        """Return the hits that a prompt shows, best first: all, or as many as the budget of tokens holds."""
         budget = self._settings.top_tokens
         if budget is None:
             return hits
@@ -148,7 +148,7 @@ class RetrievalAugmented:
         return [hit for hit in hits if hit.position in taken]
 
     def _passages(self, positions: Sequence[int]) -> tuple[Passage, ...]:
-        """Chunks as a prompt shows them, of positions by rank."""
+        """Return chunks as a prompt shows them, given their positions by rank."""
         order = sorted(positions) if self._settings.chunk_order == "document" else positions
         return tuple(Passage(self._chunks[position].title, self._chunks[position].text) for position in order)
 
@@ -174,21 +174,35 @@ def _retrieved(chunk: Chunk, score: float) -> Retrieved:
     return Retrieved(chunk.document_id, chunk.start, chunk.end, float(score))
 
 
-RAG_SPARSE = SystemKind(
-    "rag-sparse",
-    "the top-k chunks by BM25",
-    lambda resources: RetrievalAugmented(resources, ("sparse",)),
-    needs={"chunks", "words"},
-)
-RAG_DENSE = SystemKind(
-    "rag-dense",
-    "the top-k chunks by embedding similarity",
-    lambda resources: RetrievalAugmented(resources, ("dense",)),
-    needs={"chunks", "embedder"},
-)
-RAG_HYBRID = SystemKind(
-    "rag-hybrid",
-    "the top-k chunks by BM25 and embedding similarity, fused by rank",
-    lambda resources: RetrievalAugmented(resources, ("sparse", "dense")),
-    needs={"chunks", "words", "embedder"},
+KIND = (
+    SystemKind(
+        "rag-sparse",
+        "the top-k chunks by BM25",
+        lambda resources: RetrievalAugmented(resources, ("sparse",)),
+        needs={"chunks", "words"},
+        order=50,
+        family="retrieval",
+        colour="green",
+        marker="^",
+    ),
+    SystemKind(
+        "rag-dense",
+        "the top-k chunks by embedding similarity",
+        lambda resources: RetrievalAugmented(resources, ("dense",)),
+        needs={"chunks", "embedder"},
+        order=60,
+        family="retrieval",
+        colour="purple",
+        marker="v",
+    ),
+    SystemKind(
+        "rag-hybrid",
+        "the top-k chunks by BM25 and embedding similarity, fused by rank",
+        lambda resources: RetrievalAugmented(resources, ("sparse", "dense")),
+        needs={"chunks", "words", "embedder"},
+        order=70,
+        family="retrieval",
+        colour="orange",
+        marker="D",
+    ),
 )

@@ -1,46 +1,53 @@
-"""Names of systems to what builds them: ours by import string, other packages' by the entry-point group."""
+"""All systems by name: those that this package's modules declare, and those that other packages name.
+
+A module declares one `SystemKind`, or a family of them as a tuple, under the name ``KIND``; another package names each
+of its own in the entry-point group.
+"""
 
 from __future__ import annotations
 
-import importlib
-from importlib.metadata import entry_points
+import pkgutil
+from collections.abc import Mapping, Sequence
+from functools import cache
+from importlib import import_module
+from importlib.metadata import EntryPoint, entry_points
 
+from rmtbench import systems
 from rmtbench.errors import UserError, first_line, nearest
 from rmtbench.systems.base import SystemKind
 
 ENTRY_POINTS = "rmtbench.systems"
-"""Entry-point group in which other packages name a `SystemKind`, such as ``mine = "mypackage.mine:MINE"``."""
+"""Entry-point group in which other packages name a `SystemKind`, such as ``mine = "mypackage.mine:KIND"``."""
 
-_OURS = {
-    "closed-book": "rmtbench.systems.in_prompt:CLOSED_BOOK",
-    "oracle": "rmtbench.systems.in_prompt:ORACLE",
-    "full-context": "rmtbench.systems.in_prompt:FULL_CONTEXT",
-    "cag": "rmtbench.systems.cag:CAG",
-    "rag-sparse": "rmtbench.systems.rag:RAG_SPARSE",
-    "rag-dense": "rmtbench.systems.rag:RAG_DENSE",
-    "rag-hybrid": "rmtbench.systems.rag:RAG_HYBRID",
-    "rmt-memory": "rmtbench.systems.rmt:RMT_MEMORY",
-    "rmt-query-first": "rmtbench.systems.rmt:RMT_QUERY_FIRST",
-    "rmt-text": "rmtbench.systems.rmt_text:RMT_TEXT",
-}
+
+@cache
+def our_systems() -> Mapping[str, SystemKind]:
+    """Return the systems of this package by name, in the order of their rows in tables."""
+    modules = [import_module(f"{systems.__name__}.{each.name}") for each in pkgutil.iter_modules(systems.__path__)]
+    kinds = [kind for module in modules for kind in _declared(getattr(module, "KIND", ()))]
+    return {kind.name: kind for kind in sorted(kinds, key=lambda kind: kind.place)}
+
+
+def _declared(found: SystemKind | Sequence[SystemKind]) -> Sequence[SystemKind]:
+    return [found] if isinstance(found, SystemKind) else found
 
 
 def system_names() -> list[str]:
-    """All known systems, ours first, without importing any."""
-    return [*_OURS, *sorted(point.name for point in entry_points(group=ENTRY_POINTS) if point.name not in _OURS)]
+    """Return the names of all systems, ours first, without importing another package."""
+    return [*our_systems(), *sorted(point.name for point in _points() if not _is_taken(point))]
 
 
 def is_plugin(name: str) -> bool:
     """Whether a system comes from another package."""
-    return name not in _OURS
+    return name not in our_systems()
 
 
 def working_systems() -> tuple[dict[str, SystemKind], dict[str, UserError]]:
     """Load all systems. One broken package stops no other.
 
     Returns:
-        The systems by name, ours first, and the errors of those that cannot be used. A built-in's name that another
-        package has taken is among the errors, too; the built-in stays.
+        The systems by name, ours first, and the errors of those that cannot be used. If another package has taken the
+        name of one of ours, its error is there, too, and ours stays.
     """
     found: dict[str, SystemKind] = {}
     broken: dict[str, UserError] = {}
@@ -49,45 +56,60 @@ def working_systems() -> tuple[dict[str, SystemKind], dict[str, UserError]]:
             found[name] = find_system(name)
         except UserError as error:
             broken[name] = error
-    for point in entry_points(group=ENTRY_POINTS):
-        if point.name in _OURS:
-            what = f"system '{point.name}' is built in, so this one is not used"
-            broken[point.name] = UserError(what, where=point.value, remedy="give it another name")
+    for point in filter(_is_taken, _points()):
+        what = f"system '{point.name}' is built in, so this one is not used"
+        broken[point.name] = UserError(what, where=point.value, remedy="give it another name")
     return found, broken
 
 
 def find_system(name: str) -> SystemKind:
-    """The system of that name.
+    """Return the system of that name.
 
     Raises:
         UserError: There is none, or another package's cannot be imported or is something else.
     """
-    if name in _OURS:
-        module, _, attribute = _OURS[name].partition(":")
-        kind: SystemKind = getattr(importlib.import_module(module), attribute)
-        return kind
-    for point in entry_points(group=ENTRY_POINTS):
+    if name in our_systems():
+        return our_systems()[name]
+    for point in _points():
         if point.name == name:
-            try:
-                found = point.load()
-            except (TypeError, ValueError) as error:  # a kind as an earlier version had it, or an unknown need
-                raise UserError(
-                    f"system '{name}' cannot be built ({error})",
-                    where=point.value,
-                    remedy="state what it needs as docs/plugins.md says: SystemKind(name, summary, make, needs={...})",
-                ) from error
-            except Exception as error:  # whatever a package does when it is imported
-                what = error if isinstance(error, ImportError | AttributeError) else first_line(error)
-                raise UserError(
-                    f"system '{name}' cannot be imported ({what})", where=point.value, remedy="mend that package"
-                ) from error
-            if not isinstance(found, SystemKind):
-                raise UserError(f"system '{name}' is not a SystemKind", where=point.value, remedy="mend that package")
-            if found.name in _OURS:
-                what = f"system '{name}' calls itself '{found.name}', and a built-in system has that name"
-                raise UserError(what, where=point.value, remedy="give its SystemKind another name")
-            return found
+            return _load(point)
     names = system_names()
-    family = [each for each in names if each.startswith(f"{name}-")]  # "rag" is no typing error of "cag"
+    family = [each for each in names if each.startswith(f"{name}-")]  # "rag" is not a typing error for "cag"
     remedy = nearest(family[0] if family else name, names)
     raise UserError(f"no system '{name}'", where="--system", remedy=remedy)
+
+
+def _points() -> Sequence[EntryPoint]:
+    return tuple(entry_points(group=ENTRY_POINTS))
+
+
+def _is_taken(point: EntryPoint) -> bool:
+    return point.name in our_systems()
+
+
+def _load(point: EntryPoint) -> SystemKind:
+    """Load another package's system.
+
+    Raises:
+        UserError: It cannot be imported, is no `SystemKind`, or has a name or label of ours.
+    """
+    name = point.name
+    try:
+        found = point.load()
+    except (TypeError, ValueError) as error:  # an earlier version's declaration, or a need that does not exist
+        raise UserError(
+            f"system '{name}' cannot be built ({error})",
+            where=point.value,
+            remedy="state what it needs as docs/plugins.md says: SystemKind(name, summary, make, needs={...})",
+        ) from error
+    except Exception as error:  # another package's code can raise anything
+        what = error if isinstance(error, ImportError | AttributeError) else first_line(error)
+        raise UserError(
+            f"system '{name}' cannot be imported ({what})", where=point.value, remedy="mend that package"
+        ) from error
+    if not isinstance(found, SystemKind):
+        raise UserError(f"system '{name}' is not a SystemKind", where=point.value, remedy="mend that package")
+    if taken := next((each for each in (found.name, found.label) if each in our_systems()), None):
+        what = f"system '{name}' calls itself '{taken}', and a built-in system has that name"
+        raise UserError(what, where=point.value, remedy="give its SystemKind another name")
+    return found

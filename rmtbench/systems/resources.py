@@ -1,4 +1,4 @@
-"""What a system may need, and the one object that brings it: loaded once for a command, narrowed to each run."""
+"""What a system may need, and the one object that holds it: loaded once for a command, narrowed to each run."""
 
 from __future__ import annotations
 
@@ -31,12 +31,13 @@ Need = Literal[
     "whole-corpus",
     "prefix-cache",
     "gold",
+    "evidence",
     "memory",
     "query-first-memory",
     "notes",
     "many-calls",
 ]
-"""What a system states of itself: see `NEEDS`."""
+"""What a system states about itself: see `NEEDS`."""
 
 NEEDS: Mapping[Need, str] = {
     "chunks": "chunks of the documents, chosen for each question: it runs once for each --top-k",
@@ -45,12 +46,13 @@ NEEDS: Mapping[Need, str] = {
     "whole-corpus": "the whole corpus in the model's context: what does not fit is refused before the run",
     "prefix-cache": "a prefix cache of the corpus: it takes the options of cag",
     "gold": "the gold answers and evidence: an oracle",
+    "evidence": "questions with evidence: if no question has any, the run is skipped",
     "memory": "a trained memory that reads the corpus before the questions",
     "query-first-memory": "a trained memory that reads the corpus with each question",
     "notes": "the model under the contract that writes notes",
     "many-calls": "many calls of the model for each question: `--system all` leaves it out",
 }
-"""Every need and what stating it brings or means."""
+"""Every need, and what it brings or means."""
 
 
 class SharedWork:
@@ -68,7 +70,7 @@ class SharedWork:
         self._made.clear()
 
     def get(self, key: tuple[Any, ...], make: Callable[[], T]) -> tuple[T, bool]:
-        """Return the value made for `key`, and whether it was there before; else it is made now."""
+        """Return the value for `key`, and whether it was there before; if not, make it now."""
         if key in self._made:
             return self._made[key], True
         value = make()
@@ -78,7 +80,7 @@ class SharedWork:
 
 @dataclass(frozen=True, slots=True)
 class LoadedMemory:
-    """A model that reads with a trained memory, and what results record of that memory."""
+    """A model that reads with a trained memory, and what results record about that memory."""
 
     decoder: RecurrentDecoder
     provenance: Mapping[str, Any]
@@ -86,10 +88,10 @@ class LoadedMemory:
 
 @dataclass(frozen=True)
 class Resources:
-    """What a system is built with. What its kind does not need is None or empty.
+    """What a system is built with. Fields that its kind does not need are None or empty.
 
     Attributes:
-        spec: What the run asks; that of the command's first run until `for_run`.
+        spec: What the run asks; before `for_run`, the spec of the command's first run.
         model: The language model.
         embedder: Embeds questions.
         document_embedder: Embeds chunks; may load embeddings from disk.
@@ -97,12 +99,12 @@ class Resources:
         shared: Work shared with other runs of the same command over the same draw.
         memories: Trained memories by their names in the specs.
         writer: The language model under the contract that writes notes.
-        kv_store: Where prefix caches are kept between runs; None where each run makes its own.
-        watch: Told how far the corpus is read, and what the store had.
-        reranker: Judges what retrieval finds, where the spec names one.
-        indexes: Folder of kept indexes, where the spec keeps them.
-        qdrant: Keeps the embeddings, where the spec says so.
-        provenance: What results record of model, embedder, libraries and machine.
+        kv_store: Where prefix caches are kept between runs; None if each run makes its own.
+        watch: Gets the progress of reading the corpus, and what the store had.
+        reranker: Ranks what retrieval finds again, if the spec names one.
+        indexes: Folder of kept indexes, if the spec keeps them.
+        qdrant: Keeps the embeddings, if the spec says so.
+        provenance: What results record about model, embedder, libraries and machine.
     """
 
     spec: RunSpec
@@ -149,14 +151,14 @@ class Resources:
     def for_run(
         self, spec: RunSpec, needs: AbstractSet[Need], *, gold: Mapping[str, Gold], shared: SharedWork, watch: Watch
     ) -> Resources:
-        """Return what one run over one draw is given: only what its system needs and its spec names.
+        """Return what one run over one draw gets: only what its system needs and its spec names.
 
         Args:
             spec: The run.
-            needs: Of its system.
-            gold: Of the draw, by question id.
+            needs: The needs of its system.
+            gold: The gold of the draw, by question id.
             shared: Work shared by the runs over this draw.
-            watch: Told what happens while the system prepares.
+            watch: Gets what happens while the system prepares.
         """
         embeds, retrieves = "embedder" in needs, spec.retrieves
         return replace(

@@ -1,7 +1,7 @@
-"""The recurrent memory transformer: a corpus is read segment by segment into a few memory tokens; no more is kept.
+"""The recurrent memory transformer: a corpus is read segment by segment into a few memory tokens, and only they stay.
 
-`memory` reads it once, before any question; `query-first` reads it for each question, which stands in every segment.
-Both answer from memory alone, by the same prompt contract and decode loop as every other system.
+`rmt-memory` reads it once, before any question. `rmt-query-first` reads it for each question, with the question in
+every segment. Both answer only from memory, with the prompt contract and decode loop of all other systems.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 class FromMemory:
-    """A `System` that reads the corpus once and keeps nothing of it but the memory."""
+    """A `System` that reads the corpus once and keeps only the memory."""
 
     def __init__(self, resources: Resources) -> None:
         self._resources = resources
@@ -42,10 +42,10 @@ class FromMemory:
         self._memory = None
 
     def prepare(self, corpus: Corpus) -> Prepared:
-        """Read the corpus, however long it is, into one memory.
+        """Read a corpus of any length into one memory.
 
         Raises:
-            UserError: The tokenizer does not tell which characters a token is.
+            UserError: The tokenizer does not give the characters of a token.
         """
         from rmtbench.rmt.streaming import read_streams
         from rmtbench.systems.sentences import packed_ids
@@ -59,7 +59,7 @@ class FromMemory:
         return Prepared(watch.seconds, self._memory.nbytes, self._decoder.config.memory_tokens, counts=counts)
 
     def answer(self, questions: Sequence[Question]) -> Iterator[Answer]:
-        """Answer each question from the memory, which is left as it was.
+        """Answer each question from the memory, which does not change.
 
         Raises:
             RuntimeError: `prepare` was not called.
@@ -83,7 +83,7 @@ class FromMemory:
 
 
 class QueryFirst:
-    """A `System` that reads the corpus anew for each question, which follows the text of every segment."""
+    """A `System` that reads the corpus again for each question, which follows the text of every segment."""
 
     def __init__(self, resources: Resources) -> None:
         self._resources = resources
@@ -99,10 +99,10 @@ class QueryFirst:
         self._sentences = None
 
     def prepare(self, corpus: Corpus) -> Prepared:
-        """Tokenise the corpus; where it is cut depends on the question.
+        """Tokenise the corpus. It is cut later, because the segments depend on the question.
 
         Raises:
-            UserError: The tokenizer does not tell which characters a token is.
+            UserError: The tokenizer does not give the characters of a token.
         """
         watch = Stopwatch()
         with watch.part("tokenize"):
@@ -139,7 +139,7 @@ class QueryFirst:
 
 
 def _readers(resources: Resources) -> tuple[LocalModel, RecurrentDecoder]:
-    """Return the model and, around weights of its own, the same one with a trained memory."""
+    """Return the model, and the same model with a trained memory around its own copy of the weights."""
     system = f"--system {resources.spec.system}"
     if resources.local is None:
         raise UserError(
@@ -162,7 +162,11 @@ def _sentences(corpus: Corpus, model: LocalModel) -> list[list[int]]:
 
 
 def _question_ids(model: LocalModel, decoder: RecurrentDecoder, text: str, beside: int = 0) -> list[int]:
-    """Token ids of a question and the answer's cue, which must leave room in a segment for so many of text."""
+    """Return the token ids of a question and the answer's cue.
+
+    Raises:
+        AnswerError: With `beside` tokens of text they exceed a segment.
+    """
     ids, size = model.question_ids(text), decoder.config.segment_tokens
     if len(ids) + beside > size:
         rest = f" and {beside} of text" if beside else ""
@@ -170,12 +174,25 @@ def _question_ids(model: LocalModel, decoder: RecurrentDecoder, text: str, besid
     return ids
 
 
-RMT_MEMORY = SystemKind(
-    "rmt-memory", "the corpus read once into memory tokens, which alone are kept", FromMemory, needs={"memory"}
-)
-RMT_QUERY_FIRST = SystemKind(
-    "rmt-query-first",
-    "the corpus read into memory tokens for every question, which stands in each segment",
-    QueryFirst,
-    needs={"query-first-memory"},
+KIND = (
+    SystemKind(
+        "rmt-memory",
+        "the corpus read once into memory tokens, which alone are kept",
+        FromMemory,
+        needs={"memory"},
+        order=80,
+        family="recurrent memory",
+        colour="sky",
+        marker="P",
+    ),
+    SystemKind(
+        "rmt-query-first",
+        "the corpus read into memory tokens for every question, which stands in each segment",
+        QueryFirst,
+        needs={"query-first-memory"},
+        order=90,
+        family="recurrent memory",
+        colour="sky",
+        marker="X",
+    ),
 )

@@ -1,7 +1,7 @@
-"""A bounded memory of words: the model rewrites its notes section by section, then answers from the notes alone.
+"""A bounded memory of words: the model rewrites its notes section by section, then answers only from the notes.
 
-Any model that takes texts can do it, one behind an API too. The scheme is MemAgent's (arXiv 2507.02259), the words are
-ours, and the model is not trained for it.
+This needs no weights, so a model behind a server can do it. The scheme is that of MemAgent (arXiv 2507.02259). The
+words are ours, and the model is not trained for it.
 """
 
 from __future__ import annotations
@@ -33,29 +33,29 @@ NOTES_INSTRUCTION = (
 
 
 class NotesContract(PromptContract):
-    """The prompt contract for writing notes: they may have many lines, and end where the model ends them."""
+    """The prompt contract for writing notes. They may have many lines, and end where the model ends them."""
 
     def finish(self, ids: Sequence[int], end_ids: frozenset[int]) -> Finish | None:
-        """``eos`` at an end-of-sequence token, else None."""
+        """Return ``eos`` at an end-of-sequence token, else None."""
         return "eos" if ids[-1] in end_ids else None
 
     def stop_at(self, _text: str) -> None:
-        """Nowhere."""
+        """Return None: no text ends the notes."""
 
     def final_answer(self, raw: str) -> str:
-        """All that was written."""
+        """Return all that was written."""
         return raw.strip()
 
 
 def note_writer(model: LocalModel | EndpointModel, memory_tokens: int) -> LanguageModel:
-    """The same model under the contract that writes notes.
+    """Return the same model under the contract that writes notes.
 
     Args:
-        model: Answers the questions.
+        model: The model that answers the questions.
         memory_tokens: Most tokens of the notes.
     """
     given = model.contract
-    # A prompt that ends in an opened reasoning has no cue.
+    # A prompt that ends inside an open reasoning block has no cue.
     tail = given.tail if given.reasoning.opened else f"{given.tail.removesuffix(CUE[given.style])}{NOTES}:"
     contract = NotesContract(
         tokenizer=given.tokenizer,
@@ -70,7 +70,7 @@ def note_writer(model: LocalModel | EndpointModel, memory_tokens: int) -> Langua
 
 @dataclass(slots=True)
 class _Row:
-    """One question on its way: its notes, what they have cost, and why it has failed, if it has."""
+    """The state of one question: its notes, what they have cost, and why it has failed, if it has."""
 
     question: str
     notes: str = NO_NOTES
@@ -96,7 +96,7 @@ class _Row:
 
 
 class TextMemory:
-    """A `System` whose memory is a text. Sections are read anew for each question, which decides what is noted."""
+    """A `System` whose memory is a text. It reads the sections for each question, which decides what is noted."""
 
     def __init__(self, resources: Resources) -> None:
         self._resources = resources
@@ -115,10 +115,10 @@ class TextMemory:
         self._sections = None
 
     def prepare(self, corpus: Corpus) -> Prepared:
-        """Cut the corpus into sections; `calls_a_question` counts the calls of the model that each question takes.
+        """Cut the corpus into sections. `calls_a_question` counts the model calls for each question.
 
         Raises:
-            UserError: A section with the notes is longer than the model's context, or nothing can write notes.
+            UserError: A section with the notes is longer than the model's context, or the model cannot write notes.
         """
         from rmtbench.systems.sentences import packed_texts, sentence_texts
 
@@ -130,7 +130,7 @@ class TextMemory:
         return Prepared({"tokenize": time.perf_counter() - started}, counts=counts)
 
     def answer(self, questions: Sequence[Question]) -> Iterator[Answer]:
-        """Take notes of all sections for each question, then answer it. Tokens count all calls, notes included.
+        """Take notes of all sections for each question, then answer it. Token counts include the notes.
 
         Raises:
             RuntimeError: `prepare` was not called.
@@ -147,7 +147,7 @@ class TextMemory:
                 yield replace(answer, tokens=row.tokens)
 
     def _take_notes(self, rows: Sequence[_Row], sections: Sequence[str]) -> None:
-        """Rewrite the notes of every row section by section; a row whose call fails is asked no more."""
+        """Rewrite the notes of every row section by section. After a failed call, a row gets no more calls."""
         writer = self._writer()
         for number, section in enumerate(sections, start=1):
             live = [row for row in rows if row.failed is None]
@@ -181,7 +181,7 @@ class TextMemory:
     def _check_room(self) -> None:
         writer = self._writer()
         limit = writer.context_limit
-        # The notes stand there twice: as they were, and as they are being written, behind the reasoning.
+        # The context holds the notes twice: the old ones, and the new ones after the reasoning.
         new = getattr(writer, "max_new_tokens", self._notes)
         if limit is not None and self._chunk + self._notes + new >= limit:
             raise UserError(
@@ -192,9 +192,13 @@ class TextMemory:
             )
 
 
-RMT_TEXT = SystemKind(
+KIND = SystemKind(
     "rmt-text",
     "notes rewritten section by section for every question, by any model that takes texts",
     TextMemory,
     needs={"notes", "many-calls"},
+    order=100,
+    family="recurrent memory",
+    colour="yellow",
+    marker="h",
 )

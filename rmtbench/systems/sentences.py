@@ -1,7 +1,7 @@
-"""Documents cut between sentences, for systems that read a corpus piece by piece. The pieces joined are the text.
+"""Documents cut between sentences, for systems that read a corpus piece by piece. The joined pieces are the text.
 
-Where a sentence ends is a matter of marks and white space alone: an abbreviation may end one too soon, which cuts a
-little more often than need be and loses nothing.
+Only marks and white space decide where a sentence ends. An abbreviation may end one too early, which makes more
+pieces than needed and loses nothing.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _END = re.compile(r"""[.!?]["')\]]*\s+|\n\s*""")
 
 
 def sentence_texts(document: Document) -> list[str]:
-    """A document as it stands in a prompt, sentence by sentence, white space behind; the first has its title."""
+    """Return a document as it is in a prompt, as sentences with the white space after them; the first has its title."""
     text = _text(document)
     return [text[start:end] for start, end in pairwise([0, *_ends(document, text)])]
 
@@ -31,15 +31,15 @@ def sentence_texts(document: Document) -> list[str]:
 def sentence_ids(
     document: Document, tokenizer: PreTrainedTokenizerBase, marks: re.Pattern[str] | None = None
 ) -> list[list[int]]:
-    """Token ids of a document as it stands in a prompt, sentence by sentence: joined, they are the text's own.
+    """Return token ids of a document as it is in a prompt, by sentence; joined, they are those of the whole text.
 
     Args:
-        document: With its title.
-        tokenizer: One that tells which characters a token is.
-        marks: Its control marks, which are text here.
+        document: The document.
+        tokenizer: A tokenizer that gives the characters of each token.
+        marks: The tokenizer's control marks, which count as text here.
 
     Raises:
-        UserError: The tokenizer does not tell.
+        UserError: The tokenizer does not give them.
     """
     text = _text(document)
     if not tokenizer.is_fast:
@@ -52,17 +52,17 @@ def sentence_ids(
     for first, last in text_pieces(text, marks):
         encoded = tokenizer(text[first:last], add_special_tokens=False, return_offsets_mapping=True)
         ids += encoded["input_ids"]
-        # By their ends: whether the space before a word is counted to its token differs between tokenizers.
+        # Ends, because tokenizers differ in whether a token includes the space before its word.
         ends += [first + end for _, end in encoded["offset_mapping"]]
     cuts = [bisect_right(ends, end) for end in _ends(document, text)]
     return [ids[start:end] for start, end in pairwise([0, *cuts]) if end > start]
 
 
 def packed_ids(sentences: Iterable[Sequence[int]], size: int) -> Iterator[list[int]]:
-    """As many whole sentences as fit, again and again; one that is longer is cut.
+    """Yield packs of as many whole sentences as fit; a sentence that is too long is cut.
 
     Args:
-        sentences: Token ids.
+        sentences: Token ids of each sentence.
         size: Most tokens of a pack.
     """
     held: list[int] = []
@@ -81,12 +81,12 @@ def packed_ids(sentences: Iterable[Sequence[int]], size: int) -> Iterator[list[i
 def packed_texts(
     sentences: Sequence[str], count_tokens: Callable[[Sequence[str]], Sequence[int]], size: int
 ) -> list[str]:
-    """As many whole sentences as fit, again and again; one that is longer is cut in halves until it fits.
+    """Return packs of as many whole sentences as fit; a sentence that is too long is cut in halves until it fits.
 
     Args:
-        sentences: Their texts, white space included.
+        sentences: The text of each sentence, with white space.
         count_tokens: Counts the tokens of each text.
-        size: Most tokens of a pack, added up over its sentences.
+        size: Most tokens of a pack, as the sum over its sentences.
     """
     packs, held, room = [], "", size
     for text, tokens in _no_longer_than(size, sentences, count_tokens):

@@ -6,6 +6,7 @@ from report_runs import EMBEDDER, PROVENANCE, add_run, append, spec_of
 from rmtbench.analysis.grid import Row
 from rmtbench.analysis.run_figures import make_run_figures
 from rmtbench.analysis.sections import make_sections
+from rmtbench.core import SystemTraits
 from rmtbench.journal.record import find_runs, read_run
 from rmtbench.report.csv_files import to_csv
 
@@ -176,9 +177,10 @@ def test_a_run_before_its_first_draw_stands_with_the_others(tmp_path):
 
 
 def test_a_long_setting_is_shown_by_its_beginning_and_a_hash() -> None:
-    labels = {
-        Row("cag", None, None, 512, 0, (("system_prompt", text),)).label for text in ("Be brief. " * 9, "Be\nbrief.")
-    }
+    def label(prompt: str) -> str:
+        return Row("cag", None, None, 512, 0, (("system_prompt", prompt),), SystemTraits("cag")).label
+
+    labels = {label(text) for text in ("Be brief. " * 9, "Be\nbrief.")}
     assert all(len(label) < 70 and "\n" not in label for label in labels)
     assert len(labels) == 2
-    assert Row("cag", None, None, 512, 0, (("system_prompt", "Be brief."),)).label == "cag, system_prompt=Be brief."
+    assert label("Be brief.") == "cag, system_prompt=Be brief."

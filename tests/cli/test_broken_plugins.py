@@ -13,11 +13,11 @@ from cli_commands import Command, journals
 SOURCE = """
 from rmtbench.core import Prepared
 from rmtbench.systems.base import SystemKind
-from rmtbench.systems.in_prompt import CLOSED_BOOK
+from rmtbench.systems.registry import find_system
 
 class Base:
     def __init__(self, resources):
-        self.inner = CLOSED_BOOK.make(resources)
+        self.inner = find_system("closed-book").make(resources)
     def __enter__(self):
         return self
     def __exit__(self, *error):

@@ -8,7 +8,7 @@ import pytest
 
 from rmtbench.cli import progress
 from rmtbench.cli.progress import show_runs
-from rmtbench.kvcache.watching import Reading
+from rmtbench.kvcache.watching import ReadProgress
 from rmtbench.runs.loop import Event
 
 RUN = "cag-hotpotqa-large-mini-2a2e5440"
@@ -27,7 +27,7 @@ def shown(monkeypatch: pytest.MonkeyPatch, stream: io.StringIO) -> str:
         report(Event("begin", RUN, 0, 0, 4))
         report(Event("notice", RUN, 0, 0, 0, text=NOTICE))
         for done in (1024, 2048, 2500):
-            report(Event("reading", RUN, 0, 0, 0, reading=Reading(done, 2500, 1234.5)))
+            report(Event("reading", RUN, 0, 0, 0, reading=ReadProgress(done, 2500, 1234.5)))
         report(Event("prepared", RUN, 0, 0, 4, None, 1.5))
         report(Event("answer", RUN, 0, 4, 4))
         report(Event("end", RUN, 0, 4, 4))

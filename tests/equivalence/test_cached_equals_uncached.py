@@ -19,9 +19,12 @@ from rmtbench.models.readers import SharedPrefix
 from rmtbench.models.slots import SlotLayer
 from rmtbench.options.identity import RunOptions
 from rmtbench.systems.base import Resources, System
-from rmtbench.systems.cag import CAG, CacheAugmented
-from rmtbench.systems.in_prompt import CLOSED_BOOK, FULL_CONTEXT, whole_corpus
+from rmtbench.systems.cag import KIND as CAG
+from rmtbench.systems.cag import CacheAugmented
+from rmtbench.systems.in_prompt import whole_corpus
+from rmtbench.systems.registry import find_system
 
+CLOSED_BOOK, FULL_CONTEXT = find_system("closed-book"), find_system("full-context")
 BATCHES = (1, 4, 6)
 """Of six questions, each two tokens longer than the one before."""
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from rmtbench.core import Answer, Corpus, Gold, Prepared, Question, RunSpec, Source
+from rmtbench.core import Answer, Corpus, Gold, Prepared, Question, RunSpec, Source, SystemTraits
 from rmtbench.journal import rows
 from rmtbench.journal.layout import RunFolder
 
@@ -15,6 +15,7 @@ WRITTEN = {
     "gold": rows.gold_to_row(Gold("q", ("a",)), Question("q", "Why?"), 0),
     "corpora": rows.corpus_to_row(Corpus("c", "squad", "small", 0, (), (), Source("own", "folder", "ab")), 7),
     "prepared": rows.prepared_to_row(Prepared(), 0, 0),
+    "system": rows.system_to_row(SystemTraits("cag")),
     "spec": rows.spec_to_row(RunSpec("cag", "squad", "small", "mini", "own:x")),
 }
 

@@ -9,16 +9,17 @@ import pytest
 from report_runs import add_run, append, spec_of
 
 from rmtbench.analysis import figure_data as records
-from rmtbench.analysis.grid import SYSTEMS, make_grids
+from rmtbench.analysis.grid import make_grids
 from rmtbench.analysis.learning_curves import points, read_log, stages
 from rmtbench.analysis.run_figures import make_run_figures
 from rmtbench.analysis.sections import make_sections
-from rmtbench.core import Corpus, Document, Gold, Question, Source, Span
+from rmtbench.core import Corpus, Document, Gold, Question, Source, Span, SystemTraits
 from rmtbench.errors import UserError
 from rmtbench.journal.record import find_runs, read_run
 from rmtbench.journal.rows import evidence_positions
 from rmtbench.report.figures.make import make_figures, training_figure
 from rmtbench.report.figures.style import look_of
+from rmtbench.systems.registry import our_systems
 
 PNG = b"\x89PNG"
 
@@ -134,9 +135,9 @@ def test_positions_count_the_characters_of_all_documents_in_order():
 
 
 def test_no_two_systems_share_a_colour_and_a_marker():
-    looks = [look_of(system, None) for system in SYSTEMS]
+    looks = [look_of(system, None) for system in our_systems().values()]
     assert len({look.marker for look in looks}) == len(looks)
-    assert len({look_of("rag-sparse", top_k).line for top_k in (1, 3, 5, 10)}) == 4
+    assert len({look_of(SystemTraits("rag-sparse"), top_k).line for top_k in (1, 3, 5, 10)}) == 4
 
 
 def log_line(tokens, stage, value):

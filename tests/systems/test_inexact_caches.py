@@ -15,7 +15,7 @@ from rmtbench.kvcache.disk.store import CacheStore
 from rmtbench.models.local import LocalModel
 from rmtbench.options.identity import RunOptions
 from rmtbench.systems.base import Resources, SharedWork, System
-from rmtbench.systems.cag import CAG
+from rmtbench.systems.cag import KIND as CAG
 
 Build = Callable[..., System]
 COMPOSED = ("prefix", "composed")

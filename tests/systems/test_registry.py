@@ -16,7 +16,6 @@ from rmtbench.kvcache.watching import NOBODY
 from rmtbench.models.local import LocalModel
 from rmtbench.runs.loop import execute
 from rmtbench.systems.base import SystemKind
-from rmtbench.systems.in_prompt import CLOSED_BOOK
 from rmtbench.systems.registry import find_system, system_names
 from rmtbench.systems.resources import NEEDS, LoadedMemory, Need, Resources, SharedWork
 
@@ -174,7 +173,7 @@ def test_an_old_plugin_is_told_the_new_contract(
 
 
 def test_needs_are_kept_as_a_set_of_known_names() -> None:
-    kind = SystemKind("mine", "one line", CLOSED_BOOK.make, needs=["gold", "query-first-memory"])
+    kind = SystemKind("mine", "one line", find_system("closed-book").make, needs=["gold", "query-first-memory"])
     assert kind.needs == {"gold", "query-first-memory"}
     assert kind.memory == "query-first"
     assert set(NEEDS) == set(get_args(Need))
@@ -197,4 +196,4 @@ def test_a_run_is_given_what_its_system_needs_and_no_more(tiny_model: LocalModel
 def test_a_name_of_ours_stays_ours(install: Install) -> None:
     install("closed-book", "their_package:FIRST")
     assert system_names() == OURS
-    assert find_system("closed-book") is CLOSED_BOOK
+    assert find_system("closed-book").summary == "the question alone: the floor"

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from rmtbench.kvcache.approximate.compose import check_composable, compose
 from rmtbench.kvcache.approximate.recompute import recompute
 from rmtbench.kvcache.disk.obtain import Obtained, obtain
-from rmtbench.kvcache.watching import NOBODY, Reading, Watch
+from rmtbench.kvcache.watching import NOBODY, ReadProgress, Watch
 from rmtbench.measure import Timed, add_seconds, synchroniser, timed
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ class _Documents:
         self.reused += max(0, reused - repeated)
         self.whole += reused == len(ids)
         spent = max(1e-9, time.perf_counter() - self._begun)
-        self._watch.reading(Reading(self._done, self._total, (self._done - self.reused) / spent))
+        self._watch.reading(ReadProgress(self._done, self._total, (self._done - self.reused) / spent))
         return found.value.tensors
 
 

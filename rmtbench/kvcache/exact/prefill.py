@@ -15,7 +15,7 @@ import torch
 from rmtbench.kvcache.base import PrefixKV
 from rmtbench.kvcache.exact.chunk_attention import chunk_attention, serves
 from rmtbench.kvcache.exact.offloaded import HostSlotCache
-from rmtbench.kvcache.watching import NOBODY, Reading, Watch
+from rmtbench.kvcache.watching import NOBODY, ReadProgress, Watch
 from rmtbench.measure import synchroniser
 from rmtbench.models.slots import SlotCache
 
@@ -81,7 +81,7 @@ def prefill(
                 keep(done, _span(cache, ids, done, end))
             done = end
             if len(ids) > chunk_tokens:
-                watch.reading(Reading(done, len(ids), (done - first) / max(time.perf_counter() - begun, 1e-9)))
+                watch.reading(ReadProgress(done, len(ids), (done - first) / max(time.perf_counter() - begun, 1e-9)))
     return _span(cache, ids, 0, len(ids))
 
 

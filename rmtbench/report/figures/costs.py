@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from typing import TYPE_CHECKING
 
 from rmtbench.analysis.break_even import CostLine, Crossing, crossings, first_cheaper
 from rmtbench.analysis.figure_data import COSTS_FOR, Record, mean_tokens
-from rmtbench.analysis.grid import CACHED, UNCACHED
 from rmtbench.report.figures.scores import token_ticks, values, where
 from rmtbench.report.figures.style import (
-    BLUE,
+    COLOURS,
     ORANGE,
-    VERMILION,
+    Systems,
     flow,
     log_axes,
     look_of,
@@ -29,7 +29,7 @@ APART = 1.5
 """How many times as many questions a crossing has that gets a number beside the one before it."""
 
 
-def draw_times(records: Sequence[Record], label: str) -> Figure:
+def draw_times(records: Sequence[Record], label: str, systems: Systems) -> Figure:
     """Seconds a question by size, a panel a dataset: without cache, with it, and with its preparation shared."""
     datasets = values(records, "dataset")
     figure, rows = panels(len(datasets), height=3.5)
@@ -38,9 +38,9 @@ def draw_times(records: Sequence[Record], label: str) -> Figure:
         sizes = values(own, "size")
         bars = []
         for name in values(own, "label"):
-            colour = BLUE if where(own, label=name)[0]["system"] == UNCACHED else VERMILION
-            bars.append((name, "mean_seconds", colour, "" if colour == BLUE else "//"))
-            if colour != BLUE:
+            system = systems[where(own, label=name)[0]["system"]]
+            bars.append((name, "mean_seconds", COLOURS[system.colour], "//" if system.holds_cache else ""))
+            if system.holds_cache:
                 bars.append((f"{name}, with preparation", "mean_seconds_with_preparation", ORANGE, ".."))
         width = 0.8 / len(bars)
         for number, (name, field, colour, hatch) in enumerate(bars):
@@ -73,7 +73,7 @@ def draw_times(records: Sequence[Record], label: str) -> Figure:
     return figure
 
 
-def draw_memory(records: Sequence[Record], label: str) -> Figure:
+def draw_memory(records: Sequence[Record], label: str, systems: Systems) -> Figure:
     """Bytes kept for answering against the corpus's length, a panel a dataset."""
     datasets = values(records, "dataset")
     figure, rows = panels(len(datasets), height=3.5)
@@ -81,7 +81,7 @@ def draw_memory(records: Sequence[Record], label: str) -> Figure:
         own = [each for each in where(records, dataset=dataset) if each["tokens"] is not None]  # None: not counted
         for name in values(own, "label"):
             line = sorted(where(own, label=name), key=lambda record: record["tokens"])
-            look = look_of(line[0]["system"], None)
+            look = look_of(systems[line[0]["system"]], None)
             kept = [each["kept_bytes"] / 2**20 for each in line]
             axes.plot(
                 [each["tokens"] for each in line], kept, color=look.colour, marker=look.marker, linestyle=look.line,
@@ -97,7 +97,7 @@ def draw_memory(records: Sequence[Record], label: str) -> Figure:
     return figure
 
 
-def draw_break_even(records: Sequence[Record], label: str) -> Figure:
+def draw_break_even(records: Sequence[Record], label: str, systems: Systems) -> Figure:
     """Total time against questions about one corpus, a panel a dataset and size; circles: where two lines cross."""
     places = list(dict.fromkeys((record["dataset"], record["size"]) for record in records))
     figure, flat = flow(len(places), height=3.4)
@@ -107,15 +107,15 @@ def draw_break_even(records: Sequence[Record], label: str) -> Figure:
         for name in values(own, "label"):
             line = where(own, label=name)
             lines.append(CostLine(name, line[0]["preparation_seconds"], line[0]["mean_seconds"]))
-            look = look_of(line[0]["system"], line[0]["top_k"])
+            look = look_of(systems[line[0]["system"]], line[0]["top_k"])
             axes.plot(
                 [each["questions"] for each in line], [each["total_seconds"] for each in line], color=look.colour,
                 marker=look.marker, markevery=4, markersize=4, linestyle=look.line, label=name,
             )  # fmt: skip
         log_axes(axes, "x")
         log_axes(axes, "y")
-        last = 0.0
-        for point in filter(_is_marked, crossings(lines)):
+        last, caches = 0.0, {system.label for system in systems.values() if system.holds_cache}
+        for point in (each for each in crossings(lines) if _is_marked(each, caches)):
             spot = (point.questions, point.cost)
             axes.plot(*spot, "o", color="black", markerfacecolor="none", markersize=9)
             if spot[0] > APART * last:
@@ -131,6 +131,6 @@ def draw_break_even(records: Sequence[Record], label: str) -> Figure:
     return figure
 
 
-def _is_marked(point: Crossing) -> bool:
-    """The crossings that people ask about: of the cache, with anything, within the questions drawn."""
-    return CACHED in (point.below, point.above) and point.questions <= COSTS_FOR[-1]
+def _is_marked(point: Crossing, caches: AbstractSet[str]) -> bool:
+    """Whether a cache and something else cross here, within the numbers of questions that are drawn."""
+    return bool(caches & {point.below, point.above}) and point.questions <= COSTS_FOR[-1]

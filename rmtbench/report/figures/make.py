@@ -17,6 +17,8 @@ from rmtbench.report.figures import FOLDER, costs, scores
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from rmtbench.report.figures.style import Systems
+
 
 @dataclass(frozen=True, slots=True)
 class FigureKind:
@@ -26,13 +28,14 @@ class FigureKind:
         name: Of its files.
         title: What it shows.
         records: What it shows of one grid; nothing where the grid does not hold it.
-        draw: The figure of a section's records, under a label; loads matplotlib when it is called.
+        draw: Draws a section's records under a label, with what its runs say of their systems, by name; loads
+            matplotlib when it is called.
     """
 
     name: str
     title: str
     records: Callable[[Grid], list[Record]]
-    draw: Callable[[Sequence[Record], str], Figure]
+    draw: Callable[[Sequence[Record], str, Systems], Figure]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +70,7 @@ def make_figures(sections: Sequence[Section]) -> tuple[tuple[Drawn, ...], dict[s
     files: dict[str, bytes] = {}
     for chapter, section in enumerate(sections):
         grids = make_grids(section.runs)
+        systems = {run.spec.system: run.system for run in reversed(section.runs)}
         for kind in KINDS:
             shown = [record for grid in grids for record in kind.records(grid)]
             if not shown:
@@ -74,7 +78,7 @@ def make_figures(sections: Sequence[Section]) -> tuple[tuple[Drawn, ...], dict[s
             figure = Drawn(f"{FOLDER}/{kind.name}-{chapter + 1}", kind.title, label_of(section), chapter)
             drawn.append(figure)
             with house_style():
-                png, svg = to_bytes(kind.draw(shown, figure.label))
+                png, svg = to_bytes(kind.draw(shown, figure.label, systems))
             files |= {
                 f"{figure.stem}.png": png,
                 f"{figure.stem}.svg": svg,

@@ -13,6 +13,7 @@ from rmtbench.report.figures.style import (
     GREY,
     OTHER_LOOKS,
     SIZE_LOOKS,
+    Systems,
     flow,
     log_axes,
     look_of,
@@ -29,11 +30,11 @@ NAMED = ("o1-preview-2024-09-12", "gpt-4o-2024-05-13", "gemini-1.5-pro", "llama-
 """Published curves that have a name in the figure; the others are the grey around them."""
 
 
-def draw_scores(records: Sequence[Record], label: str) -> Figure:
+def draw_scores(records: Sequence[Record], label: str, systems: Systems) -> Figure:
     """Scores of all systems, a panel a dataset, a marker a size, with intervals where they are defined."""
     datasets = values(records, "dataset")
-    systems = values(records, "label")
-    figure, rows = panels(len(datasets), width=4.0, height=1.2 + 0.28 * len(systems))
+    labels = values(records, "label")
+    figure, rows = panels(len(datasets), width=4.0, height=1.2 + 0.28 * len(labels))
     for axes, dataset in zip(rows[0], datasets, strict=True):
         own = where(records, dataset=dataset)
         sizes = values(own, "size")
@@ -41,20 +42,20 @@ def draw_scores(records: Sequence[Record], label: str) -> Figure:
             marker, fill = SIZE_LOOKS.get(size, OTHER_LOOKS[number % len(OTHER_LOOKS)])
             shift = min(0.18, 0.8 / len(sizes)) * (number - (len(sizes) - 1) / 2)
             for record in where(own, size=size):
-                place = systems.index(record["label"]) + shift
-                look = look_of(record["system"], record["top_k"])
+                place = labels.index(record["label"]) + shift
+                look = look_of(systems[record["system"]], record["top_k"])
                 _interval(axes, record, place, look.colour)
                 face = look.colour if fill == 1 else "white" if fill == 0 else (*_rgb(look.colour), fill)
                 axes.plot(record["mean"], place, marker, color=look.colour, markerfacecolor=face, clip_on=False)
             axes.plot([], [], marker, color=BLACK, label=size, markerfacecolor=str(1 - fill))
-        axes.set(title=dataset, xlim=(0, 1.0), ylim=(len(systems) - 0.4, -0.6), xlabel=_heading(records))
-        axes.set_yticks(range(len(systems)), systems if axes is rows[0][0] else [""] * len(systems))
+        axes.set(title=dataset, xlim=(0, 1.0), ylim=(len(labels) - 0.4, -0.6), xlabel=_heading(records))
+        axes.set_yticks(range(len(labels)), labels if axes is rows[0][0] else [""] * len(labels))
     share_legend(figure)
     name_figure(figure, "Score by data set and system", f"{label}; {_bars(records)}")
     return figure
 
 
-def draw_lengths(records: Sequence[Record], label: str) -> Figure:
+def draw_lengths(records: Sequence[Record], label: str, systems: Systems) -> Figure:
     """Scores against the corpus's length, a panel a dataset; last, published curves, which are of other data."""
     datasets = values(records, "dataset")
     figure, rows = panels(len(datasets) + 1, height=3.9)
@@ -62,7 +63,7 @@ def draw_lengths(records: Sequence[Record], label: str) -> Figure:
         own = [each for each in where(records, dataset=dataset) if each["tokens"] is not None]  # None: not counted
         for name in values(own, "label"):
             line = sorted(where(own, label=name), key=lambda record: record["tokens"])
-            look = look_of(line[0]["system"], line[0]["top_k"])
+            look = look_of(systems[line[0]["system"]], line[0]["top_k"])
             tokens, means = [each["tokens"] for each in line], [each["mean"] for each in line]
             axes.plot(tokens, means, color=look.colour, marker=look.marker, linestyle=look.line, label=name)
             bars = [each for each in line if each["low"] is not None]
@@ -76,7 +77,7 @@ def draw_lengths(records: Sequence[Record], label: str) -> Figure:
     return figure
 
 
-def draw_positions(records: Sequence[Record], label: str) -> Figure:
+def draw_positions(records: Sequence[Record], label: str, systems: Systems) -> Figure:
     """Scores by fifth of the corpus in which the evidence stands, a panel a dataset and size."""
     places = list(dict.fromkeys((record["dataset"], record["size"]) for record in records))
     figure, flat = flow(len(places))
@@ -85,7 +86,7 @@ def draw_positions(records: Sequence[Record], label: str) -> Figure:
         names = values(own, "label")
         for number, name in enumerate(names):
             line = where(own, label=name)
-            look = look_of(line[0]["system"], line[0]["top_k"])
+            look = look_of(systems[line[0]["system"]], line[0]["top_k"])
             shift = 0.012 * (number - (len(names) - 1) / 2)
             spots = [each["position"] + shift for each in line]
             axes.plot(spots, [each["mean"] for each in line], color=look.colour, marker=look.marker, label=name)
@@ -99,7 +100,7 @@ def draw_positions(records: Sequence[Record], label: str) -> Figure:
     return figure
 
 
-def draw_frontier(records: Sequence[Record], label: str) -> Figure:
+def draw_frontier(records: Sequence[Record], label: str, systems: Systems) -> Figure:
     """Score against time, a panel a dataset and size; the line joins what nothing else in use beats in both."""
     places = list(dict.fromkeys((record["dataset"], record["size"]) for record in records))
     figure, flat = flow(len(places))
@@ -109,7 +110,7 @@ def draw_frontier(records: Sequence[Record], label: str) -> Figure:
         spots = [each["mean_seconds_with_preparation"] for each in best]
         axes.step(spots, [each["mean"] for each in best], where="post", color="0.6", linewidth=1, zorder=0)
         for record in own:
-            look = look_of(record["system"], record["top_k"])
+            look = look_of(systems[record["system"]], record["top_k"])
             spot = (record["mean_seconds_with_preparation"], record["mean"])
             face = look.colour if record["on_frontier"] else "white"
             name = record["label"].partition(" top-")[0]

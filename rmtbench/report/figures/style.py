@@ -6,11 +6,13 @@ The same records give the same bytes with the same matplotlib: nothing in a file
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from textwrap import wrap
 from typing import TYPE_CHECKING, Any, cast
+
+from rmtbench.core import Colour, SystemTraits
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -20,18 +22,22 @@ if TYPE_CHECKING:
 BLACK, GREY, ORANGE, SKY, GREEN = "#000000", "#7f7f7f", "#E69F00", "#56B4E9", "#009E73"
 YELLOW, BLUE, VERMILION, PURPLE = "#B8A800", "#0072B2", "#D55E00", "#CC79A7"
 
-_SYSTEMS = {
-    "closed-book": (GREY, "x"),
-    "oracle": (BLACK, "*"),
-    "full-context": (BLUE, "s"),
-    "cag": (VERMILION, "o"),
-    "rag-sparse": (GREEN, "^"),
-    "rag-dense": (PURPLE, "v"),
-    "rag-hybrid": (ORANGE, "D"),
-    "rmt-memory": (SKY, "P"),
-    "rmt-query-first": (SKY, "X"),
-    "rmt-text": (YELLOW, "h"),
+COLOURS: Mapping[Colour, str] = {
+    "black": BLACK,
+    "grey": GREY,
+    "blue": BLUE,
+    "vermilion": VERMILION,
+    "green": GREEN,
+    "purple": PURPLE,
+    "orange": ORANGE,
+    "sky": SKY,
+    "yellow": YELLOW,
 }
+"""By the names that systems call them."""
+
+Systems = Mapping[str, SystemTraits]
+"""What runs say of their systems, by the system's name."""
+
 _LINES: dict[int, Any] = {1: ":", 3: "-.", 5: "--", 10: "-", 20: (0, (8, 2))}
 
 SIZE_LOOKS = {"smoke": ("x", 0.0), "small": ("o", 0.0), "medium": ("s", 0.5), "large": ("D", 1.0)}
@@ -82,15 +88,15 @@ class Look:
     line: Any
 
 
-def look_of(system: str, top_k: int | None) -> Look:
-    """How a system is drawn; systems of other packages share one look and are told by their names.
+def look_of(system: SystemTraits, top_k: int | None) -> Look:
+    """Return how a system is drawn. Systems that say nothing of it share one look, and the legend names them.
 
     Args:
-        system: Its name.
+        system: What its runs say of it.
         top_k: Its number of chunks; None without.
     """
-    colour, marker = _SYSTEMS.get(system, (BLACK, "d"))
-    return Look(colour, marker, "-" if top_k is None else _LINES.get(top_k, (0, (3, 1, 1, 1, 1, 1))))
+    line = "-" if top_k is None else _LINES.get(top_k, (0, (3, 1, 1, 1, 1, 1)))
+    return Look(COLOURS[system.colour], system.marker, line)
 
 
 @contextmanager

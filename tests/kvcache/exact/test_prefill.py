@@ -14,7 +14,7 @@ from rmtbench.kvcache.base import PrefixKV
 from rmtbench.kvcache.exact import chunk_attention as reading
 from rmtbench.kvcache.exact.chunk_attention import attend, chunk_attention, serves
 from rmtbench.kvcache.exact.prefill import prefill
-from rmtbench.kvcache.watching import Reading, Watch
+from rmtbench.kvcache.watching import ReadProgress, Watch
 from rmtbench.models.local import LocalModel
 from rmtbench.models.readers import forward
 from rmtbench.models.slots import SlotCache
@@ -135,7 +135,7 @@ def test_a_beginning_of_another_text_or_of_part_of_a_chunk_is_refused(tiny_model
 
 
 def test_every_chunk_is_told_with_its_speed_and_handed_over_in_order(tiny_model: LocalModel) -> None:
-    told: list[Reading] = []
+    told: list[ReadProgress] = []
     kept: list[tuple[int, int]] = []
     prefill(
         tiny_model.model,

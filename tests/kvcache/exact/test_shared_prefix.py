@@ -19,7 +19,7 @@ from rmtbench.models.base import Passage, Prompt
 from rmtbench.models.local import LocalModel
 from rmtbench.options.identity import RunOptions
 from rmtbench.systems.base import Resources
-from rmtbench.systems.cag import CAG
+from rmtbench.systems.cag import KIND as CAG
 
 CONTEXT = (Passage("Arden", "Arden lies on the river Oss. " * 10), Passage("Belmo", "Its market is on Fridays. " * 8))
 SHORT, LONG = "Who?", "Who is the mayor of Arden, please, and where does the river end?"

@@ -15,8 +15,10 @@ from rmtbench.kvcache.watching import Watch
 from rmtbench.models.base import Passage, Prompt
 from rmtbench.models.local import LocalModel
 from rmtbench.systems.base import Resources
-from rmtbench.systems.in_prompt import FULL_CONTEXT, whole_corpus
+from rmtbench.systems.in_prompt import whole_corpus
+from rmtbench.systems.registry import find_system
 
+FULL_CONTEXT = find_system("full-context")
 CONTEXT = (Passage("Arden", "Arden lies on the river Oss. " * 10), Passage("Belmo", "Its market is on Fridays. " * 8))
 PROMPTS = [Prompt(CONTEXT[: 1 + number % 2], f"Who is {name} and why?") for number, name in enumerate("ABCD")]
 SPEC = RunSpec("full-context", "towns", "all", "tiny", "own:towns@0", max_answer_tokens=8)
