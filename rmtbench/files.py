@@ -31,6 +31,8 @@ def write_atomically(path: Path, data: bytes) -> None:
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
+        if temporary.is_symlink() and not temporary.is_char_device():
+            temporary.unlink()  # not ours: it would lead the data elsewhere
         temporary.write_bytes(data)
         temporary.replace(path)
     except OSError as error:

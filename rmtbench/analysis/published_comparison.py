@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from rmtbench.analysis.grid import Grid, Row
+from rmtbench.analysis.judging import JUDGED
 from rmtbench.analysis.published.figures import (
     BABILONG_POINTS,
     LENGTHS,
@@ -24,8 +25,8 @@ FARTHEST = math.sqrt(2)
 """Times shorter or longer that a published length may be: neighbouring ones mostly lie a factor of two apart."""
 RECURRENT = "recurrent memory"
 """Family of the systems that keep a memory in place of the context."""
-JUDGED, EXACT = "f1", "em"
-"""What stands beside answers that a judge finds right, and beside exact ones."""
+EXACT = "em"
+"""What is shown beside exact answers. Beside published judged correctness only `JUDGED` is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +117,7 @@ def nearest(tokens: float | None, lengths: Iterable[int]) -> int | None:
 
 
 def contexts_at_lengths(grid: Grid) -> list[AtLength]:
-    """Return the runs whose questions read about as much as a published context, from the few tokens to the many."""
+    """Return the judged runs whose questions read about as much as a published context, by tokens."""
     found = [
         AtLength(row, run, tokens)
         for row, run in _scored(grid, JUDGED)

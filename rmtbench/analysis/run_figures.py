@@ -14,6 +14,7 @@ from typing import Any
 
 from rmtbench.analysis.earlier_systems import system_of
 from rmtbench.analysis.exactness import compared_in_tokens
+from rmtbench.analysis.judging import JudgedRun, judged_run
 from rmtbench.analysis.stats.clustered import clustered_standard_error
 from rmtbench.analysis.summary import Summary, summarize, values_by_cluster, values_of
 from rmtbench.analysis.units import Unit, clusters_of, unit_of
@@ -69,6 +70,7 @@ class RunFigures:
         unit: What a cluster is.
         units: How many clusters there are.
         values: What its metrics' values are, as its files say; empty for older runs, and before scoring.
+        judging: What a judge said of its answers; None where none was asked.
     """
 
     run_id: str
@@ -92,6 +94,7 @@ class RunFigures:
     unit: Unit = "draw"
     units: int = 0
     values: tuple[MetricValue, ...] = ()
+    judging: JudgedRun | None = None
 
     @property
     def hash(self) -> str:
@@ -189,6 +192,7 @@ def make_run_figures(run: RunRecord) -> RunFigures:
         unit=unit,
         units=len(run.corpora) if unit == "draw" else len(set(clusters.values())),
         values=run.values,
+        judging=judged_run(run),
     )
 
 

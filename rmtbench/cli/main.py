@@ -15,6 +15,7 @@ import typer
 
 import rmtbench
 from rmtbench.cli.encoding import use_known_characters
+from rmtbench.cli.plain_text import guard_streams, plain
 from rmtbench.errors import UserError, resumable
 
 # Typer carries click inside and gives a public name only to this child of its UsageError.
@@ -76,6 +77,7 @@ def main() -> None:
     debug = "--debug" in sys.argv
     signal.signal(signal.SIGTERM, _as_interrupt)
     use_known_characters()
+    guard_streams()
     # The tokenizers library warns at every fork otherwise, and helps nothing here.
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     if not sys.stderr.isatty():
@@ -128,11 +130,11 @@ def _interrupted(words: Sequence[str]) -> str:
 def _complain(error: UserError, *, debug: bool) -> int:
     """Say what is wrong and what to do, one line each; returns the exit code."""
     if debug:
-        traceback.print_exc()
+        typer.echo(plain(traceback.format_exc()), err=True, nl=False)
     where = f"{error.where}: " if error.where else ""
-    typer.echo(f"error: {where}{error.what}", err=True)
+    typer.echo(plain(f"error: {where}{error.what}"), err=True)
     if error.remedy:
-        typer.echo(f"  {resumable(error.remedy, sys.argv)}", err=True)
+        typer.echo(plain(f"  {resumable(error.remedy, sys.argv)}"), err=True)
     return 2
 
 

@@ -86,7 +86,7 @@ def say_cost(told: Sequence[tuple[Request, Estimate]], results: Path, requests: 
     if any(each.rough for each in made):
         counts += f" (about {CHARACTERS_A_TOKEN} characters each, for no tokenizer is named or known)"
     note("questions and tokens to read: unknown" if nothing_known else counts)
-    for line in _served(told, left):
+    for line in (*_served(told, left), *_judged(told)):
         note(line)
     note(f"time: {_time(made, results)}")
     limits = dict.fromkeys(request.cache_limit for request, _ in told if request.kv_cache is not None)
@@ -115,6 +115,16 @@ def _served(told: Sequence[tuple[Request, Estimate]], left: int) -> list[str]:
     unpriced = dict.fromkeys(_unpriced(request) for request, each in asked if each.costs is None)
     prices += [f"unknown for {', '.join(unpriced)}: no price is known (--prices)"] if unpriced else []
     return [*lines, f"price: {'; '.join(prices)}"]
+
+
+def _judged(told: Sequence[tuple[Request, Estimate]]) -> list[str]:
+    """Return how many answers each judge is asked about at most; its cost depends on the answers."""
+    judges = dict.fromkeys(request.judge for request, each in told if request.judge is not None and _left(each))
+    asked = {judge: sum(each.questions or 0 for request, each in told if request.judge == judge) for judge in judges}
+    return [
+        f"judge {judge}: at most {questions:,} answers, each in one call or two; not in the price"
+        for judge, questions in asked.items()
+    ]
 
 
 def _unpriced(request: Request) -> str:

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from rmtbench.cli.plain_text import plain
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -33,7 +35,7 @@ def next_merge(shard: str) -> str:
 
 def note(text: str) -> None:
     """One line for the person, on stderr: stdout belongs to results."""
-    typer.echo(text, err=True)
+    typer.echo(plain(text), err=True)
 
 
 @contextmanager
@@ -80,7 +82,7 @@ def _bars() -> Iterator[Callable[[Event], None]]:
                     tasks[event.run_id] = (task, time.perf_counter(), event.done)
             task_id, _, _ = tasks[event.run_id]
             if event.kind == "notice":
-                progress.console.print(event.text, highlight=False, markup=False)
+                progress.console.print(plain(event.text), highlight=False, markup=False)
             if event.reading is not None:
                 show_reading(event.reading)
             if event.kind == "prepared":

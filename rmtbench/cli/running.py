@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from rmtbench.cli.judging import say_judgements
 from rmtbench.cli.progress import next_merge, next_report, note, show_runs
 from rmtbench.core import SHIPPED_MODELS, Draw, RunSpec
 from rmtbench.corpora.base import TokenCounter
@@ -27,6 +28,7 @@ from rmtbench.runs.loop import execute
 from rmtbench.runs.plan import left_out_of_all
 from rmtbench.runs.session import Session, find_store, make_draws, make_one_draw, open_session
 from rmtbench.scoring.check import check_scorer
+from rmtbench.scoring.judge_model import Judge, find_judge
 from rmtbench.systems.registry import find_system, working_systems
 from rmtbench.systems.resources import Resources
 
@@ -44,18 +46,21 @@ def run_request(
         told: Remarks on data that were printed before. Those of this request are added. None for none.
 
     Returns:
-        The exit code: 0; 1 if answers of these runs failed, now or in an earlier process, if a plugin could not prepare
-        a draw, or if a server that had answered was gone before the last answer; 2 if a system that was asked for by
-        name does not fit the model's context.
+        The exit code: 0; 1 if answers of these runs failed, now or in an earlier process, if some could not be judged,
+        if a plugin could not prepare a draw, or if a server that had given some was gone before the last; 2 if a system
+        that was asked for by name does not fit the model's context.
 
     Raises:
         UserError: Something that was asked for is missing or does not fit.
         KeyboardInterrupt: The user interrupted. Every answer so far is on disk.
     """
     session = open_session(request, os.environ)
+    judge = find_judge(request, os.environ)
     todo = unfinished(session.specs, results, fresh=fresh, draws=request.draw_numbers)
     if todo:
         check_scorer(request.scorer)
+        if judge is not None:
+            judge.check()
     for spec in session.specs:
         if spec not in todo:
             note(f"{run_id(spec)}: finished already; --fresh begins anew")
@@ -70,7 +75,8 @@ def run_request(
             note(f"error: {gone}\n  {gone.remedy}")
             return 1
     folders = [RunFolder(results / run_id(spec)) for spec in session.specs if spec not in skipped]
-    _score([folder.path for folder in folders], request.scorer)
+    _score([folder.path for folder in folders], request.scorer, judge)
+    not_judged = say_judgements([folder.path for folder in folders]) if judge is not None else 0
     summaries = [read_json(folder.summary) for folder in folders]
     failed = sum(summary["errors"] for summary in summaries)
     answered = sum(summary["answered"] for summary in summaries)
@@ -81,7 +87,7 @@ def run_request(
     if any(spec.system in request.systems for spec in skipped):
         return 2
     done = [spec for spec in session.specs if spec not in skipped]
-    return 1 if failed or unfinished(done, results, draws=request.draw_numbers) else 0
+    return 1 if failed or not_judged or unfinished(done, results, draws=request.draw_numbers) else 0
 
 
 def _do(todo: Sequence[RunSpec], session: Session, results: Path, *, fresh: bool) -> list[RunSpec]:
@@ -252,9 +258,9 @@ def _say_what_is_not_read(session: Session, told: set[str]) -> None:
         note(remark)
 
 
-def _score(folders: Sequence[Path], scorer: str) -> None:
+def _score(folders: Sequence[Path], scorer: str, judge: Judge | None) -> None:
     from rmtbench.cli.score import show_scoring
     from rmtbench.scoring.score import score_runs
 
     with show_scoring() as progress:
-        score_runs(folders, None, scorer, progress)
+        score_runs(folders, None, scorer, progress, judge)

@@ -2,37 +2,87 @@
 
 from __future__ import annotations
 
+import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from rmtbench.cli.progress import next_report, note
 from rmtbench.errors import UserError
+from rmtbench.options.judge import Judging
+from rmtbench.options.request import all_options
+
+if TYPE_CHECKING:
+    from rmtbench.scoring.judge_model import Judge
+
+RARE = (
+    "judge_key_variable", "judge_concurrency", "judge_think_tokens", "requests_per_minute", "tokens_per_minute",
+    "deadline", "attempts",
+)  # fmt: skip
+"""Rare options that scoring heeds, all of them of the judge."""
+
+
+def _help(field: str) -> str:
+    return all_options()[field].help
 
 
 def score(
     results: Annotated[Path, typer.Argument(help="Folder of all runs, or one run.")] = Path("results"),
     metrics: Annotated[str, typer.Option(help="Comma-separated; 'all' for every metric.")] = "all",
     scorer: Annotated[str, typer.Option(help="BERTScore model: minilm, roberta-large, or a path.")] = "minilm",
+    judge: Annotated[str | None, typer.Option(help=_help("judge"))] = None,
+    judge_base_url: Annotated[str | None, typer.Option(help=_help("judge_base_url"))] = None,
+    prices: Annotated[Path | None, typer.Option(help=_help("prices"))] = None,
+    rare: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="NAME=VALUE for a rare option of the judge, as in docs/options.md; repeatable."),
+    ] = None,
 ) -> None:
     """Score every run of a folder from its journal; no answer is made again."""
+    from rmtbench.cli.judging import say_judgements
     from rmtbench.journal.record import find_runs
     from rmtbench.scoring.kinds import broken_metrics
     from rmtbench.scoring.score import score_runs
 
     chosen = None if metrics == "all" else tuple(name.strip() for name in metrics.split(","))
+    asked = _judge({"judge": judge, "judge_base_url": judge_base_url, "prices": prices}, rare or ())
     paths = find_runs(results)
     if not paths:
         raise UserError("no runs here", where=str(results), remedy="run something first: rmtbench run --help")
     for why in broken_metrics().values() if chosen is None else ():
         note(f"left out: {why}")
     with show_scoring() as progress:
-        score_runs(paths, chosen, scorer, progress)
+        score_runs(paths, chosen, scorer, progress, asked)
+    failed = say_judgements(paths) if asked is not None else 0
     note(f"{len(paths)} runs scored; {next_report(results)}")
+    raise typer.Exit(1 if failed else 0)
+
+
+def _judge(given: Mapping[str, Any], rare: list[str] | tuple[str, ...]) -> Judge | None:
+    """The judge that the flags name; None where they name none.
+
+    Raises:
+        UserError: A value is none of its option's, or means nothing here.
+    """
+    values = {name: value for name, value in given.items() if value is not None}
+    if not values and not rare:
+        return None
+    from rmtbench.options.check import checked_part
+    from rmtbench.scoring.judge_model import find_judge
+    from rmtbench.spec import rare_settings
+
+    values |= rare_settings(rare)
+    for name in values:
+        option = all_options()[name]
+        if option.rare and name not in RARE:
+            raise UserError("means nothing for scoring", where=option.flag, remedy="leave it out")
+        if name != "judge" and "judge" not in values:
+            raise UserError("means nothing without --judge", where=option.flag, remedy="give --judge, or leave it out")
+    return find_judge(checked_part(Judging, values), os.environ)
 
 
 @contextmanager

@@ -12,9 +12,9 @@ from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderR
 from rich.padding import Padding
 from rich.panel import Panel
 from rich.table import Table as Drawn
-from rich.text import Text
 
 from rmtbench.analysis.sections import Facts
+from rmtbench.cli.shown_text import ShownText as Text
 from rmtbench.report.tables import Table
 from rmtbench.report.write import Chapter
 

@@ -94,6 +94,7 @@ class LineWriter:
         self._stream: BufferedWriter | None = None
 
     def __enter__(self) -> Self:
+        refuse_link(self._path)
         with disk_errors(self._path):
             drop_torn_line(self._path)
             self._stream = self._path.open("ab")
@@ -122,6 +123,23 @@ class LineWriter:
         with disk_errors(self._path):
             self._stream.write(encode(row))
             self._stream.flush()
+
+
+def refuse_link(path: Path) -> None:
+    """Refuse to write where a symbolic link stands: folders from elsewhere could lead to any other place.
+
+    Args:
+        path: A file or folder below the folder that the user named.
+
+    Raises:
+        UserError: It is a link, and not one to a device such as /dev/null, which has nothing to lose.
+    """
+    if path.is_symlink() and not path.is_char_device():
+        raise UserError(
+            "is a symbolic link, and nothing is written through links",
+            where=str(path),
+            remedy="remove the link, or put what it names in its place",
+        )
 
 
 def drop_torn_line(path: Path) -> None:

@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping, MutableMapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from rmtbench.journal.layout import RunFolder
 from rmtbench.journal.lines import number_rows, read_numbered
 from rmtbench.journal.packed import SUFFIX, packed_of
 from rmtbench.journal.rows import (
+    accounts_from_row,
     answer_from_row,
     corpus_from_row,
     damaged,
@@ -68,6 +69,7 @@ class RunRecord:
         values: What the metrics' values are; empty before scoring, and of runs that were scored before files said it.
         sessions: Provenance of every process that wrote to the run, the first one included.
         peak_bytes: Most memory that any process of the run took, resident and on the device; None where not measured.
+        accounts: What making some metrics took, by metric: see `rmtbench.scoring.base.Accounting`.
     """
 
     folder: RunFolder
@@ -86,6 +88,7 @@ class RunRecord:
     peak_bytes: tuple[int | None, int | None]
     values: tuple[MetricValue, ...] = ()
     system: SystemTraits | None = None
+    accounts: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     @property
     def complete(self) -> bool:
@@ -137,6 +140,7 @@ def read_run(path: Path, known: MutableMapping[bytes, Asked] | None = None) -> R
     with _remade():
         summary = read_json(folder.summary) if folder.summary.exists() else {}
         values = tuple(value_from_row(row, str(folder.summary)) for row in summary.get("values", ()))
+        accounts = accounts_from_row(summary, str(folder.summary))
         scores = {key_from_row(row, where): scores_from_row(row, where) for where, row in read_numbered(folder.scores)}
     answers: dict[Key, Answer] = {}
     for where, row in read_numbered(folder.answers):
@@ -173,6 +177,7 @@ def read_run(path: Path, known: MutableMapping[bytes, Asked] | None = None) -> R
             max((resident for resident, _ in usage if resident is not None), default=None),
             max((device for _, device in usage if device is not None), default=None),
         ),
+        accounts=accounts,
     )
 
 

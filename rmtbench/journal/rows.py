@@ -175,6 +175,16 @@ def system_from_row(row: Mapping[str, Any], where: str) -> SystemTraits:
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise damaged(where, error) from error
+def accounts_from_row(row: Mapping[str, Any], where: str) -> dict[str, Mapping[str, Any]]:
+    """What making some metrics took, by metric; nothing in a summary that was written without.
+
+    Raises:
+        UserError: It is no object of objects.
+    """
+    accounts = row.get("accounts", {})
+    if not isinstance(accounts, dict) or not all(isinstance(each, dict) for each in accounts.values()):
+        raise damaged(where, "field 'accounts' holds something else than an object for each metric")
+    return accounts
 
 
 def gold_to_row(gold: Gold, question: Question, draw: int, positions: Sequence[float] = ()) -> dict[str, Any]:

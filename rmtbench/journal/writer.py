@@ -14,7 +14,7 @@ from typing import Any, Self
 from rmtbench.core import Answer, Corpus, Draw, Prepared, Question, RunSpec, SystemTraits
 from rmtbench.errors import UserError, disk_errors
 from rmtbench.journal.layout import RunFolder, run_id
-from rmtbench.journal.lines import LineWriter, encode, read_lines, read_numbered, write_whole
+from rmtbench.journal.lines import LineWriter, encode, read_lines, read_numbered, refuse_link, write_whole
 from rmtbench.journal.lock import only_writer
 from rmtbench.journal.packed import packed_of
 from rmtbench.journal.record import Key, read_json
@@ -58,6 +58,7 @@ class RunWriter:
                 where=str(packed),
                 remedy=f"rmtbench pack {quote(str(packed))} --undo makes a folder of it again",
             )
+        refuse_link(self.folder.path)
         with disk_errors(self.folder.path):
             self.folder.path.mkdir(parents=True, exist_ok=True)
         with self._stack as stack:

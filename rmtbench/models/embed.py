@@ -6,6 +6,7 @@ sentence-transformers takes seconds; any other goes through that library. Knows 
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -79,9 +80,10 @@ class TransformersEmbedder:
             self._tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
                 layout.folder,
                 split_special_tokens=True,  # marks such as [SEP] in a document are text
+                trust_remote_code=False,
             )
-            model: Any = AutoModel.from_pretrained(layout.folder, dtype=torch.float32)
-        except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+            model: Any = AutoModel.from_pretrained(layout.folder, dtype=torch.float32, trust_remote_code=False)
+        except (OSError, ValueError, RuntimeError, SafetensorError, pickle.UnpicklingError) as error:
             raise UserError(
                 f"the embedder cannot be loaded ({str(error).splitlines()[0]})",
                 where=str(layout.folder),

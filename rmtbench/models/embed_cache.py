@@ -9,13 +9,13 @@ from __future__ import annotations
 import hashlib
 import sqlite3
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rmtbench.errors import UserError, disk_errors
 from rmtbench.models.base import Embedder, Role
+from rmtbench.models.database import Database
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,6 +28,12 @@ WAIT_SECONDS = 30.0
 """How long to wait while another process writes."""
 
 COLUMN_TYPE = "<f4"
+
+TABLES = (
+    "CREATE TABLE IF NOT EXISTS vectors (key BLOB PRIMARY KEY, vector BLOB) WITHOUT ROWID",
+    # A table of its own: files of before there were costs stay good.
+    "CREATE TABLE IF NOT EXISTS costs (key BLOB, place TEXT, seconds REAL, PRIMARY KEY (key, place)) WITHOUT ROWID",
+)
 
 
 class CachedEmbedder:
@@ -136,7 +142,7 @@ class CachedEmbedder:
                 self.spared_seconds += row[1] or 0.0
                 self.unmeasured += row[1] is None
         if any(len(vector) != self.dimension for vector in found.values()):
-            raise self._damaged("a vector of another length")
+            raise self._file().damaged("a vector of another length")
         return found
 
     def _write(self, vectors: dict[bytes, NDArray[np.float32]], seconds: float) -> None:
@@ -147,71 +153,15 @@ class CachedEmbedder:
             costs = [(key, self.place, seconds) for key in vectors if self.place is not None]
             database.executemany("INSERT OR REPLACE INTO costs VALUES (?, ?, ?)", costs)
 
-    @contextmanager
-    def _database(self) -> Iterator[sqlite3.Connection]:
+    def _database(self) -> AbstractContextManager[sqlite3.Connection]:
         """An open transaction, committed at the end; never held while the embedder computes."""
-        with disk_errors(self.path), suppress(FileExistsError):  # SQLite itself refuses a file where a folder should be
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with closing(sqlite3.connect(self.path, timeout=WAIT_SECONDS)) as database, database:
-                _share(database)
-                database.execute("CREATE TABLE IF NOT EXISTS vectors (key BLOB PRIMARY KEY, vector BLOB) WITHOUT ROWID")
-                database.execute(  # a table of its own: files of before there were costs stay good
-                    "CREATE TABLE IF NOT EXISTS costs (key BLOB, place TEXT, seconds REAL, PRIMARY KEY (key, place)) "
-                    "WITHOUT ROWID"
-                )
-                yield database
-        except sqlite3.Error as error:
-            raise self._explain(error) from error
+        return self._file().open()
 
-    def _explain(self, error: sqlite3.Error) -> UserError:
-        code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
-        if code == sqlite3.SQLITE_FULL:
-            return UserError(
-                "the disk is full",
-                where=str(self.path),
-                remedy="free some room and give the same command again: every embedding written so far is kept",
-            )
-        if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-            return UserError(
-                f"the embedding cache has been locked by another process for {WAIT_SECONDS:.0f} s",
-                where=str(self.path),
-                remedy="wait until the other process has ended, then give the same command again",
-            )
-        if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM):
-            return UserError(
-                f"the embedding cache cannot be written ({error})",
-                where=str(self.path),
-                remedy="choose a folder for the cache that can be written",
-            )
-        return self._damaged(str(error))
-
-    def _damaged(self, what: str) -> UserError:
-        return UserError(
-            f"the embedding cache is damaged ({what})",
-            where=str(self.path),
-            remedy="delete the file: it holds nothing that is not computed again",
-        )
+    def _file(self) -> Database:
+        return Database(self.path, TABLES, "embedding cache", "embedding", "computed again", WAIT_SECONDS)
 
 
 def _key(text: str, prompt: str) -> bytes:
     """A text's key; without a prompt it is the hash of the text, as in files of before there were prompts."""
     prompted = f"{len(prompt)} {prompt}{text}" if prompt else text
     return hashlib.sha256(prompted.encode("utf-8", "surrogatepass")).digest()
-
-
-def _share(database: sqlite3.Connection) -> None:
-    """Let readers and a writer go on side by side (write-ahead log); a property of the file, once it is set.
-
-    SQLite waits for other locks by itself, but refuses at once where two connections set this on a new file.
-    """
-    deadline = time.monotonic() + WAIT_SECONDS
-    while True:
-        try:
-            database.execute("PRAGMA journal_mode = WAL")
-        except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() >= deadline:
-                raise
-            time.sleep(0.005)
-        else:
-            return

@@ -232,7 +232,9 @@ def _tokenizer(path: Path, header: Header, option: str) -> PreTrainedTokenizerBa
             remedy="give the original model's folder or hub id: texts would be cut into other tokens",
         )
     try:
-        words: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(str(path.parent), gguf_file=path.name)
+        words: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
+            str(path.parent), gguf_file=path.name, trust_remote_code=False
+        )
     except Exception as error:
         raise _unreadable(path, "tokenizer", error, option) from error
     if kind == "gpt2" and named in DIGITS_SPLIT:
@@ -251,7 +253,11 @@ def _model(path: Path, header: Header, option: str) -> PreTrainedModel:
 
     try:
         model, found = AutoModelForCausalLM.from_pretrained(
-            str(path.parent), gguf_file=path.name, dtype=torch.float32, output_loading_info=True
+            str(path.parent),
+            gguf_file=path.name,
+            dtype=torch.float32,
+            output_loading_info=True,
+            trust_remote_code=False,
         )
     except Exception as error:
         raise _unreadable(path, "model", error, option) from error

@@ -158,7 +158,7 @@ def _tokenizer(source: Source, tokenizer: str | None) -> PreTrainedTokenizerBase
 
     path = tokenizer_source(source, tokenizer).path
     try:
-        words: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(path)
+        words: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(path, trust_remote_code=False)
     except (OSError, ValueError, KeyError) as error:
         named = tokenizer or source.name
         raise _missing("tokenizer", named, "--tokenizer" if tokenizer else "--model", error) from error

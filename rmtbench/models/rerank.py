@@ -5,6 +5,7 @@ Runs on transformers alone, which gives the scores of sentence-transformers' `Cr
 
 from __future__ import annotations
 
+import pickle
 import threading
 from collections.abc import Sequence
 from pathlib import Path
@@ -60,9 +61,12 @@ class CrossEncoder:
             self._tokenizer: Any = AutoTokenizer.from_pretrained(
                 folder,
                 split_special_tokens=True,  # marks such as [SEP] in a document are text
+                trust_remote_code=False,
             )
-            model: Any = AutoModelForSequenceClassification.from_pretrained(folder, dtype=torch.float32)
-        except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+            model: Any = AutoModelForSequenceClassification.from_pretrained(
+                folder, dtype=torch.float32, trust_remote_code=False
+            )
+        except (OSError, ValueError, KeyError, RuntimeError, SafetensorError, pickle.UnpicklingError) as error:
             raise UserError(
                 f"the reranker cannot be loaded ({str(error).splitlines()[0]})",
                 where=f"--reranker {name}",

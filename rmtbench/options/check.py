@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cache
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 from rmtbench.errors import UserError
-from rmtbench.options.declare import REQUIRED, Option
+from rmtbench.options.declare import REQUIRED, Option, options_of
 from rmtbench.options.request import Request, all_options
 
 if TYPE_CHECKING:
     from pydantic import BaseModel, ValidationError
+
+Part = TypeVar("Part")
 
 
 def checked(values: Mapping[str, Any]) -> Request:
@@ -28,6 +30,27 @@ def checked(values: Mapping[str, Any]) -> Request:
         raise _in_words(error) from error
     taken = {name: getattr(model, name) for name in type(model).model_fields}
     return Request(**taken, given=frozenset(model.model_fields_set))
+
+
+def checked_part(part: type[Part], values: Mapping[str, Any]) -> Part:
+    """Make an object of one or some families of options, for a command that has no other.
+
+    Args:
+        part: A dataclass of declared options.
+        values: By field.
+
+    Raises:
+        UserError: As `checked`.
+    """
+    from pydantic import ConfigDict, ValidationError, create_model
+
+    config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+    fields: dict[str, Any] = {name: _field(option) for name, option in options_of(part).items()}
+    try:
+        model = create_model("Given", __config__=config, **fields)(**values)
+    except ValidationError as error:
+        raise _in_words(error) from error
+    return part(**{name: getattr(model, name) for name in fields})
 
 
 def option_name(field: str) -> str:

@@ -155,20 +155,23 @@ def check_chunks(request: Request) -> None:
         raise UserError(f"{what} (given: {budget})", where="--top-tokens", remedy=remedy)
 
 
-def check_places(given: frozenset[str], *, served: bool, embedded: bool, computes_here: bool) -> None:
-    """Refuse every option that was given and has no effect where model and embedder are.
+def check_places(
+    given: frozenset[str], *, served: bool, embedded: bool, computes_here: bool, judged: bool = False
+) -> None:
+    """Refuse every option that was given and has no effect where model, embedder and judge are.
 
     Args:
         given: Fields of a request.
         served: Whether the model is behind a server.
         embedded: Whether an embedder behind a server is used.
         computes_here: Whether anything runs on a device of this machine.
+        judged: Whether a judge behind a server is used.
 
     Raises:
         UserError: The first such option.
     """
     there = {
-        "a server": served or embedded,
+        "a server": served or embedded or judged,
         "a served model": served,
         "a served embedder": embedded,
         "a local model": not served,

@@ -10,6 +10,7 @@ from statistics import median
 
 from rmtbench.analysis.figure_data import Record
 from rmtbench.analysis.grid import Grid
+from rmtbench.analysis.judging import JUDGED
 from rmtbench.analysis.published.figures import (
     BABILONG_POINTS,
     LONG_CONTEXT_PAPER,
@@ -19,7 +20,6 @@ from rmtbench.analysis.published.figures import (
 )
 from rmtbench.analysis.published_comparison import (
     EXACT,
-    JUDGED,
     contexts_at_lengths,
     memories_at_lengths,
     memory_accuracies,
@@ -72,7 +72,8 @@ def context_table(section: Section, grid: Grid) -> Table | None:
     return Table(
         title=f"Published by length of context, {grid.name}",
         caption=f"{LONG_CONTEXT_PAPER}: the nearest published length beside the mean tokens of a question. "
-        f"Measured: {JUDGED.upper()}. Published: judged correctness. Two scales: compare how curves run, not heights.",
+        "Measured and published: correctness as a language model judged it; the judges and their prompts differ. Runs "
+        "that were not judged are not shown (rmtbench score --judge).",
         columns=(
             "size", "system", "tokens read", "measured", "published at", ONE_MODEL, "lowest", "median", "highest",
             "models",
@@ -140,7 +141,7 @@ def context_differences(section: Section, runs: Sequence[RunFigures]) -> tuple[s
     return (
         f"model: published {len(MODELS)} models, measured {_model(section)}",
         f"data: published {LONG_CONTEXT_SETUP}; measured {_data(section, runs)}",
-        f"scorer: published a language model's judgement of answers, measured {_scorers(runs, JUDGED)}",
+        f"judge: published another model and prompt, measured {_scorers(runs, JUDGED)}",
         "context: published retrieved chunks alone; measured what the system reads: the whole corpus, or its chunks",
     )
 
@@ -226,7 +227,7 @@ def _data(section: Section, runs: Iterable[RunFigures]) -> str:
 
 def _scorers(runs: Iterable[RunFigures], metric: str) -> str:
     made = sorted({run.scorers[metric] for run in runs if metric in run.scorers})
-    return f"{metric.upper()} ({'; '.join(made)})"
+    return "; ".join(made) if metric == JUDGED else f"{metric.upper()} ({'; '.join(made)})"
 
 
 def _mean(run: RunFigures, metric: str) -> float | None:

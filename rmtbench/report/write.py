@@ -16,9 +16,11 @@ from rmtbench.analysis.pairs import Pair, compare_all
 from rmtbench.analysis.read import read_figures
 from rmtbench.analysis.sections import Facts, Section, make_sections
 from rmtbench.errors import UserError, disk_errors
+from rmtbench.journal.lines import refuse_link
 from rmtbench.report import csv_files, latex, markdown
 from rmtbench.report.anatomy import anatomy_tables
 from rmtbench.report.figures import FOLDER
+from rmtbench.report.judge_tables import judge_tables
 from rmtbench.report.overview import overview_table
 from rmtbench.report.page.blocks import Blocks
 from rmtbench.report.power import power_table
@@ -182,7 +184,8 @@ def _chapter(section: Section, grids: Sequence[Grid], pairs: Sequence[Compared],
     tables += [paper_comparison_table(section, grid) for grid in grids]
     tables += [context_table(section, grid) for grid in grids]
     tables.append(memory_table(section, grids))
-    anatomy: list[Table | None] = [table for grid in grids for table in anatomy_tables(grid)]
+    anatomy: list[Table | None] = [table for grid in grids for table in judge_tables(grid)]
+    anatomy += [table for grid in grids for table in anatomy_tables(grid)]
     anatomy += [pairs_table(grid, size, found) for grid, size, found in shown]
     return Chapter(section.title, section.provenance, _made(tables), _made(anatomy), figures)
 
@@ -218,10 +221,13 @@ def _write_all(folder: Path, files: Mapping[str, bytes]) -> None:
     """Write all files under temporary names first, so that a full disk leaves the earlier report as it was."""
     waiting = {_temporary(folder / name): (folder / name, data) for name, data in files.items()}
     try:
+        for place in (folder, folder / FOLDER):  # what is outdated is removed there too
+            refuse_link(place)
         with disk_errors(folder):
             folder.mkdir(exist_ok=True)
             for temporary, (final, data) in waiting.items():
                 final.parent.mkdir(exist_ok=True)
+                refuse_link(temporary)
                 temporary.write_bytes(data)
             for temporary, (final, _) in waiting.items():
                 temporary.replace(final)

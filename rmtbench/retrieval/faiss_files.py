@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from rmtbench.errors import UserError
 from rmtbench.retrieval.base import Report
+from rmtbench.retrieval.seals import is_sealed, remove_sealed, write_seal
 
 if TYPE_CHECKING:
     import numpy as np
@@ -92,7 +93,7 @@ def build_hnsw(vectors: NDArray[np.float32], folder: Path, report: Report) -> No
     """
     faiss = import_faiss()
     path, growing = folder / "hnsw.faiss", folder / "hnsw.growing"
-    if growing.is_file():
+    if is_sealed(growing):
         index = faiss.read_index(str(growing))
     else:
         half = faiss.ScalarQuantizer.QT_fp16
@@ -105,7 +106,7 @@ def build_hnsw(vectors: NDArray[np.float32], folder: Path, report: Report) -> No
         if index.ntotal // SAVE_EVERY > start // SAVE_EVERY and index.ntotal < len(vectors):
             _save(faiss, index, growing)
     _save(faiss, index, path)
-    growing.unlink(missing_ok=True)
+    remove_sealed(growing)
 
 
 def build_ivf(vectors: NDArray[np.float32], folder: Path, report: Report) -> None:
@@ -125,7 +126,7 @@ def build_ivf(vectors: NDArray[np.float32], folder: Path, report: Report) -> Non
     shards = folder / "shards"
     shards.mkdir(exist_ok=True)
     trained = shards / "trained.faiss"
-    if not trained.is_file():
+    if not is_sealed(trained):
         lists = max(1, min(int(4 * count**0.5), count // 39))
         sample = np.sort(np.random.default_rng(0).choice(count, min(count, TRAINING * lists), replace=False))
         index = faiss.IndexIVFFlat(faiss.IndexFlatIP(dimension), dimension, lists, faiss.METRIC_INNER_PRODUCT)
@@ -134,8 +135,8 @@ def build_ivf(vectors: NDArray[np.float32], folder: Path, report: Report) -> Non
     paths = []
     for start in range(0, count, SAVE_EVERY):
         end = min(start + SAVE_EVERY, count)
-        path = shards / f"{start:010}-{end:010}.faiss"  # a last shard that has grown since has another name
-        if not path.is_file():
+        path = shards / f"{start:010}-{end:010}.faiss"  # a last shard that has grown since is another one
+        if not is_sealed(path):
             index = faiss.read_index(str(trained))
             for at in range(start, end, STEP):
                 part = vectors[at : min(at + STEP, end)]
@@ -157,8 +158,10 @@ def open_finder(folder: Path, kind: str) -> Any:  # noqa: ANN401 - the library h
         kind: ``pq``, ``hnsw`` or ``ivf``.
 
     Raises:
-        ValueError: FAISS cannot read it.
+        ValueError: FAISS cannot read it, or it was made elsewhere.
     """
+    if not is_sealed(folder / f"{kind}.faiss"):
+        raise ValueError(f"{kind}.faiss was not made here, with this cache folder")
     faiss = import_faiss()
     flags = {"pq": 0, "hnsw": faiss.IO_FLAG_MMAP_IFC, "ivf": faiss.IO_FLAG_ONDISK_SAME_DIR}
     try:
@@ -175,4 +178,5 @@ BUILDERS: Mapping[str, Build] = {"pq": build_pq, "hnsw": build_hnsw, "ivf": buil
 def _save(faiss: ModuleType, index: object, path: Path) -> None:
     temporary = path.with_suffix(".part")
     faiss.write_index(index, str(temporary))
+    write_seal(temporary, path.name)
     temporary.replace(path)

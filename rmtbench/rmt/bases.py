@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -70,9 +71,11 @@ def _load_encoder(name: str, device: str) -> Base:
 
     path = str(model_folder(MINILM)) if name == MINILM else name
     try:
-        model, found = AutoModel.from_pretrained(path, attn_implementation="sdpa", output_loading_info=True)
-        words = AutoTokenizer.from_pretrained(path)
-    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+        model, found = AutoModel.from_pretrained(
+            path, attn_implementation="sdpa", output_loading_info=True, trust_remote_code=False
+        )
+        words = AutoTokenizer.from_pretrained(path, trust_remote_code=False)
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError, pickle.UnpicklingError) as error:
         raise UserError(
             f"encoder '{name}' cannot be loaded ({first_line(error)})",
             where="--base",

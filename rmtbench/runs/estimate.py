@@ -277,7 +277,7 @@ def _check_there(model: str) -> None:
     from transformers import AutoConfig
 
     try:
-        AutoConfig.from_pretrained(model)
+        AutoConfig.from_pretrained(model, trust_remote_code=False)
     except (OSError, ValueError, KeyError) as error:
         raise UserError(
             f"model '{model}' cannot be loaded ({type(error).__name__})",

@@ -78,7 +78,8 @@ def open_session(request: Request, environ: Mapping[str, str]) -> Session:
 def _endpoints(request: Request, environ: Mapping[str, str]) -> Endpoints:
     """How the servers are spoken to that a request names; a missing key is met here, before the data is opened."""
     served, embedded = is_endpoint(request.model), is_endpoint(request.embedder) and _embeds(request)
-    check_places(request.given, served=served, embedded=embedded, computes_here=_computes_here(request))
+    here, judged = _computes_here(request), is_endpoint(request.judge)
+    check_places(request.given, served=served, embedded=embedded, computes_here=here, judged=judged)
     patience = Patience(attempts=request.attempts, deadline=request.deadline)
     limits: dict[str, Any] = {
         "patience": patience,

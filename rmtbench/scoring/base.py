@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from rmtbench.core import Answer, Gold, MetricValue
+
+if TYPE_CHECKING:
+    from rmtbench.scoring.judge_model import Judge
 
 Progress = Callable[[str, int, int], None]
 """Told what is being scored, how many of it are done, and how many there are."""
@@ -21,12 +24,14 @@ class Item:
         answer: As it stands in the journal.
         gold: References and evidence.
         retrieves: Whether the system retrieves at all.
+        question: The question's text.
     """
 
     dataset: str
     answer: Answer
     gold: Gold
     retrieves: bool
+    question: str = ""
 
     @property
     def text(self) -> str:
@@ -47,6 +52,15 @@ class Metric(Protocol):
         ...
 
 
+@runtime_checkable
+class Accounting(Protocol):
+    """A metric whose making costs something or may fail, so that a run's summary says what it took."""
+
+    def account(self, items: Sequence[Item]) -> dict[str, Any]:
+        """Return JSON values by name, of the items of one run after they were scored."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class MetricKind:
     """A metric as its module declares it, under the name ``METRIC``: see `rmtbench.scoring.kinds`.
@@ -56,11 +70,14 @@ class MetricKind:
         values: What it gives every answer.
         make: Builds it, given the model that BERTScore uses (``minilm``, a hub id or a path); loads nothing before it
             first scores.
+        judged: Builds it in place of `make`, given the model that judges. Such a metric is made only where the user
+            names one. None for every other metric.
     """
 
     name: str
     values: tuple[MetricValue, ...]
     make: Callable[[str], Metric]
+    judged: Callable[[Judge], Metric] | None = None
 
 
 @dataclass(frozen=True)

@@ -27,8 +27,8 @@ def check_scorer(name: str) -> None:
     if not Path(name).is_dir():
         look_for_hub()
     try:
-        AutoConfig.from_pretrained(name)
-        AutoTokenizer.from_pretrained(name)
+        AutoConfig.from_pretrained(name, trust_remote_code=False)
+        AutoTokenizer.from_pretrained(name, trust_remote_code=False)
     except (OSError, ValueError) as error:
         raise _missing(name, type(error).__name__) from error
     if Path(name).is_dir() and not any(any(Path(name).glob(kind)) for kind in WEIGHTS):

@@ -67,7 +67,7 @@ def cosine_metric(_scorer_model: str) -> Cosine:
     from rmtbench.models.embed import load_embedder
     from rmtbench.models.embed_files import model_folder
 
-    tokenizer = AutoTokenizer.from_pretrained(model_folder(MINILM), split_special_tokens=True)
+    tokenizer = AutoTokenizer.from_pretrained(model_folder(MINILM), split_special_tokens=True, trust_remote_code=False)
     return Cosine(load_embedder(MINILM), lambda texts: unknown_texts(tokenizer, texts))
 
 

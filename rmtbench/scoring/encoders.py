@@ -6,6 +6,7 @@ position tables begin at 0, at 1, after the padding index, or not at all.
 
 from __future__ import annotations
 
+import pickle
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -55,12 +56,12 @@ def load_encoder(place: str, named: str, layers: int | None) -> Encoder:
     if not Path(place).is_dir():
         look_for_hub()
     try:
-        tokenizer = AutoTokenizer.from_pretrained(place)
+        tokenizer = AutoTokenizer.from_pretrained(place, trust_remote_code=False)
         if "roberta" in type(tokenizer).__name__.lower():
             # Asked for at every call by bert-score, where transformers 5 ignores it: the first word would differ.
-            tokenizer = AutoTokenizer.from_pretrained(place, add_prefix_space=True)
-        model = AutoModel.from_pretrained(place).eval()
-    except (OSError, ValueError) as error:
+            tokenizer = AutoTokenizer.from_pretrained(place, add_prefix_space=True, trust_remote_code=False)
+        model = AutoModel.from_pretrained(place, trust_remote_code=False).eval()
+    except (OSError, ValueError, pickle.UnpicklingError) as error:
         raise UserError(
             f"scorer model '{named}' cannot be loaded ({type(error).__name__})",
             where="--scorer",

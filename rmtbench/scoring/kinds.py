@@ -29,9 +29,16 @@ def our_metrics() -> Mapping[str, MetricKind]:
 
 
 def metric_names() -> tuple[str, ...]:
-    """All metrics that can be made, ours first: what is made where nobody says which."""
-    ours = our_metrics()
-    return (*ours, *sorted(name for name, found in _plugins().items() if isinstance(found, MetricKind)))
+    """All metrics that can be made without a judge, ours first: what is made where nobody says which."""
+    ours = [name for name, kind in our_metrics().items() if kind.judged is None]
+    others = _made_plugins().items()
+    return (*ours, *sorted(name for name, found in others if found.judged is None))
+
+
+def judged_names() -> tuple[str, ...]:
+    """All metrics that a judge makes, ours first: what is made besides where the user names one."""
+    kinds = [*our_metrics().items(), *sorted(_made_plugins().items())]
+    return tuple(name for name, kind in kinds if kind.judged is not None)
 
 
 def broken_metrics() -> dict[str, str]:
@@ -58,6 +65,10 @@ def _plugins() -> dict[str, MetricKind | UserError]:
     """Other packages' metrics, or why there is none; a name of ours stays ours."""
     points = entry_points(group=ENTRY_POINTS)
     return {point.name: _load(point) for point in points if point.name not in our_metrics()}
+
+
+def _made_plugins() -> dict[str, MetricKind]:
+    return {name: found for name, found in _plugins().items() if isinstance(found, MetricKind)}
 
 
 def _load(point: EntryPoint) -> MetricKind | UserError:

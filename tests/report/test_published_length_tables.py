@@ -31,10 +31,13 @@ def rewrite(path, change):
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
 
 
-def add_reading(results, spec, tokens, **options):
-    """A run whose questions read so many tokens each."""
+def add_reading(results, spec, tokens, *, judged=True, **options):
+    """A run whose questions read so many tokens each, and whose answers a judge finds as right as their F1 says."""
     folder = add_run(results, spec, **options)
     rewrite(folder.answers, lambda row: row | {"tokens": row["tokens"] | {"prompt": tokens}})
+    if judged and folder.scores.exists():
+        rewrite(folder.scores, lambda row: row | {"scores": row["scores"] | {"judged": row["scores"]["f1"]}})
+        rewrite(folder.summary, lambda row: row | {"scorers": row["scorers"] | {"judged": "openai:grader, prompt 1"}})
     return folder
 
 
@@ -89,7 +92,7 @@ def test_the_notes_name_every_difference_so_that_nobody_takes_the_scores_for_ali
     notes = "\n".join(contexts_of(tmp_path).notes)
     assert "model: published 20 models, measured org/model-8b" in notes
     assert f"data: published {LONG_CONTEXT_SETUP}; measured miniature data named hotpotqa" in notes
-    assert "scorer: published a language model's judgement of answers, measured F1 (f1:1)" in notes
+    assert "judge: published another model and prompt, measured openai:grader, prompt 1" in notes
     assert "context: published retrieved chunks alone" in notes
 
 
@@ -128,6 +131,7 @@ def test_no_table_is_longer_than_a_reader_can_take_in(tmp_path):
         pytest.param("rmt-memory", 2_000, {}, id="reads a memory"),
         pytest.param("cag", 600, {}, id="reads less than was published of"),
         pytest.param("cag", 2_000, {"score": None}, id="has no score"),
+        pytest.param("cag", 2_000, {"judged": False}, id="was not judged"),
     ],
 )
 def test_without_a_score_at_a_published_length_there_is_no_table(tmp_path, system, tokens, options):

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from rmtbench.analysis.metrics import USUAL
-from rmtbench.scoring.kinds import find_metric, metric_names, our_metrics
+from rmtbench.scoring.kinds import find_metric, judged_names, metric_names, our_metrics
 
 
 def test_ours_are_found_in_the_order_of_their_columns() -> None:
-    assert list(our_metrics()) == ["em", "f1", "any_script", "minilm_cosine", "bertscore", "recall"]
-    assert metric_names()[:6] == tuple(our_metrics())
+    assert list(our_metrics()) == ["em", "f1", "judged", "any_script", "minilm_cosine", "bertscore", "recall"]
+    assert metric_names()[:6] == ("em", "f1", "any_script", "minilm_cosine", "bertscore", "recall")
+
+
+def test_what_a_judge_makes_is_made_only_where_one_is_named() -> None:
+    assert judged_names()[:1] == ("judged",)
+    assert "judged" not in metric_names()
 
 
 def test_every_metric_makes_the_values_that_it_declares() -> None:
-    for name in our_metrics():
+    for name in metric_names()[:6]:
         kind = find_metric(name)
         assert [value.name for value in kind.values] == list(kind.make("minilm").scorers)
 
