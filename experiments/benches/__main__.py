@@ -196,6 +196,37 @@ def perplexity(
     show_table(perplexity_table(figures), figures, json_file)
 
 
+@app.command("key-values")
+def key_values(
+    memory: Annotated[list[Path], typer.Option(help="Folder of a memory trained on key-values; repeatable.")],
+    pairs: Annotated[str, typer.Option(help="Pairs of a text, comma-separated.")] = "4,8,16,32,64,96",
+    steps: Annotated[str, typer.Option(help="Gradient steps, or forward readings of a text.")] = "1,2,3,5",
+    texts: Annotated[int, typer.Option(min=2, help="Texts of each number of pairs.")] = 64,
+    seed: Annotated[int, typer.Option(help="Decides the texts.")] = 1,
+    device: Device = "auto",
+    threads: Threads = None,
+    json_file: JsonFile = None,
+) -> None:
+    """How many key-value pairs memories hold, by number of pairs and of gradient steps."""
+    from experiments.benches.key_values import run
+    from experiments.benches.tables import key_values_table
+    from rmtbench.cli.progress import note
+    from rmtbench.models.load import choose_device
+    from rmtbench.rmt.recipes import whole_numbers
+
+    figures = run(
+        memory,
+        pairs=whole_numbers(pairs, "--pairs"),
+        steps=whole_numbers(steps, "--steps"),
+        texts=texts,
+        seed=seed,
+        threads=threads,
+        device=choose_device(device),
+        report=note,
+    )
+    show_table(key_values_table(figures), figures, json_file)
+
+
 def main() -> None:
     """Run one bench; exit with 2 and two lines on stderr where its input is wrong."""
     try:

@@ -46,8 +46,12 @@ def lm() -> None:
 def rmt(  # many, long: the command's options, a line or two each
     out: Annotated[Path, typer.Option(help="Folder for checkpoint, log and the trained memory, under model/.")],
     base: Annotated[str, typer.Option(help="Base model: hub id, folder, mini, mini-short, minilm, random:GEOMETRY.")],
-    task: Annotated[str, typer.Option(help="What to learn: memorize, detect, facts-4, two-hop, reading, …")],
-    segments: Annotated[str, typer.Option(help="Segments of a text, stage by stage.")] = "1,2,4,8,16,32",
+    task: Annotated[
+        str, typer.Option(help="What to learn: memorize, detect, facts-4, two-hop, reading, key-values, …")
+    ],
+    segments: Annotated[
+        str, typer.Option(help="Segments of a text (key-values: its pairs), stage by stage.")
+    ] = "1,2,4,8,16,32",
     curriculum: Annotated[bool, typer.Option(help="Without: the last stage alone, with as much to read.")] = True,
     steps: Annotated[str, typer.Option(help="Most steps of every stage, or of each (300,200,…).")] = "300",
     promote: Annotated[
@@ -75,12 +79,20 @@ def rmt(  # many, long: the command's options, a line or two each
     start: Annotated[Path | None, typer.Option(help="Folder of a trained memory to begin with.")] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads (default: torch's own choice).")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda.")] = "auto",
+    write: Annotated[str, typer.Option(help="How a segment is written: forward or gradient.")] = "forward",
+    memory: Annotated[str, typer.Option(help="What is kept: constant or accumulate.")] = "constant",
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="inner-steps=2, inner-rate=1, first-order=on, …; repeatable.")
+    ] = None,
 ) -> None:
     """Train a recurrent memory by a curriculum. An interrupted training resumes with the same command."""
     import torch
 
     from rmtbench.models.load import choose_device
-    from rmtbench.rmt.recipes import Plan, make_training, whole_numbers
+    from rmtbench.options.memory import MemoryForm
+    from rmtbench.options.settings import read_settings
+    from rmtbench.rmt.key_value_recipe import make_training
+    from rmtbench.rmt.recipes import Plan, whole_numbers
     from rmtbench.training.loop import train
 
     plan = Plan(
@@ -107,6 +119,7 @@ def rmt(  # many, long: the command's options, a line or two each
         seed=seed,
         start=start,
         mixed_precision=mixed_precision,
+        form=read_settings(MemoryForm, {"write": write, "memory": memory}, settings or ()),
     )
     if threads is not None:
         torch.set_num_threads(threads)

@@ -16,7 +16,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 REQUIRED: Any = MISSING
 """The default of an option that has none of its own: a profile or the data decides."""
 
-Heeded = Literal["", "retrieves", "counts words", "embeds", "keeps a cache", "writes notes"]
+Heeded = Literal["", "retrieves", "counts words", "embeds", "keeps a cache", "keeps a memory", "writes notes"]
 """What a system does that uses an option; empty for an option of every system."""
 
 Place = Literal["", "a server", "a served model", "a served embedder", "a local model", "this machine"]

@@ -40,6 +40,7 @@ HEEDED: Mapping[Heeded, tuple[Callable[[Kind], bool], str]] = {
     "counts words": (lambda kind: "words" in kind.needs, "rag-sparse"),
     "embeds": (lambda kind: "embedder" in kind.needs, "rag-dense"),
     "keeps a cache": (lambda kind: "prefix-cache" in kind.needs, "cag"),
+    "keeps a memory": (lambda kind: kind.memory == "memory", "rmt-memory"),
     "writes notes": (lambda kind: "notes" in kind.needs, "rmt-text"),
 }
 """Whether a system uses an option, and one system that does."""
