@@ -64,6 +64,7 @@ def build_base(name: str, seed: int) -> tuple[PreTrainedModel, BaseIdentity]:
         n_layer=layers,
         n_head=width // WIDTH_OF_A_HEAD,
         activation_function="gelu",
+        initializer_range=width**-0.5,  # with GPT-2's own, keys hardly move the attention, and all values are mixed
         resid_pdrop=0.0,
         embd_pdrop=0.0,
         attn_pdrop=0.0,
