@@ -111,7 +111,8 @@ def _measure(model: RecurrentDecoder, drawn: torch.Tensor, steps: int) -> dict[s
     sync = synchroniser(str(model.device))
     right: list[list[float]] = []
     nats, seconds, kept = 0.0, 0.0, 0
-    for part in drawn.split(max(1, TOGETHER // drawn.shape[1])):
+    together = max(1, TOGETHER // drawn.shape[1])
+    for part in (drawn[first : first + together] for first in range(0, len(drawn), together)):
         sync()
         began = time.perf_counter()
         memory = read_pairs(model, part, times)

@@ -52,7 +52,8 @@ def make_training(plan: Plan, out: Path, device: str = "cpu", *, fused: bool = F
     )
     model = RecurrentDecoder(base.to(device), config, identity)
     start = start_from(plan.start, model) if plan.start else None
-    recipe = make_recipe(plan, _data(plan, config, identity.weights_sha256, start and start.weights_sha256))
+    begun = None if start is None else start.weights_sha256
+    recipe = make_recipe(plan, _data(plan, config, identity.weights_sha256, begun))
 
     def notes() -> Mapping[str, Any]:
         told = {"task": KEY_VALUES, **described(plan), **curve(out / LOG, recipe, "pairs")}
