@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from experiments.benches.options import KvStoreBench, PerplexityBench
+from experiments.benches.options import KeyValuesBench, KvStoreBench, PerplexityBench
 from rmtbench.cli.bench import JsonFile, show_figures, show_table
 from rmtbench.cli.flags import takes
 from rmtbench.cli.progress import note
@@ -146,6 +146,27 @@ def perplexity(asked: PerplexityBench, json_file: JsonFile = None) -> None:
     with show_reading() as report:
         figures = run(asked, report=report)
     show_table(perplexity_table(figures), figures, json_file)
+
+
+@app.command("key-values")
+@takes(KeyValuesBench)
+def key_values(asked: KeyValuesBench, json_file: JsonFile = None) -> None:
+    """How many key-value pairs memories hold, by number of pairs and of gradient steps."""
+    from experiments.benches.key_values import run
+    from experiments.benches.tables import key_values_table
+    from rmtbench.models.load import choose_device
+
+    figures = run(
+        asked.memory,
+        pairs=asked.pairs,
+        steps=asked.steps,
+        texts=asked.texts,
+        seed=asked.seed,
+        threads=asked.threads,
+        device=choose_device(asked.device),
+        report=note,
+    )
+    show_table(key_values_table(figures), figures, json_file)
 
 
 def main() -> None:

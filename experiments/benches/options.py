@@ -8,6 +8,7 @@ from pathlib import Path
 from rmtbench.options.benches import MemoryReading
 from rmtbench.options.declare import REQUIRED, option
 from rmtbench.options.machine import Device, Threads
+from rmtbench.options.texts import whole_numbers
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,3 +32,14 @@ class KvStoreBench(Device, Threads):
     )
     damaged: int = option(100, "Caches to damage.", at_least=0)
     folder: Path | None = option(None, "Disk to measure (default: that of temporary files).")
+
+
+@dataclass(frozen=True, kw_only=True)
+class KeyValuesBench(Device, Threads):
+    """Memories trained on key-value pairs."""
+
+    memory: tuple[Path, ...] = option(REQUIRED, "Folder of a memory trained on key-values; repeatable.", repeated=True)
+    pairs: tuple[int, ...] = option((4, 8, 16, 32, 64, 96), "Pairs of a text, comma-separated.", read=whole_numbers)
+    steps: tuple[int, ...] = option((1, 2, 3, 5), "Gradient steps, or forward readings of a text.", read=whole_numbers)
+    texts: int = option(64, "Texts of each number of pairs.", at_least=2)
+    seed: int = option(1, "Decides the texts.")

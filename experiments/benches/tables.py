@@ -31,6 +31,30 @@ def perplexity_table(figures: Mapping[str, Any]) -> Table:
     return Table("Perplexity of long text", caption, columns, rows, 1)
 
 
+def key_values_table(figures: Mapping[str, Any]) -> Table:
+    """The figures of `experiments.benches.key_values.run`: one row a memory, number of pairs and number of steps.
+
+    Args:
+        figures: As the bench gives them.
+    """
+    rows = tuple(
+        (
+            row["memory"],
+            row["write"],
+            str(row["pairs"]),
+            str(row["steps"]),
+            score(row["accuracy"], row["standard_error"]),
+            MISSING if row["nats"] is None else f"{row['nats']:.3f}",
+            size(row["bytes"]),
+            seconds(row["seconds"]),
+        )
+        for row in figures["rows"]
+    )
+    columns = ("memory", "write", "pairs", "steps", "right", "nats a token", "kept", "writing a text")
+    caption = f"{figures['texts']} texts of each number of pairs; a value is right in both symbols."
+    return Table("Key-value pairs that a memory holds", caption, columns, rows, 1)
+
+
 def kv_store_table(figures: Mapping[str, Any]) -> Table:
     """The figures of `experiments.benches.kv_store.run`: one row a model and length.
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import typer
 
@@ -47,13 +47,24 @@ def lm() -> None:
 
 @app.command("rmt", cls=RmtCommand)
 @takes(MemoryTraining)
-def rmt(asked: MemoryTraining) -> None:
+def rmt(
+    asked: MemoryTraining,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="inner-steps=2, inner-rate=1, first-order=on, memory-last=N, ...; repeatable."),
+    ] = None,
+) -> None:
     """Train a recurrent memory by a curriculum. An interrupted training resumes with the same command."""
     from rmtbench.models.load import choose_device
-    from rmtbench.rmt.recipes import Plan, make_training
+    from rmtbench.options.memory import MemoryForm
+    from rmtbench.options.settings import read_settings
+    from rmtbench.rmt.key_value_recipe import make_training
+    from rmtbench.rmt.recipes import Plan
     from rmtbench.training.loop import train
 
-    plan = Plan(**{each.name: getattr(asked, each.name) for each in fields(Plan) if hasattr(asked, each.name)})
+    form = read_settings(MemoryForm, {"write": asked.write, "memory": asked.memory}, settings or ())
+    given = {each.name: getattr(asked, each.name) for each in fields(Plan) if hasattr(asked, each.name)}
+    plan = Plan(**given, form=form)
     _use_threads(asked.threads)
     objective, recipe = make_training(plan, asked.out, choose_device(asked.device), fused=asked.fused)
     with show_training() as report:

@@ -175,6 +175,8 @@ def system_from_row(row: Mapping[str, Any], where: str) -> SystemTraits:
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise damaged(where, error) from error
+
+
 def accounts_from_row(row: Mapping[str, Any], where: str) -> dict[str, Mapping[str, Any]]:
     """What making some metrics took, by metric; nothing in a summary that was written without.
 

@@ -39,6 +39,7 @@ HEEDED: Mapping[Heeded, str] = {
     "counts words": "words",
     "embeds": "embedder",
     "keeps a cache": "prefix-cache",
+    "keeps a memory": "memory",
     "writes notes": "notes",
 }
 """What a system needs, if it uses an option."""

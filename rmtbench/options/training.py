@@ -8,19 +8,22 @@ from typing import ClassVar, Literal
 
 from rmtbench.options.declare import REQUIRED, option
 from rmtbench.options.machine import Device, Threads
+from rmtbench.options.memory import MemoryForm
 from rmtbench.options.texts import whole_numbers
 
 
 @dataclass(frozen=True, kw_only=True)
-class MemoryTraining(Device, Threads):
+class MemoryTraining(Device, Threads, MemoryForm):
     """What a recurrent memory learns, and how."""
 
     TITLE: ClassVar[str] = "rmtbench train rmt"
 
     out: Path = option(REQUIRED, "Folder for checkpoint, log and the trained memory, under model/.")
     base: str = option(REQUIRED, "Base model: hub id, folder, mini, mini-short, minilm, random:GEOMETRY.")
-    task: str = option(REQUIRED, "What to learn: memorize, detect, facts-4, two-hop, reading, …")
-    segments: tuple[int, ...] = option((1, 2, 4, 8, 16, 32), "Segments of a text, stage by stage.", read=whole_numbers)
+    task: str = option(REQUIRED, "What to learn: memorize, detect, facts-4, two-hop, reading, key-values, …")
+    segments: tuple[int, ...] = option(
+        (1, 2, 4, 8, 16, 32), "Segments of a text (key-values: its pairs), stage by stage.", read=whole_numbers
+    )
     curriculum: bool = option(True, "Without: the last stage alone, with as much to read.")
     steps: tuple[int, ...] = option((300,), "Most steps of every stage, or of each (300,200,…).", read=whole_numbers)
     promote: float = option(

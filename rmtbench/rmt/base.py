@@ -1,7 +1,8 @@
 """The seam of recurrent memory: one functional step from a memory and a segment to a new memory, and what it yields.
 
 No module keeps a state between two steps: memory is a tensor that is passed in and comes out. Behind its memory tokens
-lie a model's associations, where it has any: ``[rows, memory tokens + rows of associations, hidden]``.
+lie a model's associations, where it has any: ``[rows, memory tokens + rows of associations, hidden]``. Memory that
+accumulates has the tokens of every kept segment in place of one's, and none before any text.
 """
 
 from __future__ import annotations

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal, get_args
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, get_args
 
 from rmtbench.errors import UserError, nearest
+from rmtbench.options.memory import MemoryForm
 
 Kind = Literal["decoder", "encoder"]
 Trained = Literal["memory", "lora", "layers", "all"]
@@ -30,6 +32,8 @@ class RmtConfig:
         lora_alpha: Their scale is this over the rank.
         special_ids: Token ids of an encoder's [CLS] and [SEP]; None for a decoder.
         seed: Decides memory, gate and adapters before training.
+        form: How a segment is written and what is kept; `update` has no part in a memory written by gradient, and is
+            ``overwrite`` there.
 
     Raises:
         UserError: A setting makes no sense.
@@ -45,6 +49,7 @@ class RmtConfig:
     lora_alpha: int = 32
     special_ids: tuple[int, int] | None = None
     seed: int = 0
+    form: MemoryForm = MemoryForm()
 
     def __post_init__(self) -> None:
         for field, known in (("kind", Kind), ("trained", Trained), ("update", Update)):
@@ -71,6 +76,7 @@ class RmtConfig:
             raise UserError(
                 "an encoder has no associative memory", where="update", remedy="choose latched, or a decoder"
             )
+        self._check_form()
         self._at_least_one("lora_rank")
         self._at_least_one("lora_alpha")
         if (self.special_ids is None) != (self.kind == "decoder"):
@@ -82,8 +88,42 @@ class RmtConfig:
 
     @property
     def around(self) -> int:
-        """Positions of a full segment that are not text: memory once or twice, and special tokens."""
-        return 2 * self.memory_tokens if self.kind == "decoder" else self.memory_tokens + 3
+        """Positions of a full segment that are not text: memory that is read and written, and special tokens.
+
+        Of accumulated memory without a limit, that of one segment.
+        """
+        if self.kind == "encoder":
+            return self.memory_tokens + 3
+        read = (self.form.memory_last or 1) * self.memory_tokens
+        return read + self.memory_tokens
+
+    @property
+    def accumulates(self) -> bool:
+        """Whether every segment's memory is kept."""
+        return self.form.memory == "accumulate"
+
+    @property
+    def by_gradient(self) -> bool:
+        """Whether a segment is written by gradient steps."""
+        return self.form.write == "gradient"
+
+    def described(self) -> dict[str, Any]:
+        """The settings as JSON values; of the form only what is not usual: files of usual memories stay as they are."""
+        fields = asdict(self)
+        del fields["form"]
+        return fields | ({"form": self.form.changed} if self.form.changed else {})
+
+    @classmethod
+    def read(cls, settings: Mapping[str, Any]) -> RmtConfig:
+        """Read settings as `described` gives them.
+
+        Raises:
+            UserError: A setting makes no sense.
+            KeyError, TypeError, ValueError, IndexError: They are no settings.
+        """
+        special = settings["special_ids"]
+        ids = special and (int(special[0]), int(special[1]))
+        return cls(**{**settings, "special_ids": ids, "form": MemoryForm(**settings.get("form", {}))})
 
     def check_room(self, positions: int | None) -> None:
         """Refuse a base model whose positions do not hold a full segment.
@@ -109,6 +149,20 @@ class RmtConfig:
             where="segment_tokens",
             remedy=f"set segment_tokens to at most {left}",
         )
+
+    def _check_form(self) -> None:
+        """Refuse a form that this kind of memory cannot have."""
+        if not self.form.changed:
+            return
+        if self.kind == "encoder":
+            what, where = "an encoder's memory is constant and written forward", "kind"
+            raise UserError(what, where=where, remedy="choose a decoder, or leave --write and --memory out")
+        if self.by_gradient and self.update != "overwrite":
+            remedy = "set update to overwrite, which a memory written by gradient has"
+            raise UserError("a memory written by gradient has no gate", where="update", remedy=remedy)
+        if self.accumulates and self.update == "associative":
+            remedy = "choose latched, gated or overwrite"
+            raise UserError("associations do not accumulate segment by segment", where="update", remedy=remedy)
 
     def _at_least_one(self, field: str) -> None:
         value = getattr(self, field)

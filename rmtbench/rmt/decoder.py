@@ -1,12 +1,14 @@
 """Recurrent memory around a causal language model: ``[memory | text | places to write]``, in causal order.
 
 Text has the same positions in every segment, and so have the written places: a short segment leaves a gap of positions
-before them, and moves nothing.
+before them, and moves nothing. Only accumulated memory moves them, by its length: see `RecurrentModule.kept`.
 """
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -16,8 +18,11 @@ from rmtbench.errors import AnswerError, UserError
 from rmtbench.models.architecture import check_batch, check_supported, uses_sliding_window
 from rmtbench.models.decode import Decoded, greedy
 from rmtbench.models.readers import OwnPrompts
+from rmtbench.options.memory import MemoryForm
+from rmtbench.rmt.accumulated import read_rows_apart
 from rmtbench.rmt.base import BaseIdentity, Ids, SegmentRead
 from rmtbench.rmt.config import RmtConfig
+from rmtbench.rmt.gradient import write_by_gradient
 from rmtbench.rmt.module import RecurrentModule
 from rmtbench.rmt.segments import stacked
 from rmtbench.rmt.walk import read_rows
@@ -40,8 +45,24 @@ class RecurrentDecoder(RecurrentModule):
         _check_window(model, config)
         _check_head(model)
         super().__init__(model, config, identity)
-        size, memory = config.segment_tokens, config.memory_tokens
-        self._text_from, self._written_from = memory, memory + size
+        self._positions: int | None = getattr(model.config, "max_position_embeddings", None)
+        if uses_sliding_window(model):
+            self._positions = min(filter(None, (self._positions, model.config.sliding_window)), default=None)
+
+    def with_form(self, form: MemoryForm) -> RecurrentDecoder:
+        """The same decoder, of whose form only what decides use differs: what is kept, and the gradient steps.
+
+        Args:
+            form: Another one for the same weights.
+
+        Raises:
+            UserError: A full segment does not fit the model's positions, or this memory cannot have that form.
+        """
+        config = replace(self.config, form=form)
+        config.check_room(self._positions)
+        made = copy.copy(self)  # shares weights and hooks
+        made.config = config
+        return made
 
     def read_segment(self, memory: torch.Tensor, segments: Sequence[Ids]) -> SegmentRead:
         """Read one segment a row, and write its memory.
@@ -51,21 +72,25 @@ class RecurrentDecoder(RecurrentModule):
             segments: Token ids of each row, from one to the configured number.
 
         Raises:
+            UserError: Accumulated memory leaves no room for a segment in the model's positions.
             ValueError: A segment is empty or too long.
         """
         own = [len(segment) for segment in segments]
         self.check_lengths(own)
+        self._check_kept(memory)
+        if self.config.by_gradient:
+            return write_by_gradient(self, memory, segments)
         ids, lengths = stacked(segments, self.device)
-        start, end = self._text_from, self._text_from + ids.shape[1]
         tokens = self.tokens_of(memory)
-        inputs = self.joined(tokens, self.embed(ids), self.memory.written(tokens))
+        start, end = tokens.shape[1], tokens.shape[1] + ids.shape[1]
+        inputs = self.joined(tokens, self.embed(ids), self.memory.written(self.newest_of(memory)))
         mask = positions = None
         if min(own) < self.config.segment_tokens:
             # Without a mask, transformers would take the gap in the positions for the seam of packed sequences.
             mask = torch.ones(inputs.shape[:2], dtype=torch.long, device=self.device)
             mask[:, start:end] = torch.arange(ids.shape[1], device=self.device) < lengths[:, None]
             positions = torch.arange(inputs.shape[1], device=self.device)[None]
-            positions[:, end:] += self._written_from - end
+            positions[:, end:] += start + self.config.segment_tokens - end
         with self.using(memory, self.config.memory_tokens) as passed:
             states: torch.Tensor = self.base.base_model(
                 inputs_embeds=inputs, attention_mask=mask, position_ids=positions, use_cache=False
@@ -79,11 +104,13 @@ class RecurrentDecoder(RecurrentModule):
         logits: torch.Tensor = self.base.get_output_embeddings()(states)
         return logits
 
-    def prompts(self, memory: torch.Tensor, segments: Sequence[Ids], max_tokens: int) -> MemoryPrompts:
+    def prompts(
+        self, memory: torch.Tensor | Sequence[torch.Tensor], segments: Sequence[Ids], max_tokens: int
+    ) -> MemoryPrompts:
         """Prepare answers that continue a last segment: a `Reader` for any decode loop. No memory is written.
 
         Args:
-            memory: Before that segment, ``[rows, memory tokens, hidden]``.
+            memory: Before that segment, ``[rows, memory tokens, hidden]``, or each row's own where lengths differ.
             segments: The last segment of each row, up to where the answer begins.
             max_tokens: Most tokens of an answer.
 
@@ -95,7 +122,8 @@ class RecurrentDecoder(RecurrentModule):
         self.check_lengths([len(segment) for segment in segments])
         check_batch(self.base, len(segments))
         limit = getattr(self.base.config, "max_position_embeddings", None)
-        needed = self.config.memory_tokens + max(map(len, segments)) + max_tokens
+        kept = [self.tokens_of(row[None]).shape[1] for row in memory]
+        needed = max(own + len(segment) for own, segment in zip(kept, segments, strict=True)) + max_tokens
         if limit is not None and needed > limit:
             raise AnswerError(
                 f"memory, last segment and answer of {needed} tokens exceed the model's {limit} positions"
@@ -117,17 +145,38 @@ class RecurrentDecoder(RecurrentModule):
             AnswerError: As for `prompts`.
             UserError: As for `prompts`.
         """
-        memory = read_rows(self, [row[:-1] for row in rows])
+        before = [row[:-1] for row in rows]
+        memory = read_rows_apart(self, before) if self.config.accumulates else read_rows(self, before)
         return greedy(self.prompts(memory, [row[-1] for row in rows], max_tokens), len(rows), finish, max_tokens)
+
+    def _check_kept(self, memory: torch.Tensor) -> None:
+        """Refuse to read beyond the model's positions."""
+        own = self.config.memory_tokens
+        needed = memory.shape[1] + self.config.segment_tokens + own
+        if not self.config.accumulates or self._positions is None or needed <= self._positions:
+            return
+        most = (self._positions - self.config.segment_tokens) // own - 1
+        raise UserError(
+            f"the memories of {memory.shape[1] // own} segments and the next one exceed the model's "
+            f"{self._positions} positions",
+            where="memory_last",
+            remedy=f"keep the last {most}: --set memory-last={most} in training, --set rmt-last={most} in a run",
+        )
 
 
 class MemoryPrompts(OwnPrompts):
     """Rows that begin with memory instead of tokens, and go on as any others do."""
 
-    def __init__(self, decoder: RecurrentDecoder, memory: torch.Tensor, segments: Sequence[Ids], most: int) -> None:
+    def __init__(
+        self,
+        decoder: RecurrentDecoder,
+        memory: torch.Tensor | Sequence[torch.Tensor],
+        segments: Sequence[Ids],
+        most: int,
+    ) -> None:
         # A row's context is its memory: what stands for it here only counts.
-        tokens = range(decoder.config.memory_tokens)
-        super().__init__(decoder.base, [(tokens, segment) for segment in segments], most)
+        contexts = [range(decoder.tokens_of(row[None]).shape[1]) for row in memory]
+        super().__init__(decoder.base, list(zip(contexts, segments, strict=True)), most)
         self._decoder, self._memory = decoder, memory
 
     @torch.inference_mode()
@@ -137,7 +186,7 @@ class MemoryPrompts(OwnPrompts):
         logits = []
         for row, (_, segment) in enumerate(self._prompts):
             ids, _ = stacked([segment], self._decoder.device)
-            memory = self._memory[row : row + 1]
+            memory = self._memory[row][None]
             inputs = self._decoder.joined(self._decoder.tokens_of(memory), self._decoder.embed(ids))
             window.row = row
             window.first = window.next = self._longest - inputs.shape[1]
@@ -157,6 +206,8 @@ class MemoryPrompts(OwnPrompts):
 
     def step(self, rows: Sequence[int], tokens: torch.Tensor) -> torch.Tensor:
         """One token a row, its layers reading from its own memory."""
+        if not isinstance(self._memory, torch.Tensor):  # of unequal lengths: there are no associations
+            return super().step(rows, tokens)
         with self._decoder.using(self._memory):
             return super().step(rows, tokens)
 

@@ -211,9 +211,10 @@ class AnswerFromMemory:
         """Read the rows and ask; figures are shares of answers without an error, which greedy decoding would give."""
         model = self._model
         with _precision(model, wanted=self._mixed_precision):
-            memory, queries = memories(model, batch)
-            states = answer_states(model, memory, queries)
-            logits = model.logits(states).float()
+            groups = memory_groups(model, batch)
+            states = [answer_states(model, memory, asked) for memory, asked in groups]
+            logits = model.logits(states[0] if len(states) == 1 else torch.cat(states)).float()
+        queries = [query for _, asked in groups for query in asked]
         expected = torch.tensor([token for query in queries for token in query.answer], device=model.device)
         loss = torch.nn.functional.cross_entropy(logits, expected)
         right = torch.split(logits.argmax(-1) == expected, [len(query.answer) for query in queries])
@@ -285,6 +286,24 @@ class Choosing(torch.nn.Module):
             self.head = Head(model.memory.tokens.embedding_dim, answers).to(model.device)
 
 
+def memory_groups(model: RecurrentDecoder, batch: Batch) -> list[tuple[torch.Tensor, list[Query]]]:
+    """The memories that a batch's questions are asked from, those of equal length together.
+
+    Returns:
+        Of each group ``[questions, kept tokens, hidden]``, and its questions in that order.
+    """
+    if not model.config.accumulates:
+        return [memories(model, batch)]
+    groups: dict[int, tuple[list[torch.Tensor], list[Query]]] = {}
+    for step in walk(model, batch.rows):
+        for place, key in enumerate(zip(step.rows, step.numbers, strict=True)):
+            asked = [query for query in batch.queries if (query.row, query.after) == key]
+            found, queries = groups.setdefault(step.read.memory.shape[1], ([], []))
+            found += [step.read.memory[place]] * len(asked)
+            queries += asked
+    return [(torch.stack(found), queries) for found, queries in groups.values() if queries]
+
+
 def memories(model: RecurrentDecoder | RecurrentEncoder, batch: Batch) -> tuple[torch.Tensor, list[Query]]:
     """The memories that a batch's questions are asked from.
 
@@ -298,7 +317,9 @@ def memories(model: RecurrentDecoder | RecurrentEncoder, batch: Batch) -> tuple[
     depth = min(longest, model.config.backprop_segments or longest)
     found: list[torch.Tensor] = []
     queries: list[Query] = []
-    for step in walk(model, batch.rows, recompute=depth > RECOMPUTE_ABOVE):
+    # The steps of a gradient cannot be recomputed within another one's.
+    recompute = depth > RECOMPUTE_ABOVE and not model.config.by_gradient
+    for step in walk(model, batch.rows, recompute=recompute):
         asked = [wanted.get(key, []) for key in zip(step.rows, step.numbers, strict=True)]
         here = [place for place, each in enumerate(asked) for _ in each]
         if here:

@@ -5,6 +5,7 @@ They are float32 whatever the base model is: steps of training would be lost in 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 import torch
@@ -89,21 +90,51 @@ class LatchedMemory(GatedMemory):
         return opened_entirely(scores)
 
 
+class GradientMemory(Memory):
+    """The memory that gradient steps start from, with their rates; see `rmtbench.rmt.gradient`.
+
+    Attributes:
+        log_rates: Logarithm of each memory token's rate, ``[memory tokens, 1]``; training moves it.
+        head: From last hidden states to the logits that reconstruct a text; None for the base model's own head.
+    """
+
+    def __init__(self, config: RmtConfig, embeddings: torch.Tensor, head: torch.Tensor | None = None) -> None:
+        super().__init__(config, embeddings)
+        first = math.log(config.form.inner_rate * self.scale**2)
+        self.log_rates = torch.nn.Parameter(torch.full((config.memory_tokens, 1), first))
+        self.head: torch.nn.Linear | None = None
+        if config.form.write_head:
+            table = embeddings if head is None else head
+            self.head = torch.nn.Linear(table.shape[1], table.shape[0], bias=False)
+            with torch.no_grad():
+                self.head.weight.copy_(table)
+
+    @property
+    def rates(self) -> torch.Tensor:
+        """Rate of each memory token, ``[memory tokens, 1]``."""
+        return self.log_rates.exp()
+
+
 def opened_entirely(scores: torch.Tensor) -> torch.Tensor:
     """A sigmoid that reaches 0 and 1: see `LatchedMemory`."""
     return (torch.sigmoid(scores) * (1 + 2 * STRETCH) - STRETCH).clamp(0, 1)
 
 
-def make_memory(config: RmtConfig, embeddings: torch.Tensor) -> Memory:
+def make_memory(config: RmtConfig, embeddings: torch.Tensor, head: torch.Tensor | None = None) -> Memory:
     """Memory tokens for a base model, trainable and on its device.
 
     Args:
         config: How many, how renewed, and the seed; the caller's random state is left as it was.
         embeddings: The base model's token embeddings ``[vocabulary, hidden]``, whose spread the first memory has.
+        head: The weight of the model's head, of the same shape; None where it has none.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
-        made = _UPDATES[config.update](config, embeddings)
+        made = (
+            GradientMemory(config, embeddings, head)
+            if config.by_gradient
+            else _UPDATES[config.update](config, embeddings)
+        )
     return made.to(embeddings.device)  # drawn on the CPU: a seed means the same memory on every device
 
 

@@ -32,7 +32,8 @@ class RecurrentModule(torch.nn.Module):
         super().__init__()
         self.config, self.identity = config, identity
         self.base = model
-        self.memory = make_memory(config, model.get_input_embeddings().weight)
+        head = getattr(model.get_output_embeddings(), "weight", None)
+        self.memory = make_memory(config, model.get_input_embeddings().weight, head)
         self.associations = Associations(model, config.seed) if config.update == "associative" else None
         model.requires_grad_(config.trained in ("layers", "all"))
         if config.trained == "layers":
@@ -48,15 +49,41 @@ class RecurrentModule(torch.nn.Module):
         return self.memory.tokens.weight.device
 
     def initial_memory(self, rows: int) -> torch.Tensor:
-        """The learned memory before any text, ``[rows, memory tokens, hidden]``; associations, none yet, behind it."""
+        """The learned memory before any text, ``[rows, memory tokens, hidden]``; associations, none yet, behind it.
+
+        A memory that accumulates is empty before any text, ``[rows, 0, hidden]``: the learned one is read in its place.
+        """
         tokens = self.memory.initial(rows)
+        if self.config.accumulates:
+            return tokens[:, :0]
         if self.associations is None:
             return tokens
         return torch.nn.functional.pad(tokens, (0, 0, 0, self.associations.rows))
 
     def tokens_of(self, memory: torch.Tensor) -> torch.Tensor:
-        """The memory tokens ``[rows, memory tokens, hidden]`` of a memory, without associations."""
+        """The memory tokens ``[rows, memory tokens, hidden]`` of a memory, without associations.
+
+        Of one that accumulates those of all kept segments, oldest first; the learned ones where none is kept.
+        """
+        if self.config.accumulates:
+            return memory if memory.shape[1] else self.memory.initial(len(memory))
         return memory[:, : self.config.memory_tokens]
+
+    def newest_of(self, memory: torch.Tensor) -> torch.Tensor:
+        """The last segment's memory tokens ``[rows, memory tokens, hidden]``; the learned ones before any."""
+        return self.tokens_of(memory)[:, -self.config.memory_tokens :]
+
+    def kept(self, memory: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
+        """The memory after a segment whose own memory tokens are ``[rows, memory tokens, hidden]``.
+
+        They take the place of the last ones, or, where memory accumulates, stand behind them; of more than
+        `memory_last` segments the oldest goes.
+        """
+        if not self.config.accumulates:
+            return tokens
+        last = self.config.form.memory_last
+        both = torch.cat([memory, tokens], dim=1)
+        return both if last is None else both[:, -last * self.config.memory_tokens :]
 
     @contextmanager
     def using(self, memory: torch.Tensor, places: int = 0) -> Iterator[AssociationPass | None]:
@@ -92,11 +119,11 @@ class RecurrentModule(torch.nn.Module):
             passed: What the layers wrote, if they did.
 
         Returns:
-            Of the shape of `memory`, float32.
+            Of the shape of `memory`, or longer by one segment's tokens where it accumulates; float32.
         """
-        tokens = self.memory.renew(self.tokens_of(memory), states.float())
+        tokens = self.memory.renew(self.newest_of(memory), states.float())
         if self.associations is None or passed is None:
-            return tokens
+            return self.kept(memory, tokens)
         return torch.cat([tokens, self.associations.packed(passed)], dim=1)
 
     def trained(self) -> dict[str, torch.nn.Parameter]:

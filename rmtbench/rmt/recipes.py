@@ -16,6 +16,7 @@ import torch
 from rmtbench.core import AnswerStyle
 from rmtbench.errors import UserError
 from rmtbench.models.embed_files import MINILM
+from rmtbench.options.memory import MemoryForm
 from rmtbench.rmt.associative import blocks_of
 from rmtbench.rmt.bases import Base, load_base
 from rmtbench.rmt.config import Kind, RmtConfig, Trained, Update
@@ -68,6 +69,7 @@ class Plan:
         seed: Decides all that is random.
         start: Folder of a trained memory whose weights the training begins with; None for a new memory.
         mixed_precision: Matrix products in bfloat16.
+        form: How memory is written and kept.
 
     Raises:
         UserError: A number makes no sense.
@@ -96,6 +98,7 @@ class Plan:
     seed: int = 0
     start: Path | None = None
     mixed_precision: bool = True
+    form: MemoryForm = MemoryForm()
 
     def __post_init__(self) -> None:
         if not self.segments or self.segments[0] < 1 or list(self.segments) != sorted(set(self.segments)):
@@ -146,14 +149,25 @@ def make_recipe(plan: Plan, data: str = "") -> Recipe:
         read = sum(stage.steps * stage.settings["rows"] * stage.settings["segments"] for stage in stages)
         last = replace(last, steps=round(read / (last.settings["rows"] * last.settings["segments"])))
     stages = [*stages[:-1], last] if plan.curriculum else [last]
-    total = sum(stage.steps for stage in stages)
+    return recipe_of(plan, stages, data)
+
+
+def recipe_of(plan: Plan, stages: Sequence[Stage], data: str) -> Recipe:
+    """Stages as a recipe: the rate rises for 20 steps, stays, and falls to a twentieth in the last stage.
+
+    Args:
+        plan: What to learn.
+        stages: Its stages.
+        data: Names what is learnt from.
+    """
+    total, last = sum(stage.steps for stage in stages), plan.steps[-1]
     return Recipe(
         name=f"rmt {plan.task}",
         stages=tuple(stages),
         learning_rate=plan.rate,
         warmup_steps=20,
         # Without a curriculum the rate is high for as long as with one, where no stage is cut short.
-        decay_from=1 - steps[-1] / total if plan.curriculum else 0.5,
+        decay_from=1 - last / total if plan.curriculum else 0.5,
         floor=0.05,
         seed=plan.seed,
         data=data,
@@ -184,14 +198,18 @@ def make_training(
         memory_tokens=plan.memory_tokens,
         backprop_segments=plan.backprop,
         trained=plan.trained,
-        update=plan.update,
+        update="overwrite" if plan.form.write == "gradient" else plan.update,
         special_ids=base.special_ids,
         seed=plan.seed,
+        form=plan.form,
     )
+    if fused and config.by_gradient:
+        _refuse("--fused", "compiled layers have no second derivative", "leave it out")
     model = wrap(base.model, config, base.identity)
     start = start_from(plan.start, model) if plan.start else None
-    if device == "cpu":
-        base.model.set_attn_implementation("eager")  # the fused kernels' backward is slow on short segments there
+    if device == "cpu" or (config.by_gradient and not plan.form.first_order):
+        # The fused kernels' backward is slow on short segments there, and cannot be differentiated anywhere.
+        base.model.set_attn_implementation("eager")
     if fused:
         _fuse(base.model)
     learnt = task or _make_task(plan, base)
@@ -199,10 +217,10 @@ def make_training(
 
     def notes() -> Mapping[str, Any]:
         # The task's own name holds no path of this machine, and an encoder has its own style.
-        described = {"task": learnt.name, "style": base.contract.style, **_described(plan)}
+        told = {"task": learnt.name, "style": base.contract.style, **described(plan)}
         if start is not None:
-            described["start"] = {"weights_sha256": start.weights_sha256, "update": start.config.update, **start.notes}
-        return described | curve(out / LOG, recipe)
+            told["start"] = {"weights_sha256": start.weights_sha256, "update": start.config.update, **start.notes}
+        return told | curve(out / LOG, recipe)
 
     if isinstance(model, RecurrentDecoder):
         return AnswerFromMemory(model, learnt, notes, mixed_precision=plan.mixed_precision), recipe
@@ -210,22 +228,27 @@ def make_training(
     return ChooseFromMemory(model, closed, notes, mixed_precision=plan.mixed_precision), recipe
 
 
-def curve(log: Path, recipe: Recipe) -> dict[str, Any]:
+def curve(log: Path, recipe: Recipe, size: str = "segments") -> dict[str, Any]:
     """What a training's log says of its stages: how many steps each took, and how accurate it was at its end.
 
     An accuracy is that which promoted, else the mean of the stage's last five lines.
+
+    Args:
+        log: The log.
+        recipe: The training's.
+        size: The setting that tells its stages apart.
     """
     lines = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
     stages, begin = [], 0
     for stage, end in recipe.ends():
         own = [line for line in lines if line["stage"] == stage.name]
-        figures = [line["metrics"]["accuracy"] for line in own[-5:]]
+        figures = [line["metrics"]["accuracy"] for line in own[-5:] if "accuracy" in line["metrics"]]
         if own:
             stages.append(
                 {
-                    "segments": int(stage.settings["segments"]),
+                    size: int(stage.settings[size]),
                     "steps": own[-1]["step"] - begin,
-                    "accuracy": round(own[-1].get("promoted", sum(figures) / len(figures)), 4),
+                    "accuracy": round(own[-1].get("promoted", sum(figures) / max(1, len(figures))), 4),
                     "promoted": "promoted" in own[-1],
                 }
             )
@@ -280,7 +303,7 @@ def _sample(plan: Plan, task: Task, chance: random.Random) -> Sample:
 def _data(plan: Plan, base: Base, config: RmtConfig, task: Task, start: Stored | None) -> str:
     """What is learnt from and by whom: a training is not gone on with where either has changed."""
     chance = random.Random(0)  # noqa: S311 - reproducible is what is wanted
-    digest = hashlib.sha256(json.dumps([asdict(base.identity), asdict(config), plan.mixed_precision]).encode())
+    digest = hashlib.sha256(json.dumps([asdict(base.identity), config.described(), plan.mixed_precision]).encode())
     if start is not None:
         digest.update(start.weights_sha256.encode())
     for _ in range(8):
@@ -292,7 +315,8 @@ def _data(plan: Plan, base: Base, config: RmtConfig, task: Task, start: Stored |
     return digest.hexdigest()
 
 
-def _described(plan: Plan) -> dict[str, Any]:
+def described(plan: Plan) -> dict[str, Any]:
+    """What a memory's notes say of its plan."""
     fields = ("mode", "names", "curriculum", "rate", "seed", "mixed", "along", "asked", "rows")
     return {name: getattr(plan, name) for name in fields}
 

@@ -89,7 +89,7 @@ def save_pretrained(
         save_file(tensors, folder / WEIGHTS, metadata={"format": "pt"})
         described = {
             "version": VERSION,
-            "config": asdict(model.config),
+            "config": model.config.described(),
             "base": asdict(model.identity),
             "weights_sha256": hash_file(folder / WEIGHTS),
             "notes": dict(notes or {}),
@@ -122,9 +122,9 @@ def read_stored(folder: Path) -> Stored:
             remedy="use the rmtbench that wrote it, or train the memory again",
         )
     try:
-        special = settings["special_ids"]
-        config = RmtConfig(**settings | {"special_ids": special and (int(special[0]), int(special[1]))})
-        return Stored(config, BaseIdentity(**row["base"]), dict(row["notes"]), str(row["weights_sha256"]))
+        return Stored(
+            RmtConfig.read(settings), BaseIdentity(**row["base"]), dict(row["notes"]), str(row["weights_sha256"])
+        )
     except (UserError, ValueError, KeyError, TypeError, IndexError) as error:
         raise _damaged(path, f"{type(error).__name__}: {error}") from error
 

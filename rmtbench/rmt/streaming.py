@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 import torch
 
+from rmtbench.rmt.accumulated import read_streams_apart
 from rmtbench.rmt.base import Ids, Recurrent, Step
 
 
@@ -18,6 +19,8 @@ def read_streams(
 ) -> torch.Tensor:
     """Read texts side by side, each to its own end, without gradient.
 
+    Memory that accumulates has to be of one length: `read_streams_apart` is for texts of unequal numbers of segments.
+
     Args:
         model: Reads; whether it drops out is its own mode's affair.
         streams: Segments of each text, such as pieces of it that a question follows.
@@ -27,6 +30,8 @@ def read_streams(
     Returns:
         The memory after each text, ``[texts, memory tokens, hidden]``; a text without segments keeps what it had.
     """
+    if model.config.accumulates:
+        return torch.stack(read_streams_apart(model, streams, memory, watch))
     held = (model.initial_memory(len(streams)) if memory is None else memory).clone()
     sources = [iter(stream) for stream in streams]
     rows, number = list(range(len(streams))), 0

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch.utils.checkpoint import checkpoint
 
+from rmtbench.rmt.accumulated import read_rows_apart, walk_abreast
 from rmtbench.rmt.base import Ids, Recurrent, Step
 
 
@@ -17,6 +18,8 @@ def walk(
     model: Recurrent, rows: Sequence[Sequence[Ids]], memory: torch.Tensor | None = None, *, recompute: bool = False
 ) -> Iterator[Step]:
     """Read rows segment by segment; the last step reads the last segment of each.
+
+    Memory that accumulates is read by `walk_abreast` instead: its rows begin together, and end at steps of their own.
 
     Steps beyond the configured number of segments from the end are read without gradient, and so cost no memory.
 
@@ -29,6 +32,9 @@ def walk(
     Yields:
         Each step, its rows those that began first, first.
     """
+    if model.config.accumulates:
+        yield from walk_abreast(model, rows, memory)
+        return
     first = model.initial_memory(len(rows)) if memory is None else memory
     order = sorted(range(len(rows)), key=lambda row: -len(rows[row]))
     depth = model.config.backprop_segments
@@ -51,6 +57,8 @@ def read_rows(
 ) -> torch.Tensor:
     """The memory after all segments of each row.
 
+    Memory that accumulates has to be of one length: `read_rows_apart` is for rows of unequal numbers of segments.
+
     Args:
         model: Reads.
         rows: Segments of each row; a row without any keeps the memory that it had.
@@ -60,6 +68,8 @@ def read_rows(
     Returns:
         ``[rows, memory tokens, hidden]``, in the order of the rows.
     """
+    if model.config.accumulates:
+        return torch.stack(read_rows_apart(model, rows, memory))
     first = model.initial_memory(len(rows)) if memory is None else memory
     for step in walk(model, rows, first, recompute=recompute):
         last = step

@@ -72,7 +72,7 @@ def load_memory(folder: Path, model: LocalModel) -> LoadedMemory:
         "name": folder.resolve().name,
         "sha256": _sha256(folder),
         "weights_sha256": stored.weights_sha256,
-        "config": asdict(stored.config),
+        "config": stored.config.described(),
         "base": asdict(stored.base),
         "notes": dict(stored.notes),
     }

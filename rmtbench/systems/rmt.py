@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
@@ -16,6 +17,7 @@ from rmtbench.core import Answer, Corpus, Prepared, Question
 from rmtbench.errors import AnswerError, UserError
 from rmtbench.measure import Stopwatch, synchroniser
 from rmtbench.models.base import Generation
+from rmtbench.options.identity import RunOptions
 from rmtbench.systems.base import Resources, SystemKind, answer_batch, batches, generate_apart
 
 if TYPE_CHECKING:
@@ -30,7 +32,8 @@ class FromMemory:
 
     def __init__(self, resources: Resources) -> None:
         self._resources = resources
-        self._model, self._decoder = _readers(resources)
+        self._model, trained = _readers(resources)
+        self._reading, self._decoder = _used_as(resources.spec.options, trained)
         self._memory: torch.Tensor | None = None
 
     def __enter__(self) -> Self:
@@ -42,21 +45,49 @@ class FromMemory:
         self._memory = None
 
     def prepare(self, corpus: Corpus) -> Prepared:
-        """Read a corpus of any length into one memory.
+        """Read the corpus, however long it is, into one memory, or each document into its own.
 
         Raises:
-            UserError: The tokenizer does not give the characters of a token.
+            UserError: The tokenizer does not tell which characters a token is, or what is kept exceeds the model's
+                positions.
         """
-        from rmtbench.rmt.streaming import read_streams
-        from rmtbench.systems.sentences import packed_ids
-
         watch = Stopwatch(synchroniser(self._model.device))
         with watch.part("tokenize"):
-            segments = list(packed_ids(_sentences(corpus, self._model), self._decoder.config.segment_tokens))
+            texts = [text for text in map(list, self._texts(corpus)) if text]
         with watch.part("prefill"):
-            self._memory = read_streams(self._decoder, [segments])
+            self._memory = self._read(texts)
+        segments = [segment for text in texts for segment in text]
         counts = {"segments": len(segments), "read_tokens": sum(map(len, segments))}
-        return Prepared(watch.seconds, self._memory.nbytes, self._decoder.config.memory_tokens, counts=counts)
+        if self._reading.config.by_gradient:
+            counts["gradient_steps"] = len(segments) * self._reading.config.form.inner_steps
+        tokens = self._decoder.tokens_of(self._memory).shape[1]
+        return Prepared(watch.seconds, self._memory.nbytes, tokens, counts=counts)
+
+    def _texts(self, corpus: Corpus) -> Iterator[Iterator[list[int]]]:
+        """Segments of what is read into one memory: the corpus, or each of its documents."""
+        from rmtbench.systems.sentences import packed_ids
+
+        apart = self._resources.spec.options.rmt_kind == "per-document"
+        parts = [replace(corpus, documents=(each,)) for each in corpus.documents] if apart else [corpus]
+        for part in parts:
+            yield packed_ids(_sentences(part, self._model), self._decoder.config.segment_tokens)
+
+    def _read(self, texts: Sequence[Sequence[Sequence[int]]]) -> torch.Tensor:
+        """One memory of all texts, ``[1, kept tokens, hidden]``: those of several stand side by side, in order."""
+        import torch
+
+        from rmtbench.rmt.streaming import read_streams
+
+        parts = [read_streams(self._reading, [text]) for text in texts] or [self._reading.initial_memory(1)]
+        memory = parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
+        limit, longest = self._model.context_limit, self._model.max_new_tokens
+        if self._decoder.config.accumulates and limit is not None and memory.shape[1] + longest >= limit:
+            raise UserError(
+                f"memory of {memory.shape[1]} tokens and an answer of {longest} exceed the model's context of {limit}",
+                where=f"--system {self._resources.spec.system}",
+                remedy="keep less: --set rmt-last=N, or --set rmt-kind=constant",
+            )
+        return memory
 
     def answer(self, questions: Sequence[Question]) -> Iterator[Answer]:
         """Answer each question from the memory, which does not change.
@@ -77,7 +108,7 @@ class FromMemory:
         start = time.perf_counter()
         tails = [_question_ids(self._model, self._decoder, text) for text in texts]
         reader = self._decoder.prompts(memory.expand(len(tails), -1, -1), tails, self._model.max_new_tokens)
-        kept = self._decoder.config.memory_tokens
+        kept = self._decoder.tokens_of(memory).shape[1]
         prompt_tokens = [kept + len(tail) for tail in tails]
         return self._model.decode(reader, prompt_tokens, [kept] * len(tails), time.perf_counter() - start)
 
@@ -124,6 +155,7 @@ class QueryFirst:
             yield from answer_batch(batch, partial(generate_apart, generate, texts), started)
 
     def _generate(self, sentences: Sequence[Sequence[int]], texts: Sequence[str]) -> list[Generation]:
+        from rmtbench.rmt.accumulated import read_streams_apart
         from rmtbench.rmt.streaming import read_streams
         from rmtbench.systems.sentences import packed_ids
 
@@ -131,7 +163,11 @@ class QueryFirst:
         size = self._decoder.config.segment_tokens
         tails = [_question_ids(self._model, self._decoder, text, beside=1) for text in texts]
         rows = [[[*pack, *tail] for pack in packed_ids(sentences, size - len(tail))] for tail in tails]
-        memory = read_streams(self._decoder, rows)
+        memory: torch.Tensor | list[torch.Tensor]
+        if self._decoder.config.accumulates:  # questions of unequal length leave unequal numbers of segments
+            memory = read_streams_apart(self._decoder, rows)
+        else:
+            memory = read_streams(self._decoder, rows)
         reader = self._decoder.prompts(memory, tails, self._model.max_new_tokens)
         prompt_tokens = [sum(map(len, row)) + len(tail) for row, tail in zip(rows, tails, strict=True)]
         synchroniser(self._model.device)()
@@ -152,6 +188,20 @@ def _readers(resources: Resources) -> tuple[LocalModel, RecurrentDecoder]:
             remedy="train one with `rmtbench train rmt`, and name its folder with --rmt",
         )
     return resources.local, resources.memory.decoder
+
+
+def _used_as(options: RunOptions, decoder: RecurrentDecoder) -> tuple[RecurrentDecoder, RecurrentDecoder]:
+    """The trained memory as a run asks for it: what reads a text, and what is asked of all that is kept."""
+    form, kind = decoder.config.form, options.rmt_kind
+    kept = kind if kind in ("constant", "accumulate") else form.memory
+    last = form.memory_last if options.rmt_last is None and kept == "accumulate" else options.rmt_last
+    form = replace(form, memory=kept, memory_last=last)
+    if options.rmt_inner_steps is not None:
+        form = replace(form, inner_steps=options.rmt_inner_steps)
+    reading = decoder if form == decoder.config.form else decoder.with_form(form)
+    if kind != "per-document":
+        return reading, reading
+    return reading, reading.with_form(replace(form, memory="accumulate", memory_last=None))
 
 
 def _sentences(corpus: Corpus, model: LocalModel) -> list[list[int]]:

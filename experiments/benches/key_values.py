@@ -1,0 +1,135 @@
+"""How many key-value pairs a memory of fixed size holds: accuracy by pairs, and by how often or long it was written."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from rmtbench.analysis.stats.clustered import clustered_standard_error
+from rmtbench.errors import UserError
+from rmtbench.measure import synchroniser
+from rmtbench.rmt.decoder import RecurrentDecoder
+from rmtbench.rmt.gradient import reconstruction, windows_of
+from rmtbench.rmt.key_values import KEY_VALUES, PAIR, build_base, draw_pairs, read_pairs, recall
+from rmtbench.rmt.storage import Stored, from_pretrained, read_stored
+from rmtbench.runs.provenance import surroundings
+
+PUBLISHED = {"gradient": {"pairs": 96, "memory_tokens": 8, "accuracy": 0.884, "source": "arXiv:2603.13875"}}
+"""What GradMem's paper reports for a model of 4 layers and width 128."""
+TOGETHER = 1024
+"""Pairs that are read side by side."""
+
+
+def run(
+    memories: Sequence[Path],
+    *,
+    pairs: Sequence[int],
+    steps: Sequence[int],
+    texts: int = 64,
+    seed: int = 1,
+    threads: int | None = None,
+    device: str = "cpu",
+    report: Callable[[str], None] = lambda _: None,
+) -> dict[str, Any]:
+    """Measure memories that `rmtbench train rmt --task key-values` has trained, all on the same texts.
+
+    Args:
+        memories: Their folders.
+        pairs: Of a text.
+        steps: Gradient steps that write a text; of a memory that is written forward, how often it reads the text.
+        texts: Of each number of pairs.
+        seed: Decides the texts; trainings draw others.
+        threads: CPU threads; None for torch's own choice.
+        device: A torch device name.
+        report: Told each row.
+
+    Returns:
+        `rows`: `memory`, `write`, `pairs`, `steps`, `accuracy` of values (both symbols right) with `standard_error`
+        over texts, `nats` of a token of the text given the memory (None where it is written forward), `bytes` kept,
+        `seconds` that writing a text took. `published`, and what measured.
+
+    Raises:
+        UserError: A folder holds no such memory, or a text does not fit its positions.
+    """
+    if threads is not None:
+        torch.set_num_threads(threads)
+    rows = []
+    for folder in memories:
+        stored, model = load(folder, device)
+        for count in pairs:
+            chance = random.Random(f"{seed}/{count}")  # noqa: S311 - reproducible is what is wanted
+            drawn = draw_pairs(texts, count, chance)
+            for number in steps:
+                row = {
+                    "memory": folder.name if folder.name != "model" else folder.resolve().parent.name,
+                    "write": stored.config.form.write,
+                    "memory_tokens": stored.config.memory_tokens,
+                    "trained_steps": stored.config.form.inner_steps if stored.config.by_gradient else 1,
+                    **_measure(model, drawn, number),
+                }
+                report(f"{row['memory']}: {count} pairs, {number} steps: {row['accuracy']:.3f}")
+                rows.append(row)
+    return {"task": KEY_VALUES, "texts": texts, "seed": seed, "rows": rows, "published": PUBLISHED} | surroundings(
+        device
+    )
+
+
+def load(folder: Path, device: str = "cpu") -> tuple[Stored, RecurrentDecoder]:
+    """A trained memory on the base model that it was trained with.
+
+    Raises:
+        UserError: The folder holds no memory of key-value pairs.
+    """
+    stored = read_stored(folder)
+    if stored.notes.get("task") != KEY_VALUES:
+        raise UserError(
+            f"this memory was trained on '{stored.notes.get('task')}'",
+            where=f"--memory {folder}",
+            remedy=f"name one that `rmtbench train rmt --task {KEY_VALUES}` has written",
+        )
+    base, identity = build_base(stored.base.id, int(stored.notes["seed"]))
+    model = from_pretrained(folder, base.to(device), identity).eval()
+    if not isinstance(model, RecurrentDecoder):  # pragma: no cover - the task has no other
+        raise TypeError(type(model))
+    return stored, model
+
+
+@torch.inference_mode()
+def _measure(model: RecurrentDecoder, drawn: torch.Tensor, steps: int) -> dict[str, Any]:
+    """One number of pairs, written in one number of steps."""
+    config = model.config
+    if config.by_gradient:
+        model, times = model.with_form(replace(config.form, inner_steps=steps)), 1
+    else:
+        times = steps
+    sync = synchroniser(str(model.device))
+    right: list[list[float]] = []
+    nats, seconds, kept = 0.0, 0.0, 0
+    together = max(1, TOGETHER // drawn.shape[1])
+    for part in (drawn[first : first + together] for first in range(0, len(drawn), together)):
+        sync()
+        began = time.perf_counter()
+        memory = read_pairs(model, part, times)
+        sync()
+        seconds += time.perf_counter() - began
+        kept = memory[0].nbytes
+        right += recall(model, memory, part)[1].float().tolist()
+        if config.by_gradient:
+            windows = windows_of(part.flatten(1).tolist(), config.form.window_tokens, model.device)
+            nats += float(reconstruction(model, model.tokens_of(memory), windows)[0].sum())
+    values = [value for text in right for value in text]
+    return {
+        "pairs": drawn.shape[1],
+        "steps": steps,
+        "accuracy": sum(values) / len(values),
+        "standard_error": clustered_standard_error(right),
+        "nats": nats / (len(values) * PAIR) if config.by_gradient else None,
+        "bytes": kept,
+        "seconds": seconds / len(drawn),
+    }

@@ -1,0 +1,88 @@
+"""Accumulated memory, after AutoCompressors (Chevalier et al., 2023, arXiv:2305.14788): every segment's memory is kept.
+
+It grows with the text, so that texts of unequal length end in memories of unequal length: each is a tensor of its own
+here, ``[kept tokens, hidden]``. A constant memory reads through the same functions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
+
+import torch
+
+from rmtbench.rmt.base import Ids, Recurrent, Step
+
+
+def walk_abreast(model: Recurrent, rows: Sequence[Sequence[Ids]], memory: torch.Tensor | None = None) -> Iterator[Step]:
+    """Read rows segment by segment, all from their first, so that all rows of a step have kept as many segments.
+
+    A memory that was written more segments before its row's end than the configured number passes no gradient on.
+
+    Args:
+        model: Reads.
+        rows: Segments of each row; a row without any takes part in no step.
+        memory: Before the first segments, ``[rows, kept tokens, hidden]``; None for the learned one.
+
+    Yields:
+        Each step, its rows in the order of `rows`.
+    """
+    held = model.initial_memory(len(rows)) if memory is None else memory
+    depth = model.config.backprop_segments
+    active = tuple(range(len(rows)))
+    for number in range(max(map(len, rows), default=0)):
+        going = tuple(row for row in active if len(rows[row]) > number)
+        held, active = held[[active.index(row) for row in going]], going
+        segments = tuple(rows[row][number] for row in active)
+        read = model.read_segment(held, segments)
+        if depth is not None:
+            within = [len(rows[row]) - number <= depth for row in active]
+            passing = torch.tensor(within, device=held.device)[:, None, None]
+            read = replace(read, memory=torch.where(passing, read.memory, read.memory.detach()))
+        held = read.memory
+        yield Step(active, (number,) * len(active), segments, read)
+
+
+def read_rows_apart(
+    model: Recurrent, rows: Sequence[Sequence[Ids]], memory: torch.Tensor | None = None
+) -> list[torch.Tensor]:
+    """The memory after all segments of each row, ``[kept tokens, hidden]`` each; arguments as for `walk_abreast`."""
+    first = model.initial_memory(len(rows)) if memory is None else memory
+    found = list(first)
+    for step in walk_abreast(model, rows, first):
+        for place, row in enumerate(step.rows):
+            found[row] = step.read.memory[place]
+    return found
+
+
+@torch.inference_mode()
+def read_streams_apart(
+    model: Recurrent,
+    streams: Sequence[Iterable[Ids]],
+    memory: torch.Tensor | None = None,
+    watch: Callable[[Step], None] = lambda _: None,
+) -> list[torch.Tensor]:
+    """Read texts side by side, each to its own end, without gradient.
+
+    Args:
+        model: Reads.
+        streams: Segments of each text.
+        memory: Before the texts, ``[texts, kept tokens, hidden]``; None for the learned one.
+        watch: Told every step.
+
+    Returns:
+        The memory after each text, ``[kept tokens, hidden]``.
+    """
+    held = list(model.initial_memory(len(streams)) if memory is None else memory)
+    sources = [iter(stream) for stream in streams]
+    rows, number = list(range(len(streams))), 0
+    while True:
+        segments = {row: segment for row in rows if (segment := next(sources[row], None)) is not None}
+        rows = list(segments)
+        if not rows:
+            return held
+        read = model.read_segment(torch.stack([held[row] for row in rows]), list(segments.values()))
+        for place, row in enumerate(rows):
+            held[row] = read.memory[place]
+        watch(Step(tuple(rows), (number,) * len(rows), tuple(segments.values()), read))
+        number += 1

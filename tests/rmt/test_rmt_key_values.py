@@ -1,0 +1,154 @@
+"""Key-value pairs: the texts, what counts as right, and a training that resumes to the bit, saves and is measured."""
+
+from __future__ import annotations
+
+import json
+import random
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from experiments.benches.key_values import load, run
+from experiments.benches.tables import key_values_table
+from rmtbench.errors import UserError
+from rmtbench.models.decode import greedy
+from rmtbench.options.memory import MemoryForm
+from rmtbench.rmt.key_value_recipe import make_recipe, make_training
+from rmtbench.rmt.key_values import PAIR, SYMBOLS, RecallPairs, build_base, draw_pairs, read_pairs, recall
+from rmtbench.rmt.recipes import Plan
+from rmtbench.rmt.storage import read_stored
+from rmtbench.training.base import Progress
+from rmtbench.training.loop import train
+
+GRADIENT = MemoryForm(write="gradient", inner_steps=2, window_tokens=PAIR)
+PLAN = Plan(
+    "random:1x32", "key-values", (1, 2), steps=(3,), segment_tokens=2 * PAIR, memory_tokens=2, rows=4,
+    update="overwrite", mixed_precision=False,
+)  # fmt: skip
+FORMS = {"gradient": GRADIENT, "forward": MemoryForm(), "accumulate": replace(GRADIENT, memory="accumulate")}
+
+
+def of(name: str, **changes) -> Plan:
+    return replace(PLAN, form=FORMS[name], **changes)
+
+
+def test_texts_hold_pairs_of_keys_that_differ_and_values_of_other_symbols() -> None:
+    texts = draw_pairs(3, 96, random.Random(0))
+    assert texts.shape == (3, 96, PAIR)
+    for text in texts.tolist():
+        assert len({tuple(pair[:2]) for pair in text}) == 96
+        assert all(0 <= symbol < SYMBOLS for pair in text for symbol in pair[:2])
+        assert all(SYMBOLS <= symbol < 2 * SYMBOLS for pair in text for symbol in pair[2:])
+    assert torch.equal(texts, draw_pairs(3, 96, random.Random(0)))
+    assert not torch.equal(texts, draw_pairs(3, 96, random.Random(1)))
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_a_value_counts_as_right_just_when_greedy_decoding_writes_it(name: str, tmp_path: Path) -> None:
+    model = make_training(of(name), tmp_path)[0].module.eval()
+    assert not isinstance(model, RecallPairs)
+    pairs = draw_pairs(2, 8, random.Random(0))
+    with torch.inference_mode():
+        memory = read_pairs(model, pairs)
+        prompts = model.prompts(memory.repeat_interleave(8, 0), pairs.flatten(0, 1)[:, :2].tolist(), 2)
+        written = [row.ids for row in greedy(prompts, 16, lambda _: None, 2)]
+        told = torch.tensor(written).view(2, 8, 2)
+        assert recall(model, memory, torch.cat([pairs[:, :, :2], told], -1))[1].all(), "its own answers"
+        other = (told - SYMBOLS + 1) % SYMBOLS + SYMBOLS
+        assert not recall(model, memory, torch.cat([pairs[:, :, :2], other], -1))[1].any()
+
+
+def trained(plan: Plan, out: Path, stop: int = 0) -> dict[str, torch.Tensor]:
+    objective, recipe = make_training(plan, out)
+
+    def report(progress: Progress) -> None:
+        if progress.step == stop:
+            raise KeyboardInterrupt
+
+    train(objective, recipe, out, report)
+    return objective.module.state_dict()
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_a_training_that_was_interrupted_ends_in_the_weights_of_one_that_was_not(name: str, tmp_path: Path) -> None:
+    whole = trained(of(name), tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt):
+        trained(of(name), tmp_path / "parts", stop=4)
+    parts = trained(of(name), tmp_path / "parts")
+    assert whole.keys() == parts.keys()
+    assert all(torch.equal(whole[key], parts[key]) for key in whole)
+    lines = [(tmp_path / each / "log.jsonl").read_text().splitlines() for each in ("whole", "parts")]
+    assert [json.loads(line)["loss"] for line in lines[0]] == [json.loads(line)["loss"] for line in lines[1]]
+
+
+def test_a_loaded_memory_recalls_what_the_trained_one_does_and_the_bench_measures_it(tmp_path: Path) -> None:
+    folders = []
+    for name in ("gradient", "forward"):
+        objective, recipe = make_training(of(name), tmp_path / name)
+        train(objective, recipe, tmp_path / name, lambda _: None)
+        stored, back = load(tmp_path / name / "model")
+        folders.append(tmp_path / name / "model")
+        pairs, ours = draw_pairs(3, 4, random.Random(5)), objective.module.eval()
+        with torch.inference_mode():
+            memories = [read_pairs(model, pairs) for model in (ours, back)]
+            assert torch.equal(*memories)
+            assert torch.equal(recall(ours, memories[0], pairs)[1], recall(back, memories[1], pairs)[1])
+        assert stored.notes["stages"] == read_stored(folders[-1]).notes["stages"]
+        assert [stage["pairs"] for stage in stored.notes["stages"]] == [1, 2]
+    figures = run(folders, pairs=(1, 4), steps=(1, 3), texts=3)
+    assert [(row["memory"], row["pairs"], row["steps"]) for row in figures["rows"]] == [
+        (name, pairs, steps) for name in ("gradient", "forward") for pairs in (1, 4) for steps in (1, 3)
+    ]
+    assert {row["bytes"] for row in figures["rows"]} == {2 * 32 * 4}
+    assert all(0 <= row["accuracy"] <= 1 and row["seconds"] > 0 for row in figures["rows"])
+    assert [row["nats"] is None for row in figures["rows"]] == [False] * 4 + [True] * 4
+    table = key_values_table(json.loads(json.dumps(figures)))
+    assert {len(row) for row in table.rows} == {len(table.columns)}
+
+
+def test_stages_count_pairs_and_read_no_more_as_they_grow() -> None:
+    plan = replace(of("gradient"), segments=(4, 16, 32, 96), steps=(5,), rows=64)
+    stages = make_recipe(plan, "").stages
+    assert [(stage.name, stage.settings["rows"]) for stage in stages] == [
+        ("4 pairs", 64), ("16 pairs", 64), ("32 pairs", 32), ("96 pairs", 10)
+    ]  # fmt: skip
+    assert [stage.promotion is None for stage in stages] == [False, False, False, True]
+    objective = RecallPairs(make_training(plan, Path())[0].module)
+    pairs, full = objective.sample(stages[2], random.Random(0))
+    assert pairs.shape == (32, 32 if full else pairs.shape[1], PAIR)
+    assert {objective.sample(stages[2], random.Random(seed))[1] for seed in range(20)} == {True, False}
+
+
+@pytest.mark.parametrize(
+    ("changes", "where", "said"),
+    [
+        ({"base": "random:tiny"}, "--base", "does not know the symbols of key-values"),
+        ({"base": "random:4x100"}, "--base", "does not know the symbols of key-values"),
+        ({"segment_tokens": 10}, "--segment-tokens", "cut pairs of 4 in two"),
+        ({"asked": 2}, "--task", "every pair is asked for at its end"),
+        ({"kind": "encoder"}, "--task", "is read by a decoder"),
+    ],
+)
+def test_a_plan_that_makes_no_sense_is_refused(changes: dict, where: str, said: str, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=said) as caught:
+        make_training(of("gradient", **changes), tmp_path)
+    assert caught.value.where == where
+
+
+def test_the_bench_refuses_a_memory_of_another_task(tmp_path: Path) -> None:
+    objective, recipe = make_training(of("forward"), tmp_path)
+    train(objective, recipe, tmp_path, lambda _: None)
+    path = tmp_path / "model" / "rmt.json"
+    path.write_text(path.read_text().replace('"task": "key-values"', '"task": "detect"'))
+    with pytest.raises(UserError, match="this memory was trained on 'detect'"):
+        load(tmp_path / "model")
+
+
+def test_the_papers_geometry_is_four_layers_of_width_128() -> None:
+    model, identity = build_base("random:4x128", 0)
+    shape = model.config
+    assert (shape.n_layer, shape.n_embd, shape.n_head, shape.vocab_size) == (4, 128, 4, 2 * SYMBOLS)
+    assert identity.weights_sha256 == build_base("random:4x128", 0)[1].weights_sha256
+    assert identity.weights_sha256 != build_base("random:4x128", 1)[1].weights_sha256
