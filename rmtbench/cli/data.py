@@ -42,7 +42,7 @@ def list_datasets(
     as_json: AsJson = False,
 ) -> None:
     """Show the data sets that are here, and how large the first draw of each size is."""
-    from rmtbench.corpora.registry import known_datasets
+    from rmtbench.corpora.registry import broken_datasets, known_datasets
     from rmtbench.models.load import load_token_counter
     from rmtbench.spec import profile_defaults
 
@@ -52,6 +52,7 @@ def list_datasets(
     generated = "generated" in defaults
     kinds = known_datasets().values()
     rows = [_describe(kind, data_dir, count_tokens, seed, generated=generated) for kind in kinds]
+    rows += [_missing(name, name, error) for name, error in broken_datasets().items()]
     if as_json:
         typer.echo(json.dumps(rows, indent=1))
         return
@@ -147,17 +148,17 @@ def _describe(
             "no official files are named",
             remedy=f"give --data-dir or set {DATA_VARIABLE}; without either, a run asks the hub",
         )
-        return _missing(kind, unnamed)
+        return _missing(name, kind.label, unnamed)
     try:
         dataset = open_dataset(name, data_dir, os.environ, generated=generated)
     except UserError as error:
-        return _missing(kind, error)
+        return _missing(name, kind.label, error)
     sizes = [_measure(dataset, size, count_tokens, seed) for size in kind.sizes]
     return {"dataset": name, "label": kind.label, "source": _source(dataset), "sizes": sizes, "problem": None}
 
 
-def _missing(kind: DatasetKind, error: Exception) -> dict[str, Any]:
-    return {"dataset": kind.name, "label": kind.label, "source": None, "sizes": [], "problem": _problem(error)}
+def _missing(name: str, label: str, error: Exception) -> dict[str, Any]:
+    return {"dataset": name, "label": label, "source": None, "sizes": [], "problem": _problem(error)}
 
 
 def _measure(dataset: Dataset, size: str, count_tokens: TokenCounter, seed: int) -> dict[str, Any]:

@@ -44,7 +44,7 @@ def run(
     ] = False,
 ) -> None:
     """Run systems over a dataset. The same command again resumes; finished runs are left alone."""
-    from rmtbench.cli.planning import Planning, say_cost
+    from rmtbench.cli.planning import Planning
     from rmtbench.cli.running import run_request
     from rmtbench.spec import make_request, rare_settings
 
@@ -52,6 +52,6 @@ def run(
     if dry_run:
         planning = Planning(results, fresh=fresh)
         planning.add(request)
-        say_cost(planning.told, results, 1)
+        planning.say(1)
         raise typer.Exit(0)
     raise typer.Exit(run_request(request, results, fresh=fresh))

@@ -9,6 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from rmtbench.cli.folders import check_results
 from rmtbench.cli.progress import next_report, note, show_runs
 from rmtbench.core import SHIPPED_MODELS, Draw, RunSpec
 from rmtbench.corpora.base import TokenCounter
@@ -21,7 +22,7 @@ from rmtbench.models.sources import to_convert
 from rmtbench.options.request import Request
 from rmtbench.runs.estimate import find_counter
 from rmtbench.runs.finished import unfinished
-from rmtbench.runs.fit import check_fit, find_misfits, find_without_evidence
+from rmtbench.runs.fit import check_fit, find_misfits, with_evidence
 from rmtbench.runs.loading import load_resources
 from rmtbench.runs.loop import execute
 from rmtbench.runs.plan import left_out_of_all
@@ -45,23 +46,25 @@ def run_request(
 
     Returns:
         The exit code: 0; 1 if answers of these runs failed, now or in an earlier process, if a plugin could not prepare
-        a draw, or if a server that had given some was gone before the last; 2 if a system that was asked for by name
-        does not fit the model's context.
+        a draw or score answers, or if a server that had given some was gone before the last; 2 if a system that was
+        asked for by name does not fit the model's context.
 
     Raises:
         UserError: Something asked for is missing or does not fit.
         KeyboardInterrupt: The user has had enough; every answer so far is on disk.
     """
+    told = set() if told is None else told
     session = open_session(request, os.environ)
     todo = unfinished(session.specs, results, fresh=fresh)
     if todo:
+        check_results(results)
         check_scorer(request.scorer)
     for spec in session.specs:
         if spec not in todo:
             note(f"{run_id(spec)}: finished already; --fresh begins anew")
     skipped: list[RunSpec] = []
     if todo:
-        _say_what_is_not_read(session, set() if told is None else told)
+        _say_what_is_not_read(session, told)
         try:
             skipped = _do(todo, session, results, fresh=fresh)
         except ServerGoneError as gone:
@@ -70,7 +73,7 @@ def run_request(
             note(f"error: {gone}\n  {gone.remedy}")
             return 1
     folders = [RunFolder(results / run_id(spec)) for spec in session.specs if spec not in skipped]
-    _score([folder.path for folder in folders], request.scorer)
+    scored = _score([folder.path for folder in folders], request.scorer, told)
     summaries = [read_json(folder.summary) for folder in folders]
     failed = sum(summary["errors"] for summary in summaries)
     answered = sum(summary["answered"] for summary in summaries)
@@ -80,7 +83,7 @@ def run_request(
         note(next_report(results))
     if any(spec.system in request.systems for spec in skipped):
         return 2
-    return 1 if failed or not all(summary.get("complete", True) for summary in summaries) else 0
+    return 1 if failed or not scored or not all(summary.get("complete", True) for summary in summaries) else 0
 
 
 def _do(todo: Sequence[RunSpec], session: Session, results: Path, *, fresh: bool) -> list[RunSpec]:
@@ -130,13 +133,10 @@ def _with_evidence(todo: Sequence[RunSpec], session: Session) -> tuple[Sequence[
         return counter()(texts)
 
     draws = (make_one_draw(session, number, count_tokens) for number in range(request.draws))
-    misfits = find_without_evidence(todo, draws)
-    skipped = [misfit.spec for misfit in misfits]
-    if misfits and (len(misfits) == len(todo) or any(spec.system in request.systems for spec in skipped)):
-        raise misfits[0].error
+    kept, misfits = with_evidence(todo, draws, request.systems)
     for misfit in misfits:
         note(f"{misfit.spec.system} skipped: {misfit.error.what}")
-    return [spec for spec in todo if spec not in skipped], skipped
+    return kept, [misfit.spec for misfit in misfits]
 
 
 def _fitting(
@@ -233,9 +233,8 @@ def _say_what_is_not_read(session: Session, told: set[str]) -> None:
         note(remark)
 
 
-def _score(folders: Sequence[Path], scorer: str) -> None:
-    from rmtbench.cli.score import show_scoring
-    from rmtbench.scoring.score import score_runs
+def _score(folders: Sequence[Path], scorer: str, told: set[str]) -> bool:
+    """Score the runs; returns whether every metric gave its scores."""
+    from rmtbench.cli.score import score_and_tell
 
-    with show_scoring() as progress:
-        score_runs(folders, None, scorer, progress)
+    return not score_and_tell(folders, None, scorer, told)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rmtbench.cli.planning import Planning, data_of, duration, say_cost
+from rmtbench.cli.planning import Planning, data_of, duration
 from rmtbench.cli.progress import next_report, note
 from rmtbench.errors import UserError, resumable
 
@@ -53,7 +53,7 @@ def sweep(
             note(f"{place} {_in_a_line(one.request)}")
         try:
             if planning is not None:
-                planning.add(one.request)
+                planning.add(one.request, one.where)
             else:
                 codes.add(_run(one.request, results, told, fresh=fresh))
         except UserError as error:
@@ -67,7 +67,7 @@ def sweep(
         if not dry_run:
             _say_progress(place, number, len(asked.requests), time.monotonic() - began)
     if planning is not None:
-        say_cost(planning.told, results, len(asked.requests))
+        planning.say(len(asked.requests))
     if failures:
         _say_failures(failures, len(asked.requests))
     elif not dry_run:

@@ -4,18 +4,36 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 from rmtbench.analysis.summary import summarize
 from rmtbench.errors import UserError
 from rmtbench.journal.lines import encode, write_whole
 from rmtbench.journal.packed import packed_of
 from rmtbench.journal.record import RunRecord, read_run
-from rmtbench.scoring.base import Item, MetricKind, Progress
-from rmtbench.scoring.kinds import find_metric, metric_names
+from rmtbench.scoring.base import Item, Metric, MetricKind, Progress
+from rmtbench.scoring.kinds import find_metric, is_plugin, metric_names
+from rmtbench.scoring.plugin import Scored, make_plugin, score_plugin
 
 DIGITS = 7
+
+
+@dataclass(frozen=True, slots=True)
+class _Made:
+    """A metric that was made of its kind."""
+
+    kind: MetricKind
+    metric: Metric
+
+
+@dataclass(slots=True)
+class _Row:
+    """One answer's values by name, and by metric why it has none."""
+
+    scores: dict[str, float | None] = field(default_factory=dict)
+    errors: dict[str, str] = field(default_factory=dict)
 
 
 def score_runs(
@@ -23,8 +41,10 @@ def score_runs(
     metrics: Sequence[str] | None = None,
     scorer_model: str = "minilm",
     progress: Progress = lambda _stage, _done, _total: None,
-) -> None:
+) -> list[str]:
     """Write `scores.jsonl` and `summary.json` of each run; a run whose scores stand already is left alone.
+
+    A metric of another package that raises costs its own scores only, and is tried again the next time.
 
     Args:
         paths: Run folders.
@@ -32,13 +52,15 @@ def score_runs(
         scorer_model: The model of BERTScore.
         progress: Told how far each metric is.
 
+    Returns:
+        One line for each metric of another package that failed, with the reason.
+
     Raises:
         UserError: An unknown metric, a missing scorer model, a packed run without these scores, or a damaged run.
     """
     kinds = [find_metric(name) for name in (metric_names() if metrics is None else metrics)]
-    made = [kind.make(scorer_model) for kind in kinds]
     runs = [read_run(path) for path in paths]
-    asked = json.dumps([sorted(kind.name for kind in kinds), scorer_model])
+    asked = _asked(kinds, scorer_model)
     # A packed run cannot be written: where all metrics are wanted, those that it has are enough.
     enough = scorer_model if metrics is None else None
     todo = [run for run in runs if not _stands(run, asked, enough)]
@@ -46,26 +68,75 @@ def score_runs(
         remedy = f"rmtbench pack {packed} --undo makes a folder of it again"
         raise UserError("this run is packed: see rmtbench pack --undo", where=str(packed), remedy=remedy)
     if not todo:
-        return
-    scorers = {name: by for metric in made for name, by in metric.scorers.items()}  # a missing model stops it here
+        return []
+    made, problems = _make(kinds, scorer_model, chosen=metrics is not None)
     keys = [(run, key) for run in todo for key in run.gold if key in run.answers]
     datasets = {run.run_id: {row["draw"]: row["dataset"] for row in run.corpora} for run in todo}
     items = [
         Item(datasets[run.run_id][key[0]], run.answers[key], run.gold[key], retrieves=run.spec.retrieves)
         for run, key in keys
     ]
-    rows: list[dict[str, float | None]] = [{} for _ in items]
-    for metric in made:
-        for row, values in zip(rows, metric.score(items, progress), strict=True):
-            row.update({name: None if value is None else round(value, DIGITS) for name, value in values.items()})
+    rows, whole, unscored = _score(made, items, progress)
     for run in todo:
         lines = [
-            encode({"draw": draw, "question_id": question, "scores": row})
+            encode(_line(draw, question, row))
             for (owner, (draw, question)), row in zip(keys, rows, strict=True)
             if owner is run
         ]
         write_whole(run.folder.scores, b"".join(lines))
-        _write_summary(run.folder.path, scorers, asked, kinds)
+        _write_summary(run.folder.path, made, _asked(whole, scorer_model))
+    return problems + unscored
+
+
+def _make(kinds: Sequence[MetricKind], scorer_model: str, *, chosen: bool) -> tuple[list[_Made], list[str]]:
+    """Make the metrics; another package's that fails is left out, unless it was asked for by name."""
+    made, problems = [], []
+    for kind in kinds:
+        try:
+            made.append(_Made(kind, (make_plugin if is_plugin(kind.name) else _make_ours)(kind, scorer_model)))
+        except UserError as error:
+            if chosen or not is_plugin(kind.name):
+                raise
+            problems.append(str(error))
+    return made, problems
+
+
+def _make_ours(kind: MetricKind, scorer_model: str) -> Metric:
+    metric = kind.make(scorer_model)
+    dict(metric.scorers)  # a missing model stops it here
+    return metric
+
+
+def _score(
+    made: Sequence[_Made], items: Sequence[Item], progress: Progress
+) -> tuple[list[_Row], list[MetricKind], list[str]]:
+    """Every answer's values, the kinds that gave all of theirs, and a line for each kind that did not."""
+    rows = [_Row() for _ in items]
+    whole, unscored = [], []
+    for one in made:
+        if is_plugin(one.kind.name):
+            given = score_plugin(one.kind, one.metric, items, progress)
+        else:
+            given = [Scored(values) for values in one.metric.score(items, progress)]
+        for row, scored in zip(rows, given, strict=True):
+            values = scored.values.items()
+            row.scores.update({name: None if value is None else round(value, DIGITS) for name, value in values})
+            row.errors.update({one.kind.name: scored.error} if scored.error else {})
+        failed = [scored.error for scored in given if scored.error]
+        if failed:
+            unscored.append(f"{one.kind.name}: {len(failed)} of {len(items)} answers have no score ({failed[0]})")
+        else:
+            whole.append(one.kind)
+    return rows, whole, unscored
+
+
+def _line(draw: int, question: str, row: _Row) -> dict[str, Any]:
+    line: dict[str, Any] = {"draw": draw, "question_id": question, "scores": row.scores}
+    return line | ({"errors": row.errors} if row.errors else {})
+
+
+def _asked(kinds: Sequence[MetricKind], scorer_model: str) -> str:
+    return json.dumps([sorted(kind.name for kind in kinds), scorer_model])
 
 
 def _stands(run: RunRecord, asked: str, enough: str | None) -> bool:
@@ -84,13 +155,13 @@ def _stands(run: RunRecord, asked: str, enough: str | None) -> bool:
     return bool(before == asked)
 
 
-def _write_summary(path: Path, scorers: dict[str, str], asked: str, kinds: Sequence[MetricKind]) -> None:
+def _write_summary(path: Path, made: Sequence[_Made], asked: str) -> None:
     run = read_run(path)
     summary = {
         "run_id": run.run_id,
         "complete": run.complete,
-        "scorers": scorers,
-        "values": [asdict(value) for kind in kinds for value in kind.values],
+        "scorers": {name: by for one in made for name, by in one.metric.scorers.items()},
+        "values": [asdict(value) for one in made for value in one.kind.values],
         "asked": asked,
         **asdict(summarize(run)),
     }

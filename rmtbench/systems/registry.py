@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from importlib.metadata import entry_points
 
-from rmtbench.errors import UserError, first_line, nearest
+from rmtbench.errors import PLUGIN_FAULTS, UserError, first_line, nearest
 from rmtbench.systems.base import SystemKind
 
 ENTRY_POINTS = "rmtbench.systems"
@@ -76,7 +76,7 @@ def find_system(name: str) -> SystemKind:
                     where=point.value,
                     remedy="state what it needs as docs/plugins.md says: SystemKind(name, summary, make, needs={...})",
                 ) from error
-            except Exception as error:  # whatever a package does when it is imported
+            except PLUGIN_FAULTS as error:  # whatever a package does when it is imported
                 what = error if isinstance(error, ImportError | AttributeError) else first_line(error)
                 raise UserError(
                     f"system '{name}' cannot be imported ({what})", where=point.value, remedy="mend that package"
