@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from rmtbench.cli.folders import check_results
 from rmtbench.cli.planning import Planning, data_of, duration
 from rmtbench.cli.progress import next_report, note
 from rmtbench.errors import UserError, resumable
@@ -39,6 +40,7 @@ def sweep(
     from rmtbench.runs.sweep import read_sweep
 
     asked = read_sweep(file, data_dir, profile, rmt)
+    check_results(results)
     for old, new in asked.renamed.items():
         note(f"{old} is now {new}; the earlier name goes with the next release")
     _say_plan(asked)
