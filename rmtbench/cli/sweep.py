@@ -108,11 +108,14 @@ def _in_a_line(request: Request) -> str:
 
 
 def _say_failures(failures: Sequence[tuple[SweepRequest, UserError]], count: int) -> None:
+    from rmtbench.runs.sweep import in_words_of_the_file
+
     told = f"{len(failures)} of {count} requests cannot be done; once mended, the same command does what is left:"
     note(resumable(told, sys.argv))
     alike: dict[tuple[str, str, str], list[Request]] = {}
     for one, error in failures:
-        alike.setdefault((one.where, str(error), error.remedy), []).append(one.request)
+        told = in_words_of_the_file(error, "")
+        alike.setdefault((one.where, str(told).removeprefix(", "), told.remedy), []).append(one.request)
     for (where, what, remedy), requests in alike.items():
         named = "; ".join(f"{each.dataset} {each.size}, {each.model_name}" for each in requests)
         note(f"error: {where}, {named}: {what}")

@@ -228,7 +228,7 @@ def read_json(path: Path) -> dict[str, Any]:
         value = json.loads(path.read_bytes())
     except FileNotFoundError as error:
         raise UserError("missing", where=str(path), remedy="start that run anew with --fresh") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UserError(
             f"damaged: not JSON ({error})", where=str(path), remedy="start that run anew with --fresh"
         ) from error

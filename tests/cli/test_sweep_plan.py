@@ -74,8 +74,8 @@ def test_a_hub_model_that_is_not_here_is_needed_first(rmtbench: Command, tmp_pat
 
 def test_a_missing_folder_is_refused_whatever_the_tokenizer(rmtbench: Command, tmp_path: Path) -> None:
     for entry, told in (
-        ({"tokenizer": "./nothing"}, "--tokenizer ./nothing: no such folder"),
-        ({"model": "./nowhere", "tokenizer": "mini"}, "--model ./nowhere: no such folder"),
+        ({"tokenizer": "./nothing"}, "tokenizer ./nothing: no such folder"),
+        ({"model": "./nowhere", "tokenizer": "mini"}, "model ./nowhere: no such folder"),
     ):
         said = rmtbench(*words(tmp_path, entry), "--dry-run")
         assert said.code == 2
@@ -209,7 +209,7 @@ def test_a_plan_refuses_an_oracle_without_evidence(rmtbench: Command, tmp_path: 
                  "--results", tmp_path / "results")  # fmt: skip
     said = rmtbench(*asked, "--dry-run")
     assert said.code == 2
-    assert "--system oracle: no question has evidence, and the oracle reads nothing else" in said.err
+    assert "system oracle: no question has evidence, and the oracle reads nothing else" in said.err
     assert "name the documents that answer a question under 'evidence'" in said.err
 
 
