@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from rmtbench.cli.progress import telling_counter
+
 if TYPE_CHECKING:
     from rmtbench.corpora.base import Dataset, DatasetKind, TokenCounter
 
@@ -90,7 +92,8 @@ def check(
     reader = None
     if source["kind"] in ("own", "embedded"):  # of others a size is read, and never all
         reader = model or _reader(profile, name, data_dir)
-        counts["tokens"] = _measure(dataset, "all", load_token_counter(reader, tokenizer), 0)["tokens"]
+        counter = telling_counter(load_token_counter(reader, tokenizer))
+        counts["tokens"] = _measure(dataset, "all", counter, 0)["tokens"]
     if as_json:
         row = {"dataset": dataset.name, "source": source, **counts, "counted_by": tokenizer or reader}
         typer.echo(json.dumps(row | {"notes": dict(facts.notes), "remark": facts.remark}, indent=1))

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from rmtbench.cli.folders import check_results
-from rmtbench.cli.progress import note
+from rmtbench.cli.progress import note, telling_counter
 from rmtbench.errors import MissingError, UserError
 
 if TYPE_CHECKING:
@@ -133,10 +133,11 @@ def _line(run: Planned, request: Request) -> str:
 
 def _counter_or_error(model: str, tokenizer: str | None, adapter: str | None) -> TokenCounter | UserError:
     """`find_counter`, its error kept: the same model is not looked for again by every request."""
-    from rmtbench.runs.estimate import find_counter
+    from rmtbench.runs.estimate import find_counter, rough_count
 
     try:
-        return find_counter(model, tokenizer, adapter)
+        found = find_counter(model, tokenizer, adapter)
+        return found if found is rough_count else telling_counter(found)
     except UserError as error:
         return error
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from rmtbench.cli.folders import check_results
-from rmtbench.cli.progress import next_report, note, show_runs
+from rmtbench.cli.progress import next_report, note, say_long, show_runs, telling_counter
 from rmtbench.core import SHIPPED_MODELS, Draw, RunSpec
 from rmtbench.corpora.base import TokenCounter
 from rmtbench.errors import ServerGoneError
@@ -104,7 +104,8 @@ def _do(todo: Sequence[RunSpec], session: Session, results: Path, *, fresh: bool
         qdrant=request.qdrant,
     )
     resources = replace(resources, kv_store=store)
-    draws = make_draws(session, resources.model.count_tokens)
+    draws = make_draws(session, telling_counter(resources.model.count_tokens))
+    say_long(sum(len(document.text) for draw in draws for document in draw.corpus.documents))
     _say_what_runs(todo, draws, resources)
     _say_what_is_left_out(request)
     _say_where_memories_differ(todo, resources)
