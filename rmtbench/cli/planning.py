@@ -48,7 +48,7 @@ class Planning:
         for error in unreadable:
             note(f"a finished run tells no time: {error}")
         self._counter = cache(_counter_or_error)
-        self._scorer = cache(_scorer_error)
+        self._scorer, self._embedder = cache(_scorer_error), cache(_embedder_error)
         self._drawn: dict[DrawKey, Drawn] = {}
         self._opened: dict[tuple[object, ...], Dataset | UserError] = {}
 
@@ -82,7 +82,8 @@ class Planning:
         self.told.append((request, made))
         if made.finished == made.runs:  # what is finished needs no model any more
             return
-        for error in (refused, self._scorer(request.scorer)):
+        embedders = dict.fromkeys(run.spec.embedder for run in made.planned if not run.finished)
+        for error in (refused, *map(self._embedder, embedders), self._scorer(request.scorer)):
             if isinstance(error, MissingError):
                 self.needs.append(Need(where, request, error))
             elif error is not None:
@@ -133,7 +134,7 @@ def _line(run: Planned, request: Request) -> str:
 
 def _counter_or_error(model: str, tokenizer: str | None, adapter: str | None) -> TokenCounter | UserError:
     """`find_counter`, its error kept: the same model is not looked for again by every request."""
-    from rmtbench.runs.estimate import find_counter, rough_count
+    from rmtbench.runs.needs import find_counter, rough_count
 
     try:
         found = find_counter(model, tokenizer, adapter)
@@ -148,6 +149,20 @@ def _scorer_error(name: str) -> UserError | None:
 
     try:
         check_scorer(name)
+    except UserError as error:
+        return error
+    return None
+
+
+def _embedder_error(name: str | None) -> UserError | None:
+    """What is wrong with an embedder; None where it is here, behind a server, or not needed."""
+    from rmtbench.models.endpoint.address import is_endpoint
+    from rmtbench.runs.needs import check_embedder
+
+    if name is None or is_endpoint(name):
+        return None
+    try:
+        check_embedder(name)
     except UserError as error:
         return error
     return None
@@ -175,7 +190,7 @@ def say_cost(told: Sequence[tuple[Request, Estimate]], results: Path, requests: 
         requests: How many were asked.
         missing: How many of them have no data here.
     """
-    from rmtbench.runs.estimate import CHARACTERS_A_TOKEN
+    from rmtbench.runs.needs import CHARACTERS_A_TOKEN
 
     refused = requests - len(told) - missing
     if not told:

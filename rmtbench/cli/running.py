@@ -20,11 +20,11 @@ from rmtbench.journal.record import read_json, read_run
 from rmtbench.models.load import RANDOM_LABEL
 from rmtbench.models.sources import to_convert
 from rmtbench.options.request import Request
-from rmtbench.runs.estimate import find_counter
 from rmtbench.runs.finished import unfinished
 from rmtbench.runs.fit import check_fit, find_misfits, with_evidence
 from rmtbench.runs.loading import load_resources
 from rmtbench.runs.loop import execute
+from rmtbench.runs.needs import find_counter
 from rmtbench.runs.plan import left_out_of_all
 from rmtbench.runs.session import Session, find_store, make_draws, make_one_draw, open_session
 from rmtbench.scoring.check import check_scorer

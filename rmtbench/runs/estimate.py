@@ -9,35 +9,28 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 
 from rmtbench.core import Draw, RunSpec
 from rmtbench.corpora.base import TokenCounter
-from rmtbench.errors import MissingError, UserError
-from rmtbench.hub import NEEDS, hub_is_off
-from rmtbench.journal.layout import run_id
-from rmtbench.journal.record import RunRecord, find_runs, read_run
-from rmtbench.models.control_tokens import control_marks, count_tokens
+from rmtbench.errors import UserError
+from rmtbench.journal.layout import RunFolder, run_id
+from rmtbench.journal.record import Asked, RunRecord, find_runs, read_json, read_run
 from rmtbench.models.endpoint.address import is_endpoint, served_name
 from rmtbench.models.endpoint.embedder import MAX_TOKENS
 from rmtbench.models.endpoint.load import granted_tokens
 from rmtbench.models.endpoint.prices import find_price
-from rmtbench.models.endpoint.tokenizer import NoTokenizer, load_endpoint_tokenizer
-from rmtbench.models.load import load_token_counter
-from rmtbench.models.random_geometry import is_random
-from rmtbench.models.sources import find_source, to_convert
+from rmtbench.models.endpoint.tokenizer import load_endpoint_tokenizer
 from rmtbench.options.request import Request
 from rmtbench.runs.bill import FRAME_TOKENS, Bill, Costs, Extras, bill_of, costs_of, embedding_bill
 from rmtbench.runs.finished import unfinished
 from rmtbench.runs.fit import Misfit, with_evidence
+from rmtbench.runs.needs import rough_count
 from rmtbench.runs.provenance import machine_facts
 from rmtbench.runs.session import Session, make_one_draw
 from rmtbench.systems.base import SystemKind
 from rmtbench.systems.registry import find_system, working_systems
 
-CHARACTERS_A_TOKEN = 4
-"""By which a server's tokens are counted where nothing here has its tokenizer: a rule of thumb for English."""
 ANSWER_BYTES = 1_500
 """On disk, of a question with its gold, its answer and its scores."""
 OTHERWISE = math.log(2)
@@ -289,11 +282,6 @@ def _seconds_by_limits(session: Session, bill: Bill | None) -> float:
     return max(60 * count / limit if limit is not None else 0.0 for count, limit in pairs)
 
 
-def rough_count(texts: Sequence[str]) -> list[int]:
-    """About how many tokens each text has, by its characters."""
-    return [math.ceil(len(text) / CHARACTERS_A_TOKEN) for text in texts]
-
-
 def tokens_to_read(spec: RunSpec, kind: SystemKind, corpus: int, questions: int) -> int:
     """Tokens that the model reads for one draw, prompts included.
 
@@ -379,88 +367,42 @@ def finished_runs(results: Path) -> tuple[list[Measured], list[UserError]]:
         return [], []
     runs: list[Measured] = []
     unreadable: list[UserError] = []
+    asked: dict[bytes, Asked] = {}
     known = working_systems()[0]  # a plugin that made a run may be gone
     for path in find_runs(results):
         try:
-            run = read_run(path)
+            run = read_run(path, asked) if _done_here(path) else None
         except UserError as error:
             unreadable.append(error)
             continue
-        counted = run.spec.system in known and all(row["tokens"] is not None for row in run.corpora)
-        here = _same_machine(run.provenance.get("machine"), run.spec.device)
-        if run.complete and counted and here and (measured := _measured(run)) is not None:
+        if run is None or not run.complete or run.spec.system not in known:
+            continue
+        counted = all(row["tokens"] is not None for row in run.corpora)
+        if counted and (measured := _measured(run)) is not None:
             runs.append(measured)
     return runs, unreadable
 
 
-def find_counter(model: str, tokenizer: str | None, adapter: str | None = None) -> TokenCounter:
-    """What counts tokens as the model under test does, or about as a served one does: see `rough_count`.
+def _done_here(path: Path) -> bool:
+    """Whether a run was done on this machine, by its first file alone.
 
-    A GGUF file is counted by its own tokenizer; its weights are not converted.
-
-    Args:
-        model: As a request names it.
-        tokenizer: Another tokenizer than the model's own.
-        adapter: An adapter that may bring its own tokenizer, as a request names it.
-
-    Raises:
-        MissingError: The model or the tokenizer is on the hub, and the hub is not within reach.
-        UserError: The model or the tokenizer is missing, so that the run itself could not begin.
+    The system's count of its memory changes by a few bytes at every start.
     """
-    try:
-        return _counter(model, tokenizer, adapter)
-    except UserError as error:
-        named = tokenizer if tokenizer is not None and error.where.startswith("--tokenizer") else model
-        if hub_is_off() and _is_of_the_hub(named):
-            raise MissingError(error.what, where=error.where, remedy=error.remedy) from error
-        raise
-
-
-def _counter(model: str, tokenizer: str | None, adapter: str | None) -> TokenCounter:
-    if is_endpoint(model):  # its tokenizer is loaded without torch, for which a served run does not wait
-        words = load_endpoint_tokenizer(served_name(model), tokenizer, needed_for=None)
-        return (
-            rough_count if isinstance(words, NoTokenizer) else partial(count_tokens, words, marks=control_marks(words))
-        )
-    if not is_random(model) and to_convert(model) is None:
-        _check_there(find_source(model, adapter).path)
-    return load_token_counter(model, tokenizer, adapter)
-
-
-def _is_of_the_hub(name: str) -> bool:
-    """Whether a name is a hub id, and no path."""
-    return not name.startswith((".", "/", "~")) and not Path(name).exists()
-
-
-def _check_there(model: str) -> None:
-    """Refuse a model of which there is no configuration: a tokenizer of another model would hide that it is missing."""
-    from transformers import AutoConfig
-
-    try:
-        AutoConfig.from_pretrained(model)
-    except (OSError, ValueError, KeyError) as error:
-        if "gated repo" in str(error).lower():
-            raise MissingError(
-                f"model '{model}' needs a licence or a token",
-                where="--model",
-                remedy="accept its licence on the hub and set HF_TOKEN",
-            ) from error
-        raise UserError(
-            f"model '{model}' cannot be loaded ({type(error).__name__})",
-            where="--model",
-            remedy=f"give a folder with config.json, tokenizer and weights, or random:tiny; {NEEDS}",
-        ) from error
-
-
-def _same_machine(recorded: object, device: str) -> bool:
-    """Whether a run's machine is this one; the system's count of its memory changes by a few bytes at every start."""
+    head = read_json(RunFolder(path).spec)
+    recorded, device = (_at(head, *keys) for keys in (("provenance", "machine"), ("spec", "device")))
+    if not isinstance(device, str) or not isinstance(recorded, Mapping):
+        return False
     if device.startswith("cuda"):
         import torch
 
         if not torch.cuda.is_available():
             return False
-    here = machine_facts(device)
-    return isinstance(recorded, Mapping) and {**recorded, "memory_bytes": 0} == {**here, "memory_bytes": 0}
+    return {**recorded, "memory_bytes": 0} == {**machine_facts(device), "memory_bytes": 0}
+
+
+def _at(tree: Mapping[str, object], first: str, second: str) -> object:
+    inner = tree.get(first)
+    return inner.get(second) if isinstance(inner, Mapping) else None
 
 
 def _measured(run: RunRecord) -> Measured | None:

@@ -76,19 +76,26 @@ def test_a_missing_folder_is_refused_whatever_the_tokenizer(rmtbench: Command, t
     for entry, told in (
         ({"tokenizer": "./nothing"}, "tokenizer ./nothing: no such folder"),
         ({"model": "./nowhere", "tokenizer": "mini"}, "model ./nowhere: no such folder"),
+        ({"system": "rag-dense", "embedder": "./nowhere"}, "embedder ./nowhere: no such folder"),
     ):
         said = rmtbench(*words(tmp_path, entry), "--dry-run")
         assert said.code == 2
         assert told in said.err.splitlines()[-2]
 
 
-def test_a_missing_tokenizer_and_scorer_are_needed_first(rmtbench: Command, tmp_path: Path) -> None:
-    entry = {"tokenizer": "nobody/words", "scorer": "nobody/scorer"}
+def test_missing_tokenizers_embedders_scorers_are_needed_first(rmtbench: Command, tmp_path: Path) -> None:
+    entry = {
+        "tokenizer": "nobody/words",
+        "scorer": "nobody/scorer",
+        "system": "rag-dense",
+        "embedder": "nobody/vectors",
+    }
     said = rmtbench(*words(tmp_path, entry), "--dry-run")
     assert said.code == 0, said.err
     needed = [line for line in said.err.splitlines() if line.startswith("needed first: ")]
     assert needed[0].startswith("needed first: --tokenizer: tokenizer 'nobody/words' cannot be loaded")
-    assert needed[1].startswith("needed first: --scorer: scorer model 'nobody/scorer' cannot be loaded")
+    assert needed[1] == "needed first: --embedder: embedder 'nobody/vectors' is not on this machine"
+    assert needed[2].startswith("needed first: --scorer: scorer model 'nobody/scorer' cannot be loaded")
 
 
 def test_a_plan_counts_what_it_can_and_says_of_how_many_runs_it_cannot(rmtbench: Command, tmp_path: Path) -> None:
