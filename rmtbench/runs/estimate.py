@@ -369,7 +369,11 @@ def finished_runs(results: Path) -> tuple[list[Measured], list[UserError]]:
     unreadable: list[UserError] = []
     asked: dict[bytes, Asked] = {}
     known = working_systems()[0]  # a plugin that made a run may be gone
-    for path in find_runs(results):
+    try:
+        paths = find_runs(results)
+    except UserError as error:
+        return [], [error]
+    for path in paths:
         try:
             run = read_run(path, asked) if _done_here(path) else None
         except UserError as error:

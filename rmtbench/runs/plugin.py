@@ -37,17 +37,18 @@ class Guarded:
 
     def __init__(self, kind: SystemKind, resources: Resources, notice: Callable[[str], None]) -> None:
         self._name, self._notice, self._prepared = kind.name, notice, False
-        self._system: System = _tried(lambda: kind.make(resources))
+        self._made: System = _tried(lambda: kind.make(resources))
+        self._system = self._made
 
     def __enter__(self) -> Self:
-        self._system = _tried(self._system.__enter__)
+        self._system = _tried(self._made.__enter__)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         try:
-            self._system.__exit__(kind, error, trace)
+            self._made.__exit__(kind, error, trace)
         except UserError:
             raise
         except PLUGIN_FAULTS as fault:
