@@ -12,7 +12,7 @@ from rmtbench.analysis.summary import summarize
 from rmtbench.errors import UserError
 from rmtbench.journal.lines import encode, write_whole
 from rmtbench.journal.packed import packed_of
-from rmtbench.journal.record import RunRecord, read_run
+from rmtbench.journal.record import RunRecord, read_json, read_run
 from rmtbench.scoring.base import Item, Metric, MetricKind, Progress
 from rmtbench.scoring.kinds import find_metric, is_plugin, metric_names
 from rmtbench.scoring.plugin import Scored, make_plugin, score_plugin
@@ -149,9 +149,9 @@ def _stands(run: RunRecord, asked: str, enough: str | None) -> bool:
     """
     if set(run.scores) != set(run.answers) or not run.folder.summary.exists():
         return False
-    before = json.loads(run.folder.summary.read_bytes()).get("asked")
-    if enough is not None and before and packed_of(run.folder.path):
-        return bool(json.loads(before)[1] == enough)
+    before = read_json(run.folder.summary).get("asked")
+    if enough is not None and isinstance(before, str) and packed_of(run.folder.path):
+        return before.endswith(f", {json.dumps(enough)}]")
     return bool(before == asked)
 
 
