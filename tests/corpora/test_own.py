@@ -362,6 +362,15 @@ def test_a_table_names_the_topic_of_an_unanswered_question(tmp_path: Path) -> No
     assert {f"d{question.text[4]}.md" for question in made.corpus.questions} == there
 
 
+@pytest.mark.parametrize("head", ["sep=;\nquestion;answer", "question;answer;", "question;answer;;"])
+def test_what_spreadsheets_add_to_a_table_is_passed_over(tmp_path: Path, head: str) -> None:
+    opened(tmp_path, DOCUMENTS, asking())
+    (tmp_path / "questions.jsonl").unlink()
+    (tmp_path / "questions.csv").write_text(f"{head}\nWhen?;1642;;\nWho, then?;nobody;\n")
+    made = draw(open_dataset(str(tmp_path), None, {}), "all")
+    assert {question.text for question in made.corpus.questions} == {"When?", "Who, then?"}
+
+
 NAMES = "name the columns there: question, answer; and if you like id, kind, document, about"
 
 
@@ -371,6 +380,7 @@ NAMES = "name the columns there: question, answer; and if you like id, kind, doc
         ("Frage,answer\nWho?,x\n", "", "no column 'question' in the first line (it has: frage, answer)", NAMES),
         ("question\nWho?\n", "", "no column 'answer' in the first line (it has: question)", NAMES),
         ("question,answer,answer\n", "", "column 'answer' stands twice", "leave one of both out"),
+        ("question,answer,\nWho?,a,b\n", ", line 2", "a field in a column without a name", "name it or empty it"),
         ("question,answer\nWho?,a,b\n", ", line 2", "3 fields in 2 columns",
          'put texts that hold the separator between double quotes: "..."'),
         ("question,answer\nWho?,\n", ", line 2", "question without a reference answer", "fill in 'answers'"),
