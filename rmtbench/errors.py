@@ -58,10 +58,14 @@ def resumable(text: str, words: Sequence[str]) -> str:
     return text.replace("the same command", "the same command without --fresh") if "--fresh" in words else text
 
 
-def first_line(error: Exception) -> str:
+def first_line(error: BaseException) -> str:
     """An error's type and the first line of its text, for a message of one line."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return f"{type(error).__name__}: {lines[0][:200]}" if lines else type(error).__name__
+
+
+PLUGIN_FAULTS = (Exception, SystemExit)
+"""What code of other packages may raise. `SystemExit` too: their ``exit(0)`` would end a half-done command as done."""
 
 
 @contextmanager
@@ -99,6 +103,10 @@ class AnswerError(Exception):
 
 class ContextTooLongError(AnswerError):
     """A prompt with its answer is longer than the model's context, by count here or by the server's refusal."""
+
+
+class MissingError(UserError):
+    """Data, a model or a trained memory that is named rightly and is not on this machine; a plan can do without it."""
 
 
 class ServerGoneError(UserError):

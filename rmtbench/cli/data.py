@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from rmtbench.cli.flags import takes
+from rmtbench.cli.progress import telling_counter
 from rmtbench.options.datasets import Counting, ExportedDraw, FirstDraws
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ def _open(asked: Counting, dataset: str) -> Dataset:
 @takes(FirstDraws)
 def list_datasets(asked: FirstDraws, as_json: AsJson = False) -> None:
     """Show the data sets that are here, and how large the first draw of each size is."""
-    from rmtbench.corpora.registry import known_datasets
+    from rmtbench.corpora.registry import broken_datasets, known_datasets
     from rmtbench.models.load import load_token_counter
     from rmtbench.spec import profile_defaults
 
@@ -48,6 +49,7 @@ def list_datasets(asked: FirstDraws, as_json: AsJson = False) -> None:
     reader = _reader(asked, profile_defaults(asked.profile)["dataset"])
     count_tokens = load_token_counter(reader, asked.tokenizer)
     rows = [_describe(kind, asked, count_tokens) for kind in known_datasets().values()]
+    rows += [_missing(name, name, error) for name, error in broken_datasets().items()]
     if as_json:
         typer.echo(json.dumps(rows, indent=1))
         return
@@ -81,7 +83,8 @@ def check(
     reader = None
     if source["kind"] in ("own", "embedded"):  # of other data sets a run never reads all
         reader = _reader(asked, name)
-        counts["tokens"] = _measure(dataset, "all", load_token_counter(reader, asked.tokenizer), 0)["tokens"]
+        counter = telling_counter(load_token_counter(reader, asked.tokenizer))
+        counts["tokens"] = _measure(dataset, "all", counter, 0)["tokens"]
     counted_by = asked.tokenizer or reader
     if as_json:
         row = {"dataset": dataset.name, "source": source, **counts, "counted_by": counted_by}
@@ -126,17 +129,17 @@ def _describe(kind: DatasetKind, asked: FirstDraws, count_tokens: TokenCounter) 
             "no official files are named",
             remedy=f"give --data-dir or set {DATA_VARIABLE}; without either, a run asks the hub",
         )
-        return _missing(kind, unnamed)
+        return _missing(kind.name, kind.label, unnamed)
     try:
         dataset = _open(asked, kind.name)
     except UserError as error:
-        return _missing(kind, error)
+        return _missing(kind.name, kind.label, error)
     sizes = [_measure(dataset, size, count_tokens, asked.seed) for size in kind.sizes]
     return {"dataset": kind.name, "label": kind.label, "source": _source(dataset), "sizes": sizes, "problem": None}
 
 
-def _missing(kind: DatasetKind, error: Exception) -> dict[str, Any]:
-    return {"dataset": kind.name, "label": kind.label, "source": None, "sizes": [], "problem": _problem(error)}
+def _missing(name: str, label: str, error: Exception) -> dict[str, Any]:
+    return {"dataset": name, "label": label, "source": None, "sizes": [], "problem": _problem(error)}
 
 
 def _measure(dataset: Dataset, size: str, count_tokens: TokenCounter, seed: int) -> dict[str, Any]:

@@ -7,9 +7,11 @@ from pathlib import Path
 
 import typer
 
+from rmtbench.errors import UserError
+
 
 def doctor() -> None:
-    """Check the machine: versions, device, embedder, smollm2, data folder, hub access."""
+    """Check the machine: versions, device, embedder, smollm2, data folder, hub access, plugins that are broken."""
     from rmtbench.models.embed_files import MINILM, model_folder
     from rmtbench.models.load import choose_device
     from rmtbench.models.sources import PACKAGED, describe
@@ -36,3 +38,15 @@ def doctor() -> None:
     typer.echo(
         f"{'hub':22} {'offline by HF_HUB_OFFLINE' if offline else 'asked when a model or data set is not local'}"
     )
+    for kind, name, error in broken_plugins():
+        typer.echo(f"{f'{kind} {name}':22} broken: {error}; {error.remedy}")
+
+
+def broken_plugins() -> list[tuple[str, str, UserError]]:
+    """Every plugin that cannot be used: what it is, its name, and why."""
+    from rmtbench.corpora.registry import broken_datasets
+    from rmtbench.scoring.kinds import broken_metrics
+    from rmtbench.systems.registry import working_systems
+
+    found = {"system": working_systems()[1], "data set": broken_datasets(), "metric": broken_metrics()}
+    return [(kind, name, error) for kind, broken in found.items() for name, error in broken.items()]

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import codecs
+import os
 import sys
 import unicodedata
+from pathlib import Path
 
 NAME = "rmtbench"
 SPELT = {
@@ -16,12 +18,26 @@ SPELT = {
 
 
 def use_known_characters() -> None:
-    """Let standard output and error spell out what their encoding lacks, in place of failing on it."""
+    """Let standard output and error spell out what their encoding lacks, in place of failing on it.
+
+    Of a stream that the shell has closed (``>&-``), nothing is written.
+    """
     codecs.register_error(NAME, _spell)
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # at once: else the next file that is opened would get its number
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115 - until the process ends
     for stream in (sys.stdout, sys.stderr):
         reconfigure = getattr(stream, "reconfigure", None)  # a stream that a test puts there may have none
         if reconfigure is not None:
             reconfigure(errors=NAME)
+
+
+def drop_output() -> None:
+    """Throw away what standard output still holds, if it cannot be written: Python would try again at its end."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _spell(error: UnicodeError) -> tuple[str, int]:

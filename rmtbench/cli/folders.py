@@ -1,10 +1,26 @@
-"""Files that commands agree on."""
+"""Files and folders that commands agree on."""
 
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
 
-from rmtbench.errors import UserError
+from rmtbench.errors import UserError, disk_errors
+
+
+def check_results(results: Path) -> None:
+    """Refuse a results folder that cannot be written, before anything is loaded for its runs; makes no folder.
+
+    Raises:
+        UserError: It is a file, lies below one, or may not be written.
+    """
+    there = next(path for path in (results, *results.absolute().parents) if path.exists())
+    with disk_errors(results):
+        if not there.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+        if not os.access(there, os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
 
 def in_a_folder(path: Path | None) -> Path | None:

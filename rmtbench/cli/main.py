@@ -14,7 +14,7 @@ from typing import Annotated, Any, cast
 import typer
 
 import rmtbench
-from rmtbench.cli.encoding import use_known_characters
+from rmtbench.cli.encoding import drop_output, use_known_characters
 from rmtbench.cli.plain_text import guard_streams, plain
 from rmtbench.errors import UserError, resumable
 
@@ -101,13 +101,14 @@ def main() -> None:
         if isinstance(ended, SystemExit) and not ended.code:  # a shell was given its completions
             sys.exit(0)
         # The reader, such as `head`, has had enough; typer tells it by SystemExit. The code is the shells' for it.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        drop_output()
         code = 141
     except OSError as error:
         # A file, folder or device that does not do what is asked of it is no defect of ours, wherever it shows.
         what = (error.strerror or str(error) or type(error).__name__).splitlines()[0]
         remedy = "mend the file or folder, or choose another one; everything written so far is kept"
         code = _complain(UserError(what, where=str(error.filename or ""), remedy=remedy), debug=debug)
+        drop_output()
     except KeyboardInterrupt:
         code = 130
     if code == 130:

@@ -3,76 +3,208 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
-from rmtbench.cli.progress import note
-from rmtbench.errors import UserError
+from rmtbench.cli.folders import check_results
+from rmtbench.cli.progress import note, telling_counter
+from rmtbench.errors import MissingError, UserError
 
 if TYPE_CHECKING:
-    from rmtbench.corpora.base import TokenCounter
+    from rmtbench.corpora.base import Dataset, TokenCounter
     from rmtbench.options.request import Request
-    from rmtbench.runs.estimate import Estimate
+    from rmtbench.runs.estimate import DrawKey, Drawn, Estimate, Planned
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """What a request needs and this machine has not, with the place in a file that the request came from."""
+
+    where: str
+    request: Request
+    error: MissingError
 
 
 class Planning:
-    """A dry run: prints one line a run on stdout, its id and what it asks, and keeps what all will take."""
+    """A dry run: prints one line a run on stdout, and keeps what all will take.
+
+    A line has the run's id, what it asks, and how long it takes: by which finished run, or ``time not known``. What is
+    missing on this machine is told and refuses nothing.
+    """
 
     def __init__(self, results: Path, *, fresh: bool) -> None:
         from rmtbench.runs.estimate import finished_runs
 
+        check_results(results)
         self.told: list[tuple[Request, Estimate]] = []
+        self.needs: list[Need] = []
         self._results, self._fresh = results, fresh
-        self._known = finished_runs(results)
+        self._known, unreadable = finished_runs(results)
+        for error in unreadable:
+            note(f"a finished run tells no time: {error}")
         self._counter = cache(_counter_or_error)
+        self._scorer, self._embedder = cache(_scorer_error), cache(_embedder_error)
+        self._drawn: dict[DrawKey, Drawn] = {}
+        self._opened: dict[tuple[object, ...], Dataset | UserError] = {}
 
-    def add(self, request: Request) -> None:
+    def add(self, request: Request, where: str = "") -> None:
         """Print a request's runs and keep what they will take.
 
+        Args:
+            request: What is asked.
+            where: The place in a file that it came from.
+
         Raises:
-            UserError: The request cannot be done.
+            UserError: The request cannot be done, whatever is fetched or installed.
         """
-        from rmtbench.journal.layout import run_id
         from rmtbench.runs.estimate import estimate
         from rmtbench.runs.session import open_session
 
-        session = open_session(request, os.environ)
-        for spec in session.specs:
-            setting = spec.system if spec.top_k is None else f"{spec.system} top-{spec.top_k}"
-            typer.echo(f"{run_id(spec)}  {setting}  {data_of(request)}")
+        try:
+            session = open_session(request, os.environ, self._open)
+        except MissingError as missing:
+            self.needs.append(Need(where, request, missing))
+            typer.echo(f"(run id not known)  {','.join(request.systems)}  {data_of(request)}  time not known")
+            return
         count_tokens = self._counter(request.model, request.tokenizer, request.adapter)
         refused = count_tokens if isinstance(count_tokens, UserError) else None
         counter = str(count_tokens) if isinstance(count_tokens, UserError) else count_tokens
-        made = estimate(session, self._results, self._known, counter, fresh=self._fresh)
+        made = estimate(session, self._results, self._known, counter, fresh=self._fresh, drawn=self._drawn)
+        for run in made.planned:
+            typer.echo(_line(run, request))
+        for misfit in made.skipped:
+            note(f"{misfit.spec.system} skipped: {misfit.error.what}")
         self.told.append((request, made))
-        if refused is not None and made.finished < made.runs:  # what is finished needs no model any more
-            raise refused
+        if made.finished == made.runs:  # what is finished needs no model any more
+            return
+        embedders = dict.fromkeys(run.spec.embedder for run in made.planned if not run.finished)
+        for error in (refused, *map(self._embedder, embedders), self._scorer(request.scorer)):
+            if isinstance(error, MissingError):
+                self.needs.append(Need(where, request, error))
+            elif error is not None:
+                raise error
+
+    def say(self, requests: int) -> None:
+        """Print what all of it will take, and what is missing for it.
+
+        Args:
+            requests: How many were asked; those that were refused are not counted.
+        """
+        say_cost(self.told, self._results, requests, missing=len(self._undrawn()))
+        _say_needs(self.needs)
+
+    def _undrawn(self) -> list[Need]:
+        """Requests whose data is not here, so that not even their runs' ids are known."""
+        counted = [request for request, _ in self.told]
+        return [need for need in self.needs if need.request not in counted]
+
+    def _open(self, request: Request, environ: Mapping[str, str]) -> Dataset:
+        """Open the data of a request; what many requests share is read once."""
+        from rmtbench.runs.session import open_data
+
+        key = (request.dataset, request.data_dir, request.generated)
+        if key not in self._opened:
+            try:
+                self._opened[key] = open_data(request, environ)
+            except UserError as error:
+                self._opened[key] = error
+        found = self._opened[key]
+        if isinstance(found, UserError):
+            raise found
+        return found
 
 
-def _counter_or_error(model: str, tokenizer: str | None, adapter: str | None) -> TokenCounter | str | UserError:
+def _line(run: Planned, request: Request) -> str:
+    from rmtbench.journal.layout import run_id
+
+    setting = run.spec.system if run.spec.top_k is None else f"{run.spec.system} top-{run.spec.top_k}"
+    if run.finished:
+        time = "finished"
+    elif run.forecast is not None:
+        time = f"about {duration(run.forecast.seconds)}, an estimate by {run.forecast.by}"
+    else:
+        time = "time not known"
+    return f"{run_id(run.spec)}  {setting}  {data_of(request)}  {time}"
+
+
+def _counter_or_error(model: str, tokenizer: str | None, adapter: str | None) -> TokenCounter | UserError:
     """`find_counter`, its error kept: the same model is not looked for again by every request."""
-    from rmtbench.runs.estimate import find_counter
+    from rmtbench.runs.needs import find_counter, rough_count
 
     try:
-        return find_counter(model, tokenizer, adapter)
+        found = find_counter(model, tokenizer, adapter)
+        return found if found is rough_count else telling_counter(found)
     except UserError as error:
         return error
 
 
-def say_cost(told: Sequence[tuple[Request, Estimate]], results: Path, requests: int) -> None:
-    """What all of it will take, in a few lines; what cannot be known is said to be unknown."""
-    from rmtbench.runs.estimate import CHARACTERS_A_TOKEN
+def _scorer_error(name: str) -> UserError | None:
+    """What is wrong with a scorer's model; None where it is here."""
+    from rmtbench.scoring.check import check_scorer
 
+    try:
+        check_scorer(name)
+    except UserError as error:
+        return error
+    return None
+
+
+def _embedder_error(name: str | None) -> UserError | None:
+    """What is wrong with an embedder; None where it is here, behind a server, or not needed."""
+    from rmtbench.models.endpoint.address import is_endpoint
+    from rmtbench.runs.needs import check_embedder
+
+    if name is None or is_endpoint(name):
+        return None
+    try:
+        check_embedder(name)
+    except UserError as error:
+        return error
+    return None
+
+
+def _say_needs(needs: Sequence[Need]) -> None:
+    """What is missing for a plan, each once with the requests that need it."""
+    alike: dict[tuple[str, str], list[Need]] = {}
+    for need in needs:
+        alike.setdefault((str(need.error), need.error.remedy), []).append(need)
+    for (what, remedy), some in alike.items():
+        named = "; ".join(f"{each.request.dataset} {each.request.size}, {each.request.model_name}" for each in some)
+        places = ", ".join(dict.fromkeys(each.where for each in some if each.where))
+        note(f"needed first: {what}")
+        note(f"  {remedy}")
+        note(f"  for {f'{places}: ' if places else ''}{named}")
+
+
+def say_cost(told: Sequence[tuple[Request, Estimate]], results: Path, requests: int, missing: int = 0) -> None:
+    """What all of it will take, in a few lines; what cannot be known is said to be unknown.
+
+    Args:
+        told: The requests that were planned.
+        results: Folder of all runs.
+        requests: How many were asked.
+        missing: How many of them have no data here.
+    """
+    from rmtbench.runs.needs import CHARACTERS_A_TOKEN
+
+    refused = requests - len(told) - missing
     if not told:
-        note("nothing is planned: every request is refused")
+        note(
+            "nothing can be counted: the data is not here"
+            if missing
+            else "nothing is planned: every request is refused"
+        )
         return
     made = [each for _, each in told]
-    refused = requests - len(told)
     without = f"; {refused} of {requests} requests are refused, and their runs not counted" if refused else ""
+    without += (
+        f"; {missing} of {requests} requests have no data here, and their runs are not counted" if missing else ""
+    )
     runs, left = sum(each.runs for each in made), sum(map(_left, made))
     note(f"in all {runs} runs, {runs - left} of them finished already{without}")
     uncounted = [each for each in made if each.why and _left(each)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -16,9 +16,12 @@ from rmtbench.cli.plain_text import plain
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from rmtbench.corpora.base import TokenCounter
     from rmtbench.kvcache.watching import ReadProgress
     from rmtbench.runs.loop import Event
 
+LONG_TEXT = 3_000_000
+"""Characters that a tokenizer takes some seconds for."""
 LINE_EVERY_SECONDS = 5.0
 """A plain log says where a run is this often, so that it neither floods nor falls silent."""
 
@@ -36,6 +39,22 @@ def next_merge(shard: str) -> str:
 def note(text: str) -> None:
     """One line for the person, on stderr: stdout belongs to results."""
     typer.echo(plain(text), err=True)
+
+
+def telling_counter(count_tokens: TokenCounter) -> TokenCounter:
+    """A token counter that says so before it counts so much text that it takes seconds."""
+
+    def count(texts: Sequence[str]) -> Sequence[int]:
+        say_long(sum(map(len, texts)))
+        return count_tokens(texts)
+
+    return count
+
+
+def say_long(characters: int) -> None:
+    """Say that tokens are being counted, if there is so much text that it takes seconds."""
+    if characters > LONG_TEXT:
+        note(f"counting the tokens of {characters / 1e6:,.0f} million characters")
 
 
 @contextmanager

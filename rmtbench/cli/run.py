@@ -45,7 +45,7 @@ def run(
     ] = False,
 ) -> None:
     """Run systems over a dataset. The same command again resumes; finished runs are left alone."""
-    from rmtbench.cli.planning import Planning, say_cost
+    from rmtbench.cli.planning import Planning
     from rmtbench.cli.running import run_request
     from rmtbench.cli.workers import work
     from rmtbench.spec import make_request, rare_settings
@@ -54,7 +54,7 @@ def run(
     if dry_run:
         planning = Planning(results, fresh=fresh)
         planning.add(request)
-        say_cost(planning.told, results, 1)
+        planning.say(1)
         raise typer.Exit(0)
     if request.workers > 1:
         raise typer.Exit(work(sys.argv[1:], request.workers, results, request.scorer, fresh=fresh))

@@ -9,8 +9,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from rmtbench.cli.folders import check_results
 from rmtbench.cli.judging import say_judgements
-from rmtbench.cli.progress import next_merge, next_report, note, show_runs
+from rmtbench.cli.progress import next_merge, next_report, note, say_long, show_runs, telling_counter
 from rmtbench.core import SHIPPED_MODELS, Draw, RunSpec
 from rmtbench.corpora.base import TokenCounter
 from rmtbench.errors import ServerGoneError
@@ -20,11 +21,11 @@ from rmtbench.journal.record import read_json, read_run
 from rmtbench.models.load import RANDOM_LABEL
 from rmtbench.models.sources import to_convert
 from rmtbench.options.request import Request
-from rmtbench.runs.estimate import find_counter
 from rmtbench.runs.finished import unfinished
-from rmtbench.runs.fit import check_fit, find_misfits, find_without_evidence
+from rmtbench.runs.fit import check_fit, find_misfits, with_evidence
 from rmtbench.runs.loading import load_resources
 from rmtbench.runs.loop import execute
+from rmtbench.runs.needs import find_counter
 from rmtbench.runs.plan import left_out_of_all
 from rmtbench.runs.session import Session, find_store, make_draws, make_one_draw, open_session
 from rmtbench.scoring.check import check_scorer
@@ -47,17 +48,19 @@ def run_request(
 
     Returns:
         The exit code: 0; 1 if answers of these runs failed, now or in an earlier process, if some could not be judged,
-        if a plugin could not prepare a draw, or if a server that had given some was gone before the last; 2 if a system
-        that was asked for by name does not fit the model's context.
+        if a plugin could not prepare a draw or score answers, or if a server that had given some was gone before the
+        last; 2 if a system that was asked for by name does not fit the model's context.
 
     Raises:
         UserError: Something that was asked for is missing or does not fit.
         KeyboardInterrupt: The user interrupted. Every answer so far is on disk.
     """
+    told = set() if told is None else told
     session = open_session(request, os.environ)
     judge = find_judge(request, os.environ)
     todo = unfinished(session.specs, results, fresh=fresh, draws=request.draw_numbers)
     if todo:
+        check_results(results)
         check_scorer(request.scorer)
         if judge is not None:
             judge.check()
@@ -66,7 +69,7 @@ def run_request(
             note(f"{run_id(spec)}: finished already; --fresh begins anew")
     skipped: list[RunSpec] = []
     if todo:
-        _say_what_is_not_read(session, set() if told is None else told)
+        _say_what_is_not_read(session, told)
         try:
             skipped = _do(todo, session, results, fresh=fresh)
         except ServerGoneError as gone:
@@ -75,7 +78,7 @@ def run_request(
             note(f"error: {gone}\n  {gone.remedy}")
             return 1
     folders = [RunFolder(results / run_id(spec)) for spec in session.specs if spec not in skipped]
-    _score([folder.path for folder in folders], request.scorer, judge)
+    scored = _score([folder.path for folder in folders], request.scorer, told, judge)
     not_judged = say_judgements([folder.path for folder in folders]) if judge is not None else 0
     summaries = [read_json(folder.summary) for folder in folders]
     failed = sum(summary["errors"] for summary in summaries)
@@ -87,7 +90,7 @@ def run_request(
     if any(spec.system in request.systems for spec in skipped):
         return 2
     done = [spec for spec in session.specs if spec not in skipped]
-    return 1 if failed or not_judged or unfinished(done, results, draws=request.draw_numbers) else 0
+    return 1 if failed or not scored or not_judged or unfinished(done, results, draws=request.draw_numbers) else 0
 
 
 def _do(todo: Sequence[RunSpec], session: Session, results: Path, *, fresh: bool) -> list[RunSpec]:
@@ -109,7 +112,8 @@ def _do(todo: Sequence[RunSpec], session: Session, results: Path, *, fresh: bool
         qdrant=request.qdrant,
     )
     resources = replace(resources, kv_store=store)
-    draws = make_draws(session, resources.model.count_tokens, first.made)
+    draws = make_draws(session, telling_counter(resources.model.count_tokens), first.made)
+    say_long(sum(len(document.text) for draw in draws for document in draw.corpus.documents))
     _say_what_runs(todo, draws, resources)
     _say_what_is_left_out(request)
     _say_where_memories_differ(todo, resources)
@@ -155,13 +159,10 @@ def _with_evidence(
     Raises:
         UserError: A run without evidence was asked for by name, or there is no other run.
     """
-    misfits = find_without_evidence(todo, draws)
-    skipped = [misfit.spec for misfit in misfits]
-    if misfits and (len(misfits) == len(todo) or any(spec.system in request.systems for spec in skipped)):
-        raise misfits[0].error
+    kept, misfits = with_evidence(todo, draws, request.systems)
     for misfit in misfits:
         note(f"{misfit.spec.system} skipped: {misfit.error.what}")
-    return [spec for spec in todo if spec not in skipped], skipped
+    return kept, [misfit.spec for misfit in misfits]
 
 
 def _fitting(
@@ -258,9 +259,8 @@ def _say_what_is_not_read(session: Session, told: set[str]) -> None:
         note(remark)
 
 
-def _score(folders: Sequence[Path], scorer: str, judge: Judge | None) -> None:
-    from rmtbench.cli.score import show_scoring
-    from rmtbench.scoring.score import score_runs
+def _score(folders: Sequence[Path], scorer: str, told: set[str], judge: Judge | None) -> bool:
+    """Score the runs; returns whether every metric gave its scores."""
+    from rmtbench.cli.score import score_and_tell
 
-    with show_scoring() as progress:
-        score_runs(folders, None, scorer, progress, judge)
+    return not score_and_tell(folders, None, scorer, told, judge)

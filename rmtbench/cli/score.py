@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -45,21 +45,16 @@ def score(
     """Score every run of a folder from its journal; no answer is made again."""
     from rmtbench.cli.judging import say_judgements
     from rmtbench.journal.record import find_runs
-    from rmtbench.scoring.kinds import broken_metrics
-    from rmtbench.scoring.score import score_runs
 
     chosen = None if metrics == "all" else tuple(name.strip() for name in metrics.split(","))
     asked = _judge({"judge": judge, "judge_base_url": judge_base_url, "prices": prices}, rare or ())
     paths = find_runs(results)
     if not paths:
         raise UserError("no runs here", where=str(results), remedy="run something first: rmtbench run --help")
-    for why in broken_metrics().values() if chosen is None else ():
-        note(f"left out: {why}")
-    with show_scoring() as progress:
-        score_runs(paths, chosen, scorer, progress, asked)
+    problems = score_and_tell(paths, chosen, scorer, judge=asked)
     failed = say_judgements(paths) if asked is not None else 0
     note(f"{len(paths)} runs scored; {next_report(results)}")
-    raise typer.Exit(1 if failed else 0)
+    raise typer.Exit(1 if problems or failed else 0)
 
 
 def _judge(given: Mapping[str, Any], rare: list[str] | tuple[str, ...]) -> Judge | None:
@@ -83,6 +78,40 @@ def _judge(given: Mapping[str, Any], rare: list[str] | tuple[str, ...]) -> Judge
         if name != "judge" and "judge" not in values:
             raise UserError("means nothing without --judge", where=option.flag, remedy="give --judge, or leave it out")
     return find_judge(checked_part(Judging, values), os.environ)
+
+
+def score_and_tell(
+    paths: Sequence[Path],
+    metrics: Sequence[str] | None,
+    scorer: str,
+    told: set[str] | None = None,
+    judge: Judge | None = None,
+) -> list[str]:
+    """Score runs, show how far it is, and say which metrics of other packages are left out or fail.
+
+    Args:
+        paths: Run folders.
+        metrics: Which metrics; None for all that can be made.
+        scorer: The model of BERTScore.
+        told: What was said already and is not said again; what is said now is added.
+        judge: The model that judges answers; None for none.
+
+    Returns:
+        One line for each metric that failed; one that cannot even be imported is left out, which is no failure.
+    """
+    from rmtbench.scoring.kinds import broken_metrics
+    from rmtbench.scoring.score import score_runs
+
+    told = set() if told is None else told
+    for why in map(str, broken_metrics().values()) if metrics is None else ():
+        if why not in told:
+            note(f"left out: {why}")
+            told.add(why)
+    with show_scoring() as progress:
+        problems = score_runs(paths, metrics, scorer, progress, judge)
+    for problem in problems:
+        note(f"not scored: {problem}")
+    return problems
 
 
 @contextmanager

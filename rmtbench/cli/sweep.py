@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rmtbench.cli.planning import Planning, data_of, duration, say_cost
+from rmtbench.cli.folders import check_results
+from rmtbench.cli.planning import Planning, data_of, duration
 from rmtbench.cli.progress import next_merge, next_report, note
 from rmtbench.errors import UserError, resumable
 
@@ -48,6 +49,7 @@ def sweep(
     from rmtbench.runs.sweep import read_sweep
 
     asked = read_sweep(file, data_dir, profile, rmt, shard)
+    check_results(results)
     for old, new in asked.renamed.items():
         note(f"{old} is now {new}; the earlier name goes with the next release")
     _say_plan(asked)
@@ -62,7 +64,7 @@ def sweep(
             note(f"{place} {_in_a_line(one.request)}")
         try:
             if planning is not None:
-                planning.add(one.request)
+                planning.add(one.request, one.where)
             else:
                 codes.add(_run(one.request, results, told, fresh=fresh))
         except UserError as error:
@@ -76,7 +78,7 @@ def sweep(
         if not dry_run:
             _say_progress(place, number, len(asked.requests), time.monotonic() - began)
     if planning is not None:
-        say_cost(planning.told, results, len(asked.requests))
+        planning.say(len(asked.requests))
     if failures:
         _say_failures(failures, len(asked.requests))
     elif not dry_run:
@@ -118,11 +120,14 @@ def _in_a_line(request: Request) -> str:
 
 
 def _say_failures(failures: Sequence[tuple[SweepRequest, UserError]], count: int) -> None:
+    from rmtbench.runs.sweep import in_words_of_the_file
+
     told = f"{len(failures)} of {count} requests cannot be done; once mended, the same command does what is left:"
     note(resumable(told, sys.argv))
     alike: dict[tuple[str, str, str], list[Request]] = {}
     for one, error in failures:
-        alike.setdefault((one.where, str(error), error.remedy), []).append(one.request)
+        told = in_words_of_the_file(error, "")
+        alike.setdefault((one.where, str(told).removeprefix(", "), told.remedy), []).append(one.request)
     for (where, what, remedy), requests in alike.items():
         named = "; ".join(f"{each.dataset} {each.size}, {each.model_name}" for each in requests)
         note(f"error: {where}, {named}: {what}")

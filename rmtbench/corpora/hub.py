@@ -17,7 +17,7 @@ from rmtbench.corpora.base import HubRows
 from rmtbench.corpora.jsonfiles import field, text_field
 from rmtbench.corpora.official import clean_title, mend_quotes, trivia_references
 from rmtbench.corpora.rows import HotpotRow, SquadArticle, SquadParagraph, SquadQuestion, TriviaDocument, TriviaRow
-from rmtbench.errors import UserError
+from rmtbench.errors import MissingError, UserError
 from rmtbench.hub import look_for_hub
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def load_hub(name: str, hub: HubRows) -> tuple[Source, Any]:
     try:
         dataset = load_dataset(hub.repository, hub.configuration, split=SPLIT)
     except (OSError, ValueError, httpx.HTTPError) as error:
-        raise UserError(
+        raise MissingError(
             f"the hub cannot be reached for '{name}' ({type(error).__name__}), and it is not cached here",
             where=hub.repository,
             remedy="give official files with --data-dir or RMTBENCH_DATA",

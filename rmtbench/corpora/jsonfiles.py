@@ -33,19 +33,24 @@ def load_json(path: Path) -> Any:  # noqa: ANN401 - whatever the file holds
     return decode(data, str(path))
 
 
-def decode(data: bytes, where: str, line: int = 1) -> Any:  # noqa: ANN401 - whatever the text holds
+class _RepeatedError(ValueError):
+    """A key stands twice in an object."""
+
+
+def decode(data: bytes, where: str, line: int = 1, *, once: bool = False) -> Any:  # noqa: ANN401 - whatever it holds
     """Decode one JSON text.
 
     Args:
         data: The text.
         where: Its file, for the message.
         line: The line of the file that it begins in.
+        once: Whether a key may stand only once in an object.
 
     Raises:
-        UserError: It is not UTF-8 or not JSON, or holds half a character.
+        UserError: It is not UTF-8 or not JSON, holds half a character, or is nested or has numbers beyond all measure.
     """
     try:
-        decoded = json.loads(data)
+        decoded = json.loads(data, object_pairs_hook=_once if once else None)
     except json.JSONDecodeError as error:
         raise UserError(
             f"not JSON: {error.msg}",
@@ -55,9 +60,22 @@ def decode(data: bytes, where: str, line: int = 1) -> Any:  # noqa: ANN401 - wha
     except UnicodeDecodeError as error:
         number = line + error.object[: error.start].count(b"\n")
         raise UserError("not UTF-8 text", where=f"{where}, line {number}", remedy="save it as UTF-8") from error
+    except _RepeatedError as error:
+        raise UserError(f"key '{error}' stands twice", where=f"{where}, line {line}", remedy="keep one") from error
+    except (RecursionError, ValueError) as error:  # of a number, that it has thousands of digits
+        what = "nested too deeply" if isinstance(error, RecursionError) else "a number is too long"
+        raise UserError(what, where=f"{where}, line {line}", remedy="mend the file") from error
     if _HALF.search(data):  # encoding all of it again would cost a large file seconds
         _refuse_halves(decoded, data, where, line)
     return decoded
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    made = dict(pairs)
+    if len(made) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise _RepeatedError(next(name for place, name in enumerate(names) if name in names[:place]))
+    return made
 
 
 def _refuse_halves(decoded: object, data: bytes, where: str, line: int) -> None:

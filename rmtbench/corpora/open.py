@@ -12,8 +12,9 @@ from pathlib import Path
 from rmtbench.core import Source
 from rmtbench.corpora.base import Dataset, DatasetKind, OfficialFiles
 from rmtbench.corpora.own import read_folder
-from rmtbench.corpora.registry import known_datasets
-from rmtbench.errors import UserError, nearest
+from rmtbench.corpora.plugin import GuardedDataset
+from rmtbench.corpora.registry import broken_datasets, is_plugin, known_datasets
+from rmtbench.errors import MissingError, UserError, nearest
 
 DATA_VARIABLE = "RMTBENCH_DATA"
 """Environment variable: folder of official files, where ``--data-dir`` gives none."""
@@ -36,7 +37,16 @@ def open_dataset(name: str, data_dir: Path | None, environ: Mapping[str, str], *
     """
     kind = known_datasets().get(name)
     if kind is None:
+        if name in broken_datasets():  # a folder of that name is not meant
+            raise broken_datasets()[name]
         return _open_own(name)
+    if is_plugin(name):
+        return GuardedDataset(name, lambda: _open_kind(kind, data_dir, environ, generated=generated))
+    return _open_kind(kind, data_dir, environ, generated=generated)
+
+
+def _open_kind(kind: DatasetKind, data_dir: Path | None, environ: Mapping[str, str], *, generated: bool) -> Dataset:
+    name = kind.name
     if kind.embedded is not None:
         return kind.embedded()
     given = data_dir or (Path(environ[DATA_VARIABLE]) if environ.get(DATA_VARIABLE) else None)
@@ -48,7 +58,8 @@ def open_dataset(name: str, data_dir: Path | None, environ: Mapping[str, str], *
 
         return next(Miniature(style) for style in STYLES if style == name)
     if kind.hub is None:
-        raise UserError(f"no files of {name} are named", where="--dataset", remedy="give --data-dir or RMTBENCH_DATA")
+        remedy = f"give --data-dir or {DATA_VARIABLE}"
+        raise MissingError(f"no files of {name} are named", where="--dataset", remedy=remedy)
     from rmtbench.corpora.hub import load_hub
 
     return _files_of(kind).make(*load_hub(name, kind.hub))
@@ -110,7 +121,7 @@ def find_file(name: str, path: Path) -> Path:
         names = ", ".join(candidate.name for candidate in found)
         raise UserError(f"several files could be {name}: {names}", where=str(path), remedy="name one with --data-dir")
     inside = ", ".join(sorted(entry.name for entry in path.iterdir())[:8]) or "nothing"
-    raise UserError(
+    raise MissingError(
         f"no {name} file here (it holds {inside})",
         where=str(path),
         remedy=f"give the folder that holds {official.names[0]}, or one file",

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
+from unicodedata import normalize
 
 from rmtbench.core import Document, Draw, Gold, Question, Source, SourceKind, Span
 from rmtbench.corpora.base import DatasetFacts, DrawRequest, TokenCounter
@@ -167,7 +168,7 @@ def _json_rows(text: str, path: Path) -> Iterator[tuple[int, Any]]:
         )
     for number, line in enumerate(text.encode().splitlines(), start=1):
         if line.strip():
-            yield number, decode(line, str(path), number)
+            yield number, decode(line, str(path), number, once=True)
 
 
 def _read_question(row: Any, where: str, number: int, texts: Mapping[str, str]) -> Asked:  # noqa: ANN401
@@ -183,7 +184,10 @@ def _read_question(row: Any, where: str, number: int, texts: Mapping[str, str]) 
     references = [reference for reference in references if reference.strip()]
     if not references:
         raise UserError("question without a reference answer", where=where, remedy="fill in 'answers'")
-    identity = str(row.get("id", f"q{number}"))
+    identity = row.get("id", f"q{number}")
+    if isinstance(identity, bool) or not isinstance(identity, str | int):
+        raise UserError("field 'id' must be a text or a whole number", where=where, remedy="mend it or leave it out")
+    identity = str(identity)
     if not identity.strip():
         raise UserError("field 'id' is blank", where=where, remedy="fill it in or leave it out")
     evidence = [
@@ -191,7 +195,7 @@ def _read_question(row: Any, where: str, number: int, texts: Mapping[str, str]) 
         for place, entry in enumerate(field({"evidence": [], **row}, "evidence", list, where))
     ]
     evidence = list(dict.fromkeys(evidence))  # a fact named twice is one fact
-    kind = str(row.get("kind", ""))
+    kind = field({"kind": "", **row}, "kind", str, where)
     about = tuple(
         _span(text_field({"about": name}, "about", where), texts, f"{where}, about {place}").document_id
         for place, name in enumerate(field({"about": [], **row}, "about", list, where))
@@ -202,18 +206,22 @@ def _read_question(row: Any, where: str, number: int, texts: Mapping[str, str]) 
 def _span(entry: object, texts: Mapping[str, str], where: str) -> Span:
     """A document's name stands for all of it; an object narrows it by `text`, or by `start` and `end`."""
     name = entry if isinstance(entry, str) else text_field(entry, "document", where)
+    if name not in texts:  # file systems spell accents in one way or the other
+        name = next((one for one in texts if normalize("NFC", one) == normalize("NFC", name)), name)
     if name not in texts:
         raise UserError(f"no document '{name}'", where=where, remedy="name a file as it lies under documents/")
     if isinstance(entry, dict):
         _check_keys(entry, SPAN_KEYS, where)
     text = texts[name]
+    if isinstance(entry, dict) and "text" in entry and {"start", "end"} & entry.keys():
+        raise UserError("both 'text' and 'start' or 'end'", where=where, remedy="narrow it down in one way")
     if isinstance(entry, dict) and "text" in entry:
         quote = text_field(entry, "text", where)
         start = text.find(quote)
         if start < 0:
             raise UserError("the text does not stand in that document", where=where, remedy="copy it verbatim")
         return Span(name, start, start + len(quote))
-    if isinstance(entry, dict) and "start" in entry:
+    if isinstance(entry, dict) and {"start", "end"} & entry.keys():
         start, end = field(entry, "start", int, where), field(entry, "end", int, where)
         if not 0 <= start < end <= len(text):
             raise UserError(f"{start}..{end} is not within its {len(text)} characters", where=where, remedy="mend it")

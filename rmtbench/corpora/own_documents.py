@@ -73,7 +73,7 @@ def read_documents(folder: Path) -> Documents:
             scanned = converted and path.suffix.lower() == ".pdf"
             what = "no text in it: its pages may be pictures" if scanned else "the document is empty"
             raise UserError(what, where=str(path), remedy="fill it in or remove it")
-        name = path.relative_to(folder).as_posix()
+        name = _name(path, folder)
         digest.update(f"{name}\n{len(data)}\n".encode())
         digest.update(data)
         documents.append(Document(name, title, body))
@@ -110,10 +110,26 @@ def plain_text(data: bytes, path: Path) -> str:
     if data.startswith(b"%PDF-") or b"\0" in data:
         raise UserError("no text, whatever its name says", where=str(path), remedy="save its text as UTF-8")
     try:
-        return data.decode("utf-8-sig").replace("\r\n", "\n")
+        # Windows ends lines with both, the first Macs with a carriage return alone.
+        return data.decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         raise UserError("not UTF-8 text", where=f"{path}, line {line}", remedy="save it as UTF-8") from error
+
+
+def _name(path: Path, folder: Path) -> str:
+    """A document's id: its path below the folder.
+
+    Raises:
+        UserError: Its bytes are no UTF-8, so that no file of results can hold it.
+    """
+    name = path.relative_to(folder).as_posix()
+    try:
+        name.encode()
+    except UnicodeEncodeError as error:
+        shown = os.fsencode(path).decode("utf-8", "replace")
+        raise UserError("the file's name is not UTF-8", where=shown, remedy="give it another name") from error
+    return name
 
 
 def _files(folder: Path) -> Iterator[Path]:

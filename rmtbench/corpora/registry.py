@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from functools import cache
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 
 import rmtbench.corpora
 from rmtbench.corpora.base import DatasetKind
-from rmtbench.errors import UserError
+from rmtbench.errors import PLUGIN_FAULTS, UserError, first_line
 
 ENTRY_POINTS = "rmtbench.datasets"
 """Entry-point group in which other packages name a `DatasetKind`, such as ``mine = "mypackage.mine:DATASET"``."""
@@ -18,33 +18,53 @@ ENTRY_POINTS = "rmtbench.datasets"
 EXPORT = "DATASET"
 
 
-@cache
 def known_datasets() -> Mapping[str, DatasetKind]:
-    """All data sets by name, in their order; a name of ours is never another package's.
-
-    Raises:
-        UserError: Another package's data set cannot be imported or is something else.
-    """
-    found: dict[str, DatasetKind] = {}
-    for kind in (*_ours(), *_installed()):
-        found.setdefault(kind.name, kind)
-    return dict(sorted(found.items(), key=lambda item: (item[1].order, item[0])))
+    """All data sets that can be used, by name and in their order; a name of ours is never another package's."""
+    return _all()[0]
 
 
-def _ours() -> Iterator[DatasetKind]:
-    for module in pkgutil.iter_modules(rmtbench.corpora.__path__):
-        kind = getattr(importlib.import_module(f"rmtbench.corpora.{module.name}"), EXPORT, None)
-        if isinstance(kind, DatasetKind):
-            yield kind
+def broken_datasets() -> Mapping[str, UserError]:
+    """Data sets of other packages that cannot be used, by the names of their entry points, each with the reason."""
+    return _all()[1]
 
 
-def _installed() -> Iterator[DatasetKind]:
+def is_plugin(name: str) -> bool:
+    """Whether a data set comes from another package."""
+    return name in known_datasets() and name not in _ours()
+
+
+@cache
+def _all() -> tuple[Mapping[str, DatasetKind], Mapping[str, UserError]]:
+    found = dict(_ours())
+    broken: dict[str, UserError] = {}
     for point in entry_points(group=ENTRY_POINTS):
-        try:
-            found = point.load()
-        except (ImportError, AttributeError, TypeError, ValueError) as error:
-            what = f"data set '{point.name}' cannot be imported ({error})"
-            raise UserError(what, where=point.value, remedy="mend that package") from error
-        if not isinstance(found, DatasetKind):
-            raise UserError(f"data set '{point.name}' is no DatasetKind", where=point.value, remedy="mend that package")
-        yield found
+        kind = _load(point)
+        if isinstance(kind, UserError):
+            broken[point.name] = kind
+        elif kind.name in found:
+            owner = "built in" if kind.name in _ours() else "another package's"
+            what = f"data set '{kind.name}' is {owner}, so this one is not used"
+            broken[point.name] = UserError(what, where=point.value, remedy="give it another name")
+        else:
+            found[kind.name] = kind
+    return dict(sorted(found.items(), key=lambda item: (item[1].order, item[0]))), broken
+
+
+@cache
+def _ours() -> Mapping[str, DatasetKind]:
+    modules = [f"rmtbench.corpora.{module.name}" for module in pkgutil.iter_modules(rmtbench.corpora.__path__)]
+    kinds = [getattr(importlib.import_module(name), EXPORT, None) for name in modules]
+    return {kind.name: kind for kind in kinds if isinstance(kind, DatasetKind)}
+
+
+def _load(point: EntryPoint) -> DatasetKind | UserError:
+    """Another package's data set, or why there is none."""
+    try:
+        found = point.load()
+    except PLUGIN_FAULTS as error:
+        what = f"data set '{point.name}' cannot be imported ({first_line(error)})"
+        return UserError(what, where=point.value, remedy="mend that package, or uninstall it")
+    if not isinstance(found, DatasetKind):
+        what = f"data set '{point.name}' is not a DatasetKind"
+        return UserError(what, where=point.value, remedy="declare it as docs/plugins.md says")
+    return found

@@ -12,6 +12,9 @@ from rmtbench.core import RunSpec
 from rmtbench.journal.packed import file_of
 from rmtbench.journal.rows import spec_to_row
 
+LONGEST = 200
+"""Characters of a run's name before its hash; the parts of a longer one are cut."""
+
 
 @dataclass(frozen=True, slots=True)
 class RunFolder:
@@ -82,5 +85,7 @@ def run_id(spec: RunSpec) -> str:
     adapter = PurePath(spec.adapter).name if spec.adapter is not None else ""
     batch = f"batch{spec.batch}" if spec.batch > 1 else ""
     parts = [spec.system, setting, PurePath(spec.dataset).name, spec.size, PurePath(spec.model).name, adapter, batch]
-    name = "-".join(re.sub(r"[^a-z0-9.]+", "-", part.lower()).strip("-.") for part in parts if part)
-    return f"{name}-{spec_hash(spec)[:8]}"
+    words = [re.sub(r"[^a-z0-9.]+", "-", part.lower()).strip("-.") for part in parts if part]
+    if sum(map(len, words)) > LONGEST:  # a file system takes 255 bytes
+        words = [word[: LONGEST // len(words)].strip("-.") for word in words]
+    return f"{'-'.join(words)}-{spec_hash(spec)[:8]}"

@@ -80,7 +80,7 @@ def _read_slowly(line: bytes, where: str) -> object:
     """What orjson refuses: the standard library takes some of it (NaN, half a surrogate pair), and words the errors."""
     try:
         return json.loads(line.decode())
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UserError(
             f"damaged: not JSON ({error})", where=where, remedy="remove that line, or start anew with --fresh"
         ) from error

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import shutil
 import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BytesIO
@@ -55,7 +56,8 @@ def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
     try:
         with zipfile.ZipFile(path) as packed:
             yield packed
-    except zipfile.BadZipFile as error:
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
+        # By the last two zipfile says that a member is encrypted, or compressed in a way that it does not know.
         raise UserError(f"damaged: {error}", where=str(path), remedy="copy the file again, or remove it") from error
 
 

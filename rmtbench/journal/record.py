@@ -139,8 +139,9 @@ def read_run(path: Path, known: MutableMapping[bytes, Asked] | None = None) -> R
     # moment of itself and never as answers without their questions.
     with _remade():
         summary = read_json(folder.summary) if folder.summary.exists() else {}
-        values = tuple(value_from_row(row, str(folder.summary)) for row in summary.get("values", ()))
         accounts = accounts_from_row(summary, str(folder.summary))
+        values = _values(summary, str(folder.summary))
+        scorers = _scorers(summary, str(folder.summary))
         scores = {key_from_row(row, where): scores_from_row(row, where) for where, row in read_numbered(folder.scores)}
     answers: dict[Key, Answer] = {}
     for where, row in read_numbered(folder.answers):
@@ -169,7 +170,7 @@ def read_run(path: Path, known: MutableMapping[bytes, Asked] | None = None) -> R
         prepared=prepared,
         answers=answers,
         scores=scores,
-        scorers=summary.get("scorers", {}),
+        scorers=scorers,
         values=values,
         system=system_from_row(head["system"], str(folder.spec)) if "system" in head else None,
         sessions=sessions or [head["provenance"]],
@@ -189,6 +190,20 @@ def _remade() -> Iterator[None]:
     except UserError as error:
         remedy = "delete that file and give `rmtbench score`: it makes it again, and asks no model"
         raise UserError(error.what, where=error.where, remedy=remedy) from error
+
+
+def _values(summary: Mapping[str, Any], where: str) -> tuple[MetricValue, ...]:
+    rows = summary.get("values", [])
+    if not isinstance(rows, list):
+        raise damaged(where, f"field 'values' is {type(rows).__name__}, not a list")
+    return tuple(value_from_row(row, where) for row in rows)
+
+
+def _scorers(summary: Mapping[str, Any], where: str) -> dict[str, str]:
+    scorers = summary.get("scorers", {})
+    if not isinstance(scorers, dict) or not all(isinstance(by, str) for by in scorers.values()):
+        raise damaged(where, "field 'scorers' is not a name by metric")
+    return scorers
 
 
 def _read_asked(path: Path, known: MutableMapping[bytes, Asked]) -> Asked:
@@ -237,7 +252,7 @@ def read_json(path: Path) -> dict[str, Any]:
         value = json.loads(path.read_bytes())
     except FileNotFoundError as error:
         raise UserError("missing", where=str(path), remedy="start that run anew with --fresh") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UserError(
             f"damaged: not JSON ({error})", where=str(path), remedy="start that run anew with --fresh"
         ) from error

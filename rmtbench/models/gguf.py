@@ -117,6 +117,21 @@ def convert(path: Path, option: str = "--model", *, fetch: bool = True) -> Conve
     return Converted(folder, digest, facts)
 
 
+def gguf_tokenizer(path: Path, option: str = "--model") -> PreTrainedTokenizerBase:
+    """Return the tokenizer that a converted file would have, without converting the weights.
+
+    Args:
+        path: The file.
+        option: What the user named it with, for errors.
+
+    Raises:
+        UserError: It is no GGUF file of a causal language model, or its tokenizer cannot be read exactly.
+    """
+    header = read_header(path, option)
+    _check_kind(header, path, option)
+    return _tokenizer(path, header, option)
+
+
 def is_converted(path: Path) -> bool:
     """Return whether a GGUF file has been converted before, so that loading it is quick."""
     try:

@@ -10,15 +10,16 @@ from typing import TYPE_CHECKING, Any
 from rmtbench.core import AnswerStyle
 from rmtbench.errors import UserError, first_line
 from rmtbench.hub import NEEDS
-from rmtbench.models.adapters import check_base, merge_adapter
+from rmtbench.models.adapters import check_base, find_adapter, merge_adapter
 from rmtbench.models.architecture import check_supported, context_limit
 from rmtbench.models.control_tokens import control_marks, count_tokens
 from rmtbench.models.end_of_turn import end_ids
+from rmtbench.models.gguf import gguf_tokenizer
 from rmtbench.models.identity import identity_of, tokenizer_source
 from rmtbench.models.local import LocalModel
 from rmtbench.models.prompt import CONTRACT_VERSION, ChatSettings, chat_facts, make_contract, think_budget
 from rmtbench.models.random_geometry import build_random, geometry, is_random
-from rmtbench.models.sources import Source, find_source
+from rmtbench.models.sources import Source, find_source, to_convert
 from rmtbench.models.weights import weights_hash
 
 if TYPE_CHECKING:
@@ -141,27 +142,40 @@ def load_tokenizer(model: str, tokenizer: str | None = None, adapter: str | None
     """Load a model's tokenizer, or another that is named.
 
     Random geometries have no tokenizer of their own: they read MiniLM's English WordPiece. An adapter's own tokenizer
-    comes before its base model's.
+    comes before its base model's. That of a GGUF file is read without converting the weights.
 
     Raises:
         UserError: The tokenizer is missing.
     """
-    if tokenizer is not None and adapter is None:
+    if tokenizer is not None:
+        if adapter is not None:
+            find_adapter(adapter)
         return _tokenizer(Source(model, model, model), tokenizer)
     if is_random(model):
         geometry(model)
-    return _tokenizer(find_source(model, adapter), tokenizer)
+    if (file := to_convert(model)) is None:
+        return _tokenizer(find_source(model, adapter), None)
+    source = find_source(model, adapter, fetch=False)
+    if tokenizer_source(source, None, fetch=False).path != source.path:
+        return _tokenizer(source, None)  # the adapter's own
+    return _without_limit(gguf_tokenizer(file))
 
 
 def _tokenizer(source: Source, tokenizer: str | None) -> PreTrainedTokenizerBase:
     from transformers import AutoTokenizer
 
+    if tokenizer is not None and (file := to_convert(tokenizer)) is not None:
+        return _without_limit(gguf_tokenizer(file, "--tokenizer"))
     path = tokenizer_source(source, tokenizer).path
     try:
         words: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(path, trust_remote_code=False)
     except (OSError, ValueError, KeyError) as error:
         named = tokenizer or source.name
         raise _missing("tokenizer", named, "--tokenizer" if tokenizer else "--model", error) from error
+    return _without_limit(words)
+
+
+def _without_limit(words: PreTrainedTokenizerBase) -> PreTrainedTokenizerBase:
     # Its own limit is a training length. Every prompt is checked against the model's limit instead.
     words.model_max_length = int(1e30)
     return words

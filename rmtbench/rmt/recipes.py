@@ -123,18 +123,6 @@ class Plan:
             _refuse("--learning-rate", f"a rate of {self.rate}", "give a number above 0")
 
 
-def whole_numbers(text: str, option: str) -> tuple[int, ...]:
-    """Read a list such as ``1,2,4``.
-
-    Raises:
-        UserError: Something in it is no whole number.
-    """
-    try:
-        return tuple(int(each) for each in text.split(","))
-    except ValueError as error:
-        raise UserError(f"'{text}' is no list of whole numbers", where=option, remedy="write 1,2,4") from error
-
-
 def make_recipe(plan: Plan, data: str = "") -> Recipe:
     """Lay the stages out. The rate stays at its height until the last one, and falls there to a twentieth.
 

@@ -91,6 +91,26 @@ def _without_evidence(system: str) -> UserError:
     )
 
 
+def with_evidence(
+    specs: Sequence[RunSpec], draws: Iterable[Draw], named: Sequence[str]
+) -> tuple[list[RunSpec], list[Misfit]]:
+    """Return the runs that have something to read, and those of an oracle that has not.
+
+    Args:
+        specs: The runs.
+        draws: See `find_without_evidence`.
+        named: Systems that were asked for by name; an oracle that ``all`` stands for may be left out.
+
+    Raises:
+        UserError: The oracle was asked for by name, or nothing else is left.
+    """
+    misfits = find_without_evidence(specs, draws)
+    skipped = [misfit.spec for misfit in misfits]
+    if misfits and (len(misfits) == len(specs) or any(spec.system in named for spec in skipped)):
+        raise misfits[0].error
+    return [spec for spec in specs if spec not in skipped], misfits
+
+
 def _too_long(spec: RunSpec, draw: Draw, prompt: int, written: int, limit: int) -> UserError:
     kind = known_datasets().get(draw.corpus.dataset)
     budgets = BUDGETS if kind is None else kind.tokens

@@ -14,13 +14,12 @@ from typing import Any, Literal
 
 from rmtbench.core import Answer, Draw, Question, RunSpec
 from rmtbench.corpora.base import TokenCounter
-from rmtbench.errors import UserError, first_line
 from rmtbench.journal.writer import RunWriter
 from rmtbench.kvcache.watching import ReadProgress, Watch
 from rmtbench.measure import peak_device_bytes, peak_resident_bytes, reset_peak_memory
 from rmtbench.runs.at_once import answer_in_order
 from rmtbench.runs.fit import check_fit
-from rmtbench.runs.plugin import Guarded, PrepareError
+from rmtbench.runs.plugin import Guarded, PrepareError, kernels_of
 from rmtbench.systems.base import System, SystemKind
 from rmtbench.systems.registry import find_system, is_plugin
 from rmtbench.systems.resources import Resources, SharedWork
@@ -144,8 +143,8 @@ class _Run:
             provenance.pop("reranker", None)
         if (memory := self._resources.memory_of(self.spec)) is not None:
             provenance["memory"] = dict(memory.provenance)
-        if self.kind.kernels is not None and (kernels := self.kind.kernels(self._resources.model, self.spec)):
-            provenance["kernels"] = dict(kernels)
+        if kernels := kernels_of(self.kind, self._resources.model, self.spec, plugin=is_plugin(self.spec.system)):
+            provenance["kernels"] = kernels
         return provenance
 
     def do(self, draw: Draw, shared: SharedWork) -> None:
@@ -194,12 +193,7 @@ class _Run:
         """
         if not is_plugin(self.spec.system):
             return stack.enter_context(self.kind.make(resources))
-        try:
-            return Guarded(stack.enter_context(self.kind.make(resources)))
-        except UserError:
-            raise
-        except Exception as error:
-            raise PrepareError(first_line(error)) from error
+        return stack.enter_context(Guarded(self.kind, resources, resources.watch.notice))
 
     def _event(self, kind: EventKind, draw: Draw, total: int) -> Event:
         return Event(kind, self.writer.run_id, draw.corpus.draw, len(self.writer.done), total)

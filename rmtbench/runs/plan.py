@@ -7,7 +7,7 @@ from typing import Any
 
 from rmtbench.core import RunSpec, Source
 from rmtbench.corpora.open import canonical_name
-from rmtbench.errors import UserError
+from rmtbench.errors import MissingError
 from rmtbench.models.endpoint.address import is_endpoint
 from rmtbench.models.rerank import reranker_label
 from rmtbench.options.declare import Option
@@ -107,7 +107,7 @@ def _has_effect(option: Option, kind: SystemKind, request: Request) -> bool:
 def _memory(system: str, mode: str, request: Request) -> str:
     folder = memory_folder(request.rmt, request.model_name, mode)
     if folder is None:
-        raise UserError(
+        raise MissingError(
             f"no trained memory for '{request.model_name}'",
             where=f"--system {system}",
             remedy="train one with `rmtbench train rmt`, and name its folder with --rmt",

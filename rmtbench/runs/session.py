@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -43,12 +43,25 @@ class Session:
         return self.dataset.facts().remark if self.dataset.source.kind == "own" else ""
 
 
-def open_session(request: Request, environ: Mapping[str, str]) -> Session:
+OpenData = Callable[[Request, Mapping[str, str]], Dataset]
+
+
+def open_data(request: Request, environ: Mapping[str, str]) -> Dataset:
+    """Open the data of a request.
+
+    Raises:
+        UserError: It is missing, or not in its format.
+    """
+    return open_dataset(request.dataset, request.data_dir, environ, generated=request.generated)
+
+
+def open_session(request: Request, environ: Mapping[str, str], opener: OpenData = open_data) -> Session:
     """Open the data and plan the runs; loads no model.
 
     Args:
         request: What was asked.
         environ: Environment variables, for the data folder.
+        opener: Opens the data; one that remembers spares many requests for the same data the reading.
 
     Raises:
         UserError: A system, device, dtype or data set is missing, or the data is not in its format.
@@ -63,7 +76,7 @@ def open_session(request: Request, environ: Mapping[str, str]) -> Session:
         if name != "all":
             find_system(name)  # a misspelt name must not wait for the data
     endpoints = _endpoints(request, environ)
-    dataset = open_dataset(request.dataset, request.data_dir, environ, generated=request.generated)
+    dataset = opener(request, environ)
     # Asking for devices imports torch: a command that computes nothing here has no need of it.
     device = choose_device(request.device) if _computes_here(request) else "cpu"
     if endpoints.model is None:

@@ -18,12 +18,16 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from rmtbench.corpora.open import open_dataset
 from rmtbench.corpora.registry import known_datasets
 from rmtbench.errors import UserError, nearest
+from rmtbench.options.check import as_keys
 from rmtbench.options.request import Request, all_options, renamed
 from rmtbench.spec import make_request, profile_defaults
 from rmtbench.systems.registry import find_system
 
 OPTIONS = {option.key: option for option in all_options().values()}
 """Keys of an entry: the options of `rmtbench run`, but for the profile and the places, which are the sweep's."""
+
+FLAGS = ("data_dir", "rmt")
+"""Fields that `rmtbench sweep` takes as flags, too."""
 
 MULTIPLIED = tuple(key for key, option in OPTIONS.items() if option.multiplies)
 LISTS = tuple(key for key, option in OPTIONS.items() if option.item_type is not None)
@@ -129,7 +133,7 @@ def _load(path: Path) -> tuple[object, list[int]]:
     try:
         node = loader.get_single_node()
         content = None if node is None else loader.construct_document(node)
-    except (yaml.YAMLError, ValueError) as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise _not_yaml(error, path) from error
     finally:
         loader.dispose()
@@ -193,10 +197,20 @@ def _requests(
             request = make_request(profile, given | dict(zip(MULTIPLIED, values, strict=True)), os.environ)
             _check_names(request)
         except UserError as error:
-            option = error.where.removeprefix("--").replace("-", "_")
-            raise UserError(error.what, where=f"{where}, {option}", remedy=error.remedy) from error
+            raise in_words_of_the_file(error, where) from error
         made.append(request)
     return made
+
+
+def in_words_of_the_file(error: UserError, where: str) -> UserError:
+    """Return an error of an entry's request as one of the file: with keys in place of flags.
+
+    Args:
+        error: As `rmtbench run` would say it.
+        where: The entry.
+    """
+    what, option, remedy = (as_keys(text, FLAGS) for text in (error.what, error.where, error.remedy))
+    return UserError(what, where=f"{where}, {option}" if option else where, remedy=remedy)
 
 
 def _values(value: object, where: str) -> tuple[object, ...]:

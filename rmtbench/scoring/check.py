@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from rmtbench.errors import UserError
-from rmtbench.hub import look_for_hub
+from rmtbench.errors import MissingError, UserError
+from rmtbench.hub import hub_is_off, look_for_hub
 from rmtbench.scoring.bertscore import MINILM
 
 WEIGHTS = ("*.safetensors", "*.bin")
@@ -37,4 +37,7 @@ def check_scorer(name: str) -> None:
 
 def _missing(name: str, why: str) -> UserError:
     remedy = "use minilm, a folder with config.json, tokenizer and weights, or a hub id within reach"
-    return UserError(f"scorer model '{name}' cannot be loaded ({why})", where="--scorer", remedy=remedy)
+    missing = (
+        MissingError if hub_is_off() and not name.startswith((".", "/", "~")) and not Path(name).exists() else UserError
+    )
+    return missing(f"scorer model '{name}' cannot be loaded ({why})", where="--scorer", remedy=remedy)

@@ -12,7 +12,7 @@ from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 
 from rmtbench import scoring
-from rmtbench.errors import UserError, first_line, nearest
+from rmtbench.errors import PLUGIN_FAULTS, UserError, first_line, nearest
 from rmtbench.scoring.base import MetricKind
 
 ENTRY_POINTS = "rmtbench.metrics"
@@ -28,6 +28,11 @@ def our_metrics() -> Mapping[str, MetricKind]:
     return {kind.name: kind for kind in kinds}
 
 
+def is_plugin(name: str) -> bool:
+    """Whether a metric comes from another package."""
+    return name not in our_metrics()
+
+
 def metric_names() -> tuple[str, ...]:
     """All metrics that can be made without a judge, ours first: what is made where nobody says which."""
     ours = [name for name, kind in our_metrics().items() if kind.judged is None]
@@ -41,9 +46,9 @@ def judged_names() -> tuple[str, ...]:
     return tuple(name for name, kind in kinds if kind.judged is not None)
 
 
-def broken_metrics() -> dict[str, str]:
-    """Metrics of other packages that cannot be made, each with the reason."""
-    return {name: str(found) for name, found in _plugins().items() if isinstance(found, UserError)}
+def broken_metrics() -> dict[str, UserError]:
+    """Metrics of other packages that are not used, each with the reason."""
+    return {name: found for name, found in _plugins().items() if isinstance(found, UserError)}
 
 
 def find_metric(name: str) -> MetricKind:
@@ -63,8 +68,15 @@ def find_metric(name: str) -> MetricKind:
 
 def _plugins() -> dict[str, MetricKind | UserError]:
     """Other packages' metrics, or why there is none; a name of ours stays ours."""
-    points = entry_points(group=ENTRY_POINTS)
-    return {point.name: _load(point) for point in points if point.name not in our_metrics()}
+    ours = our_metrics()
+    found: dict[str, MetricKind | UserError] = {}
+    for point in entry_points(group=ENTRY_POINTS):
+        if point.name in ours:
+            what = f"metric '{point.name}' is built in, so this one is not used"
+            found[point.name] = UserError(what, where=point.value, remedy="give it another name")
+        else:
+            found[point.name] = _load(point)
+    return found
 
 
 def _made_plugins() -> dict[str, MetricKind]:
@@ -74,7 +86,7 @@ def _made_plugins() -> dict[str, MetricKind]:
 def _load(point: EntryPoint) -> MetricKind | UserError:
     try:
         kind = point.load()
-    except Exception as error:  # noqa: BLE001 (code of any package)
+    except PLUGIN_FAULTS as error:
         told = f"metric '{point.name}' cannot be imported ({first_line(error)})"
         return UserError(told, where=point.value, remedy="mend that package, or uninstall it")
     if not isinstance(kind, MetricKind):

@@ -13,7 +13,7 @@ from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 
 from rmtbench import systems
-from rmtbench.errors import UserError, first_line, nearest
+from rmtbench.errors import PLUGIN_FAULTS, UserError, first_line, nearest
 from rmtbench.systems.base import SystemKind
 
 ENTRY_POINTS = "rmtbench.systems"
@@ -102,7 +102,7 @@ def _load(point: EntryPoint) -> SystemKind:
             where=point.value,
             remedy="state what it needs as docs/plugins.md says: SystemKind(name, summary, make, needs={...})",
         ) from error
-    except Exception as error:  # another package's code can raise anything
+    except PLUGIN_FAULTS as error:  # another package's code can raise anything
         what = error if isinstance(error, ImportError | AttributeError) else first_line(error)
         raise UserError(
             f"system '{name}' cannot be imported ({what})", where=point.value, remedy="mend that package"

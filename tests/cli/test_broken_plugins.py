@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from cli_commands import Command, journals
 
+from rmtbench.corpora import registry
+
 SOURCE = """
 from rmtbench.core import Prepared
 from rmtbench.systems.base import SystemKind
@@ -46,6 +48,32 @@ class NoMake(Base):
     def __init__(self, resources):
         raise ZeroDivisionError("division by zero")
 
+class Leaves(Base):
+    def answer(self, questions):
+        yield from self.inner.answer(questions[:1])
+        raise SystemExit(0)
+
+class Unclosed(Base):
+    def __exit__(self, *error):
+        raise OSError("still busy")
+
+class Odd(Base):
+    def answer(self, questions):
+        from dataclasses import replace
+        from rmtbench.core import Retrieved
+        for place, answer in enumerate(self.inner.answer(questions)):
+            if place == 0:
+                yield replace(answer, text=None)
+            elif place == 1:
+                yield replace(answer, retrieved=(Retrieved("a.md", 5, 2, 1.0),))
+            elif place == 2:
+                yield "text alone"
+            else:
+                yield answer
+
+def no_kernels(model, spec):
+    raise KeyError("attention")
+
 class Silent(Base):
     def answer(self, questions):
         yield from ()
@@ -54,6 +82,10 @@ FAILS = SystemKind("fails", "fails one question", OneFails)
 PREPARE = SystemKind("prepare", "cannot prepare", NoPrepare)
 MAKE = SystemKind("make", "cannot be made", NoMake)
 SILENT = SystemKind("silent", "gives no answers", Silent)
+LEAVES = SystemKind("leaves", "ends the process", Leaves)
+UNCLOSED = SystemKind("unclosed", "cannot be closed", Unclosed)
+ODD = SystemKind("odd", "gives what are no answers", Odd)
+KERNELS = SystemKind("kernels", "cannot say how it reads", Base, kernels=no_kernels)
 THIEF = SystemKind("cag", "calls itself cag", Base)
 """
 
@@ -65,18 +97,21 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install
     """Install a package that names systems under the group of entry points."""
     site = tmp_path / "site"
 
-    def put(**points: str) -> None:
-        info = site / "their_plugins-1.0.dist-info"
+    def put(group: str = "systems", **points: str) -> None:
+        info = site / f"their_{group}-1.0.dist-info"
         info.mkdir(parents=True)
         (site / "their_plugins.py").write_text(SOURCE)
         (site / "their_broken.py").write_text("raise RuntimeError('no licence')\n")
-        (info / "METADATA").write_text("Metadata-Version: 2.1\nName: their-plugins\nVersion: 1.0\n")
+        (site / "their_exit.py").write_text("raise SystemExit(0)\n")
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: their-{group}\nVersion: 1.0\n")
         lines = [f"{name.replace('_', '-')} = {value}\n" for name, value in points.items()]
-        (info / "entry_points.txt").write_text("[rmtbench.systems]\n" + "".join(lines))
+        (info / "entry_points.txt").write_text(f"[rmtbench.{group}]\n" + "".join(lines))
         monkeypatch.syspath_prepend(str(site))
+        registry._all.cache_clear()
 
     yield put
-    for name in ("their_plugins", "their_broken"):
+    registry._all.cache_clear()
+    for name in ("their_plugins", "their_broken", "their_exit"):
         sys.modules.pop(name, None)
 
 
@@ -135,3 +170,48 @@ def test_a_draw_that_cannot_be_prepared_is_left_out(
     assert line in said.err
     assert sorted(map(len, journals(tmp_path / "results").values())) in ([2], [0, 2])
     assert rmtbench("report", tmp_path / "results", "--quick").code == 0
+
+
+def test_a_package_that_ends_the_process_ends_nothing(
+    rmtbench: Command, install: Install, sample_run: tuple[str, ...], tmp_path: Path
+) -> None:
+    install(leaves="their_plugins:LEAVES", exits="their_exit:KIND")
+    assert "system 'exits' cannot be imported (SystemExit: 0)" in rmtbench("systems").out
+    assert rmtbench(*sample_run, "--system", "leaves", "--questions", 3).code == 1
+    [answers] = journals(tmp_path / "results").values()
+    assert [answer["error"] for answer in answers] == [None, "SystemExit: 0", None]
+
+
+def test_what_is_no_answer_fails_its_question(
+    rmtbench: Command, install: Install, sample_run: tuple[str, ...], tmp_path: Path
+) -> None:
+    install(odd="their_plugins:ODD")
+    said = rmtbench(*sample_run, "--system", "odd", "--questions", 6)
+    assert said.code == 1, said.err
+    [answers] = journals(tmp_path / "results").values()
+    errors = [answer["error"] or "" for answer in answers]
+    assert errors[0].startswith("the plugin's answer cannot be kept (")
+    assert len(errors) == 6
+    assert rmtbench("score", tmp_path / "results").code == 0
+
+
+def test_a_system_that_cannot_be_closed_keeps_its_answers(
+    rmtbench: Command, install: Install, sample_run: tuple[str, ...], tmp_path: Path
+) -> None:
+    install(unclosed="their_plugins:UNCLOSED", kernels="their_plugins:KERNELS")
+    said = rmtbench(*sample_run, "--system", "unclosed,kernels")
+    assert said.code == 0, said.err
+    assert "unclosed cannot be closed (OSError: still busy); its answers are kept" in said.err
+    assert [len(rows) for rows in journals(tmp_path / "results").values()] == [2, 2]
+
+
+def test_doctor_lists_every_broken_plugin_with_its_reason(rmtbench: Command, install: Install) -> None:
+    groups = (("systems", "a"), ("datasets", "b"), ("metrics", "c"))
+    for group, name in groups:
+        install(group, **{name: "their_broken:KIND"})
+    said = rmtbench("doctor")
+    assert said.code == 0, said.err
+    lines = [line for line in said.out.splitlines() if "broken: " in line]
+    assert [line.split(" broken: ")[0].strip() for line in lines] == ["system a", "data set b", "metric c"]
+    assert all("(RuntimeError: no licence)" in line for line in lines)
+    assert all("mend that package" in line for line in lines)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import pty
+import shlex
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from cli_commands import child_environment
+from cli_commands import child_environment, rows
 
 HANDBOOK = Path(__file__).parents[2] / "results" / "handbook"
 
@@ -62,3 +63,28 @@ def test_a_reader_that_has_had_enough_ends_the_command(report: list[str], tmp_pa
         told = child.stderr.read()
     assert child.returncode == 141
     assert told == b""
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-", "<&- >&- 2>&-"])
+def test_a_stream_that_the_shell_has_closed_is_no_fault(tmp_path: Path, closed: str) -> None:
+    words = ["run", "--system", "closed-book", "--dataset", "handbook", "--model", "random:tiny", "--questions", "2",
+             "--max-answer-tokens", "4", "--results", str(tmp_path / "results")]  # fmt: skip
+    for line in (["systems"], words):
+        command = shlex.join([sys.executable, "-m", "rmtbench", *line])
+        ended = subprocess.run(
+            ["sh", "-c", f"{command} {closed}"], capture_output=True, env=child_environment(tmp_path), check=False
+        )
+        assert (ended.returncode, ended.stderr.count(b"Traceback")) == (0, 0), ended.stderr.decode()
+    [journal] = (tmp_path / "results").glob("*/answers.jsonl")
+    assert len(rows(journal)) == 2, "nothing else was written into it"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs Linux's /dev/full")
+def test_output_to_a_full_disk_is_told_in_two_lines(tmp_path: Path) -> None:
+    command = f"{shlex.quote(sys.executable)} -m rmtbench systems > /dev/full"
+    ended = subprocess.run(
+        ["sh", "-c", command], capture_output=True, env=child_environment(tmp_path), check=False, text=True
+    )
+    assert ended.returncode == 2
+    assert ended.stderr.splitlines()[0] == "error: No space left on device"
+    assert len(ended.stderr.splitlines()) == 2

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from cli_commands import Command, journals
 
+from rmtbench.cli import progress
+
 TINY = ("--model", "random:tiny", "--max-answer-tokens", "4")
 
 
@@ -115,3 +117,36 @@ def test_all_leaves_out_an_oracle_without_evidence(rmtbench: Command, here: Path
     made = journals(Path("r"))
     assert made
     assert not any(name.startswith("oracle") for name in made)
+
+
+def test_paths_in_any_script_are_read_and_written(rmtbench: Command, here: Path) -> None:
+    folder = lay(here / "данные" / "書 類", "ferry.md")
+    (folder / "documents" / "渡し 船.md").write_text("渡し船は九時に出る。", encoding="utf-8")
+    results = here / "результаты 2"
+    words = ("run", "--system", "full-context", "--dataset", folder, *TINY, "--results", results)
+    assert rmtbench(*words).code == 0
+    assert "finished already" in rmtbench(*words).err
+    assert rmtbench("report", results, "--quick").code == 0
+    [run] = journals(results)
+    assert run.startswith("full-context-")
+
+
+def test_a_folder_of_a_very_long_name_can_be_run(rmtbench: Command, here: Path) -> None:
+    folder = lay(here / ("long-" * 50), "ferry.md")
+    said = rmtbench("run", "--system", "closed-book", "--dataset", folder, *TINY, "--results", "r")
+    assert said.code == 0, said.err
+    assert [len(rows) for rows in journals(Path("r")).values()] == [2]
+
+
+@pytest.mark.parametrize("command", ["check", "run", "plan"])
+def test_much_text_is_said_to_be_counted(
+    rmtbench: Command, here: Path, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    monkeypatch.setattr(progress, "LONG_TEXT", 1_000_000)
+    folder = lay(here / "ok", "ferry.md")
+    (folder / "documents" / "long.txt").write_text("The ferry sails. " * 70_000, encoding="utf-8")
+    run = ("run", "--system", "closed-book", "--dataset", "ok", *TINY, "--results", "r")
+    words = {"check": ("data", "check", "ok", "--model", "random:tiny"), "run": run, "plan": (*run, "--dry-run")}
+    said = rmtbench(*words[command])
+    assert said.code == 0, said.err
+    assert "counting the tokens of 1 million characters" in said.err

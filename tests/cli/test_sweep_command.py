@@ -92,9 +92,9 @@ def test_a_request_that_cannot_be_done_stops_no_other_and_is_listed_at_the_end(
     assert first.startswith(
         f"error: {file}, run 1 (line 3), handbook large, random:tiny: handbook: size 'large' needs 85"
     )
-    assert do_first == "  use more data, or --size all or smoke"
+    assert do_first == "  use more data, or size all or smoke"
     place = f"{file}, run 2 (line 4), ./nowhere all, random:tiny"
-    assert second == f"error: {place}: --dataset ./nowhere: no such folder"
+    assert second == f"error: {place}: dataset ./nowhere: no such folder"
     assert do_second == "  give a folder that holds documents/"
 
 

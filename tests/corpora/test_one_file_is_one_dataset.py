@@ -104,3 +104,52 @@ def test_one_file_is_listed_checked_and_run(tmp_path: Path, lay: Callable[[Path]
     spec = json.loads((run / "spec.json").read_text(encoding="utf-8"))["spec"]
     assert (spec["dataset"], spec["size"]) == ("ports", "all")
     assert len((run / "answers.jsonl").read_text(encoding="utf-8").splitlines()) == 3
+
+
+BROKEN = {
+    "cannot be imported": ("raise RuntimeError('no licence')", "cannot be imported (RuntimeError: no licence)"),
+    "ends the process": ("raise SystemExit(0)", "cannot be imported (SystemExit: 0)"),
+    "is something else": ("DATASET = 3", "data set 'ports' is not a DatasetKind"),
+    "takes our name": (FILE.replace('name="ports"', 'name="squad"'), "data set 'squad' is built in"),
+}
+FAILS = {
+    "opening": (FILE.replace("embedded=Ports", "embedded=lambda: 1 / 0"), "ZeroDivisionError"),
+    "no source": (FILE.replace('Source("embedded", "ports", "0" * 64)', "None"), "its source is NoneType, not Source"),
+    "drawing": (FILE.replace("asked = [", "asked = [][1] + ["), "IndexError"),
+    "no draw": (FILE.replace("return make_draw(", "return dict("), "draw returned dict, not Draw"),
+}
+RUN = ("run", "--system", "closed-book", "--model", "random:tiny", "--max-answer-tokens", "4", "--results", "r")
+
+
+def said(folder: Path, *words: str, code: int = 0) -> tuple[str, str]:
+    """What `rmtbench` prints on stdout and stderr."""
+    environ = {**os.environ, "PYTHONPATH": str(folder), "HF_HUB_OFFLINE": "1", "RMTBENCH_CACHE": str(folder / "c")}
+    environ.pop("RMTBENCH_DATA", None)
+    ended = subprocess.run(
+        [sys.executable, "-m", "rmtbench", *words], capture_output=True, text=True, env=environ, cwd=folder, check=False
+    )
+    assert ended.returncode == code, ended.stderr
+    return ended.stdout, ended.stderr
+
+
+@pytest.mark.parametrize(("source", "why"), BROKEN.values(), ids=BROKEN)
+def test_a_broken_data_set_is_listed_and_stops_nothing(tmp_path: Path, source: str, why: str) -> None:
+    installed(tmp_path)
+    (tmp_path / "harbours.py").write_text(source, encoding="utf-8")
+    listed = json.loads(said(tmp_path, "data", "list", "--json", "--model", "random:tiny")[0])
+    assert [row["dataset"] for row in listed] == ["squad", "hotpotqa", "triviaqa", "handbook", "ports"]
+    assert why in listed[-1]["problem"]["what"]
+    assert all(row["problem"] is None for row in listed[:-1])
+    assert said(tmp_path, *RUN, "--dataset", "handbook", "--questions", "2")[0] == ""
+    (tmp_path / "ports").mkdir()  # a folder of the same name is not taken in its place
+    assert why in said(tmp_path, *RUN, "--dataset", "ports", code=2)[1]
+
+
+@pytest.mark.parametrize(("source", "why"), FAILS.values(), ids=FAILS)
+def test_what_a_data_set_raises_is_told_in_two_lines(tmp_path: Path, source: str, why: str) -> None:
+    installed(tmp_path)
+    (tmp_path / "harbours.py").write_text(source, encoding="utf-8")
+    what, remedy = said(tmp_path, *RUN, "--dataset", "ports", code=2)[1].splitlines()
+    assert what.startswith("error: --dataset: data set 'ports' fails (")
+    assert why in what
+    assert remedy == "  mend the package that it comes from"

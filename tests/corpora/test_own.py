@@ -1,6 +1,7 @@
 """A folder of one's own: documents as they lie, questions a line each, evidence in four forms."""
 
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -228,6 +229,24 @@ BAD_ROWS = [
         "0..42 is not within its 41 characters",
         "mend it",
     ),
+    (asking(evidence=[{"document": "a.md", "end": 9}]), FIRST, "field 'start' is missing", SCHEMA),
+    (
+        asking(evidence=[{"document": "a.md", "text": "1642", "start": 0, "end": 4}]),
+        FIRST,
+        "both 'text' and 'start' or 'end'",
+        "narrow it down in one way",
+    ),
+    (asking(id=None), ", line 2", "field 'id' must be a text or a whole number", "mend it or leave it out"),
+    (asking(id=True), ", line 2", "field 'id' must be a text or a whole number", "mend it or leave it out"),
+    (asking(kind=None), ", line 2", "field 'kind' must be str, not NoneType", SCHEMA),
+    (b'{"question": "a", "question": "b", "answers": "c"}', ", line 2", "key 'question' stands twice", "keep one"),
+    (b"[" * 200_000, ", line 2", "nested too deeply", "mend the file"),
+    (
+        b'{"question": "a", "answers": "b", "id": %b}' % (b"9" * 6000),
+        ", line 2",
+        "a number is too long",
+        "mend the file",
+    ),
 ]
 
 
@@ -266,6 +285,34 @@ def test_a_folder_that_lacks_something_is_told_with_the_file(
     tmp_path: Path, documents: dict, lines: list, where: str, what: str, remedy: str
 ) -> None:
     assert refusal(lambda: opened(tmp_path, documents, *lines), tmp_path / where) == ("", what, remedy)
+
+
+def test_evidence_is_found_whichever_way_its_name_spells_accents(tmp_path: Path) -> None:
+    composed, apart = "caf\u00e9.md", "cafe\u0301.md"
+    for number, (name, said) in enumerate([(composed, apart), (apart, composed)]):
+        made = draw(opened(tmp_path / str(number), {name: "It opened in 1642."}, asking(evidence=[said])), "all")
+        assert cited(made) == {"q1": [["It opened in 1642."]]}
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"], ids=["Unix", "Windows", "old Mac"])
+def test_any_line_end_gives_the_same_folder(tmp_path: Path, end: str) -> None:
+    text = end.join(["# Port Amaret", "It was founded in 1642.", "It burnt in 1688."])
+    rows = end.join([json.dumps(asking(evidence=["a.md"])), "", json.dumps(asking(answers="1688"))])
+    folder = tmp_path / "own"
+    opened(folder, {"a.md": text.encode()}, rows.encode())
+    made = draw(open_dataset(str(folder), None, {}), "all")
+    [document] = made.corpus.documents
+    assert (document.title, document.text) == ("Port Amaret", "It was founded in 1642.\nIt burnt in 1688.")
+    assert {question.id for question in made.corpus.questions} == {"q1", "q3"}
+
+
+def test_a_name_that_is_not_utf_8_is_told(tmp_path: Path) -> None:
+    opened(tmp_path, DOCUMENTS, asking())
+    (tmp_path / "documents" / os.fsdecode(b"caf\xe9.md")).write_text("Text.")
+    with pytest.raises(UserError) as caught:
+        open_dataset(str(tmp_path), None, {})
+    assert (caught.value.what, caught.value.remedy) == ("the file's name is not UTF-8", "give it another name")
+    assert caught.value.where == f"{tmp_path}/documents/caf\ufffd.md"
 
 
 def test_missing_questions_are_told(tmp_path: Path) -> None:
@@ -315,6 +362,15 @@ def test_a_table_names_the_topic_of_an_unanswered_question(tmp_path: Path) -> No
     assert {f"d{question.text[4]}.md" for question in made.corpus.questions} == there
 
 
+@pytest.mark.parametrize("head", ["sep=;\nquestion;answer", "question;answer;", "question;answer;;"])
+def test_what_spreadsheets_add_to_a_table_is_passed_over(tmp_path: Path, head: str) -> None:
+    opened(tmp_path, DOCUMENTS, asking())
+    (tmp_path / "questions.jsonl").unlink()
+    (tmp_path / "questions.csv").write_text(f"{head}\nWhen?;1642;;\nWho, then?;nobody;\n")
+    made = draw(open_dataset(str(tmp_path), None, {}), "all")
+    assert {question.text for question in made.corpus.questions} == {"When?", "Who, then?"}
+
+
 NAMES = "name the columns there: question, answer; and if you like id, kind, document, about"
 
 
@@ -324,6 +380,7 @@ NAMES = "name the columns there: question, answer; and if you like id, kind, doc
         ("Frage,answer\nWho?,x\n", "", "no column 'question' in the first line (it has: frage, answer)", NAMES),
         ("question\nWho?\n", "", "no column 'answer' in the first line (it has: question)", NAMES),
         ("question,answer,answer\n", "", "column 'answer' stands twice", "leave one of both out"),
+        ("question,answer,\nWho?,a,b\n", ", line 2", "a field in a column without a name", "name it or empty it"),
         ("question,answer\nWho?,a,b\n", ", line 2", "3 fields in 2 columns",
          'put texts that hold the separator between double quotes: "..."'),
         ("question,answer\nWho?,\n", ", line 2", "question without a reference answer", "fill in 'answers'"),

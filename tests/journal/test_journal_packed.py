@@ -68,3 +68,20 @@ def test_runs_are_found_by_name_whether_packed_or_not(folder: Path, tmp_path: Pa
     (tmp_path / "notes.zip").write_bytes(b"PK\x05\x06" + bytes(18))
     pack(folder)
     assert find_runs(tmp_path) == [other, folder]
+
+
+@pytest.mark.parametrize("damage", ["compressed data", "encrypted"])
+def test_a_member_that_cannot_be_read_is_named(folder: Path, damage: str) -> None:
+    packed = pack(folder)
+    data = bytearray(packed.read_bytes())
+    if damage == "encrypted":
+        for place in [at for at in range(len(data) - 4) if data[at : at + 4] == b"PK\x01\x02"]:
+            data[place + 8] |= 1  # the flag in the list of all members
+    else:
+        start = data.index(b"PK\x03\x04") + 60
+        data[start : start + 40] = bytes(40)
+    packed.write_bytes(bytes(data))
+    with pytest.raises(UserError, match="damaged: ") as caught:
+        read_run(folder)
+    assert caught.value.where == str(packed)
+    assert caught.value.remedy == "copy the file again, or remove it"

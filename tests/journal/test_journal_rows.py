@@ -214,3 +214,11 @@ def test_reasoning_that_is_no_text_is_damage():
     row = rows.answer_to_row(Answer("q", "Tam", "eos"), 0, 0) | {"reasoning": None}
     with pytest.raises(UserError, match="reasoning"):
         rows.answer_from_row(row, "here")
+
+
+def test_a_run_of_very_long_names_is_a_folder_that_can_be_made(tmp_path):
+    spec = RunSpec("cag", "d" * 250, "small", "m" * 250, "own:x")
+    other = replace(spec, dataset="d" * 251)
+    assert run_id(spec) != run_id(other)
+    (tmp_path / f"{run_id(spec)}.zip").touch()
+    assert run_id(spec).startswith("cag-")

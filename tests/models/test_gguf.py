@@ -18,7 +18,7 @@ from rmtbench.errors import UserError
 from rmtbench.models import gguf as ours
 from rmtbench.models.base import Prompt
 from rmtbench.models.gguf import convert, is_gguf
-from rmtbench.models.load import load_model, load_token_counter
+from rmtbench.models.load import load_model, load_token_counter, load_tokenizer
 from rmtbench.models.sources import PACKAGED, describe, find_source
 
 
@@ -68,6 +68,18 @@ def test_the_second_load_converts_nothing(file: Path, monkeypatch: pytest.Monkey
     monkeypatch.setattr(ours, "_make", lambda *_: pytest.fail("converted again"))
     assert convert(file) == first
     assert load_token_counter(str(file))(["ab"]) == [2]
+
+
+def test_tokens_are_counted_without_converting_the_weights(file: Path, cache: Path) -> None:
+    counter = load_token_counter(str(file))
+    words = load_tokenizer(str(file))
+    assert not list(cache.glob("gguf/*/"))
+    converted = load_model(str(file)).contract.tokenizer
+    texts = ["", "a b\nc", "1234 <|im_start|>", "the ferry, at 9"]
+    assert [words.encode(text) for text in texts] == [converted.encode(text) for text in texts]
+    assert words.chat_template == converted.chat_template
+    assert counter(texts) == load_token_counter(str(file))(texts)
+    assert load_token_counter("random:tiny", str(file))(texts) == counter(texts)
 
 
 def test_other_bytes_under_the_same_name_are_another_model(file: Path) -> None:

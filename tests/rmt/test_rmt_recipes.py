@@ -14,7 +14,7 @@ from rmtbench.errors import UserError
 from rmtbench.models.load import load_model
 from rmtbench.rmt.base import BaseIdentity
 from rmtbench.rmt.learning import ChooseFromMemory
-from rmtbench.rmt.recipes import Plan, make_recipe, make_training, whole_numbers
+from rmtbench.rmt.recipes import Plan, make_recipe, make_training
 from rmtbench.rmt.storage import from_pretrained, read_stored
 from rmtbench.training.loop import train
 from rmtbench.training.optimizers import rate_at
@@ -73,12 +73,6 @@ def test_numbers_that_make_no_sense_are_refused(changes: dict, where: str) -> No
         replace(PLAN, **changes)
     assert refused.value.where == where
     assert refused.value.remedy
-
-
-def test_a_list_that_is_none_is_refused() -> None:
-    assert whole_numbers("1, 2,4", "--segments") == (1, 2, 4)
-    with pytest.raises(UserError, match="'1,two' is no list"):
-        whole_numbers("1,two", "--segments")
 
 
 @pytest.mark.parametrize(

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from rmtbench.core import RunSpec
+from rmtbench.journal.layout import run_id
 from rmtbench.options.identity import RunOptions
-from rmtbench.runs.estimate import FRAME_TOKENS, Timed, seconds_by, tokens_to_read
+from rmtbench.runs.estimate import FRAME_TOKENS, Load, Measured, forecast, load_of, tokens_to_read
 from rmtbench.systems.registry import find_system
 
 CORPUS, QUESTIONS = 10_000, 4
@@ -34,12 +37,43 @@ def test_a_system_reads_the_corpus_once_or_each_time_or_what_it_retrieves(asked:
     assert tokens_to_read(asked, find_system(asked.system), CORPUS, QUESTIONS) == reads + QUESTIONS * FRAME_TOKENS
 
 
-def test_time_is_in_proportion_to_the_finished_run_that_read_nearest_to_as_much() -> None:
-    known = [Timed(spec("cag"), 1_000, 1.0), Timed(spec("cag"), 100_000, 400.0), Timed(spec("oracle"), 50_000, 9.0)]
-    assert seconds_by(spec("cag"), 50_000, known) == pytest.approx(200.0)
-    assert seconds_by(spec("cag"), 2_000, known) == pytest.approx(2.0)
+def measured(system: str, corpora: int, prompts: int, prepare: float, answer: float, **more: object) -> Measured:
+    return Measured(replace(spec(system), **more), Load(corpora, prompts), prepare, answer)
 
 
-def test_time_is_unknown_without_a_finished_run_of_the_same_system_and_model() -> None:
-    other = RunSpec("cag", "squad", "8k", "mini-short", "miniature:x@0")
-    assert seconds_by(spec("cag"), 1_000, [Timed(other, 1_000, 1.0), Timed(spec("oracle"), 1_000, 1.0)]) is None
+def seconds(asked: RunSpec, load: Load, *known: Measured) -> float | None:
+    found = forecast(asked, load, known)
+    return None if found is None else found.seconds
+
+
+def test_preparing_goes_by_documents_and_answering_by_prompts() -> None:
+    known = measured("cag", 100_000, 1_000, 400.0, 10.0)
+    assert seconds(spec("cag"), Load(50_000, 1_000), known) == pytest.approx(200 + 10)
+    assert seconds(spec("cag"), Load(100_000, 5_000), known) == pytest.approx(400 + 50), "five times the questions"
+    assert seconds(spec("cag"), Load(300_000, 3_000), known) == pytest.approx(1_200 + 30), "three times the draws"
+
+
+def test_the_load_grows_with_draws_and_questions() -> None:
+    for system, each in (("cag", FRAME_TOKENS), ("full-context", CORPUS + FRAME_TOKENS)):
+        load = load_of(spec(system), find_system(system), CORPUS, QUESTIONS, draws=3)
+        assert load == Load(3 * CORPUS, 3 * QUESTIONS * each)
+
+
+def test_the_finished_run_that_read_nearest_to_as_much_is_named() -> None:
+    near = measured("cag", 1_000, 100, 1.0, 0.0, size="1k")
+    far = measured("cag", 100_000, 100, 400.0, 0.0)
+    found = forecast(spec("cag"), Load(2_000, 100), [far, near])
+    assert found is not None
+    assert (found.by, found.seconds) == (run_id(near.spec), pytest.approx(2.0))
+
+
+def test_a_run_with_the_same_options_counts_first() -> None:
+    other = measured("cag", 1_000, 100, 9.0, 0.0, max_answer_tokens=400)
+    same = measured("cag", 1_500, 100, 1.5, 0.0)
+    assert seconds(spec("cag"), Load(1_000, 100), other, same) == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("more", [{"model": "mini-short"}, {"device": "cuda"}, {"dtype": "bfloat16"}, {"batch": 4}])
+def test_time_is_unknown_without_a_finished_run_of_its_kind(more: dict[str, object]) -> None:
+    known = [measured("cag", 1_000, 100, 1.0, 1.0, **more), measured("oracle", 1_000, 100, 1.0, 1.0)]
+    assert forecast(spec("cag"), Load(1_000, 100), known) is None

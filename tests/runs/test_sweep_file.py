@@ -145,6 +145,11 @@ DEFECTS = [
     (ENTRY + "{draws: [1, 2]}", ", run 2 (line 5), draws", "must be a text or a number (given: [1, 2])", "mend it"),
     (ENTRY + "{top_k: [1, x]}", ", run 2 (line 5), top_k", "must be a whole number (given: 'x')", "--help"),
     (ENTRY + "{model: 7}", ", run 2 (line 5), model", "must be a valid string (given: 7)", "--help"),
+    (ENTRY + "{top_k: 3, top_tokens: 900}", ", run 2 (line 5), top_tokens", "chunks are chosen", "leave top_k out"),
+    (ENTRY + "{chunk_overlap: 600}", ", run 2 (line 5), chunk_overlap", "must be smaller", "tokens than chunk_tokens"),
+    (ENTRY + "{size: 8K}", ", run 2 (line 5), size", "no size '8K'", "or tokens such as 8k"),
+    (f"runs: {'[' * 9000}", "", "not YAML: ", "mend the file"),
+    ("runs:\n\t- {dataset: handbook}", ", line 2, column 1", "not YAML: found character", "mend the file"),
     (ENTRY + "{answer_style: long}", ", run 2 (line 5), answer_style", "must be 'direct' or 'bridge'", "--help"),
 ]
 

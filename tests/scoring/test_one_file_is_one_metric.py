@@ -115,3 +115,58 @@ def test_a_broken_package_is_told_and_stops_nothing(
     name = point.partition(" ")[0]
     assert why in said(place, "score", str(results), "--metrics", name, code=2)
     said(place, "score", str(results), "--metrics", "em")
+
+
+FAULTS = {
+    "raises": ("lambda item: 1 / 0", "ZeroDivisionError: division by zero"),
+    "no number": ('lambda item: {"letters": "many"}', "its value 'letters' is 'many', and no finite number"),
+    "not finite": ('lambda item: {"letters": float("nan")}', "its value 'letters' is nan, and no finite number"),
+    "undeclared": ('lambda item: {"words": 1.0}', "it gave the value 'words', which it does not declare"),
+    "no values": ("lambda item: 1.0", "it gave float in place of values by name"),
+    "ends the process": ("lambda item: exit(0)", "SystemExit: 0"),
+}
+GOOD = 'lambda item: {"letters": min(len(item.text) / 8, 1.0)}'
+
+
+@pytest.mark.parametrize(("code", "why"), FAULTS.values(), ids=FAULTS)
+def test_a_metric_that_fails_costs_its_own_score_only(tmp_path: Path, results: Path, code: str, why: str) -> None:
+    place = tmp_path / "place"
+    place.mkdir()
+    assert GOOD in METRIC
+    install(place, module=METRIC.replace(GOOD, code))
+    answers = {path: path.read_bytes() for path in results.glob("*/answers.jsonl")}
+    told = said(place, "score", str(results), "--metrics", "em,letters", code=1)
+    rows = [json.loads(line) for line in next(results.glob("*/scores.jsonl")).read_text().splitlines()]
+    assert f"not scored: letters: {2 * len(rows)} of {2 * len(rows)} answers have no score ({why})" in told
+    assert all(row["errors"] == {"letters": why} for row in rows)
+    assert all(row["scores"]["letters"] is None for row in rows)
+    assert all(row["scores"]["em"] in (0.0, 1.0) for row in rows)
+    assert answers == {path: path.read_bytes() for path in results.glob("*/answers.jsonl")}
+    said(place, "report", str(results), "--quick")
+    (place / "letters_plugin.py").write_text(METRIC, encoding="utf-8")
+    said(place, "score", str(results), "--metrics", "em,letters")
+    rows = [json.loads(line) for line in next(results.glob("*/scores.jsonl")).read_text().splitlines()]
+    assert all(row["scores"]["letters"] == 0.5 and "errors" not in row for row in rows), "it is tried again"
+
+
+def test_an_answer_that_cannot_be_scored_fails_by_itself(tmp_path: Path, results: Path) -> None:
+    place = tmp_path / "place"
+    place.mkdir()
+    once = 'lambda item: {"letters": {"q0-1": []}.get(item.gold.question_id, [0.25])[0]}'
+    install(place, module=METRIC.replace(GOOD, once))
+    said(place, "score", str(results), "--metrics", "letters", code=1)
+    rows = [json.loads(line) for line in next(results.glob("*/scores.jsonl")).read_text().splitlines()]
+    values = {row["question_id"]: row["scores"]["letters"] for row in rows}
+    assert values.pop("q0-1") is None
+    assert set(values.values()) == {0.25}
+    assert len(values) > 1
+    assert [row["errors"] for row in rows if "errors" in row] == [{"letters": "IndexError: list index out of range"}]
+
+
+def test_a_metric_that_cannot_be_made_is_left_out_of_all(tmp_path: Path, results: Path) -> None:
+    place = tmp_path / "place"
+    place.mkdir()
+    install(place, module=METRIC.replace("    return EachItem", "    raise KeyError('weights')\n    return EachItem"))
+    assert "metric 'letters' cannot be made (KeyError: 'weights')" in said(
+        place, "score", str(results), "--metrics", "letters", code=2
+    )

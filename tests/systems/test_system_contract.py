@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import pytest
+from page_plugins import SYSTEMS, installed
 
 from rmtbench.core import Answer, Draw, Prepared, Question
 from rmtbench.errors import UserError
@@ -16,7 +17,15 @@ from rmtbench.systems.registry import find_system, system_names
 
 Build = Callable[..., System]
 WITH_MEMORY = ("rmt-memory", "rmt-query-first")
-every_system = pytest.mark.parametrize("name", system_names())
+every_system = pytest.mark.parametrize("name", [*system_names(), *SYSTEMS])
+pytestmark = pytest.mark.usefixtures("page_systems")
+
+
+@pytest.fixture(scope="module")
+def page_systems(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """The systems of docs/plugins.md keep the contract, too."""
+    with installed(tmp_path_factory.mktemp("page") / "site"):
+        yield
 
 
 def answers(system: System, towns: Draw, questions: list[Question] | None = None) -> list[Answer]:

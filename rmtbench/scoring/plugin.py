@@ -1,0 +1,84 @@
+"""Other packages' metrics: what they raise costs their own scores, and no answer and no other metric's score."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from numbers import Real
+
+from rmtbench.errors import PLUGIN_FAULTS, UserError, first_line
+from rmtbench.scoring.base import Item, Metric, MetricKind, Progress
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """One answer's values by a metric, and why it has none; empty where it has."""
+
+    values: dict[str, float | None]
+    error: str = ""
+
+
+def make_plugin(kind: MetricKind, scorer_model: str) -> Metric:
+    """Make another package's metric.
+
+    Raises:
+        UserError: It cannot be made, or does not say what makes its values.
+    """
+    try:
+        metric = kind.make(scorer_model)
+        dict(metric.scorers)
+    except UserError:
+        raise
+    except PLUGIN_FAULTS as error:
+        told = f"metric '{kind.name}' cannot be made ({first_line(error)})"
+        raise UserError(told, remedy="mend its package, or name others with --metrics") from error
+    return metric
+
+
+def score_plugin(kind: MetricKind, metric: Metric, items: Sequence[Item], progress: Progress) -> list[Scored]:
+    """Score by another package's metric. If it raises, each answer is scored by itself, and fails by itself."""
+    try:
+        return _checked(kind, metric.score(items, progress), len(items))
+    except PLUGIN_FAULTS:
+        return [_alone(kind, metric, item) for item in items]
+
+
+def _alone(kind: MetricKind, metric: Metric, item: Item) -> Scored:
+    try:
+        [scored] = _checked(kind, metric.score([item], lambda _stage, _done, _total: None), 1)
+    except PLUGIN_FAULTS as error:
+        why = error.what if isinstance(error, UserError) else first_line(error)
+        return Scored({value.name: None for value in kind.values}, why)
+    return scored
+
+
+def _checked(kind: MetricKind, rows: object, expected: int) -> list[Scored]:
+    """A metric's rows, with the values that its kind declares.
+
+    Raises:
+        UserError: They are not as many as the answers, or hold something else than declared numbers.
+    """
+    if not isinstance(rows, Sequence) or len(rows) != expected:
+        count = len(rows) if isinstance(rows, Sequence) else type(rows).__name__
+        raise UserError(f"it gave {count} rows for {expected} answers")
+    names = [value.name for value in kind.values]
+    return [Scored({name: _number(name, row) for name in _known(row, names)}) for row in rows]
+
+
+def _known(row: object, names: Sequence[str]) -> Sequence[str]:
+    if not isinstance(row, dict):
+        raise UserError(f"it gave {type(row).__name__} in place of values by name")
+    stray = next((name for name in row if name not in names), None)
+    if stray is not None:
+        raise UserError(f"it gave the value {stray!r}, which it does not declare")
+    return names
+
+
+def _number(name: str, row: dict[str, object]) -> float | None:
+    value = row.get(name)
+    if value is None:
+        return None
+    if not isinstance(value, Real) or not math.isfinite(value):
+        raise UserError(f"its value '{name}' is {value!r}, and no finite number")
+    return float(value)
