@@ -18,7 +18,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -149,7 +149,7 @@ def operators(bench: Bench) -> Mapping[str, Any]:
                     "rows": batch,
                     "output_error": float((out.transpose(0, 1).reshape(exact.shape) - exact).abs().max()),
                     "lse_error": float((lse.t().reshape(sums.shape) - sums).abs().max()),
-                    "seconds": bench.time(lambda q=query, k=key, v=value: attend_to_prefix(q, k, v, width**-0.5)),
+                    "seconds": bench.time(partial(attend_to_prefix, query, key, value, width**-0.5)),
                 }
             )
     for batch in bench.batches:
@@ -160,9 +160,8 @@ def operators(bench: Bench) -> Mapping[str, Any]:
         bias = torch.zeros(hidden.shape, device=bench.device, dtype=bench.dtype).masked_fill_(hidden, -torch.inf)
         bias = bias[:, None, None]
         out, lse = attend(query, key, value, width**-0.5, bias=bias)
-        exact, sums = attend(
-            *(each.double().cpu() for each in (query, key, value)), width**-0.5, bias=bias.double().cpu()
-        )
+        parts = [each.double().cpu() for each in (query, key, value)]
+        exact, sums = attend(parts[0], parts[1], parts[2], width**-0.5, bias=bias.double().cpu())
         rows.append(
             {
                 "what": "ragged",
@@ -170,7 +169,7 @@ def operators(bench: Bench) -> Mapping[str, Any]:
                 "rows": batch,
                 "output_error": float((out.double().cpu() - exact).abs().max()),
                 "lse_error": float((lse.double().cpu() - sums).abs().max()),
-                "seconds": bench.time(lambda q=query, k=key, v=value, b=bias: attend(q, k, v, width**-0.5, bias=b)),
+                "seconds": bench.time(partial(attend, query, key, value, width**-0.5, bias=bias)),
             }
         )
     return {"dtype": str(bench.dtype), "rows": rows}

@@ -126,8 +126,8 @@ def _say_failures(failures: Sequence[tuple[SweepRequest, UserError]], count: int
     note(resumable(told, sys.argv))
     alike: dict[tuple[str, str, str], list[Request]] = {}
     for one, error in failures:
-        told = in_words_of_the_file(error, "")
-        alike.setdefault((one.where, str(told).removeprefix(", "), told.remedy), []).append(one.request)
+        said = in_words_of_the_file(error, "")
+        alike.setdefault((one.where, str(said).removeprefix(", "), said.remedy), []).append(one.request)
     for (where, what, remedy), requests in alike.items():
         named = "; ".join(f"{each.dataset} {each.size}, {each.model_name}" for each in requests)
         note(f"error: {where}, {named}: {what}")

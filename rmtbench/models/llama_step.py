@@ -77,7 +77,8 @@ class LlamaStep:
 
     def __init__(self, model: PreTrainedModel) -> None:
         inner: Any = model.base_model
-        self._inner, self._head = inner, model.get_output_embeddings()
+        self._inner: Any = inner
+        self._head: Any = model.get_output_embeddings()
         self._layers = [_layer(each) for each in inner.layers]
         self._eps = model.config.rms_norm_eps
         self._heads, self._kv_heads = model.config.num_attention_heads, model.config.num_key_value_heads
@@ -111,7 +112,7 @@ class LlamaStep:
             normed = rms_norm(hidden, hidden.shape[-1:], layer.before_mlp, self._eps)
             gate, up = layer.gate_up(normed).chunk(2, -1)
             hidden = layer.down(silu(gate) * up, hidden)
-        logits: torch.Tensor = self._head(self._inner.norm(hidden))  # type: ignore[misc] - every Llama has one
+        logits: torch.Tensor = self._head(self._inner.norm(hidden))
         return logits
 
 
@@ -149,7 +150,7 @@ def _by_int8(
 
 def _joined(layers: Sequence[Any], name: str) -> torch.Tensor:
     """Return the layers' tensors of a name as one, along the outputs; each layer's own is made a view of it."""
-    tensors = [getattr(layer, name).data for layer in layers]
+    tensors: list[torch.Tensor] = [getattr(layer, name).data for layer in layers]
     first, place = tensors[0], tensors[0].storage_offset()
     storage = first.untyped_storage().data_ptr()
     for tensor in tensors:
@@ -161,6 +162,6 @@ def _joined(layers: Sequence[Any], name: str) -> torch.Tensor:
         return first.as_strided(shape, first.stride(), first.storage_offset())
     with torch.inference_mode(mode=False):  # whoever asks for the first step may be in that mode; training may follow
         whole = torch.cat(tensors)
-    for layer, part in zip(layers, whole.split([tensor.shape[0] for tensor in tensors]), strict=True):
+    for layer, part in zip(layers, torch.split(whole, [tensor.shape[0] for tensor in tensors]), strict=True):
         getattr(layer, name).data = part
     return whole

@@ -76,7 +76,7 @@ def _spent(told: JudgeAccount) -> tuple[str, ...]:
 
 def _who(grid: Grid, run: RunFigures) -> tuple[str, ...]:
     top_k = "" if run.spec.top_k is None else str(run.spec.top_k)
-    return (run.spec.size, f"{grid.label(row_of(run.spec))} {marks(run)}".rstrip(), run.hash, top_k)
+    return (run.spec.size, f"{grid.label(row_of(run))} {marks(run)}".rstrip(), run.hash, top_k)
 
 
 def _agreed(found: Agreement | None) -> tuple[str, str, str]:
@@ -109,7 +109,7 @@ def _failure_notes(grid: Grid, judged: Judged) -> list[str]:
         if found.not_judged:
             reasons = "; ".join(f"{count} times: {why}" for why, count in found.account.reasons.items())
             lowest, highest = found.bounds
-            who = f"{run.spec.size} {grid.label(row_of(run.spec))} ({run.hash})"
+            who = f"{run.spec.size} {grid.label(row_of(run))} ({run.hash})"
             notes.append(
                 f"{who}: {found.not_judged} not judged ({reasons}); counted as incorrect the mean is {lowest:.3f}, as "
                 f"correct {highest:.3f}; rmtbench score with the same --judge asks again"

@@ -221,7 +221,6 @@ class LocalJudge:
             model = load_model(
                 self._path,
                 style="direct",
-                max_answer_tokens=VERDICT_TOKENS,
                 dtype=self._dtype,
                 device=self._device,
                 chat=ChatSettings(think_tokens=self._think_tokens),
@@ -232,7 +231,7 @@ class LocalJudge:
         tail = contract.tail.removesuffix(cue) + CUE if contract.tail.endswith(cue) else contract.tail
         if INSTRUCTION not in head:  # pragma: no cover - no template is known that changes the user's message
             raise UserError("its chat template changes the prompt", where=OPTION, remedy="choose another model")
-        return replace(model, contract=replace(contract, head=head, tail=tail))
+        return replace(model, max_answer_tokens=VERDICT_TOKENS, contract=replace(contract, head=head, tail=tail))
 
     def check(self) -> None:
         """Look for its files; it is loaded when it is first asked."""

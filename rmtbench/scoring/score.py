@@ -175,7 +175,7 @@ def _stands(run: RunRecord, asked: str, enough: str | None) -> bool:
     if before == asked:
         # Where a judgement failed it is asked for again, if a judge is asked at all.
         return not any(each.get("not_judged") for each in summary.get("accounts", {}).values())
-    return _without_judges(before) == json.loads(asked)
+    return bool(_without_judges(before) == json.loads(asked))
 
 
 def _without_judges(asked: str) -> list[Any]:

@@ -157,7 +157,7 @@ def _expected_attention(model: LocalModel, context: PrefixKV, _kept: int) -> lis
         covariance = _turned(_turned(covariance, cos, sin).transpose(1, 2), cos, sin)
         by_group = (key.shape[0], -1)
         wide = key.float()[:, None]  # [kv heads, 1, tokens, width]
-        mean, covariance = mean.unflatten(0, by_group), covariance.unflatten(0, by_group)
+        mean, covariance = (torch.unflatten(each, 0, by_group) for each in (mean, covariance))
         exponent = (wide @ mean.transpose(-1, -2))[..., 0] * scales[layer]  # [kv heads, group, tokens]
         exponent += ((wide @ covariance) * wide).sum(-1) * scales[layer] ** 2 / 2
         exponent[..., :SINKS] = -torch.inf
@@ -202,11 +202,12 @@ def _shares(query: torch.Tensor, keys: torch.Tensor, scale: float, *, own: int) 
         scale: Factor of the scores.
         own: Queries, and keys of their own tokens.
     """
-    folded = query.float().unflatten(0, (keys.shape[0], -1))
+    folded = torch.unflatten(query.float(), 0, (keys.shape[0], -1))
     scores = folded @ keys.float()[:, None].transpose(-1, -2) * scale
     later = torch.ones(own, own, dtype=torch.bool, device=query.device).triu(1)
     scores[..., -own:].masked_fill_(later, -torch.inf)
-    return scores.softmax(-1)
+    shares: torch.Tensor = scores.softmax(-1)
+    return shares
 
 
 def _rotation(rotary: torch.nn.Module, positions: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

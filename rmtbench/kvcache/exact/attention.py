@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from functools import reduce
+from typing import Any
 
 import torch
 
@@ -15,8 +16,8 @@ Partial = tuple[torch.Tensor, torch.Tensor]
 """Attention over some of the keys: outputs ``[rows, heads, queries, width]`` and log-sum-exps without the width."""
 
 # Private operators of torch, which alone return the log-sum-exp: where one is missing, `attend_by_matmul` serves.
-_CPU = getattr(torch.ops.aten, "_scaled_dot_product_flash_attention_for_cpu", None)
-_CUDA = getattr(torch.ops.aten, "_scaled_dot_product_flash_attention", None)
+_CPU: Any = getattr(torch.ops.aten, "_scaled_dot_product_flash_attention_for_cpu", None)
+_CUDA: Any = getattr(torch.ops.aten, "_scaled_dot_product_flash_attention", None)
 
 
 def attend(

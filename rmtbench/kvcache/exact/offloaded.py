@@ -174,10 +174,9 @@ class _HostSlotLayer(SlotLayer):
         """
         shapes = [(1, states.shape[1], self._capacity, states.shape[3]) for states in (key_states, value_states)]
         if self._place.pair is None:
-            self._place.pair = tuple(  # type: ignore[assignment] - two
-                torch.empty(shape, dtype=key_states.dtype, device=self._device) for shape in shapes
-            )
-        if [each.shape for each in self._place.pair or ()] != [torch.Size(shape) for shape in shapes]:
+            keys, values = (torch.empty(shape, dtype=key_states.dtype, device=self._device) for shape in shapes)
+            self._place.pair = keys, values
+        if [each.shape for each in self._place.pair] != [torch.Size(shape) for shape in shapes]:
             raise ValueError("layers of several shapes cannot take turns in one place")
         pinned = self._device.type == "cuda"
         self.keys, self.values = (
