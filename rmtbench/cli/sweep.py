@@ -5,68 +5,94 @@ from __future__ import annotations
 import sys
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from rmtbench.cli.flags import takes
 from rmtbench.cli.folders import check_results
 from rmtbench.cli.planning import Planning, data_of, duration
 from rmtbench.cli.progress import next_merge, next_report, note
 from rmtbench.errors import UserError, resumable
+from rmtbench.options.sweeping import Sweeping
 
 if TYPE_CHECKING:
     from rmtbench.options.request import Request
     from rmtbench.runs.sweep import Sweep, SweepRequest
 
 
+@takes(Sweeping)
 def sweep(
+    asked: Sweeping,
     file: Annotated[Path, typer.Argument(help="YAML: name, profile, description, runs (see experiments/).")],
-    results: Annotated[Path, typer.Option(help="Folder of all runs.")] = Path("results"),
-    fresh: Annotated[bool, typer.Option("--fresh", help="Start anew instead of resuming.")] = False,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Open the data, print every run and the whole cost, and stop.")
-    ] = False,
-    data_dir: Annotated[
-        Path | None, typer.Option(help="Official files: a folder or one file (in place of the file's data_dir).")
-    ] = None,
-    profile: Annotated[str | None, typer.Option(help="mini or paper (in place of the file's profile).")] = None,
-    rmt: Annotated[
-        Path | None, typer.Option(help="Folder of a trained memory, for rmt-... (in place of the file's rmt).")
-    ] = None,
-    workers: Annotated[int, typer.Option(min=1, help="Processes on this machine that share the draws.")] = 1,
-    shard: Annotated[
-        str | None,
-        typer.Option(help="Do part N of M of every run's draws only, as N/M; rmtbench merge joins the parts."),
-    ] = None,
 ) -> None:
     """Do all runs of a file. The same command again resumes; finished runs are left alone."""
-    if workers > 1 and not dry_run:
-        from rmtbench.cli.workers import work
-
-        raise typer.Exit(work(sys.argv[1:], workers, results, "minilm", fresh=fresh))
     from rmtbench.runs.sweep import read_sweep
 
-    asked = read_sweep(file, data_dir, profile, rmt, shard)
-    check_results(results)
-    for old, new in asked.renamed.items():
+    if asked.workers > 1 and not asked.dry_run:
+        from rmtbench.cli.workers import work
+
+        raise typer.Exit(work(sys.argv[1:], asked.workers, asked.results, "minilm", fresh=asked.fresh))
+    made = read_sweep(file, asked.data_dir, asked.profile, asked.rmt, asked.shard)
+    check_results(asked.results)
+    for old, new in made.renamed.items():
         note(f"{old} is now {new}; the earlier name goes with the next release")
-    _say_plan(asked)
-    planning = Planning(results, fresh=fresh) if dry_run else None
+    _say_plan(made)
+    raise typer.Exit(_plan(made, asked) if asked.dry_run else _do(made, asked))
+
+
+def _plan(made: Sweep, asked: Sweeping) -> int:
+    """Print every run and the whole cost; returns the exit code."""
+    planning = Planning(asked.results, fresh=asked.fresh)
+    tried = _each(made, lambda one: planning.add(one.request, one.where) or 0)
+    planning.say(len(made.requests))
+    if tried.failures:
+        _say_failures(tried.failures, len(made.requests))
+    return tried.code
+
+
+def _do(made: Sweep, asked: Sweeping) -> int:
+    """Do one request after the other; returns the exit code."""
+    told: set[str] = set()
+    count, began = len(made.requests), time.monotonic()
+    number = 0
+
+    def do(one: SweepRequest) -> int:
+        nonlocal number
+        number += 1
+        note(f"[{number}/{count}] {_in_a_line(one.request)}")
+        try:
+            return _run(one.request, asked.results, told, fresh=asked.fresh)
+        finally:
+            _say_progress(f"[{number}/{count}]", number, count, time.monotonic() - began)
+
+    tried = _each(made, do)
+    if tried.failures:
+        _say_failures(tried.failures, count)
+    else:
+        note(next_report(asked.results) if asked.shard is None else next_merge(asked.shard))
+    return tried.code
+
+
+@dataclass(frozen=True, slots=True)
+class _Tried:
+    """How requests ended: the highest exit code, and what could not be done."""
+
+    code: int
+    failures: Sequence[tuple[SweepRequest, UserError]]
+
+
+def _each(made: Sweep, do: Callable[[SweepRequest], int]) -> _Tried:
+    """Do something with every request. What fails stops no other."""
     failures: list[tuple[SweepRequest, UserError]] = []
     codes = {0}
-    told: set[str] = set()
-    began = time.monotonic()
-    for number, one in enumerate(asked.requests, start=1):
-        place = f"[{number}/{len(asked.requests)}]"
-        if not dry_run:
-            note(f"{place} {_in_a_line(one.request)}")
+    for number, one in enumerate(made.requests, start=1):
+        place = f"[{number}/{len(made.requests)}]"
         try:
-            if planning is not None:
-                planning.add(one.request, one.where)
-            else:
-                codes.add(_run(one.request, results, told, fresh=fresh))
+            codes.add(do(one))
         except UserError as error:
             note(f"{place} cannot be done: {error}")
             failures.append((one, error))
@@ -75,15 +101,7 @@ def sweep(
             note(f"{place} failed:\n{traceback.format_exc()}")
             failures.append((one, _unexpected(error)))
             codes.add(1)
-        if not dry_run:
-            _say_progress(place, number, len(asked.requests), time.monotonic() - began)
-    if planning is not None:
-        planning.say(len(asked.requests))
-    if failures:
-        _say_failures(failures, len(asked.requests))
-    elif not dry_run:
-        note(next_report(results) if shard is None else next_merge(shard))
-    raise typer.Exit(max(codes))
+    return _Tried(max(codes), failures)
 
 
 def _run(request: Request, results: Path, told: set[str], *, fresh: bool) -> int:

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch.nn.functional import rms_norm, silu
 
-from rmtbench.models.int8 import Int8Linear, multiply
 from rmtbench.models.linear import OneDnnLinear, multiply_by_onednn
 
 if TYPE_CHECKING:
@@ -49,7 +48,7 @@ def find_step(model: PreTrainedModel) -> LlamaStep | None:
     return LlamaStep(model) if plain and rope and known else None
 
 
-LINEAR = (torch.nn.Linear, OneDnnLinear, Int8Linear)
+LINEAR = (torch.nn.Linear, OneDnnLinear)
 
 Product = Callable[..., torch.Tensor]
 """Multiplies ``[rows, in]`` by a weight to ``[rows, out]``, and adds ``[rows, out]`` where that is given, too."""
@@ -130,27 +129,17 @@ def _layer(layer: Any) -> _Layer:  # noqa: ANN401 - transformers' layer
 
 def _product(*layers: Any) -> Product:  # noqa: ANN401 - one of `LINEAR`
     """Return one product for layers that read the same, whose outputs lie side by side."""
-    weight = _joined(layers, "weight")
-    if type(layers[0]) is Int8Linear:
-        return partial(_by_int8, weight, _joined(layers, "scale"))
     by_onednn = any(type(layer) is OneDnnLinear for layer in layers)
-    return partial(multiply_by_onednn if by_onednn else _by_torch, weight)
+    return partial(multiply_by_onednn if by_onednn else _by_torch, _joined(layers))
 
 
 def _by_torch(weight: torch.Tensor, given: torch.Tensor, added: torch.Tensor | None = None) -> torch.Tensor:
     return given @ weight.t() if added is None else torch.addmm(added, given, weight.t())
 
 
-def _by_int8(
-    codes: torch.Tensor, scale: torch.Tensor, given: torch.Tensor, added: torch.Tensor | None = None
-) -> torch.Tensor:
-    found = multiply(given, codes, scale)
-    return found if added is None else found + added
-
-
-def _joined(layers: Sequence[Any], name: str) -> torch.Tensor:
-    """Return the layers' tensors of a name as one, along the outputs; each layer's own is made a view of it."""
-    tensors: list[torch.Tensor] = [getattr(layer, name).data for layer in layers]
+def _joined(layers: Sequence[Any]) -> torch.Tensor:
+    """Return the layers' weights as one, ``[all outputs, in]``; each layer's weight is made a view of it."""
+    tensors: list[torch.Tensor] = [layer.weight.data for layer in layers]
     first, place = tensors[0], tensors[0].storage_offset()
     storage = first.untyped_storage().data_ptr()
     for tensor in tensors:
@@ -163,5 +152,5 @@ def _joined(layers: Sequence[Any], name: str) -> torch.Tensor:
     with torch.inference_mode(mode=False):  # whoever asks for the first step may be in that mode; training may follow
         whole = torch.cat(tensors)
     for layer, part in zip(layers, torch.split(whole, [tensor.shape[0] for tensor in tensors]), strict=True):
-        getattr(layer, name).data = part
+        layer.weight.data = part
     return whole

@@ -11,9 +11,18 @@ from rmtbench.options.datasets import ExportedDraw
 from rmtbench.options.declare import REQUIRED, Option, options_of, stored_names
 from rmtbench.options.identity import RunOptions
 from rmtbench.options.request import FAMILIES, all_options
+from rmtbench.options.sweeping import Sweeping
 from rmtbench.options.training import AdapterTraining, MemoryTraining
 
-COMMANDS: tuple[type, ...] = (MemoryTraining, AdapterTraining, RetrievalBench, KvBench, RmtBench, ExportedDraw)
+COMMANDS: tuple[type, ...] = (
+    Sweeping,
+    MemoryTraining,
+    AdapterTraining,
+    RetrievalBench,
+    KvBench,
+    RmtBench,
+    ExportedDraw,
+)
 """One family for each command other than `run`. Its title is the command."""
 
 INTRODUCTION = """# Options of `rmtbench run`, of experiments and of other commands

@@ -9,7 +9,6 @@ import torch
 from peft import LoraConfig, get_peft_model
 from transformers import AutoConfig, AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM, PreTrainedModel
 
-from rmtbench.models.int8 import quantise_weights
 from rmtbench.models.linear import use_onednn
 from rmtbench.models.llama_step import find_step
 from rmtbench.models.readers import OwnPrompts
@@ -75,16 +74,6 @@ def test_the_weights_keep_their_numbers_and_are_stored_once() -> None:
         assert one.gate_up.args[0].data_ptr() == other.gate_up.args[0].data_ptr()
     attention = model.model.layers[1].self_attn
     assert attention.q_proj.weight.data_ptr() == first._layers[1].query_key_value.args[0].data_ptr()
-
-
-def test_steps_of_weights_in_8_bits_are_those_of_their_forward() -> None:
-    model = llama()
-    quantise_weights(model)
-    prompts = OwnPrompts(model, [(CONTEXT, TAIL)], 8)
-    assert prompts._step is not None
-    found = [prompts.read(), prompts.step([0], torch.tensor([7]))]
-    for made, logits in zip(([*CONTEXT, *TAIL], [*CONTEXT, *TAIL, 7]), found, strict=True):
-        assert torch.allclose(logits, whole_forward(model, made), atol=1e-4, rtol=1e-4)
 
 
 def test_a_model_that_would_compute_something_else_is_left_alone() -> None:

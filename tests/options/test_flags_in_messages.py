@@ -14,6 +14,8 @@ import typer.main
 import rmtbench
 from rmtbench.cli.main import make_app
 from rmtbench.options.check import as_keys
+from rmtbench.options.declare import options_of
+from rmtbench.options.memory import MemoryForm
 from rmtbench.options.request import all_options
 
 PACKAGE = Path(rmtbench.__file__).parent
@@ -47,7 +49,8 @@ def test_no_message_names_a_flag_that_no_command_takes() -> None:
 
 
 def test_every_rare_option_that_a_message_names_is_declared() -> None:
-    rare = {option.flag.removeprefix("--set ") for option in all_options().values() if option.rare}
+    options = [*all_options().values(), *options_of(MemoryForm).values()]
+    rare = {option.flag.removeprefix("--set ") for option in options if option.rare}
     found = {
         name
         for path in PACKAGE.rglob("*.py")

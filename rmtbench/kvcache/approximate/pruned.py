@@ -1,10 +1,7 @@
 """A cache of fewer keys: each key-value head keeps the tokens that a method scores highest. Not exact.
 
-The context is read first and pruned before any question is known. Every head of every layer keeps the same number of
-tokens; which ones differs by head. Keys keep their positions.
-
-Sources: StreamingLLM (Xiao et al., 2023, arXiv 2309.17453), SnapKV (Li et al., 2024, arXiv 2404.14469), Expected
-Attention (Devoto et al., 2025, arXiv 2510.00636) and KVzip (Kim et al., 2025, arXiv 2505.23416).
+The context is pruned before any question is known. Every head keeps the same number of tokens, at their positions.
+Sources: StreamingLLM (arXiv 2309.17453), SnapKV (2404.14469), Expected Attention (2510.00636), KVzip (2505.23416).
 """
 
 from __future__ import annotations
