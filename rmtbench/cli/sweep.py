@@ -47,7 +47,12 @@ def sweep(
 def _plan(made: Sweep, asked: Sweeping) -> int:
     """Print every run and the whole cost; returns the exit code."""
     planning = Planning(asked.results, fresh=asked.fresh)
-    tried = _each(made, lambda one: planning.add(one.request, one.where) or 0)
+
+    def add(one: SweepRequest) -> int:
+        planning.add(one.request, one.where)
+        return 0
+
+    tried = _each(made, add)
     planning.say(len(made.requests))
     if tried.failures:
         _say_failures(tried.failures, len(made.requests))

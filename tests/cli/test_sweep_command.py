@@ -50,8 +50,8 @@ def test_a_sweep_answers_what_as_many_runs_would_and_says_what_is_next_once(
 
 def test_the_plan_is_told_first_and_each_request_as_it_begins(rmtbench: Command, sweep: Words) -> None:
     lines = rmtbench(*sweep({}, {"seed": 1, "draws": 2})).err.splitlines()
-    first = "closed-book  handbook 4k  random:tiny  1 draws  at most 2 questions each"
-    second = "closed-book  handbook 4k  random:tiny  2 draws  at most 2 questions each"
+    first = "closed-book  handbook 4k  random:tiny  1 draws  at most 2 questions each  time not known"
+    second = "closed-book  handbook 4k  random:tiny  2 draws  at most 2 questions each  time not known"
     assert lines[:5] == ["mine: small", "2 requests", f"   1  {first}", f"   2  {second}", f"[1/2] {first}"]
     assert f"[2/2] {second}" in lines[5:]
 
@@ -62,7 +62,7 @@ def test_a_dry_run_prints_every_run_and_leaves_nothing(rmtbench: Command, sweep:
     assert said.code == 0
     assert not (tmp_path / "results").exists()
     assert "next: " not in said.err
-    rest = "handbook smoke  random:tiny  1 draws  at most 2 questions each"
+    rest = "handbook smoke  random:tiny  1 draws  at most 2 questions each  time not known"
     ids, asked = zip(*(line.split("  ", 1) for line in said.out.splitlines()), strict=True)
     assert asked == (f"rag-sparse top-1  {rest}", f"rag-sparse top-2  {rest}", f"closed-book  {rest}")
     assert rmtbench(*words).code == 0

@@ -20,8 +20,8 @@ from rmtbench.options.request import all_options
 
 PACKAGE = Path(rmtbench.__file__).parent
 FLAG = re.compile(r"(?<![\w-])--[a-z][a-z-]*")
-OF_OTHERS = {"--no-deps", "--python", "--porcelain", "--help"}
-"""Flags of pip, uv and git, and the one that every command has."""
+OF_OTHERS = {"--no-", "--no-deps", "--python", "--porcelain", "--help"}
+"""Flags of pip, uv and git, the one that every command has, and the beginning of those that switch off."""
 
 
 def named(path: Path) -> Iterator[str]:
