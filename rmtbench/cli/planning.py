@@ -69,6 +69,8 @@ class Planning:
             session = open_session(request, os.environ, self._open)
         except MissingError as missing:
             self.needs.append(Need(where, request, missing))
+            found = self._counter(request.model, request.tokenizer, request.adapter)
+            self._need(request, where, found if isinstance(found, UserError) else None, self._scorer(request.scorer))
             typer.echo(f"(run id not known)  {','.join(request.systems)}  {data_of(request)}  time not known")
             return
         count_tokens = self._counter(request.model, request.tokenizer, request.adapter)
@@ -83,11 +85,7 @@ class Planning:
         if made.finished == made.runs:  # what is finished needs no model any more
             return
         embedders = dict.fromkeys(run.spec.embedder for run in made.planned if not run.finished)
-        for error in (refused, *map(self._embedder, embedders), self._scorer(request.scorer)):
-            if isinstance(error, MissingError):
-                self.needs.append(Need(where, request, error))
-            elif error is not None:
-                raise error
+        self._need(request, where, refused, *map(self._embedder, embedders), self._scorer(request.scorer))
 
     def say(self, requests: int) -> None:
         """Print what all of it will take, and what is missing for it.
@@ -97,6 +95,18 @@ class Planning:
         """
         say_cost(self.told, self._results, requests, missing=len(self._undrawn()))
         _say_needs(self.needs)
+
+    def _need(self, request: Request, where: str, *errors: UserError | None) -> None:
+        """Keep what is missing for a request.
+
+        Raises:
+            UserError: The first that is wrong, and not only missing.
+        """
+        for error in errors:
+            if isinstance(error, MissingError):
+                self.needs.append(Need(where, request, error))
+            elif error is not None:
+                raise error
 
     def _undrawn(self) -> list[Need]:
         """Requests whose data is not here, so that not even their runs' ids are known."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from rmtbench.core import Source
@@ -65,6 +66,14 @@ def _open_kind(kind: DatasetKind, data_dir: Path | None, environ: Mapping[str, s
     return _files_of(kind).make(*load_hub(name, kind.hub))
 
 
+def is_folder(name: str) -> bool:
+    """Whether a data set's name is the path of a folder; a name that can be no path is none."""
+    try:
+        return Path(name).expanduser().is_dir()
+    except (OSError, RuntimeError):  # too long, or in the home folder of nobody
+        return False
+
+
 def canonical_name(name: str) -> str:
     """One spelling of a data set's name for all spellings of the same folder; any other name as it is.
 
@@ -74,7 +83,7 @@ def canonical_name(name: str) -> str:
     Args:
         name: As `open_dataset` takes it.
     """
-    if name in known_datasets() or not Path(name).expanduser().is_dir():
+    if name in known_datasets() or not is_folder(name):
         return name
     folder, here = Path(name).expanduser(), Path.cwd()
     # A link is named as it was given: only `..` must be followed, since it may lead elsewhere than the words say.
@@ -150,14 +159,11 @@ def _open_official(kind: DatasetKind, path: Path) -> Dataset:
 
 
 def _open_own(name: str) -> Dataset:
-    folder = Path(name).expanduser()
-    if folder.is_file():
-        raise UserError(
-            "a file, and not a folder",
-            where=f"--dataset {name}",
-            remedy="give the folder that holds documents/ and questions.jsonl or questions.csv",
-        )
-    if not folder.is_dir():
+    if not is_folder(name):
+        with suppress(OSError, RuntimeError):  # as `is_folder`
+            if Path(name).expanduser().is_file():
+                remedy = "give the folder that holds documents/ and questions.jsonl or questions.csv"
+                raise UserError("a file, and not a folder", where=f"--dataset {name}", remedy=remedy)
         if "/" in name or name.startswith((".", "~")):
             raise UserError("no such folder", where=f"--dataset {name}", remedy="give a folder that holds documents/")
         raise UserError(
@@ -165,4 +171,5 @@ def _open_own(name: str) -> Dataset:
             where="--dataset",
             remedy=f"{nearest(REPLACED.get(name, name), known_datasets())}, or the path of a folder",
         )
+    folder = Path(name).expanduser()
     return read_folder(folder, folder.resolve().name, "own")

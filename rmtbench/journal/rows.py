@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, fields
+from types import NoneType
 from typing import Any, cast, get_args
 
 from rmtbench.core import (
@@ -30,6 +31,11 @@ from rmtbench.options.identity import RunOptions
 _NUMBER = (int, float)  # made once: `int | float` would be made anew for every value of every row
 _NUMBERS = frozenset((int, float, bool))  # truth values are whole numbers
 _SCORES = _NUMBERS | {type(None)}
+_KINDS: Mapping[str, tuple[type, ...]] = {
+    "str": (str,), "str | None": (str, NoneType), "int": (int,), "int | None": (int, NoneType), "AnswerStyle": (str,),
+}  # fmt: skip
+_SPEC_TYPES = {each.name: _KINDS[str(each.type)] for each in fields(RunSpec) if str(each.type) in _KINDS}
+"""Of each field of a spec, the types that it may have in a file."""
 UNKNOWN_TOKENS = frozenset({"cached", "reasoning"})
 UNKNOWN_TIMES = frozenset({"prefill", "first_token", "decode"})
 """Counts and times of an answer that are null where a server does not tell them."""
@@ -51,10 +57,17 @@ def spec_from_row(row: Mapping[str, Any], where: str) -> RunSpec:
         UserError: A field is missing, unknown or out of range.
     """
     try:
-        fields = {name: value for name, value in row.items() if name != "settings"}
-        return RunSpec(**fields, options=RunOptions.read(dict(row["settings"].items())))
+        given = {name: value for name, value in row.items() if name != "settings"}
+        _check_types(given)
+        return RunSpec(**given, options=RunOptions.read(dict(row["settings"].items())))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise damaged(where, error) from error
+
+
+def _check_types(given: Mapping[str, Any]) -> None:
+    for name, value in given.items():
+        if name in _SPEC_TYPES and type(value) not in _SPEC_TYPES[name]:
+            raise TypeError(f"field {name!r} is {type(value).__name__}")
 
 
 def answer_to_row(answer: Answer, draw: int, session: int) -> dict[str, Any]:
@@ -210,6 +223,7 @@ def gold_from_row(row: Mapping[str, Any], where: str) -> tuple[int, Question, Go
     """
     try:
         evidence = tuple(tuple(Span(*span) for span in spans) for spans in row["evidence"])
+        _check_texts("references", row["references"])
         gold = Gold(_text(row, "question_id"), tuple(row["references"]), evidence)
         return _number(row, "draw"), Question(gold.question_id, _text(row, "question"), row["kind"]), gold
     except (KeyError, TypeError, ValueError) as error:
@@ -277,6 +291,7 @@ def corpus_from_row(row: Mapping[str, Any], where: str) -> dict[str, Any]:
         for name in ("id", "sha256"):
             _text(row, name)
         Source(**row["source"])
+        _check_texts("source", row["source"].values())
         return dict(row)
     except (KeyError, TypeError) as error:
         raise damaged(where, error) from error
@@ -351,6 +366,11 @@ def damaged(where: str, error: Exception | str) -> UserError:
     else:
         reason = error
     return UserError(f"damaged row ({reason})", where=where, remedy="start that run anew with --fresh")
+
+
+def _check_texts(name: str, values: Iterable[object]) -> None:
+    if not all(isinstance(value, str) for value in values):
+        raise TypeError(f"field {name!r} holds something else than texts")
 
 
 def _text(row: Mapping[str, Any], name: str) -> str:

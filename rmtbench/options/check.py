@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Mapping
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 from rmtbench.errors import UserError
@@ -32,6 +33,8 @@ def checked(values: Mapping[str, Any]) -> Request:
         model = _model()(**values)
     except ValidationError as error:
         raise _in_words(error) from error
+    for name in model.model_fields_set:
+        _check_home(name, getattr(model, name))
     taken = {name: getattr(model, name) for name in type(model).model_fields}
     return Request(**taken, given=frozenset(model.model_fields_set))
 
@@ -55,6 +58,16 @@ def checked_part(part: type[Part], values: Mapping[str, Any]) -> Part:
     except ValidationError as error:
         raise _in_words(error) from error
     return part(**{name: getattr(model, name) for name in fields})
+
+
+def _check_home(field: str, value: object) -> None:
+    """Refuse a path below the home folder of a user who has none."""
+    if isinstance(value, str | Path) and str(value).startswith("~"):
+        try:
+            Path(value).expanduser()
+        except RuntimeError as error:
+            where = f"{option_name(field)} {value}"
+            raise UserError("no such user's home folder", where=where, remedy="write the path in full") from error
 
 
 def option_name(field: str) -> str:

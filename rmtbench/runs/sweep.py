@@ -15,7 +15,7 @@ from typing import Annotated, Any
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from rmtbench.corpora.open import open_dataset
+from rmtbench.corpora.open import is_folder, open_dataset
 from rmtbench.corpora.registry import known_datasets
 from rmtbench.errors import UserError, nearest
 from rmtbench.options.check import as_keys
@@ -240,5 +240,5 @@ def _check_names(request: Request) -> None:
         if name != "all":
             find_system(name)
     name = request.dataset
-    if name not in known_datasets() and "/" not in name and not name.startswith((".", "~")) and not Path(name).is_dir():
+    if name not in known_datasets() and "/" not in name and not name.startswith((".", "~")) and not is_folder(name):
         open_dataset(name, None, {})

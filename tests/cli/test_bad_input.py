@@ -68,6 +68,8 @@ def check(said: Said, place: str, remedy: str) -> None:
 OPTIONS = [
     ("--dataset hotpot", "--dataset: no data set 'hotpot'", "did you mean 'hotpotqa'?"),
     ("--dataset ./nowhere", "--dataset ./nowhere: no such folder", "holds documents/"),
+    ("--dataset ~nobody-here/x", "--dataset ~nobody-here/x: no such user's home folder", "in full"),
+    ("--model ~nobody-here/x", "--model ~nobody-here/x: no such user's home folder", "in full"),
     ("--size smal", "--size: no size 'smal'", "did you mean 'small'?"),
     ("--size 8K", "--size: no size '8K'", "or tokens such as 8k"),
     ("--size 0k", "--size: no size '0k'", "or tokens such as 8k"),

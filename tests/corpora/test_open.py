@@ -12,6 +12,7 @@ from corpora_files import draw, refusal, write, write_json
 
 from rmtbench.corpora.open import canonical_name, find_file, open_dataset
 from rmtbench.corpora.registry import known_datasets
+from rmtbench.errors import UserError
 
 SQUAD = {
     "data": [
@@ -284,3 +285,10 @@ def test_real_folders_are_told_apart_by_name(real_data: Path) -> None:
     assert draw(open_dataset("triviaqa", real_data / "triviaqa" / "longbench", environ), "smoke").corpus.documents
     what = "no triviaqa file here (it holds allennlp-sample, longbench)"
     assert refusal(lambda: open_dataset("triviaqa", None, environ), real_data / "triviaqa")[:2] == ("", what)
+
+
+@pytest.mark.parametrize("name", ["d" * 5000, "~nobody-of-that-name/data"])
+def test_a_name_that_can_be_no_path_is_no_folder(name: str) -> None:
+    assert canonical_name(name) == name
+    with pytest.raises(UserError, match=r"no data set|no such folder"):
+        open_dataset(name, None, {})

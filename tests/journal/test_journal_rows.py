@@ -222,3 +222,12 @@ def test_a_run_of_very_long_names_is_a_folder_that_can_be_made(tmp_path):
     assert run_id(spec) != run_id(other)
     (tmp_path / f"{run_id(spec)}.zip").touch()
     assert run_id(spec).startswith("cag-")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("data", {}), ("dtype", 7), ("draws", True), ("questions", "2"), ("top_k", [])]
+)
+def test_a_spec_s_field_of_another_type_is_damage(name, value):
+    row = rows.spec_to_row(RunSpec("cag", "squad", "small", "mini", "own:x")) | {name: value}
+    with pytest.raises(UserError, match=f"field '{name}' is {type(value).__name__}"):
+        rows.spec_from_row(row, "here")
