@@ -1,8 +1,8 @@
-#!/bin/sh
+#!/usr/bin/env bash
 # GradMem's test of key-value pairs: a memory of 8 vectors written by gradient, one of the same size written forward, and
 # both curves over pairs and steps. The same command resumes. Usage: experiments/key-values.sh [FOLDER]
-set -eu
-out=${1:-results/key-values}
+set -euo pipefail
+out=${1:-key-values}
 threads=${THREADS:-1}
 common="--task key-values --base random:4x128 --memory-tokens 8 --segment-tokens 384 --rows 16 --mixed 0.3
   --promote-at-accuracy 0.9 --threads $threads --device cpu"
