@@ -71,7 +71,7 @@ def test_only_what_is_looked_at_is_unpacked(look, large):
     page.evaluate(
         "{ const parse = JSON.parse; window.parsed = 0;"
         # The browser's driver parses small texts of its own.
-        " JSON.parse = (text) => { window.parsed += text.length > 2000; return parse(text); }; }"
+        " JSON.parse = (text) => { window.parsed += String(text).length > 2000; return parse(text); }; }"
     )
     show(page, "Tables")
     assert page.evaluate("window.parsed") == 0
