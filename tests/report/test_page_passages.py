@@ -6,7 +6,9 @@ import pytest
 from large_results import rewrite, rows_of
 from page_cases import data_of, page_of
 from report_runs import add_run, spec_of
+from typer.testing import CliRunner
 
+from rmtbench.cli.main import make_app
 from rmtbench.core import Answer, Document
 from rmtbench.corpora.base import DrawRequest
 from rmtbench.corpora.miniature.dataset import Miniature
@@ -172,3 +174,17 @@ def test_failed_answers_are_failed_and_nothing_else():
     assert (outcome(failed, {"em": 0.0, "f1": 0.0}), flag(failed)) == ("f", " ")
     assert flag(Answer("q", " ", "eos")) == "e"
     assert flag(Answer("q", "long", "length")) == "c"
+
+
+@pytest.mark.parametrize(
+    ("flags", "held"), [((), True), (("--no-passages",), False), (("--passages",), True), (("--quick",), None)]
+)
+def test_the_command_asks_for_all_passages_or_for_none(tmp_path, flags, held):
+    draw = open_dataset("handbook", None, {}).draw(DrawRequest("all", 0), lambda texts: [1] * len(texts))
+    add_reading_run(tmp_path, "handbook", draw, size="all")
+    ended = CliRunner().invoke(make_app(), ["report", str(tmp_path), *flags])
+    assert ended.exit_code == 0, ended.output
+    path = tmp_path / "report" / "index.html"
+    assert path.exists() == (held is not None)
+    if held is not None:
+        assert (texts_of(path.read_text(encoding="utf-8"))[0] is not None) == held
