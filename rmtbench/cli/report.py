@@ -5,7 +5,7 @@ from __future__ import annotations
 import json as json_format
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -22,12 +22,20 @@ def report(
     training_log: Annotated[
         list[Path] | None, typer.Option(help="Also draw the curves of a log of rmtbench train; repeatable.")
     ] = None,
+    passages: Annotated[
+        bool | None,
+        typer.Option(
+            "--passages/--no-passages",
+            help="Text of passages in the page: of all documents, or of none (default: own folders and the handbook).",
+        ),
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print the tables' records as one JSON object instead.")] = False,
 ) -> None:
     """Show all runs as tables, and write them to RESULTS/report: Markdown, LaTeX, CSV, figures, one HTML page."""
     from rmtbench.report.write import write_report
 
-    written = write_report(results, quick=quick, training_logs=tuple(training_log or ()))
+    choice: Literal["near", "all", "none"] = "near" if passages is None else "all" if passages else "none"
+    written = write_report(results, quick=quick, training_logs=tuple(training_log or ()), passages=choice)
     if json:
         typer.echo(json_format.dumps({"schema": 1, **written.records}, ensure_ascii=False, allow_nan=False))
         return

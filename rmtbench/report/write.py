@@ -23,6 +23,8 @@ from rmtbench.report.figures import FOLDER
 from rmtbench.report.judge_tables import judge_tables
 from rmtbench.report.overview import overview_table
 from rmtbench.report.page.blocks import Blocks
+from rmtbench.report.page.documents import Choice, Documents
+from rmtbench.report.page.passages import Passages
 from rmtbench.report.power import power_table
 from rmtbench.report.published_length_tables import context_table, length_records, memory_table
 from rmtbench.report.published_tables import paper_comparison_records, paper_comparison_table
@@ -78,7 +80,9 @@ class WrittenReport:
     contests: tuple[Contest, ...]
 
 
-def write_report(results: Path, *, quick: bool = False, training_logs: Sequence[Path] = ()) -> WrittenReport:
+def write_report(
+    results: Path, *, quick: bool = False, training_logs: Sequence[Path] = (), passages: Choice = "near"
+) -> WrittenReport:
     """Read all runs of a folder and write tables, figures and ``index.html`` into its ``report`` folder.
 
     The same runs give the same bytes. Files of an earlier report whose dataset or figure is gone are removed.
@@ -87,6 +91,7 @@ def write_report(results: Path, *, quick: bool = False, training_logs: Sequence[
         results: The folder that holds the runs, or one run's folder.
         quick: Leave out what needs NumPy and matplotlib: comparisons of all pairs, figures, and the page.
         training_logs: Logs of trainings, whose curves are drawn too.
+        passages: Which documents are read again, so that the page shows the text of passages.
 
     Returns:
         What was written, for printing.
@@ -95,7 +100,7 @@ def write_report(results: Path, *, quick: bool = False, training_logs: Sequence[
         UserError: There are no runs, one is damaged or of another version, or the files cannot be written; then the
             files of an earlier report are left as they were.
     """
-    blocks = None if quick else Blocks()
+    blocks = None if quick else Blocks(Passages(Documents(passages)))
     sections = make_sections(read_figures(results, None if blocks is None else blocks.add))
     drawn, files = _figures(() if quick else sections, training_logs)
     trainings = tuple(figure for figure in drawn if figure.chapter is None)

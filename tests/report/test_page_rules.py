@@ -14,7 +14,7 @@ from decision_cases import random_contest, random_terms
 import rmtbench.report.page
 from rmtbench.analysis.decision import MOST_UNITS, decide
 from rmtbench.analysis.stats.power import minimum_detectable_effect
-from rmtbench.report.page.build import _contest
+from rmtbench.report.page.data import contest_data
 from rmtbench.report.verdicts import candidates_table, verdict_lines
 
 CASES = 400
@@ -52,7 +52,7 @@ def both():
     cases = [(random_contest(chance), random_terms(chance)) for _ in range(CASES)]
     given = {
         "factors": [None, None, *(minimum_detectable_effect(1.0, count) for count in range(2, MOST_UNITS + 1))],
-        "cases": [{"contest": _contest(contest, 0), "terms": asdict(terms)} for contest, terms in cases],
+        "cases": [{"contest": contest_data(contest, 0), "terms": asdict(terms)} for contest, terms in cases],
     }
     script = Path(rmtbench.report.page.__file__).parent / "decide.js"
     ended = subprocess.run(

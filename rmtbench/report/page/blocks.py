@@ -1,7 +1,6 @@
-"""A run's questions and answers as compact JSON for the page; questions that several runs share are held once.
+"""A run's questions and answers as compact JSON for the page, in slices that are unpacked when they are looked at.
 
-What is written here is data: the page shows every text as text. Documents are not kept with a run, so that a chunk is
-told by its place.
+What is written here is data: the page shows every text as text. What several runs share is held once.
 """
 
 from __future__ import annotations
@@ -10,16 +9,42 @@ import base64
 import gzip
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from rmtbench.analysis.run_figures import FIFTHS
 from rmtbench.core import Answer, Gold, Question
 from rmtbench.journal.record import Key, RunRecord
+from rmtbench.report.page.outcomes import MISSING, flag, outcome
+from rmtbench.report.page.passages import Passages
 
 PLAIN_BYTES = 8 * 2**20
 """Pages with less are not compressed: their bytes then do not depend on which zlib made them."""
 SMALL_BLOCK = 2**14
+SLICE = 256
+"""Questions whose answers are one block: what the page unpacks of each run to show one question."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunBlocks:
+    """Where a run's questions and answers are: positions of blocks.
+
+    Attributes:
+        questions: Of its questions.
+        outcomes: Of the letters that say what became of each question.
+        answers: Of the slices of its answers, in the order of the questions.
+        count: Answers in them.
+        metrics: Names of the scores of each answer, in their order.
+        draws: Position of its draws in `Passages.draws`.
+    """
+
+    questions: int
+    outcomes: int
+    answers: tuple[int, ...]
+    count: int
+    metrics: tuple[str, ...]
+    draws: int
 
 
 @dataclass(slots=True)
@@ -27,38 +52,60 @@ class Blocks:
     """The blocks of a page, in the order in which they were added.
 
     Attributes:
-        texts: Their JSON.
-        runs: For each run's name, the positions of its questions and answers, and how many of them there are.
+        passages: What the runs need of their documents.
+        contents: Each block's kind and content, as its element has them.
+        runs: For each run's name, where its questions and answers are.
     """
 
-    texts: list[str] = field(default_factory=list)
-    runs: dict[str, tuple[int, int, int]] = field(default_factory=dict)
+    passages: Passages = field(default_factory=Passages)
+    contents: list[tuple[str, str]] = field(default_factory=list)
+    runs: dict[str, RunBlocks] = field(default_factory=dict)
     _known: dict[bytes, int] = field(default_factory=dict)
     _asked: dict[int, tuple[Mapping[Key, Gold], int]] = field(default_factory=dict)
+    _bytes: int = 0
 
     def add(self, run: RunRecord) -> None:
         """Add one run; it may be let go afterwards."""
         keys = list(run.gold)
         # Runs that were read together share their gold; kept here, no other object can take its identity.
         if id(run.gold) not in self._asked:
-            rows = [_question(key, run.questions[key], run.gold[key]) for key in keys]
-            self._asked[id(run.gold)] = run.gold, self._place(rows)
-        asked = self._asked[id(run.gold)][1]
-        metrics = sorted({metric for values in run.scores.values() for metric in values})
-        given = [
-            _answer(place, run.answers[key], run.gold[key], [run.scores.get(key, {}).get(name) for name in metrics])
-            for place, key in enumerate(keys)
-            if key in run.answers
-        ]
-        self.runs[run.run_id] = (asked, self._place({"metrics": metrics, "rows": given}), len(given))
+            rows = [_question(key, run.questions[key], run.gold[key], run.positions.get(key, ())) for key in keys]
+            self._asked[id(run.gold)] = run.gold, self.place(rows)
+        metrics = tuple(sorted({metric for values in run.scores.values() for metric in values}))
+        slices = []
+        for first in range(0, len(keys), SLICE):
+            rows = [
+                _answer(first + place, run.answers[key], run.gold[key], _scores(run, key, metrics))
+                for place, key in enumerate(keys[first : first + SLICE])
+                if key in run.answers
+            ]
+            slices.append(self.place({"rows": rows}))
+        self.runs[run.run_id] = RunBlocks(
+            questions=self._asked[id(run.gold)][1],
+            outcomes=self.place(_outcomes(run, keys)),
+            answers=tuple(slices),
+            count=sum(key in run.answers for key in keys),
+            metrics=metrics,
+            draws=self.passages.add(run),
+        )
 
-    def _place(self, value: object) -> int:
+    def place(self, value: object) -> int:
+        """Take a value in, once; returns its position."""
         text = to_json(value)
         digest = hashlib.sha256(text.encode()).digest()
         if digest not in self._known:
-            self._known[digest] = len(self.texts)
-            self.texts.append(text)
+            self._known[digest] = len(self.contents)
+            self.contents.append(("application/json", text))
+            self._press(text)
         return self._known[digest]
+
+    def _press(self, text: str) -> None:
+        """Compress what is there when the page grows large, and from then on whatever is added."""
+        was_large = self._bytes > PLAIN_BYTES
+        self._bytes += len(text)
+        if self._bytes > PLAIN_BYTES:
+            first = len(self.contents) - 1 if was_large else 0
+            self.contents[first:] = [_pressed(*content) for content in self.contents[first:]]
 
 
 def to_json(value: object) -> str:
@@ -68,21 +115,37 @@ def to_json(value: object) -> str:
 
 
 def elements(blocks: Blocks) -> str:
-    """The blocks as script elements that no browser runs, compressed where the page would be large."""
-    large = sum(map(len, blocks.texts)) > PLAIN_BYTES
-    lines = []
-    for place, text in enumerate(blocks.texts):
-        kind, content = "application/json", text
-        if large and len(text) > SMALL_BLOCK:
-            kind = "application/gzip-base64"
-            content = base64.b64encode(gzip.compress(text.encode("ascii"), 6, mtime=0)).decode("ascii")
-        lines.append(f'<script type="{kind}" id="block-{place}">{content}</script>')
-    return "\n".join(lines)
+    """The blocks as script elements that no browser runs."""
+    return "\n".join(
+        f'<script type="{kind}" id="block-{place}">{content}</script>'
+        for place, (kind, content) in enumerate(blocks.contents)
+    )
 
 
-def _question(key: Key, question: Question, gold: Gold) -> list[Any]:
+def _pressed(kind: str, content: str) -> tuple[str, str]:
+    if len(content) <= SMALL_BLOCK or kind != "application/json":
+        return kind, content
+    packed = gzip.compress(content.encode("ascii"), 6, mtime=0)
+    return "application/gzip-base64", base64.b64encode(packed).decode("ascii")
+
+
+def _question(key: Key, question: Question, gold: Gold, positions: Sequence[float]) -> list[Any]:
     evidence = [[[span.document_id, span.start, span.end] for span in spans] for spans in gold.evidence]
-    return [key[0], question.id, question.text, question.kind, list(gold.references), evidence]
+    fifths = sorted({min(int(place * FIFTHS), FIFTHS - 1) for place in positions})
+    return [key[0], question.id, question.text, question.kind, list(gold.references), evidence, fifths]
+
+
+def _outcomes(run: RunRecord, keys: Sequence[Key]) -> dict[str, str]:
+    """Two texts with a letter a question: what became of it, and what else is to be said of the answer."""
+    given = [(run.answers.get(key), run.scores.get(key, {})) for key in keys]
+    letters = "".join(MISSING if answer is None else outcome(answer, scores) for answer, scores in given)
+    flags = "".join(" " if answer is None else flag(answer) for answer, _ in given)
+    return {"outcomes": letters, "flags": flags if flags.strip() else ""}
+
+
+def _scores(run: RunRecord, key: Key, metrics: Sequence[str]) -> list[float | None]:
+    values = run.scores.get(key, {})
+    return [values.get(name) for name in metrics]
 
 
 def _answer(place: int, answer: Answer, gold: Gold, scores: list[float | None]) -> list[Any]:

@@ -6,33 +6,45 @@ import base64
 import hashlib
 import re
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
 from importlib.resources import files
 from string import Template
-from typing import Any
 
-from rmtbench.analysis.decision import Contest, Terms, detectable_factors
-from rmtbench.analysis.figure_data import position_records
-from rmtbench.analysis.grid import make_grids
+from rmtbench.analysis.decision import Contest
 from rmtbench.analysis.metrics import shown_answer_values
-from rmtbench.analysis.sections import Section
-from rmtbench.core import MetricValue
 from rmtbench.report.page.blocks import Blocks, elements, to_json
-from rmtbench.report.tables import Table
+from rmtbench.report.page.data import PagePart as PagePart  # noqa: PLC0414 - callers name it from here
+from rmtbench.report.page.data import page_data
 
-SCRIPTS = ("decide.js", "figures.js", "tables.js", "answers.js", "app.js")
+SCRIPTS = (
+    "decide.js",
+    "elements.js",
+    "texts.js",
+    "tables.js",
+    "looks.js",
+    "charts.js",
+    "figures.js",
+    "address.js",
+    "stored.js",
+    "filters.js",
+    "passages.js",
+    "compare.js",
+    "answer_list.js",
+    "question_set.js",
+    "answers_panel.js",
+    "candidates.js",
+    "summary_panel.js",
+    "decision_panel.js",
+    "tables_panel.js",
+    "figures_panel.js",
+    "provenance_panel.js",
+    "app.js",
+)
+"""In the order in which they are read: each knows those before it only."""
+STYLES = ("style.css", "answers.css")
 HEADINGS = "const HEADINGS = {"
 """How the one table of headings begins in the scripts."""
 LIBRARY = "vendor/chart.umd.min.js"
 """Chart.js 4.6.1 (MIT), as its npm package has it but for the line that names its source map."""
-
-
-@dataclass(frozen=True, slots=True)
-class PagePart:
-    """One section's part of the page: its runs and all its tables."""
-
-    section: Section
-    tables: tuple[Table, ...]
 
 
 def build_page(parts: Sequence[PagePart], contests: Sequence[Contest], blocks: Blocks) -> str:
@@ -45,77 +57,16 @@ def build_page(parts: Sequence[PagePart], contests: Sequence[Contest], blocks: B
     """
     library = _read(LIBRARY)
     script = _with_headings("\n".join(_read(name) for name in SCRIPTS), parts)
-    style = _read("style.css")
+    style = "\n".join(_read(name) for name in STYLES)
+    data = to_json(page_data(parts, contests, blocks))
     return Template(_read("page.html")).substitute(
         policy=f"default-src 'none'; script-src {_hash(library)} {_hash(script)}; style-src {_hash(style)}",
         style=style,
         library=library,
         script=script,
-        data=to_json(_data(parts, contests, blocks)),
+        data=data,
         blocks=elements(blocks),
     )
-
-
-def _data(parts: Sequence[PagePart], contests: Sequence[Contest], blocks: Blocks) -> dict[str, Any]:
-    titles = [part.section.title for part in parts]
-    values = shown_answer_values([run for part in parts for run in part.section.runs])
-    names = {each.run_id: each.name for contest in contests for each in contest.candidates}
-    runs = [
-        {
-            "id": run.run_id,
-            "section": place,
-            "name": names.get(run.run_id, run.spec.system),
-            "dataset": run.dataset,
-            "size": run.spec.size,
-            "complete": run.complete,
-            "failed": run.summary.errors,
-            "questions": blocks.runs[run.run_id][0],
-            "answers": blocks.runs[run.run_id][1],
-            "count": blocks.runs[run.run_id][2],
-        }
-        for place, part in enumerate(parts)
-        for run in part.section.runs
-    ]
-    return {
-        "schema": 1,
-        "sections": [
-            {"title": part.section.title, "provenance": part.section.provenance, "tables": [*map(asdict, part.tables)]}
-            for part in parts
-        ],
-        "contests": [_contest(contest, titles.index(contest.section)) for contest in contests],
-        "positions": [row for place, part in enumerate(parts) for row in _positions(part.section, place, values)],
-        "factors": detectable_factors(),
-        "terms": asdict(Terms()),
-        "runs": runs,
-    }
-
-
-def _positions(section: Section, place: int, values: Sequence[MetricValue]) -> list[dict[str, Any]]:
-    """Scores by the fifth of the corpus in which the evidence stands: a row a run, metric and fifth that has facts."""
-    names = ("dataset", "size", "metric", "label", "position", "mean", "low", "high", "facts")
-    return [
-        {"section": place} | {name: record[name] for name in names}
-        for grid in make_grids(section.runs)
-        for value in values
-        for record in position_records(grid, value.name)
-    ]
-
-
-def _contest(contest: Contest, section: int) -> dict[str, Any]:
-    return {
-        "section": section,
-        "dataset": contest.dataset,
-        "size": contest.size,
-        "metric": contest.metric,
-        "unit": contest.unit,
-        "units": contest.units,
-        "questions": contest.questions,
-        "candidates": [asdict(candidate) for candidate in contest.candidates],
-        "pairs": {
-            f"{first},{second}": [pair.difference, pair.standard_error, pair.low, pair.high]
-            for (first, second), pair in contest.pairs.items()
-        },
-    }
 
 
 def _read(name: str) -> str:
