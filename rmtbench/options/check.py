@@ -32,7 +32,7 @@ def checked(values: Mapping[str, Any]) -> Request:
     try:
         model = _model()(**values)
     except ValidationError as error:
-        raise _in_words(error) from error
+        raise _in_words(error, all_options()) from error
     for name in model.model_fields_set:
         _check_home(name, getattr(model, name))
     taken = {name: getattr(model, name) for name in type(model).model_fields}
@@ -56,7 +56,7 @@ def checked_part(part: type[Part], values: Mapping[str, Any]) -> Part:
     try:
         model = create_model("Given", __config__=config, **fields)(**values)
     except ValidationError as error:
-        raise _in_words(error) from error
+        raise _in_words(error, options_of(part)) from error
     return part(**{name: getattr(model, name) for name in fields})
 
 
@@ -70,9 +70,14 @@ def _check_home(field: str, value: object) -> None:
             raise UserError("no such user's home folder", where=where, remedy="write the path in full") from error
 
 
-def option_name(field: str) -> str:
-    """Return a field as a person writes it, such as ``--top-k`` or ``--set deadline``."""
-    option = all_options().get(field)
+def option_name(field: str, options: Mapping[str, Option] | None = None) -> str:
+    """Return a field as a person writes it, such as ``--top-k`` or ``--set deadline``.
+
+    Args:
+        field: Its name.
+        options: The options that it is one of; None for those of `rmtbench run`.
+    """
+    option = (all_options() if options is None else options).get(field)
     return option.flag if option is not None else f"--{field.replace('_', '-')}"
 
 
@@ -125,10 +130,10 @@ def _word(given: object, words: Mapping[Any, str | None]) -> object:
     return words[given] if isinstance(given, bool | str) and given in words else given
 
 
-def _in_words(error: ValidationError) -> UserError:
+def _in_words(error: ValidationError, options: Mapping[str, Option]) -> UserError:
     """What pydantic found, for someone who does not know it."""
     first = error.errors(include_url=False)[0]
-    name = option_name(str(first["loc"][0]) if first["loc"] else "")
+    name = option_name(str(first["loc"][0]) if first["loc"] else "", options)
     kind, message = first["type"], first["msg"]
     if kind == "too_short":
         message = "names nothing"
