@@ -99,6 +99,7 @@ def load_model(
 
     import rmtbench.models.readers  # noqa: F401 - now, and not within the first answer's time
     from rmtbench.models.linear import use_onednn
+    from rmtbench.models.llama_step import find_step
 
     logging.disable_progress_bar()  # it would break our own bars
     kind = getattr(torch, dtype)
@@ -106,6 +107,7 @@ def load_model(
     model, known = _weights(source, kind, device, seed)
     check_supported(model)
     multiplies = use_onednn(model)
+    find_step(model)  # joins weights now, and not within the first answer's time
     words = _tokenizer(source, tokenizer)
     _check_vocabulary(model, words, "--tokenizer" if tokenizer else "--model")
     limit = context_limit(model.config)
@@ -123,6 +125,7 @@ def load_model(
         "device": device,
         "attention": model.config._attn_implementation,  # noqa: SLF001 - the only place that tells
         "linear": multiplies,
+        **_without_cudnn(device),
         "context_limit": limit,
         "prompt_contract": CONTRACT_VERSION,
         **chat_facts(contract, ends, chat),
@@ -136,6 +139,19 @@ def load_model(
         provenance=provenance,
         think_tokens=think_budget(contract, chat),
     )
+
+
+def _without_cudnn(device: str) -> dict[str, str]:
+    """Switch cuDNN's attention off on a GPU, and return that for the provenance.
+
+    It makes a plan for each new length of a prompt, which would make prompts of all lengths, such as RAG's, look slow.
+    """
+    import torch
+
+    if not device.startswith("cuda"):
+        return {}
+    torch.backends.cuda.enable_cudnn_sdp(False)
+    return {"cudnn_attention": "off"}
 
 
 def load_tokenizer(model: str, tokenizer: str | None = None, adapter: str | None = None) -> PreTrainedTokenizerBase:
