@@ -85,7 +85,8 @@ def find_without_evidence(specs: Sequence[RunSpec], draws: Iterable[Draw]) -> li
     error = UserError(
         "no question has evidence, and the oracle reads nothing else",
         where=f"--system {EVIDENCE_ALONE}",
-        remedy="name the documents that answer a question under 'evidence' (docs/data.md), or leave the oracle out",
+        remedy="name the documents that answer a question under 'evidence' (docs/reference/data.md), "
+        "or leave the oracle out",
     )
     return [Misfit(spec, error) for spec in oracles]
 

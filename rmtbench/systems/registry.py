@@ -74,7 +74,8 @@ def find_system(name: str) -> SystemKind:
                 raise UserError(
                     f"system '{name}' cannot be built ({error})",
                     where=point.value,
-                    remedy="state what it needs as docs/plugins.md says: SystemKind(name, summary, make, needs={...})",
+                    remedy="state what it needs as docs/guides/plugin.md says: "
+                    "SystemKind(name, summary, make, needs={...})",
                 ) from error
             except Exception as error:  # whatever a package does when it is imported
                 what = error if isinstance(error, ImportError | AttributeError) else first_line(error)

@@ -1,4 +1,4 @@
-"""The system that docs/plugins.md shows is a package that installs, is listed, runs and is reported beside ours."""
+"""The system of docs/guides/plugin.md is a package that installs, is listed, runs and is reported beside ours."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from cli_commands import Command, told
 
-PAGE = (Path(__file__).parents[2] / "docs" / "plugins.md").read_text(encoding="utf-8")
+PAGE = (Path(__file__).parents[2] / "docs" / "guides" / "plugin.md").read_text(encoding="utf-8")
 
 
 def block(language: str) -> str:
