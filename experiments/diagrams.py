@@ -22,7 +22,7 @@ SHOWN = (
 )  # fmt: skip
 """Systems and top-k of the bars, from above."""
 READ, CACHED, RETRIEVE, DECODE = "#1f6f8b", "#a9cbd6", "#d98e04", "#99582a"
-WIDTH, LEFT, RIGHT, TOP, STEP, BAR = 760, 150, 200, 78, 30, 18
+WIDTH, LEFT, RIGHT, TOP, STEP, BAR = 760, 150, 220, 78, 30, 18
 PLOT = WIDTH - LEFT - RIGHT
 
 
