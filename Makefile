@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 RESULTS ?= results
 
-.PHONY: install demo test test-slow test-browser check format bench-retrieval bench-scoring bench-kv bench-report bench-overhead bench-reading bench-rmt bench-kv-store gpu docs clean help
+.PHONY: install demo test test-slow test-browser check format bench-retrieval bench-scoring bench-kv bench-report bench-overhead bench-reading bench-rmt bench-kv-store gpu docs docs-site figures terminal dist clean help
 
 help:
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 18
@@ -73,8 +73,28 @@ GEOMETRY ?= llama-3.1-8b
 gpu: $(STAMP)  ## everything that one GPU can show in ten minutes (DEVICE=cpu GEOMETRY=tiny tries it without one)
 	$(BIN)/python -m experiments.gpu $(RESULTS)/gpu --device $(DEVICE) --geometry $(GEOMETRY)
 
-docs: $(STAMP)  ## write the list of files in docs/architecture.md again
+docs: $(VENV)/.docs  ## write the generated pages again, and build the site of docs/ into build/site, offline
 	$(BIN)/python -m experiments.architecture
+	$(BIN)/python -m rmtbench.options.page > docs/reference/options.md
+	$(BIN)/python -m experiments.cli_page
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+
+# The generator and what it pulls in, with their pinned versions.
+$(VENV)/.docs: $(STAMP)
+	$(BIN)/python -m pip install --quiet -c constraints.txt "$$(grep -E '^mkdocs-material==' constraints.txt)"
+	touch $@
+
+docs-site: docs  ## build the site and serve it at http://localhost:8000
+	$(BIN)/python -m http.server --directory build/site 8000
+
+figures: $(STAMP)  ## draw the diagrams of docs/figures again, from the committed runs
+	$(BIN)/python -m experiments.diagrams
+
+terminal: $(STAMP)  ## record the session on the README's first screen again
+	HF_HUB_OFFLINE=1 $(BIN)/python -m experiments.terminal
+
+dist: $(STAMP)  ## build wheel and sdist, install each into a fresh environment, and run the smoke test there
+	PYTHON=$(BIN)/python experiments/dist.sh
 
 clean:  ## remove the environment and every cache; results stay
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

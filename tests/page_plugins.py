@@ -1,4 +1,4 @@
-"""The systems that docs/plugins.md shows, installed as a package for tests."""
+"""The systems that docs/guides/plugin.md shows, installed as a package for tests."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-PAGE = (Path(__file__).parents[1] / "docs" / "plugins.md").read_text(encoding="utf-8")
+PAGE = (Path(__file__).parents[1] / "docs" / "guides" / "plugin.md").read_text(encoding="utf-8")
 SYSTEMS = ("lead", "paragraphs")
 
 

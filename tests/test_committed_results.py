@@ -79,7 +79,7 @@ def test_the_readme_shows_tables_of_the_committed_results(demo: WrittenReport) -
 
 
 def test_the_example_of_a_decision_is_that_of_the_committed_results(made: WrittenReport) -> None:
-    page = (ROOT / "docs" / "decision.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / "explanation" / "decision.md").read_text(encoding="utf-8")
     block = re.search(r"## An example\n.*?```\n(.*?)\n```", page, re.DOTALL)
     assert block is not None
     (contest,) = [each for each in made.contests if (each.dataset, each.size) == ("hotpotqa", "large")]

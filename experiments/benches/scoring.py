@@ -94,7 +94,7 @@ class _package:  # noqa: N801 - a closure with two functions
         from bert_score import BERTScorer
 
         self._scorer = BERTScorer(**self._settings)
-        # Without a limit of its own the tokenizer overflows in the package: see docs/method.md.
+        # Without a limit of its own the tokenizer overflows in the package: see docs/explanation/method.md.
         self._scorer._tokenizer.model_max_length = 512  # noqa: SLF001
 
     def one_call(self, texts: list[str]) -> list[Triple]:

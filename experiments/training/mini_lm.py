@@ -1,6 +1,6 @@
 """The mini model: an ordinary small Llama that learns to read the miniature world, and the recipes that train it.
 
-What makes it learn in hours on two cores stands in `docs/mini-models.md`, with the ablations.
+What makes it learn in hours on two cores stands in `docs/explanation/mini-models.md`, with the ablations.
 """
 
 from __future__ import annotations

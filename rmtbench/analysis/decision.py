@@ -182,7 +182,7 @@ class Verdict:
 
 
 def decide(contest: Contest, terms: Terms) -> Verdict:
-    """Apply the rules of `docs/decision.md`.
+    """Apply the rules of `docs/explanation/decision.md`.
 
     Args:
         contest: What was measured.

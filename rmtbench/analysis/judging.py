@@ -60,7 +60,7 @@ class Agreement:
 
 @dataclass(frozen=True, slots=True)
 class JudgeAccount:
-    """Who judged a run, and what that cost, as the run's summary states it: see docs/judge.md.
+    """Who judged a run, and what that cost, as the run's summary states it: see docs/reference/judge.md.
 
     Attributes:
         name: The judge.

@@ -162,7 +162,7 @@ START = """Nothing is named to run. Three ways to begin:
   rmtbench run --dataset handbook
       The documents in the package, read by smollm2 with its reading adapter; offline.
   rmtbench run --dataset path/to/folder
-      Your own documents and questions: see docs/data.md.
+      Your own documents and questions: see docs/reference/data.md.
   rmtbench run --dataset hotpotqa --data-dir hotpot_dev_distractor_v1.json
       Real data from its official file (also squad and triviaqa).
 

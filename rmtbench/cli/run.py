@@ -24,7 +24,7 @@ def run(
         typer.Option(
             "--set",
             help="NAME=VALUE for a rare option, such as think-tokens or system-prompt (text or @FILE); repeatable. "
-            "All are in docs/options.md.",
+            "All are in docs/reference/options.md.",
             rich_help_panel=PANEL,
         ),
     ] = None,

@@ -39,7 +39,9 @@ def score(
     prices: Annotated[Path | None, typer.Option(help=_help("prices"))] = None,
     rare: Annotated[
         list[str] | None,
-        typer.Option("--set", help="NAME=VALUE for a rare option of the judge, as in docs/options.md; repeatable."),
+        typer.Option(
+            "--set", help="NAME=VALUE for a rare option of the judge, as in docs/reference/options.md; repeatable."
+        ),
     ] = None,
 ) -> None:
     """Score every run of a folder from its journal; no answer is made again."""

@@ -106,16 +106,16 @@ def field(row: object, name: str, kind: type[T], where: str) -> T:
         UserError: The row is not an object, or the field is missing or of another type.
     """
     if not isinstance(row, Mapping):
-        raise UserError("not an object", where=where, remedy="see docs/data.md for the format")
+        raise UserError("not an object", where=where, remedy="see docs/reference/data.md for the format")
     if name not in row:
-        raise UserError(f"field '{name}' is missing", where=where, remedy="see docs/data.md for the format")
+        raise UserError(f"field '{name}' is missing", where=where, remedy="see docs/reference/data.md for the format")
     value = row[name]
     if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
         found = type(value).__name__
         raise UserError(
             f"field '{name}' must be {kind.__name__}, not {found}",
             where=where,
-            remedy="see docs/data.md for the format",
+            remedy="see docs/reference/data.md for the format",
         )
     return value
 
@@ -139,5 +139,7 @@ def listed(value: object, kind: type[T], where: str) -> Sequence[T]:
         UserError: It is not a list, or an item has another type.
     """
     if not isinstance(value, list) or not all(isinstance(item, kind) for item in value):
-        raise UserError(f"must be a list of {kind.__name__}", where=where, remedy="see docs/data.md for the format")
+        raise UserError(
+            f"must be a list of {kind.__name__}", where=where, remedy="see docs/reference/data.md for the format"
+        )
     return value

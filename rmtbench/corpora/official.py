@@ -13,7 +13,7 @@ from rmtbench.corpora.rows import HotpotRow, SquadArticle, SquadParagraph, Squad
 from rmtbench.errors import UserError
 from rmtbench.normalize import normalize_triviaqa
 
-_SCHEMA = "see docs/data.md for the official format"
+_SCHEMA = "see docs/reference/data.md for the official format"
 
 
 def clean_title(title: str) -> str:

@@ -177,10 +177,12 @@ def _read_question(row: Any, where: str, number: int, texts: Mapping[str, str]) 
     answers = row.get("answers", row.get("answer"))
     if answers is None:
         has = ", ".join(map(str, row))
-        raise UserError(f"field 'answers' is missing (it has: {has})", where=where, remedy="see docs/data.md")
+        raise UserError(f"field 'answers' is missing (it has: {has})", where=where, remedy="see docs/reference/data.md")
     references = [answers] if isinstance(answers, str) else answers
     if not isinstance(references, list) or not all(isinstance(item, str) for item in references):
-        raise UserError("field 'answers' must be a text or a list of texts", where=where, remedy="see docs/data.md")
+        raise UserError(
+            "field 'answers' must be a text or a list of texts", where=where, remedy="see docs/reference/data.md"
+        )
     references = [reference for reference in references if reference.strip()]
     if not references:
         raise UserError("question without a reference answer", where=where, remedy="fill in 'answers'")

@@ -66,5 +66,5 @@ def _load(point: EntryPoint) -> DatasetKind | UserError:
         return UserError(what, where=point.value, remedy="mend that package, or uninstall it")
     if not isinstance(found, DatasetKind):
         what = f"data set '{point.name}' is not a DatasetKind"
-        return UserError(what, where=point.value, remedy="declare it as docs/plugins.md says")
+        return UserError(what, where=point.value, remedy="declare it as docs/guides/plugin.md says")
     return found

@@ -1,4 +1,4 @@
-"""Which file of a run holds what, and the run's name. See `docs/results.md` for the format."""
+"""Which file of a run holds what, and the run's name. See `docs/reference/files.md` for the format."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A finished run as one file: a zip of its folder, read in place. New runs are folders; see `docs/results.md`."""
+"""A finished run as one file: a zip of its folder, read in place. See `docs/reference/files.md`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Nouns to JSON rows and back. The field names here are the file format; see `docs/results.md`."""
+"""Nouns to JSON rows and back. The field names here are the file format; see `docs/reference/files.md`."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Large linear layers on a processor that is not Intel's, multiplied by oneDNN: for float32, torch asks MKL.
 
 There MKL multiplies a single row with a weight on one thread, however many there are, and a few rows at two thirds of
-oneDNN's speed (`docs/cag.md`). The sums are the same but for the order of their terms.
+oneDNN's speed (`docs/explanation/cag.md`). The sums are the same but for the order of their terms.
 """
 
 from __future__ import annotations

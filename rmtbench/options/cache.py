@@ -1,4 +1,4 @@
-"""Options of key-value caches: how the corpus and chunks are kept. See docs/cag.md and docs/cache-store.md."""
+"""Options of key-value caches: how the corpus and chunks are kept. See docs/explanation/cag.md and cache-store.md."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Options of models and embedders behind a server. See docs/endpoints.md."""
+"""Options of models and embedders behind a server. See docs/reference/endpoint.md."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Options of the judge: a language model that says of each answer whether it is correct. See docs/judge.md."""
+"""Options of the judge, a language model that says of each answer whether it is correct: docs/reference/judge.md."""
 
 from __future__ import annotations
 

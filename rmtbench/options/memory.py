@@ -1,4 +1,4 @@
-"""Options of recurrent memory: the trained one, how it is used, and the notes of `rmt-text`. See docs/rmt.md."""
+"""Options of recurrent memory: which one, how it is used, and the notes of `rmt-text`: docs/explanation/rmt.md."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Options of retrieval: how documents are cut, found, chosen and shown. See docs/retrieval.md."""
+"""Options of retrieval: how documents are cut, found, chosen and shown. See docs/explanation/rag.md."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Options of trainings: a recurrent memory and an adapter. See docs/rmt.md."""
+"""Options of trainings: a recurrent memory and an adapter. See docs/explanation/rmt.md."""
 
 from __future__ import annotations
 

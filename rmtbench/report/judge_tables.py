@@ -89,7 +89,7 @@ def _agreed(found: Agreement | None) -> tuple[str, str, str]:
 
 def _judge_notes(judged: Judged) -> list[str]:
     """Name each judge, what answered under its name, and the prompt."""
-    told = dict.fromkeys(f"judge: {_judge_of(found.account)} (docs/judge.md)" for _, found in judged)
+    told = dict.fromkeys(f"judge: {_judge_of(found.account)} (docs/reference/judge.md)" for _, found in judged)
     changed = [run.hash for run, found in judged if len(found.account.served) > 1]
     notes = [*told, "kappa is undefined where one of the two says the same of all answers"]
     if changed:

@@ -50,7 +50,9 @@ def mark_notes(runs: Sequence[RunFigures]) -> list[str]:
     notes = []
     if shortcuts := inexact(runs):
         named = "; ".join(f"{run.spec.size} {name_of(run)}" for run in shortcuts)
-        notes.append(f"not exact, from caches that the model would not have computed so (docs/cag.md): {named}")
+        notes.append(
+            f"not exact, from caches that the model would not have computed so (docs/explanation/cag.md): {named}"
+        )
     if any(run.random_weights for run in runs):
         notes.append(f"{RANDOM} random weights: answers are meaningless, timings are real")
     notes += [

@@ -87,7 +87,8 @@ def _without_evidence(system: str) -> UserError:
     return UserError(
         f"no question has evidence, and the {system} reads nothing else",
         where=f"--system {system}",
-        remedy=f"name the documents that answer a question under 'evidence' (docs/data.md), or leave the {system} out",
+        remedy="name the documents that answer a question under 'evidence' (docs/reference/data.md), "
+        f"or leave the {system} out",
     )
 
 

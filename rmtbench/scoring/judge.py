@@ -1,4 +1,4 @@
-"""Correctness as a language model judges it, from the question, the references and the answer alone. See docs/judge.md.
+"""Correctness as a language model judges it, from question, references and answer: see docs/reference/judge.md.
 
 It is made only where a judge is named. Failed judgements have no value and are counted; verdicts are kept on disk.
 """

@@ -1,6 +1,6 @@
 """The prompt of the judge and the reading of its verdict. Version and hash are in every judged run. Knows no model.
 
-Question, references and answer are data: they cannot hold the delimiters of the prompt. See docs/judge.md.
+Question, references and answer are data: they cannot hold the delimiters of the prompt. See docs/reference/judge.md.
 """
 
 from __future__ import annotations

@@ -91,7 +91,7 @@ def _load(point: EntryPoint) -> MetricKind | UserError:
         return UserError(told, where=point.value, remedy="mend that package, or uninstall it")
     if not isinstance(kind, MetricKind):
         told = f"metric '{point.name}' is not a MetricKind"
-        return UserError(told, where=point.value, remedy="declare it as docs/plugins.md says")
+        return UserError(told, where=point.value, remedy="declare it as docs/guides/plugin.md says")
     if kind.name != point.name:
         told = f"metric '{point.name}' calls itself '{kind.name}'"
         return UserError(told, where=point.value, remedy="give the entry point the name of its record")

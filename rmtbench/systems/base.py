@@ -45,7 +45,7 @@ __all__ = [
 
 def __getattr__(name: str) -> NoReturn:
     if name == "Equipment":
-        raise ImportError("Equipment is now Resources: see docs/plugins.md")
+        raise ImportError("Equipment is now Resources: see docs/guides/plugin.md")
     raise AttributeError(name)
 
 

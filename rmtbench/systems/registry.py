@@ -100,7 +100,7 @@ def _load(point: EntryPoint) -> SystemKind:
         raise UserError(
             f"system '{name}' cannot be built ({error})",
             where=point.value,
-            remedy="state what it needs as docs/plugins.md says: SystemKind(name, summary, make, needs={...})",
+            remedy="state what it needs as docs/guides/plugin.md says: SystemKind(name, summary, make, needs={...})",
         ) from error
     except PLUGIN_FAULTS as error:  # another package's code can raise anything
         what = error if isinstance(error, ImportError | AttributeError) else first_line(error)

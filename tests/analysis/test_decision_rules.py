@@ -1,4 +1,4 @@
-"""Which system is best, by how much, how surely, and what would change that: the rules of docs/decision.md."""
+"""Which system is best, by how much, how surely, what would change that: the rules of docs/explanation/decision.md."""
 
 import pytest
 from decision_cases import GIB, contest

@@ -139,9 +139,9 @@ PARAGRAPH = {"context": "Founded in 1642.", "qas": [{"id": "s1", "question": "Wh
 FILES = [
     ("squad", "{", "line 1, column 2: not JSON", "mend the file"),
     ("squad", "", "data.json: the file is empty", "download it again"),
-    ("squad", '{"data": [{"title": "T"}]}', "'paragraphs' is missing", "docs/data.md"),
+    ("squad", '{"data": [{"title": "T"}]}', "'paragraphs' is missing", "docs/reference/data.md"),
     ("squad", json.dumps({"data": [{"title": "T", "paragraphs": [PARAGRAPH]}]}), "s1", "remove the question"),
-    ("hotpotqa", '[{"_id": "h1", "question": "Who?"}]', "is missing", "docs/data.md"),
+    ("hotpotqa", '[{"_id": "h1", "question": "Who?"}]', "is missing", "docs/reference/data.md"),
     ("hotpotqa", "{}", "data.json", ""),
     ("triviaqa", "{}", "data.json: no evidence folder beside it", "unpack evidence/"),
 ]
@@ -162,11 +162,15 @@ GOOD = '{"question": "When was it founded?", "answers": "1642"}\n'
 ROWS = [
     ("", "questions.jsonl: no questions", "one JSON object a line"),
     (GOOD + '{"question": "Who?"', "questions.jsonl, line 2", "mend the file"),
-    (GOOD + '["Who?"]', "questions.jsonl, line 2: not an object", "docs/data.md"),
-    (GOOD + '{"question": "Who?"}', "questions.jsonl, line 2: field 'answers'", "docs/data.md"),
+    (GOOD + '["Who?"]', "questions.jsonl, line 2: not an object", "docs/reference/data.md"),
+    (GOOD + '{"question": "Who?"}', "questions.jsonl, line 2: field 'answers'", "docs/reference/data.md"),
     (GOOD + '{"question": "Who?", "answers": [" "]}', "line 2: question without a reference", "fill in 'answers'"),
     (GOOD + '{"question": " ", "answers": "x"}', "line 2: field 'question' is blank", "fill it in"),
-    (GOOD + '{"question": 7, "answers": "x"}', "line 2: field 'question' must be str, not int", "docs/data.md"),
+    (
+        GOOD + '{"question": 7, "answers": "x"}',
+        "line 2: field 'question' must be str, not int",
+        "docs/reference/data.md",
+    ),
     (GOOD + '{"question": "Who?", "answers": "x", "evidence": ["b.md"]}', "line 2, evidence 0", "documents/"),
 ]
 

@@ -1,4 +1,4 @@
-"""The systems that docs/plugins.md shows are a package that installs, is listed, runs and is reported beside ours."""
+"""The systems of docs/guides/plugin.md are a package that installs, is listed, runs and is reported beside ours."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from rmtbench.core import Draw
 from rmtbench.corpora.base import Dataset, DrawRequest
 from rmtbench.errors import UserError
 
-SCHEMA = "see docs/data.md for the format"
+SCHEMA = "see docs/reference/data.md for the format"
 """The remedy for a field that is missing or of another type."""
 
 

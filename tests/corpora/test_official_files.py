@@ -8,7 +8,7 @@ from corpora_files import SCHEMA, draw, refusal, write
 
 from rmtbench.corpora.open import open_dataset
 
-OFFICIAL = "see docs/data.md for the official format"
+OFFICIAL = "see docs/reference/data.md for the official format"
 BLANK = "fill it in or remove the row"
 AGAIN = "download the file again"
 FILES = {

@@ -1,4 +1,4 @@
-"""Of each kind of architecture a tiny model is served as `docs/models.md` says, or refused; what is served is exact."""
+"""A tiny model of each architecture is served exactly or refused, as `docs/reference/models.md` says."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from types import ModuleType
 import pytest
 
 SCRIPT = Path(__file__).parents[2] / "experiments" / "families.py"
-PAGE = Path(__file__).parents[2] / "docs" / "models.md"
+PAGE = Path(__file__).parents[2] / "docs" / "reference" / "models.md"
 
 FAST = (
     "llama", "gpt2", "mixtral", "bert-as-decoder", "gptj", "diffllama", "hrm_text", "bloom", "gemma2", "gpt_oss",

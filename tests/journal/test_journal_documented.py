@@ -1,4 +1,4 @@
-"""`docs/results.md` describes every field that is written."""
+"""`docs/reference/files.md` describes every field that is written."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from rmtbench.core import Answer, Corpus, Gold, Prepared, Question, RunSpec, Sou
 from rmtbench.journal import rows
 from rmtbench.journal.layout import RunFolder
 
-DOCUMENT = Path(__file__).parents[2] / "docs" / "results.md"
+DOCUMENT = Path(__file__).parents[2] / "docs" / "reference" / "files.md"
 
 WRITTEN = {
     "answers": rows.answer_to_row(Answer("q", "a", "eos"), 0, 0),

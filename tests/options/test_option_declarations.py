@@ -23,12 +23,12 @@ from rmtbench.options.request import Request, all_options, renamed
 from rmtbench.options.training import MemoryTraining
 from rmtbench.rmt.recipes import Plan
 
-PAGE = Path(__file__).parents[2] / "docs" / "options.md"
+PAGE = Path(__file__).parents[2] / "docs" / "reference" / "options.md"
 USUAL = {"dataset": "squad", "model": "mini"}
 
 
 def test_the_reference_page_is_current() -> None:
-    assert PAGE.read_text(encoding="utf-8") == page(), "run python -m rmtbench.options.page > docs/options.md"
+    assert PAGE.read_text(encoding="utf-8") == page(), "run python -m rmtbench.options.page > docs/reference/options.md"
 
 
 def test_a_request_holds_exactly_the_declared_options() -> None:

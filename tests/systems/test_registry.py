@@ -158,7 +158,7 @@ def test_what_is_no_system_is_refused_with_its_place(install: Install, value: st
             "needs=",
         ),
         (UNKNOWN, "cannot be built (system 'theirs' needs 'chunk', which is none of chunks, words,", "needs="),
-        (OLD_NAME, "cannot be imported (Equipment is now Resources: see docs/plugins.md)", "mend that package"),
+        (OLD_NAME, "cannot be imported (Equipment is now Resources: see docs/guides/plugin.md)", "mend that package"),
     ],
 )
 def test_an_old_plugin_is_told_the_new_contract(

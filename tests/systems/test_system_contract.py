@@ -23,7 +23,7 @@ pytestmark = pytest.mark.usefixtures("page_systems")
 
 @pytest.fixture(scope="module")
 def page_systems(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """The systems of docs/plugins.md keep the contract, too."""
+    """The systems of docs/guides/plugin.md keep the contract, too."""
     with installed(tmp_path_factory.mktemp("page") / "site"):
         yield
 

@@ -1,6 +1,6 @@
 """A corpus's cache composed of its documents' own: read, or loaded by their content, then put together.
 
-`compose` says how it is put together, `docs/cag.md` what it is worth.
+`compose` says how it is put together, `docs/explanation/cag.md` what it is worth.
 """
 
 from __future__ import annotations

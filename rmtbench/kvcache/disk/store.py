@@ -1,6 +1,6 @@
 """Caches on disk, one folder each: found by everything that decides their bytes, and checked before every use.
 
-A cache that is damaged or another one's is a miss, and the watcher is told why. See `docs/cache-store.md`.
+A cache that is damaged or another one's is a miss, and the watcher is told why. See `docs/explanation/cache-store.md`.
 """
 
 from __future__ import annotations

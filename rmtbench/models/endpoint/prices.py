@@ -61,7 +61,9 @@ def read_prices(path: Path | None = None) -> tuple[Price, ...]:
         raise UserError(f"no table of prices ({what})", where=f"--prices {path}", remedy="mend the file") from None
     entries = table.get("price")
     if not isinstance(entries, list):
-        raise UserError("holds no [[price]]", where=f"--prices {path}", remedy="see docs/endpoints.md for the format")
+        raise UserError(
+            "holds no [[price]]", where=f"--prices {path}", remedy="see docs/reference/endpoint.md for the format"
+        )
     return tuple(_price(entry, f"--prices {path}, entry {number}") for number, entry in enumerate(entries, start=1))
 
 
@@ -78,7 +80,7 @@ def find_price(prices: tuple[Price, ...], model: str, host: str) -> Price | None
 
 
 def _price(entry: object, where: str) -> Price:
-    remedy = "see docs/endpoints.md for the format"
+    remedy = "see docs/reference/endpoint.md for the format"
     if not isinstance(entry, Mapping) or set(entry) - FIELDS:
         raise UserError(f"fields are {', '.join(sorted(FIELDS))}", where=where, remedy=remedy)
     for name in ("model", "source"):
