@@ -106,7 +106,7 @@ def _looks(section: Section, names: dict[str, str]) -> dict[str, tuple[str, str]
     """Colour and marker of every system by its name, from the one place that all figures take them from."""
     found = {}
     for run in section.runs:
-        look = look_of(run.spec.system, run.spec.top_k)
+        look = look_of(run.system, run.spec.top_k)
         found[names.get(run.run_id, run.spec.system)] = (look.colour, look.marker)
     return found
 
