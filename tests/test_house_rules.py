@@ -44,7 +44,6 @@ MARK = re.compile(r"# (long|many|many, long): \w")
 """Behind the `def` of a function over a limit, with the reason."""
 TO_BE_SPLIT = {
     "cli/data.py: export (many)",
-    "cli/decide.py: decide (many)",
     "cli/run.py: run (long)",
     "cli/run.py: run (many)",
     "models/load.py: load_model (many)",

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import PurePath
 from typing import Any
 
@@ -67,6 +67,7 @@ class RunFigures:
         unit: What a cluster is.
         units: How many clusters there are.
         values: What its metrics' values are, as its files say; empty of older runs, and before scoring.
+        squares: Of each metric, the sum of its squared values: equal to the sum where all are right or wrong.
     """
 
     run_id: str
@@ -89,6 +90,7 @@ class RunFigures:
     unit: Unit = "draw"
     units: int = 0
     values: tuple[MetricValue, ...] = ()
+    squares: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def hash(self) -> str:
@@ -189,6 +191,10 @@ def make_run_figures(run: RunRecord) -> RunFigures:
         unit=unit,
         units=len(run.corpora) if unit == "draw" else len(set(clusters.values())),
         values=run.values,
+        squares={
+            metric: math.fsum(value * value for each in found.values() for value in each)
+            for metric, found in values.items()
+        },
     )
 
 

@@ -14,10 +14,10 @@ from page_cases import write_page
 from report_runs import EMBEDDER, add_run, append, spec_of
 
 from rmtbench.analysis.candidates import make_contests
-from rmtbench.analysis.decision import MOST_UNITS, Terms, decide
+from rmtbench.analysis.contest import Terms
+from rmtbench.analysis.decision import decide
 from rmtbench.analysis.read import read_figures
 from rmtbench.analysis.sections import make_sections
-from rmtbench.analysis.stats.power import minimum_detectable_effect
 from rmtbench.report.page.build import _contest
 from rmtbench.report.verdicts import verdict_lines
 
@@ -223,11 +223,10 @@ def test_the_pages_rules_are_pythons_in_the_browser_too(look, usual):
     page = look(usual / "index.html")
     chance = random.Random(5)
     cases = [(random_contest(chance), random_terms(chance)) for _ in range(60)]
-    factors = [None, None, *(minimum_detectable_effect(1.0, count) for count in range(2, MOST_UNITS + 1))]
     for contest, terms in cases:
         said = page.evaluate(
-            "([c, t, f]) => Decision.lines(c, t, Decision.decide(c, t, f))",
-            [_contest(contest, 0), asdict(terms), factors],
+            "([c, t]) => Decision.lines(c, t, Decision.decide(c, t))",
+            [_contest(contest, 0), asdict(terms)],
         )
         assert said == list(verdict_lines(contest, terms, decide(contest, terms)))
 

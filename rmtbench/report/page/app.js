@@ -8,7 +8,7 @@
 
   const contestsOf = (by) => data.contests.filter((each) => each.section === section && each.metric === by);
   const contest = () => contestsOf(metric)[place];
-  const judged = (each) => Decision.decide(each, terms, data.factors);
+  const judged = (each) => Decision.decide(each, terms);
   const count = (many, noun) => `${many.toLocaleString("en-US")} ${noun}${many === 1 ? "" : "s"}`;
   const chosen = (name, value) => make("option", {value: String(value), text: name});
   const field = (label, control, wide) => make("label", {class: wide ? "field wide" : "field", text: label}, control);
@@ -67,7 +67,7 @@
         const isOut = new Map(verdict.out), names = each.candidates.map((_, at) => at);
         names.sort((a, b) => isOut.has(a) - isOut.has(b) || (each.candidates[b].score || 0) - (each.candidates[a].score || 0)
           || (verdict.costs[a] || 0) - (verdict.costs[b] || 0) || a - b);
-        const {seconds, size, score} = Decision.format;
+        const {seconds, size, within} = Decision.format;
         answer.replaceChildren(
           make("section", {class: `verdict ${verdict.kind.replace(" ", "-")}`, "aria-label": "Verdict"}, ...[first, ...others].map((text) =>
             make("p", {class: text.startsWith("would change") ? "change" : "", text}))),
@@ -75,7 +75,7 @@
             Decision.priced(terms) ? "total cost" : "total time", "preparation", "a question", "wait", "memory"],
           mark: (row) => names[row] === verdict.choice ? "chosen" : "",
           rows: names.map((at) => { const system = each.candidates[at]; return [system.name, Decision.standing(each, verdict, at),
-            system.score === null ? Decision.MISSING : score(system.score, system.error), Decision.costText(verdict.costs[at], terms),
+            system.score === null ? Decision.MISSING : within(system), Decision.costText(verdict.costs[at], terms),
             seconds(system.preparation) + (system.spared ? " §" : ""), seconds(system.seconds), seconds(system.slow), size(system.memory)]; }),
           pick: (row) => { toAnswers(each.candidates[names[row]].run_id); }}).element,
           make("p", {class: "dim", text: "Cost of all questions over one corpus, preparation included. Wait: nine of ten answers come sooner. Memory: the most taken while preparing and answering. §: without what an earlier run had done, so too little. A system's name leads to its answers."}));

@@ -11,7 +11,7 @@ from importlib.resources import files
 from string import Template
 from typing import Any
 
-from rmtbench.analysis.decision import Contest, Terms, detectable_factors
+from rmtbench.analysis.contest import Contest, Terms
 from rmtbench.analysis.figure_data import position_records
 from rmtbench.analysis.grid import make_grids
 from rmtbench.analysis.metrics import shown_answer_values
@@ -84,7 +84,6 @@ def _data(parts: Sequence[PagePart], contests: Sequence[Contest], blocks: Blocks
         ],
         "contests": [_contest(contest, titles.index(contest.section)) for contest in contests],
         "positions": [row for place, part in enumerate(parts) for row in _positions(part.section, place, values)],
-        "factors": detectable_factors(),
         "terms": asdict(Terms()),
         "runs": runs,
     }
@@ -115,6 +114,9 @@ def _contest(contest: Contest, section: int) -> dict[str, Any]:
             f"{first},{second}": [pair.difference, pair.standard_error, pair.low, pair.high]
             for (first, second), pair in contest.pairs.items()
         },
+        "comparisons": contest.family.count,
+        "all_pairs": contest.family.all_pairs,
+        "adjusted": {f"{leader},{other}": p for (leader, other), p in contest.family.adjusted.items()},
     }
 
 
