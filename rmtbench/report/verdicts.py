@@ -102,11 +102,22 @@ def candidates_table(contest: Contest, terms: Terms, verdict: Verdict) -> Table:
     cost = "total cost" if terms.priced else "total time"
     spared = any(candidate.spared for candidate in contest.candidates)
     too_little = " §: without what an earlier run had done, so too little." if spared else ""
+    one = (contest.unit, contest.units) == ("draw", 1)
+    of_these = " (95 %): over the questions of one draw, so of these documents only." if one else ""
     return Table(
         title=f"Candidates, {contest.dataset} {contest.size}",
         caption=f"Cost of {_many(terms.questions, 'question')} over one corpus, preparation included. Wait: nine of "
-        f"ten answers come sooner. Memory: the most taken while preparing and answering.{too_little}",
-        columns=("system", "verdict", metric_label(contest), cost, "preparation", "a question", "wait", "memory"),
+        f"ten answers come sooner. Memory: the most taken while preparing and answering.{of_these}{too_little}",
+        columns=(
+            "system",
+            "verdict",
+            f"{metric_label(contest)} (95 %)",
+            cost,
+            "preparation",
+            "a question",
+            "wait",
+            "memory",
+        ),
         rows=tuple(rows),
         labels=2,
     )
