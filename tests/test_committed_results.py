@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from rmtbench.analysis.decision import Terms, decide
+from rmtbench.analysis.contest import Terms
+from rmtbench.analysis.decision import decide
 from rmtbench.cli.tables import draw_chapter, draw_verdict
 from rmtbench.report.write import WrittenReport, write_report
 

@@ -42,8 +42,6 @@ LIGHT = {
 LINES, PARAMETERS, OWN = 60, 8, {"self", "cls"}
 MARK = re.compile(r"# (long|many|many, long): \w")
 """Behind the `def` of a function over a limit, with the reason."""
-TO_BE_SPLIT = {"cli/decide.py: decide (many)"}
-"""Functions over a limit that have no mark because their modules are being rewritten."""
 
 
 def printed_levels(text: str) -> dict[str, int]:
@@ -290,7 +288,7 @@ def too_large(path: str, source: str) -> Iterator[str]:
 def test_a_function_fits_a_screen_or_says_why_not() -> None:
     paths = {path.relative_to(PACKAGE).as_posix(): path for path in PACKAGE.rglob("*.py")}
     found = [fault for name, path in paths.items() for fault in too_large(name, path.read_text(encoding="utf-8"))]
-    assert [fault for fault in found if fault not in TO_BE_SPLIT] == []
+    assert found == []
 
 
 @pytest.mark.parametrize(

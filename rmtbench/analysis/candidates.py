@@ -6,44 +6,53 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import TypeVar
 
-from rmtbench.analysis.decision import Candidate, Contest
+from rmtbench.analysis.contest import Candidate, Contest, Family
 from rmtbench.analysis.grid import Grid, Row, make_grids
 from rmtbench.analysis.metrics import values_made
-from rmtbench.analysis.pairs import compare_sums
-from rmtbench.analysis.run_figures import RunFigures, spared
+from rmtbench.analysis.pairs import compare_all, compare_each, compare_sums
+from rmtbench.analysis.run_figures import RunFigures, Sums, spared
+from rmtbench.analysis.score_interval import score_interval
 from rmtbench.analysis.sections import Section
+from rmtbench.core import MetricValue
 
 _Value = TypeVar("_Value")
 
 
-def make_contests(sections: Sequence[Section], metric: str) -> tuple[Contest, ...]:
+def make_contests(sections: Sequence[Section], metric: str, *, all_pairs: bool = False) -> tuple[Contest, ...]:
     """Every section's contests, one a dataset and size.
 
     Args:
         sections: Runs that may be compared.
         metric: What decides.
+        all_pairs: Correct for the number of all pairs, and not only for those of the leader with each other.
 
     Returns:
         In the order of the tables; a run that another one replaces there is in none.
     """
     return tuple(
-        _contest(section, grid, size, metric)
+        _contest(section, grid, size, metric, all_pairs=all_pairs)
         for section in sections
         for grid in make_grids(section.runs)
         for size in grid.sizes
     )
 
 
-def _contest(section: Section, grid: Grid, size: str, metric: str) -> Contest:
+def _contest(section: Section, grid: Grid, size: str, metric: str, *, all_pairs: bool) -> Contest:
     runs = [(row, run) for row, run in grid.at(size) if run is not None]
-    able = [run for _, run in runs if not _unusable(run, metric)]
+    made = values_made(section.runs)
+    value = made.get(metric, MetricValue(metric, ""))
+    able = [run for _, run in runs if not _unusable(run, value)]
     asked = _most(_rank_of_questions(run) for run in able)
-    scorer = _most(run.scorers.get(metric, "") for run in able if _rank_of_questions(run) == asked)
-    candidates = tuple(_candidate(grid, row, run, metric, asked, scorer) for row, run in runs)
-    fit = [place for place, candidate in enumerate(candidates) if not candidate.unfit]
+    alike = [run for run in able if _rank_of_questions(run) == asked]
+    scorer = _most(run.scorers.get(metric, "") for run in alike)
+    counts = _most(_counts(run, metric) for run in alike if run.scorers.get(metric, "") == scorer)
+    reasons = [_unfit(run, value, asked, scorer, counts) for _, run in runs]
+    candidates = tuple(
+        _candidate(grid, row, run, metric, unfit) for (row, run), unfit in zip(runs, reasons, strict=True)
+    )
+    fit = [place for place, unfit in enumerate(reasons) if not unfit]
     sums = [runs[place][1].by_cluster[metric] for place in fit]
     pairs = compare_sums(sums, sums[0]) if sums else {}
-    made = values_made(section.runs)
     return Contest(
         section=section.title,
         dataset=grid.name,
@@ -55,22 +64,46 @@ def _contest(section: Section, grid: Grid, size: str, metric: str) -> Contest:
         questions=sum(count for _, count in sums[0].values()) if sums else 0,
         candidates=candidates,
         pairs={(fit[first], fit[second]): pair for (first, second), pair in pairs.items()},
-        label=made[metric].label if metric in made else "",
+        label=value.label,
+        family=_all_pairs(grid, size, metric, candidates) if all_pairs else _each(sums, fit),
     )
 
 
-def _candidate(grid: Grid, row: Row, run: RunFigures, metric: str, asked: object, scorer: object) -> Candidate:
+def _each(sums: Sequence[Sums], fit: Sequence[int]) -> Family:
+    """Whichever leads against each other that may be chosen, whatever the limits."""
+    found = compare_each(sums, sums[0]) if sums else {}
+    adjusted: dict[tuple[int, int], float | None] = {(fit[one], fit[two]): p for (one, two), p in found.items()}
+    return Family(max(1, len(fit) - 1), adjusted)
+
+
+def _all_pairs(grid: Grid, size: str, metric: str, candidates: Sequence[Candidate]) -> Family:
+    """All pairs of runs, those that cannot be chosen included, with p as the matrices of the report have it."""
+    places = {candidate.run_id: place for place, candidate in enumerate(candidates)}
+    found = compare_all(grid, size, metric)
+    adjusted = {(places[pair.first[1].run_id], places[pair.second[1].run_id]): pair.adjusted for pair in found}
+    return Family(len(found), adjusted | {(two, one): p for (one, two), p in adjusted.items()}, all_pairs=True)
+
+
+def _unfit(run: RunFigures, value: MetricValue, asked: object, scorer: object, counts: object) -> str:
+    """Why a run cannot be chosen here, whatever the limits; empty where it can."""
+    name, summary = value.name, run.summary
+    if why := _unusable(run, value):
+        return why
+    if _rank_of_questions(run) != asked:
+        return f"asked other questions ({summary.expected} in {summary.draws} draws)"
+    if run.scorers.get(name, "") != scorer:
+        return f"{name} made by another scorer"
+    return "" if _counts(run, name) == counts else f"{name} does not apply to the same questions"
+
+
+def _candidate(grid: Grid, row: Row, run: RunFigures, metric: str, unfit: str) -> Candidate:
     summary = run.summary
-    unfit = _unusable(run, metric)
-    if not unfit and _rank_of_questions(run) != asked:
-        unfit = f"asked other questions ({summary.expected} in {summary.draws} draws)"
-    if not unfit and run.scorers.get(metric, "") != scorer:
-        unfit = f"{metric} made by another scorer"
     slow = summary.p90_seconds["total"]
     device, resident = run.peak_bytes[1], run.peak_bytes[0]
     peak = device if device is not None else resident
     tokens = run.tokens
     prompt, cached = tokens.prompt or 0.0, tokens.cached or 0.0
+    interval = score_interval(run, metric)
     return Candidate(
         name=grid.full_label(row),
         run_id=run.run_id,
@@ -86,6 +119,8 @@ def _candidate(grid: Grid, row: Row, run: RunFigures, metric: str, asked: object
         tokens=(prompt - cached, cached, tokens.output or 0.0),
         prepared_tokens=_prepared_tokens(run, cached),
         spared=bool(spared(run)),
+        low=None if interval is None else interval.low,
+        high=None if interval is None else interval.high,
     )
 
 
@@ -97,16 +132,19 @@ def _prepared_tokens(run: RunFigures, cached: float) -> float:
     return cached
 
 
-def _unusable(run: RunFigures, metric: str) -> str:
-    """Why a run can be chosen under no terms; empty where it can."""
-    summary = run.summary
+def _unusable(run: RunFigures, value: MetricValue) -> str:
+    """Why a run can be chosen under no terms; empty where it can. To judge retrieval no model need read."""
+    summary, name = run.summary, value.name
+    finds = value.of == "retrieval"
+    made, applicable = summary.means.get(name), summary.applicable.get(name, 0)
+    missing = f"{name} does not apply to it" if finds and run.scored else f"no {name} yet: rmtbench score makes it"
     reasons = (
-        (run.random_weights, "random weights: its scores mean nothing"),
-        (run.reads_other_english, f"{run.spec.model} knows the miniature alone: no score counts"),
+        (run.random_weights and not finds, "random weights: its scores mean nothing"),
+        (run.reads_other_english and not finds, f"{run.spec.model} knows the miniature alone: no score counts"),
         (run.system.sees_gold, "reads the gold evidence: a ceiling, not a system to use"),
         (not run.complete, f"incomplete: {summary.answered} of {summary.expected} questions answered"),
-        (not run.scored or summary.means.get(metric) is None, f"no {metric} yet: rmtbench score makes it"),
-        (summary.applicable.get(metric) != summary.expected, f"{metric} does not apply to all its questions"),
+        (not run.scored or made is None, missing),
+        (not finds and applicable != summary.expected, f"{name} does not apply to all its questions"),
         (summary.mean_seconds["total"] is None, "no timed answer: ask more than one question"),
     )
     return next((reason for holds, reason in reasons if holds), "")
@@ -114,6 +152,11 @@ def _unusable(run: RunFigures, metric: str) -> str:
 
 def _rank_of_questions(run: RunFigures) -> tuple[int, tuple[tuple[int, str], ...]]:
     return (len(run.asked), tuple(sorted(run.asked)))
+
+
+def _counts(run: RunFigures, metric: str) -> tuple[tuple[int, int], ...]:
+    """How many questions of each cluster have a value: not all have one of retrieval."""
+    return tuple(sorted((cluster, count) for cluster, (_, count) in run.by_cluster[metric].items()))
 
 
 def _most(values: Iterable[_Value]) -> _Value | None:

@@ -58,8 +58,8 @@ def shown_answer_values(runs: Sequence[RunFigures]) -> tuple[MetricValue, ...]:
 
 
 def names_to_decide_by(runs: Iterable[RunFigures]) -> list[str]:
-    """Names of the values of answers that have a column, shown or not."""
-    made = [value for value in values_made(runs).values() if value.order is not None and value.of == "answers"]
+    """Names of the values that have a column, shown or not: of answers, and of what was retrieved for them."""
+    made = [value for value in values_made(runs).values() if value.order is not None]
     return [value.name for value in sorted(made, key=lambda value: (value.order or 0, value.name))]
 
 

@@ -17,7 +17,6 @@ from rmtbench.analysis.units import Unit
 
 if TYPE_CHECKING:
     from rmtbench.analysis.stats.paired import PairedDifference
-    from rmtbench.analysis.stats.resampling import SignFlipTest
 
 SEED = 0
 """Of the bootstrap and the test: the same runs give the same figures."""
@@ -63,8 +62,15 @@ class Pair:
 
     @property
     def significant(self) -> bool:
-        """Whether it stays below 0.05 after Holm's adjustment."""
-        return self.adjusted is not None and self.adjusted < LEVEL
+        """Whether p stays below 0.05 after Holm's adjustment and the interval does not hold 0: neither is enough."""
+        return excludes_zero(self.low, self.high, self.adjusted)
+
+
+def excludes_zero(low: float | None, high: float | None, adjusted: float | None) -> bool:
+    """Whether a difference is proven: by the interval and by the adjusted test, so that no two tables disagree."""
+    if low is None or high is None or adjusted is None:
+        return False
+    return adjusted < LEVEL and not low <= 0 <= high
 
 
 def compare_sums(runs: Sequence[Sums], clusters: Iterable[int]) -> dict[tuple[int, int], PairedDifference]:
@@ -84,12 +90,20 @@ def compare_sums(runs: Sequence[Sums], clusters: Iterable[int]) -> dict[tuple[in
     return paired_differences(totals, [runs[0][cluster][1] for cluster in ordered], seed=SEED, level=CONFIDENCE)
 
 
-def flip_test(first: Sums, second: Sums, clusters: Iterable[int]) -> SignFlipTest | None:
-    """Test that two runs do not differ on the clusters that both answered alike; None where that is undefined."""
-    from rmtbench.analysis.stats.resampling import sign_flip_test
+def compare_each(runs: Sequence[Sums], clusters: Iterable[int]) -> dict[tuple[int, int], float]:
+    """Test each of several runs against each other on the clusters that all of them answered alike.
 
-    # The test flips whole clusters, so that their sums are all that it needs.
-    return sign_flip_test([[first[each][0] - second[each][0]] for each in sorted(clusters)], seed=SEED)
+    Args:
+        runs: As for `compare_sums`.
+        clusters: As for `compare_sums`.
+
+    Returns:
+        p, corrected for the number of others, by the positions of the one run and the other; empty for one cluster.
+    """
+    from rmtbench.analysis.stats.leader import against_each
+
+    ordered = sorted(clusters)
+    return against_each([[run[cluster][0] for cluster in ordered] for run in runs], seed=SEED)
 
 
 def compare_all(grid: Grid, size: str, metric: str) -> tuple[Pair, ...]:
@@ -112,17 +126,15 @@ def compare_all(grid: Grid, size: str, metric: str) -> tuple[Pair, ...]:
         mine, theirs = runs[first][1], runs[second][1]
         if mine.scorers.get(metric) == theirs.scorers.get(metric) and (clusters := _shared(mine, theirs, metric)):
             shared.setdefault(clusters, []).append((first, second))
-    found: dict[tuple[int, int], tuple[PairedDifference, float | None, int]] = {}
+    found: dict[tuple[int, int], tuple[PairedDifference, int]] = {}
     for clusters, pairs in shared.items():
         members = sorted({place for pair in pairs for place in pair})
         together = compare_sums([sums[place] for place in members], clusters)
         for first, second in pairs:
-            test = flip_test(sums[first], sums[second], clusters)
             questions = sum(sums[first][each][1] for each in clusters)
-            difference = together[members.index(first), members.index(second)]
-            found[first, second] = difference, test.p if test else None, questions
+            found[first, second] = together[members.index(first), members.index(second)], questions
     order = sorted(found)
-    adjusted = holm([found[pair][1] for pair in order])
+    adjusted = holm([found[pair][0].p for pair in order])
     return tuple(
         Pair(
             first=runs[first],
@@ -131,7 +143,7 @@ def compare_all(grid: Grid, size: str, metric: str) -> tuple[Pair, ...]:
             difference=difference.difference,
             low=difference.low,
             high=difference.high,
-            p=p,
+            p=difference.p,
             adjusted=after,
             detectable=difference.detectable,
             draws=difference.clusters if runs[first][1].unit == "draw" else runs[first][1].summary.draws,
@@ -140,7 +152,7 @@ def compare_all(grid: Grid, size: str, metric: str) -> tuple[Pair, ...]:
             units=difference.clusters,
         )
         for (first, second), after in zip(order, adjusted, strict=True)
-        for difference, p, questions in [found[first, second]]
+        for difference, questions in [found[first, second]]
     )
 
 

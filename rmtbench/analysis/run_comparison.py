@@ -11,7 +11,7 @@ from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING, Any
 
-from rmtbench.analysis.pairs import CONFIDENCE, compare_sums, flip_test
+from rmtbench.analysis.pairs import CONFIDENCE, compare_sums
 from rmtbench.analysis.run_figures import NOT_RECORDED, make_run_figures
 from rmtbench.analysis.sections import setting_of
 from rmtbench.analysis.units import FEWEST_UNITS, Unit, clusters_of, unit_of
@@ -202,14 +202,15 @@ def compare_runs(first: RunRecord, second: RunRecord, metric: str) -> RunCompari
         {place: (math.fsum(pair[side] for pair in each), len(each)) for place, each in enumerate(pairs.clusters)}
         for side in (0, 1)
     ]
+    scores = compare_sums(sums, sums[0])[0, 1]
     times, why = _times(first, second, shared)
     return RunComparison(
         first=first.run_id,
         second=second.run_id,
         metric=metric,
         means=(sum(old for _, old in both) / len(both), sum(new for new, _ in both) / len(both)),
-        scores=compare_sums(sums, sums[0])[0, 1],
-        test=flip_test(sums[0], sums[1], sums[0]),
+        scores=scores,
+        test=scores.test,
         questions=len(both),
         valued_alone=(pairs.only_second, pairs.only_first),
         left_out=(len(first.gold) - len(asked) - awaited[1], len(second.gold) - len(asked) - awaited[0]),

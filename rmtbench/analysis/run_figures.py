@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import PurePath
 from typing import Any
 
@@ -71,6 +71,7 @@ class RunFigures:
         units: How many clusters there are.
         values: What its metrics' values are, as its files say; empty for older runs, and before scoring.
         judging: What a judge said of its answers; None where none was asked.
+        squares: Of each metric, the sum of its squared values: equal to the sum where all are right or wrong.
     """
 
     run_id: str
@@ -95,6 +96,7 @@ class RunFigures:
     units: int = 0
     values: tuple[MetricValue, ...] = ()
     judging: JudgedRun | None = None
+    squares: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def hash(self) -> str:
@@ -193,6 +195,10 @@ def make_run_figures(run: RunRecord) -> RunFigures:
         units=len(run.corpora) if unit == "draw" else len(set(clusters.values())),
         values=run.values,
         judging=judged_run(run),
+        squares={
+            metric: math.fsum(value * value for each in found.values() for value in each)
+            for metric, found in values.items()
+        },
     )
 
 

@@ -5,61 +5,98 @@ from __future__ import annotations
 import json as json_format
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from rmtbench.cli.fields import takes_fields
 from rmtbench.errors import UserError
 
 if TYPE_CHECKING:
-    from rmtbench.analysis.decision import Contest, Terms, Verdict
+    from rmtbench.analysis.contest import Contest, Terms
+    from rmtbench.analysis.decision import Verdict
     from rmtbench.analysis.run_figures import RunFigures
+    from rmtbench.report.tables import Table
 
 MOST_QUESTIONS = 10**12
 """More of one corpus nobody asks, and beyond some more a cost has no exact digits."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """What `rmtbench decide` is asked: terms, what decides, and of which runs."""
+
+    questions: Annotated[int, typer.Option(help="Questions that one corpus will get.")] = 200
+    max_seconds: Annotated[float | None, typer.Option(help="Longest wait for nine of ten answers.")] = None
+    max_memory: Annotated[str | None, typer.Option(help="Most memory, such as 8GB or 7.5GiB.")] = None
+    price_per_hour: Annotated[float, typer.Option(help="Of the machine.")] = 0.0
+    price_input: Annotated[float, typer.Option(help="Of a million tokens read.")] = 0.0
+    price_cached: Annotated[float, typer.Option(help="Of a million tokens read from a cache.")] = 0.0
+    price_output: Annotated[float, typer.Option(help="Of a million tokens written.")] = 0.0
+    margin: Annotated[float, typer.Option(help="Smallest difference of the metric that matters.")] = 0.02
+    metric: Annotated[
+        str, typer.Option(help="em, f1, minilm_cosine, bertscore_f1, recall, or another of the runs.")
+    ] = "em"
+    all_pairs: Annotated[
+        bool, typer.Option("--all-pairs", help="Correct for all pairs, and print them; not only leader against each.")
+    ] = False
+    dataset: Annotated[str | None, typer.Option(help="Only this dataset.")] = None
+    size: Annotated[str | None, typer.Option(help="Only this size.")] = None
+    model: Annotated[str | None, typer.Option(help="Only this model.")] = None
+
+    @property
+    def terms(self) -> Terms:
+        """Questions, limits, prices and margin.
+
+        Raises:
+            UserError: One of them makes no sense.
+        """
+        from rmtbench.analysis.contest import Terms
+        from rmtbench.measure import parse_bytes
+
+        if self.questions > MOST_QUESTIONS:
+            raise UserError(
+                f"at most {MOST_QUESTIONS:,} questions (given: {self.questions:,})",
+                where="--questions",
+                remedy="give the number of questions that one corpus will get",
+            )
+        memory = None if self.max_memory is None else parse_bytes(self.max_memory, "--max-memory")
+        prices = (self.price_per_hour, self.price_input, self.price_cached, self.price_output)
+        try:
+            return Terms(self.questions, self.max_seconds, memory, *prices, self.margin)
+        except ValueError as error:
+            raise UserError(str(error), where="decide", remedy="see rmtbench decide --help") from error
+
+    def wants(self, contest: Contest) -> bool:
+        """Whether a contest is of the data set, size and model that are asked for."""
+        names = {contest.dataset, contest.dataset.partition(" (")[0]}
+        return (
+            (self.dataset is None or self.dataset in names)
+            and self.size in (None, contest.size)
+            and (self.model is None or self.model in {contest.model, contest.model.partition(" (")[0]})
+        )
+
+
+@takes_fields(Asked)
 def decide(
+    asked: Asked,
     results: Annotated[Path, typer.Argument(help="Folder of all runs, or one run.")] = Path("results"),
     *,
-    questions: Annotated[int, typer.Option(help="Questions that one corpus will get.")] = 200,
-    max_seconds: Annotated[float | None, typer.Option(help="Longest wait for nine of ten answers.")] = None,
-    max_memory: Annotated[str | None, typer.Option(help="Most memory, such as 8GB or 7.5GiB.")] = None,
-    price_per_hour: Annotated[float, typer.Option(help="Of the machine.")] = 0.0,
-    price_input: Annotated[float, typer.Option(help="Of a million tokens read.")] = 0.0,
-    price_cached: Annotated[float, typer.Option(help="Of a million tokens read from a cache.")] = 0.0,
-    price_output: Annotated[float, typer.Option(help="Of a million tokens written.")] = 0.0,
-    margin: Annotated[float, typer.Option(help="Smallest difference of the metric that matters.")] = 0.02,
-    metric: Annotated[
-        str, typer.Option(help="em, f1, minilm_cosine, bertscore_f1, or another that the runs were scored with.")
-    ] = "em",
-    dataset: Annotated[str | None, typer.Option(help="Only this dataset.")] = None,
-    size: Annotated[str | None, typer.Option(help="Only this size.")] = None,
-    model: Annotated[str | None, typer.Option(help="Only this model.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead.")] = False,
 ) -> None:
     """Say which system to use, how sure that is, and what would change it; one verdict a dataset, size and model."""
     from rmtbench.analysis.candidates import make_contests
-    from rmtbench.analysis.decision import Terms
     from rmtbench.analysis.decision import decide as judge
     from rmtbench.analysis.read import read_figures
     from rmtbench.analysis.sections import make_sections
-    from rmtbench.measure import parse_bytes
 
-    _check_questions(questions)
-    try:
-        terms = Terms(
-            questions, max_seconds, None if max_memory is None else parse_bytes(max_memory, "--max-memory"),
-            price_per_hour, price_input, price_cached, price_output, margin,
-        )  # fmt: skip
-    except ValueError as error:
-        raise UserError(str(error), where="decide", remedy="see rmtbench decide --help") from error
+    terms = asked.terms
     runs = read_figures(results)
-    _check_metric(metric, runs)
-    contests = make_contests(make_sections(runs), metric)
-    wanted = [each for each in contests if _wanted(each, dataset, size, model)]
+    _check_metric(asked.metric, runs)
+    contests = make_contests(make_sections(runs), asked.metric, all_pairs=asked.all_pairs)
+    wanted = [each for each in contests if asked.wants(each)]
     if not wanted:
         known = sorted({f"{each.dataset} {each.size} {each.model}" for each in contests})
         raise UserError(
@@ -67,29 +104,42 @@ def decide(
         )
     judged = [(contest, judge(contest, terms)) for contest in wanted]
     if json:
-        told = {"schema": 1, "terms": asdict(terms), "verdicts": [_record(*each, terms) for each in judged]}
+        from rmtbench.report.verdict_records import verdict_record
+
+        verdicts = [verdict_record(contest, terms, verdict) for contest, verdict in judged]
+        told = {"schema": 1, "terms": asdict(terms), "verdicts": verdicts}
         typer.echo(json_format.dumps(told, ensure_ascii=False, allow_nan=False))
-    else:
-        _print_verdicts(judged, terms)
+        return
+    _print_verdicts(judged, terms, _matrices(runs, asked) if asked.all_pairs else ())
 
 
-def _check_questions(questions: int) -> None:
-    if questions > MOST_QUESTIONS:
-        raise UserError(
-            f"at most {MOST_QUESTIONS:,} questions (given: {questions:,})",
-            where="--questions",
-            remedy="give the number of questions that one corpus will get",
-        )
-
-
-def _print_verdicts(judged: Sequence[tuple[Contest, Verdict]], terms: Terms) -> None:
+def _print_verdicts(judged: Sequence[tuple[Contest, Verdict]], terms: Terms, matrices: Sequence[Table]) -> None:
     from rich.console import Console
 
-    from rmtbench.cli.tables import draw_verdict
+    from rmtbench.cli.tables import draw_table, draw_verdict
 
     console = Console() if sys.stdout.isatty() else Console(width=120)
     for contest, verdict in judged:
         console.print(draw_verdict(contest, terms, verdict))
+    for table in matrices:
+        console.print(draw_table(table))
+
+
+def _matrices(runs: Sequence[RunFigures], asked: Asked) -> list[Table]:
+    """All pairs of the sizes that are asked for."""
+    from rmtbench.analysis.grid import make_grids
+    from rmtbench.analysis.pairs import compare_all
+    from rmtbench.analysis.sections import make_sections
+    from rmtbench.report.significance import matrix_table
+
+    tables = [
+        matrix_table(grid, size, compare_all(grid, size, asked.metric))
+        for section in make_sections(runs)
+        for grid in make_grids(section.runs)
+        for size in grid.sizes
+        if asked.dataset in (None, grid.name, grid.dataset) and asked.size in (None, size)
+    ]
+    return [table for table in tables if table is not None]
 
 
 def _check_metric(metric: str, runs: Sequence[RunFigures]) -> None:
@@ -98,38 +148,3 @@ def _check_metric(metric: str, runs: Sequence[RunFigures]) -> None:
     names = names_to_decide_by(runs)
     if metric not in names:
         raise UserError(f"no metric {metric!r} to decide by", where="--metric", remedy=f"one of {', '.join(names)}")
-
-
-def _wanted(contest: Contest, dataset: str | None, size: str | None, model: str | None) -> bool:
-    names = {contest.dataset, contest.dataset.partition(" (")[0]}
-    return (
-        (dataset is None or dataset in names)
-        and size in (None, contest.size)
-        and (model is None or model in {contest.model, contest.model.partition(" (")[0]})
-    )
-
-
-def _record(contest: Contest, verdict: Verdict, terms: Terms) -> dict[str, Any]:
-    from rmtbench.report.verdicts import verdict_lines
-
-    def name(place: int | None) -> str | None:
-        return None if place is None else contest.candidates[place].name
-
-    why = dict(verdict.out)
-    return {
-        "section": contest.section, "dataset": contest.dataset, "size": contest.size, "model": contest.model,
-        "metric": contest.metric, "unit": contest.unit, "units": contest.units,
-        "questions": contest.questions, "kind": verdict.kind, "use": name(verdict.choice),
-        "leader": name(verdict.leader), "rival": name(verdict.rival),
-        "alike": [name(place) for place in verdict.alike], "units_needed": verdict.units_needed,
-        "units_needed_is_a_lower_bound": verdict.at_least,
-        "detectable": verdict.detectable,
-        "lines": verdict_lines(contest, terms, verdict),
-        "candidates": [
-            {**asdict(candidate), "cost": cost, "out": (candidate.unfit or why.get(place)) or None}
-            for place, (candidate, cost) in enumerate(zip(contest.candidates, verdict.costs, strict=True))
-        ],
-        "changes": [
-            {**asdict(change), "system": name(change.system), "other": name(change.other)} for change in verdict.changes
-        ],
-    }  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
@@ -15,11 +16,22 @@ from rich.table import Table as Drawn
 
 from rmtbench.analysis.sections import Facts
 from rmtbench.cli.shown_text import ShownText as Text
+from rmtbench.report.first_screen import Block, legends
 from rmtbench.report.tables import Table
 from rmtbench.report.write import Chapter
 
 if TYPE_CHECKING:
-    from rmtbench.analysis.decision import Contest, Terms, Verdict
+    from rmtbench.analysis.contest import Contest, Terms
+    from rmtbench.analysis.decision import Verdict
+
+MOST_ROWS = 16
+"""Of the one table of a first screen."""
+FEW_ROWS = 5
+"""Of each where there are several."""
+MOST_BLOCKS = 4
+"""Data sets and sizes that a first screen shows whole; of the others it has one line each."""
+MOST_LINES = 20
+"""One-line verdicts on a first screen."""
 
 
 def draw_chapter(chapter: Chapter, *, anatomy: bool = False) -> RenderableType:
@@ -32,6 +44,75 @@ def draw_chapter(chapter: Chapter, *, anatomy: bool = False) -> RenderableType:
     parts: list[RenderableType] = [Text(chapter.title, style="bold reverse"), _facts(chapter.provenance)]
     parts += [draw_table(table) for table in chapter.tables + (chapter.anatomy if anatomy else ())]
     return Group(*parts)
+
+
+def draw_first_screen(blocks: Sequence[Block], results: str) -> RenderableType:
+    """Verdict, what would settle it and one table: of one data set and size whole, of several in short.
+
+    Args:
+        blocks: The blocks of the report.
+        results: The results folder, as commands name it.
+    """
+    parts: list[RenderableType] = []
+    several = len(blocks) > 1
+    if several:
+        lines = [Padding(Text(block.short), (0, 0, 0, 2)) for block in blocks[:MOST_LINES]]
+        more = len(blocks) - len(lines)
+        parts += [Text(f"{len(blocks)} data sets, sizes and models", style="bold"), *lines]
+        parts += [Text(f"  and {more} more: report.md")] if more else []
+    for block in blocks[:MOST_BLOCKS]:
+        parts += ["", *_block(block, FEW_ROWS if several else MOST_ROWS, results)]
+    parts.append("")
+    if len(blocks) > MOST_BLOCKS:
+        names = "; ".join(block.title for block in blocks[MOST_BLOCKS:][:MOST_LINES])
+        parts.append(Text(f"Not shown here but in report.md: {names}", style="dim"))
+    parts += [Text(line, style="dim") for line in legends(blocks[:MOST_BLOCKS])]
+    if several:
+        parts.append(Text("Figures of different blocks must not be compared.", style="dim"))
+    return Group(*parts)
+
+
+def _block(block: Block, rows: int, results: str) -> Iterator[RenderableType]:
+    use, *why = block.said
+    yield Text(block.title, style="bold reverse").append(f" - {block.about}", style="not bold not reverse dim")
+    yield Text(use, style="bold").append(f" {' '.join(why)}", style="not bold")
+    if block.settle:
+        yield Text(f"To settle it: {block.settle}")
+    if block.here:
+        yield _Command(f"{block.here} --results {shlex.quote(results)}")
+    if rows == MOST_ROWS:
+        yield ""
+    yield draw_table(_shortened(block.table, rows))
+    yield Text(block.comparable, style="dim")
+
+
+def _shortened(table: Table, rows: int) -> Table:
+    """A table's first rows, the system to use among them, and a note on the others."""
+    if len(table.rows) <= rows:
+        return table
+    kept = list(table.rows[:rows])
+    if not any(row[1] == "use" for row in kept):
+        kept[-1:] = [row for row in table.rows if row[1] == "use"][:1] or kept[-1:]
+    left = len(table.rows) - rows
+    note = f"{left} more row{'' if left == 1 else 's'}: --full, or report.md"
+    return replace(table, rows=tuple(kept), notes=(*table.notes, note))
+
+
+@dataclass(frozen=True)
+class _Command:
+    """A command, broken only between its words, so that it can be copied as it stands."""
+
+    text: str
+
+    def __rich_console__(self, _console: Console, options: ConsoleOptions) -> RenderResult:
+        lines = [""]
+        for word in self.text.replace(" --", "\n--").split("\n"):
+            if lines[-1] and cell_len(lines[-1]) + cell_len(word) + 7 > options.max_width:
+                lines.append("")
+            lines[-1] += f" {word}" if lines[-1] else word
+        for place, line in enumerate(lines):
+            indent, end = "    " if place else "  ", " \\" if place + 1 < len(lines) else ""
+            yield Text(f"{indent}{line}{end}")
 
 
 LESS = ("run", "warm-ups", "p90", "timed", "empty", "cut off", "logs", "models", "peak on device", "lowest", "highest")
@@ -72,7 +153,7 @@ def _narrowed(table: Table, width: int) -> Table:
     """The table without the columns that matter least, as many as it takes to fit, and a note that names them."""
     names = list(enumerate(table.columns))
     figures = [place for place, name in reversed(names) if place >= table.labels and name not in KEPT]
-    ranked = [place for less in LESS for place, name in names if place > 0 and name == less]
+    ranked = [place for less in table.less or LESS for place, name in names if place > 0 and name == less]
     ranked += [place for place in figures[:-1] if place not in ranked]
     cut = table
     for count in range(1, len(ranked) + 1):
@@ -98,14 +179,16 @@ def _width(table: Table) -> int:
     width = 0
     for place, heading in enumerate(table.columns):
         texts = [row[place] for row in table.rows]
-        words = texts if place >= table.labels else [word for text in texts for word in text.split()]
+        whole = place >= table.labels or table.less  # where columns are ranked, names stay on one line
+        words = texts if whole else [word for text in texts for word in text.split()]
         width += 2 + max((cell_len(text) for text in [*words, *heading.split()]), default=0)
     return width
 
 
 def _drawn(table: Table, width: int) -> RenderableType:
     natural = sum(2 + max(cell_len(text) for text in column) for column in zip(table.columns, *table.rows, strict=True))
-    drawn = Drawn(box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True, header_style="bold")
+    edge = bool(table.title)
+    drawn = Drawn(box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True, header_style="bold", show_edge=edge)
     for place, heading in enumerate(table.columns):
         figure = place >= table.labels
         # Where something must give way it is headings and words: rich would cut figures, too.
@@ -117,7 +200,8 @@ def _drawn(table: Table, width: int) -> RenderableType:
         texts = [Text("" if place == 0 and not first else text) for place, text in enumerate(row)]
         drawn.add_row(*texts, end_section=last)
     notes = [Padding(Text(note, style="dim"), (0, 0, 0, 2)) for note in table.notes]
-    return Group("", Text(table.title, style="bold"), Text(table.caption, style="dim"), drawn, *notes)
+    head = [Text(table.title, style="bold"), Text(table.caption, style="dim")] if table.title else []
+    return Group("", *head, drawn, *notes) if head else Group(drawn, *notes)
 
 
 def draw_verdict(contest: Contest, terms: Terms, verdict: Verdict) -> RenderableType:
@@ -135,25 +219,6 @@ def draw_verdict(contest: Contest, terms: Terms, verdict: Verdict) -> Renderable
     title = Text(f"{contest.dataset} {contest.size}: {contest.section}")
     table = draw_table(candidates_table(contest, terms, verdict))
     return Group(Panel(said, title=title, title_align="left"), table, "")
-
-
-def draw_decisions(contests: Sequence[Contest]) -> RenderableType:
-    """A section's verdicts under the usual terms, one line a dataset and size, and how to ask under others.
-
-    Args:
-        contests: The section's, by one metric.
-    """
-    from rmtbench.analysis.decision import Terms, decide
-    from rmtbench.report.verdicts import terms_text, verdict_lines
-
-    terms = Terms()
-    parts: list[RenderableType] = ["", Text("Which system?", style="bold"), Text(terms_text(terms), style="dim")]
-    for contest in contests:
-        verdict = decide(contest, terms)
-        line = Text.assemble((f"{contest.dataset} {contest.size}", "bold"), ": ")
-        parts.append(Padding(line.append(verdict_lines(contest, terms, verdict)[0]), (0, 0, 0, 2)))
-    parts.append(Padding(Text("other terms: rmtbench decide --help, or index.html", style="dim"), (0, 0, 0, 2)))
-    return Group(*parts)
 
 
 def _blocks(table: Table) -> Iterator[tuple[tuple[str, ...], bool, bool]]:

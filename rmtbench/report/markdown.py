@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 
 from rmtbench.analysis.sections import Facts
+from rmtbench.report.first_screen import Block, legends
 from rmtbench.report.tables import Table
 
 
@@ -33,10 +34,31 @@ def table(shown: Table) -> str:
     rule = ["---"] * shown.labels + ["---:"] * (len(shown.columns) - shown.labels)
     lines = [_line([escape(text) for text in shown.columns]), _line(rule)]
     lines += [_line([escape(text) for text in row]) for row in shown.rows]
-    blocks = [heading(shown.title, 3), escape(shown.caption), "\n".join(lines)]
+    head = [heading(shown.title, 3)] if shown.title else []
+    blocks = [*head, *([escape(shown.caption)] if shown.caption else []), "\n".join(lines)]
     if shown.notes:
         blocks.append("\n".join(f"- {escape(note)}" for note in shown.notes))
     return "\n\n".join(blocks)
+
+
+def first_screen(blocks: Sequence[Block]) -> str:
+    """The first screen: each data set and size with its verdict, what would settle it, and its table."""
+    parts = []
+    if len(blocks) > 1:
+        parts.append("\n".join(f"- {escape(block.short)}" for block in blocks))
+    for block in blocks:
+        use, *why = block.said
+        parts += [
+            heading(block.title, 2),
+            escape(f"{block.about}."),
+            " ".join([f"**{escape(use)}**", *map(escape, why)]),
+        ]
+        if block.settle:
+            parts.append(escape(f"To settle it: {block.settle}"))
+        if block.command:
+            parts.append(f"```\n{block.command}\n```")
+        parts += [table(block.table), escape(block.comparable)]
+    return "\n\n".join([*parts, *map(escape, legends(blocks))])
 
 
 def _line(cells: Sequence[str]) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from rmtbench.analysis.agreement import agreement, inexact
 from rmtbench.analysis.grid import Grid, row_of
-from rmtbench.analysis.metrics import shown_answer_values
+from rmtbench.analysis.metrics import shown_answer_values, shown_values
 from rmtbench.analysis.run_figures import RunFigures, spared
 from rmtbench.analysis.sections import flat_provenance
 from rmtbench.report.numbers import seconds
@@ -92,6 +92,8 @@ def score_notes(grid: Grid) -> list[str]:
             notes.append(f"± is the standard error of the mean, clustered by {unit}{all_there}")
         if any(units == 1 for units in whole):
             notes.append(f"a score without ±: standard error undefined (one {unit})")
+    if any(run.complete and _unvaried(run, value.name) for run in scored for value in shown_values(runs)):
+        notes.append("no ± where it would be .000: every one has the same score, so that the spread is not known")
     return (
         notes
         + missing_notes(scored)
@@ -103,6 +105,11 @@ def score_notes(grid: Grid) -> list[str]:
         + question_notes(grid)
         + replaced_notes(grid)
     )
+
+
+def _unvaried(run: RunFigures, metric: str) -> bool:
+    error = run.standard_errors.get(metric)
+    return error is not None and f"{error:.3f}" == "0.000"
 
 
 def missing_notes(runs: Sequence[RunFigures]) -> list[str]:

@@ -48,9 +48,20 @@ def size(value: float | None) -> str:
 
 
 def score(value: float, error: float | None = None, marks: str = "") -> str:
-    """A score with three decimals, its marks and, where it is defined, its standard error: ``0.512†* ±.031``."""
-    margin = "" if error is None else f" ±{f'{error:.3f}'.removeprefix('0')}"
-    return f"{value:.3f}{marks}{margin}"
+    """A score with three decimals, its marks and its standard error: ``0.512†* ±.031``.
+
+    An error of ``0.000`` is not shown: where nothing varied, nothing is known of the variation.
+    """
+    margin = f"{error or 0.0:.3f}".removeprefix("0")
+    return f"{value:.3f}{marks}" + ("" if margin == ".000" else f" ±{margin}")
+
+
+def score_within(value: float, low: float | None, high: float | None, marks: str = "") -> str:
+    """A score with its marks and, where it is defined, its interval: ``0.900 (.55–.99)``."""
+    if low is None or high is None:
+        return f"{value:.3f}{marks}"
+    ends = (f"{end:.2f}".removeprefix("0") for end in (low, high))
+    return f"{value:.3f}{marks} ({'–'.join(ends)})"
 
 
 def whole(value: float | None) -> str:

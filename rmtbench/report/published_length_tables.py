@@ -5,7 +5,8 @@ What was published is of other models, data and scorers: it tells where a curve 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from statistics import median
 
 from rmtbench.analysis.figure_data import Record
@@ -37,6 +38,43 @@ MOST_ROWS = 20
 """Of a table for people; the files hold all."""
 ONE_MODEL = "llama-3.1-8b-instruct"
 """Told by its name, as the model of "Don't Do RAG"."""
+
+
+@dataclass(frozen=True, slots=True)
+class SetUp:
+    """How published figures were made.
+
+    Attributes:
+        models: Which models answered.
+        data: What was read and asked.
+        scorer: What judged the answers.
+        metric: What stands beside it here.
+        besides: What else differs, as a sentence.
+    """
+
+    models: str
+    data: str
+    scorer: str
+    metric: str
+    besides: str
+
+
+CONTEXTS = SetUp(
+    models=f"{len(MODELS)} models",
+    data=LONG_CONTEXT_SETUP,
+    scorer="a language model's judgement of answers",
+    metric=JUDGED,
+    besides="context: published retrieved chunks alone; measured what the system reads: the whole corpus, or its "
+    "chunks",
+)
+MEMORIES = SetUp(
+    models="as the columns are headed",
+    data="BABILong, one to three facts in running text of books",
+    scorer="accuracy by BABILong's own rule",
+    metric=EXACT,
+    besides="length: published nominal (1k is 1,000), in tokens of that model; measured in tokens of the model under "
+    "test",
+)
 
 
 def context_table(section: Section, grid: Grid) -> Table | None:
@@ -81,7 +119,7 @@ def context_table(section: Section, grid: Grid) -> Table | None:
         rows=tuple(rows),
         labels=2,
         notes=(
-            *context_differences(section, [each.run for each in found]),
+            *set_up_differences(CONTEXTS, section, [each.run for each in found]),
             *_left_out(len(found) - len(rows)),
             *mark_notes([each.run for each in shown]),
         ),
@@ -124,40 +162,30 @@ def memory_table(section: Section, grids: Sequence[Grid]) -> Table | None:
         rows=tuple(rows),
         labels=3,
         notes=(
-            *memory_differences(section, [each.run for _, each in found]),
+            *set_up_differences(MEMORIES, section, [each.run for _, each in found]),
             *_left_out(len(found) - len(rows)),
             *mark_notes([each.run for _, each in found[:MOST_ROWS]]),
         ),
     )
 
 
-def context_differences(section: Section, runs: Sequence[RunFigures]) -> tuple[str, ...]:
-    """In what the published set-up of contexts differs from the measured one, a sentence each.
+def set_up_differences(published: SetUp, section: Section, runs: Sequence[RunFigures]) -> tuple[str, ...]:
+    """In what a published set-up differs from the measured one, a sentence each.
 
     Args:
+        published: `CONTEXTS` or `MEMORIES`.
         section: Of the runs.
         runs: The runs that something published stands beside.
     """
+    setting, metric = dict(section.setting), published.metric
+    # Generated data have public names: say of which kind they are.
+    named = f"{setting['data source']} data named {', '.join(sorted({run.dataset for run in runs}))}"
+    made = "; ".join(sorted({run.scorers[metric] for run in runs if metric in run.scorers}))
     return (
-        f"model: published {len(MODELS)} models, measured {_model(section)}",
-        f"data: published {LONG_CONTEXT_SETUP}; measured {_data(section, runs)}",
-        f"judge: published another model and prompt, measured {_scorers(runs, JUDGED)}",
-        "context: published retrieved chunks alone; measured what the system reads: the whole corpus, or its chunks",
-    )
-
-
-def memory_differences(section: Section, runs: Sequence[RunFigures]) -> tuple[str, ...]:
-    """In what the published set-up of recurrent memories differs from the measured one, a sentence each.
-
-    Args:
-        section: Of the runs.
-        runs: The runs that something published stands beside.
-    """
-    return (
-        f"model: published as the columns are headed, measured {_model(section)}",
-        f"data: published BABILong, one to three facts in running text of books; measured {_data(section, runs)}",
-        f"scorer: published accuracy by BABILong's own rule, measured {_scorers(runs, EXACT)}",
-        "length: published nominal (1k is 1,000), in tokens of that model; measured in tokens of the model under test",
+        f"model: published {published.models}, measured {setting['model']}",
+        f"data: published {published.data}; measured {named}",
+        f"scorer: published {published.scorer}, measured {made if metric == JUDGED else f'{metric.upper()} ({made})'}",
+        published.besides,
     )
 
 
@@ -165,7 +193,7 @@ def length_records(section: Section, grid: Grid) -> list[Record]:
     """Both tables' figures for scripts, of every run: one line a run, of memories one a run and published system."""
     records = []
     contexts, memories = contexts_at_lengths(grid), memories_at_lengths(grid)
-    told = "; ".join(context_differences(section, [each.run for each in contexts]))
+    told = "; ".join(set_up_differences(CONTEXTS, section, [each.run for each in contexts]))
     for each in contexts:
         run, known = each.run, scores_at(each.tokens)
         records.append(
@@ -186,7 +214,7 @@ def length_records(section: Section, grid: Grid) -> list[Record]:
                 source=LONG_CONTEXT_PAPER,
             )
         )
-    told = "; ".join(memory_differences(section, [each.run for each in memories]))
+    told = "; ".join(set_up_differences(MEMORIES, section, [each.run for each in memories]))
     for each in memories:
         run = each.run
         records += [
@@ -214,20 +242,6 @@ def _memory_source() -> str:
 
 def _left_out(count: int) -> list[str]:
     return [f"{count} more run(s) stand in published.csv"] if count else []
-
-
-def _model(section: Section) -> str:
-    return dict(section.setting)["model"]
-
-
-def _data(section: Section, runs: Iterable[RunFigures]) -> str:
-    """The data sets, and of which kind they are: generated data have public names."""
-    return f"{dict(section.setting)['data source']} data named {', '.join(sorted({run.dataset for run in runs}))}"
-
-
-def _scorers(runs: Iterable[RunFigures], metric: str) -> str:
-    made = sorted({run.scorers[metric] for run in runs if metric in run.scorers})
-    return "; ".join(made) if metric == JUDGED else f"{metric.upper()} ({'; '.join(made)})"
 
 
 def _mean(run: RunFigures, metric: str) -> float | None:

@@ -1,23 +1,97 @@
-"""Which differences between systems the draws can tell from chance, as a matrix and as a list of pairs."""
+"""Which differences between systems the draws can tell from chance: of the leader from each, and of all pairs."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+from rmtbench.analysis.contest import Contest
+from rmtbench.analysis.decision import Verdict
 from rmtbench.analysis.figure_data import Record
 from rmtbench.analysis.grid import Grid, Row
-from rmtbench.analysis.metrics import LABELS
+from rmtbench.analysis.metrics import FIRST, LABELS
 from rmtbench.analysis.pairs import LEVEL, Pair, why_left_out
 from rmtbench.analysis.run_figures import RunFigures
 from rmtbench.analysis.units import FEWEST_UNITS, Unit
 from rmtbench.report.notes import RANDOM, name_of
 from rmtbench.report.numbers import MISSING
 from rmtbench.report.tables import Table
+from rmtbench.report.verdicts import WORDS, metric_label
 
 STAR = "★"
 UNDEFINED = "undefined"
-MATRIX_METRIC = "f1"
-"""Metric of the matrices; the files hold all of `QUALITY`."""
+MATRIX_METRIC = FIRST
+"""Metric of the matrices, as of the verdicts; the files hold all."""
+
+
+def leader_table(contest: Contest, verdict: Verdict) -> Table | None:
+    """The leader against each other that may be chosen: the tests behind the verdict.
+
+    Args:
+        contest: What was measured.
+        verdict: What the rules made of it.
+
+    Returns:
+        The table; None without any other.
+    """
+    if verdict.leader is None or not verdict.standings:
+        return None
+    name, metric = contest.candidates[verdict.leader].name, metric_label(contest)
+    told = f"Holm over all {contest.family.count} pairs" if contest.family.all_pairs else "for all rows together"
+    notes = [
+        f"{UNDEFINED}: with one {contest.unit} nothing but the difference is defined; ask for more {contest.unit}s"
+    ]
+    return Table(
+        title=f"{name} against each other in {metric}, {contest.dataset}, {contest.size}",
+        caption=f"Difference: the mean of {name} minus the row's, on the same questions. From, to: its 95 % interval "
+        f"by the cluster bootstrap, which holds 0 unless p is below {LEVEL}. p: of sign flips, {told}. "
+        "Detectable: the true difference that four of five such experiments would find.",
+        columns=("system", "verdict", "difference", "from", "to", "p", "detectable"),
+        rows=tuple(
+            (
+                contest.candidates[each.place].name,
+                WORDS[each.state],
+                signed(each.difference),
+                UNDEFINED if each.low is None else signed(each.low),
+                UNDEFINED if each.high is None else signed(each.high),
+                p_text(each.p),
+                UNDEFINED if each.detectable is None else f"{each.detectable:.3f}",
+            )
+            for each in verdict.standings
+        ),
+        labels=2,
+        notes=tuple(notes if contest.units < 2 else ()),
+    )
+
+
+def leader_records(contest: Contest, verdict: Verdict) -> list[Record]:
+    """The same for scripts, one record a candidate that may be chosen; what is undefined is None."""
+    if verdict.leader is None:
+        return []
+    leader = contest.candidates[verdict.leader]
+    return [
+        {
+            "dataset": contest.dataset,
+            "size": contest.size,
+            "model": contest.model,
+            "section": contest.section,
+            "metric": contest.metric,
+            "leader": leader.name,
+            "leader_run_id": leader.run_id,
+            "other": contest.candidates[each.place].name,
+            "other_run_id": contest.candidates[each.place].run_id,
+            "state": each.state,
+            "difference": _digits(each.difference),
+            "low": _digits(each.low),
+            "high": _digits(each.high),
+            "p_adjusted": _digits(each.p),
+            "comparisons": verdict.comparisons,
+            "detectable": _digits(each.detectable),
+            "unit": contest.unit,
+            "units": contest.units,
+            "questions": contest.questions,
+        }
+        for each in verdict.standings
+    ]
 
 
 def matrix_table(grid: Grid, size: str, pairs: Sequence[Pair]) -> Table | None:
@@ -40,7 +114,10 @@ def matrix_table(grid: Grid, size: str, pairs: Sequence[Pair]) -> Table | None:
     units, unit = {pair.units for pair in pairs}, pairs[0].unit
     notes = []
     if units != {1}:
-        notes.append(f"{STAR} significant at {LEVEL} after Holm's adjustment for {len(pairs)} comparisons")
+        notes.append(
+            f"{STAR} proven: p below {LEVEL} after Holm's adjustment for {len(pairs)} comparisons, "
+            "and an interval without 0"
+        )
     if 1 in units:
         notes.append(f"? undefined: with one {unit} nothing but the difference is defined; ask for more {unit}s")
     elif min(units) < FEWEST_UNITS:
@@ -54,7 +131,7 @@ def matrix_table(grid: Grid, size: str, pairs: Sequence[Pair]) -> Table | None:
     ]
     if left:
         notes.append(f"left out: {'; '.join(left)}")
-    metric = LABELS[pairs[0].metric]
+    metric = LABELS.get(pairs[0].metric, pairs[0].metric)
     return Table(
         title=f"Differences in {metric}, {grid.name}, {size}",
         caption="Above the diagonal: the row's mean minus the column's on the same questions. Below: p of the "
@@ -72,7 +149,7 @@ def pairs_table(grid: Grid, size: str, pairs: Sequence[Pair]) -> Table | None:
     if not pairs:
         return None
     return Table(
-        title=f"Pairs in {LABELS[pairs[0].metric]}, {grid.name}, {size}",
+        title=f"Pairs in {LABELS.get(pairs[0].metric, pairs[0].metric)}, {grid.name}, {size}",
         caption="Difference: first minus second. 95 % interval by the cluster bootstrap; p by sign flips, then after "
         "Holm; detectable: the true difference that four of five such experiments would find.",
         columns=("first", "second", "difference", "from", "to", "p", "after Holm", "detectable", "draws", "questions"),
@@ -101,22 +178,19 @@ def pair_record(grid: Grid, size: str, pair: Pair) -> Record:
     def name(prefix: str, row: Row, run: RunFigures) -> Record:
         return {f"{prefix}_system": row.label, f"{prefix}_top_k": row.top_k, f"{prefix}_run_id": run.run_id}
 
-    def digits(value: float | None) -> float | None:
-        return None if value is None else round(value, 5)
-
     return {
         "dataset": grid.dataset,
         "size": size,
         "metric": pair.metric,
         **name("first", *pair.first),
         **name("second", *pair.second),
-        "difference": digits(pair.difference),
-        "low": digits(pair.low),
-        "high": digits(pair.high),
-        "p": digits(pair.p),
-        "p_holm": digits(pair.adjusted),
+        "difference": _digits(pair.difference),
+        "low": _digits(pair.low),
+        "high": _digits(pair.high),
+        "p": _digits(pair.p),
+        "p_holm": _digits(pair.adjusted),
         "significant": pair.significant,
-        "detectable": digits(pair.detectable),
+        "detectable": _digits(pair.detectable),
         "draws": pair.draws,
         "questions": pair.questions,
     }
@@ -131,6 +205,10 @@ def signed(value: float) -> str:
 def p_text(p: float | None) -> str:
     """A p-value with three decimals, ``<.001`` below, or that it is undefined."""
     return UNDEFINED if p is None else "<.001" if p < 0.001 else f"{p:.3f}".removeprefix("0")
+
+
+def _digits(value: float | None) -> float | None:
+    return None if value is None else round(value, 5)
 
 
 def _matrix_row(names: Sequence[str], known: dict[tuple[str, str], Pair], place: int) -> list[str]:

@@ -29,6 +29,7 @@ class Table:
         rows: One text a column.
         labels: How many leading columns are words; the others are figures.
         notes: What a reader must know of single rows.
+        less: Columns that a narrow terminal drops first, in this order.
     """
 
     title: str
@@ -37,6 +38,7 @@ class Table:
     rows: tuple[tuple[str, ...], ...]
     labels: int
     notes: tuple[str, ...] = ()
+    less: tuple[str, ...] = ()
 
 
 def corpora_table(section: Section) -> Table:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rmtbench.analysis.contest import Terms
 from rmtbench.analysis.figure_data import Record
 from rmtbench.analysis.grid import Grid, make_grids
 from rmtbench.analysis.metrics import FIRST, shown_answer_values
@@ -20,6 +21,7 @@ from rmtbench.journal.lines import refuse_link
 from rmtbench.report import csv_files, latex, markdown
 from rmtbench.report.anatomy import anatomy_tables
 from rmtbench.report.figures import FOLDER
+from rmtbench.report.first_screen import Block, first_screen
 from rmtbench.report.judge_tables import judge_tables
 from rmtbench.report.overview import overview_table
 from rmtbench.report.page.blocks import Blocks
@@ -28,16 +30,25 @@ from rmtbench.report.page.passages import Passages
 from rmtbench.report.power import power_table
 from rmtbench.report.published_length_tables import context_table, length_records, memory_table
 from rmtbench.report.published_tables import paper_comparison_records, paper_comparison_table
-from rmtbench.report.significance import MATRIX_METRIC, matrix_table, pair_record, pairs_table
+from rmtbench.report.significance import (
+    MATRIX_METRIC,
+    leader_records,
+    leader_table,
+    matrix_table,
+    pair_record,
+    pairs_table,
+)
 from rmtbench.report.tables import Table, corpora_table, model_table, paper_table, score_table, time_table
 
 if TYPE_CHECKING:
-    from rmtbench.analysis.decision import Contest
+    from rmtbench.analysis.contest import Contest
+    from rmtbench.analysis.decision import Verdict
     from rmtbench.report.figures.make import Drawn
 
 OURS = (
     "table2-*.csv",
     "pairs-*.csv",
+    "leader-*.csv",
     "published.csv",
     "index.html",
     f"{FOLDER}/*-[0-9].*",
@@ -45,6 +56,9 @@ OURS = (
     f"{FOLDER}/training.*",
 )
 """Files of which a report may have fewer than the one before it."""
+
+OWN = ("own", "embedded")
+"""Kinds of data sources beside which nothing of other people's data stands unless it is asked for."""
 
 Compared = tuple[Grid, str, tuple[Pair, ...]]
 """All pairs at one size of a grid, in one metric."""
@@ -66,6 +80,7 @@ class WrittenReport:
     """A results folder as tables.
 
     Attributes:
+        blocks: The first screen: a verdict and a table for each data set and size.
         chapters: The tables for people; runs of different chapters must not be compared.
         records: The same for scripts, by the name of their CSV file without its ending.
         folder: Where the files lie.
@@ -73,6 +88,7 @@ class WrittenReport:
         contests: What may be chosen between, by exact match; none in a quick report.
     """
 
+    blocks: tuple[Block, ...]
     chapters: tuple[Chapter, ...]
     records: Mapping[str, list[Record]]
     folder: Path
@@ -81,7 +97,13 @@ class WrittenReport:
 
 
 def write_report(
-    results: Path, *, quick: bool = False, training_logs: Sequence[Path] = (), passages: Choice = "near"
+    results: Path,
+    *,
+    quick: bool = False,
+    training_logs: Sequence[Path] = (),
+    passages: Choice = "near",
+    published: bool = False,
+    all_pairs: bool = False,
 ) -> WrittenReport:
     """Read all runs of a folder and write tables, figures and ``index.html`` into its ``report`` folder.
 
@@ -89,9 +111,11 @@ def write_report(
 
     Args:
         results: The folder that holds the runs, or one run's folder.
-        quick: Leave out what needs NumPy and matplotlib: comparisons of all pairs, figures, and the page.
+        quick: Leave out what needs NumPy and matplotlib: comparisons, verdicts, figures, and the page.
         training_logs: Logs of trainings, whose curves are drawn too.
         passages: Which documents are read again, so that the page shows the text of passages.
+        published: Set published figures of other people's data beside own documents, too.
+        all_pairs: Compare all pairs and correct for their number, in verdicts too; else the leader with each other.
 
     Returns:
         What was written, for printing.
@@ -100,30 +124,45 @@ def write_report(
         UserError: There are no runs, one is damaged or of another version, or the files cannot be written; then the
             files of an earlier report are left as they were.
     """
-    blocks = None if quick else Blocks(Passages(Documents(passages)))
-    sections = make_sections(read_figures(results, None if blocks is None else blocks.add))
+    page_blocks = None if quick else Blocks(Passages(Documents(passages)))
+    sections = make_sections(read_figures(results, None if page_blocks is None else page_blocks.add))
     drawn, files = _figures(() if quick else sections, training_logs)
-    trainings = tuple(figure for figure in drawn if figure.chapter is None)
     records = csv_files.records(sections)
+    contests = {} if quick else _contests(sections, all_pairs=all_pairs)
+    first = contests.get(FIRST, ())
     chapters = []
     for number, section in enumerate(sections):
         grids = make_grids(section.runs)
         pairs = [] if quick else _pairs(grids)
-        _add_records(records, section, grids, pairs)
-        own = tuple(figure for figure in drawn if figure.chapter == number)
-        chapters.append(_chapter(section, grids, pairs, own))
+        beside = published or dict(section.setting)["data source"] not in OWN
+        made = _Made(section, grids, first, pairs, all_pairs=all_pairs, published=beside)
+        _add_records(records, made, _leaders(contests, section))
+        chapters.append(_chapter(made, tuple(figure for figure in drawn if figure.chapter == number)))
+    blocks = first_screen(sections, first, () if quick else _by_recall(sections))
+    trainings = tuple(figure for figure in drawn if figure.chapter is None)
     texts = {
-        "report.md": _document(chapters, sum(len(section.runs) for section in sections), trainings),
+        "report.md": _document(blocks, chapters, sum(len(section.runs) for section in sections), trainings),
         "report.tex": latex.document((each.title, each.provenance, each.tables + each.anatomy) for each in chapters),
         **{f"{name}.csv": csv_files.to_csv(rows) for name, rows in records.items()},
     }
-    contests: tuple[Contest, ...] = ()
-    if blocks is not None:
-        contests, texts["index.html"] = _page(sections, chapters, blocks)
+    if page_blocks is not None:
+        texts["index.html"] = _page(sections, chapters, contests, page_blocks)
     files |= {name: text.encode("utf-8", "replace") for name, text in texts.items()}
     folder = results / "report"
     _write_all(folder, files)
-    return WrittenReport(tuple(chapters), records, folder, tuple(files), contests)
+    return WrittenReport(blocks, tuple(chapters), records, folder, tuple(files), first)
+
+
+@dataclass(frozen=True, slots=True)
+class _Made:
+    """One section with what its chapter is made of."""
+
+    section: Section
+    grids: Sequence[Grid]
+    contests: Sequence[Contest]
+    pairs: Sequence[Compared]
+    all_pairs: bool
+    published: bool
 
 
 def _figures(sections: Sequence[Section], logs: Sequence[Path]) -> tuple[tuple[Drawn, ...], dict[str, bytes]]:
@@ -139,18 +178,42 @@ def _figures(sections: Sequence[Section], logs: Sequence[Path]) -> tuple[tuple[D
     return drawn, files
 
 
-def _page(sections: Sequence[Section], chapters: Sequence[Chapter], blocks: Blocks) -> tuple[tuple[Contest, ...], str]:
-    """What may be chosen between by exact match, and the page with all of them. NumPy is loaded here."""
+def _contests(sections: Sequence[Section], *, all_pairs: bool) -> dict[str, tuple[Contest, ...]]:
+    """What may be chosen between, by every value of answers. NumPy is loaded here."""
     from rmtbench.analysis.candidates import make_contests
-    from rmtbench.report.page.build import PagePart, build_page
 
     values = shown_answer_values([run for section in sections for run in section.runs])
-    contests = [make_contests(sections, value.name) for value in values]
+    return {value.name: make_contests(sections, value.name, all_pairs=all_pairs) for value in values}
+
+
+def _by_recall(sections: Sequence[Section]) -> tuple[Contest, ...]:
+    """What may be chosen between by recall, where the answers mean nothing."""
+    from rmtbench.analysis.candidates import make_contests
+
+    silent = [each for each in sections if each.runs[0].random_weights or each.runs[0].reads_other_english]
+    return make_contests(silent, "recall")
+
+
+def _page(
+    sections: Sequence[Section],
+    chapters: Sequence[Chapter],
+    contests: Mapping[str, tuple[Contest, ...]],
+    blocks: Blocks,
+) -> str:
+    from rmtbench.report.page.build import PagePart, build_page
+
     parts = [
         PagePart(section, chapter.tables + chapter.anatomy) for section, chapter in zip(sections, chapters, strict=True)
     ]
-    first = next(place for place, value in enumerate(values) if value.name == FIRST)
-    return contests[first], build_page(parts, [each for some in contests for each in some], blocks)
+    return build_page(parts, [each for some in contests.values() for each in some], blocks)
+
+
+def _leaders(contests: Mapping[str, tuple[Contest, ...]], section: Section) -> list[tuple[Contest, Verdict]]:
+    """A section's contests by every metric, with their verdicts under the usual terms."""
+    from rmtbench.analysis.decision import decide
+
+    own = [each for some in contests.values() for each in some if each.section == section.title]
+    return [(each, decide(each, Terms())) for each in own]
 
 
 def _pairs(grids: Sequence[Grid]) -> list[Compared]:
@@ -162,59 +225,78 @@ def _pairs(grids: Sequence[Grid]) -> list[Compared]:
     ]
 
 
-def _add_records(
-    records: dict[str, list[Record]], section: Section, grids: Sequence[Grid], pairs: Sequence[Compared]
-) -> None:
+def _add_records(records: dict[str, list[Record]], made: _Made, leaders: Sequence[tuple[Contest, Verdict]]) -> None:
     """The figures of comparisons and of what is published, for scripts."""
-    setting = {name.replace(" ", "_"): value for name, value in section.setting}
-    for grid, size, found in pairs:
+    setting = {name.replace(" ", "_"): value for name, value in made.section.setting}
+    for contest, verdict in leaders:
+        if rows := leader_records(contest, verdict):
+            name = csv_files.slug(contest.dataset.partition(" (")[0])
+            records.setdefault(f"leader-{name}", []).extend(row | setting for row in rows)
+    for grid, size, found in made.pairs:
         if found:
             sheet = records.setdefault(f"pairs-{csv_files.slug(grid.dataset)}", [])
             sheet += [pair_record(grid, size, pair) | setting for pair in found]
     beside = [
-        row for grid in grids for row in (*paper_comparison_records(section, grid), *length_records(section, grid))
+        row
+        for grid in made.grids
+        if made.published
+        for row in (*paper_comparison_records(made.section, grid), *length_records(made.section, grid))
     ]
     if beside:
         records.setdefault("published", []).extend(row | setting for row in beside)
 
 
-def _chapter(section: Section, grids: Sequence[Grid], pairs: Sequence[Compared], figures: tuple[Drawn, ...]) -> Chapter:
-    shown = [(grid, size, found) for grid, size, found in pairs if found and found[0].metric == MATRIX_METRIC]
+def _chapter(made: _Made, figures: tuple[Drawn, ...]) -> Chapter:
+    section, grids = made.section, made.grids
+    shown = [each for each in made.pairs if each[2] and each[2][0].metric == MATRIX_METRIC and made.all_pairs]
     tables: list[Table | None] = [*map(overview_table, grids), model_table(section), corpora_table(section)]
     for grid in grids:
         tables += [score_table(grid), paper_table(grid)]
+        tables += _leader_tables(made, grid)
         tables += [matrix_table(grid, size, found) for other, size, found in shown if other is grid]
         tables.append(power_table(grid, [(size, found) for other, size, found in shown if other is grid]))
     tables.append(time_table(grids))
-    tables += [paper_comparison_table(section, grid) for grid in grids]
-    tables += [context_table(section, grid) for grid in grids]
-    tables.append(memory_table(section, grids))
+    if made.published:
+        tables += [paper_comparison_table(section, grid) for grid in grids]
+        tables += [context_table(section, grid) for grid in grids]
+        tables.append(memory_table(section, grids))
     anatomy: list[Table | None] = [table for grid in grids for table in judge_tables(grid)]
     anatomy += [table for grid in grids for table in anatomy_tables(grid)]
     anatomy += [pairs_table(grid, size, found) for grid, size, found in shown]
-    return Chapter(section.title, section.provenance, _made(tables), _made(anatomy), figures)
+    return Chapter(section.title, section.provenance, _existing(tables), _existing(anatomy), figures)
 
 
-def _made(tables: Sequence[Table | None]) -> tuple[Table, ...]:
+def _leader_tables(made: _Made, grid: Grid) -> list[Table | None]:
+    from rmtbench.analysis.decision import decide
+
+    own = [each for each in made.contests if (each.section, each.dataset) == (made.section.title, grid.name)]
+    return [leader_table(each, decide(each, Terms())) for each in own]
+
+
+def _existing(tables: Sequence[Table | None]) -> tuple[Table, ...]:
     return tuple(table for table in tables if table is not None)
 
 
-def _document(chapters: Sequence[Chapter], runs: int, trainings: Sequence[Drawn]) -> str:
+def _document(screen: Sequence[Block], chapters: Sequence[Chapter], runs: int, trainings: Sequence[Drawn]) -> str:
     blocks = [
         markdown.heading("rmtbench report", 1),
         f"{runs} run(s). Runs under different headings must not be compared.",
+        markdown.first_screen(screen),
+        markdown.heading("All tables", 1),
     ]
     for chapter in chapters:
-        blocks += [
-            markdown.heading(chapter.title, 2),
-            "What produced these tables:",
-            markdown.facts(chapter.provenance),
-        ]
+        blocks.append(markdown.heading(chapter.title, 2))
         blocks += [markdown.table(table) for table in chapter.tables]
         blocks += [_image(figure) for figure in chapter.figures]
         blocks += [markdown.table(table) for table in chapter.anatomy]
     if trainings:
         blocks += [markdown.heading("Trainings", 2), *map(_image, trainings)]
+    blocks.append(markdown.heading("Provenance", 1))
+    for chapter in chapters:
+        blocks += [
+            markdown.heading(f"What produced: {chapter.title}", 2),
+            markdown.facts(chapter.provenance),
+        ]
     return "\n\n".join(blocks) + "\n"
 
 

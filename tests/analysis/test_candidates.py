@@ -4,7 +4,8 @@ import pytest
 from report_runs import add_run, spec_of
 
 from rmtbench.analysis.candidates import make_contests
-from rmtbench.analysis.decision import Terms, decide
+from rmtbench.analysis.contest import Terms
+from rmtbench.analysis.decision import decide
 from rmtbench.analysis.read import read_figures
 from rmtbench.analysis.sections import make_sections
 

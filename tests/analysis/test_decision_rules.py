@@ -3,7 +3,8 @@
 import pytest
 from decision_cases import GIB, contest
 
-from rmtbench.analysis.decision import Terms, decide
+from rmtbench.analysis.contest import Terms
+from rmtbench.analysis.decision import decide, fewest_units
 from rmtbench.analysis.stats.power import clusters_needed, minimum_detectable_effect
 from rmtbench.report.verdicts import candidates_table, verdict_lines
 
@@ -20,16 +21,18 @@ def test_a_system_that_beats_every_other_beyond_chance_is_best():
     made = contest({"cag": (HIGH, {"preparation": 10.0}), "rag": (LOW, {"seconds": 0.5})})
     verdict, lines = told(made)
     assert (verdict.kind, verdict.choice, verdict.rival, verdict.alike) == ("best", 0, 1, (0,))
-    assert lines[0] == "use cag: best EM of all that fit (210 s for 200 questions)"
-    assert lines[1].startswith("+0.388 EM against rag (95 % interval +0.3")
-    assert "80 questions in 8 draws" in lines[1]
+    assert lines[0] == "Use cag."
+    assert lines[1].startswith("Its EM is 0.388 higher than that of rag (95 % interval +0.3")
+    assert lines[2] == "cost: 210 s for 200 questions; measured on 80 questions in 8 draws"
 
 
 def test_six_draws_can_name_a_best_system_and_five_cannot():
     assert decide(contest({"a": (HIGH[:6], {}), "b": (LOW[:6], {})}), Terms()).kind == "best"
     verdict, lines = told(contest({"a": (HIGH[:5], {}), "b": (LOW[:5], {})}))
     assert (verdict.kind, verdict.units_needed, verdict.at_least) == ("more data", 1, False)
-    assert lines[0].startswith("not enough data: 1 more draw would do (5 so far). a is ahead so far")
+    assert lines[0] == "Use a for now."
+    assert lines[1].startswith("It is not proven better than b: b could be as good, or up to 0.")
+    assert lines[2].startswith("to settle it: About 1 more draw (5 so far), if the differences and their spread stay")
 
 
 def test_of_systems_that_a_difference_that_matters_would_tell_apart_the_cheapest_is_used():
@@ -38,8 +41,13 @@ def test_of_systems_that_a_difference_that_matters_would_tell_apart_the_cheapest
     assert (verdict.kind, verdict.choice, verdict.alike) == ("tie", 1, (1, 0))
     pair = made.pairs[0, 1]
     assert verdict.detectable == minimum_detectable_effect(pair.standard_error, 8)
-    assert f"{verdict.detectable:.3f}; that matters: 0.07" in lines[3]
-    assert "the cheapest (20.0 s for 200 questions)" in lines[0]
+    assert lines[:2] == (
+        "Use rag.",
+        "It costs the least of those that are as good: no difference of 0.07 or more in EM from cag is likely.",
+    )
+    assert lines[2].startswith("cost: 20.0 s for 200 questions")
+    shown = f"{verdict.detectable:.3f}"
+    assert lines[3] == f"difference that this data would show: {shown}; difference that matters: 0.07"
 
 
 def test_without_that_power_the_number_of_draws_that_would_do_is_told():
@@ -48,9 +56,9 @@ def test_without_that_power_the_number_of_draws_that_would_do_is_told():
     pair = made.pairs[0, 1]
     needed = clusters_needed(max(abs(pair.difference), 0.1), pair.standard_error, 8) - 8
     assert (verdict.kind, verdict.choice, verdict.units_needed) == ("more data", 0, needed)
-    assert lines[0].startswith(f"not enough data: {needed} more draws would do (8 so far). a is ahead so far")
+    assert lines[2].startswith(f"to settle it: About {needed} more draws (8 so far), if the differences")
     assert decide(made, Terms(margin=0.01)).units_needed is None
-    assert "more than 1,000 draws would be needed" in told(made, Terms(margin=0.01))[1][0]
+    assert "More than 1,000 draws would be needed to tell: choose by cost." in told(made, Terms(margin=0.01))[1][2]
 
 
 def test_a_difference_that_is_surely_none_that_matters_decides_nothing():
@@ -62,7 +70,7 @@ def test_a_difference_that_is_surely_none_that_matters_decides_nothing():
     assert 0 < pair.low < pair.high < 0.02
     verdict, lines = told(made)
     assert (verdict.kind, verdict.choice) == ("tie", 1)
-    assert lines[0].startswith("use cheap: the cheapest")
+    assert lines[1].startswith("It costs the least of those that are as good")
     assert decide(made, Terms(margin=0.001)).kind == "best"
 
 
@@ -70,7 +78,7 @@ def test_a_few_questions_without_any_difference_show_no_two_systems_to_be_alike(
     few = contest({"a": ([2] * 6, {}), "b": ([2] * 6, {"seconds": 0.1})}, questions=2)
     verdict, lines = told(few)
     assert (verdict.kind, verdict.units_needed, verdict.at_least) == ("more data", 69, True)
-    assert lines[0].startswith("not enough data: at least 69 more draws would do (6 so far)")
+    assert lines[2] == "to settle it: At least 69 more draws (6 so far): some differences have not varied yet."
     assert decide(contest({"a": ([25] * 6, {}), "b": ([25] * 6, {})}, questions=25), Terms()).kind == "tie"
 
 
@@ -84,7 +92,8 @@ def test_preparation_that_an_earlier_run_had_done_is_marked():
 def test_one_draw_says_only_that_more_are_needed():
     verdict, lines = told(contest({"a": ([9], {}), "b": ([1], {})}))
     assert (verdict.kind, verdict.units_needed, verdict.at_least, verdict.detectable) == ("more data", 5, True, None)
-    assert lines[1].endswith("(no interval: one draw; 10 questions in 1 draw)")
+    assert lines[1] == "No other has a higher EM, but one draw cannot prove it better than b."
+    assert lines[2].endswith("5 more draws (1 so far): fewer than 6 draws cannot prove anything.")
 
 
 def test_limits_keep_systems_out_and_what_they_would_need_is_told():
@@ -95,7 +104,7 @@ def test_limits_keep_systems_out_and_what_they_would_need_is_told():
     assert told(made, Terms(max_memory=8 * GIB))[1][-1].startswith("would change it: with 9.00 GiB allowed: cag")
     verdict, lines = told(made, Terms(max_seconds=0.5))
     assert (verdict.kind, verdict.choice) == ("none", None)
-    assert lines[0] == "nothing fits the limits"
+    assert lines[0] == "Nothing fits the limits."
     assert len(lines) == 3
 
 
@@ -127,16 +136,65 @@ def test_acceptable_losses_are_told_from_small_to_large_each_cheaper_than_the_la
     made = contest(
         {
             "cag": (HIGH, {"seconds": 4.0}),
-            "rag-5": ([7, 7, 8, 8, 7, 7, 7, 7], {"seconds": 1.0}),
-            "rag-3": (LOW, {"seconds": 2.0}),
-            "closed": ([1] * 8, {"seconds": 0.5}),
+            "rag-5": ([9, 8, 8, 9, 9, 8, 8, 9], {"seconds": 1.0}),
+            "rag-4": ([8, 8, 8, 9, 9, 8, 8, 8], {"seconds": 1.5}),
+            "rag-3": ([9, 8, 8, 8, 8, 8, 8, 9], {"seconds": 0.5}),
         }
     )
     verdict, lines = told(made)
     losses = [change for change in verdict.changes if change.kind == "loss"]
     assert [(change.system, change.ratio) for change in losses] == [(1, 4.0), (3, 8.0)]
-    assert "if 0.163 EM less is acceptable (95 %: at most 0.2" in lines[2]
-    assert lines[2].endswith("rag-5, 4.00 times cheaper")
+    (line, _) = [line for line in lines if "less is acceptable" in line]
+    assert "if 0.037 EM less is acceptable (95 %: at most 0." in line
+    assert line.endswith("rag-5, 4.00 times cheaper")
+
+
+@pytest.mark.parametrize(
+    "cheap",
+    [
+        pytest.param((LOW, {"seconds": 0.01}), id="a loss of four tenths"),
+        pytest.param(([0] * 8, {"seconds": 0.001}), id="a loss of everything"),
+        pytest.param(([8, 8, 8, 9, 9, 8, 8, 9], {"seconds": 3.9}), id="a saving of nothing"),
+    ],
+)
+def test_no_loss_is_told_that_nobody_would_take(cheap):
+    made = contest({"cag": (HIGH, {"seconds": 4.0}), "cheap": cheap})
+    assert not [line for line in told(made)[1] if "acceptable" in line]
+
+
+def test_a_number_of_questions_that_nobody_asks_is_not_told():
+    made = contest({"cag": (HIGH, {"preparation": 1e6, "seconds": 0.9}), "rag": (HIGH, {"seconds": 1.0})})
+    assert not [line for line in told(made)[1] if "costs less" in line]
+    assert [line for line in told(made, Terms(questions=10**6))[1] if "costs less" in line]
+
+
+def test_all_pairs_need_more_draws_to_show_anything():
+    rights = {"a": ([9] * 6, {}), "b": ([3] * 6, {}), "c": ([2] * 6, {})}
+    few, all_pairs = contest(rights), contest(rights, all_pairs=True)
+    assert (fewest_units(few), fewest_units(all_pairs)) == (6, 7)
+    assert decide(few, Terms()).kind == "best"
+    verdict = decide(all_pairs, Terms())
+    assert (verdict.kind, verdict.comparisons, [each.p for each in verdict.standings]) == (
+        "more data", 3, [0.09375, 0.09375]
+    )  # fmt: skip
+
+
+def test_an_interval_holds_zero_unless_the_test_excludes_it():
+    rights = {"a": ([9] * 6, {}), "b": ([3, 4, 3, 4, 3, 4], {}), "c": ([2, 1, 2, 1, 2, 1], {})}
+    made = contest(rights, all_pairs=True)
+    assert all(made.pairs[pair].low > 0 for pair in ((0, 1), (0, 2)))
+    for each in decide(made, Terms()).standings:
+        assert (each.state, each.low) == ("unknown", 0.0)
+    assert all(each.low > 0 for each in decide(contest(rights), Terms()).standings)
+
+
+def test_all_pairs_are_a_larger_family_of_tests():
+    rights = {"a": ([9] * 7, {}), "b": ([5] * 7, {}), "c": ([4] * 7, {})}
+    assert decide(contest(rights), Terms()).kind == "best"
+    verdict = decide(contest(rights, all_pairs=True), Terms())
+    assert (verdict.kind, verdict.comparisons) == ("best", 3)
+    assert [each.p for each in verdict.standings] == [0.046875, 0.046875]
+    assert [each.p for each in decide(contest(rights), Terms()).standings] == [0.015625, 0.015625]
 
 
 def test_an_unfit_system_is_never_chosen_and_its_reason_stands_in_the_table():
@@ -145,8 +203,9 @@ def test_an_unfit_system_is_never_chosen_and_its_reason_stands_in_the_table():
     assert (verdict.kind, verdict.choice) == ("only", 1)
     rows = candidates_table(made, Terms(), verdict).rows
     assert [row[:2] for row in rows] == [("rag", "use"), ("oracle", "a ceiling")]
+    assert told(made)[1][:2] == ("Use rag.", "There is no other system to choose from.")
     nothing = contest({"oracle": (HIGH, {"unfit": "a ceiling"})})
-    assert told(nothing)[1] == ("nothing to choose from: a ceiling",)
+    assert told(nothing)[1] == ("Nothing to choose from: a ceiling.",)
 
 
 @pytest.mark.parametrize(

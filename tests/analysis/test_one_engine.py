@@ -8,7 +8,8 @@ from report_runs import add_run, append, spec_of
 
 from rmtbench.analysis.break_even import CostLine, break_even, crossings, first_cheaper
 from rmtbench.analysis.candidates import make_contests
-from rmtbench.analysis.decision import Terms, decide, difference
+from rmtbench.analysis.contest import Terms, difference
+from rmtbench.analysis.decision import decide
 from rmtbench.analysis.grid import make_grids
 from rmtbench.analysis.pairs import compare_all
 from rmtbench.analysis.read import read_figures

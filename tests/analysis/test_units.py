@@ -6,7 +6,8 @@ import pytest
 from report_runs import add_run, spec_of
 
 from rmtbench.analysis.candidates import make_contests
-from rmtbench.analysis.decision import Terms, decide
+from rmtbench.analysis.contest import Terms
+from rmtbench.analysis.decision import decide
 from rmtbench.analysis.grid import make_grids
 from rmtbench.analysis.pairs import compare_all
 from rmtbench.analysis.read import read_figures
@@ -56,9 +57,9 @@ def test_one_draw_of_own_documents_is_enough_to_decide_since_its_questions_are_t
     add_answers(tmp_path, "rag-sparse", BAD, top_k=1)
     made, lines = told(tmp_path)
     assert (made.unit, made.units, made.questions) == ("question", 20, 20)
-    assert lines[0].startswith("use cag: best EM of all that fit")
-    assert "+0.700 EM against rag-sparse top-1 (95 % interval" in lines[1]
-    assert lines[1].endswith("20 questions about these documents)")
+    assert lines[0] == "Use cag."
+    assert lines[1].startswith("Its EM is 0.700 higher than that of rag-sparse top-1 (95 % interval")
+    assert lines[2].endswith("measured on 20 questions about these documents")
 
 
 def test_asking_the_same_questions_again_makes_nothing_surer(tmp_path):
@@ -78,16 +79,16 @@ def test_what_is_missing_is_told_in_questions(tmp_path):
     add_answers(tmp_path, "cag", GOOD)
     add_answers(tmp_path, "rag-sparse", [1] * 15 + [0] * 5, top_k=1)
     _, lines = told(tmp_path)
-    assert lines[0].startswith("not enough data: ")
-    assert "more questions would do (20 so far)" in lines[0]
+    assert lines[0] == "Use cag for now."
+    assert "more questions (20 so far)" in lines[2]
 
 
 def test_equal_answers_show_equal_systems_only_if_they_are_as_many_as_the_margin_asks_for(tmp_path):
     add_answers(tmp_path, "cag", GOOD)
     add_answers(tmp_path, "rag-sparse", GOOD, top_k=1)
     # (1 - 0.02)^149 <= 0.05: so many questions without a difference leave none of two in a hundred.
-    assert "at least 129 more questions would do (20 so far)" in told(tmp_path)[1][0]
-    assert "cannot be told apart" in told(tmp_path, margin=0.15)[1][0]
+    assert "At least 129 more questions (20 so far)" in told(tmp_path)[1][2]
+    assert "It costs the least of those that are as good" in told(tmp_path, margin=0.15)[1][1]
 
 
 def test_pairs_flip_questions_and_a_run_with_other_questions_has_none(tmp_path):
@@ -127,7 +128,7 @@ def test_a_folder_from_which_documents_are_drawn_is_clustered_by_draw(tmp_path):
 def test_a_model_of_the_miniature_is_no_candidate_over_other_texts(tmp_path):
     add_answers(tmp_path, "cag", GOOD, model="mini")
     made, lines = told(tmp_path)
-    assert lines[0] == "nothing to choose from: mini knows the miniature alone: no score counts"
+    assert lines[0] == "Nothing to choose from: mini knows the miniature alone: no score counts."
     text = (write_report(tmp_path, quick=True).folder / "report.md").read_text()
     assert "mini knows the miniature world's English alone: of these texts its answers mean nothing" in text
     assert [candidate.score for candidate in made.candidates] == [0.9]

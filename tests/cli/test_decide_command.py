@@ -35,8 +35,8 @@ def test_a_verdict_says_what_to_use_how_surely_and_what_would_change_it(rmtbench
     said = rmtbench("decide", results, "--size", "small", "--price-per-hour", "2.5")
     text = " ".join(said.out.replace("│", " ").split())
     assert said.code == 0
-    assert "use cag: best EM of all that fit (0.0778 for 200 questions)" in text
-    assert "+0.300 EM against rag-sparse top-5 (95 % interval" in text
+    assert "Use cag. Its EM is 0.300 higher than that of rag-sparse top-5 (95 % interval" in text
+    assert "cost: 0.0778 for 200 questions" in text
     assert "from 90 questions on cag costs less than rag-sparse top-5" in text
     assert "200 questions a corpus, no limit of time, no limit of memory, 2.5 an hour" in text
     assert max(map(len, said.out.splitlines())) <= 120
@@ -44,11 +44,12 @@ def test_a_verdict_says_what_to_use_how_surely_and_what_would_change_it(rmtbench
 
 def test_limits_change_the_verdict_and_the_table_says_why_each_is_out(rmtbench, results):
     said = rmtbench("decide", results, "--size", "small", "--max-memory", "8GB")
-    assert "use rag-sparse top-5: no other fits" in said.out
+    assert "Use rag-sparse top-5." in said.out
+    assert "No other system fits the limits." in said.out
     row = next(line for line in said.out.splitlines() if line.lstrip().startswith("cag "))
     assert "too much memory" in row
     assert "9.00 GiB" in row
-    assert "nothing fits the limits" in rmtbench("decide", results, "--max-seconds", "0.01").out
+    assert "Nothing fits the limits." in rmtbench("decide", results, "--max-seconds", "0.01").out
 
 
 def test_a_script_gets_one_verdict_a_dataset_and_size(rmtbench, results):
@@ -68,7 +69,7 @@ def test_another_metric_decides_where_it_is_asked(rmtbench, results):
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (("--metric", "recall"), "no metric 'recall' to decide by"),
+        (("--metric", "wit"), "no metric 'wit' to decide by"),
         (("--max-memory", "lots"), "'lots' is no size"),
         (("--questions", "0"), "at least one question"),
         (("--questions", "1000000000001"), "--questions: at most 1,000,000,000,000 questions"),
@@ -82,6 +83,29 @@ def test_what_cannot_be_decided_is_said_in_two_lines(rmtbench, results, words, t
     assert said.code == 2
     assert told in said.err
     assert len(said.err.splitlines()) == 2
+
+
+def test_recall_decides_without_a_model_that_reads(rmtbench, tmp_path):
+    for top_k, score in ((1, 0.2), (5, 0.8)):
+        add_run(tmp_path, spec_of("rag-sparse", top_k=top_k, model="random:tiny", draws=8), score=score)
+    add_run(tmp_path, spec_of("cag", model="random:tiny", draws=8))
+    assert verdicts(rmtbench("decide", tmp_path, "--json"))[0]["kind"] == "none"
+    [made] = verdicts(rmtbench("decide", tmp_path, "--metric", "recall", "--json"))
+    assert (made["kind"], made["use"]) == ("best", "rag-sparse top-5")
+    assert made["lines"][1].startswith("Its recall is 0.300 higher than that of rag-sparse top-1")
+    out = {each["name"]: each["out"] for each in made["candidates"]}
+    assert out["cag"] == "recall does not apply to it"
+
+
+def test_all_pairs_are_printed_where_asked(rmtbench, results):
+    add_run(results, spec_of("rag-sparse", top_k=1, draws=8), score=0.4)
+    few, all_pairs = (rmtbench("decide", results, "--size", "small", *words) for words in ((), ("--all-pairs",)))
+    assert "Differences in EM" not in few.out
+    assert "Differences in EM, hotpotqa, small" in all_pairs.out
+    [one], [other] = (
+        verdicts(rmtbench("decide", results, "--size", "small", "--json", *words)) for words in ((), ("--all-pairs",))
+    )
+    assert (one["comparisons"], other["comparisons"]) == (2, 3)
 
 
 def test_a_folder_without_runs_is_said(rmtbench, tmp_path):

@@ -20,7 +20,7 @@ HANDBOOK = Path(__file__).parents[2] / "results" / "handbook"
 def report(tmp_path: Path) -> list[str]:
     """The command that prints a report with every mark that we use."""
     shutil.copytree(HANDBOOK, tmp_path / "results")
-    return [sys.executable, "-m", "rmtbench", "report", str(tmp_path / "results")]
+    return [sys.executable, "-m", "rmtbench", "report", str(tmp_path / "results"), "--full"]
 
 
 def test_a_report_in_ascii_spells_its_marks_out(report: list[str], tmp_path: Path) -> None:

@@ -2,7 +2,9 @@
 
 import random
 
-from rmtbench.analysis.decision import Candidate, Contest, Terms
+from rmtbench.analysis.contest import Candidate, Contest, Family, Terms
+from rmtbench.analysis.stats.leader import against_each
+from rmtbench.analysis.stats.multiple import holm
 from rmtbench.analysis.stats.paired import paired_differences
 
 GIB = 2.0**30
@@ -27,7 +29,7 @@ def candidate(
     )  # fmt: skip
 
 
-def contest(systems, *, questions=10, seed=0, unit="draw"):
+def contest(systems, *, questions=10, seed=0, unit="draw", all_pairs=False):
     """A contest of ``name: (right answers in each draw, options)``; every draw has so many questions."""
     made, sums, places = [], [], []
     for place, (name, (rights, options)) in enumerate(systems.items()):
@@ -37,12 +39,25 @@ def contest(systems, *, questions=10, seed=0, unit="draw"):
             sums.append([float(right) for right in rights])
             places.append(place)
     draws = len(sums[0]) if sums else 0
-    pairs = paired_differences(sums, [questions] * draws, seed=seed, resamples=2000) if sums else {}
+    found = paired_differences(sums, [questions] * draws, seed=seed, resamples=2000) if sums else {}
+    pairs = {(places[first], places[second]): pair for (first, second), pair in found.items()}
     return Contest(
         section="section", dataset="hotpotqa", size="small", model="m", metric="em", unit=unit, units=draws,
         questions=questions * draws, candidates=tuple(made),
-        pairs={(places[first], places[second]): pair for (first, second), pair in pairs.items()},
+        pairs=pairs, family=all_of(pairs) if all_pairs else each_of(sums, places),
     )  # fmt: skip
+
+
+def each_of(sums, places):
+    """Each system against each other."""
+    found = against_each(sums, seed=0)
+    return Family(max(1, len(places) - 1), {(places[one], places[two]): p for (one, two), p in found.items()})
+
+
+def all_of(pairs):
+    """All pairs as one family of tests."""
+    adjusted = dict(zip(pairs, holm([pair.p for pair in pairs.values()]), strict=True))
+    return Family(len(pairs), adjusted | {(two, one): p for (one, two), p in adjusted.items()}, all_pairs=True)
 
 
 def random_contest(chance: random.Random) -> Contest:
@@ -64,7 +79,7 @@ def random_contest(chance: random.Random) -> Contest:
         options["slow"] = (options["seconds"] or 1.0) * chance.uniform(1, 3)
         systems[f"system-{number}"] = (rights, options)
     unit = "draw" if chance.random() < 0.7 else "question"
-    return contest(systems, seed=chance.randint(0, 9), unit=unit)
+    return contest(systems, seed=chance.randint(0, 9), unit=unit, all_pairs=chance.random() < 0.2)
 
 
 def random_terms(chance: random.Random) -> Terms:

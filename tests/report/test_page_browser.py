@@ -11,10 +11,10 @@ from page_cases import TABS, overlap, show, write_page
 from report_runs import add_run, spec_of
 
 from rmtbench.analysis.candidates import make_contests
-from rmtbench.analysis.decision import MOST_UNITS, Terms, decide
+from rmtbench.analysis.contest import Terms
+from rmtbench.analysis.decision import decide
 from rmtbench.analysis.read import read_figures
 from rmtbench.analysis.sections import make_sections
-from rmtbench.analysis.stats.power import minimum_detectable_effect
 from rmtbench.report.page.data import contest_data
 from rmtbench.report.verdicts import verdict_lines
 
@@ -143,11 +143,10 @@ def test_the_pages_rules_are_pythons_in_the_browser_too(look, usual):
     page = look(usual / "index.html")
     chance = random.Random(5)
     cases = [(random_contest(chance), random_terms(chance)) for _ in range(60)]
-    factors = [None, None, *(minimum_detectable_effect(1.0, count) for count in range(2, MOST_UNITS + 1))]
     for contest, terms in cases:
         said = page.evaluate(
-            "([c, t, f]) => Decision.lines(c, t, Decision.decide(c, t, f))",
-            [contest_data(contest, 0), asdict(terms), factors],
+            "([c, t]) => Decision.lines(c, t, Decision.decide(c, t))",
+            [contest_data(contest, 0), asdict(terms)],
         )
         assert said == list(verdict_lines(contest, terms, decide(contest, terms)))
 

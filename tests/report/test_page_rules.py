@@ -12,20 +12,19 @@ import pytest
 from decision_cases import random_contest, random_terms
 
 import rmtbench.report.page
-from rmtbench.analysis.decision import MOST_UNITS, decide
-from rmtbench.analysis.stats.power import minimum_detectable_effect
+from rmtbench.analysis.decision import decide
 from rmtbench.report.page.data import contest_data
 from rmtbench.report.verdicts import candidates_table, verdict_lines
 
 CASES = 400
 SCRIPT = """
 require(process.argv[1]);
-const {cases, factors} = JSON.parse(require("fs").readFileSync(0, "utf8"));
+const {cases} = JSON.parse(require("fs").readFileSync(0, "utf8"));
 console.log(JSON.stringify(cases.map(({contest, terms}) => {
-  const verdict = Decision.decide(contest, terms, factors);
+  const verdict = Decision.decide(contest, terms);
   return {verdict, lines: Decision.lines(contest, terms, verdict),
     standing: contest.candidates.map((each, at) => [each.name, Decision.standing(contest, verdict, at),
-      each.score === null ? Decision.MISSING : Decision.format.score(each.score, each.error),
+      each.score === null ? Decision.MISSING : Decision.format.within(each),
       Decision.costText(verdict.costs[at], terms), Decision.format.seconds(each.preparation),
       Decision.format.seconds(each.seconds), Decision.format.seconds(each.slow), Decision.format.size(each.memory)])};
 })));
@@ -50,10 +49,7 @@ def both():
         pytest.skip("node is not installed: the page's rules are held to Python's in the browser's tests alone")
     chance = random.Random(20)
     cases = [(random_contest(chance), random_terms(chance)) for _ in range(CASES)]
-    given = {
-        "factors": [None, None, *(minimum_detectable_effect(1.0, count) for count in range(2, MOST_UNITS + 1))],
-        "cases": [{"contest": contest_data(contest, 0), "terms": asdict(terms)} for contest, terms in cases],
-    }
+    given = {"cases": [{"contest": contest_data(contest, 0), "terms": asdict(terms)} for contest, terms in cases]}
     script = Path(rmtbench.report.page.__file__).parent / "decide.js"
     ended = subprocess.run(
         [node, "-e", SCRIPT, script], input=json.dumps(given), capture_output=True, text=True, check=False

@@ -48,7 +48,8 @@ def test_the_same_folder_gives_the_same_bytes_wherever_it_lies(tmp_path):
     assert first == again == elsewhere
     assert set(first) == {
         "report.md", "table1.csv", "table2-hotpotqa.csv", "table2-squad.csv", "table3.csv", "anatomy.csv", "index.html",
-        "report.tex", "pairs-hotpotqa.csv", "pairs-squad.csv", "published.csv",
+        "report.tex", "pairs-hotpotqa.csv", "pairs-squad.csv", "leader-hotpotqa.csv", "leader-squad.csv",
+        "published.csv",
         *(f"figures/{name}.{ending}" for name in FIGURES for ending in ("png", "svg", "csv")),
     }  # fmt: skip
     assert not any(str(tmp_path).encode() in data for data in first.values())
@@ -66,7 +67,14 @@ def test_files_of_a_dataset_that_is_gone_are_removed_and_other_files_are_kept(tm
     add_run(tmp_path, spec_of())
     (tmp_path / "report").mkdir()
     (tmp_path / "report" / "figures").mkdir()
-    gone = ("table2-gone.csv", "pairs-gone.csv", "published.csv", "index.html", "figures/score-by-length-12.png")
+    gone = (
+        "table2-gone.csv",
+        "pairs-gone.csv",
+        "leader-gone.csv",
+        "published.csv",
+        "index.html",
+        "figures/score-by-length-12.png",
+    )
     for name in (*gone, "table1.csv", "my-notes.md", "figures/mine.png"):
         (tmp_path / "report" / name).write_text("old")
     write_report(tmp_path, quick=True)
@@ -81,11 +89,8 @@ def test_learning_curves_stand_in_the_report_under_a_heading_of_their_own_while_
     log = tmp_path / "log.jsonl"
     append(log, [{"tokens": at * 10**6, "stage": "one", "metrics": {"right": 0.5}} for at in range(1, 9)])
     report = write_report(tmp_path, training_logs=[log])
-    assert (
-        (report.folder / "report.md")
-        .read_text()
-        .endswith("\n\n## Trainings\n\n![Learning curves](figures/training.svg)\n")
-    )
+    text = (report.folder / "report.md").read_text()
+    assert "\n\n## Trainings\n\n![Learning curves](figures/training.svg)\n\n# Provenance\n" in text
     curves = {f"figures/training.{ending}" for ending in ("png", "svg", "csv")}
     assert curves <= set(files_of(report.folder))
     write_report(tmp_path)
@@ -135,9 +140,8 @@ def test_every_csv_has_its_runs_and_what_produced_them(tmp_path):
     for name in report.files:
         if name.endswith(".csv") and "/" not in name:
             rows = rows_of(tmp_path, name)
-            assert {"model", "weights", "tokenizer", "device", "dtype", "threads", "mode", "seed", "draws"} <= set(
-                rows[0]
-            )
+            names = {"model", "weights", "tokenizer", "device", "dtype", "threads", "mode", "seed"}
+            assert names | ({"units"} if name.startswith("leader-") else {"draws"}) <= set(rows[0])
     anatomy = rows_of(tmp_path, "anatomy.csv")
     assert len({row["run_id"] for row in anatomy}) == len(anatomy) == 14
     assert [row["replaced"] for row in anatomy].count("true") == 1
@@ -298,7 +302,7 @@ def test_records_are_json_with_null_for_what_is_missing(tmp_path):
     make_golden_runs(tmp_path)
     records = json.loads(json.dumps(write_report(tmp_path).records, allow_nan=False))
     tables = {"table1", "table2-hotpotqa", "table2-squad", "table3", "anatomy", "published"}
-    assert set(records) == {*tables, "pairs-hotpotqa", "pairs-squad"}
+    assert set(records) == {*tables, "pairs-hotpotqa", "pairs-squad", "leader-hotpotqa", "leader-squad"}
     missing = [row for row in records["table3"] if row["run_id"] is None]
     assert [(row["dataset"], row["system"], row["mean_seconds"]) for row in missing] == [
         ("squad", "full-context", None)

@@ -6,8 +6,8 @@ from rmtbench.report.write import write_report
 
 
 def table_of(results):
-    text = (write_report(results).folder / "report.md").read_text()
-    return text.partition("What these draws can show in F1, hotpotqa")[2].partition("\n###")[0]
+    text = (write_report(results, all_pairs=True).folder / "report.md").read_text()
+    return text.partition("What these draws can show in EM, hotpotqa")[2].partition("\n###")[0]
 
 
 def test_a_difference_in_every_one_of_eight_draws_stands_and_an_equal_pair_does_not(tmp_path):

@@ -62,9 +62,9 @@ def test_the_widest_usual_report_fits_120_columns_without_breaking_a_figure(tmp_
 
 def test_a_pipe_gets_the_same_text_every_time_and_where_the_files_lie(tmp_path):
     make_golden_runs(tmp_path)
-    first = printed(tmp_path, "--quick")
-    assert printed(tmp_path, "--quick") == first
-    written = "report.md, report.tex, 6 CSV files, 0 figures (PNG, SVG)"
+    first = printed(tmp_path, "--quick", "--full")
+    assert printed(tmp_path, "--quick", "--full") == first
+    written = "report.md, report.tex, 6 CSV files, 0 figures"
     assert first.splitlines()[-1] == f"Written to {tmp_path / 'report'}: {written}"
     assert "\x1b" not in first
 
@@ -86,7 +86,7 @@ def test_a_pipe_gets_the_same_text_every_time_and_where_the_files_lie(tmp_path):
 )
 def test_headings_and_marks_are_printed(tmp_path, told):
     make_golden_runs(tmp_path)
-    assert told in printed(tmp_path, "--quick")
+    assert told in printed(tmp_path, "--quick", "--full")
 
 
 def test_what_explains_the_tables_is_printed_where_it_is_asked_for(tmp_path):
@@ -100,15 +100,17 @@ def test_what_explains_the_tables_is_printed_where_it_is_asked_for(tmp_path):
 
 def test_tables_alone_promise_no_verdict(tmp_path):
     make_golden_runs(tmp_path)
-    assert "Which system?" not in printed(tmp_path, "--quick")
-    assert "Which system?" in printed(tmp_path)
+    assert "Use cag for now." not in printed(tmp_path, "--quick")
+    assert "Use cag for now." in printed(tmp_path)
 
 
 def test_json_is_one_object_with_the_records_of_every_table(tmp_path):
     make_golden_runs(tmp_path)
     value = json.loads(printed(tmp_path, "--json"))
     tables = {"table1", "table2-hotpotqa", "table2-squad", "table3", "anatomy", "published"}
-    assert set(value) == {"schema", *tables, "pairs-hotpotqa", "pairs-squad"}
+    comparisons = {"pairs-hotpotqa", "pairs-squad", "leader-hotpotqa", "leader-squad"}
+    assert set(value) == {"schema", "verdicts", *tables, *comparisons}
+    assert {each["use"] for each in value["verdicts"]} == {None, "full-context", "cag"}
     assert (tmp_path / "report" / "report.md").is_file()
 
 

@@ -7,14 +7,21 @@ answered the same questions and differ in nothing else.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from itertools import combinations
 
 import numpy as np
 
 from rmtbench.analysis.stats.clustered import standard_error_of_sums
 from rmtbench.analysis.stats.power import minimum_detectable_effect
-from rmtbench.analysis.stats.resampling import RESAMPLES, percentile_interval, redrawn_means
+from rmtbench.analysis.stats.resampling import (
+    RESAMPLES,
+    SignFlipTest,
+    percentile_interval,
+    redrawn_means,
+    sign_flip_test,
+)
 
 DIGITS = 7
 """Decimals of all figures: no machine's order of additions shows."""
@@ -30,6 +37,8 @@ class PairedDifference:
         low: Lower end of the cluster bootstrap's interval; None where it is undefined.
         high: Upper end.
         clusters: How many draws, or whatever else is independent.
+        sums: The difference in each cluster, summed over its questions: what the sign-flip test needs.
+        seed: Of that test.
     """
 
     difference: float
@@ -37,6 +46,18 @@ class PairedDifference:
     low: float | None
     high: float | None
     clusters: int
+    sums: tuple[float, ...] = field(default=(), repr=False, compare=False)
+    seed: int = field(default=0, repr=False, compare=False)
+
+    @property
+    def test(self) -> SignFlipTest | None:
+        """The sign-flip test of no difference, made when it is asked for; None for fewer than two clusters."""
+        return _flip(self.sums, self.seed)
+
+    @property
+    def p(self) -> float | None:
+        """Of that test."""
+        return None if self.test is None else self.test.p
 
     @property
     def detectable(self) -> float | None:
@@ -120,11 +141,18 @@ def paired_differences(
         if redrawn is None:
             found[first, second] = PairedDifference(difference, None, None, None, clusters)
             continue
-        sums = zip((values[first] - values[second]).tolist(), counts, strict=True)
-        error = standard_error_of_sums(list(sums))
+        apart = (values[first] - values[second]).tolist()
+        error = standard_error_of_sums(list(zip(apart, counts, strict=True)))
         low, high = percentile_interval(redrawn[first] - redrawn[second], clusters, level=level)
         found[first, second] = PairedDifference(
             difference, None if error is None else round(error, DIGITS), round(low, DIGITS), round(high, DIGITS),
-            clusters,
+            clusters, tuple(apart), seed,
         )  # fmt: skip
     return found
+
+
+@lru_cache(maxsize=8192)
+def _flip(sums: tuple[float, ...], seed: int) -> SignFlipTest | None:
+    """The test of one pair: verdicts, tables and files ask for the same ones."""
+    # It flips whole clusters, so that their sums are all that it needs.
+    return sign_flip_test([[each] for each in sums], seed=seed)

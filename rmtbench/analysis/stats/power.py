@@ -65,6 +65,7 @@ def clusters_needed(
     *,
     significance: float = 0.05,
     power: float = 0.8,
+    fewest: int | None = None,
 ) -> int | None:
     """The fewest clusters like these with which a difference would be found significant as often as `power` says.
 
@@ -76,6 +77,7 @@ def clusters_needed(
         clusters: With how many it was.
         significance: Of the two-sided test.
         power: Between 0.5 and 1.
+        fewest: With which the test can find anything; None for as many as one sign-flip test at that level needs.
 
     Returns:
         Their number, those at hand included; None where the error is undefined or zero, or the effect is zero or too
@@ -92,7 +94,7 @@ def clusters_needed(
 
     if minimum_detectable_effect(standard_error, clusters, significance=significance, power=power) is None:
         return None
-    low = max(2, math.ceil(1 - math.log2(significance)))
+    low = max(2, math.ceil(1 - math.log2(significance)) if fewest is None else fewest)
     if enough(low):
         return low
     high = low

@@ -18,7 +18,7 @@
     contest: () => page.contests()[page.place()],
     metrics: () => Object.keys(Decision.HEADINGS).filter((name) => name === state.metric
       || page.contests(name).some((each) => each.candidates.some((one) => one.score !== null))),
-    judged: (each) => Decision.decide(each, terms, data.factors),
+    judged: (each) => Decision.decide(each, terms),
     // A verdict in words: the terminal's own under the usual terms.
     sentences: (each, verdict) => Object.keys(data.terms).every((name) => terms[name] === data.terms[name]) ? each.verdict
       : Decision.lines(each, terms, verdict),

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from importlib.resources import files
 from string import Template
 
-from rmtbench.analysis.decision import Contest
+from rmtbench.analysis.contest import Contest
 from rmtbench.analysis.metrics import shown_answer_values
 from rmtbench.report.page.blocks import Blocks, elements, to_json
 from rmtbench.report.page.data import PagePart as PagePart  # noqa: PLC0414 - callers name it from here

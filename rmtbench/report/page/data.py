@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from rmtbench.analysis.decision import Contest, Terms, decide, detectable_factors
+from rmtbench.analysis.contest import Contest, Terms
+from rmtbench.analysis.decision import decide
 from rmtbench.analysis.figure_data import position_records
 from rmtbench.analysis.grid import make_grids
 from rmtbench.analysis.metrics import shown_answer_values
@@ -45,7 +46,6 @@ def page_data(parts: Sequence[PagePart], contests: Sequence[Contest], blocks: Bl
         ],
         "contests": [contest_data(contest, titles.index(contest.section)) for contest in contests],
         "positions": [row for place, part in enumerate(parts) for row in _positions(part.section, place, values)],
-        "factors": detectable_factors(),
         "terms": asdict(Terms()),
         "runs": [row for place, part in enumerate(parts) for row in _runs(part.section, place, names, blocks)],
         "looks": [_looks(part.section, names) for part in parts],
@@ -80,6 +80,9 @@ def contest_data(contest: Contest, section: int) -> dict[str, Any]:
             f"{first},{second}": [pair.difference, pair.standard_error, pair.low, pair.high]
             for (first, second), pair in contest.pairs.items()
         },
+        "comparisons": contest.family.count,
+        "all_pairs": contest.family.all_pairs,
+        "adjusted": {f"{leader},{other}": p for (leader, other), p in contest.family.adjusted.items()},
         "verdict": verdict_text(contest),
     }
 
