@@ -215,7 +215,7 @@ def open_by(asked: MemoryReading, folder: Path, stored: Stored) -> Opening:
 
 def described(stored: Stored) -> dict[str, Any]:
     """Return what a bench records of a trained memory: its settings, the hash of its weights, and its notes."""
-    return {"config": asdict(stored.config), "weights_sha256": stored.weights_sha256, "notes": dict(stored.notes)}
+    return {"config": stored.config.described(), "weights_sha256": stored.weights_sha256, "notes": dict(stored.notes)}
 
 
 def _base_row(order: _Order, report: Callable[[LengthProgress], None]) -> dict[str, Any]:

@@ -5,14 +5,15 @@ from __future__ import annotations
 import json as json_format
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rmtbench.cli.fields import takes_fields
+from rmtbench.cli.flags import takes
 from rmtbench.errors import UserError
+from rmtbench.options.reporting import Deciding
 
 if TYPE_CHECKING:
     from rmtbench.analysis.contest import Contest, Terms
@@ -24,64 +25,9 @@ MOST_QUESTIONS = 10**12
 """More of one corpus nobody asks, and beyond some more a cost has no exact digits."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Asked:
-    """What `rmtbench decide` is asked: terms, what decides, and of which runs."""
-
-    questions: Annotated[int, typer.Option(help="Questions that one corpus will get.")] = 200
-    max_seconds: Annotated[float | None, typer.Option(help="Longest wait for nine of ten answers.")] = None
-    max_memory: Annotated[str | None, typer.Option(help="Most memory, such as 8GB or 7.5GiB.")] = None
-    price_per_hour: Annotated[float, typer.Option(help="Of the machine.")] = 0.0
-    price_input: Annotated[float, typer.Option(help="Of a million tokens read.")] = 0.0
-    price_cached: Annotated[float, typer.Option(help="Of a million tokens read from a cache.")] = 0.0
-    price_output: Annotated[float, typer.Option(help="Of a million tokens written.")] = 0.0
-    margin: Annotated[float, typer.Option(help="Smallest difference of the metric that matters.")] = 0.02
-    metric: Annotated[
-        str, typer.Option(help="em, f1, minilm_cosine, bertscore_f1, recall, or another of the runs.")
-    ] = "em"
-    all_pairs: Annotated[
-        bool, typer.Option("--all-pairs", help="Correct for all pairs, and print them; not only leader against each.")
-    ] = False
-    dataset: Annotated[str | None, typer.Option(help="Only this dataset.")] = None
-    size: Annotated[str | None, typer.Option(help="Only this size.")] = None
-    model: Annotated[str | None, typer.Option(help="Only this model.")] = None
-
-    @property
-    def terms(self) -> Terms:
-        """Questions, limits, prices and margin.
-
-        Raises:
-            UserError: One of them makes no sense.
-        """
-        from rmtbench.analysis.contest import Terms
-        from rmtbench.measure import parse_bytes
-
-        if self.questions > MOST_QUESTIONS:
-            raise UserError(
-                f"at most {MOST_QUESTIONS:,} questions (given: {self.questions:,})",
-                where="--questions",
-                remedy="give the number of questions that one corpus will get",
-            )
-        memory = None if self.max_memory is None else parse_bytes(self.max_memory, "--max-memory")
-        prices = (self.price_per_hour, self.price_input, self.price_cached, self.price_output)
-        try:
-            return Terms(self.questions, self.max_seconds, memory, *prices, self.margin)
-        except ValueError as error:
-            raise UserError(str(error), where="decide", remedy="see rmtbench decide --help") from error
-
-    def wants(self, contest: Contest) -> bool:
-        """Whether a contest is of the data set, size and model that are asked for."""
-        names = {contest.dataset, contest.dataset.partition(" (")[0]}
-        return (
-            (self.dataset is None or self.dataset in names)
-            and self.size in (None, contest.size)
-            and (self.model is None or self.model in {contest.model, contest.model.partition(" (")[0]})
-        )
-
-
-@takes_fields(Asked)
+@takes(Deciding)
 def decide(
-    asked: Asked,
+    asked: Deciding,
     results: Annotated[Path, typer.Argument(help="Folder of all runs, or one run.")] = Path("results"),
     *,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead.")] = False,
@@ -92,11 +38,11 @@ def decide(
     from rmtbench.analysis.read import read_figures
     from rmtbench.analysis.sections import make_sections
 
-    terms = asked.terms
+    terms = _terms(asked)
     runs = read_figures(results)
     _check_metric(asked.metric, runs)
     contests = make_contests(make_sections(runs), asked.metric, all_pairs=asked.all_pairs)
-    wanted = [each for each in contests if asked.wants(each)]
+    wanted = [each for each in contests if _wants(asked, each)]
     if not wanted:
         known = sorted({f"{each.dataset} {each.size} {each.model}" for each in contests})
         raise UserError(
@@ -113,6 +59,39 @@ def decide(
     _print_verdicts(judged, terms, _matrices(runs, asked) if asked.all_pairs else ())
 
 
+def _terms(asked: Deciding) -> Terms:
+    """Return questions, limits, prices and margin.
+
+    Raises:
+        UserError: One of them makes no sense.
+    """
+    from rmtbench.analysis.contest import Terms
+    from rmtbench.measure import parse_bytes
+
+    if asked.questions > MOST_QUESTIONS:
+        raise UserError(
+            f"at most {MOST_QUESTIONS:,} questions (given: {asked.questions:,})",
+            where="--questions",
+            remedy="give the number of questions that one corpus will get",
+        )
+    memory = None if asked.max_memory is None else parse_bytes(asked.max_memory, "--max-memory")
+    prices = (asked.price_per_hour, asked.price_input, asked.price_cached, asked.price_output)
+    try:
+        return Terms(asked.questions, asked.max_seconds, memory, *prices, asked.margin)
+    except ValueError as error:
+        raise UserError(str(error), where="decide", remedy="see rmtbench decide --help") from error
+
+
+def _wants(asked: Deciding, contest: Contest) -> bool:
+    """Whether a contest is of the data set, size and model that are asked for."""
+    names = {contest.dataset, contest.dataset.partition(" (")[0]}
+    return (
+        (asked.dataset is None or asked.dataset in names)
+        and asked.size in (None, contest.size)
+        and (asked.model is None or asked.model in {contest.model, contest.model.partition(" (")[0]})
+    )
+
+
 def _print_verdicts(judged: Sequence[tuple[Contest, Verdict]], terms: Terms, matrices: Sequence[Table]) -> None:
     from rich.console import Console
 
@@ -125,7 +104,7 @@ def _print_verdicts(judged: Sequence[tuple[Contest, Verdict]], terms: Terms, mat
         console.print(draw_table(table))
 
 
-def _matrices(runs: Sequence[RunFigures], asked: Asked) -> list[Table]:
+def _matrices(runs: Sequence[RunFigures], asked: Deciding) -> list[Table]:
     """All pairs of the sizes that are asked for."""
     from rmtbench.analysis.grid import make_grids
     from rmtbench.analysis.pairs import compare_all

@@ -74,7 +74,7 @@ def _typed(option: Option) -> inspect.Parameter:
         default = inspect.Parameter.empty
     limited = kind in (int, float)
     told = typer.Option(
-        f"{option.flag}/--no-{option.flag[2:]}" if kind is bool else option.flag,
+        f"{option.flag}/--no-{option.flag[2:]}" if kind is bool and default is not False else option.flag,
         help=option.help,
         min=option.at_least if limited else None,
         max=option.at_most if limited else None,

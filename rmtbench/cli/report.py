@@ -5,58 +5,40 @@ from __future__ import annotations
 import json as json_format
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from rmtbench.cli.flags import takes
+from rmtbench.options.reporting import Reporting
 
 if TYPE_CHECKING:
     from rmtbench.report.write import WrittenReport
 
 
+@takes(Reporting)
 def report(
-    results: Annotated[Path, typer.Argument(help="Folder that holds the runs.", show_default=True)] = Path("results"),
+    asked: Reporting,
+    results: Annotated[Path, typer.Argument(help="Folder that holds the runs.")] = Path("results"),
     *,
-    full: Annotated[bool, typer.Option("--full", help="Print all tables and what produced them, too.")] = False,
-    anatomy: Annotated[
-        bool, typer.Option("--anatomy", help="As --full, with time by stage, preparation, memory and tokens.")
-    ] = False,
-    all_pairs: Annotated[
-        bool, typer.Option("--all-pairs", help="Compare all pairs, not only the leader with each other; as --full.")
-    ] = False,
-    published: Annotated[
-        bool, typer.Option("--published", help="Set published figures of other data beside own documents, too.")
-    ] = False,
-    quick: Annotated[
-        bool, typer.Option("--quick", help="Tables alone: no comparisons, no verdict, no figures, no page.")
-    ] = False,
-    training_log: Annotated[
-        list[Path] | None, typer.Option(help="Also draw the curves of a log of rmtbench train; repeatable.")
-    ] = None,
-    passages: Annotated[
-        bool | None,
-        typer.Option(
-            "--passages/--no-passages",
-            help="Text of passages in the page: of all documents, or of none (default: own folders and the handbook).",
-        ),
-    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print verdicts and all records as one JSON object.")] = False,
 ) -> None:
     """Say which system to use and show one table; write all tables, figures and a page to RESULTS/report."""
     from rmtbench.report.write import write_report
 
-    choice: Literal["near", "all", "none"] = "near" if passages is None else "all" if passages else "none"
     written = write_report(
         results,
-        quick=quick,
-        training_logs=tuple(training_log or ()),
-        passages=choice,
-        published=published,
-        all_pairs=all_pairs,
+        quick=asked.quick,
+        training_logs=asked.training_log,
+        passages="near" if asked.passages is None else "all" if asked.passages else "none",
+        published=asked.published,
+        all_pairs=asked.all_pairs,
     )
     if json:
         _print_json(written)
     else:
-        _print(written, results, full=full or anatomy or all_pairs, anatomy=anatomy or all_pairs)
+        anatomy = asked.anatomy or asked.all_pairs
+        _print(written, results, full=asked.full or anatomy, anatomy=anatomy)
 
 
 def _print_json(written: WrittenReport) -> None:

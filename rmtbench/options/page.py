@@ -10,12 +10,15 @@ from rmtbench.options.benches import KvBench, RetrievalBench, RmtBench
 from rmtbench.options.datasets import ExportedDraw
 from rmtbench.options.declare import REQUIRED, Option, options_of, stored_names
 from rmtbench.options.identity import RunOptions
+from rmtbench.options.reporting import Deciding, Reporting
 from rmtbench.options.request import FAMILIES, all_options
 from rmtbench.options.sweeping import Sweeping
 from rmtbench.options.training import AdapterTraining, MemoryTraining
 
 COMMANDS: tuple[type, ...] = (
     Sweeping,
+    Reporting,
+    Deciding,
     MemoryTraining,
     AdapterTraining,
     RetrievalBench,
