@@ -50,8 +50,8 @@ def test_a_sweep_answers_what_as_many_runs_would_and_says_what_is_next_once(
 
 def test_the_plan_is_told_first_and_each_request_as_it_begins(rmtbench: Command, sweep: Words) -> None:
     lines = rmtbench(*sweep({}, {"seed": 1, "draws": 2})).err.splitlines()
-    first = "closed-book  handbook 4k  random:tiny  1 draws  at most 2 questions each  time not known"
-    second = "closed-book  handbook 4k  random:tiny  2 draws  at most 2 questions each  time not known"
+    first = "closed-book  handbook 4k  random:tiny  1 draws  at most 2 questions each"
+    second = "closed-book  handbook 4k  random:tiny  2 draws  at most 2 questions each"
     assert lines[:5] == ["mine: small", "2 requests", f"   1  {first}", f"   2  {second}", f"[1/2] {first}"]
     assert f"[2/2] {second}" in lines[5:]
 

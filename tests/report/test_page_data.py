@@ -159,8 +159,9 @@ def test_every_system_brings_the_colour_that_the_figures_give_it(tmp_path):
     add_run(tmp_path, spec_of())
     add_run(tmp_path, spec_of("rag-sparse", top_k=3))
     (looks,) = data_of(page_of(tmp_path))["looks"]
+    systems = {run.spec.system: run.system for run in read_figures(tmp_path)}
     assert {name: tuple(look) for name, look in looks.items()} == {
-        name: (look_of(system, None).colour, look_of(system, None).marker)
+        name: (look_of(systems[system], None).colour, look_of(systems[system], None).marker)
         for name, system in (("cag", "cag"), ("rag-sparse top-3", "rag-sparse"))
     }
 

@@ -92,7 +92,7 @@ def test_the_notes_name_every_difference_so_that_nobody_takes_the_scores_for_ali
     notes = "\n".join(contexts_of(tmp_path).notes)
     assert "model: published 20 models, measured org/model-8b" in notes
     assert f"data: published {LONG_CONTEXT_SETUP}; measured miniature data named hotpotqa" in notes
-    assert "judge: published another model and prompt, measured openai:grader, prompt 1" in notes
+    assert "scorer: published a language model's judgement of answers, measured openai:grader, prompt 1" in notes
     assert "context: published retrieved chunks alone" in notes
 
 

@@ -43,7 +43,7 @@ def test_any_script_has_columns_where_it_differs_from_the_official_rules(tmp_pat
 def test_one_may_decide_by_what_has_no_column(tmp_path: Path) -> None:
     scored(tmp_path, "blue", "em", "f1", "any_script")
     names = names_to_decide_by(read_figures(tmp_path))
-    assert names == ["em", "f1", "em_unicode", "f1_unicode", "minilm_cosine", "bertscore_f1"]
+    assert names == ["em", "f1", "em_unicode", "f1_unicode", "minilm_cosine", "bertscore_f1", "recall"]
 
 
 def test_a_note_counts_the_answers_that_a_vocabulary_knows(tmp_path: Path) -> None:
