@@ -29,7 +29,7 @@ class ScoreInterval:
 
 
 def score_interval(run: RunFigures, metric: str) -> ScoreInterval | None:
-    """Return the 95 % interval of a run's mean by the rules of `docs/decision.md`. NumPy is loaded here.
+    """Return the 95 % interval of a run's mean by the rules of `docs/explanation/decision.md`. NumPy is loaded here.
 
     Args:
         run: The run.
