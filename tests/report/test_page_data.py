@@ -11,7 +11,9 @@ from page_cases import answers_of, data_of, page_of
 from report_runs import METRICS, add_run, spec_of
 
 from rmtbench.analysis.candidates import make_contests
-from rmtbench.analysis.decision import Terms, decide
+from rmtbench.analysis.contest import Terms
+from rmtbench.analysis.decision import decide
+from rmtbench.analysis.earlier_systems import EARLIER
 from rmtbench.analysis.read import read_figures
 from rmtbench.analysis.sections import make_sections
 from rmtbench.report.figures.style import look_of
@@ -160,7 +162,7 @@ def test_every_system_brings_the_colour_that_the_figures_give_it(tmp_path):
     add_run(tmp_path, spec_of("rag-sparse", top_k=3))
     (looks,) = data_of(page_of(tmp_path))["looks"]
     assert {name: tuple(look) for name, look in looks.items()} == {
-        name: (look_of(system, None).colour, look_of(system, None).marker)
+        name: (look_of(EARLIER[system], None).colour, look_of(EARLIER[system], None).marker)
         for name, system in (("cag", "cag"), ("rag-sparse top-3", "rag-sparse"))
     }
 
