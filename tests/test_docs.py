@@ -36,7 +36,7 @@ def test_a_diagram_is_drawn_from_the_committed_runs(name: str) -> None:
     assert (DOCS / "figures" / f"{name}.svg").read_text(encoding="utf-8") == drawn, "run `make figures`"
 
 
-def test_the_recorded_session_asks_no_net_and_shows_what_was_printed() -> None:
+def test_the_recorded_session_asks_no_net_and_shows_the_output() -> None:
     svg = terminal.picture("\x1b[1mUse rag-sparse\x1b[0m\n" + "row\n" * 99)
     assert "Use&#160;rag-sparse" in svg
     assert svg.count(">row<") == terminal.LINES - 2
@@ -77,7 +77,7 @@ def test_a_line_holds_one_sentence_and_not_a_paragraph(page: Path) -> None:
     assert [line for line in prose if len(line) > LONGEST_LINE] == []
 
 
-def test_the_readme_is_short_and_explains_its_words_before_the_first_table() -> None:
+def test_the_readme_is_short_and_explains_its_words_first() -> None:
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     assert len(readme.splitlines()) <= 120
     before = readme.partition("<!-- demo: begin -->")[0]
@@ -98,7 +98,7 @@ def test_every_error_on_the_page_is_one_that_the_code_says() -> None:
     assert [text for text in texts if text not in code] == []
 
 
-def test_the_site_builds_strictly_and_loads_nothing_from_the_net(tmp_path: Path) -> None:
+def test_the_site_builds_strictly_and_loads_nothing_remote(tmp_path: Path) -> None:
     if not shutil.which("mkdocs") and not (Path(sys.executable).parent / "mkdocs").exists():
         pytest.skip("mkdocs is not installed: pip install 'rmtbench[docs]'")
     words = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(tmp_path)]

@@ -132,6 +132,14 @@ def _prepared_tokens(run: RunFigures, cached: float) -> float:
     return cached
 
 
+def _lacking(run: RunFigures) -> str:
+    """Say what a run lacks: draws that were not begun, or answers."""
+    summary = run.summary
+    if summary.draws < run.spec.draws:
+        return f"{summary.draws} of {run.spec.draws} draws"
+    return f"{summary.answered} of {summary.expected} questions answered"
+
+
 def _unusable(run: RunFigures, value: MetricValue) -> str:
     """Why a run can be chosen under no terms; empty where it can. To judge retrieval no model need read."""
     summary, name = run.summary, value.name
@@ -142,7 +150,7 @@ def _unusable(run: RunFigures, value: MetricValue) -> str:
         (run.random_weights and not finds, "random weights: its scores mean nothing"),
         (run.reads_other_english and not finds, f"{run.spec.model} knows the miniature alone: no score counts"),
         (run.system.sees_gold, "reads the gold evidence: a ceiling, not a system to use"),
-        (not run.complete, f"incomplete: {summary.answered} of {summary.expected} questions answered"),
+        (not run.complete, f"incomplete: {_lacking(run)}"),
         (not run.scored or made is None, missing),
         (not finds and applicable != summary.expected, f"{name} does not apply to all its questions"),
         (summary.mean_seconds["total"] is None, "no timed answer: ask more than one question"),

@@ -153,14 +153,14 @@ def _dense_index(
         if resources.qdrant is None:
             raise ValueError("the spec has Qdrant keep its embeddings, and there is none")
         kept = keep_in_qdrant(chunks, resources.qdrant, questions, documents, windows=settings.windows)
-        return Timed[VectorIndex](kept.value, kept.seconds)
+        return Timed(kept.value, kept.seconds)
     if folder is None:
         with watch.part("embed"):
             cut = cut_chunks(chunks, documents) if settings.windows else whole_chunks(chunks)
             matrix = embed_chunks(cut.parts, documents)  # [vectors, dimension]
         with watch.part("index"):
             index = DenseIndex(matrix, questions, cut.starts)
-        return Timed[VectorIndex](index, watch.seconds)
+        return Timed(index, watch.seconds)
     from rmtbench.retrieval.dense_files import build_dense_files, open_dense
 
     kind = (settings.kept or "").rpartition(" ")[2]
@@ -168,7 +168,7 @@ def _dense_index(
     if not folder.exists():
         made = build_dense_files(chunks, folder, documents, kind, windows=settings.windows).seconds
     opened = timed("load", lambda: open_dense(folder, chunks, questions, kind, windows=settings.windows))
-    return Timed[VectorIndex](opened.value, add_seconds(made, opened.seconds))
+    return Timed(opened.value, add_seconds(made, opened.seconds))
 
 
 @dataclass(frozen=True, slots=True)
