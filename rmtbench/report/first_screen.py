@@ -259,7 +259,9 @@ def _marked(runs: Sequence[RunFigures]) -> tuple[str, ...]:
         (any(not run.complete for run in runs), f"{INCOMPLETE} incomplete: the same command again resumes it"),
         (any(spared(run) for run in runs), f"{LOADED} without what an earlier run had done, so too little"),
     )
-    exactness = [f"not exact (docs/explanation/cag.md): {', '.join(map(name_of, some))}" for some in [inexact(runs)] if some]
+    exactness = [
+        f"not exact (docs/explanation/cag.md): {', '.join(map(name_of, some))}" for some in [inexact(runs)] if some
+    ]
     return (*(note for holds, note in told if holds), *exactness, *cache_notes(runs))
 
 

@@ -184,7 +184,7 @@ def test_tiers_of_evidence_are_named_and_share_no_table(tmp_path):
 @pytest.mark.parametrize(("kind", "shown"), [("own", False), ("embedded", False), ("official", True)])
 def test_own_documents_get_published_tables_where_asked(tmp_path, kind, shown):
     add_run(tmp_path, spec_of("cag", data=f"{kind}:hotpot:1"), kind=kind)
-    title = "Published by length of context"
+    title = "Published beside measured"
     assert (title in printed(tmp_path, "--full", "--quick")) == shown
     assert (tmp_path / "report" / "published.csv").exists() == shown
     assert title in printed(tmp_path, "--full", "--published", "--quick")
