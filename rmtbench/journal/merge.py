@@ -88,7 +88,7 @@ def _merge_run(folders: Sequence[Path], target: Path) -> Merged:
     for other in parts[1:]:
         if other.head.get("spec") != first.head.get("spec"):
             raise UserError(
-                f"it is another run than {first.folder.path}", where=str(other.folder.spec), remedy="merge it alone"
+                f"it is another run than {first.folder.path}", where=str(other.folder.spec), remedy="merge it by itself"
             )
         check_same_model(first.head.get("provenance", {}), other.head.get("provenance", {}), other.folder)
     joined = {name: _join(name, parts) for name in _BY_DRAW}
