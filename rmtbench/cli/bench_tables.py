@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any
 
-from rmtbench.cli.progress import LINE_EVERY_SECONDS, note
+from rmtbench.cli.progress import LINE_EVERY_SECONDS, bars_or_lines, note
 from rmtbench.report.numbers import MISSING, score, seconds, size, whole
 from rmtbench.report.tables import Table
 
@@ -17,14 +16,9 @@ if TYPE_CHECKING:
     from rmtbench.bench.rmt import LengthProgress, RmtFigures
 
 
-@contextmanager
-def show_reading() -> Iterator[Callable[[LengthProgress], None]]:
-    """A callback for the benches by length that shows how far they are while the block lasts."""
-    if sys.stderr.isatty():
-        with _bars() as report:
-            yield report
-    else:
-        yield _lines()
+def show_reading() -> AbstractContextManager[Callable[[LengthProgress], None]]:
+    """Return a callback for the benches by length that shows how far they are while the block lasts."""
+    return bars_or_lines(_bars, _lines)
 
 
 @contextmanager

@@ -84,12 +84,13 @@ def _terms(asked: Deciding) -> Terms:
 
 def _wants(asked: Deciding, contest: Contest) -> bool:
     """Whether a contest is of the data set, size and model that are asked for."""
-    names = {contest.dataset, contest.dataset.partition(" (")[0]}
-    return (
-        (asked.dataset is None or asked.dataset in names)
-        and asked.size in (None, contest.size)
-        and (asked.model is None or asked.model in {contest.model, contest.model.partition(" (")[0]})
-    )
+    wanted = _is_named(asked.dataset, contest.dataset) and _is_named(asked.model, contest.model)
+    return wanted and asked.size in (None, contest.size)
+
+
+def _is_named(wanted: str | None, name: str) -> bool:
+    """Whether a name is the wanted one, with or without what is in brackets behind it; None wants any."""
+    return wanted in (None, name, name.partition(" (")[0])
 
 
 def _print_verdicts(judged: Sequence[tuple[Contest, Verdict]], terms: Terms, matrices: Sequence[Table]) -> None:
@@ -105,7 +106,7 @@ def _print_verdicts(judged: Sequence[tuple[Contest, Verdict]], terms: Terms, mat
 
 
 def _matrices(runs: Sequence[RunFigures], asked: Deciding) -> list[Table]:
-    """All pairs of the sizes that are asked for."""
+    """Return all pairs of the data sets, sizes and models that are asked for."""
     from rmtbench.analysis.grid import make_grids
     from rmtbench.analysis.pairs import compare_all
     from rmtbench.analysis.sections import make_sections
@@ -114,9 +115,11 @@ def _matrices(runs: Sequence[RunFigures], asked: Deciding) -> list[Table]:
     tables = [
         matrix_table(grid, size, compare_all(grid, size, asked.metric))
         for section in make_sections(runs)
+        if _is_named(asked.model, dict(section.setting)["model"])
         for grid in make_grids(section.runs)
+        if _is_named(asked.dataset, grid.name)
         for size in grid.sizes
-        if asked.dataset in (None, grid.name, grid.dataset) and asked.size in (None, size)
+        if asked.size in (None, size)
     ]
     return [table for table in tables if table is not None]
 

@@ -8,8 +8,6 @@ from typing import Any
 
 from rmtbench.cli.progress import note
 
-JUDGED = "judged"
-
 
 def say_judgements(runs: Sequence[Path]) -> int:
     """Print one line on the judgements of some runs, and one on those that failed.
@@ -20,6 +18,7 @@ def say_judgements(runs: Sequence[Path]) -> int:
     Returns:
         How many answers were not judged.
     """
+    from rmtbench.analysis.judging import JUDGED
     from rmtbench.journal.layout import RunFolder
     from rmtbench.journal.record import read_json
 

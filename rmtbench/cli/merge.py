@@ -16,10 +16,9 @@ def merge(
     scorer: Annotated[str, typer.Option(help="BERTScore model: minilm, roberta-large, or a path.")] = "minilm",
 ) -> None:
     """Join the parts that runs with --shard have made, and score the whole. The same merge again changes nothing."""
-    from rmtbench.cli.score import show_scoring
+    from rmtbench.cli.score import score_and_tell
     from rmtbench.journal import merge as journal
     from rmtbench.scoring.check import check_scorer
-    from rmtbench.scoring.score import score_runs
 
     check_scorer(scorer)
     merged = journal.merge(parts, results)
@@ -29,9 +28,8 @@ def merge(
         unanswered = f", {run.unanswered} questions have no answer" if run.unanswered else ""
         incomplete += bool(missing or unanswered)
         note(f"{run.folder.name}: {len(run.parts)} part{'' if len(run.parts) == 1 else 's'}{missing}{unanswered}")
-    with show_scoring() as progress:
-        score_runs([run.folder for run in merged], None, scorer, progress)
+    problems = score_and_tell([run.folder for run in merged], None, scorer)
     note(next_report(results))
     if incomplete:
         note(f"{incomplete} of {len(merged)} runs are incomplete: finish their parts and merge again")
-        raise typer.Exit(1)
+    raise typer.Exit(1 if incomplete or problems else 0)

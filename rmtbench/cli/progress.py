@@ -6,8 +6,8 @@ import shlex
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import TYPE_CHECKING, TypeVar
 
 import typer
 
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from rmtbench.corpora.base import TokenCounter
     from rmtbench.kvcache.watching import ReadProgress
     from rmtbench.runs.loop import Event
+
+Report = TypeVar("Report")
 
 LONG_TEXT = 3_000_000
 """Characters that a tokenizer takes some seconds for."""
@@ -57,14 +59,21 @@ def say_long(characters: int) -> None:
         note(f"counting the tokens of {characters / 1e6:,.0f} million characters")
 
 
-@contextmanager
-def show_runs() -> Iterator[Callable[[Event], None]]:
-    """A callback for `rmtbench.runs.loop.execute` that shows the runs' progress while the block lasts."""
-    if sys.stderr.isatty():
-        with _bars() as report:
-            yield report
-    else:
-        yield _lines()
+def bars_or_lines(
+    bars: Callable[[], AbstractContextManager[Report]], lines: Callable[[], Report]
+) -> AbstractContextManager[Report]:
+    """Return what shows progress while a block lasts: bars on a terminal, else lines.
+
+    Args:
+        bars: Makes a context whose value is called with the progress.
+        lines: Makes what is called in its place.
+    """
+    return bars() if sys.stderr.isatty() else nullcontext(lines())
+
+
+def show_runs() -> AbstractContextManager[Callable[[Event], None]]:
+    """Return a callback for `rmtbench.runs.loop.execute` that shows the runs' progress while the block lasts."""
+    return bars_or_lines(_bars, _lines)
 
 
 @contextmanager

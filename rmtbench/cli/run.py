@@ -57,5 +57,5 @@ def run(
         planning.say(1)
         raise typer.Exit(0)
     if request.workers > 1:
-        raise typer.Exit(work(sys.argv[1:], request.workers, results, request.scorer, fresh=fresh))
+        raise typer.Exit(work(sys.argv[1:], [request], request.workers, results, fresh=fresh))
     raise typer.Exit(run_request(request, results, fresh=fresh))

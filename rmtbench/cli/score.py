@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import os
-import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from rmtbench.cli.progress import next_report, note
+from rmtbench.cli.progress import bars_or_lines, next_report, note
 from rmtbench.errors import UserError
 from rmtbench.options.judge import Judging
 from rmtbench.options.request import all_options
 
 if TYPE_CHECKING:
+    from rmtbench.scoring.base import Progress
     from rmtbench.scoring.judge_model import Judge
 
 RARE = (
@@ -116,21 +116,23 @@ def score_and_tell(
     return problems
 
 
+def show_scoring() -> AbstractContextManager[Progress]:
+    """Return a callback that shows how far scoring is: a bar on a terminal, one line a metric elsewhere."""
+    return bars_or_lines(_bars, lambda: _line)
+
+
+def _line(stage: str, done: int, total: int) -> None:
+    if done == total:
+        note(f"scored {stage}: {total} distinct texts")
+
+
 @contextmanager
-def show_scoring() -> Iterator[Callable[[str, int, int], None]]:
-    """A callback that shows how far scoring is: a bar on a terminal, one line a metric elsewhere."""
-    if not sys.stderr.isatty():
-
-        def line(stage: str, done: int, total: int) -> None:
-            if done == total:
-                note(f"scored {stage}: {total} distinct texts")
-
-        yield line
-        return
+def _bars() -> Iterator[Progress]:
     from rich.console import Console
-    from rich.progress import Progress, TaskID
+    from rich.progress import Progress as Bars
+    from rich.progress import TaskID
 
-    with Progress(console=Console(stderr=True), transient=True) as bars:
+    with Bars(console=Console(stderr=True), transient=True) as bars:
         tasks: dict[str, TaskID] = {}
 
         def bar(stage: str, done: int, total: int) -> None:

@@ -32,12 +32,13 @@ def sweep(
     """Do all runs of a file. The same command again resumes; finished runs are left alone."""
     from rmtbench.runs.sweep import read_sweep
 
+    made = read_sweep(file, asked.data_dir, asked.profile, asked.rmt, asked.shard)
+    check_results(asked.results)
     if asked.workers > 1 and not asked.dry_run:
         from rmtbench.cli.workers import work
 
-        raise typer.Exit(work(sys.argv[1:], asked.workers, asked.results, "minilm", fresh=asked.fresh))
-    made = read_sweep(file, asked.data_dir, asked.profile, asked.rmt, asked.shard)
-    check_results(asked.results)
+        requests = [one.request for one in made.requests]
+        raise typer.Exit(work(sys.argv[1:], requests, asked.workers, asked.results, fresh=asked.fresh))
     for old, new in made.renamed.items():
         note(f"{old} is now {new}; the earlier name goes with the next release")
     _say_plan(made)

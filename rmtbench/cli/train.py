@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, ClassVar
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 import typer
 
 from rmtbench.cli.flags import RenamingCommand, earlier_flags, takes
-from rmtbench.cli.progress import note
+from rmtbench.cli.progress import bars_or_lines, note
 from rmtbench.errors import UserError
 from rmtbench.options.declare import options_of
 from rmtbench.options.training import AdapterTraining, MemoryTraining
@@ -101,14 +100,9 @@ def tell_trained(trained: Trained, recipe: str, out: Path) -> None:
     note(f"{trained.folder}: {trained.steps} steps, {trained.tokens} tokens, {trained.seconds:.0f} s")
 
 
-@contextmanager
-def show_training() -> Iterator[Callable[[Progress], None]]:
+def show_training() -> AbstractContextManager[Callable[[Progress], None]]:
     """Return a callback for `rmtbench.training.loop.train` that shows the steps: a bar on a terminal, else lines."""
-    if sys.stderr.isatty():
-        with _bar() as report:
-            yield report
-    else:
-        yield _lines()
+    return bars_or_lines(_bar, _lines)
 
 
 @contextmanager

@@ -2,29 +2,34 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from rmtbench.cli.judging import say_judgements
 from rmtbench.cli.progress import next_report, note
+from rmtbench.cli.score import score_and_tell
 from rmtbench.errors import UserError
 
+if TYPE_CHECKING:
+    from rmtbench.options.request import Request
 
-def work(words: Sequence[str], workers: int, results: Path, scorer: str, *, fresh: bool) -> int:
+
+def work(words: Sequence[str], requests: Sequence[Request], workers: int, results: Path, *, fresh: bool) -> int:
     """Do a command in several processes, merge and score what they made; returns the exit code.
 
     Args:
         words: The command as it was typed, without the program's name.
+        requests: What it asks for.
         workers: Processes.
         results: Folder of all runs.
-        scorer: What scores the merged runs.
         fresh: Whether finished runs were to be done again, which the merge could not tell from a second answer.
 
     Raises:
-        UserError: `fresh` was asked for, or the parts cannot be merged.
+        UserError: `fresh` or a part of the draws was asked for, or the parts cannot be merged.
     """
-    from rmtbench.cli.score import show_scoring
     from rmtbench.runs.workers import run_in_workers
-    from rmtbench.scoring.score import score_runs
 
     if fresh:
         raise UserError(
@@ -32,9 +37,30 @@ def work(words: Sequence[str], workers: int, results: Path, scorer: str, *, fres
             where="--fresh",
             remedy="give another folder with --results, or leave --workers out",
         )
+    if any(request.shard is not None for request in requests):
+        raise UserError(
+            "several workers share all draws", where="--shard", remedy="leave it out, or leave --workers out"
+        )
     worked = run_in_workers(words, workers, results, note)
-    if worked.merged:
-        with show_scoring() as progress:
-            score_runs([run.folder for run in worked.merged], None, scorer, progress)
+    told: set[str] = set()
+    code = max([worked.code, *(_score(request, results, told) for request in requests)])
+    if worked.merged or code < 2:
         note(next_report(results))
-    return worked.code
+    return code
+
+
+def _score(request: Request, results: Path, told: set[str]) -> int:
+    """Score the runs of a request as one process would have; returns the exit code."""
+    from rmtbench.journal.layout import RunFolder, run_id
+    from rmtbench.runs.session import open_session
+    from rmtbench.scoring.judge_model import find_judge
+
+    try:
+        specs = open_session(request, os.environ).specs
+    except UserError:
+        return 2  # the processes have said why
+    folders = [folder.path for spec in specs if (folder := RunFolder(results / run_id(spec))).spec.exists()]
+    judge = find_judge(request, os.environ)
+    problems = score_and_tell(folders, None, request.scorer, told, judge)
+    not_judged = say_judgements(folders) if judge is not None else 0
+    return 1 if problems or not_judged else 0

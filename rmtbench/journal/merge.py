@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from rmtbench.errors import UserError, disk_errors
 from rmtbench.journal.layout import RunFolder
-from rmtbench.journal.lines import encode, read_numbered
+from rmtbench.journal.lines import encode, read_numbered, refuse_link
 from rmtbench.journal.lock import only_writer
+from rmtbench.journal.packed import packed_of
 from rmtbench.journal.record import find_runs, read_json
-from rmtbench.journal.rows import damaged, key_from_row
+from rmtbench.journal.rows import damaged, key_from_row, spec_from_row
 from rmtbench.journal.writer import check_same_model
 
 Row = Mapping[str, Any]
@@ -54,26 +55,28 @@ class _Part:
         return min(self.rows["corpora"], default=-1)
 
 
-def merge(parts: Sequence[Path], results: Path) -> list[Merged]:
+def merge(parts: Sequence[Path], results: Path, names: Collection[str] | None = None) -> list[Merged]:
     """Join results folders. The runs' own parts stay as they are, and the same merge again changes nothing.
 
     Args:
         parts: Results folders; runs of the same name in several of them are parts of one run.
         results: The folder to write to. A run that is there already must consist of answers that the parts have.
+        names: The runs to join; None for all.
 
     Returns:
         One entry a run, by name. Scores and summaries are not made.
 
     Raises:
         UserError: Parts were made by different models or from other documents, two parts answered the same question
-            differently, or `results` has answers that no part has.
+            differently, or `results` has answers that no part has, has the run packed, or links elsewhere.
     """
     runs: dict[str, list[Path]] = {}
     for part in parts:
         if part.resolve() == results.resolve():
             raise UserError("a part cannot be the merged folder", where=str(part), remedy="give another --results")
         for folder in find_runs(part):
-            runs.setdefault(folder.name, []).append(folder)
+            if names is None or folder.name in names:
+                runs.setdefault(folder.name, []).append(folder)
     if not runs:
         raise UserError("no runs in any part", where=str(parts[0]), remedy="run the shards first: rmtbench run --help")
     return [_merge_run(folders, results / name) for name, folders in sorted(runs.items())]
@@ -85,7 +88,7 @@ def _merge_run(folders: Sequence[Path], target: Path) -> Merged:
     for other in parts[1:]:
         if other.head.get("spec") != first.head.get("spec"):
             raise UserError(
-                f"it is another run than {first.folder.path}", where=str(other.folder.spec), remedy="merge it alone"
+                f"it is another run than {first.folder.path}", where=str(other.folder.spec), remedy="merge it by itself"
             )
         check_same_model(first.head.get("provenance", {}), other.head.get("provenance", {}), other.folder)
     joined = {name: _join(name, parts) for name in _BY_DRAW}
@@ -94,13 +97,14 @@ def _merge_run(folders: Sequence[Path], target: Path) -> Merged:
         **{name: b"".join(map(encode, rows)) for name, rows in joined.items()},
         "sessions": b"".join(encode({**row, "session": number}) for number, row in enumerate(sessions.values())),
     }
+    _refuse_other_places(target)
     with disk_errors(target):
         target.mkdir(parents=True, exist_ok=True)
         with only_writer(RunFolder(target).lock):
             _refuse_losses(RunFolder(target), joined["answers"])
             _write(target, first.head, lines)
     draws = {row["draw"] for row in joined["corpora"]}
-    wanted = int(first.head["spec"]["draws"])
+    wanted = spec_from_row(first.head.get("spec") or {}, str(first.folder.spec)).draws
     asked = sum(int(row["questions"]) for row in joined["corpora"])
     missing = [draw for draw in range(wanted) if draw not in draws]
     return Merged(target, [part.folder.path for part in parts], missing, asked - len(joined["answers"]))
@@ -182,6 +186,14 @@ def _check_equal(name: str, one: Row, other: Row, part: _Part, owner: _Part) -> 
         where=str(getattr(part.folder, name)),
         remedy="leave one of the two parts out",
     )
+
+
+def _refuse_other_places(target: Path) -> None:
+    """Refuse to write beside a packed run, or through a link."""
+    refuse_link(target)
+    if packed := packed_of(target):
+        remedy = f"rmtbench pack {packed} --undo makes a folder of it again"
+        raise UserError("this run is packed", where=str(packed), remedy=remedy)
 
 
 def _refuse_losses(folder: RunFolder, answers: Sequence[Row]) -> None:

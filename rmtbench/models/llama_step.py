@@ -149,7 +149,7 @@ def _joined(layers: Sequence[Any]) -> torch.Tensor:
     else:
         shape = (sum(tensor.shape[0] for tensor in tensors), *first.shape[1:])
         return first.as_strided(shape, first.stride(), first.storage_offset())
-    with torch.inference_mode(mode=False):  # whoever asks for the first step may be in that mode; training may follow
+    with torch.inference_mode(mode=False):  # the caller may be in that mode, and training may follow
         whole = torch.cat(tensors)
     for layer, part in zip(layers, torch.split(whole, [tensor.shape[0] for tensor in tensors]), strict=True):
         layer.weight.data = part

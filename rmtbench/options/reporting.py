@@ -25,7 +25,7 @@ class Reporting(AllPairs):
     full: bool = option(False, "Print all tables.")
     anatomy: bool = option(False, "As --full, with time by stage, preparation, memory and tokens.")
     published: bool = option(False, "Set published figures of other data beside own documents, too.")
-    quick: bool = option(False, "Tables alone: no comparisons, no verdict, no figures, no page.")
+    quick: bool = option(False, "Only tables: no comparisons, no verdict, no figures, no page.")
     training_log: tuple[Path, ...] = option(
         (), "Also draw the curves of a log of rmtbench train; repeatable.", repeated=True
     )

@@ -16,7 +16,7 @@ class Sweeping:
     TITLE: ClassVar[str] = "rmtbench sweep"
 
     results: Path = option(Path("results"), "Folder of all runs.")
-    fresh: bool = option(False, "Start anew instead of resuming.")
+    fresh: bool = option(False, "Start again instead of resuming.")
     dry_run: bool = option(False, "Open the data, print every run and the whole cost, and stop.")
     data_dir: Path | None = option(None, "Official files: a folder or one file (in place of the file's data_dir).")
     profile: str | None = option(None, "mini or paper (in place of the file's profile).")

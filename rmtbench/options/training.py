@@ -24,7 +24,7 @@ class MemoryTraining(Device, Threads, MemoryForm):
     segments: tuple[int, ...] = option(
         (1, 2, 4, 8, 16, 32), "Segments of a text (key-values: its pairs), stage by stage.", read=whole_numbers
     )
-    curriculum: bool = option(True, "Without: the last stage alone, with as much to read.")
+    curriculum: bool = option(True, "Without: only the last stage, with as much to read.")
     steps: tuple[int, ...] = option((300,), "Most steps of every stage, or of each (300,200,…).", read=whole_numbers)
     promote: float = option(
         0.98, "Accuracy that ends a stage early; above 1: never.", name="promote_at_accuracy", was="promote"
@@ -39,7 +39,7 @@ class MemoryTraining(Device, Threads, MemoryForm):
         "latched", "Memory: latched, gated, overwrite (paper), associative (ARMT)."
     )
     trained: Literal["all", "layers", "lora", "memory"] = option(
-        "all", "What trains: all, layers, lora or memory alone."
+        "all", "What trains: all, layers, lora, or only memory."
     )
     backprop: int | None = option(None, "Segments that a gradient goes back (default: all).")
     rows: int = option(16, "Texts a step; fewer above 8 segments.")

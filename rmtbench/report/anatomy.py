@@ -43,10 +43,12 @@ def parts_of(runs: Sequence[RunFigures]) -> tuple[str, ...]:
     return (*(part for part in PARTS if part in met), *(part for part in met if part not in PARTS))
 
 
-_WHO = ("size", "system", "run", "top-k")
+WHO = ("size", "system", "run", "top-k")
+"""First columns of tables with a row for each run."""
 
 
-def _who(grid: Grid, run: RunFigures) -> tuple[str, ...]:
+def who(grid: Grid, run: RunFigures) -> tuple[str, ...]:
+    """Return the cells of `WHO` for a run."""
     top_k = "" if run.spec.top_k is None else str(run.spec.top_k)
     return (run.spec.size, f"{grid.label(row_of(run))} {marks(run)}".rstrip(), run.hash, top_k)
 
@@ -55,10 +57,10 @@ def _answer_table(grid: Grid, runs: Sequence[RunFigures]) -> Table:
     return Table(
         title=f"Anatomy: time of an answer, {grid.name}",
         caption="Median/90th percentile, without warm-up and failed answers. Total also holds what lies between them.",
-        columns=(*_WHO, *(part.replace("_", " ") for part in TIMINGS)),
+        columns=(*WHO, *(part.replace("_", " ") for part in TIMINGS)),
         rows=tuple(
             (
-                *_who(grid, run),
+                *who(grid, run),
                 *(numbers.seconds(run.summary.median_seconds[part], run.summary.p90_seconds[part]) for part in TIMINGS),
             )
             for run in runs
@@ -74,11 +76,11 @@ def _preparation_table(grid: Grid, runs: Sequence[RunFigures]) -> Table:
     for run in runs:
         seconds = run.summary.prepare_seconds
         told = (numbers.seconds(seconds[part]) if part in seconds else "" for part in parts)
-        rows.append((*_who(grid, run), *told, preparation_text(run)))
+        rows.append((*who(grid, run), *told, preparation_text(run)))
     return Table(
         title=f"Anatomy: preparation of a draw, {grid.name}",
         caption="Mean time a draw by part; where it is empty, the system has no such part.",
-        columns=(*_WHO, *parts, "total"),
+        columns=(*WHO, *parts, "total"),
         rows=tuple(rows),
         labels=3,
         notes=tuple(mark_notes(runs) + shared_notes(runs)),
@@ -89,9 +91,9 @@ def _memory_table(grid: Grid, runs: Sequence[RunFigures]) -> Table:
     return Table(
         title=f"Anatomy: memory, {grid.name}",
         caption="Mean bytes a draw kept for answering, and the most that a process took while it worked.",
-        columns=(*_WHO, "kept", "peak memory", "peak on device"),
+        columns=(*WHO, "kept", "peak memory", "peak on device"),
         rows=tuple(
-            (*_who(grid, run), *(numbers.size(size) for size in (run.summary.kept_bytes, *run.peak_bytes)))
+            (*who(grid, run), *(numbers.size(size) for size in (run.summary.kept_bytes, *run.peak_bytes)))
             for run in runs
         ),
         labels=3,
@@ -103,10 +105,10 @@ def _outcome_table(grid: Grid, runs: Sequence[RunFigures]) -> Table:
     return Table(
         title=f"Anatomy: tokens and outcomes, {grid.name}",
         caption="Mean tokens an answer: read for it, of these already cached, and written. Then how the answers ended.",
-        columns=(*_WHO, "prompt", "cached", "output", "answered", "failed", "cut off", "empty", "warm-ups", "timed"),
+        columns=(*WHO, "prompt", "cached", "output", "answered", "failed", "cut off", "empty", "warm-ups", "timed"),
         rows=tuple(
             (
-                *_who(grid, run),
+                *who(grid, run),
                 numbers.whole(run.tokens.prompt),
                 numbers.whole(run.tokens.cached),
                 MISSING if run.tokens.output is None else f"{run.tokens.output:.1f}",
@@ -148,12 +150,12 @@ def _agreement_table(grid: Grid, runs: Sequence[RunFigures]) -> Table:
                 *(_signed(found.difference(metric)) for metric in ("em", "f1")),
                 f"{numbers.seconds(firsts[0])} / {numbers.seconds(firsts[1])}",
             )
-        rows.append((*_who(grid, run), *told))
+        rows.append((*who(grid, run), *told))
     return Table(
         title=f"Anatomy: caches that are not exact, {grid.name}",
         caption="Answers that are token for token those of the exact run over the same questions; scores less the "
         "exact run's; median time to the first token, and the exact run's.",
-        columns=(*_WHO, "exact run", "equal answers", "agreement", "EM", "F1", "first token / exact"),
+        columns=(*WHO, "exact run", "equal answers", "agreement", "EM", "F1", "first token / exact"),
         rows=tuple(rows),
         labels=3,
         notes=tuple(mark_notes(runs)),
@@ -169,7 +171,7 @@ def _cost_table(grid: Grid, runs: Sequence[RunFigures]) -> Table:
     for run in runs:
         cost, embedder = run.summary.cost, run.provenance.get("embedder") or {}
         figures = (cost.per_question, cost.per_corpus) if cost else (None, None)
-        rows.append((*_who(grid, run), *(numbers.money(figure, cost.currency if cost else "") for figure in figures)))
+        rows.append((*who(grid, run), *(numbers.money(figure, cost.currency if cost else "") for figure in figures)))
         for price in (run.model.get("price"), embedder.get("price")) if cost else ():
             if price:
                 prices[f"price of {price['model']}: {price['source']}, {price['date']}"] = None
@@ -177,7 +179,7 @@ def _cost_table(grid: Grid, runs: Sequence[RunFigures]) -> Table:
         title=f"Anatomy: cost, {grid.name}",
         caption="Mean cost of an answer and of preparing a draw, by the prices recorded with the run, of the "
         "day that a note names: prices change, so check them.",
-        columns=(*_WHO, "a question", "a corpus"),
+        columns=(*WHO, "a question", "a corpus"),
         rows=tuple(rows),
         labels=3,
         notes=(*mark_notes(runs), *prices, *([UNPRICED] if any(run.summary.cost is None for run in runs) else [])),

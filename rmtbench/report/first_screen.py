@@ -259,7 +259,9 @@ def _marked(runs: Sequence[RunFigures]) -> tuple[str, ...]:
         (any(not run.complete for run in runs), f"{INCOMPLETE} incomplete: the same command again resumes it"),
         (any(spared(run) for run in runs), f"{LOADED} without what an earlier run had done, so too little"),
     )
-    exactness = [f"not exact (docs/explanation/cag.md): {', '.join(map(name_of, some))}" for some in [inexact(runs)] if some]
+    exactness = [
+        f"not exact (docs/explanation/cag.md): {', '.join(map(name_of, some))}" for some in [inexact(runs)] if some
+    ]
     return (*(note for holds, note in told if holds), *exactness, *cache_notes(runs))
 
 
@@ -278,11 +280,7 @@ def _legend(contest: Contest, terms: Terms, verdict: Verdict) -> tuple[str, ...]
     if "alike" in states:
         told.append(f"as good: a difference of {terms.margin:g} or more is not likely.")
     if contest.units:
-        basis = {
-            ("draw", True): "by the questions of this one draw: other documents may move it further",
-            ("draw", False): "by draw",
-            ("question", True): "by question",
-            ("question", False): "by question",
-        }[contest.unit, contest.units == 1]
-        told.append(f"(95 %): interval of the score, {basis}.")
+        one = (contest.unit, contest.units) == ("draw", 1)
+        basis = "the questions of this one draw: other documents may move it further" if one else contest.unit
+        told.append(f"(95 %): interval of the score, by {basis}.")
     return (_columns_legend(terms), *told)

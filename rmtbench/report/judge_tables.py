@@ -8,11 +8,11 @@ from rmtbench.analysis.grid import Grid, row_of
 from rmtbench.analysis.judging import BESIDE, Agreement, JudgeAccount, JudgedRun
 from rmtbench.analysis.run_figures import RunFigures
 from rmtbench.report import numbers
-from rmtbench.report.notes import mark_notes, marks
+from rmtbench.report.anatomy import WHO, who
+from rmtbench.report.notes import mark_notes
 from rmtbench.report.numbers import MISSING
 from rmtbench.report.tables import Table, score_text
 
-WHO = ("size", "system", "run", "top-k")
 UNDEFINED = "undefined"
 
 
@@ -41,7 +41,7 @@ def _agreement_table(grid: Grid, judged: Judged) -> Table:
         ),
         rows=tuple(
             (
-                *_who(grid, run),
+                *who(grid, run),
                 score_text(run, "judged"),
                 f"{found.not_judged:,} of {run.summary.answered:,}",
                 *_agreed(found.agreement.get("em")),
@@ -62,7 +62,7 @@ def _cost_table(grid: Grid, judged: Judged) -> Table:
         caption="What judging each run takes by itself, in all. Runs that gave the same answer share a verdict, which "
         "was paid for once; it counts in each of them. Seconds are those of the calls, which may overlap.",
         columns=(*WHO, "calls", "asked again", "tokens read", "tokens written", "seconds", "cost"),
-        rows=tuple((*_who(grid, run), *_spent(found.account)) for run, found in judged),
+        rows=tuple((*who(grid, run), *_spent(found.account)) for run, found in judged),
         labels=3,
         notes=(*prices, *([] if known else [f"{MISSING}: no price is known"])),
     )
@@ -72,11 +72,6 @@ def _spent(told: JudgeAccount) -> tuple[str, ...]:
     counts = (told.calls, told.asked_again, told.prompt_tokens, told.output_tokens)
     currency = told.price[1] if told.price is not None else ""
     return (*map(numbers.whole, counts), numbers.seconds(told.seconds), numbers.money(told.cost, currency))
-
-
-def _who(grid: Grid, run: RunFigures) -> tuple[str, ...]:
-    top_k = "" if run.spec.top_k is None else str(run.spec.top_k)
-    return (run.spec.size, f"{grid.label(row_of(run))} {marks(run)}".rstrip(), run.hash, top_k)
 
 
 def _agreed(found: Agreement | None) -> tuple[str, str, str]:

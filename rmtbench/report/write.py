@@ -200,7 +200,8 @@ def _page(
     contests: Mapping[str, tuple[Contest, ...]],
     blocks: Blocks,
 ) -> str:
-    from rmtbench.report.page.build import PagePart, build_page
+    from rmtbench.report.page.build import build_page
+    from rmtbench.report.page.data import PagePart
 
     parts = [
         PagePart(section, chapter.tables + chapter.anatomy) for section, chapter in zip(sections, chapters, strict=True)

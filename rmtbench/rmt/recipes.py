@@ -162,9 +162,7 @@ def recipe_of(plan: Plan, stages: Sequence[Stage], data: str) -> Recipe:
     )
 
 
-def make_training(
-    plan: Plan, out: Path, device: str = "cpu", *, fused: bool = False, task: Task | None = None
-) -> tuple[Objective, Recipe]:
+def make_training(plan: Plan, out: Path, device: str = "cpu", *, fused: bool = False) -> tuple[Objective, Recipe]:
     """The objective and recipe behind ``rmtbench train rmt``.
 
     Args:
@@ -172,7 +170,6 @@ def make_training(
         out: The training's folder, whose log the notes of the exported memory are made from.
         device: A torch device name.
         fused: Whether layers are compiled, which needs a C++ compiler on the CPU and takes a minute at the start.
-        task: Another one than the plan names.
 
     Raises:
         UserError: The base model cannot be loaded or wrapped, there is no such task, it does not fit its segments,
@@ -200,7 +197,7 @@ def make_training(
         base.model.set_attn_implementation("eager")
     if fused:
         _fuse(base.model)
-    learnt = task or _make_task(plan, base)
+    learnt = _make_task(plan, base)
     recipe = make_recipe(plan, _data(plan, base, config, learnt, start))
 
     def notes() -> Mapping[str, Any]:

@@ -124,8 +124,8 @@ def _fault(answer: object, left: Sequence[Question]) -> str:
         return "the plugin's answers are not those of its questions, in their order"
     try:
         row = json.loads(encode(answer_to_row(answer, 0, 0)))
-        spans = [chunk.span for chunk in answer_from_row(row, "answer").retrieved]
+        for chunk in answer_from_row(row, "answer").retrieved:
+            _ = chunk.span  # raises an error if it is none
     except (UserError, TypeError, ValueError, AttributeError) as error:
         return f"the plugin's answer cannot be kept ({first_line(error)})"
-    del spans  # they were checked when they were made
     return ""

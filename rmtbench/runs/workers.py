@@ -1,7 +1,7 @@
 """Several processes of one machine that share the draws of a command, each as a part of its own that is merged.
 
-A process that ends before its part is done is started again once; what it had answered is kept. Interrupted, the same
-command goes on: the parts lie in a hidden folder beside the runs until they are merged.
+A process that is killed is started again once; what it had answered is kept. After an interruption, or if something
+cannot be done, the parts stay in a hidden folder beside the runs, and the same command resumes them.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from pathlib import Path
 from threading import Thread
 
 from rmtbench.errors import UserError, disk_errors
+from rmtbench.journal.layout import RunFolder
 from rmtbench.journal.lock import only_writer
 from rmtbench.journal.merge import Merged, merge
 from rmtbench.journal.packed import packed_of
@@ -30,7 +31,7 @@ Tell = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class Worked:
-    """How the processes ended: their highest exit code, and the merged runs (none if there was nothing to merge)."""
+    """How the processes ended: their highest exit code (2 if one was killed twice), and the runs that they changed."""
 
     code: int
     merged: Sequence[Merged]
@@ -58,17 +59,28 @@ def run_in_workers(words: Sequence[str], workers: int, results: Path, tell: Tell
         for part in parts:
             _begin_with(results, part)
         codes = _work(words, parts, tell)
-        if any(code > 1 or code < 0 for code in codes):
-            again = [part for part, code in zip(parts, codes, strict=True) if code < 0]
-            if len(again) < sum(code != 0 for code in codes):
-                return Worked(max(abs(code) for code in codes), [])
-            tell(f"{len(again)} of {workers} processes were killed; they are started once more")
-            codes = [*[code for code in codes if code >= 0], *_work(words, parts, tell, only=again)]
-        if any(code > 1 or code < 0 for code in codes):
+        killed = [part for part, code in zip(parts, codes, strict=True) if code < 0]
+        if killed and max(codes) < 2:
+            tell(f"{len(killed)} of {workers} processes were killed; they are started once more")
+            codes = [*(code for code in codes if code >= 0), *_work(words, parts, tell, only=killed)]
+        if min(codes) < 0:
             return Worked(2, [])
-        merged = merge(parts, results) if any(find_runs(part) for part in parts) else []
-        shutil.rmtree(folder, ignore_errors=True)
+        names = _changed(results, parts)
+        merged = merge(parts, results, names) if names else []
+        if max(codes) < 2:
+            shutil.rmtree(folder, ignore_errors=True)
     return Worked(max(codes), merged)
+
+
+def _changed(results: Path, parts: Sequence[Path]) -> set[str]:
+    """Return the names of the runs that a part has and the results have not, or not so: others are not touched."""
+    return {run.name for part in parts for run in find_runs(part) if _journal(run) != _journal(results / run.name)}
+
+
+def _journal(run: Path) -> list[bytes]:
+    folder = RunFolder(run)
+    files = (folder.spec, folder.sessions, folder.corpora, folder.prepared, folder.answers)
+    return [file.read_bytes() if file.exists() else b"" for file in files]
 
 
 def _refuse_other_numbers(folder: Path, parts: Sequence[Path]) -> None:

@@ -108,5 +108,15 @@ def test_all_pairs_are_printed_where_asked(rmtbench, results):
     assert (one["comparisons"], other["comparisons"]) == (2, 3)
 
 
+def test_pairs_are_of_the_model_that_is_asked_for(rmtbench, results):
+    for system, options in (("cag", {}), ("rag-sparse", {"top_k": 5})):
+        add_run(
+            results, spec_of(system, draws=8, model="org/other", **options), provenance={"model": {"id": "org/other"}}
+        )
+    words = ("decide", results, "--size", "small", "--all-pairs")
+    assert rmtbench(*words).out.count("Differences in EM") == 2
+    assert rmtbench(*words, "--model", "org/other").out.count("Differences in EM") == 1
+
+
 def test_a_folder_without_runs_is_said(rmtbench, tmp_path):
     assert rmtbench("decide", tmp_path).code == 2

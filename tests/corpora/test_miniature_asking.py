@@ -22,11 +22,12 @@ from rmtbench.corpora.miniature.asking import (
     pairs_by_relation,
     references,
 )
-from rmtbench.corpora.miniature.relations import BY_NAME, RELATIONS, Relation
+from rmtbench.corpora.miniature.relations import RELATIONS, Relation
 from rmtbench.corpora.miniature.styles import Style
 from rmtbench.corpora.miniature.world import Entity, Fact, World
 
 CHANCE = random.Random(0)
+BY_NAME = {relation.name: relation for relation in RELATIONS}
 SMALLER = ("first", "older", "shorter")
 
 

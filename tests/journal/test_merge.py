@@ -14,6 +14,7 @@ from rmtbench.core import Corpus, Document, Draw, Gold, Prepared, Question, Sour
 from rmtbench.errors import UserError
 from rmtbench.journal.layout import RunFolder, run_id
 from rmtbench.journal.merge import merge
+from rmtbench.journal.packed import pack
 from rmtbench.journal.record import read_run
 from rmtbench.journal.writer import RunWriter
 
@@ -109,6 +110,27 @@ def test_an_answer_that_no_part_has_is_not_lost(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="in none of the parts"):
         merge([write(tmp_path / "1", [0])], tmp_path / "all")
     assert len(RunFolder(tmp_path / "all" / run_id(SPEC)).answers.read_text().splitlines()) == 4
+
+
+def test_a_packed_run_gets_no_folder_beside_it(tmp_path: Path) -> None:
+    packed = pack(write(tmp_path / "all", [0]) / run_id(SPEC))
+    with pytest.raises(UserError, match="this run is packed"):
+        merge([write(tmp_path / "1", [0]), write(tmp_path / "2", [1])], tmp_path / "all")
+    assert list((tmp_path / "all").iterdir()) == [packed]
+
+
+def test_nothing_is_written_through_a_link(tmp_path: Path) -> None:
+    (tmp_path / "all").mkdir()
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "all" / run_id(SPEC)).symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(UserError, match="symbolic link"):
+        merge([write(tmp_path / "1", [0])], tmp_path / "all")
+    assert list((tmp_path / "elsewhere").iterdir()) == []
+
+
+def test_only_the_named_runs_are_joined(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no runs in any part"):
+        merge([write(tmp_path / "1", [0])], tmp_path / "all", names={"another-run"})
 
 
 def test_a_part_cannot_be_its_own_result(tmp_path: Path) -> None:

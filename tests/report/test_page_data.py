@@ -11,7 +11,8 @@ from page_cases import answers_of, data_of, page_of
 from report_runs import METRICS, add_run, spec_of
 
 from rmtbench.analysis.candidates import make_contests
-from rmtbench.analysis.decision import Terms, decide
+from rmtbench.analysis.contest import Terms
+from rmtbench.analysis.decision import decide
 from rmtbench.analysis.read import read_figures
 from rmtbench.analysis.sections import make_sections
 from rmtbench.report.figures.style import look_of

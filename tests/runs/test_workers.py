@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from rmtbench.errors import UserError
+from rmtbench.journal.packed import pack
 from rmtbench.runs import workers
 from rmtbench.runs.workers import PARTS, run_in_workers
 
@@ -21,6 +23,7 @@ def script(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         "#!/bin/sh\n"
         'echo "$@" >&2\n'
         f'case "$*" in *2/2*) if [ -e {tmp_path}/kill ]; then rm {tmp_path}/kill; kill -9 $$; fi;; esac\n'
+        f'case "$*" in *1/2*) [ -e {tmp_path}/wrong ] && exit 1;; esac\n'
         f"[ -e {tmp_path}/fail ] && exit 2\n"
         "exit 0\n"
     )
@@ -48,6 +51,26 @@ def test_a_killed_process_is_started_once_more(script: Path) -> None:
     assert "1 of 2 processes were killed; they are started once more" in said
     assert sum("--shard 2/2" in line for line in said) == 2
     assert sum("--shard 1/2" in line for line in said) == 1
+
+
+def test_failed_answers_of_one_part_keep_no_other_from_its_second_start(script: Path) -> None:
+    (script / "kill").touch()
+    (script / "wrong").touch()
+    code, said = work(script / "results")
+    assert code == 1
+    assert sum("--shard 2/2" in line for line in said) == 2
+
+
+def test_runs_that_no_process_changed_are_not_touched(script: Path) -> None:
+    results = script / "results"
+    for name in ("open-run", "packed-run"):
+        (results / name).mkdir(parents=True)
+        (results / name / "spec.json").write_text(json.dumps({"of": "another version"}))
+        (results / name / "scores.jsonl").write_text("scores of another scorer")
+    pack(results / "packed-run")
+    assert work(results)[0] == 0
+    assert sorted(path.name for path in results.iterdir() if path.name[0] != ".") == ["open-run", "packed-run.zip"]
+    assert (results / "open-run" / "scores.jsonl").read_text() == "scores of another scorer"
 
 
 def test_parts_of_a_failed_command_are_kept(script: Path) -> None:

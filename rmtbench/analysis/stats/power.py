@@ -41,21 +41,20 @@ def minimum_detectable_effect(
     return (t_quantile(tail, clusters - 1) + t_quantile(power, clusters - 1)) * standard_error
 
 
-def trials_to_exclude(rate: float, *, significance: float = 0.05) -> int:
-    """The fewest independent trials that would have shown an event of this rate, where none did.
+def trials_to_exclude(rate: float) -> int:
+    """Return the fewest independent trials that would have shown an event of this rate, where none did.
 
-    The smallest n with ``(1 - rate)^n <= significance``: the "rule of three", near ``3 / rate`` at 0.05.
+    The smallest n with ``(1 - rate)^n <= 0.05``: the "rule of three", near ``3 / rate``.
 
     Args:
         rate: How often the event happens, between 0 and 1.
-        significance: How likely it may be that an event of this rate was missed.
 
     Raises:
-        ValueError: One of them is not between 0 and 1.
+        ValueError: It is not between 0 and 1.
     """
-    if not 0 < rate < 1 or not 0 < significance < 1:
-        raise ValueError("a rate and a significance lie between 0 and 1")
-    return math.ceil(math.log(significance) / math.log(1 - rate))
+    if not 0 < rate < 1:
+        raise ValueError("a rate lies between 0 and 1")
+    return math.ceil(math.log(0.05) / math.log(1 - rate))
 
 
 def clusters_needed(

@@ -34,12 +34,11 @@ class TimeRatio:
     clusters: int
 
 
-def time_ratio(pairs: Pairs, *, level: float = 0.95) -> TimeRatio:
-    """Ratio of times, ``exp(mean ± t * SE)`` of ``log(first / second)`` with the clustered error.
+def time_ratio(pairs: Pairs) -> TimeRatio:
+    """Return the ratio of times, ``exp(mean ± t * SE)`` of ``log(first / second)``, with its 95 % interval by clusters.
 
     Args:
         pairs: Seconds of the two systems, in any unit they share.
-        level: Of the interval, between 0 and 1.
 
     Returns:
         The ratio; of one draw it has no interval.
@@ -50,13 +49,13 @@ def time_ratio(pairs: Pairs, *, level: float = 0.95) -> TimeRatio:
     if not all(seconds > 0 for cluster in pairs.clusters for pair in cluster for seconds in pair):
         raise ValueError("a time is not above zero")
     logs = estimate_mean(
-        [[math.log(first) - math.log(second) for first, second in cluster] for cluster in pairs.clusters], level=level
+        [[math.log(first) - math.log(second) for first, second in cluster] for cluster in pairs.clusters]
     )
     return TimeRatio(
         ratio=math.exp(logs.mean),
         low=None if logs.low is None else math.exp(logs.low),
         high=None if logs.high is None else math.exp(logs.high),
-        level=level,
+        level=logs.level,
         questions=logs.values,
         clusters=logs.clusters,
     )

@@ -290,7 +290,6 @@ BACKWARD: Mapping[str, Sequence[str]] = {
 }
 """Statements that name the object before the subject: where it is read, nobody can know yet whose it is."""
 
-BY_NAME: Mapping[str, Relation] = {relation.name: relation for relation in RELATIONS}
 BY_SUBJECT: Mapping[str, Sequence[Relation]] = {
     kind: [relation for relation in RELATIONS if relation.subject == kind] for kind in KINDS
 }

@@ -122,15 +122,16 @@ def _expected_attention(model: LocalModel, context: PrefixKV, _kept: int) -> lis
     context: ``E[exp(q k / sqrt d)] = exp(k R m / sqrt d + k R C R' k / 2d)``.
     """
     rotary = getattr(model.model.base_model, "rotary_emb", None)
-    if rotary is None:
+    device, tokens = context.keys[0].device, context.tokens
+    width = 0 if rotary is None else _rotation(rotary, torch.zeros(1, device=device))[0].shape[-1]
+    if rotary is None or width != context.keys[0].shape[-1]:
         raise UserError(
-            f"{type(model.model).__name__} does not rotate its keys by position, which this method needs",
+            f"{type(model.model).__name__} does not rotate whole keys by position, which this method needs",
             where="--set prune=expected-attention",
             remedy="choose another of " + ", ".join(METHODS),
         )
     sums: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
     scales: dict[int, float] = {}
-    device, tokens = context.keys[0].device, context.tokens
     for start in range(0, tokens, CHUNK_TOKENS):
         ids = context.token_ids[start : start + CHUNK_TOKENS]
         cos, sin = _rotation(rotary, torch.arange(start, start + len(ids), device=device))
@@ -173,8 +174,9 @@ def _kvzip(model: LocalModel, context: PrefixKV, _kept: int) -> list[torch.Tenso
 
         def observe(layer: int, query: torch.Tensor, key: torch.Tensor, scale: float) -> None:
             told = context.keys[layer]
-            keys = torch.cat([told[:, :SINKS], told[:, places], key], 1)  # noqa: B023 - called at once
-            shares = _shares(query, keys, scale, own=key.shape[1])[..., SINKS : SINKS + len(places)]  # noqa: B023
+            sinks = min(SINKS, start)  # noqa: B023 - called at once; the first part holds them itself
+            keys = torch.cat([told[:, :sinks], told[:, places], key], 1)  # noqa: B023
+            shares = _shares(query, keys, scale, own=key.shape[1])[..., sinks : sinks + len(places)]  # noqa: B023
             scores[layer][:, places] = shares.flatten(1, 2).amax(1)  # noqa: B023
 
         _look(model.model, _Pass(context, tokens, observe), [*asked, *part], tokens)
@@ -208,9 +210,10 @@ def _shares(query: torch.Tensor, keys: torch.Tensor, scale: float, *, own: int) 
 
 
 def _rotation(rotary: torch.nn.Module, positions: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Cosines and sines of positions, ``[positions, width]``."""
+    """Cosines and sines of positions, ``[positions, width]``, without the factor that some models scale them by."""
     cos, sin = rotary(torch.zeros(1, device=positions.device), positions[None])
-    return cos[0], sin[0]
+    scaling = getattr(rotary, "attention_scaling", 1.0)  # yarn: queries and keys keep theirs
+    return cos[0] / scaling, sin[0] / scaling
 
 
 def _turned(states: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.Tensor:

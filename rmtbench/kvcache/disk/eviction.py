@@ -15,9 +15,6 @@ from rmtbench.kvcache.disk.identity import cache_key
 from rmtbench.kvcache.disk.manifest import FILE, DamagedCacheError, Manifest, read_ids, read_manifest
 from rmtbench.locks import turn_if_free
 
-DEFAULT_LIMIT = "20GB"
-"""An 8B model's cache of 106k tokens in 16 bits (13.9 GB) and two of 21k fit; no laptop's disk is filled unasked."""
-
 SPARE_BYTES = 256 * 2**20
 """What a new cache must leave free on the disk."""
 

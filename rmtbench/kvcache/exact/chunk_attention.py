@@ -16,20 +16,17 @@ from torch.nn.attention.bias import causal_lower_right
 from transformers import AttentionInterface, AttentionMaskInterface
 
 from rmtbench.kvcache.exact import attention
-from rmtbench.models.architecture import attention_of, uses_sliding_window
+from rmtbench.models.architecture import attention_of, plain_causal
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 NAME = "rmtbench_chunks"
 
-PLAIN_CAUSAL = frozenset({"gemma", "gpt2", "llama", "mistral", "olmo2", "phi3", "qwen2", "qwen3", "smollm3"})
-"""Model types whose attention is scaled dot products in causal order and nothing else: no soft cap, bias or sink."""
-
 
 def serves(model: PreTrainedModel) -> bool:
-    """Whether a model's chunks may be read by this attention; others read them by their own, with masks."""
-    return model.config.model_type in PLAIN_CAUSAL and not uses_sliding_window(model)
+    """Return whether a model's chunks may be read by this attention; others read them by their own, with masks."""
+    return plain_causal(model)
 
 
 @contextmanager

@@ -97,6 +97,10 @@ class OffloadedKV(PrefixKV):
         keys, values = (tuple(pair[side][:, start:end] for pair in self.layers) for side in (0, 1))
         return PrefixKV(keys, values, self.token_ids[start:end])
 
+    def on_host(self) -> PrefixKV:
+        """All tokens, in the host's memory."""
+        return self.cut(0, self.tokens)
+
     @property
     def bytes(self) -> int:
         """All layers in the host's memory, and the two on the device."""

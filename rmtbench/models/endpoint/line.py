@@ -258,21 +258,20 @@ def spent_on_reasoning(reply: Reply) -> bool:
     return reasoned and ended_by_cap(reply.finish_reason) and not reply.text.strip()
 
 
-def open_line(settings: LineSettings, model: str, *, option: str = "--model", clock: Clock | None = None) -> Line:
+def open_line(settings: LineSettings, model: str, *, option: str = "--model") -> Line:
     """Open a line; nothing is sent yet.
 
     Args:
         settings: How to speak to the server.
         model: The model's name there.
         option: What the user calls it, for messages.
-        clock: Time and chance; None for the real ones.
 
     Raises:
         UserError: The environment names a proxy or certificates that cannot be used.
     """
     from openai import OpenAI
 
-    clock = clock or Clock(now=time.monotonic)
+    clock = Clock(now=time.monotonic)
     address = settings.address
     try:
         client = OpenAI(

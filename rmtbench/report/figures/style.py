@@ -124,15 +124,14 @@ def panels(columns: int, rows: int = 1, *, width: float = 4.2, height: float = 3
     return figure, [list(row) for row in axes]
 
 
-def flow(places: int, *, columns: int = 3, height: float = 3.2) -> tuple[Figure, list[Axes]]:
-    """A figure of so many panels, line after line.
+def flow(places: int, *, height: float = 3.2) -> tuple[Figure, list[Axes]]:
+    """Return a figure of so many panels, at most three in a line, and its panels in order.
 
     Args:
         places: How many.
-        columns: Most in a line.
         height: Of a panel, in inches.
     """
-    wide = min(columns, places)
+    wide = min(3, places)
     figure, rows = panels(wide, -(-places // wide), height=height)
     flat = [axes for row in rows for axes in row]
     for axes in flat[places:]:
@@ -156,18 +155,13 @@ def log_axes(axes: Axes, which: str) -> None:
     axis.set_major_formatter(FuncFormatter(lambda value, _place: f"{value:,.10g}"))
 
 
-def share_legend(figure: Figure, columns: int = 6) -> None:
-    """One legend below all panels, each name once.
-
-    Args:
-        figure: The figure.
-        columns: Names in a line.
-    """
+def share_legend(figure: Figure) -> None:
+    """Put one legend below all panels, each name once and six names in a line."""
     named: dict[str, Any] = {}
     for axes in figure.axes:
         for handle, name in zip(*axes.get_legend_handles_labels(), strict=True):
             named.setdefault(name, handle)
-    figure.legend(list(named.values()), list(named), loc="outside lower left", ncols=columns)
+    figure.legend(list(named.values()), list(named), loc="outside lower left", ncols=6)
 
 
 def name_figure(figure: Figure, title: str, label: str) -> None:

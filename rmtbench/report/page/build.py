@@ -12,8 +12,7 @@ from string import Template
 from rmtbench.analysis.contest import Contest
 from rmtbench.analysis.metrics import shown_answer_values
 from rmtbench.report.page.blocks import Blocks, elements, to_json
-from rmtbench.report.page.data import PagePart as PagePart  # noqa: PLC0414 - callers name it from here
-from rmtbench.report.page.data import page_data
+from rmtbench.report.page.data import PagePart, page_data
 
 SCRIPTS = (
     "decide.js",

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import SimpleNamespace
 
 import pytest
 import torch
 from stored_caches import context as tokens_of
+from transformers import AutoConfig, AutoModelForCausalLM
 
+from rmtbench.errors import UserError
 from rmtbench.kvcache.approximate import pruned
 from rmtbench.kvcache.approximate.pruned import METHODS, SINKS, prune
 from rmtbench.kvcache.base import PrefixKV
@@ -101,11 +104,11 @@ def test_kvzip_scores_are_attention_while_repeating(
     for start in (0, 60, 120):
         end = min(start + 60, TOKENS)
         ids = [*context.token_ids, *asked, *context.token_ids[start:end]]
-        # The first tokens stand twice in the first part, once as sinks: so they do in ours.
-        among = [*range(SINKS), *range(start, end), *range(TOKENS, len(ids))]
+        sinks = min(SINKS, start)  # the first part holds them itself
+        among = [*range(sinks), *range(start, end), *range(TOKENS, len(ids))]
         for layer, weights in enumerate(attentions(tiny_model, ids)):
             part = weights[:, :, TOKENS:][..., among]
-            shares = (part / part.sum(-1, keepdim=True))[..., SINKS : SINKS + end - start]
+            shares = (part / part.sum(-1, keepdim=True))[..., sinks : sinks + end - start]
             assert torch.allclose(scores[layer][:, start:end], shares.amax((1, 2)), atol=1e-5)
 
 
@@ -139,6 +142,15 @@ def test_expected_attention_is_the_mean_over_normal_queries(tiny_model: LocalMod
             expected.append(exponent[SINKS:].softmax(0))
         by_group = torch.stack(expected).unflatten(0, (kv_heads, -1)).mean(1) * value[:, SINKS:].double().norm(dim=-1)
         assert torch.allclose(scores[at][:, SINKS:].double(), by_group, rtol=1e-3, atol=1e-6)
+
+
+def test_keys_rotated_in_part_are_refused_by_the_one_that_turns_them() -> None:
+    small = {"hidden_size": 64, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4}
+    config = AutoConfig.for_model("phi", vocab_size=300, num_key_value_heads=4, partial_rotary_factor=0.5, **small)
+    model = SimpleNamespace(model=AutoModelForCausalLM.from_config(config).eval())
+    keys = tuple(torch.zeros(4, 8, 16) for _ in range(2))
+    with pytest.raises(UserError, match="does not rotate whole keys"):
+        METHODS["expected-attention"](model, PrefixKV(keys, keys, tuple(range(8))), 4)
 
 
 def test_a_pruned_cache_is_not_cut(tiny_model: LocalModel, context: PrefixKV) -> None:

@@ -56,6 +56,12 @@ def test_a_part_of_the_tokens_is_cut_from_every_layer() -> None:
         assert torch.equal(part.values[layer], wanted.values[layer])
 
 
+def test_on_the_host_every_layer_has_its_own_place() -> None:
+    exact = tensors(5)
+    home = offload(exact, torch.device("cpu")).on_host()
+    assert all(map(torch.equal, (*home.keys, *home.values), (*exact.keys, *exact.values)))
+
+
 def test_memory_is_that_of_all_layers_and_of_two_on_the_device() -> None:
     exact = tensors(5)
     assert offload(exact, torch.device("cpu")).bytes == exact.bytes + 2 * exact.bytes // 5

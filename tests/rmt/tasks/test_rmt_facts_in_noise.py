@@ -11,13 +11,14 @@ from task_contracts import contract_of, text_of, whole_text
 
 from rmtbench.corpora.miniature.fillers import _OPENINGS, _PREDICATES, _SUBJECTS
 from rmtbench.corpora.miniature.prose import with_article
-from rmtbench.corpora.miniature.relations import BY_NAME, RELATIONS
+from rmtbench.corpora.miniature.relations import RELATIONS
 from rmtbench.corpora.miniature.words import held_out, inventory, seen
 from rmtbench.rmt.tasks.base import Sample
 from rmtbench.rmt.tasks.miniature import FactsInNoise, draw_facts, draw_two_hops
 from rmtbench.rmt.tasks.registry import make_task
 
 SIZE = 120
+BY_NAME = {relation.name: relation for relation in RELATIONS}
 SEEDS = range(40)
 ALL = ("memorize", "detect", "facts-1", "facts-2", "facts-4", "facts-8", "facts", "two-hop")
 NOISE = {f"{o}{s} {p}.".capitalize() for o in _OPENINGS for s in _SUBJECTS for p in _PREDICATES}
