@@ -212,13 +212,12 @@ def prefills(bench: Bench) -> Mapping[str, Any]:
 
 def decode(bench: Bench) -> Mapping[str, Any]:
     """A decode step over each prefix and batch, beside the bytes that it must read."""
+    from rmtbench.bench.roofline import weights_read
     from rmtbench.kvcache.exact.prefill import prefill
 
     read = machine(bench)["read_bytes_per_second"]
     inner = bench.model.model
-    embedding = inner.get_input_embeddings().weight
-    tied = inner.get_output_embeddings().weight is embedding
-    weights = sum(each.nbytes for each in inner.parameters()) - (0 if tied else embedding.nbytes)
+    weights = weights_read(inner)
     rows = []
     for length in bench.lengths:
         prefix = prefill(inner, bench.ids(length))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 import errno
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -103,6 +104,19 @@ class AnswerError(Exception):
 
 class ContextTooLongError(AnswerError):
     """A prompt with its answer is longer than the model's context, by count here or by the server's refusal."""
+
+
+def out_of_memory(error: BaseException) -> str:
+    """Return what an error says about missing memory, with its numbers; empty if it is another error.
+
+    It does not import torch: without it, no error can be torch's.
+    """
+    torch = sys.modules.get("torch")
+    # On the CPU torch raises a plain RuntimeError.
+    known = isinstance(error, MemoryError) or "can't allocate memory" in str(error)
+    if not known and not (torch is not None and isinstance(error, torch.OutOfMemoryError)):
+        return ""
+    return " ".join(str(error).split())[:300] or type(error).__name__
 
 
 class MissingError(UserError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import platform
 import re
 import resource
@@ -133,6 +134,14 @@ def peak_device_bytes(device: str) -> int | None:
     import torch
 
     return int(torch.cuda.max_memory_allocated(device))
+
+
+def free_memory() -> None:
+    """Give back the device memory that torch holds and nothing uses; call it after an error for lack of memory."""
+    torch = sys.modules.get("torch")
+    gc.collect()  # a failed forward's tensors are held by its frames, which may refer to each other
+    if torch is not None and torch.cuda.is_available():
+        torch.cuda.empty_cache()
 
 
 def reset_peak_memory(device: str) -> bool:

@@ -1,6 +1,7 @@
 """How fast questions over one cached context are answered: the shared prefix beside three other ways.
 
 All ways run in one process, one after the other, on the same keys, values and token ids. Their answers are compared.
+Each way warms up with a whole batch first, and its times are those of the median round.
 """
 
 from __future__ import annotations
@@ -10,9 +11,10 @@ import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rmtbench.bench.figures import Figures
+from rmtbench.bench.roofline import Roofline, measure_bandwidths, roofline, weights_read
 from rmtbench.measure import peak_device_bytes, peak_resident_bytes, reset_peak_memory, synchroniser
 from rmtbench.options.benches import KvBench
 from rmtbench.runs.provenance import surroundings
@@ -27,6 +29,10 @@ if TYPE_CHECKING:
 QUESTION_TOKENS, ANSWER_TOKENS = 24, 8
 LEAST_QUESTIONS = 8
 """Fewest questions that each way answers, whatever its batch. With fewer, ratios differed by half between runs."""
+ROUNDS = 3
+"""Fewest rounds of a way, each of a whole batch, so that there is a median."""
+LONG_SECONDS = 10.0
+"""Without a cache, no further round begins after so many seconds: long rounds differ little."""
 SMALL, LARGE = 21_000, 85_000
 """Prefix lengths of the two summary figures."""
 AGREEMENT_QUESTIONS, AGREEMENT_TOKENS = 8, 1000
@@ -45,13 +51,14 @@ class KvRow:
         way: ``shared``; ``loop``, transformers' DynamicCache, cut back after each question; ``deepcopy``, a copy of it
             for each question; ``no cache``.
         batch: Questions at once.
-        questions: Questions in all.
-        seconds: Of all questions.
-        first_token_seconds: Until a question's first token.
-        step_seconds: Of one decode step of the whole batch.
+        questions: Questions in all, over the rounds.
+        seconds: Of all questions: the median round's, times the rounds.
+        first_token_seconds: Until a question's first token, in the median round.
+        step_seconds: Of one decode step of the whole batch, in the median round.
         peak_bytes: Peak memory: the device's where there is one, else resident.
         cache_bytes: Of the prefix and of what the questions add to it.
         weights_bytes: Of the model.
+        rounds: How many rounds were timed.
         agreement: Share of answers equal to the loop's, token for token.
         speedup_vs_loop: Questions a second, divided by the loop's.
         speedup_vs_no_cache: Questions a second, divided by those without a cache.
@@ -73,6 +80,7 @@ class KvRow:
     agreement: float
     speedup_vs_loop: float
     speedup_vs_no_cache: float
+    rounds: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,8 +101,9 @@ class KvFigures(Figures):
     Attributes:
         speedup_vs_loop_21k_batch32: Of the first geometry; None if not measured.
         speedup_vs_full_context_large: Of the first geometry at batch 1 and 85k; None if not measured.
-        roofline_fraction_decode: Time to read weights and cache once at the card's measured bandwidth, over the time of
-            a step; None without a GPU.
+        roofline_fraction_decode: Time to read weights and cache once at the card's measured bandwidth of reading, over
+            the time of a step, in the last row of the shared way; None without a GPU.
+        roofline: That row beside both bandwidths, of reading and of copying; None without a GPU.
         rows: One a geometry, length, way and batch.
         bfloat16: One a geometry.
     """
@@ -104,6 +113,7 @@ class KvFigures(Figures):
     speedup_vs_full_context_large: float | None
     speedup_vs_full_context_large_by_geometry: Mapping[str, float | None]
     roofline_fraction_decode: float | None
+    roofline: Roofline | None
     rows: Sequence[KvRow]
     bfloat16: Sequence[HalfPrecision]
     question_tokens: int
@@ -114,14 +124,33 @@ class KvFigures(Figures):
 
 @dataclass(frozen=True)
 class _Timed:
-    """Times and memory of one way; `step` is one decode step of the whole batch."""
+    """Times and memory of one way, each time the median round's; `step` is one decode step of the whole batch.
+
+    A round asks `batch` questions; without a cache all rounds ask the same one, whose answer is there once.
+    """
 
     answers: list[tuple[int, ...]]
+    batch: int
+    rounds: int
     seconds: float
     first: float
     step: float
     peak: int
     cache: int
+
+    @property
+    def per_question(self) -> float:
+        """Seconds."""
+        return self.seconds / self.batch
+
+
+Round = tuple[float, float, float]
+"""Seconds of a round, until its first token, and of a step."""
+
+
+def _timed(answers: list[tuple[int, ...]], batch: int, rounds: Sequence[Round], peak: int, cache: int) -> _Timed:
+    seconds, first, step = (statistics.median(part) for part in zip(*rounds, strict=True))
+    return _Timed(answers, batch, len(rounds), seconds, first, step, peak, cache)
 
 
 def run(asked: KvBench, *, report: Callable[[str], None] = lambda _line: None) -> KvFigures:
@@ -134,16 +163,17 @@ def run(asked: KvBench, *, report: Callable[[str], None] = lambda _line: None) -
     Raises:
         UserError: A model cannot be loaded or served, or there is no such device or dtype.
     """
+    from rmtbench.kvcache.exact.warm_up import warm_up
     from rmtbench.models.load import choose_device, choose_dtype, load_model
 
     geometries, device = asked.models, choose_device(asked.device)
     dtype = choose_dtype(asked.dtype, device)
     rows: list[KvRow] = []
-    halves = []
+    halves, weights = [], 0
     for geometry in geometries:
         model = load_model(geometry, dtype=dtype, device=device)
-        few = random_ids(model, QUESTION_TOKENS, 0)
-        _no_cache(model, few, few)  # the first call sets kernels up, which no row should include
+        warm_up(model)  # the first calls set kernels up, which no row should include
+        weights = weights_read(model.model)
         for length in asked.lengths:
             measured = _measure(model, geometry, length, asked.batches)
             rows += measured
@@ -156,12 +186,14 @@ def run(asked: KvBench, *, report: Callable[[str], None] = lambda _line: None) -
         halves.append(_agreement(load_model(geometry, dtype="bfloat16", device=device), geometry))
     loop = _of_geometries(rows, geometries, "speedup_vs_loop", SMALL, 32)
     full = _of_geometries(rows, geometries, "speedup_vs_no_cache", LARGE, 1)
+    limit = _roofline(rows, weights, device)
     return KvFigures(
         speedup_vs_loop_21k_batch32=loop[geometries[0]],
         speedup_vs_loop_21k_batch32_by_geometry=loop,
         speedup_vs_full_context_large=full[geometries[0]],
         speedup_vs_full_context_large_by_geometry=full,
-        roofline_fraction_decode=_roofline(rows, device),
+        roofline_fraction_decode=None if limit is None else limit.fraction_of_read,
+        roofline=limit,
         rows=rows,
         bfloat16=halves,
         question_tokens=QUESTION_TOKENS,
@@ -175,13 +207,12 @@ def run(asked: KvBench, *, report: Callable[[str], None] = lambda _line: None) -
 def _measure(model: LocalModel, geometry: str, length: int, batches: Sequence[int]) -> list[KvRow]:
     """All ways over one prefix."""
     uncached, prefix = _no_cache(model, random_ids(model, length, 0), random_ids(model, QUESTION_TOKENS, 1))
-    questions = [random_ids(model, QUESTION_TOKENS, 1 + number) for number in range(max(*batches, LEAST_QUESTIONS))]
+    count = max(_rounds(batch) * batch for batch in (1, *batches))
+    questions = [random_ids(model, QUESTION_TOKENS, 1 + number) for number in range(count)]
     few = questions[:LEAST_QUESTIONS]
     others = {"no cache": uncached, "loop": _loop(model, prefix, few), "deepcopy": _deepcopy(model, prefix, few)}
     loop = others["loop"]
-    timed = [
-        ("shared", batch, _shared(model, prefix, questions[: max(batch, LEAST_QUESTIONS)], batch)) for batch in batches
-    ]
+    timed = [("shared", batch, _shared(model, prefix, questions[: _rounds(batch) * batch], batch)) for batch in batches]
     timed += [(way, 1, found) for way, found in others.items()]
     weights = sum(parameter.nbytes for parameter in model.model.parameters())
     return [
@@ -190,25 +221,26 @@ def _measure(model: LocalModel, geometry: str, length: int, batches: Sequence[in
             prefix_tokens=length,
             way=way,
             batch=batch,
-            questions=len(found.answers),
-            seconds=found.seconds,
-            seconds_per_question=found.seconds / len(found.answers),
-            questions_per_second=len(found.answers) / found.seconds,
+            questions=found.batch * found.rounds,
+            seconds=found.seconds * found.rounds,
+            seconds_per_question=found.per_question,
+            questions_per_second=1 / found.per_question,
             first_token_seconds=found.first,
             step_seconds=found.step,
             peak_bytes=found.peak,
             cache_bytes=found.cache,
             weights_bytes=weights,
             agreement=statistics.mean(a == b for a, b in zip(found.answers, loop.answers, strict=False)),
-            speedup_vs_loop=_per_question(loop) / _per_question(found),
-            speedup_vs_no_cache=_per_question(uncached) / _per_question(found),
+            speedup_vs_loop=loop.per_question / found.per_question,
+            speedup_vs_no_cache=uncached.per_question / found.per_question,
+            rounds=found.rounds,
         )
         for way, batch, found in timed
     ]
 
 
-def _per_question(found: _Timed) -> float:
-    return found.seconds / len(found.answers)
+def _rounds(batch: int) -> int:
+    return max(ROUNDS, -(-LEAST_QUESTIONS // batch))
 
 
 def random_ids(model: LocalModel, count: int, seed: int) -> list[int]:
@@ -238,24 +270,18 @@ def _shared(model: LocalModel, prefix: PrefixKV, questions: Sequence[Ids], batch
     suffixes = Suffixes(prefix, batch, QUESTION_TOKENS + ANSWER_TOKENS)
     places = SharedPlaces(model, prefix, suffixes)
 
-    def ask(some: Sequence[Ids]) -> list[Any]:
-        return [row for _, row in sorted(greedy_continuous(places, iter(enumerate(some)), batch, _never, ANSWER_TOKENS),
-                                         key=lambda ended: ended[0])]  # fmt: skip
+    def ask(some: Sequence[Ids]) -> tuple[list[tuple[int, ...]], Round]:
+        start = time.perf_counter()
+        ended = dict(greedy_continuous(places, iter(enumerate(some)), batch, _never, ANSWER_TOKENS))
+        first = sum(row.prefill_seconds for row in ended.values())  # all questions of a round begin together
+        step = sum(row.decode_seconds for row in ended.values()) / (ANSWER_TOKENS - 1)
+        return [ended[number].ids for number in sorted(ended)], (time.perf_counter() - start, first, step)
 
-    ask(questions[:1])
+    ask(questions[:batch])
     reset_peak_memory(model.device)
-    start = time.perf_counter()
-    rounds = [ask(questions[first : first + batch]) for first in range(0, len(questions), batch)]
-    seconds = time.perf_counter() - start
-    decoded = [row for each in rounds for row in each]
-    return _Timed(
-        [row.ids for row in decoded],
-        seconds,
-        sum(row.prefill_seconds for row in decoded) / len(rounds),  # all questions of a round begin together
-        sum(row.decode_seconds for row in decoded) / len(rounds) / (ANSWER_TOKENS - 1),
-        _peak(model.device),
-        prefix.bytes + suffixes.bytes,
-    )
+    told = [ask(questions[first : first + batch]) for first in range(0, len(questions), batch)]
+    answers = [ids for each, _ in told for ids in each]
+    return _timed(answers, batch, [times for _, times in told], _peak(model.device), prefix.bytes + suffixes.bytes)
 
 
 def _loop(model: LocalModel, prefix: PrefixKV, questions: Sequence[Ids]) -> _Timed:
@@ -289,11 +315,14 @@ def _one_by_one(
 ) -> _Timed:
     ask(questions[0])
     reset_peak_memory(model.device)
-    start = time.perf_counter()
-    told = [ask(question) for question in questions]
-    seconds = time.perf_counter() - start
-    answers, firsts, steps = zip(*told, strict=True)
-    return _Timed(list(answers), seconds, statistics.mean(firsts), statistics.mean(steps), _peak(model.device), cache)
+    answers: list[tuple[int, ...]] = []
+    rounds: list[Round] = []
+    for question in questions:
+        start = time.perf_counter()
+        ids, first, step = ask(question)
+        answers.append(ids)
+        rounds.append((time.perf_counter() - start, first, step))
+    return _timed(answers, 1, rounds, _peak(model.device), cache)
 
 
 def _no_cache(model: LocalModel, context: Ids, question: Ids) -> tuple[_Timed, PrefixKV]:
@@ -304,23 +333,24 @@ def _no_cache(model: LocalModel, context: Ids, question: Ids) -> tuple[_Timed, P
     from rmtbench.kvcache.exact.suffixes import Suffixes
     from rmtbench.models.decode import greedy_continuous
 
-    wait = synchroniser(model.device)
+    wait, rounds = synchroniser(model.device), list[Round]()
     reset_peak_memory(model.device)
-    start = time.perf_counter()
-    read = prefill(model.model, context)
-    wait()
-    before = time.perf_counter() - start
-    suffixes = Suffixes(read, 1, len(question) + ANSWER_TOKENS)
-    places = SharedPlaces(model, read, suffixes)
-    [(_, row)] = greedy_continuous(places, iter([(0, question)]), 1, _never, ANSWER_TOKENS)
-    timed = _Timed(
-        [row.ids],
-        time.perf_counter() - start,
-        before + row.prefill_seconds,
-        row.decode_seconds / (ANSWER_TOKENS - 1),
-        _peak(model.device),
-        read.bytes + suffixes.bytes,
-    )
+    begun, read = time.perf_counter(), None
+    while len(rounds) < ROUNDS and (not rounds or time.perf_counter() - begun < LONG_SECONDS):
+        del read  # else two contexts would be held at once
+        start = time.perf_counter()
+        read = prefill(model.model, context)
+        wait()
+        before = time.perf_counter() - start
+        suffixes = Suffixes(read, 1, len(question) + ANSWER_TOKENS)
+        places = SharedPlaces(model, read, suffixes)
+        [(_, row)] = greedy_continuous(places, iter([(0, question)]), 1, _never, ANSWER_TOKENS)
+        step = row.decode_seconds / (ANSWER_TOKENS - 1)
+        rounds.append((time.perf_counter() - start, before + row.prefill_seconds, step))
+        kept = read.bytes + suffixes.bytes
+        del places
+    assert read is not None  # noqa: S101 - there was a round
+    timed = _timed([row.ids], 1, rounds, _peak(model.device), kept)
     keys, values = (tuple(tensor.contiguous() for tensor in side) for side in (read.keys, read.values))
     return timed, PrefixKV(keys, values, read.token_ids)
 
@@ -373,22 +403,13 @@ def _of_geometries(
     return {geometry: found.get(geometry) for geometry in geometries}
 
 
-def _roofline(rows: Sequence[KvRow], device: str) -> float | None:
-    """Fraction for the last row of the shared way: longest prefix, largest batch, last geometry. None without a GPU."""
+def _roofline(rows: Sequence[KvRow], weights: int, device: str) -> Roofline | None:
+    """The last row of the shared way: longest prefix, largest batch, last geometry. None without a GPU."""
     if not device.startswith("cuda"):
         return None
-    import torch
-
-    source = torch.empty(1 << 30, dtype=torch.uint8, device=device)
-    target, wait, fastest = torch.empty_like(source), synchroniser(device), float("inf")
-    for _ in range(10):
-        wait()
-        start = time.perf_counter()
-        target.copy_(source)
-        wait()
-        fastest = min(fastest, time.perf_counter() - start)
     row = [row for row in rows if row.way == "shared"][-1]
-    return float((row.weights_bytes + row.cache_bytes) / (2 * source.nbytes / fastest) / row.step_seconds)
+    read = weights + row.cache_bytes
+    return roofline(row.geometry, row.prefix_tokens, row.batch, read, row.step_seconds, measure_bandwidths(device))
 
 
 def _agreement(model: LocalModel, geometry: str) -> HalfPrecision:

@@ -6,8 +6,8 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
-from rmtbench.errors import AnswerError
-from rmtbench.measure import Timed
+from rmtbench.errors import AnswerError, out_of_memory
+from rmtbench.measure import Timed, free_memory
 from rmtbench.models.base import Generation
 
 T = TypeVar("T")
@@ -20,7 +20,7 @@ def batches(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
 
 
 def generate_apart(generate: Callable[[Sequence[T]], list[Generation]], prompts: Sequence[T]) -> list[Generation]:
-    """Answer a batch; if it fails as a whole, answer each prompt by itself.
+    """Answer a batch; if it fails as a whole, answer each prompt by itself, or each half if memory was missing.
 
     Args:
         generate: Calls the model for a whole batch.
@@ -29,12 +29,22 @@ def generate_apart(generate: Callable[[Sequence[T]], list[Generation]], prompts:
     Returns:
         One result a prompt, in order; `error` says why there is no answer.
     """
+    lacking, size = "", 1
     try:
         return generate(prompts)
     except AnswerError as error:
         if len(prompts) == 1:
             return [failed(error)]
-    return [generation for prompt in prompts for generation in generate_apart(generate, [prompt])]
+    except (RuntimeError, MemoryError) as error:
+        lacking = out_of_memory(error)
+        if not lacking:
+            raise
+    if lacking:  # only here are the failed forward's tensors let go of
+        free_memory()
+        size = -(-len(prompts) // 2)
+    if len(prompts) == 1:
+        return [failed(AnswerError(no_room(1, lacking)))]
+    return [generation for part in batches(prompts, size) for generation in generate_apart(generate, part)]
 
 
 def in_batches(
@@ -46,6 +56,11 @@ def in_batches(
         generations = generate_apart(generate, batch)
         share = (time.perf_counter() - started) / len(batch)
         yield from (Timed(generation, {"total": share}) for generation in generations)
+
+
+def no_room(at_once: int, told: str) -> str:
+    """Return why there is no answer: so many questions at once did not fit, with the numbers that torch gives."""
+    return f"out of memory with {at_once} question{'' if at_once == 1 else 's'} at once ({told})"
 
 
 def failed(error: AnswerError) -> Generation:

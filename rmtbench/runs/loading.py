@@ -65,6 +65,7 @@ def load_resources(
         model = _served_model(specs, endpoints)
     else:
         model = check_served(_local_model(spec, device), specs, cache / "verdicts")
+        _warm_up_reading(model)
         memories = _memories(specs, model, rmt)
     around = surroundings(device, AS_SERVED if is_endpoint(spec.model) else None)
     client = None if qdrant is None else _open_qdrant(qdrant)
@@ -209,6 +210,13 @@ def _warm_up_retrieval(specs: Sequence[RunSpec]) -> None:
         from rmtbench.retrieval.chunks import warm_up
 
         warm_up()
+
+
+def _warm_up_reading(model: LocalModel) -> None:
+    """Read a prompt in every way, whatever the runs are: a system beside others has no warmer start than alone."""
+    from rmtbench.kvcache.exact.warm_up import warm_up
+
+    warm_up(model)
 
 
 def _memories(specs: Sequence[RunSpec], model: LocalModel, rmt: Path | None) -> dict[str, LoadedMemory]:

@@ -6,7 +6,7 @@ Reports events to a callback and prints nothing.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 from rmtbench.core import Answer, Draw, Question, RunSpec
 from rmtbench.corpora.base import TokenCounter
+from rmtbench.errors import UserError, out_of_memory
 from rmtbench.journal.writer import RunWriter
 from rmtbench.kvcache.watching import ReadProgress, Watch
 from rmtbench.measure import peak_device_bytes, peak_resident_bytes, reset_peak_memory
@@ -160,7 +161,7 @@ class _Run:
         resources = self._resources.for_run(
             self.spec, self.kind.needs, gold=gold, shared=shared, watch=self._watch(draw)
         )
-        with ExitStack() as stack:
+        with ExitStack() as stack, self._memory(draw):
             try:
                 system = self._system(stack, resources)
                 prepared = system.prepare(corpus)
@@ -179,6 +180,22 @@ class _Run:
         self._warmups = 0  # the first batch ends with its draw, even if it is not full
         writer.usage(corpus.draw, peak_resident_bytes(), peak_device_bytes(self.spec.device))
         self._report(self._event("end", draw, total))
+
+    @contextmanager
+    def _memory(self, draw: Draw) -> Iterator[None]:
+        """Turn missing memory into a user's error: what was answered is on disk, and the command can resume."""
+        try:
+            yield
+        except (RuntimeError, MemoryError) as error:
+            told = out_of_memory(error)
+            if not told:
+                raise
+            raise UserError(
+                f"out of memory ({told})",
+                where=f"--system {self.spec.system}, corpus {draw.corpus.id}",
+                remedy="every answer so far is kept; choose a smaller --batch or --size, or for cag a smaller cache "
+                "(--set kv-place=host, --set kv-bits=8)",
+            ) from None
 
     def _answers(self, system: System | Guarded, questions: Sequence[Question]) -> Iterator[Answer]:
         """Ask all questions in one call, or several at once if the spec says so."""

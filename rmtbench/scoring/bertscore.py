@@ -48,21 +48,34 @@ class Vectors:
 class BertScorer:
     """A model that embeds tokens, cut to the layer whose states are compared.
 
+    Args:
+        model_name: ``minilm``, a folder or a hub id.
+        layers: Which layer is compared; None for the one that bert-score recommends, else the last.
+        device: A torch device name, or ``auto``. Always in float32.
+
     Attributes:
-        name: The string that identifies the scorer, as bert-score writes it, with the weights' hash.
+        name: The string that identifies the scorer, as bert-score writes it, with the weights' hash; and the kind of
+            device if it is not the CPU, because values may differ there in their last digits.
+
+    Raises:
+        UserError: The model cannot be loaded, or there is no such device.
     """
 
-    def __init__(self, model_name: str, layers: int | None = None) -> None:
+    def __init__(self, model_name: str, layers: int | None = None, device: str = "auto") -> None:
         from transformers.utils import logging
+
+        from rmtbench.models.load import choose_device
 
         logging.disable_progress_bar()
         place = _place(model_name)
-        encoder = load_encoder(place, model_name, layers or known_layers(model_name))
+        self._device = choose_device(device)
+        encoder = load_encoder(place, model_name, layers or known_layers(model_name), self._device)
         self.layers = encoder.layers
         self._model, self._tokenizer, self._limit = encoder.model, encoder.tokenizer, encoder.limit
         ends = (encoder.tokenizer.cls_token_id, encoder.tokenizer.sep_token_id)
         self._ends = [token for token in ends if token is not None]
         self.name = f"{_hash_string(model_name, self.layers)} weights sha256:{weights_hash(place)[:16]}"
+        self.name += device_note(self._device)
 
     def unknown(self, texts: Sequence[str]) -> set[str]:
         """Those of the texts that its vocabulary does not know: see `unknown_texts`."""
@@ -90,10 +103,12 @@ class BertScorer:
             for row, place in enumerate(batch):
                 ids[row, : len(encoded[place])] = torch.tensor(encoded[place])
                 mask[row, : len(encoded[place])] = 1
-            words = mask.bool() & ~torch.isin(ids, torch.tensor(self._ends))
+            words = (mask.bool() & ~torch.isin(ids, torch.tensor(self._ends))).to(self._device)
             with torch.inference_mode():
                 # Rows of one length need no mask, and run on a faster path without one.
-                states = self._model(ids, attention_mask=None if bool(mask.all()) else mask)[0]
+                whole = bool(mask.all())  # asked before it moves: the device is waited for only at the end of a match
+                moved = ids.to(self._device), None if whole else mask.to(self._device)
+                states = self._model(moved[0], attention_mask=moved[1])[0]
                 states = states / states.norm(dim=-1, keepdim=True)
             for row, place in enumerate(batch):
                 found[distinct[place]] = Vectors(states[row, : len(encoded[place])], words[row, : len(encoded[place])])
@@ -166,6 +181,12 @@ def score_pairs(
     return values
 
 
+def device_note(device: str) -> str:
+    """Return what a scorer's name says about its device: nothing for the CPU."""
+    kind = device.partition(":")[0]
+    return "" if kind == "cpu" else f" on {kind}"
+
+
 def known_layers(model_name: str) -> int | None:
     """The layer that bert-score recommends for a model it knows, else None."""
     if model_name == MINILM:
@@ -195,7 +216,7 @@ def _match(pairs: Sequence[tuple[str, str]], vectors: Mapping[str, Vectors]) -> 
     precision = _mean_over(candidate_words, similar.amax(dim=2)) * both
     recall = _mean_over(reference_words, similar.amax(dim=1)) * both
     f1 = torch.nan_to_num(2 * precision * recall / (precision + recall))
-    return list(zip(precision.tolist(), recall.tolist(), f1.tolist(), strict=True))
+    return [(row[0], row[1], row[2]) for row in torch.stack([precision, recall, f1], 1).tolist()]  # one transfer
 
 
 def _mean_over(words: torch.Tensor, best: torch.Tensor) -> torch.Tensor:

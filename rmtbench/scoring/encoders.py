@@ -40,13 +40,14 @@ class Encoder:
     limit: int | None
 
 
-def load_encoder(place: str, named: str, layers: int | None) -> Encoder:
+def load_encoder(place: str, named: str, layers: int | None, device: str = "cpu") -> Encoder:
     """Load a model and its tokenizer.
 
     Args:
         place: Folder or hub id.
         named: What the user calls it.
         layers: How many layers run; None for all.
+        device: A torch device name.
 
     Raises:
         UserError: It cannot be loaded, has fewer layers, or does not run.
@@ -70,7 +71,8 @@ def load_encoder(place: str, named: str, layers: int | None) -> Encoder:
     if model.config.is_encoder_decoder:
         model = model.get_encoder()
     used = _cut(model, layers, named)
-    return Encoder(model, tokenizer, used, _limit(model, tokenizer, named))
+    limit = _limit(model, tokenizer, named)  # before it moves: a position that is not there would break a GPU's context
+    return Encoder(model.to(device), tokenizer, used, limit)
 
 
 def _cut(model: PreTrainedModel, layers: int | None, named: str) -> int:

@@ -139,7 +139,8 @@ class CacheAugmented:
             return timed("place", place, synchroniser(model.device))
         from rmtbench.kvcache.exact.shared import shared_prefix
 
-        return Timed(shared_prefix(model, context, longest=longest, batch=batch), {})
+        notice = self._resources.watch.notice
+        return Timed(shared_prefix(model, context, longest=longest, batch=batch, notice=notice), {})
 
 
 def _kernels(model: LanguageModel, spec: RunSpec) -> Mapping[str, object]:

@@ -3,8 +3,11 @@
 import json
 
 import pytest
+import torch
 
 from rmtbench.bench import kv
+from rmtbench.bench.roofline import Bandwidths, measure_bandwidths, roofline, weights_read
+from rmtbench.models.load import load_model
 from rmtbench.options.benches import KvBench
 
 
@@ -41,6 +44,9 @@ def test_rows_hold_times_that_fit_together(figures):
         told = rounds * (row["first_token_seconds"] + (kv.ANSWER_TOKENS - 1) * row["step_seconds"])
         assert told == pytest.approx(row["seconds"], rel=0.5)
         assert row["peak_bytes"] > row["cache_bytes"] > 0
+    assert {(row["way"], row["batch"]): row["rounds"] for row in figures["rows"]} == {
+        ("shared", 1): 8, ("shared", 3): 3, ("no cache", 1): 3, ("loop", 1): 8, ("deepcopy", 1): 8
+    }  # fmt: skip
     loops = [row for row in figures["rows"] if row["way"] == "loop"]
     assert {row["speedup_vs_loop"] for row in loops} == {1}
     kept = {row["batch"]: row["cache_bytes"] for row in figures["rows"] if row["way"] == "shared"}
@@ -53,6 +59,7 @@ def test_figures_of_sizes_that_were_not_measured_are_none(figures):
         assert figures[name] is None
         assert figures[f"{name}_by_geometry"] == {"random:tiny": None}
     assert figures["roofline_fraction_decode"] is None
+    assert figures["roofline"] is None
 
 
 def test_the_figures_that_stand_by_themselves_are_those_of_their_row(monkeypatch: pytest.MonkeyPatch):
@@ -70,3 +77,29 @@ def test_the_figures_say_what_made_them_and_are_json(figures):
     assert figures["threads"] >= 1
     assert figures["machine"]
     assert json.loads(json.dumps(figures)) == figures
+
+
+def test_a_roofline_names_both_limits_and_counts_what_is_read():
+    model = load_model("random:tiny").model
+    embedding = model.get_input_embeddings().weight
+    everything = sum(each.nbytes for each in model.parameters())
+    tied = model.get_output_embeddings().weight is embedding
+    assert weights_read(model) == everything - (0 if tied else embedding.nbytes)
+    model.lm_head.weight = torch.nn.Parameter(embedding.detach().clone())
+    untied = sum(each.nbytes for each in model.parameters())
+    assert weights_read(model) == untied - embedding.nbytes
+    found = roofline("tiny", 21_000, 32, 600, 2.0, Bandwidths(400.0, 300.0))
+    assert (found.fraction_of_read, found.fraction_of_copy) == (0.75, 1.0)
+    assert (found.read_bytes_per_second, found.copy_bytes_per_second) == (400.0, 300.0)
+
+
+def test_bandwidths_of_a_device_are_measured():
+    found = measure_bandwidths("cpu", 1 << 20)
+    assert found.read_bytes_per_second > 0 < found.copy_bytes_per_second
+
+
+@pytest.mark.gpu
+def test_on_a_gpu_no_step_beats_the_limit_of_reading():
+    result = kv.run(KvBench(models=("random:tiny",), lengths=(2000,), batches=(1,), device="cuda"))
+    assert result.roofline is not None
+    assert 0 < result.roofline_fraction_decode == result.roofline.fraction_of_read < 1

@@ -12,7 +12,8 @@ from transformers import AutoModel, AutoTokenizer
 
 from rmtbench.errors import UserError
 from rmtbench.models.embed_files import model_folder
-from rmtbench.scoring.bertscore import BertScorer, score_pairs
+from rmtbench.models.weights import weights_hash
+from rmtbench.scoring.bertscore import BertScorer, device_note, score_pairs
 
 LONG = " ".join(f"word {number} of a line" for number in range(60))
 PAIRS = [(LONG, LONG), ("the blue mill", "a mill"), ("Orle", "the river Orle")]
@@ -137,3 +138,22 @@ def test_more_layers_than_the_model_has_are_refused(saved: Save) -> None:
     with pytest.raises(UserError, match="has 2 layers") as error:
         BertScorer(str(saved("Bert")), 5)
     assert error.value.where == "--scorer"
+
+
+def test_a_scorers_name_tells_the_device_only_off_the_cpu(saved: Save) -> None:
+    told = {device: device_note(device) for device in ("cpu", "cuda", "cuda:1", "mps")}
+    assert told == {"cpu": "", "cuda": " on cuda", "cuda:1": " on cuda", "mps": " on mps"}
+    folder = str(saved("Bert"))
+    assert BertScorer(folder, device="cpu").name.endswith(f"sha256:{weights_hash(folder)[:16]}")
+    with pytest.raises(UserError, match="no device 'cuda:99' here"):
+        BertScorer(folder, device="cuda:99")
+
+
+@pytest.mark.gpu
+def test_a_gpu_scores_as_the_cpu(saved: Save) -> None:
+    folder = str(saved("Bert"))
+    scorer = BertScorer(folder)
+    assert scorer.name.endswith(" on cuda")
+    found, expected = score_pairs(scorer, PAIRS), score_pairs(BertScorer(folder, device="cpu"), PAIRS)
+    for pair in PAIRS:
+        assert found[pair] == pytest.approx(expected[pair], abs=1e-5)

@@ -31,10 +31,11 @@ CHUNK_TOKENS = 512
 
 @dataclass(frozen=True)
 class _Work:
-    """One forward: which tokens, ascending, over which context."""
+    """One forward: which tokens, ascending, over which context, and where the last of them ends."""
 
     context: PrefixKV
     positions: torch.Tensor
+    end: int
 
 
 @torch.inference_mode()
@@ -53,8 +54,9 @@ def recompute(model: PreTrainedModel, context: PrefixKV, lengths: Sequence[int],
     """
     chosen = beginnings(lengths, share)
     for start in range(0, len(chosen), CHUNK_TOKENS):
-        positions = torch.tensor(chosen[start : start + CHUNK_TOKENS], device=context.keys[0].device)
-        _forward(model, _Work(context, positions))
+        some = chosen[start : start + CHUNK_TOKENS]
+        work = _Work(context, torch.tensor(some, device=context.keys[0].device), some[-1] + 1)
+        _forward(model, work, [context.token_ids[position] for position in some])
     return len(chosen)
 
 
@@ -68,9 +70,8 @@ def beginnings(lengths: Sequence[int], share: float) -> list[int]:
     ]
 
 
-def _forward(model: PreTrainedModel, work: _Work) -> None:
-    ids = work.context.token_ids
-    tokens = torch.tensor([[ids[position] for position in work.positions.tolist()]], device=work.positions.device)
+def _forward(model: PreTrainedModel, work: _Work, ids: Sequence[int]) -> None:
+    tokens = torch.tensor([list(ids)], device=work.positions.device)
     with attention_of(model, NAME):
         model.base_model(input_ids=tokens, position_ids=work.positions[None], use_cache=False, work=work)
 
@@ -89,7 +90,7 @@ def _attention(
     layer = int(module.layer_idx)  # type: ignore[arg-type]
     keys, values = work.context.keys[layer], work.context.values[layer]
     keys[:, work.positions], values[:, work.positions] = key[0], value[0]
-    end = int(work.positions[-1]) + 1
+    end = work.end
     hidden = torch.arange(end, device=keys.device) > work.positions[:, None]
     bias = torch.zeros(hidden.shape, dtype=query.dtype, device=keys.device).masked_fill_(hidden, -torch.inf)
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling

@@ -5,20 +5,23 @@ Exact: what it answers is what the model answers without a cache.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from itertools import chain
 from types import TracebackType
 from typing import Self
 
 import torch
 
-from rmtbench.errors import AnswerError
+from rmtbench.errors import AnswerError, out_of_memory
 from rmtbench.kvcache.base import PrefixKV
 from rmtbench.kvcache.exact.reading import ReadContext, read_in_chunks, tokenise
 from rmtbench.kvcache.exact.shared_attention import NAME
 from rmtbench.kvcache.exact.suffixes import Suffixes, plan_round
-from rmtbench.measure import Timed, add_seconds
+from rmtbench.kvcache.watching import NOBODY
+from rmtbench.measure import Timed, add_seconds, free_memory
 from rmtbench.models.architecture import attention_of, check_shared_prefix
 from rmtbench.models.base import Generation, Passage
+from rmtbench.models.batches import no_room
 from rmtbench.models.decode import Decoded, Ids, greedy_continuous
 from rmtbench.models.llama_step import find_step
 from rmtbench.models.local import LocalModel
@@ -65,11 +68,20 @@ class SharedPrefixCache:
         model: The model that read the context.
         tensors: The context's keys and values; they are not copied.
         longest: Tokens of the longest question.
-        batch: Most questions at once: places that are kept for them.
+        batch: Most questions at once: places that are kept for them. If memory is missing, half of them.
+        notice: Gets a line when places were halved.
     """
 
-    def __init__(self, model: LocalModel, tensors: PrefixKV, *, longest: int, batch: int) -> None:
-        self._model, self._batch, self._longest = model, batch, longest
+    def __init__(
+        self,
+        model: LocalModel,
+        tensors: PrefixKV,
+        *,
+        longest: int,
+        batch: int,
+        notice: Callable[[str], None] = NOBODY.notice,
+    ) -> None:
+        self._model, self._batch, self._longest, self._notice = model, batch, longest, notice
         self._tokens = tensors.tokens
         self._turn: object = None
         self._held: tuple[PrefixKV, Suffixes] | None = (
@@ -164,11 +176,53 @@ class SharedPrefixCache:
         yield from (done[number] for number in sorted(done))
 
     def _decode(self, prompts: Iterator[tuple[int, Ids]]) -> Iterator[tuple[int, Decoded]]:
+        """Answer prompts as they end. If memory is missing, halve the places and begin the unfinished ones again.
+
+        With one place, the question that it held fails, and the others go on.
+        """
+        begun: dict[int, Ids] = {}
+
+        def watched(some: Iterator[tuple[int, Ids]]) -> Iterator[tuple[int, Ids]]:
+            for number, tail in some:
+                begun[number] = tail
+                yield number, tail
+
+        while True:
+            again = list(begun.items())  # those that were in their places when memory was missing
+            try:
+                for number, decoded in self._in_places(watched(chain(again, prompts))):
+                    del begun[number]
+                    yield number, decoded
+            except (RuntimeError, MemoryError) as error:
+                lacking = out_of_memory(error)
+                if not lacking:
+                    raise
+            else:
+                return
+            free_memory()
+            if self._batch > 1:
+                self._halve()
+                continue
+            number = next(iter(begun))
+            del begun[number]
+            yield number, Decoded((), "error", 0.0, 0.0, no_room(1, lacking))
+
+    def _in_places(self, prompts: Iterator[tuple[int, Ids]]) -> Iterator[tuple[int, Decoded]]:
         if self._held is None:
             raise RuntimeError("the prefix is closed")
         model = self._model
         places = SharedPlaces(model, *self._held)
         return greedy_continuous(places, prompts, self._batch, model.finish, model.max_new_tokens)
+
+    def _halve(self) -> None:
+        """Keep half of the places, for all questions from now on."""
+        if self._held is None:
+            raise RuntimeError("the prefix is closed")
+        tensors, self._held = self._held[0], None  # lets go of the larger buffers first
+        before, self._batch = self._batch, self._batch // 2
+        free_memory()
+        self._notice(f"out of memory with {before} questions at once; now {self._batch} at once")
+        self._held = tensors, Suffixes(tensors, self._batch, self._longest + self._model.max_new_tokens)
 
     def _check(self, tail: Ids) -> None:
         needed, room = (count + self._model.max_new_tokens for count in (len(tail), self._longest))
@@ -177,7 +231,14 @@ class SharedPrefixCache:
         self._model.check_length(self._tokens + len(tail))
 
 
-def shared_prefix(model: LocalModel, context: PrefixKV, *, longest: int, batch: int) -> SharedPrefixCache:
+def shared_prefix(
+    model: LocalModel,
+    context: PrefixKV,
+    *,
+    longest: int,
+    batch: int,
+    notice: Callable[[str], None] = NOBODY.notice,
+) -> SharedPrefixCache:
     """Make a context's keys and values ready for questions; they are not copied.
 
     Args:
@@ -185,12 +246,13 @@ def shared_prefix(model: LocalModel, context: PrefixKV, *, longest: int, batch: 
         context: What it read.
         longest: Tokens of the longest question: room for it and its answer is kept `batch` times over.
         batch: Most questions at once.
+        notice: Gets a line when memory was missing and fewer are answered at once.
 
     Raises:
         UserError: The model has attention of another kind.
     """
     check_shared_prefix(model.model)
-    return SharedPrefixCache(model, context, longest=longest, batch=batch)
+    return SharedPrefixCache(model, context, longest=longest, batch=batch, notice=notice)
 
 
 def read_shared(
