@@ -55,7 +55,8 @@ def weights_read(model: PreTrainedModel) -> int:
     """Return the bytes of weights that a step reads: all, but an input embedding of its own, of which it reads rows."""
     embedding, head = model.get_input_embeddings().weight, model.get_output_embeddings()
     tied = head is not None and head.weight is embedding
-    return sum(each.nbytes for each in model.parameters()) - (0 if tied else int(embedding.nbytes))
+    everything = sum(int(each.nbytes) for each in model.parameters())
+    return everything if tied else everything - int(embedding.nbytes)
 
 
 def measure_bandwidths(device: str, size: int = 1 << 30) -> Bandwidths:
