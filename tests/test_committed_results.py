@@ -35,7 +35,7 @@ def test_the_committed_report_is_made_again_byte_for_byte(made: WrittenReport) -
     assert files_of(made.folder) == files_of(COMMITTED / "report")
 
 
-def test_the_report_behind_the_findings_is_made_again_byte_for_byte(tmp_path: Path) -> None:
+def test_the_report_behind_findings_is_made_again_byte_for_byte(tmp_path: Path) -> None:
     copy = tmp_path / "mini-draws"
     shutil.copytree(COMMITTED.parent / "mini-draws", copy, ignore=shutil.ignore_patterns("report"))
     made, kept = files_of(write_report(copy).folder), files_of(COMMITTED.parent / "mini-draws" / "report")
@@ -79,7 +79,7 @@ def test_the_readme_shows_tables_of_the_committed_results(demo: WrittenReport) -
     assert [line for line in shown if line not in printed] == []
 
 
-def test_the_example_of_a_decision_is_that_of_the_committed_results(made: WrittenReport) -> None:
+def test_the_example_of_a_decision_is_that_of_committed_results(made: WrittenReport) -> None:
     page = (ROOT / "docs" / "explanation" / "decision.md").read_text(encoding="utf-8")
     block = re.search(r"## An example\n.*?```\n(.*?)\n```", page, re.DOTALL)
     assert block is not None

@@ -40,6 +40,7 @@ LIGHT = {
 
 
 LINES, PARAMETERS, OWN = 60, 8, {"self", "cls"}
+LONGEST_TEST_NAME = 60
 MARK = re.compile(r"# (long|many|many, long): \w")
 """Behind the `def` of a function over a limit, with the reason."""
 
@@ -140,7 +141,7 @@ def test_every_room_has_a_level_and_the_page_prints_seven(modules: dict[str, ast
     assert {name: LEVELS[name] for name in PLANNED} == PLANNED
 
 
-def test_imports_go_down_only_and_never_to_a_room_of_the_same_level(modules: dict[str, ast.Module]) -> None:
+def test_imports_go_down_only_and_never_to_a_room_of_same_level(modules: dict[str, ast.Module]) -> None:
     assert [offence for path, tree in modules.items() for offence in forbidden(path, tree)] == []
 
 
@@ -373,3 +374,11 @@ def test_the_wheel_holds_the_package_and_no_experiments(modules: dict[str, ast.M
     assert project["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"] == ["rmtbench"]
     used = {path for path, tree in modules.items() for name in imported(path, tree) if name.startswith("experiments")}
     assert used == set()
+
+
+def test_a_test_is_named_in_a_few_words() -> None:
+    named = re.compile(r"^ *(?:async )?def (test_\w+)", re.MULTILINE)
+    tests = sorted(Path(__file__).parent.rglob("test_*.py"))
+    names = [name for path in tests for name in named.findall(path.read_text(encoding="utf-8"))]
+    assert [name for name in names if len(name) > LONGEST_TEST_NAME] == []
+    assert len(names) > 1000

@@ -41,7 +41,7 @@ def test_agreement_and_score_difference_stand_beside_the_run(tmp_path: Path) -> 
     assert [cell.strip() for cell in row.split("|")[5:-1]][:5] == [name, "7 of 8", "0.875", "-0.100", "-0.100"]
 
 
-def test_chunk_caches_are_held_against_the_same_retrieval_with_the_same_number_of_chunks(tmp_path: Path) -> None:
+def test_chunk_caches_compare_with_same_retrieval(tmp_path: Path) -> None:
     add_run(tmp_path, spec_of("rag-sparse", top_k=1))
     plain = add_run(tmp_path, spec_of("rag-sparse", top_k=3), seconds=4.0)
     add_run(tmp_path, spec_of("rag-sparse", top_k=3, settings=(("chunk_cache", "2GB"),)), seconds=1.0)
@@ -58,7 +58,7 @@ def test_failed_answers_are_not_compared(tmp_path: Path) -> None:
     assert "6 of 6 answers" in texts(tmp_path)[0]
 
 
-def test_without_the_exact_run_or_over_other_questions_it_is_said_that_nothing_is_known(tmp_path: Path) -> None:
+def test_without_exact_run_nothing_is_claimed(tmp_path: Path) -> None:
     add_run(tmp_path, spec_of(settings=(("kv_bits", "4"),)))
     add_run(tmp_path, spec_of(draws=1))
     scores, table = texts(tmp_path)

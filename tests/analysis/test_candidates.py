@@ -70,13 +70,13 @@ def test_in_a_batch_the_wait_is_the_whole_batchs(tmp_path):
     assert (one.seconds, one.slow) == (pytest.approx(0.5), pytest.approx(2.0))
 
 
-def test_questions_that_a_server_answers_side_by_side_share_the_machine_and_wait_as_long(tmp_path):
+def test_concurrent_questions_share_server_and_time(tmp_path):
     add_run(tmp_path, spec_of("cag", settings=(("concurrency", "8"),)), seconds=0.4)
     one = contests_of(tmp_path)[0].candidates[0]
     assert (one.seconds, one.slow) == (pytest.approx(0.05), pytest.approx(0.4))
 
 
-def test_what_a_system_says_to_have_read_while_preparing_is_what_is_charged(tmp_path):
+def test_tokens_read_while_preparing_are_charged(tmp_path):
     add_run(tmp_path, spec_of("rmt-memory"), counts={"segments": 165, "read_tokens": 21_107})
     assert contests_of(tmp_path)[0].candidates[0].prepared_tokens == 21_107.0
 

@@ -35,7 +35,7 @@ def test_six_draws_can_name_a_best_system_and_five_cannot():
     assert lines[2].startswith("to settle it: About 1 more draw (5 so far), if the differences and their spread stay")
 
 
-def test_of_systems_that_a_difference_that_matters_would_tell_apart_the_cheapest_is_used():
+def test_cheapest_of_equivalent_systems_is_used():
     made = contest({"cag": ([8, 7, 9, 8, 8, 7, 9, 8], {}), "rag": ([8, 7, 9, 8, 8, 7, 8, 9], {"seconds": 0.1})})
     verdict, lines = told(made, Terms(margin=0.07))
     assert (verdict.kind, verdict.choice, verdict.alike) == ("tie", 1, (1, 0))
@@ -50,7 +50,7 @@ def test_of_systems_that_a_difference_that_matters_would_tell_apart_the_cheapest
     assert lines[3] == f"difference that this data would show: {shown}; difference that matters: 0.07"
 
 
-def test_without_that_power_the_number_of_draws_that_would_do_is_told():
+def test_draws_needed_for_power_are_stated():
     made = contest({"a": ([8, 3, 9, 2, 8, 7, 9, 1], {}), "b": ([3, 8, 2, 9, 6, 7, 4, 5], {"seconds": 0.1})})
     verdict, lines = told(made, Terms(margin=0.1))
     pair = made.pairs[0, 1]
@@ -61,7 +61,7 @@ def test_without_that_power_the_number_of_draws_that_would_do_is_told():
     assert "More than 1,000 draws would be needed to tell: choose by cost." in told(made, Terms(margin=0.01))[1][2]
 
 
-def test_a_difference_that_is_surely_none_that_matters_decides_nothing():
+def test_difference_surely_too_small_decides_nothing():
     better = [8, 7, 9, 8, 8, 7, 9, 8, 8, 8, 7, 9]
     dear = [100 * right + 5 for right in better]
     cheap = [100 * right + number % 2 for number, right in enumerate(better)]
@@ -74,7 +74,7 @@ def test_a_difference_that_is_surely_none_that_matters_decides_nothing():
     assert decide(made, Terms(margin=0.001)).kind == "best"
 
 
-def test_a_few_questions_without_any_difference_show_no_two_systems_to_be_alike():
+def test_few_equal_questions_show_no_equivalence():
     few = contest({"a": ([2] * 6, {}), "b": ([2] * 6, {"seconds": 0.1})}, questions=2)
     verdict, lines = told(few)
     assert (verdict.kind, verdict.units_needed, verdict.at_least) == ("more data", 69, True)
@@ -96,7 +96,7 @@ def test_one_draw_says_only_that_more_are_needed():
     assert lines[2].endswith("5 more draws (1 so far): fewer than 6 draws cannot prove anything.")
 
 
-def test_limits_keep_systems_out_and_what_they_would_need_is_told():
+def test_limits_leave_systems_out_and_name_what_they_need():
     made = contest({"cag": (HIGH, {"slow": 12.0, "memory": 9 * GIB}), "rag": (LOW, {"slow": 1.0})})
     verdict, lines = told(made, Terms(max_seconds=5))
     assert (verdict.kind, verdict.choice, verdict.out) == ("only", 1, ((0, "seconds"),))
@@ -113,7 +113,7 @@ def test_a_limit_keeps_out_what_was_not_measured():
     assert decide(made, Terms(max_memory=GIB)).out == ((0, "memory"),)
 
 
-def test_total_cost_is_preparation_and_every_question_and_the_crossing_is_where_the_totals_meet():
+def test_total_cost_crosses_where_totals_meet():
     made = contest({"cag": (HIGH, {"preparation": 100.0, "seconds": 0.2}), "rag": (HIGH, {"seconds": 1.0})})
     verdict = decide(made, Terms(questions=10))
     assert verdict.costs == (102.0, 10.0)
@@ -132,7 +132,7 @@ def test_money_is_hours_and_tokens():
     assert decide(made, terms).costs[0] == pytest.approx(hours + read + 100 * (1000 + 2000 + 200) / 1e6)
 
 
-def test_acceptable_losses_are_told_from_small_to_large_each_cheaper_than_the_last():
+def test_acceptable_losses_are_listed_small_to_large():
     made = contest(
         {
             "cag": (HIGH, {"seconds": 4.0}),
@@ -197,7 +197,7 @@ def test_all_pairs_are_a_larger_family_of_tests():
     assert [each.p for each in decide(contest(rights), Terms()).standings] == [0.015625, 0.015625]
 
 
-def test_an_unfit_system_is_never_chosen_and_its_reason_stands_in_the_table():
+def test_unfit_system_is_never_chosen_and_reason_stands_in_table():
     made = contest({"oracle": (HIGH, {"unfit": "a ceiling"}), "rag": (LOW, {})})
     verdict = decide(made, Terms())
     assert (verdict.kind, verdict.choice) == ("only", 1)

@@ -108,7 +108,7 @@ def test_crossings_are_listed_from_the_fewest_questions():
     assert crossings(lines)[1].cost == 21.0
 
 
-def test_the_figure_and_the_decision_break_even_at_the_same_number(tmp_path):
+def test_the_figure_and_the_decision_break_even_at_same_number(tmp_path):
     add_run(tmp_path, spec_of("cag", draws=9), score=0.6, seconds=0.5, prepare={"prefill": 10.0})
     add_run(tmp_path, spec_of("full-context", draws=9), score=0.6, seconds=2.0, prepare={})
     sections = make_sections(read_figures(tmp_path))

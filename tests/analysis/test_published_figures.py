@@ -31,7 +31,7 @@ def test_every_figure_carries_the_source_of_its_table():
     assert {each.source for group in groups for each in group} <= known
 
 
-def test_the_models_that_read_more_are_continued_by_the_second_table():
+def test_the_models_that_read_more_are_continued_by_second_table():
     longest = {each.model: max(each.scores) for each in figures.MODELS}
     assert longest["gemini-1.5-pro"] == 2_000_000
     assert longest["gpt-4o-2024-05-13"] == figures.TABLED_TOKENS == 125_000

@@ -49,20 +49,20 @@ def test_a_metric_that_was_never_scored_is_absent(tmp_path):
     assert summarize(read_run(write_run(tmp_path, ANSWERS).path)).means == {}
 
 
-def test_a_question_without_answer_or_score_stays_in_the_denominator_as_zero(tmp_path):
+def test_unanswered_question_stays_in_denominator_as_zero(tmp_path):
     run = scored(write_run(tmp_path, {}), {(0, "q0"): {"em": 1.0}, (0, "q1"): {"em": 1.0, "f1": 0.5}})
     summary = summarize(run)
     assert summary.means == {"em": 2 / 4, "f1": 0.5 / 4}
     assert summary.applicable == {"em": 4, "f1": 4}
 
 
-def test_a_question_to_which_a_metric_does_not_apply_leaves_its_denominator(tmp_path):
+def test_question_without_metric_leaves_denominator(tmp_path):
     run = scored(write_run(tmp_path, {}), {(draw, name): {"recall": None if draw else 0.5} for draw, name in ANSWERS})
     summary = summarize(run)
     assert (summary.means, summary.applicable) == ({"recall": 0.5}, {"recall": 2})
 
 
-def test_a_metric_that_applies_to_no_answer_is_not_zero_for_the_unanswered_ones(tmp_path):
+def test_metric_that_applies_nowhere_is_not_zero(tmp_path):
     run = scored(write_run(tmp_path, {}), {(0, "q0"): {"em": 1.0, "recall": None}})
     summary = summarize(run)
     assert summary.means == {"em": 0.25, "recall": None}

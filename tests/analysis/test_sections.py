@@ -67,7 +67,7 @@ def test_runs_that_may_be_compared_stand_together(tmp_path, fields, options):
     assert [len(section.runs) for section in sections(tmp_path)] == [2]
 
 
-def test_models_of_other_identity_stand_apart_in_the_tables_and_files(tmp_path):
+def test_models_of_other_identity_stand_apart(tmp_path):
     add_run(tmp_path, spec_of("cag"), provenance=model(identity="a" * 64))
     add_run(tmp_path, spec_of("full-context"), provenance=model(identity="b" * 64))
     assert [section.title.partition("; ")[2] for section in sections(tmp_path)] == [
@@ -79,7 +79,7 @@ def test_models_of_other_identity_stand_apart_in_the_tables_and_files(tmp_path):
     assert "a" * 64 in to_csv([{"system": "closed-book"}, {"system": "cag", "model_identity": "a" * 64}])
 
 
-def test_a_run_without_an_identity_stands_with_the_only_model_that_agrees_with_it(tmp_path):
+def test_run_without_identity_joins_only_agreeing_model(tmp_path):
     add_run(tmp_path, spec_of("cag"))
     add_run(tmp_path, spec_of("full-context"), provenance=model(identity="b" * 64))
     [section] = sections(tmp_path)
@@ -102,7 +102,7 @@ def test_a_title_tells_only_what_sets_its_section_apart(tmp_path):
     ]
 
 
-def test_a_run_resumed_with_other_threads_stands_apart_and_says_so(tmp_path):
+def test_run_resumed_with_other_threads_stands_apart_and_says_so(tmp_path):
     for system in ("cag", "full-context"):
         folder = add_run(tmp_path, spec_of(system))
         append(folder.sessions, [{"session": 0, "provenance": PROVENANCE}])
@@ -110,7 +110,7 @@ def test_a_run_resumed_with_other_threads_stands_apart_and_says_so(tmp_path):
     assert [dict(section.setting)["threads"] for section in sections(tmp_path)] == ["2", "2 then 8"]
 
 
-def test_a_machine_with_a_few_bytes_more_memory_is_the_same_machine(tmp_path):
+def test_a_machine_with_a_few_bytes_more_memory_is_same_machine(tmp_path):
     for system, memory in (("cag", 8_000_000_000), ("oracle", 8_000_004_096)):
         machine = {"processor": "fast", "cores": 2, "memory_bytes": memory}
         add_run(tmp_path, spec_of(system), provenance={"machine": machine})

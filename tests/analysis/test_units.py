@@ -52,7 +52,7 @@ GOOD = [1] * 18 + [0] * 2
 BAD = [1] * 4 + [0] * 16
 
 
-def test_one_draw_of_own_documents_is_enough_to_decide_since_its_questions_are_the_sample(tmp_path):
+def test_one_draw_decides_since_questions_are_sample(tmp_path):
     add_answers(tmp_path, "cag", GOOD)
     add_answers(tmp_path, "rag-sparse", BAD, top_k=1)
     made, lines = told(tmp_path)
@@ -83,7 +83,7 @@ def test_what_is_missing_is_told_in_questions(tmp_path):
     assert "more questions (20 so far)" in lines[2]
 
 
-def test_equal_answers_show_equal_systems_only_if_they_are_as_many_as_the_margin_asks_for(tmp_path):
+def test_equal_answers_show_equivalence_only_if_enough(tmp_path):
     add_answers(tmp_path, "cag", GOOD)
     add_answers(tmp_path, "rag-sparse", GOOD, top_k=1)
     # (1 - 0.02)^149 <= 0.05: so many questions without a difference leave none of two in a hundred.
@@ -91,7 +91,7 @@ def test_equal_answers_show_equal_systems_only_if_they_are_as_many_as_the_margin
     assert "It costs the least of those that are as good" in told(tmp_path, margin=0.15)[1][1]
 
 
-def test_pairs_flip_questions_and_a_run_with_other_questions_has_none(tmp_path):
+def test_pairs_flip_questions_and_need_the_same_ones(tmp_path):
     add_answers(tmp_path, "cag", GOOD)
     add_answers(tmp_path, "rag-sparse", BAD, top_k=1)
     add_answers(tmp_path, "closed-book", BAD[:10])
@@ -120,12 +120,12 @@ def test_a_few_questions_without_any_difference_are_no_certainty(tmp_path):
     assert made.certainty(0.0).startswith("uncertain")
 
 
-def test_a_folder_from_which_documents_are_drawn_is_clustered_by_draw(tmp_path):
+def test_folder_with_drawn_documents_is_clustered_by_draw(tmp_path):
     add_answers(tmp_path, "cag", GOOD, size="8k", draws=2)
     assert (contest_of(tmp_path).unit, contest_of(tmp_path).units) == ("draw", 2)
 
 
-def test_a_model_of_the_miniature_is_no_candidate_over_other_texts(tmp_path):
+def test_a_model_of_miniature_is_no_candidate_over_other_texts(tmp_path):
     add_answers(tmp_path, "cag", GOOD, model="mini")
     made, lines = told(tmp_path)
     assert lines[0] == "Nothing to choose from: mini knows the miniature alone: no score counts."

@@ -26,7 +26,7 @@ def die(watch) -> None:
     os._exit(9)
 
 
-def test_a_job_apart_runs_in_another_process_and_tells_its_progress() -> None:
+def test_job_apart_runs_in_another_process_and_tells_progress() -> None:
     told = []
     pid, result = run_apart(grow_and_tell, told.append)
     assert pid != os.getpid()

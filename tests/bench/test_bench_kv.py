@@ -62,7 +62,7 @@ def test_figures_of_sizes_that_were_not_measured_are_none(figures):
     assert figures["roofline"] is None
 
 
-def test_the_figures_that_stand_by_themselves_are_those_of_their_row(monkeypatch: pytest.MonkeyPatch):
+def test_figures_that_stand_by_themselves_are_those_of_their_row(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(kv, "SMALL", 60)
     monkeypatch.setattr(kv, "LARGE", 70)
     result = kv.run(asked((60, 70), (1, 32))).to_json()

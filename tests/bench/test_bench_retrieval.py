@@ -5,7 +5,7 @@ import json
 from rmtbench.bench.retrieval import invent_chunks, invent_queries, run
 
 
-def test_a_small_bench_gives_every_promised_figure_and_equal_rankings():
+def test_small_bench_gives_figures_and_equal_rankings():
     result = run(chunks=120, queries=6, k=5).to_json()
     assert result["rankings_equal"] is True
     assert result["simple_vector_store_rankings_equal"] is True

@@ -17,7 +17,7 @@ from rmtbench.retrieval.identity import chunks_hash
 
 
 @pytest.mark.parametrize("kind", ["pq", "hnsw"])
-def test_a_small_bench_gives_every_promised_figure_and_is_not_done_again(kind: str, tmp_path: Path) -> None:
+def test_small_bench_gives_figures_and_is_not_repeated(kind: str, tmp_path: Path) -> None:
     pytest.importorskip("faiss")
     asked = ScaleBench(chunks=1500, queries=12, kind=kind, folder=tmp_path)
     figures = run(asked, k=5, dimension=16).to_json()
@@ -39,7 +39,7 @@ def test_a_small_bench_gives_every_promised_figure_and_is_not_done_again(kind: s
         run(replace(asked, chunks=1600), k=5, dimension=16)
 
 
-def test_the_invented_chunks_are_searched_as_in_memory_and_the_same_each_time(tmp_path: Path) -> None:
+def test_invented_chunks_are_searched_as_in_memory(tmp_path: Path) -> None:
     chunks = InventedChunks(1200)
     run(ScaleBench(chunks=1200, queries=10, kind="flat", folder=tmp_path), dimension=8)
     listed = list(chunks)

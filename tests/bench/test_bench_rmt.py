@@ -63,7 +63,7 @@ def answered(loaded) -> dict[tuple[int, ...], tuple[int, ...]]:
 
 
 @pytest.mark.parametrize("batch", [1, 4])
-def test_what_the_wrapper_answers_by_itself_is_right_in_any_batch(loaded, answered, batch: int) -> None:
+def test_what_wrapper_answers_by_itself_is_right_in_any_batch(loaded, answered, batch: int) -> None:
     row = read_by_memory(*loaded, Texts(Words(answers=answered), SEGMENT, LENGTH), batch=batch)
     assert row["accuracy"] == 1
     assert (row["samples"], row["batch"], row["segments"], row["tokens"]) == (6, batch, 5, 160)
@@ -79,7 +79,7 @@ def test_every_answer_is_graded_for_its_own_text(loaded, answered) -> None:
     assert sum(kind["samples"] * kind["accuracy"] for kind in kinds) == pytest.approx(4)
 
 
-def test_the_question_follows_every_segment_where_memory_was_trained_so(loaded) -> None:
+def test_question_follows_every_segment_if_trained_so(loaded) -> None:
     local, model = loaded
     asked = make_texts(Words, LENGTH, SEGMENT, query_first=True)
     piece = asked.piece
@@ -141,7 +141,7 @@ def test_the_base_model_reads_the_same_texts_whole(base) -> None:
     assert row["read_seconds"] > 0
 
 
-def test_a_text_beyond_the_base_models_context_is_a_row_that_says_so(base) -> None:
+def test_a_text_beyond_base_models_context_is_a_row_that_says_so(base) -> None:
     row = read_in_full(base, Texts(Words(), SEGMENT, Length("1M", 1_000_000, 2)))
     assert (row["accuracy"], row["samples"], row["tokens"]) == (None, 0, 1_000_000)
     assert "131072" in row["error"]
@@ -226,7 +226,7 @@ def test_every_length_has_its_figures_and_json_can_hold_them(figures, memory: Pa
     assert all(reading.done <= reading.total for reading in told)
 
 
-def test_the_table_has_a_row_a_length_and_others_points_beside_it(figures) -> None:
+def test_table_has_a_row_a_length_and_others_points_beside_it(figures) -> None:
     made, _ = figures
     [row], [base] = made.rows, made.base_rows
     rows = [{**row, "tokens": 32_000}, {**row, "length": "300k", "tokens": 300_000}]
@@ -238,7 +238,7 @@ def test_the_table_has_a_row_a_length_and_others_points_beside_it(figures) -> No
     assert {"memory_ratio_2m_to_32k: 1.040", "base model, 300k: too long"} < set(table.notes)
 
 
-def test_an_encoders_memory_is_refused_before_its_base_model_is_loaded(tmp_path: Path) -> None:
+def test_encoders_memory_is_refused_before_base_model_is_loaded(tmp_path: Path) -> None:
     path = save_memory(tmp_path) / CONFIG
     described = json.loads(path.read_text())
     described["config"] |= {"kind": "encoder", "special_ids": [1, 2]}
@@ -252,7 +252,7 @@ def test_a_missing_memory_is_refused_before_any_process(tmp_path: Path) -> None:
         rmt.run(RmtBench(memory=tmp_path, lengths=("128",), samples=(1,), device="cpu"))
 
 
-def test_random_weights_are_found_again_by_the_seed_that_the_memory_was_trained_with(tmp_path: Path) -> None:
+def test_random_weights_come_from_memorys_own_seed(tmp_path: Path) -> None:
     local = load_model("random:tiny", seed=3)
     config = RmtConfig(kind="decoder", segment_tokens=32, memory_tokens=4, trained="memory")
     model = wrap(local.model, config, BaseIdentity.of(local.provenance))

@@ -148,7 +148,7 @@ FILES = [
 
 
 @pytest.mark.parametrize(("dataset", "text", "place", "remedy"), FILES)
-def test_an_official_file_that_is_not_in_its_format_is_named_with_its_row(
+def test_official_file_that_is_not_in_format_is_named_with_row(
     rmtbench: Command, kept: Path, tmp_path: Path, dataset: str, text: str, place: str, remedy: str
 ) -> None:
     path = tmp_path / "data.json"
@@ -176,7 +176,7 @@ ROWS = [
 
 
 @pytest.mark.parametrize(("text", "place", "remedy"), ROWS)
-def test_a_defect_in_an_own_folder_is_named_by_file_line_and_field(
+def test_defect_in_an_own_folder_is_named_by_file_line_and_field(
     rmtbench: Command, kept: Path, tmp_path: Path, text: str, place: str, remedy: str
 ) -> None:
     (tmp_path / "documents").mkdir()
@@ -185,9 +185,7 @@ def test_a_defect_in_an_own_folder_is_named_by_file_line_and_field(
     check(rmtbench(*WORDS, kept, "--dataset", tmp_path), place, remedy)
 
 
-def test_an_own_folder_without_documents_or_questions_is_told_what_is_missing(
-    rmtbench: Command, kept: Path, tmp_path: Path
-) -> None:
+def test_folder_without_documents_or_questions_names_them(rmtbench: Command, kept: Path, tmp_path: Path) -> None:
     check(rmtbench(*WORDS, kept, "--dataset", tmp_path), "documents: no document", "put the documents there")
     (tmp_path / "documents").mkdir()
     (tmp_path / "documents" / "a.md").write_text(" \n")
@@ -196,7 +194,7 @@ def test_an_own_folder_without_documents_or_questions_is_told_what_is_missing(
     check(rmtbench(*WORDS, kept, "--dataset", tmp_path), "questions.jsonl: missing", "one JSON object a line")
 
 
-def test_a_corpus_longer_than_the_context_is_told_with_its_tokens_and_the_sizes_that_fit(
+def test_corpus_longer_than_context_names_tokens_and_sizes(
     rmtbench: Command, kept: Path, model_of_context: Callable[[int], Path]
 ) -> None:
     words = (*WORDS, kept, "--system", "cag,full-context", "--max-answer-tokens", "8", "--model")
@@ -229,7 +227,7 @@ def test_results_of_another_version_are_left_alone(rmtbench: Command, half_done:
     assert contents(half_done) == before
 
 
-def test_a_damaged_journal_is_named_by_its_line_and_not_written_to(rmtbench: Command, half_done: Path) -> None:
+def test_damaged_journal_is_named_by_its_line_and_not_written_to(rmtbench: Command, half_done: Path) -> None:
     [journal] = half_done.glob("*/answers.jsonl")
     journal.write_text(journal.read_text().replace("{", "", 1))
     before = contents(half_done)
@@ -271,7 +269,7 @@ def test_a_results_folder_that_cannot_be_written_is_named(
 
 
 @pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs Linux's /proc, where no folder can be made")
-def test_what_else_the_operating_system_refuses_is_told_in_two_lines(rmtbench: Command) -> None:
+def test_what_else_operating_system_refuses_is_told_in_two_lines(rmtbench: Command) -> None:
     check(rmtbench(*WORDS, "/proc/results"), "/proc/results: No such file or directory", "choose another one")
 
 
@@ -288,7 +286,7 @@ class FullDisk(io.FileIO):
         return taken
 
 
-def test_a_full_disk_keeps_every_whole_answer_and_the_same_command_goes_on(
+def test_full_disk_keeps_whole_answers_and_resumes(
     rmtbench: Command, finished: Path, half_done: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     [journal] = half_done.glob("*/answers.jsonl")

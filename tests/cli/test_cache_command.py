@@ -21,7 +21,7 @@ def prepared(results: Path) -> list[dict]:
     return [row for path in sorted(results.glob("*/prepared.jsonl")) for row in rows(path)]
 
 
-def test_the_second_run_loads_what_the_first_has_kept_and_answers_alike(
+def test_second_run_loads_what_first_has_kept_and_answers_alike(
     rmtbench: Command, cached_run: tuple, sample_run: tuple, tmp_path: Path
 ) -> None:
     made = rmtbench(*cached_run)
@@ -55,7 +55,7 @@ def test_without_the_option_nothing_is_kept_or_looked_for(
     )
 
 
-def test_the_report_marks_what_was_loaded_and_keeps_it_in_a_row_of_its_own(
+def test_report_marks_what_was_loaded_and_keeps_it_in_row_of_own(
     rmtbench: Command, cached_run: tuple, sample_run: tuple, tmp_path: Path
 ) -> None:
     assert rmtbench(*cached_run).code == 0
@@ -100,9 +100,7 @@ def test_verify_names_every_damaged_file_and_exits_with_1(rmtbench: Command, cac
     assert len(row["damage"]) == 2
 
 
-def test_a_damaged_cache_is_told_during_the_run_and_no_answer_comes_from_it(
-    rmtbench: Command, cached_run: tuple, tmp_path: Path
-) -> None:
+def test_damaged_cache_is_reported_and_answers_nothing(rmtbench: Command, cached_run: tuple, tmp_path: Path) -> None:
     assert rmtbench(*cached_run).code == 0
     answers = told(tmp_path / "results")
     file = caches(tmp_path)[0] / "layer-001.safetensors"
@@ -115,9 +113,7 @@ def test_a_damaged_cache_is_told_during_the_run_and_no_answer_comes_from_it(
     assert rmtbench("cache", "verify", "--kv-cache", tmp_path / "kv").code == 0
 
 
-def test_caches_are_removed_by_the_beginning_of_their_name_and_collected_to_a_limit(
-    rmtbench: Command, cached_run: tuple, tmp_path: Path
-) -> None:
+def test_caches_are_removed_by_name_and_down_to_limit(rmtbench: Command, cached_run: tuple, tmp_path: Path) -> None:
     assert rmtbench(*cached_run).code == 0
     [folder] = caches(tmp_path)
     place = ("--kv-cache", tmp_path / "kv")
@@ -145,7 +141,7 @@ def test_the_plain_prefix_uses_the_same_cache(rmtbench: Command, cached_run: tup
     assert one == other
 
 
-def test_keeping_a_cache_without_a_system_that_has_one_is_refused(rmtbench: Command, sample_run: tuple) -> None:
+def test_keeping_a_cache_without_system_that_has_one_is_refused(rmtbench: Command, sample_run: tuple) -> None:
     said = rmtbench(*sample_run, "--kv-cache", "on")
     assert said.code == 2
     assert "no system here has a cache to keep" in said.err

@@ -70,7 +70,7 @@ def test_the_same_run_twice_differs_in_nothing(rmtbench, tmp_path):
     assert "flipped: 0 right to wrong, 0 wrong to right" in said.out
 
 
-def test_a_run_that_is_worse_fails_by_the_point_estimate_and_says_how_surely(rmtbench, tmp_path):
+def test_worse_run_fails_by_point_estimate_with_certainty(rmtbench, tmp_path):
     before = make_run(tmp_path)
     after = make_run(tmp_path, "oracle", right=lambda draw, number: number > 0, seconds=2.0)
     said = rmtbench("compare", before, after, "--fail-if-worse", 0.02)
@@ -98,7 +98,7 @@ def test_what_cannot_be_known_is_said_to_be_uncertain(rmtbench, tmp_path):
     assert "uncertain: with one draw no interval is defined" in said.out
 
 
-def test_two_versions_of_one_run_in_two_folders_are_found_by_name_and_by_hash(rmtbench, tmp_path):
+def test_two_versions_of_run_are_found_by_name_and_hash(rmtbench, tmp_path):
     old = make_run(tmp_path / "old")
     new = make_run(tmp_path / "new", right=lambda draw, number: (draw, number) != (3, 2), threads=4)
     assert old.name == new.name
@@ -119,7 +119,7 @@ def test_questions_that_one_run_lacks_are_left_out_and_counted(rmtbench, tmp_pat
     assert "left out: 8 question(s) that the second alone is asked\n" in rmtbench("compare", few, many).out
 
 
-def test_questions_that_both_are_asked_and_one_has_not_answered_are_no_questions_of_one_alone(rmtbench, tmp_path):
+def test_questions_of_one_run_only_are_not_paired(rmtbench, tmp_path):
     whole, part = make_run(tmp_path / "a"), answered(make_run(tmp_path / "b"), lambda row: row["question_id"] == "q0")
     said = rmtbench("compare", whole, part)
     assert said.code == 0, said.err
@@ -129,7 +129,7 @@ def test_questions_that_both_are_asked_and_one_has_not_answered_are_no_questions
 
 
 @pytest.mark.parametrize("unfinished", ["second", "first"])
-def test_a_run_that_has_yet_to_answer_what_the_other_did_is_not_judged(rmtbench, tmp_path, unfinished):
+def test_run_that_has_yet_to_answer_what_other_did_is_not_judged(rmtbench, tmp_path, unfinished):
     # All that it has answered is right: a mean over these alone would let it pass.
     whole, part = make_run(tmp_path / "a"), answered(make_run(tmp_path / "b"), lambda row: row["question_id"] == "q0")
     said = rmtbench("compare", *((whole, part) if unfinished == "second" else (part, whole)), "--fail-if-worse", 0.02)
@@ -140,14 +140,14 @@ def test_a_run_that_has_yet_to_answer_what_the_other_did_is_not_judged(rmtbench,
     assert remedy == "  finish the run with the command that began it, which resumes it, or leave out --fail-if-worse"
 
 
-def test_a_run_that_has_yet_to_begin_draws_which_it_is_to_have_is_not_judged(rmtbench, tmp_path):
+def test_run_with_draws_to_begin_is_not_judged(rmtbench, tmp_path):
     whole, part = make_run(tmp_path / "a"), begun(make_run(tmp_path / "b"), draws=6)
     said = rmtbench("compare", whole, part, "--fail-if-worse", 0.02)
     assert said.code == 2
     assert "the second run has yet to answer 8 question(s)" in said.err
 
 
-def test_a_run_that_has_no_answer_at_all_is_to_be_finished_not_scored(rmtbench, tmp_path):
+def test_run_without_answers_must_be_finished_not_scored(rmtbench, tmp_path):
     whole, none = make_run(tmp_path / "a"), answered(make_run(tmp_path / "b"), lambda row: False)
     said = rmtbench("compare", whole, none)
     assert said.code == 2
@@ -155,7 +155,7 @@ def test_a_run_that_has_no_answer_at_all_is_to_be_finished_not_scored(rmtbench, 
     assert "finish the run" in said.err
 
 
-def test_runs_that_are_asked_other_questions_by_design_are_judged_by_those_of_both_and_it_is_said(rmtbench, tmp_path):
+def test_runs_asked_other_questions_by_design_share_some(rmtbench, tmp_path):
     eight, six = make_run(tmp_path / "a"), make_run(tmp_path / "b", draws=6)
     said = rmtbench("compare", eight, six, "--fail-if-worse", 0.15)
     assert said.code == 0, said.err
@@ -186,9 +186,7 @@ def test_fewer_draws_than_any_test_needs_are_never_certain(rmtbench, tmp_path):
         assert f"worse by more than 0.02; {sure}" in said.out
 
 
-def test_draws_without_any_difference_are_certain_only_with_as_many_questions_as_the_margin_asks_for(
-    rmtbench, tmp_path
-):
+def test_equal_draws_are_certain_only_with_enough_questions(rmtbench, tmp_path):
     run = make_run(tmp_path)
     told = "not worse by more than 0.02; uncertain: 32 questions without a difference are too few to say"
     assert told in rmtbench("compare", run, run, "--fail-if-worse", 0.02).out
@@ -232,7 +230,7 @@ def test_what_cannot_be_compared_is_an_error_with_a_remedy(rmtbench, tmp_path, c
     assert len(said.err.splitlines()) == 2
 
 
-def test_a_file_that_cannot_be_written_is_told_by_its_own_name_before_anything_is_printed(rmtbench, tmp_path):
+def test_unwritable_file_is_named_before_output(rmtbench, tmp_path):
     run = make_run(tmp_path)
     for path, told in ((tmp_path / "no" / "made.json", "no such folder"), (tmp_path, "is a folder")):
         said = rmtbench("compare", run, run, "--json", path)
@@ -241,7 +239,7 @@ def test_a_file_that_cannot_be_written_is_told_by_its_own_name_before_anything_i
         assert len(said.err.splitlines()) == 2
 
 
-def test_a_metric_that_nothing_makes_is_told_with_those_that_there_are(rmtbench, tmp_path):
+def test_unknown_metric_is_refused_with_known_ones(rmtbench, tmp_path):
     run = make_run(tmp_path)
     said = rmtbench("compare", run, run, "--metric", "bertscore")
     assert said.code == 2
@@ -261,7 +259,7 @@ def test_an_empty_name_is_told_by_the_argument_that_it_is(rmtbench, tmp_path, pl
 
 
 @pytest.mark.parametrize("given", ["nan", "inf", "1.5", "-0.1"])
-def test_what_is_no_share_of_a_mean_is_no_limit_of_what_may_be_lost(rmtbench, tmp_path, given):
+def test_invalid_share_is_no_limit_of_loss(rmtbench, tmp_path, given):
     run = make_run(tmp_path)
     said = rmtbench("compare", run, run, f"--fail-if-worse={given}")
     assert said.code == 2

@@ -120,7 +120,7 @@ def test_the_command_imports_nothing_but_typer() -> None:
     assert run.stdout.strip() == "[]"
 
 
-def test_list_shows_the_miniature_of_each_style_where_no_files_are_named() -> None:
+def test_list_shows_miniature_of_each_style_without_files() -> None:
     result = RUNNER.invoke(app, ["list", "--profile", "mini", "--json"], catch_exceptions=False)
     rows = {row["dataset"]: row for row in json.loads(result.stdout)}
     wanted = {
@@ -134,7 +134,7 @@ def test_list_shows_the_miniature_of_each_style_where_no_files_are_named() -> No
         assert [tokens[size] for size in ("small", "medium", "large")] == [pytest.approx(b, rel=0.02) for b in budgets]
 
 
-def test_a_miniature_draw_is_exported_in_the_official_format_and_read_again(tmp_path: Path) -> None:
+def test_exported_miniature_draw_reads_back_officially(tmp_path: Path) -> None:
     out = tmp_path / "exported"
     words = ["export", "--dataset", "hotpotqa", "--profile", "mini", "--size", "small", "--out", str(out)]
     assert RUNNER.invoke(app, words, catch_exceptions=False).exit_code == 0

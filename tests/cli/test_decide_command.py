@@ -31,7 +31,7 @@ def verdicts(said):
     return json.loads(said.out)["verdicts"]
 
 
-def test_a_verdict_says_what_to_use_how_surely_and_what_would_change_it(rmtbench, results):
+def test_verdict_says_what_how_surely_and_what_changes_it(rmtbench, results):
     said = rmtbench("decide", results, "--size", "small", "--price-per-hour", "2.5")
     text = " ".join(said.out.replace("│", " ").split())
     assert said.code == 0
@@ -42,7 +42,7 @@ def test_a_verdict_says_what_to_use_how_surely_and_what_would_change_it(rmtbench
     assert max(map(len, said.out.splitlines())) <= 120
 
 
-def test_limits_change_the_verdict_and_the_table_says_why_each_is_out(rmtbench, results):
+def test_limits_change_verdict_and_table_says_why_each_is_out(rmtbench, results):
     said = rmtbench("decide", results, "--size", "small", "--max-memory", "8GB")
     assert "Use rag-sparse top-5." in said.out
     assert "No other system fits the limits." in said.out

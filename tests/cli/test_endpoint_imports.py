@@ -61,7 +61,7 @@ def test_the_check_itself_would_see_torch_where_it_is_needed(tmp_path: Path) -> 
     assert first_need_of_torch(tmp_path, *words).startswith("0 answers, ")
 
 
-def test_the_tokenizer_without_torch_is_the_very_one_that_transformers_chooses(tmp_path: Path) -> None:
+def test_tokenizer_without_torch_is_transformers_choice(tmp_path: Path) -> None:
     light, whole = load_endpoint_tokenizer("m", "mini"), load_tokenizer("mini")
     assert type(light) is type(whole)
     assert tokenizer_hash(light) == tokenizer_hash(whole)
@@ -71,9 +71,7 @@ def test_the_tokenizer_without_torch_is_the_very_one_that_transformers_chooses(t
 
 @pytest.mark.parametrize("name", ["TokenizersBackend", "PreTrainedTokenizerFast", "LlamaTokenizer"])
 @pytest.mark.parametrize("model", ["llama", "qwen2", None])
-def test_whatever_a_folder_holds_its_tokenizer_is_the_one_that_transformers_chooses(
-    tmp_path: Path, name: str, model: str | None
-) -> None:
+def test_any_folders_tokenizer_is_transformers_choice(tmp_path: Path, name: str, model: str | None) -> None:
     (tmp_path / "tokenizer.json").write_bytes((SHIPPED["mini"] / "tokenizer.json").read_bytes())
     (tmp_path / "tokenizer_config.json").write_text(f'{{"tokenizer_class": "{name}", "bos_token": "<s>"}}')
     if model is not None:

@@ -84,7 +84,7 @@ def test_figures_are_not_written_or_removed_through_a_linked_folder(results: Pat
     assert sorted(path.name for path in outside.iterdir()) == ["precious", "precious-1.svg"]
 
 
-def test_a_linked_file_of_a_report_is_replaced_and_not_written_through(results: Path, outside: Path) -> None:
+def test_a_linked_file_of_a_report_is_replaced_not_followed(results: Path, outside: Path) -> None:
     (results / "report").mkdir()
     (results / "report" / "report.md").symlink_to(outside / "precious")
     write_report(results, quick=True)

@@ -46,7 +46,7 @@ def last_screen(text: str) -> list[str]:
     return re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", text[text.rindex("\r") :]).strip("\r\n ").splitlines()
 
 
-def test_a_log_gets_one_line_when_a_draw_is_prepared_and_one_when_it_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_log_gets_one_line_prepared_and_one_line_done(monkeypatch: pytest.MonkeyPatch) -> None:
     text = shown(monkeypatch, io.StringIO(), CLOSED, DENSE)
     assert "\r" not in text
     assert "\x1b" not in text
@@ -73,9 +73,7 @@ def test_the_speed_counts_the_questions_of_this_process_alone(monkeypatch: pytes
 
 
 @pytest.mark.parametrize("columns", [80, 120])
-def test_a_terminal_gets_a_bar_a_run_with_count_speed_and_time_left(
-    monkeypatch: pytest.MonkeyPatch, columns: int
-) -> None:
+def test_a_terminal_gets_bar_run_with_count_speed_and_time_left(monkeypatch: pytest.MonkeyPatch, columns: int) -> None:
     monkeypatch.setenv("TERM", "xterm-256color")
     monkeypatch.setenv("COLUMNS", str(columns))
     monkeypatch.delenv("NO_COLOR", raising=False)

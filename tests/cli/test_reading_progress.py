@@ -41,7 +41,7 @@ def test_a_log_gets_notices_and_lines_with_tokens_a_second(monkeypatch: pytest.M
     assert lines[3] == f"{RUN}: draw 0 prepared in 1.50 s"
 
 
-def test_a_terminal_has_a_bar_of_tokens_that_goes_when_all_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_terminal_has_bar_of_tokens_that_goes_when_all_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "110")
     text = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", shown(monkeypatch, Terminal()))
     assert NOTICE in text

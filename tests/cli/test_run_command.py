@@ -64,7 +64,7 @@ def test_every_top_k_is_a_run_and_other_systems_have_one(
     assert names == ["closed-book", "rag-sparse-top1", "rag-sparse-top2"]
 
 
-def test_failed_answers_are_kept_and_counted_and_exit_with_1_every_time(
+def test_failed_answers_exit_with_1_every_time(
     rmtbench: Command, sample_run: tuple[str, ...], model_of_context: Callable[[int], Path], tmp_path: Path
 ) -> None:
     words = (*sample_run, "--system", "oracle", "--model", model_of_context(200), "--questions", "24")
@@ -83,7 +83,7 @@ def test_failed_answers_are_kept_and_counted_and_exit_with_1_every_time(
     assert line in again.err
 
 
-def test_ctrl_c_keeps_what_is_answered_and_the_same_command_completes_it(
+def test_ctrl_c_keeps_answers_and_same_command_completes(
     rmtbench: Command, sample_run: tuple[str, ...], tmp_path: Path
 ) -> None:
     words = [*sample_run, "--questions", "8", "--max-answer-tokens", "64"]

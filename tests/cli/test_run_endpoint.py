@@ -69,7 +69,7 @@ def everything_written(*roots: Path) -> str:
     return "\n".join(path.read_bytes().decode("utf-8", "replace") for path in paths)
 
 
-def test_a_served_model_gives_the_answers_that_it_gives_on_this_machine(rmtbench: Command, tmp_path: Path) -> None:
+def test_served_model_answers_as_it_does_locally(rmtbench: Command, tmp_path: Path) -> None:
     local, chat, plain = tmp_path / "local", tmp_path / "chat", tmp_path / "plain"
     mini = load_model("mini", style="bridge")
     said = rmtbench("run", "--system", SYSTEMS, *QUESTIONS, *CHUNKS, *NOTES, "--model", "mini", "--results", local)
@@ -94,7 +94,7 @@ def test_a_served_model_gives_the_answers_that_it_gives_on_this_machine(rmtbench
     assert told(plain) == told(local)
 
 
-def test_the_context_comes_first_and_stays_the_same_and_the_cache_is_counted(rmtbench: Command, tmp_path: Path) -> None:
+def test_context_comes_first_and_stays_same_and_cache_is_counted(rmtbench: Command, tmp_path: Path) -> None:
     with serve() as server:
         said = rmtbench("run", "--system", "cag", *QUESTIONS, *asking(server), "--results", tmp_path)
     assert said.code == 0, said.err
@@ -112,7 +112,7 @@ def test_the_context_comes_first_and_stays_the_same_and_the_cache_is_counted(rmt
     assert all(0 < answer.tokens.cached <= answer.tokens.prompt for answer in run.answers.values())
 
 
-def test_a_cache_that_is_never_hit_is_told_at_once_and_in_the_report(rmtbench: Command, tmp_path: Path) -> None:
+def test_a_cache_that_is_never_hit_is_told_at_once_and_in_report(rmtbench: Command, tmp_path: Path) -> None:
     with serve(caches=False) as server:
         said = rmtbench("run", "--system", "cag", *QUESTIONS, *asking(server), "--results", tmp_path)
     assert (said.code, "prefix cache was never hit" in said.err) == (0, True)
@@ -274,7 +274,7 @@ def test_even_a_traceback_shows_no_key(rmtbench: Command, tmp_path: Path) -> Non
     assert KEY not in said.err
 
 
-def test_an_embedding_of_another_width_stops_the_run_and_is_not_kept(rmtbench: Command, tmp_path: Path) -> None:
+def test_an_embedding_of_another_width_stops_run_and_is_not_kept(rmtbench: Command, tmp_path: Path) -> None:
     with serve(plan=Plan(1.0, ("width",), after=2), width=7) as server:
         said = rmtbench("run", "--system", "rag-dense", *QUESTIONS, *CHUNKS,
                         *asking(server, "--embedder", "openai:mini"), "--results", tmp_path)  # fmt: skip

@@ -69,7 +69,7 @@ def test_all_of_own_documents_needs_no_tokenizer(rmtbench: Command, tmp_path: Pa
         (("--system", "rmt-text"), "the pieces of text that rmt-text reads need one"),
     ],
 )
-def test_where_tokens_must_be_counted_a_tokenizer_is_asked_for_first(
+def test_tokenizer_is_asked_first_where_tokens_count(
     rmtbench: Command, tmp_path: Path, own: Path, more: tuple[str, ...], reason: str
 ) -> None:
     system = () if "--system" in more else ("--system", "cag")
@@ -110,9 +110,7 @@ def test_what_is_not_known_is_null_in_files_and_a_dash_in_tables(rmtbench: Comma
     assert summary["median_seconds"]["total"] > 0
 
 
-def test_a_served_name_that_changes_stops_the_run_which_resumes_with_the_first(
-    rmtbench: Command, tmp_path: Path, own: Path
-) -> None:
+def test_changed_served_name_stops_and_first_resumes(rmtbench: Command, tmp_path: Path, own: Path) -> None:
     names = iter(["a", "a", "a", "b"])
     results, system = tmp_path / "results", ("--system", "closed-book")
     with serve(instead=lambda _asked: stream({**MAYOR, "model": next(names), "usage": COUNTS})) as server:
@@ -131,9 +129,7 @@ def test_a_served_name_that_changes_stops_the_run_which_resumes_with_the_first(
     assert len({row["question_id"] for row in rows}) == len(rows) == 4
 
 
-def test_reasoning_is_counted_and_reported_and_its_settings_are_the_runs(
-    rmtbench: Command, tmp_path: Path, own: Path
-) -> None:
+def test_reasoning_is_counted_and_reported_and_settings_are_runs(rmtbench: Command, tmp_path: Path, own: Path) -> None:
     results, told = (
         tmp_path / "results",
         {"completion_tokens": 50, "completion_tokens_details": {"reasoning_tokens": 47}},
@@ -151,7 +147,7 @@ def test_reasoning_is_counted_and_reported_and_its_settings_are_the_runs(
     assert "of the tokens written, 47.0 an answer were reasoning" in " ".join(report.split())
 
 
-def test_answers_without_text_because_reasoning_took_all_are_told(rmtbench: Command, tmp_path: Path, own: Path) -> None:
+def test_answers_emptied_by_reasoning_are_reported(rmtbench: Command, tmp_path: Path, own: Path) -> None:
     def instead(asked: dict[str, Any]) -> Sent:
         if "Say yes." in str(asked["messages"]):
             return saying(MAYOR)(asked)
@@ -166,9 +162,7 @@ def test_answers_without_text_because_reasoning_took_all_are_told(rmtbench: Comm
 
 
 @pytest.mark.parametrize("option", ["reasoning-effort=low", "embed-batch=5"])
-def test_settings_of_servers_are_refused_for_a_model_on_this_machine(
-    rmtbench: Command, tmp_path: Path, own: Path, option: str
-) -> None:
+def test_server_settings_are_refused_for_local_model(rmtbench: Command, tmp_path: Path, own: Path, option: str) -> None:
     said = rmtbench("run", "--system", "cag", "--dataset", own, "--model", "mini", "--set", option,
                     "--results", tmp_path / "results")  # fmt: skip
     assert (said.code, f"--set {option.partition('=')[0]}: means nothing" in said.err) == (2, True)

@@ -84,9 +84,7 @@ def test_code_of_a_models_own_is_not_run_and_not_asked_for(rmtbench: Command, sa
     assert "needs code of its own, which is not run here" in what
 
 
-def test_what_the_shared_prefix_would_answer_otherwise_is_refused_and_plain_is_named(
-    rmtbench: Command, save: Save, tmp_path: Path
-) -> None:
+def test_inexact_shared_prefix_is_refused_naming_plain(rmtbench: Command, save: Save, tmp_path: Path) -> None:
     folder, results = save(small("diffllama")), tmp_path / "results"
     what, do = refused(ask(rmtbench, folder, results, "--system", "cag"))
     assert "not read exactly (shared prefix: logits differ" in what
@@ -99,9 +97,7 @@ def test_what_the_shared_prefix_would_answer_otherwise_is_refused_and_plain_is_n
     assert one == other
 
 
-def test_a_model_without_fused_attention_is_served_and_the_run_says_by_which(
-    rmtbench: Command, save: Save, tmp_path: Path
-) -> None:
+def test_model_without_fused_attention_names_its_own(rmtbench: Command, save: Save, tmp_path: Path) -> None:
     folder = save(small("gptj", n_embd=32, n_layer=1, n_head=2, rotary_dim=8, n_positions=8192))
     assert ask(rmtbench, folder, tmp_path / "results", "--system", "closed-book", "--batch", "2").code == 0
     [spec] = (tmp_path / "results").glob("*/spec.json")

@@ -48,7 +48,7 @@ def numbers(line: str) -> list[float]:
     return [float(each.replace(",", "")) for each in re.findall(r"\d[\d,]*(?:\.\d+)?", line)]
 
 
-def test_the_plan_asks_nothing_and_its_calls_and_tokens_are_the_runs(
+def test_the_plan_asks_nothing_and_its_calls_and_tokens_are_runs(
     rmtbench: Command, tmp_path: Path, prices: Path
 ) -> None:
     results = tmp_path / "results"
@@ -97,9 +97,7 @@ def test_reasoning_and_limits_a_minute_count_in_the_plan(rmtbench: Command, tmp_
     assert planned(said.err, "price") == "price: at most about 3.00 USD"
 
 
-def test_a_tokenizer_with_marks_of_reasoning_counts_them_in_the_plan_as_in_the_run(
-    rmtbench: Command, tmp_path: Path
-) -> None:
+def test_reasoning_marks_are_counted_in_plan_as_in_run(rmtbench: Command, tmp_path: Path) -> None:
     tokenizer = load_tokenizer("mini")
     tokenizer.add_tokens(["<think>", "</think>"])
     tokenizer.save_pretrained(tmp_path / "thinker")

@@ -27,9 +27,7 @@ def memory(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_a_named_memory_is_run_in_both_modes_and_finished_runs_are_left_alone(
-    rmtbench: Command, memory: Path, tmp_path: Path
-) -> None:
+def test_named_memory_runs_in_both_modes_and_resumes(rmtbench: Command, memory: Path, tmp_path: Path) -> None:
     words = ("run", "--system", "rmt-memory,rmt-query-first", *HANDBOOK, "--rmt", memory, "--results", tmp_path / "r")
     said = rmtbench(*words)
     assert said.code == 0, said.err
@@ -45,9 +43,7 @@ def test_a_named_memory_is_run_in_both_modes_and_finished_runs_are_left_alone(
     assert rmtbench(*words).err.count("finished already") == 2
 
 
-def test_the_memory_that_comes_with_mini_reads_a_corpus_with_the_question_in_view(
-    rmtbench: Command, tmp_path: Path
-) -> None:
+def test_minis_memory_reads_corpus_with_question_in_view(rmtbench: Command, tmp_path: Path) -> None:
     """Without the text nothing is answered: what is right was read there, and carried in memory alone."""
     systems = "closed-book,rmt-query-first"
     said = rmtbench("run", "--system", systems, "--dataset", "squad", "--size", "smoke", "--results", tmp_path / "r")
@@ -80,9 +76,7 @@ def test_a_system_without_a_memory_says_how_to_get_one(rmtbench: Command, tmp_pa
     assert not (tmp_path / "r").exists()
 
 
-def test_a_memory_of_another_model_is_refused_before_anything_is_written(
-    rmtbench: Command, memory: Path, tmp_path: Path
-) -> None:
+def test_memory_of_another_model_is_refused_before_writing(rmtbench: Command, memory: Path, tmp_path: Path) -> None:
     words = ("run", "--system", "rmt-memory", *HANDBOOK, "--seed", "1", "--rmt", memory, "--results", tmp_path / "r")
     said = rmtbench(*words)
     assert said.code == 2

@@ -35,9 +35,7 @@ def contents(folder: Path) -> dict[Path, bytes]:
     return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def test_a_sweep_answers_what_as_many_runs_would_and_says_what_is_next_once(
-    rmtbench: Command, sweep: Words, tmp_path: Path
-) -> None:
+def test_sweep_equals_single_runs_and_says_next_once(rmtbench: Command, sweep: Words, tmp_path: Path) -> None:
     said = rmtbench(*sweep({"size": ["all", "smoke"]}))
     assert (said.code, said.out) == (0, "")
     assert said.err.count("next: ") == 1
@@ -69,7 +67,7 @@ def test_a_dry_run_prints_every_run_and_leaves_nothing(rmtbench: Command, sweep:
     assert set(journals(tmp_path / "results")) == set(ids)
 
 
-def test_a_mistake_anywhere_in_the_file_is_told_before_the_first_run(
+def test_a_mistake_anywhere_in_the_file_is_told_before_first_run(
     rmtbench: Command, sweep: Words, tmp_path: Path
 ) -> None:
     said = rmtbench(*sweep({}, {"sead": 1}))
@@ -80,9 +78,7 @@ def test_a_mistake_anywhere_in_the_file_is_told_before_the_first_run(
     assert not (tmp_path / "results").exists()
 
 
-def test_a_request_that_cannot_be_done_stops_no_other_and_is_listed_at_the_end(
-    rmtbench: Command, sweep: Words, tmp_path: Path
-) -> None:
+def test_impossible_request_stops_no_other(rmtbench: Command, sweep: Words, tmp_path: Path) -> None:
     said = rmtbench(*sweep({"size": ["large", "all"]}, {"dataset": "./nowhere"}, {"seed": 1}))
     assert said.code == 2
     assert len(journals(tmp_path / "results")) == 2
@@ -105,7 +101,7 @@ def test_a_dry_run_lists_what_cannot_be_done_too(rmtbench: Command, sweep: Words
     assert "nowhere: no such file or folder\n  check --data-dir or RMTBENCH_DATA\n" in said.err
 
 
-def test_failed_answers_exit_with_1_unless_a_request_cannot_be_done(
+def test_failed_answers_exit_with_1_unless_request_fails(
     rmtbench: Command, sweep: Words, model_of_context: Callable[[int], Path]
 ) -> None:
     failing = {"system": "oracle", "model": str(model_of_context(110))}
@@ -128,9 +124,7 @@ def test_finished_runs_are_left_alone_unless_fresh_is_asked(rmtbench: Command, s
     assert told(tmp_path / "results") == answers
 
 
-def test_ctrl_c_ends_all_at_once_and_the_same_command_completes_it(
-    rmtbench: Command, sweep: Words, tmp_path: Path
-) -> None:
+def test_ctrl_c_ends_all_at_once_and_same_command_completes_it(rmtbench: Command, sweep: Words, tmp_path: Path) -> None:
     long = {"questions": 8, "max_answer_tokens": 64}
     words = [str(word) for word in sweep(long, long | {"seed": 1})]
     child = subprocess.Popen([*CONSOLE, *words], stderr=subprocess.PIPE, text=True, env=child_environment(tmp_path))

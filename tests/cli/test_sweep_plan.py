@@ -19,9 +19,7 @@ def words(tmp_path: Path, *entries: dict) -> tuple[object, ...]:
     return ("sweep", path, "--results", tmp_path / "results")
 
 
-def test_a_plan_counts_runs_questions_and_tokens_and_knows_times_only_of_what_was_run(
-    rmtbench: Command, tmp_path: Path
-) -> None:
+def test_plan_counts_all_and_times_only_known_runs(rmtbench: Command, tmp_path: Path) -> None:
     asked = words(tmp_path, {"draws": 3}, {"system": "full-context", "size": "smoke"})
     before = rmtbench(*asked, "--dry-run")
     assert before.code == 0
@@ -44,9 +42,7 @@ def test_a_plan_counts_runs_questions_and_tokens_and_knows_times_only_of_what_wa
     assert "for 1 runs, as finished ones here took; unknown for 1 runs (full-context)" in again
 
 
-def test_a_finished_run_of_another_machine_tells_no_time_and_is_not_said_to_be_missing(
-    rmtbench: Command, tmp_path: Path
-) -> None:
+def test_run_of_another_machine_predicts_no_time(rmtbench: Command, tmp_path: Path) -> None:
     assert rmtbench(*words(tmp_path, {})).code == 0
     [head] = (tmp_path / "results").glob("*/spec.json")
     elsewhere = json.loads(head.read_text())
@@ -98,7 +94,7 @@ def test_missing_tokenizers_embedders_scorers_are_needed_first(rmtbench: Command
     assert needed[2].startswith("needed first: --scorer: scorer model 'nobody/scorer' cannot be loaded")
 
 
-def test_a_plan_counts_what_it_can_and_says_of_how_many_runs_it_cannot(rmtbench: Command, tmp_path: Path) -> None:
+def test_plan_says_how_many_runs_it_cannot_count(rmtbench: Command, tmp_path: Path) -> None:
     entries = ({}, {"model": "nobody/nothing"}, {"top_k": 3})
     said = rmtbench(*words(tmp_path, *entries), "--dry-run")
     assert said.code == 2, "an option that nothing here uses is a mistake in the file"
@@ -108,7 +104,7 @@ def test_a_plan_counts_what_it_can_and_says_of_how_many_runs_it_cannot(rmtbench:
     assert "disk: about 0.1 MB of answers; unknown for 1 runs" in lines
 
 
-def test_a_served_model_without_a_tokenizer_is_counted_by_its_characters(rmtbench: Command, tmp_path: Path) -> None:
+def test_served_model_without_tokenizer_is_counted_by_characters(rmtbench: Command, tmp_path: Path) -> None:
     entry = {"model": "openai:some", "base_url": "http://127.0.0.1:9/v1"}
     said = rmtbench(*words(tmp_path, entry), "--dry-run")
     assert said.code == 0, said.err
@@ -136,9 +132,7 @@ def test_a_finished_run_needs_no_model_any_more_in_a_plan_either(
     assert (counts, time) == ("0 questions; about 0 tokens to read", "time: nothing is left to do")
 
 
-def test_a_plan_of_which_every_request_is_refused_does_not_say_that_nothing_is_left(
-    rmtbench: Command, tmp_path: Path
-) -> None:
+def test_plan_with_all_requests_refused_does_not_say_done(rmtbench: Command, tmp_path: Path) -> None:
     said = rmtbench(*words(tmp_path, {"system": "cag", "top_k": 3}), "--dry-run")
     assert said.code == 2
     assert "nothing is planned: every request is refused" in said.err.splitlines()
@@ -146,7 +140,7 @@ def test_a_plan_of_which_every_request_is_refused_does_not_say_that_nothing_is_l
     assert "0 questions" not in said.err
 
 
-def test_a_plan_refuses_documents_without_questions_as_the_run_would(rmtbench: Command, tmp_path: Path) -> None:
+def test_a_plan_refuses_documents_without_questions_as_run_would(rmtbench: Command, tmp_path: Path) -> None:
     folder = tmp_path / "silent"
     (folder / "documents").mkdir(parents=True)
     (folder / "documents" / "one.md").write_text("Arden lies on the Oss.")
@@ -162,7 +156,7 @@ def test_a_profile_in_the_command_takes_the_place_of_the_file_s(rmtbench: Comman
     assert rmtbench(*words(tmp_path, {}), "--dry-run", "--profile", "paper").code == 0
 
 
-def test_a_defect_in_one_request_ends_no_other_and_is_listed_with_code_1(
+def test_defect_in_one_request_ends_no_other(
     rmtbench: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from rmtbench.systems.registry import find_system

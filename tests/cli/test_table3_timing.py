@@ -26,16 +26,14 @@ def smaller(folder: Path) -> Path:
     return path
 
 
-def test_it_can_be_planned_whole_without_a_gpu_weights_or_the_hub(rmtbench: Command, tmp_path: Path) -> None:
+def test_it_can_be_planned_whole_without_a_gpu_weights_or_hub(rmtbench: Command, tmp_path: Path) -> None:
     said = rmtbench("sweep", FILE, "--dry-run", "--results", tmp_path)
     assert said.code == 0
     assert "in all 15 runs, 0 of them finished already" in said.err
     assert "cannot be done" not in said.err
 
 
-def test_every_answer_has_the_same_length_and_the_report_says_what_the_weights_are(
-    rmtbench: Command, tmp_path: Path
-) -> None:
+def test_every_answer_has_same_length_and_weights_label(rmtbench: Command, tmp_path: Path) -> None:
     results = tmp_path / "results"
     assert rmtbench("sweep", smaller(tmp_path), "--results", results).code == 0
     runs = [read_run(folder) for folder in find_runs(results)]

@@ -12,9 +12,7 @@ WORDS = ("train", "rmt", "--base", "mini", "--task", "detect", "--segments", "1,
          "--memory-tokens", "4", "--segment-tokens", "64", "--device", "cpu")  # fmt: skip
 
 
-def test_a_memory_is_trained_by_one_command_which_then_says_that_nothing_is_left(
-    rmtbench: Command, tmp_path: Path
-) -> None:
+def test_one_command_trains_memory_then_has_nothing_left(rmtbench: Command, tmp_path: Path) -> None:
     said = rmtbench(*WORDS, "--out", tmp_path)
     assert said.code == 0, said.err
     assert "2 segments: step 4 of 4" in said.err

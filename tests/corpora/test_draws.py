@@ -24,7 +24,7 @@ def test_shuffling_leaves_the_argument_as_it_is() -> None:
     assert items == list(range(50)) == sorted(mixed) != mixed
 
 
-def test_chance_depends_on_data_set_seed_and_draw_and_on_nothing_else() -> None:
+def test_chance_depends_only_on_data_seed_and_draw() -> None:
     first = generator("squad", DrawRequest("small", 3, seed=7)).random()
     assert generator("squad", DrawRequest("large", 3, seed=7, questions=2)).random() == first
     others = [("hotpotqa", 3, 7), ("squad", 4, 7), ("squad", 3, 8), ("squad", 7, 3)]

@@ -87,7 +87,7 @@ def hotpot_draw(questions: int, paragraphs: int) -> Draw:
 
 
 @pytest.mark.parametrize("paragraphs", [30, 160, 400])
-def test_a_hotpotqa_draw_comes_back_with_every_supporting_sentence(tmp_path: Path, paragraphs: int) -> None:
+def test_hotpotqa_draw_comes_back_with_every_supporting_sentence(tmp_path: Path, paragraphs: int) -> None:
     draw = hotpot_draw(16, paragraphs)
     export_draw(draw, tmp_path / "out")
     assert content(read_back(draw, tmp_path / "out")) == content(draw)
@@ -103,7 +103,7 @@ def test_every_hotpotqa_paragraph_is_in_a_row_and_rows_have_ten(tmp_path: Path) 
     }
 
 
-def test_a_triviaqa_draw_comes_back_with_evidence_that_nobody_asks_about(tmp_path: Path) -> None:
+def test_triviaqa_draw_keeps_unasked_evidence(tmp_path: Path) -> None:
     filler = " word" * 490
     page = Document("wikipedia/Petrel.txt", "Petrel", f"The Petrel began in 1858.{filler}")
     web = Document("web/10/10_1.txt", "Fares", f"Fares of the ferry in 1858.{filler}")

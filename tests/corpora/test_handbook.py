@@ -72,13 +72,13 @@ def test_the_kinds_of_questions_are_those_of_the_card() -> None:
     assert f"{len(QUESTIONS)} questions" in card
 
 
-def test_ids_and_questions_are_unique_and_every_document_is_asked_about() -> None:
+def test_ids_are_unique_and_every_document_is_asked_about() -> None:
     assert len({row["id"] for row in QUESTIONS}) == len(QUESTIONS)
     assert len({row["question"].lower() for row in QUESTIONS}) == len(QUESTIONS)
     assert {fact["document"] for row in ANSWERED for fact in row["evidence"]} == set(FILES)
 
 
-def test_each_question_has_two_references_or_more_and_no_reference_twice() -> None:
+def test_each_question_has_two_distinct_references() -> None:
     assert all(2 <= len(set(row["answers"])) == len(row["answers"]) <= 4 for row in QUESTIONS)
 
 
@@ -97,7 +97,7 @@ def test_a_reference_is_in_the_evidence_or_listed_as_not_literal(row: dict) -> N
 
 
 @pytest.mark.parametrize("row", [row for row in QUESTIONS if row["kind"] == "comparison"], ids=by_id)
-def test_the_answer_of_a_comparison_is_named_in_the_question_or_the_evidence(row: dict) -> None:
+def test_answer_of_a_comparison_is_named_in_question_or_evidence(row: dict) -> None:
     assert any(answer.lower() in f"{row['question'].lower()} {quoted(row)}" for answer in row["answers"])
 
 
@@ -117,7 +117,7 @@ OFFERED = {"h050", "h123"}
 """Questions that are no comparisons and offer two answers all the same: one is right and the other is not."""
 
 
-def test_no_answer_is_in_its_question_unless_the_question_offers_it() -> None:
+def test_no_answer_is_in_its_question_unless_question_offers_it() -> None:
     words = {row["id"]: rf"\b{re.escape(row['answers'][0])}\b" for row in EXTRACTIVE}
     given = {row["id"] for row in EXTRACTIVE if re.search(words[row["id"]], row["question"], re.IGNORECASE)}
     assert given == OFFERED
@@ -133,7 +133,7 @@ def test_a_question_without_an_answer_is_about_a_document(row: dict) -> None:
 
 @pytest.mark.parametrize("size", ["2k", "4k", "8k"])
 @pytest.mark.parametrize("seed", range(9))
-def test_a_draw_has_questions_enough_and_only_those_that_its_documents_are_about(size: str, seed: int) -> None:
+def test_draw_has_enough_questions_all_about_its_documents(size: str, seed: int) -> None:
     made = drawn(size, seed)
     there = {document.id for document in made.corpus.documents}
     rows = {row["id"]: row for row in QUESTIONS}
@@ -144,7 +144,7 @@ def test_a_draw_has_questions_enough_and_only_those_that_its_documents_are_about
 
 
 @pytest.mark.parametrize("size", ["4k", "8k"])
-def test_draws_hold_questions_of_two_documents_and_questions_without_an_answer(size: str) -> None:
+def test_draws_hold_two_document_and_unanswerable_questions(size: str) -> None:
     for seed in range(9):
         kinds = Counter(question.kind for question in drawn(size, seed).corpus.questions)
         assert kinds["unknown"] >= 1
@@ -152,7 +152,7 @@ def test_draws_hold_questions_of_two_documents_and_questions_without_an_answer(s
     assert all(sum(q.kind == "bridge" for q in drawn(size, seed).corpus.questions) for seed in range(9))
 
 
-def test_a_draw_is_the_same_every_time_and_another_seed_draws_other_documents() -> None:
+def test_draw_is_reproducible_and_another_seed_differs() -> None:
     first = drawn("4k", 0)
     drawn.cache_clear()
     again, other = drawn("4k", 0), drawn("4k", 1)
@@ -160,7 +160,7 @@ def test_a_draw_is_the_same_every_time_and_another_seed_draws_other_documents() 
     assert again.corpus.sha256 == first.corpus.sha256 != other.corpus.sha256
 
 
-def test_the_whole_is_every_document_and_question_with_the_evidence_as_it_is_written() -> None:
+def test_whole_is_every_document_and_question() -> None:
     made = draw(open_dataset("handbook", None, {}), "all")
     assert (len(made.corpus.documents), len(made.corpus.questions)) == (60, 438)
     written = {row["id"]: [[fact["text"]] for fact in row.get("evidence", ())] for row in QUESTIONS}

@@ -53,7 +53,7 @@ def test_sentences_are_joined_with_nothing_between_them(tmp_path: Path) -> None:
     }
 
 
-def test_evidence_is_each_supporting_sentence_once_without_its_leading_space(tmp_path: Path) -> None:
+def test_evidence_is_each_supporting_sentence_once(tmp_path: Path) -> None:
     facts = [["Breakwater", 1], ["Isolde Wren", 0], ["Breakwater", 1], ["Breakwater", 2]]
     made = draw(opened(tmp_path, [row("h", [BREAKWATER, WREN], facts)]), "smoke")
     assert cited(made) == {"h": [["Isolde Wren designed it."], ["Isolde Wren was born in Hollin."], ["(It leaks.)"]]}
@@ -62,7 +62,7 @@ def test_evidence_is_each_supporting_sentence_once_without_its_leading_space(tmp
 @pytest.mark.parametrize(
     "fact", [["Breakwater", 3], ["Breakwater", 900], ["Breakwater", -1], ["Nobody", 0], ["Gap", 1]]
 )
-def test_a_supporting_fact_without_a_sentence_is_left_out_and_counted(tmp_path: Path, fact: list) -> None:
+def test_supporting_fact_without_sentence_is_counted(tmp_path: Path, fact: list) -> None:
     gap = ["Gap", ["Before.", " ", " After."]]
     dataset = opened(tmp_path, [row("h", [BREAKWATER, WREN, gap], [fact, ["Isolde Wren", 0]])])
     assert cited(draw(dataset, "smoke")) == {"h": [["Isolde Wren was born in Hollin."]]}
@@ -93,7 +93,7 @@ def test_a_row_may_lack_its_type(tmp_path: Path) -> None:
     assert draw(opened(tmp_path, [plain]), "smoke").corpus.questions[0].kind == ""
 
 
-def test_an_answer_that_is_not_in_the_context_is_asked_for_and_counted(tmp_path: Path) -> None:
+def test_answer_that_is_not_in_context_is_asked_for_and_counted(tmp_path: Path) -> None:
     rows = [
         row("literal", [BREAKWATER], answer="1903"),
         row("across", [BREAKWATER], answer="1903. Isolde"),
@@ -106,7 +106,7 @@ def test_an_answer_that_is_not_in_the_context_is_asked_for_and_counted(tmp_path:
     assert dataset.facts().notes["answers not literally in the context"] == 1
 
 
-def test_a_paragraph_of_several_rows_is_kept_once_and_is_evidence_for_each(tmp_path: Path) -> None:
+def test_shared_paragraph_is_kept_once_as_evidence_for_each(tmp_path: Path) -> None:
     one = row("one", [BREAKWATER, WREN], [["Breakwater", 0]])
     two = row("two", [WREN, BREAKWATER], [["Breakwater", 1]])
     dataset = sixteen(tmp_path, one, two)
@@ -119,7 +119,7 @@ def test_a_paragraph_of_several_rows_is_kept_once_and_is_evidence_for_each(tmp_p
     assert (facts.documents, facts.questions, facts.notes["duplicate paragraphs"]) == (16, 16, 2)
 
 
-def test_another_text_of_the_same_title_is_kept_apart_and_cited_by_its_own_row(tmp_path: Path) -> None:
+def test_same_title_with_other_text_is_kept_apart(tmp_path: Path) -> None:
     one = row("one", [BREAKWATER], [["Breakwater", 0]])
     two = row("two", [["Breakwater", ["Another one."]]], [["Breakwater", 0]])
     made = draw(sixteen(tmp_path, one, two), "small")
@@ -134,9 +134,7 @@ def test_an_empty_paragraph_is_no_document(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("size", "count"), [("smoke", 1), ("small", 16), ("medium", 32), ("large", 64)])
-def test_a_size_is_a_number_of_rows_with_all_their_paragraphs_and_questions(
-    tmp_path: Path, size: str, count: int
-) -> None:
+def test_size_is_number_of_rows_with_all_paragraphs(tmp_path: Path, size: str, count: int) -> None:
     made = draw(opened(tmp_path, many(70)), size)
     asked = [question.id for question in made.corpus.questions]
     assert len(asked) == len(set(asked)) == count

@@ -258,11 +258,11 @@ def written(path: Path, content: object) -> Path:
     return path
 
 
-def test_squad_questions_are_gathered_into_the_articles_of_the_official_file(tmp_path: Path) -> None:
+def test_squad_questions_are_gathered_into_articles(tmp_path: Path) -> None:
     assert squad_rows(hub_squad()) == read_squad(written(tmp_path / "dev-v1.1.json", OFFICIAL_SQUAD))
 
 
-def test_a_squad_paragraph_that_comes_back_later_in_its_article_stays_apart() -> None:
+def test_repeated_squad_paragraph_stays_apart_in_article() -> None:
     dataset = datasets.concatenate_datasets([hub_squad(), hub_squad().select([0])])
     contexts = [paragraph.text[:6] for paragraph in squad_rows(dataset)[0].paragraphs]
     assert contexts == ["Port A", "Ladder", "Port A"]

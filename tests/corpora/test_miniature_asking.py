@@ -47,7 +47,7 @@ def pair(relation: Relation, one: str, other: str) -> tuple[Fact, Fact]:
 
 
 @pytest.mark.parametrize("kind", all_kinds())
-def test_a_question_of_each_kind_is_one_line_that_names_its_subjects(kind: QuestionKind) -> None:
+def test_question_of_each_kind_is_one_line_that_names_subjects(kind: QuestionKind) -> None:
     _, asked = ask(kind)
     assert len(asked) > 30
     for one in asked:
@@ -72,7 +72,7 @@ def test_the_reasoning_is_one_line_of_the_facts_that_it_rests_on(kind: QuestionK
             assert re.search(rf", {fact.relation.name}: {re.escape(fact.text)}[. ]", one.reasoning)
 
 
-def test_a_comparison_notes_whose_each_object_is_and_concludes_with_the_one_that_wins() -> None:
+def test_comparison_notes_each_object_and_concludes_winner() -> None:
     early, late = pair(BY_NAME["published"], "1850", "1902")
     least, most = "least: 1850 Name A.", "most: 1902 Name B."
     verdicts = {ask_order(late, early, CHANCE).reasoning for _ in range(20)}
@@ -84,14 +84,14 @@ def test_a_comparison_notes_whose_each_object_is_and_concludes_with_the_one_that
     assert picks == {f"{looked_up} sought: baker Name A.", f"{looked_up} sought: poet Name B."}
 
 
-def test_whether_two_are_the_same_is_noted_by_counting_what_was_found() -> None:
+def test_sameness_is_noted_by_counting() -> None:
     same = ask_same(*pair(BY_NAME["job"], "poet", "poet"), CHANCE)
     assert same.reasoning == "Name A, job: poet one. Name B, job: poet one."
     other = ask_same(*pair(BY_NAME["job"], "poet", "baker"), CHANCE)
     assert other.reasoning == "Name A, job: poet one. Name B, job: baker two."
 
 
-def test_the_answer_to_a_single_question_is_the_object_in_its_subjects_paragraph() -> None:
+def test_single_answer_is_object_in_subjects_paragraph() -> None:
     _, pages = told("triviaqa")
     texts = {paragraph.subject.id: paragraph.text for page in pages for paragraph in page.paragraphs}
     for one in ask("single")[1]:
@@ -126,7 +126,7 @@ def test_no_text_and_no_answer_but_an_unknown_one_says_unknown() -> None:
     assert not any(UNKNOWN in one.references for kind in all_kinds() if kind != "unknown" for one in ask(kind)[1])
 
 
-def test_a_bridge_leads_over_a_second_entity_that_the_question_does_not_name() -> None:
+def test_bridge_uses_second_entity_not_named_in_question() -> None:
     reached = set()
     for one in ask("bridge")[1]:
         first, second = one.facts
@@ -144,7 +144,7 @@ def test_facts_that_do_not_join_make_no_bridge() -> None:
 
 
 @pytest.mark.parametrize("relation", [r for r in RELATIONS if r.order], ids=lambda relation: relation.name)
-def test_the_earlier_or_shorter_one_is_the_answer_where_it_is_asked_for(relation: Relation) -> None:
+def test_earlier_or_shorter_one_is_answer_where_it_is_asked_for(relation: Relation) -> None:
     less, more = pair(relation, "912" if relation.object == "number" else "1912", "1950")
     templates = {}
     for _ in range(30):
@@ -158,7 +158,7 @@ def test_the_earlier_or_shorter_one_is_the_answer_where_it_is_asked_for(relation
 
 
 @pytest.mark.parametrize("relation", [r for r in RELATIONS if r.pick], ids=lambda relation: relation.name)
-def test_the_one_that_has_the_object_is_picked_whichever_stands_first(relation: Relation) -> None:
+def test_one_that_has_object_is_picked_whichever_stands_first(relation: Relation) -> None:
     facts = pair(relation, "otter", "goat")
     answers = set()
     for _ in range(30):
@@ -190,7 +190,7 @@ def test_a_comparison_never_has_two_right_answers() -> None:
         assert one.facts[0].relation is one.facts[1].relation
 
 
-def test_answers_are_accepted_with_article_unit_last_name_or_alias() -> None:
+def test_answers_are_accepted_with_article_unit_or_alias() -> None:
     person = Entity(7, "person", "Ada Poll", "Poll", "she", "the Grey Fox")
     river = Entity(8, "river", "River Oss", "the river", "it")
     expected = {

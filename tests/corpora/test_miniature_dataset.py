@@ -66,13 +66,13 @@ def test_a_size_is_met_in_words_and_in_the_mini_models_tokens(
 
 
 @each_style
-def test_paragraphs_keep_their_60_to_150_words_when_the_budget_is_met(style: Style, count_tokens: TokenCounter) -> None:
+def test_paragraphs_keep_60_to_150_words_when_budget_is_met(style: Style, count_tokens: TokenCounter) -> None:
     documents = Miniature(style).draw(DrawRequest("medium", 0), count_tokens).corpus.documents
     lengths = [len(paragraph.split()) for document in documents for paragraph in document.text.split("\n\n")]
     assert sum(not 60 <= length <= 150 for length in lengths) <= 0.02 * len(lengths)
 
 
-def test_a_tokenizer_that_cuts_english_too_differently_is_refused() -> None:
+def test_tokenizer_that_cuts_english_too_differently_is_refused() -> None:
     with pytest.raises(UserError, match="this tokenizer cuts English too differently"):
         Miniature("hotpotqa").draw(DrawRequest("smoke", 0), lambda texts: [len(text) for text in texts])
 
@@ -83,7 +83,7 @@ def test_an_unknown_size_is_refused() -> None:
 
 
 @each_style
-def test_the_same_request_gives_the_same_bytes_and_any_other_gives_others(style: Style) -> None:
+def test_same_request_gives_same_bytes_only(style: Style) -> None:
     check_same_draws_again(lambda: Miniature(style), "smoke")
 
 
@@ -108,7 +108,7 @@ def test_two_draws_share_words_but_hardly_a_name(style: Style) -> None:
 
 
 @each_style
-def test_names_are_of_all_words_or_of_those_that_training_saw_or_never_saw(style: Style) -> None:
+def test_names_are_of_all_seen_or_never_seen_words(style: Style) -> None:
     held = {word for kind in held_out().by_kind.values() for word in kind}
     found = {names: name_words(draw(Miniature(style, names), "small")) for names in NAMES}
     assert not found["seen"] & held
@@ -126,7 +126,7 @@ def test_the_source_says_miniature_and_has_a_hash_of_its_own(style: Style) -> No
     assert draw(Miniature(style), "smoke").corpus.source == source
 
 
-def test_questions_are_cut_to_the_wanted_number_without_another_change() -> None:
+def test_questions_are_cut_to_wanted_number_only() -> None:
     whole, cut = draw(Miniature("squad"), "smoke"), draw(Miniature("squad"), "smoke", questions=5)
     assert (cut.corpus.questions, cut.gold) == (whole.corpus.questions[:5], whole.gold[:5])
     assert cut.corpus.documents == whole.corpus.documents
@@ -155,7 +155,7 @@ def test_squad_style_evidence_is_the_answer_itself(number: int) -> None:
 
 
 @pytest.mark.parametrize(("number", "event"), [(111, "the Joumia Parade"), (152, "the Vasby Fair")])
-def test_a_town_that_an_event_is_named_after_is_found_outside_of_the_events_name(number: int, event: str) -> None:
+def test_town_of_event_name_is_found_outside_it(number: int, event: str) -> None:
     made = draw(Miniature("squad"), "small", number)
     texts = {document.id: document.text for document in made.corpus.documents}
     (gold,) = (
@@ -201,7 +201,7 @@ def test_distractors_share_names_and_relations_with_the_gold() -> None:
     assert min(told.values()) > 1
 
 
-def test_triviaqa_style_asks_by_other_names_and_for_what_is_not_told() -> None:
+def test_triviaqa_style_asks_by_alias_and_for_untold() -> None:
     made = draw(Miniature("triviaqa"), "small")
     kinds = Counter(question.kind for question in made.corpus.questions)
     assert set(kinds) == {"single", "unknown"}

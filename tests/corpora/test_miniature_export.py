@@ -38,7 +38,7 @@ def test_hotpotqa_style_comes_back_from_an_official_file(tmp_path: Path, size: s
     }
 
 
-def test_squad_style_comes_back_with_all_references_and_their_places_around_the_answer(tmp_path: Path) -> None:
+def test_squad_style_keeps_references_and_answer_places(tmp_path: Path) -> None:
     made = draw(Miniature("squad"), "small")
     again = read_back(made, tmp_path / "out")
     assert texts(again) == texts(made)

@@ -35,7 +35,7 @@ def stated(style: Style) -> Iterator[tuple[Entity, Sentence]]:
 
 
 @each_style
-def test_paragraphs_have_60_to_150_words_but_for_two_in_a_hundred(style: Style) -> None:
+def test_paragraphs_have_60_to_150_words_but_for_two_in_hundred(style: Style) -> None:
     lengths = [paragraph.words for paragraph in paragraphs(style)]
     assert lengths == [len(paragraph.text.split()) for paragraph in paragraphs(style)]
     assert sum(not 60 <= length <= 150 for length in lengths) <= 0.02 * len(lengths)
@@ -43,7 +43,7 @@ def test_paragraphs_have_60_to_150_words_but_for_two_in_a_hundred(style: Style) 
 
 
 @each_style
-def test_every_fact_of_the_world_is_stated_once_in_its_subjects_paragraph(style: Style) -> None:
+def test_every_fact_is_stated_once_in_subjects_paragraph(style: Style) -> None:
     world, pages = told(style)
     for page in pages:
         for paragraph in page.paragraphs:
@@ -53,7 +53,7 @@ def test_every_fact_of_the_world_is_stated_once_in_its_subjects_paragraph(style:
 
 
 @each_style
-def test_a_sentence_states_its_fact_and_holds_the_object_as_whole_words(style: Style) -> None:
+def test_sentence_states_fact_and_holds_object_as_whole_words(style: Style) -> None:
     for subject, sentence in stated(style):
         assert sentence.fact is not None
         assert re.search(rf"\b{re.escape(sentence.fact.text)}\b", sentence.text)
@@ -70,7 +70,7 @@ def test_every_statement_of_every_relation_is_used() -> None:
     assert used == {(relation.name, statement) for relation in RELATIONS for statement in relation.statements}
 
 
-def test_plain_prose_states_everything_with_the_object_at_the_end() -> None:
+def test_plain_prose_states_everything_with_the_object_at_end() -> None:
     world, _ = told("squad")
     for entity in world.entities[:40]:
         facts = list(world.facts[entity.id].values())
@@ -81,7 +81,7 @@ def test_plain_prose_states_everything_with_the_object_at_the_end() -> None:
     assert all(PLAIN.values())
 
 
-def test_backward_prose_opens_with_a_fact_and_names_every_object_before_its_subject() -> None:
+def test_backward_prose_names_object_before_subject() -> None:
     world, _ = told("squad")
     for entity in world.entities[:40]:
         facts = list(world.facts[entity.id].values())
@@ -99,7 +99,7 @@ def test_backward_prose_opens_with_a_fact_and_names_every_object_before_its_subj
 
 
 @each_style
-def test_the_first_sentence_names_the_subject_in_full_and_its_other_name(style: Style) -> None:
+def test_first_sentence_names_subject_in_full_and_its_other_name(style: Style) -> None:
     for paragraph in paragraphs(style):
         first = paragraph.sentences[0].text.lower()
         assert paragraph.subject.name.lower() in first
@@ -119,7 +119,7 @@ def test_later_sentences_call_it_by_pronouns_and_short_forms_too(style: Style) -
 
 
 @each_style
-def test_no_pronoun_stands_behind_a_sentence_about_something_else_that_it_could_mean(style: Style) -> None:
+def test_no_pronoun_is_ambiguous(style: Style) -> None:
     for paragraph in paragraphs(style):
         subject = paragraph.subject
         for before, sentence in pairwise(paragraph.sentences):
@@ -129,7 +129,7 @@ def test_no_pronoun_stands_behind_a_sentence_about_something_else_that_it_could_
                 assert is_named(subject, sentence)
 
 
-def test_another_name_is_told_first_in_many_ways_and_used_as_often_as_the_last_name() -> None:
+def test_alias_is_introduced_many_ways_and_used_often() -> None:
     ways, later = Counter[str](), Counter[str]()
     for paragraph in paragraphs("triviaqa"):
         subject = paragraph.subject
@@ -147,7 +147,7 @@ def test_another_name_is_told_first_in_many_ways_and_used_as_often_as_the_last_n
 
 
 @pytest.mark.parametrize("relation", RELATIONS, ids=lambda relation: relation.name)
-def test_what_is_not_told_can_be_hinted_at_in_a_sentence_that_states_nothing(relation: Relation) -> None:
+def test_untold_fact_can_be_hinted_at(relation: Relation) -> None:
     subject = next(entity for entity in told("hotpotqa")[0].entities if entity.kind == relation.subject)
     written = write_paragraph(subject, (), [relation], random.Random(0), ProsePlan(hints=1))
     (hint,) = (sentence for sentence in written.sentences if says(sentence.text, relation.hint, subject))

@@ -24,7 +24,7 @@ def slots(template: str) -> list[str]:
 
 
 @each_relation
-def test_a_relation_is_said_in_six_ways_or_more_and_asked_in_three_or_more(relation: Relation) -> None:
+def test_relation_has_six_statements_and_three_questions(relation: Relation) -> None:
     assert len(set(relation.statements)) == len(relation.statements) >= 6
     assert len(set(relation.questions)) == len(relation.questions) >= 3
 
@@ -39,13 +39,13 @@ def test_a_statement_has_one_subject_and_one_object(relation: Relation) -> None:
 
 
 @each_relation
-def test_an_answer_stands_before_its_subject_in_one_statement_and_behind_it_in_another(relation: Relation) -> None:
+def test_answer_stands_on_either_side_of_subject(relation: Relation) -> None:
     orders = {slots(statement)[0] in {"O", "A"} for statement in relation.statements}
     assert orders == {True, False}
 
 
 @each_relation
-def test_questions_hints_and_phrases_have_their_subjects_and_tell_no_object(relation: Relation) -> None:
+def test_questions_and_hints_have_subjects_and_no_object(relation: Relation) -> None:
     assert all(slots(question) == ["S"] and question.endswith("?") for question in relation.questions)
     assert slots(relation.hint) in (["X"], ["S"])
     assert all(slots(phrase) == ["S"] for phrase in relation.phrases)
@@ -55,12 +55,12 @@ def test_questions_hints_and_phrases_have_their_subjects_and_tell_no_object(rela
 
 
 @each_relation
-def test_only_entities_lead_on_to_a_second_fact_and_only_years_and_numbers_have_an_order(relation: Relation) -> None:
+def test_only_entities_bridge_only_numbers_have_order(relation: Relation) -> None:
     assert bool(relation.phrases) == (relation.object in KINDS)
     assert bool(relation.order) == (relation.object in {"year", "number"})
 
 
-def test_towns_people_companies_rivers_books_and_events_have_relations_of_their_own() -> None:
+def test_every_kind_of_entity_has_relations() -> None:
     assert set(KINDS) == {"town", "person", "company", "river", "book", "event"}
     assert all(len(BY_SUBJECT[kind]) >= 3 for kind in KINDS)
     assert len({relation.name for relation in RELATIONS}) == len(RELATIONS)
@@ -80,7 +80,7 @@ def test_a_name_word_names_one_kind_of_thing_alone() -> None:
     assert len(set(every)) == len(every)
 
 
-def test_fresh_words_are_seen_ones_or_new_ones_and_never_held_out() -> None:
+def test_fresh_words_are_seen_or_new_never_held_out() -> None:
     fresh, known = fresh_words(random.Random(0), 0.3).by_kind, seen().by_kind
     every = {word for kind in inventory().by_kind.values() for word in kind}
     for kind, drawn in fresh.items():
@@ -90,7 +90,7 @@ def test_fresh_words_are_seen_ones_or_new_ones_and_never_held_out() -> None:
     assert 0.25 < share < 0.35
 
 
-def test_a_small_pool_holds_as_many_words_of_a_kind_as_asked_and_three_at_least() -> None:
+def test_small_pool_holds_asked_words_and_three_at_least() -> None:
     pool = small_pools(seen(), random.Random(0), {"first": 7, "last": 1}).by_kind
     assert (len(pool["first"]), len(pool["last"])) == (7, 3)
     assert set(pool["first"]) <= set(seen().by_kind["first"])

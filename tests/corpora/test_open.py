@@ -77,7 +77,7 @@ def lay(folder: Path, files: Mapping[str, object] | list[str]) -> Path:
         ("triviaqa", ["qa/web-mine.json"], "qa/web-mine.json"),
     ],
 )
-def test_a_folder_is_searched_for_the_official_file_or_the_only_one(
+def test_a_folder_is_searched_for_the_official_file_or_only_one(
     tmp_path: Path, name: str, files: list[str], found: str
 ) -> None:
     assert find_file(name, lay(tmp_path, files)) == tmp_path / found
@@ -173,7 +173,7 @@ def test_a_home_folder_may_be_written_with_a_tilde(tmp_path: Path, monkeypatch: 
     assert open_dataset("squad", Path("~/mine"), {}).facts().questions == 1
 
 
-def test_the_handbook_is_the_packages_own_wherever_official_data_lies(tmp_path: Path) -> None:
+def test_handbook_is_packages_own_wherever_official_data_lies(tmp_path: Path) -> None:
     dataset = open_dataset("handbook", tmp_path, {"RMTBENCH_DATA": str(tmp_path)})
     assert (dataset.name, dataset.source.kind, dataset.source.name) == ("handbook", "embedded", "handbook")
 
@@ -185,7 +185,7 @@ def test_a_folder_called_like_a_former_data_set_is_opened(tmp_path: Path, monkey
     assert open_dataset("sample", None, {}).source.kind == "own"
 
 
-def test_any_other_name_is_a_folder_of_ones_own_called_by_its_last_part(tmp_path: Path) -> None:
+def test_any_other_name_is_folder_of_ones_called_by_last_part(tmp_path: Path) -> None:
     write(tmp_path / "mine" / "documents" / "a.md", "Text.")
     write_json(tmp_path / "mine" / "questions.jsonl", {"question": "What?", "answers": "Text"})
     dataset = open_dataset(f"{tmp_path}/mine/../mine/", None, {})
@@ -247,7 +247,7 @@ for name in ("squad", "hotpotqa", "triviaqa", "handbook"):
 """
 
 
-def test_another_process_draws_the_same_bytes_whatever_its_hash_seed(tmp_path: Path) -> None:
+def test_another_process_draws_same_bytes_whatever_its_hash_seed(tmp_path: Path) -> None:
     files = {
         "squad/dev-v1.1.json": SQUAD,
         "hotpotqa/rows.json": HOTPOTQA * 3,

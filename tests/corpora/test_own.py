@@ -34,7 +34,7 @@ def asking(**more: object) -> dict:
     return {"question": "When was it founded?", "answers": ["1642"], **more}
 
 
-def test_a_document_is_known_by_its_path_and_titled_by_its_heading_or_its_name(tmp_path: Path) -> None:
+def test_document_is_known_by_path_and_titled_by_heading_or_name(tmp_path: Path) -> None:
     documents = DOCUMENTS | {
         "b.md": "## No title\nText.",
         "c.TXT": b"\xef\xbb\xbf# Marked\r\nOne.\r\nTwo.",
@@ -49,7 +49,7 @@ def test_a_document_is_known_by_its_path_and_titled_by_its_heading_or_its_name(t
     }
 
 
-def test_a_question_has_one_answer_or_several_an_id_and_a_kind_if_it_likes(tmp_path: Path) -> None:
+def test_question_has_answers_and_optional_id_and_kind(tmp_path: Path) -> None:
     dataset = opened(
         tmp_path,
         DOCUMENTS,
@@ -79,7 +79,7 @@ def test_a_question_has_one_answer_or_several_an_id_and_a_kind_if_it_likes(tmp_p
         ({"document": "a.md", "start": 18, "end": 22}, "1642"),
     ],
 )
-def test_evidence_is_a_document_a_quotation_or_a_range_of_characters(tmp_path: Path, entry: object, text: str) -> None:
+def test_evidence_is_a_document_quotation_or_range_of_characters(tmp_path: Path, entry: object, text: str) -> None:
     made = draw(opened(tmp_path, DOCUMENTS, asking(evidence=[entry])), "all")
     assert cited(made) == {"q1": [[text]]}
 
@@ -99,7 +99,7 @@ def town(folder: Path) -> Dataset:
 
 
 @pytest.mark.parametrize(("size", "budget"), [("smoke", 1_000), ("small", 21_000)])
-def test_a_size_is_a_budget_and_only_what_its_documents_answer_is_asked(tmp_path: Path, size: str, budget: int) -> None:
+def test_size_is_budget_and_only_what_documents_answer_is_asked(tmp_path: Path, size: str, budget: int) -> None:
     for number in range(4):
         made = draw(town(tmp_path), size, number)
         there = {document.id.removesuffix(".md") for document in made.corpus.documents}
@@ -110,7 +110,7 @@ def test_a_size_is_a_budget_and_only_what_its_documents_answer_is_asked(tmp_path
         assert all(texts[0][0].startswith("Fact ") for texts in cited(made).values())
 
 
-def test_an_unanswered_question_is_asked_wherever_the_document_it_is_about_is_drawn(tmp_path: Path) -> None:
+def test_unanswerable_question_is_asked_with_its_document(tmp_path: Path) -> None:
     documents = {f"d{number}.md": f"Fact {number}." + " word" * 398 for number in range(10)}
     unanswered = [asking(id=f"u{number}", answers="unknown", about=[f"d{number}.md"]) for number in range(10)]
     both = asking(id="both", evidence=["d0.md"], about=["d1.md"])
@@ -396,7 +396,7 @@ def test_a_bad_table_is_told_with_its_line(tmp_path: Path, table: str, where: st
     assert refused(tmp_path) == (f"/questions.csv{where}", what, remedy)
 
 
-def test_questions_stand_in_one_file_and_a_list_is_not_one_object_a_line(tmp_path: Path) -> None:
+def test_questions_file_holds_one_object_a_line(tmp_path: Path) -> None:
     opened(tmp_path, DOCUMENTS, asking())
     (tmp_path / "questions.jsonl").write_text('[{"question": "Who?",\n"answer": "x"}]')
     assert refused(tmp_path)[:2] == ("/questions.jsonl", "a list, and not one JSON object a line")
@@ -412,14 +412,14 @@ def test_questions_stand_in_one_file_and_a_list_is_not_one_object_a_line(tmp_pat
         ("wide.txt", "Text.".encode("utf-16"), "UTF-16, not UTF-8 text"),
     ],
 )
-def test_a_document_that_cannot_be_read_is_refused_and_not_skipped(
+def test_document_that_cannot_be_read_is_refused_and_not_skipped(
     tmp_path: Path, name: str, data: bytes, what: str
 ) -> None:
     action = lambda: opened(tmp_path, DOCUMENTS | {name: data}, asking())  # noqa: E731 - it is one argument of two
     assert refusal(action, tmp_path / "documents" / name)[:2] == ("", what)
 
 
-def test_documents_behind_a_link_are_read_and_a_link_that_leads_back_ends(tmp_path: Path) -> None:
+def test_linked_documents_are_read_and_loops_end(tmp_path: Path) -> None:
     write(tmp_path / "elsewhere" / "linked.markdown", "Text.")
     opened(tmp_path / "own", DOCUMENTS | {"picture.png": b"\x89PNG", ".hidden": b"x"}, asking())
     (tmp_path / "own" / "documents" / "more").symlink_to(tmp_path / "elsewhere")
@@ -447,7 +447,7 @@ def test_half_a_character_is_refused_by_its_line(tmp_path: Path) -> None:
     assert refused(tmp_path)[:2] == ("/questions.jsonl, line 2", "half a character (\\ud83d)")
 
 
-def test_documents_that_are_too_long_for_a_budget_are_told_with_what_a_draw_came_to(tmp_path: Path) -> None:
+def test_documents_beyond_budget_name_what_draw_came_to(tmp_path: Path) -> None:
     long = {f"long{number}.md": "word " * 1100 for number in range(4)} | {"short.md": "word " * 12}
     dataset = opened(tmp_path, long, asking())
     where, what, _ = refusal(lambda: draw(dataset, "1k"), Path("--size 1k"))
@@ -460,7 +460,7 @@ def test_questions_in_another_encoding_are_refused_by_its_name(tmp_path: Path) -
     assert refused(tmp_path) == ("/questions.jsonl", "UTF-16, not UTF-8 text", "save it as UTF-8")
 
 
-def test_texts_beside_the_folder_for_documents_are_told_where_to_go(tmp_path: Path) -> None:
+def test_texts_beside_folder_for_documents_are_told_where_to_go(tmp_path: Path) -> None:
     (tmp_path / "a.md").write_text("Text.")
     assert refused(tmp_path) == ("/documents", "no document", "move the 1 that lie beside it into it")
 

@@ -177,9 +177,7 @@ def refused(folder: Path) -> UserError:
     return caught.value
 
 
-def test_without_the_library_the_command_that_installs_it_is_told(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_the_library_command_that_installs_it_is_told(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def absent(name: str) -> str:
         raise importlib.metadata.PackageNotFoundError(name)
 

@@ -82,7 +82,7 @@ def test_articles_of_one_title_are_told_apart(tmp_path: Path) -> None:
     assert {document.title for document in made.corpus.documents} == {"Quay"}
 
 
-def test_paragraphs_are_set_apart_by_a_blank_line_and_answers_move_with_them(tmp_path: Path) -> None:
+def test_paragraphs_are_apart_and_answers_move_along(tmp_path: Path) -> None:
     second = paragraph("Founded: 1642. Burnt: 1642.", question("b", ("1642", 22)))
     made = draw(opened(tmp_path, [article("T", paragraph(FOUNDED, question("a", ("1688", 55))), second)]), "smoke")
     assert made.corpus.documents[0].text == f"{FOUNDED}\n\nFounded: 1642. Burnt: 1642."
@@ -113,7 +113,7 @@ def test_an_answer_lies_where_it_is_annotated_or_else_nearby(
     assert dataset.facts().notes["answers not where they are annotated"] == astray
 
 
-def test_a_paragraph_that_comes_back_is_kept_once_and_asked_about_twice(tmp_path: Path) -> None:
+def test_repeated_paragraph_is_kept_once_and_asked_twice(tmp_path: Path) -> None:
     shared = "The ferry has run since 1858."
     articles = [
         article(
@@ -150,7 +150,7 @@ def test_the_first_500_of_the_shuffled_questions_are_asked(tmp_path: Path) -> No
     assert [gold.question_id for gold in fewer.gold] == [one.id for one in asked[:20]]
 
 
-def test_smoke_is_the_first_paragraphs_of_one_article_up_to_a_thousand_tokens(tmp_path: Path) -> None:
+def test_smoke_is_first_paragraphs_to_thousand_tokens(tmp_path: Path) -> None:
     contexts = [f"Paragraph {number}. {'word ' * 298}".strip() for number in range(5)]
     dataset = opened(tmp_path, [article("T", *(paragraph(one, question(one[10], ("word", 13))) for one in contexts))])
     made = draw(dataset, "smoke")
@@ -194,9 +194,7 @@ def test_facts_count_the_whole_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("file", "articles", "questions"), [("dev-subset-v1.1.json", 12, 2944), ("train-v1.1.subset44.json", 44, 11877)]
 )
-def test_real_articles_are_drawn_whole_with_every_answer_in_its_place(
-    real_data: Path, file: str, articles: int, questions: int
-) -> None:
+def test_real_articles_are_drawn_whole_with_answers(real_data: Path, file: str, articles: int, questions: int) -> None:
     dataset = open_dataset("squad", real_data / "squad" / file, {})
     facts = dataset.facts()
     assert (facts.documents, facts.questions) == (articles, questions)
@@ -217,7 +215,7 @@ def test_real_articles_are_drawn_whole_with_every_answer_in_its_place(
 
 
 @pytest.mark.real
-def test_real_dev_questions_have_up_to_six_references_and_training_questions_one(real_data: Path) -> None:
+def test_real_dev_questions_have_up_to_six_references(real_data: Path) -> None:
     golds = {
         file: [gold for number in range(4) for gold in draw(open_dataset("squad", path, {}), "large", number).gold]
         for file, path in (("dev", real_data / "squad"), ("train", real_data / "squad" / "train-v1.1.subset44.json"))

@@ -78,7 +78,7 @@ def test_hotpotqa_takes_whole_rows_while_the_next_one_fits() -> None:
         hotpot(9).draw(DrawRequest("4k", 0), count)
 
 
-def test_squad_takes_whole_articles_and_ends_the_last_where_the_budget_does() -> None:
+def test_squad_takes_whole_articles_and_cuts_last() -> None:
     tokens, documents, questions = total(squad(3), "2k")
     assert (documents, questions) == (2, 20)
     assert 1_960 <= tokens <= 2_040

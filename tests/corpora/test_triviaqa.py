@@ -120,7 +120,7 @@ def test_a_row_is_graded_unless_it_says_itself_that_it_cannot_be(
     assert dataset.facts().notes["rows marked as not gradable"] == (not graded)
 
 
-def test_a_wikipedia_page_of_several_questions_stands_once_and_answers_each(tmp_path: Path) -> None:
+def test_shared_wikipedia_page_stands_once_and_answers_each(tmp_path: Path) -> None:
     rows = [row("t1", ["Petrel.txt"]), row("t2", ["Petrel.txt", "Ferry.txt"], Answer=answer("1858"))]
     evidence = {"wikipedia/Petrel.txt": padded(PETREL, 500), "wikipedia/Ferry.txt": padded("Ferries.", 500)}
     made = draw(opened(tmp_path, rows, evidence), "smoke")
@@ -128,7 +128,7 @@ def test_a_wikipedia_page_of_several_questions_stands_once_and_answers_each(tmp_
     assert cited(made) == {"t1": [["Petrel"]], "t2": [["1858"]]}
 
 
-def test_a_web_question_is_asked_once_and_each_of_its_files_may_answer_it(tmp_path: Path) -> None:
+def test_web_question_is_asked_once_with_any_of_its_files(tmp_path: Path) -> None:
     # The official evaluator of the Web domain keeps a question's files apart; here they lie in one corpus.
     rows = [row("t", [], ["10/10_1.txt", "10/10_2.txt"]), row("t", [], ["10/10_2.txt", "10/10_3.txt"])]
     evidence = {
@@ -191,7 +191,7 @@ def test_a_draw_is_the_same_every_time_and_other_draws_differ(tmp_path: Path) ->
         ([1_100, 1_100], "2,200", "use more data: no size fits"),  # each is too long for smoke
     ],
 )
-def test_too_little_evidence_is_told_with_the_sizes_that_it_fills(
+def test_too_little_evidence_is_told_with_sizes_that_it_fills(
     tmp_path: Path, lengths: list[int], there: str, remedy: str
 ) -> None:
     rows = [row(f"t{number}", [f"P{number}.txt"]) for number in range(len(lengths))]
@@ -209,7 +209,7 @@ def test_some_evidence_may_be_missing_or_blank_and_is_counted(tmp_path: Path) ->
 
 
 @pytest.mark.real
-def test_real_longbench_rows_are_drawn_at_every_size_and_only_the_graded_are_asked(real_data: Path) -> None:
+def test_real_longbench_rows_draw_at_every_size(real_data: Path) -> None:
     folder = real_data / "triviaqa" / "longbench"
     top = json.loads((folder / "qa" / "web-longbench.json").read_text(encoding="utf-8"))
     graded = {one["QuestionId"] for one in top["Data"] if one["AliasInEvidence"] or one["AliasesComplete"]}

@@ -30,9 +30,7 @@ def answer(*aliases: str, **more) -> dict:
         ({"Aliases": ["The"], "NormalizedAliases": ["", "band"]}, ("The", "band")),
     ],
 )
-def test_references_have_exactly_the_normal_forms_of_the_official_ground_truths(
-    given: dict, references: tuple[str, ...]
-) -> None:
+def test_references_are_official_normal_forms(given: dict, references: tuple[str, ...]) -> None:
     assert trivia_references(given, "row 0") == references
     truths = {*given["NormalizedAliases"], *map(normalize_triviaqa, given.get("HumanAnswers", []))}
     assert {normalize_triviaqa(reference) for reference in references} == truths

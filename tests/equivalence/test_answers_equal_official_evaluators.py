@@ -82,7 +82,7 @@ CASES = [
     ("dataset", "prediction", "references", "match", "f1"),
     [(dataset, *case[1:]) for case in CASES for dataset in case[0]],
 )
-def test_crafted_answers_get_the_values_that_follow_from_the_rules(dataset, prediction, references, match, f1):
+def test_crafted_answers_get_the_values_that_follow_from_rules(dataset, prediction, references, match, f1):
     assert exact_match(prediction, references, dataset) == match
     assert token_f1(prediction, references, dataset) == pytest.approx(f1, abs=1e-12)
 

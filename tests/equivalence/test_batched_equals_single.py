@@ -52,7 +52,7 @@ def test_prompts_of_their_own_are_answered_as_alone(
         assert found == [alone[place] for place in ORDER], f"in batches of {batch}"
 
 
-def test_prompts_of_their_own_have_the_logits_of_an_uncached_forward(
+def test_prompts_of_their_own_have_logits_of_an_uncached_forward(
     family: LocalModel, towns: Draw, alone: list[tuple[int, ...]]
 ) -> None:
     pairs, answers = [ids(family, prompt) for prompt in prompts(towns)], staggered(alone)
@@ -87,7 +87,7 @@ def test_questions_over_one_prefix_are_answered_as_alone(family: LocalModel, tow
             assert found == [single[place] for place in ORDER], f"in batches of {batch}"
 
 
-def test_questions_over_one_prefix_have_the_same_logits_in_a_batch_and_alone(
+def test_questions_over_prefix_have_same_logits_in_batch(
     family: LocalModel, towns: Draw, alone: list[tuple[int, ...]]
 ) -> None:
     questions = [question.text for question in towns.corpus.questions]
@@ -106,7 +106,7 @@ def test_questions_over_one_prefix_have_the_same_logits_in_a_batch_and_alone(
                 assert difference < 1e-4, f"{some} in batches of {batch}: largest difference {difference}"
 
 
-def test_a_batch_shares_its_seconds_and_counts_every_rows_own_tokens(family: LocalModel, towns: Draw) -> None:
+def test_batch_shares_seconds_and_counts_every_rows_own_tokens(family: LocalModel, towns: Draw) -> None:
     asked = prompts(towns)
     generations = family.generate(asked)
     assert [row.prompt_tokens for row in generations] == [sum(map(len, ids(family, prompt))) for prompt in asked]

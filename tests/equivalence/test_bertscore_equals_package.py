@@ -84,7 +84,7 @@ def test_every_pair_gets_the_packages_precision_recall_and_f1(minilm):
     assert difference <= 1e-5, f"largest difference {difference}"
 
 
-def test_texts_beyond_the_models_512_tokens_are_cut_where_the_package_cuts_them(minilm):
+def test_texts_beyond_512_tokens_are_cut_as_in_package(minilm):
     pairs = [(LONG, "It was sold twice."), ("A stone bridge", LONG)]
     values = score_pairs(minilm, pairs)
     theirs = package([pair[0] for pair in pairs], [pair[1] for pair in pairs], model_folder("minilm"), 6, filler=LONG)
@@ -100,7 +100,7 @@ def test_an_earlier_layer_is_compared_where_one_is_asked_for():
     assert largest_difference(ours, package(texts[:10], texts[10:], model_folder("minilm"), 6)) > 1e-2
 
 
-def test_of_several_references_each_value_takes_its_own_best_as_in_the_package(metric):
+def test_best_of_several_references_counts_as_in_package(metric):
     short, whole = "Marla Quist", "In 1987 the blue mill was founded by Marla Quist of Tamsin"
     candidates = ["The mill was founded by Marla Quist", "Tamsin", "a bridge"]
     references = [[short, whole], ["Tamsin", "Orle", "the old bridge"], ["an old bridge"]]
@@ -120,7 +120,7 @@ def test_a_blank_answer_or_reference_scores_0(metric, blank):
     assert rows == [dict.fromkeys(NAMES, 0.0)] * 3
 
 
-def test_a_text_of_which_no_token_is_left_scores_0_on_both_sides_as_in_the_package(minilm):
+def test_text_without_tokens_scores_0_as_in_package(minilm):
     pairs = [("\u200b", "blue mill"), ("blue mill", "\u200b")]
     theirs = package([pair[0] for pair in pairs], [pair[1] for pair in pairs], model_folder("minilm"), 6)
     assert theirs.abs().max() == 0
@@ -154,7 +154,7 @@ def test_progress_ends_with_every_distinct_text_done(metric):
     assert seen[-1][1] == seen[-1][2]
 
 
-def test_a_tokenizer_that_sets_no_limit_is_cut_at_the_models_positions(tmp_path, minilm):
+def test_tokenizer_that_sets_no_limit_is_cut_at_models_positions(tmp_path, minilm):
     folder = tmp_path / "unlimited"
     shutil.copytree(model_folder("minilm"), folder)
     settings = json.loads((folder / "tokenizer_config.json").read_text())
@@ -200,7 +200,7 @@ def roberta(tmp_path_factory):
     return folder
 
 
-def test_roberta_reads_the_first_word_as_if_a_space_stood_before_it(roberta):
+def test_roberta_reads_first_word_as_if_a_space_stood_before_it(roberta):
     from transformers import AutoModel, AutoTokenizer
 
     raw = AutoTokenizer.from_pretrained(roberta / "published")
@@ -215,7 +215,7 @@ def test_roberta_reads_the_first_word_as_if_a_space_stood_before_it(roberta):
     torch.testing.assert_close(matrix, expected, atol=1e-6, rtol=0)
 
 
-def test_roberta_gets_the_values_that_the_package_gives_once_its_tokenizer_adds_the_space(roberta):
+def test_roberta_equals_package_when_space_is_added(roberta):
     texts = [*phrases(24, longest=12), "word", "words in a sentence", LONG, "the mill"]
     pairs = list(zip(texts[::2], texts[1::2], strict=True))
     values = score_pairs(BertScorer(str(roberta / "published")), pairs)
@@ -234,7 +234,7 @@ def test_roberta_reads_no_further_than_its_positions(roberta, tmp_path):
     assert len(BertScorer(str(folder)).embed([LONG])[LONG].matrix) == 40
 
 
-def test_the_scorer_is_named_as_the_package_names_it_with_the_hash_of_the_weights(minilm, roberta):
+def test_scorer_is_named_as_in_package_with_weights_hash(minilm, roberta):
     from bert_score.utils import get_hash
 
     scorer = BertScorer(str(roberta / "published"))
@@ -244,7 +244,7 @@ def test_the_scorer_is_named_as_the_package_names_it_with_the_hash_of_the_weight
     assert scorer.name == BertScorer(str(roberta / "published")).name != minilm.name
 
 
-def test_the_layer_is_the_packages_choice_for_models_that_it_knows():
+def test_the_layer_is_packages_choice_for_models_that_it_knows():
     assert known_layers("roberta-large") == 17
     assert known_layers("minilm") is None
     assert known_layers("some/other-model") is None

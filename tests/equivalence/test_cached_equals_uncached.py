@@ -86,7 +86,7 @@ def test_what_a_model_writes_depends_on_context_and_question(family: LocalModel,
     assert len(set(full + closed)) > 9
 
 
-def test_full_context_answers_as_the_models_own_attention_over_whole_prompts(family: LocalModel, towns: Draw) -> None:
+def test_full_context_equals_models_attention_over_prompts(family: LocalModel, towns: Draw) -> None:
     """It is read by the kernels of `cag`, so that it is held to something else than these."""
     passages = whole_corpus(towns.corpus)
     expected = [family.generate([Prompt(passages, question.text)])[0] for question in towns.corpus.questions]

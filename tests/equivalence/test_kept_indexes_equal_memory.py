@@ -53,7 +53,7 @@ def assert_all_equal(chunks: list[Chunk], queries: list[str], settings: Words, f
 
 
 @each_setting
-def test_scores_and_rankings_of_every_setting_are_those_of_rank_bm25(settings: Words, tmp_path: Path) -> None:
+def test_scores_and_rankings_equal_rank_bm25(settings: Words, tmp_path: Path) -> None:
     chunks, queries = language(300)
     assert_all_equal(chunks, queries, settings, tmp_path / "index")
 
@@ -102,7 +102,7 @@ def test_short_codes_of_few_vectors_are_made_without_a_word(
     assert capfd.readouterr() == ("", "")
 
 
-def test_short_codes_find_nearly_all_of_the_best_among_many_random_vectors(tmp_path: Path) -> None:
+def test_short_codes_find_nearly_all_of_best_vectors(tmp_path: Path) -> None:
     pytest.importorskip("faiss")
     matrix = unit(20_000, 1, 64)
     matrix.tofile(tmp_path / "vectors.bin")
@@ -115,9 +115,7 @@ def test_short_codes_find_nearly_all_of_the_best_among_many_random_vectors(tmp_p
     assert sum(shares) / len(shares) > 0.99
 
 
-def test_inverted_lists_of_several_shards_and_a_graph_that_broke_off_lose_no_vector(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_broken_off_index_build_loses_no_vector(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("faiss")
     monkeypatch.setattr("rmtbench.retrieval.faiss_files.SAVE_EVERY", 700)
     monkeypatch.setattr("rmtbench.retrieval.faiss_files.STEP", 300)

@@ -62,7 +62,7 @@ def test_of_chunks_with_the_same_text_the_first_are_found(client, embedder):
     assert [hit.position for hit in exact.search(["dough"], 4)[0]] == [0, 1, 2, 3]
 
 
-def test_what_is_there_is_taken_over_and_what_is_missing_is_added(chunks, client, embedder):
+def test_existing_is_reused_and_missing_is_added(chunks, client, embedder):
     first, _ = make(chunks, client, embedder)
     again, seconds = make(chunks, client, embedder)
     assert set(seconds) == {"load"}
@@ -106,7 +106,7 @@ def test_several_threads_get_what_one_gets(chunks, client, embedder):
     assert got == expected
 
 
-def test_a_server_that_is_gone_stops_the_run_and_lets_it_be_resumed(chunks, embedder):
+def test_a_server_that_is_gone_stops_run_and_lets_it_be_resumed(chunks, embedder):
     gone = QdrantClient(url="http://127.0.0.1:9", check_compatibility=False)
     with pytest.raises(ServerGoneError, match=r"does not answer any more \(no connection\)") as caught:
         make(chunks, gone, embedder)

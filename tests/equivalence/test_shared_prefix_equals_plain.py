@@ -33,7 +33,7 @@ def ends(model: LocalModel, towns: Draw) -> LocalModel:
 
 
 @pytest.mark.parametrize("fused", [True, False])
-def test_a_prefix_that_is_read_in_parts_side_by_side_is_the_same_prefix(
+def test_prefix_read_in_parts_is_same_prefix(
     family: LocalModel, towns: Draw, fused: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if not fused:
@@ -62,7 +62,7 @@ def test_every_way_answers_alike(family: LocalModel, towns: Draw, fused: bool, m
             assert [row.output_ids for row in shared.stream(again)] == [*reversed(uncached), *uncached]
 
 
-def test_a_gemma_without_windows_has_the_logits_of_an_uncached_forward(tiny_model: LocalModel, towns: Draw) -> None:
+def test_gemma_without_windows_has_logits_of_an_uncached_forward(tiny_model: LocalModel, towns: Draw) -> None:
     """Its embeddings are scaled, so that what it writes hardly depends on context: tokens alone would show little."""
     config = AutoConfig.for_model(
         "gemma", vocab_size=30522, hidden_size=64, intermediate_size=128, num_hidden_layers=2, num_attention_heads=4,
@@ -106,9 +106,7 @@ def test_the_mini_model_answers_each_style_alike(mini: LocalModel, style: Style)
 @pytest.mark.slow
 @pytest.mark.parametrize("size", ["small", "medium", "large"])
 @pytest.mark.parametrize("style", ["squad", "hotpotqa", "triviaqa"])
-def test_with_and_without_a_cache_the_mini_model_answers_alike_at_every_size(
-    mini: LocalModel, style: Style, size: str
-) -> None:
+def test_mini_answers_alike_with_and_without_cache(mini: LocalModel, style: Style, size: str) -> None:
     corpus = Miniature(style).draw(DrawRequest(size, 0), mini.count_tokens).corpus
     passages, questions = whole_corpus(corpus), [question.text for question in corpus.questions][:3]
     answer, reason = uncached_reader(mini)

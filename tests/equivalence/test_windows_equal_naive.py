@@ -91,7 +91,7 @@ def test_in_files(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert index.search(QUERIES, 60) == build_dense(CHUNKS, PROMPTED).search(QUERIES, 60)
 
 
-def test_a_search_that_finds_only_windows_of_one_chunk_asks_for_more(tmp_path: Path) -> None:
+def test_search_with_windows_of_one_chunk_asks_for_more(tmp_path: Path) -> None:
     pytest.importorskip("faiss")
     long = Chunk("long", "", " ".join(f"mill x{number}" for number in range(400)), 0, 0)
     chunks = [long, *(Chunk(f"d{n}", "", f"river {n}", 0, 0) for n in range(30))]

@@ -9,7 +9,7 @@ from experiments.benches.tables import kv_store_table
 from rmtbench.errors import UserError
 
 
-def test_computing_and_loading_are_measured_apart_and_nothing_is_left(tmp_path: Path) -> None:
+def test_computing_and_loading_are_measured_apart(tmp_path: Path) -> None:
     row = _measure(Context("random:tiny", 2500), tmp_path, None, "cpu", print)
     layers, heads, width, keys_and_values, float32 = 2, 2, 16, 2, 4
     assert row["bytes"] == 2500 * layers * heads * width * keys_and_values * float32

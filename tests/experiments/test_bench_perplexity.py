@@ -58,7 +58,7 @@ def test_windows_end_to_end_see_nothing_of_what_lies_before_them(base) -> None:
     assert (found.tokens, found.nats) == (len(TEXT) - 1, pytest.approx(expected, rel=1e-4))
 
 
-def test_overlapping_windows_score_each_token_once_with_what_they_keep(base) -> None:
+def test_overlapping_windows_score_each_token_once(base) -> None:
     stride = SEGMENT // 2
     expected = nats(base.model, TEXT[:stride], 0)
     for start in range(stride, len(TEXT), stride):
@@ -84,7 +84,7 @@ def by_hand(model, *, forget: bool) -> float:
 
 
 @pytest.mark.parametrize("forget", [False, True])
-def test_memory_is_carried_from_segment_to_segment_unless_it_is_forgotten(recurrent, forget: bool) -> None:
+def test_memory_is_carried_unless_it_is_forgotten(recurrent, forget: bool) -> None:
     told = []
     found = with_memory(recurrent, iter(TEXT), forget=forget, watch=told.append)
     assert (found.tokens, found.nats) == (len(TEXT) - 1, pytest.approx(by_hand(recurrent, forget=forget), rel=1e-4))

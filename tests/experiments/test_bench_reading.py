@@ -26,12 +26,12 @@ def test_the_table_has_a_row_a_size_and_a_column_a_kind(figures: dict[str, Any])
     assert table.rows[1][3].startswith(f"{single['em']:.3f}")
 
 
-def test_an_oracle_reads_a_few_paragraphs_of_a_corpus_of_21k_tokens(rows: dict[str, list[dict[str, object]]]) -> None:
+def test_an_oracle_reads_few_paragraphs_of_corpus_of_21k_tokens(rows: dict[str, list[dict[str, object]]]) -> None:
     (tokens,) = {row["tokens"] for row in rows[ORACLE]}
     assert 100 < tokens < 600  # type: ignore[operator]
 
 
-def test_with_its_paragraphs_single_facts_are_answered_and_without_any_text_none(
+def test_paragraphs_answer_single_facts_and_no_text_none(
     rows: dict[str, list[dict[str, object]]],
 ) -> None:
     single = {size: next(row["em"] for row in each if row["kind"] == "single") for size, each in rows.items()}

@@ -5,7 +5,7 @@ import json
 from experiments.benches.scoring import LONGEST_ANSWER, LONGEST_REFERENCE, _texts, run
 
 
-def test_a_small_bench_gives_every_promised_figure_and_equal_values(monkeypatch):
+def test_small_bench_gives_figures_and_equal_values(monkeypatch):
     monkeypatch.setattr("experiments.benches.scoring.ROUNDS", 1)  # times are not what is tested
     result = run(answers=8, systems=2)
     assert result["max_abs_difference"] <= 1e-5
@@ -29,7 +29,7 @@ def test_a_small_bench_gives_every_promised_figure_and_equal_values(monkeypatch)
     assert json.loads(json.dumps(result)) == result
 
 
-def test_the_invented_answers_are_seeded_distinct_and_of_the_stated_length():
+def test_invented_answers_are_seeded_distinct_and_sized():
     references, systems = _texts(60, 3, agreeing=0.0)
     assert (references, systems) == _texts(60, 3, agreeing=0.0)
     everything = [*references, *(text for system in systems for text in system)]

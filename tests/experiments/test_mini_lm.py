@@ -24,9 +24,7 @@ def reading() -> ReadingObjective:
     return ReadingObjective(build_model(tokenizer, 0), tokenizer)
 
 
-def test_what_is_exported_is_the_model_in_bfloat16_with_its_tied_head_once(
-    reading: ReadingObjective, tmp_path: Path
-) -> None:
+def test_export_is_bfloat16_with_tied_head_once(reading: ReadingObjective, tmp_path: Path) -> None:
     reading.export(tmp_path)
     loaded = AutoModelForCausalLM.from_pretrained(tmp_path, dtype=torch.float32)
     for name, weight in reading.module.state_dict().items():
@@ -35,7 +33,7 @@ def test_what_is_exported_is_the_model_in_bfloat16_with_its_tied_head_once(
     assert load_model(str(tmp_path), style="bridge").context_limit == 131_072
 
 
-def test_reading_layer_by_layer_is_the_models_own_forward_where_positions_do_not_leap(
+def test_layerwise_reading_is_forward_without_leaps(
     reading: ReadingObjective,
 ) -> None:
     model = reading.module.eval()
@@ -45,7 +43,7 @@ def test_reading_layer_by_layer_is_the_models_own_forward_where_positions_do_not
         torch.testing.assert_close(ours, model(ids).logits, atol=1e-5, rtol=1e-5)
 
 
-def test_the_same_chance_gives_the_same_batch_and_steps_on_it_lower_its_loss(reading: ReadingObjective) -> None:
+def test_same_chance_gives_same_batch_and_steps_on_it_lower_loss(reading: ReadingObjective) -> None:
     one, other = (reading.sample(STAGE, random.Random(1)) for _ in range(2))
     assert torch.equal(one.ids, other.ids)
     assert torch.equal(one.positions, other.positions)
@@ -64,7 +62,7 @@ def test_the_same_chance_gives_the_same_batch_and_steps_on_it_lower_its_loss(rea
     assert set(metrics) >= {"lookup"}
 
 
-def test_a_recipe_that_is_not_there_is_refused_with_those_that_are() -> None:
+def test_recipe_that_is_not_there_is_refused_with_those_that_are() -> None:
     with pytest.raises(UserError, match="no recipe 'maxi'") as refused:
         make("maxi", "cpu")
     assert "mini" in refused.value.remedy

@@ -45,13 +45,11 @@ TEXT = st.text(st.characters(exclude_categories=["Cs"]) | st.sampled_from(" \n\n
 @example(text="  two  spaces \n\n\n and lines\r\n\ttab")
 @example(text="\n")
 @settings(max_examples=300, deadline=None)
-def test_any_text_comes_back_but_for_a_space_before_it_and_before_lines(
-    tokenizer: PreTrainedTokenizerFast, text: str
-) -> None:
+def test_any_text_survives_but_space_at_line_starts(tokenizer: PreTrainedTokenizerFast, text: str) -> None:
     assert tokenizer.decode(encode(tokenizer, text)) == with_spaces(text)
 
 
-def test_a_name_is_the_same_tokens_at_the_beginning_of_a_text_of_a_line_and_within(
+def test_name_has_same_tokens_anywhere_in_text(
     tokenizer: PreTrainedTokenizerFast,
 ) -> None:
     for word in ("Bremton", "known", "1823", seen().by_kind["town"][0], held_out().by_kind["town"][0]):
@@ -60,7 +58,7 @@ def test_a_name_is_the_same_tokens_at_the_beginning_of_a_text_of_a_line_and_with
         assert encode(tokenizer, f"of\n\n{word}") == encode(tokenizer, "of\n\n") + alone
 
 
-def test_name_words_of_training_are_one_token_and_held_out_ones_are_pieces(tokenizer: PreTrainedTokenizerFast) -> None:
+def test_training_name_words_are_one_token_others_pieces(tokenizer: PreTrainedTokenizerFast) -> None:
     known = [word for kind in seen().by_kind.values() for word in kind]
     unknown = [word for kind in held_out().by_kind.values() for word in kind]
     assert share_of_single_tokens(tokenizer, known) > 0.97
@@ -79,7 +77,7 @@ def test_numbers_are_cut_into_pairs_of_digits(tokenizer: PreTrainedTokenizerFast
 
 
 @pytest.mark.parametrize("style", STYLES)
-def test_the_tokens_of_passages_join_to_the_tokens_of_the_whole_context(
+def test_the_tokens_of_passages_join_to_tokens_of_whole_context(
     tokenizer: PreTrainedTokenizerFast, style: Style
 ) -> None:
     contract = make_contract(tokenizer, "bridge")
@@ -98,7 +96,7 @@ def test_a_prompt_begins_with_the_start_token_once(tokenizer: PreTrainedTokenize
     assert not set(ids[1:]) & {tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.pad_token_id}
 
 
-def test_tokens_of_the_contract_do_not_depend_on_what_stands_before_them(tokenizer: PreTrainedTokenizerFast) -> None:
+def test_contract_tokens_ignore_what_precedes_them(tokenizer: PreTrainedTokenizerFast) -> None:
     contract = make_contract(tokenizer, "bridge")
     context, question = contract.context_ids([Passage("Title", "Text.")]), contract.question_ids("Who?")
     whole = tokenizer.decode((context + question)[1:])[1:].replace("\n ", "\n")
@@ -116,7 +114,7 @@ def test_the_same_seed_learns_the_same_tokenizer(tokenizer: PreTrainedTokenizerF
     assert train_tokenizer().backend_tokenizer.to_str() == tokenizer.backend_tokenizer.to_str()
 
 
-def test_its_training_texts_hold_every_seen_name_word_and_none_that_is_held_out() -> None:
+def test_training_texts_hold_every_seen_name_word_only() -> None:
     met = {word for text in _texts(0) for word in re.findall(r"\w+", text)}
     every = {word for kind in inventory().by_kind.values() for word in kind}
     assert met & every == {word for kind in seen().by_kind.values() for word in kind}

@@ -92,7 +92,7 @@ def test_leaps_change_no_token_but_their_positions(contract: PromptContract) -> 
     assert plain.positions != leaping.positions
 
 
-def test_the_context_is_what_the_prompt_contract_gives_for_its_passages(
+def test_context_is_what_prompt_contract_gives_for_its_passages(
     contract: PromptContract, examples: list[Example]
 ) -> None:
     for example in examples:
@@ -103,9 +103,7 @@ def test_the_context_is_what_the_prompt_contract_gives_for_its_passages(
         assert list(example.ids[: context_length(contract, example)]) == expected
 
 
-def test_each_question_is_what_the_prompt_contract_asks_and_the_first_stands_behind_the_context(
-    contract: PromptContract, examples: list[Example]
-) -> None:
+def test_each_question_is_the_contracts_own(contract: PromptContract, examples: list[Example]) -> None:
     for example in examples:
         end = context_length(contract, example)
         assert contract.tokenizer.decode([example.ids[end - 1]]) == "\n\n"
@@ -142,7 +140,7 @@ def test_an_answer_is_written_from_what_was_asked(contract: PromptContract) -> N
     assert written == f" {asked.reasoning} Answer: {asked.references[0]}</s>"
 
 
-def test_lookups_come_behind_the_questions_in_the_form_of_a_reasoning(contract: PromptContract) -> None:
+def test_lookups_come_behind_questions_in_form_of_a_reasoning(contract: PromptContract) -> None:
     decode = contract.tokenizer.decode
     plan, unknown, told = replace(PLAN, questions=3, lookups=20), 0, 0
     for seed in SEEDS:
@@ -165,7 +163,7 @@ def test_lookups_come_behind_the_questions_in_the_form_of_a_reasoning(contract: 
     assert told > 5 * unknown > 0
 
 
-def test_the_questions_of_an_example_are_distinct_and_of_all_kinds(
+def test_questions_of_an_example_are_distinct_and_of_all_kinds(
     contract: PromptContract, examples: list[Example]
 ) -> None:
     kinds = set()
@@ -183,7 +181,7 @@ def test_fewer_questions_are_asked_where_a_world_holds_no_more() -> None:
     assert ask_many(world, 0, random.Random(0)) == []
 
 
-def test_no_question_rests_on_a_fact_that_another_ones_answer_states() -> None:
+def test_no_question_rests_on_another_ones_answer() -> None:
     """Else it could be answered from there, and nothing would be learnt from the text."""
     world = make_world(plan_world("squad", [10], seen()), random.Random(0))
     rested_on = [key for one in ask_many(world, 500, random.Random(0)) for key in rests_on([one])]
@@ -203,7 +201,7 @@ def test_no_lookup_asks_for_what_a_questions_answer_states(contract: PromptContr
         assert not [each for each in asked if each.removeprefix(" Reasoning:") in answers]
 
 
-def test_of_a_judged_comparison_all_is_learnt_but_what_is_looked_up(contract: PromptContract) -> None:
+def test_judged_comparison_learns_all_but_lookups(contract: PromptContract) -> None:
     decode, notes = contract.tokenizer.decode, Counter[str]()
     for seed in SEEDS:
         plan = replace(PLAN, questions=0, judged=6)
@@ -224,7 +222,7 @@ def test_of_a_judged_comparison_all_is_learnt_but_what_is_looked_up(contract: Pr
     assert min(notes["yes/no"], notes["comparison"]) > 15
 
 
-def test_every_relation_is_judged_and_yes_is_as_often_right_as_no(contract: PromptContract) -> None:
+def test_every_relation_is_judged_and_yes_equals_no(contract: PromptContract) -> None:
     """Also of rivers and events, which are rare in a world, and of two people with one employer, which are rarer."""
     judged, answers = Counter[str](), Counter[str]()
     for seed in range(40):
@@ -242,7 +240,7 @@ def test_every_relation_is_judged_and_yes_is_as_often_right_as_no(contract: Prom
     assert answers["yes"] > 0.25 * answers.total()
 
 
-def test_pages_in_pieces_stand_under_their_titles_and_tell_the_same(contract: PromptContract) -> None:
+def test_pages_in_pieces_stand_under_their_titles_and_tell_same(contract: PromptContract) -> None:
     plan, cut = replace(PLAN, context=3000, questions=0), 0
     for seed in SEEDS:
         whole, pieces = (
@@ -318,7 +316,7 @@ def test_other_names_are_looked_up_as_facts_are_and_once(contract: PromptContrac
     assert found > len(SEEDS)
 
 
-def test_what_is_told_before_anything_tells_whose_it_is_is_looked_up_more_often_where_that_is_wanted(
+def test_fact_before_its_owner_is_asked_more_if_wanted(
     contract: PromptContract,
 ) -> None:
     decode = contract.tokenizer.decode

@@ -35,7 +35,7 @@ def test_a_row_is_on_disk_before_append_returns(tmp_path):
         assert numbers(tmp_path / "a.jsonl") == [1]
 
 
-def test_a_row_cut_at_any_byte_is_dropped_and_the_next_one_starts_on_its_own_line(tmp_path):
+def test_row_cut_at_any_byte_is_dropped(tmp_path):
     path = tmp_path / "a.jsonl"
     whole = encode(ROWS[0])
     last = encode(ROWS[1])
@@ -87,7 +87,7 @@ def test_append_outside_the_with_block_is_a_defect_of_ours(tmp_path):
         (b"[1, 2]\n", "damaged: not an object"),
     ],
 )
-def test_a_damaged_line_in_the_middle_is_an_error_with_file_and_line(tmp_path, line, what):
+def test_a_damaged_line_in_middle_is_an_error_with_file_and_line(tmp_path, line, what):
     path = tmp_path / "answers.jsonl"
     path.write_bytes(encode({"n": 1}) + line + encode({"n": 3}))
     with pytest.raises(UserError) as caught:
@@ -110,7 +110,7 @@ ASIDE = "move the run aside, or choose another folder with --results"
         ({"n": 1}, "None", ASIDE),
     ],
 )
-def test_another_schema_version_is_refused_before_any_field_is_read(tmp_path, row, found, remedy):
+def test_another_schema_version_is_refused_first(tmp_path, row, found, remedy):
     path = tmp_path / "answers.jsonl"
     path.write_text(json.dumps(row) + "\n")
     with pytest.raises(UserError) as caught:
@@ -119,7 +119,7 @@ def test_another_schema_version_is_refused_before_any_field_is_read(tmp_path, ro
     assert (caught.value.where, caught.value.remedy) == (f"{path}, line 1", remedy)
 
 
-def test_a_full_disk_refuses_the_row_and_says_that_the_rest_is_kept(tmp_path):
+def test_a_full_disk_refuses_the_row_and_says_that_rest_is_kept(tmp_path):
     path = tmp_path / "answers.jsonl"
     path.symlink_to("/dev/full")
     with pytest.raises(UserError, match="the disk is full") as caught, LineWriter(path) as writer:
@@ -128,7 +128,7 @@ def test_a_full_disk_refuses_the_row_and_says_that_the_rest_is_kept(tmp_path):
     assert "everything written so far is kept" in caught.value.remedy
 
 
-def test_a_full_disk_leaves_the_old_file_when_a_whole_one_is_replaced(tmp_path):
+def test_a_full_disk_leaves_old_file_when_whole_one_is_replaced(tmp_path):
     path = tmp_path / "summary.json"
     write_whole(path, b"old")
     # The name under which the new content is written first.
@@ -139,7 +139,7 @@ def test_a_full_disk_leaves_the_old_file_when_a_whole_one_is_replaced(tmp_path):
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_a_file_that_cannot_be_made_is_named_and_not_its_temporary_name(tmp_path):
+def test_file_that_cannot_be_made_is_named_not_its_temporary(tmp_path):
     path = tmp_path / "nowhere" / "made.json"
     with pytest.raises(FileNotFoundError) as caught:
         write_whole(path, b"{}")

@@ -44,7 +44,7 @@ def test_a_killed_writer_leaves_no_lock_behind(tmp_path, holder):
         assert (tmp_path / ".lock").read_text() == str(os.getpid())
 
 
-def test_the_lock_is_free_again_after_the_block_even_after_an_error(tmp_path):
+def test_the_lock_is_free_again_after_block_even_after_an_error(tmp_path):
     with pytest.raises(ZeroDivisionError), only_writer(tmp_path / ".lock"):
         raise ZeroDivisionError
     with only_writer(tmp_path / ".lock"):

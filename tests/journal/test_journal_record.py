@@ -23,7 +23,7 @@ def test_a_whole_run_reads_back_and_is_complete(tmp_path):
     assert (run.scores, run.scorers) == ({}, {})
 
 
-def test_a_run_whose_last_answer_was_torn_lacks_that_answer_until_it_is_made_again(tmp_path):
+def test_run_with_torn_answer_lacks_it_until_made_again(tmp_path):
     folder = write_run(tmp_path, ALL)
     folder.answers.write_bytes(folder.answers.read_bytes()[:-20])
     torn = read_run(folder.path)
@@ -158,13 +158,13 @@ def test_a_run_folder_is_found_as_itself(tmp_path):
     assert find_runs(folder.path) == [folder.path]
 
 
-def test_answers_without_a_spec_are_found_so_that_reading_them_fails(tmp_path):
+def test_answers_without_spec_are_found_and_fail_to_read(tmp_path):
     folder = write_run(tmp_path, ALL)
     folder.spec.unlink()
     assert find_runs(tmp_path) == [folder.path]
 
 
-def test_an_empty_folder_holds_no_runs_and_a_missing_one_is_an_error(tmp_path):
+def test_an_empty_folder_holds_no_runs_and_missing_one_is_error(tmp_path):
     assert find_runs(tmp_path) == []
     with pytest.raises(UserError, match="no such folder") as caught:
         find_runs(tmp_path / "none")

@@ -131,7 +131,7 @@ def test_a_spec_comes_back_as_it_was_with_the_same_hash_and_name(spec):
 
 @settings(deadline=None)
 @given(prepareds, st.integers(0, 500))
-def test_preparation_comes_back_as_it_was_with_its_parts_in_order(prepared, draw):
+def test_preparation_comes_back_as_it_was_with_parts_in_order(prepared, draw):
     number, again = rows.prepared_from_row(through_disk(rows.prepared_to_row(prepared, draw, 0)), "here")
     assert (number, again, list(again.seconds)) == (draw, prepared, list(prepared.seconds))
 
@@ -178,7 +178,7 @@ CORPUS = rows.corpus_to_row(Corpus("c", "squad", "small", 0, (), (), Source("own
         (rows.spec_from_row, SPEC | {"settings": None}, "AttributeError"),
     ],
 )
-def test_a_row_that_makes_no_sense_is_an_error_with_its_place_and_field(read, row, reason):
+def test_row_that_makes_no_sense_is_error_with_place_and_field(read, row, reason):
     with pytest.raises(UserError, match="damaged row") as caught:
         read(row, "answers.jsonl, line 7")
     assert reason in caught.value.what

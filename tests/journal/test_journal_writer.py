@@ -42,7 +42,7 @@ def test_a_run_written_in_one_go_is_read_back_complete(tmp_path):
     assert finished_run(tmp_path, SPEC_ONE)
 
 
-def test_an_interrupted_run_owes_the_rest_and_is_the_same_afterwards(tmp_path):
+def test_an_interrupted_run_owes_the_rest_and_is_same_afterwards(tmp_path):
     folder = write(tmp_path / "halves", "q0").folder
     assert not finished_run(tmp_path / "halves", SPEC_ONE)
     with RunWriter(tmp_path / "halves", SPEC_ONE) as writer:
@@ -56,7 +56,7 @@ def test_an_interrupted_run_owes_the_rest_and_is_the_same_afterwards(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["answers", "gold", "corpora", "prepared", "sessions", "usage"])
-def test_any_file_may_be_torn_by_a_kill_and_the_run_still_ends_complete(tmp_path, name):
+def test_run_ends_complete_after_any_file_is_torn(tmp_path, name):
     folder = write(tmp_path, "q0").folder
     path = getattr(folder, name)
     if name in ("gold", "corpora"):

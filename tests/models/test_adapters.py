@@ -71,7 +71,7 @@ def test_a_merged_adapter_computes_what_peft_computes(base: Path, tmp_path: Path
     assert not torch.allclose(merged, without, atol=1e-4)
 
 
-def test_an_adapter_is_told_in_the_provenance_and_leaves_the_base_as_it_is(base: Path, adapter: Path) -> None:
+def test_adapter_is_told_in_provenance_and_leaves_base_as_it_is(base: Path, adapter: Path) -> None:
     alone, both = load_model(str(base)), load_model(str(base), adapter=str(adapter))
     told = both.provenance
     assert (alone.provenance["id"], told["id"]) == ("base", "base+mine")

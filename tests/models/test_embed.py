@@ -55,13 +55,13 @@ def test_no_text_gives_no_row(minilm):
     assert minilm.truncated([]) == 0
 
 
-def test_equal_texts_get_equal_bits_even_where_they_would_fall_into_different_batches(minilm):
+def test_equal_texts_get_equal_bits_in_any_batch(minilm):
     texts = ["an echo", *(f"line {number}" for number in range(40)), "an echo"]
     vectors = minilm.embed(texts)
     assert np.array_equal(vectors[0], vectors[-1])
 
 
-def test_only_the_first_256_tokens_are_read_and_the_rest_is_counted(minilm):
+def test_only_the_first_256_tokens_are_read_and_rest_is_counted(minilm):
     assert minilm.max_tokens == 256
     assert minilm.truncated([*SENTENCES, LONG, LONG]) == 2
     beginning = LONG[: len(LONG) * 2 // 3]
@@ -82,7 +82,7 @@ def test_a_folder_is_the_same_model_as_its_name(minilm, folder):
     assert np.array_equal(copy.embed(SENTENCES), minilm.embed(SENTENCES))
 
 
-def test_the_hash_changes_with_every_setting_that_changes_vectors(minilm, folder):
+def test_hash_changes_with_every_setting_that_changes_vectors(minilm, folder):
     change(folder / "sentence_bert_config.json", max_seq_length=128)
     shorter = load_embedder(str(folder))
     assert shorter.max_tokens == 128
@@ -94,7 +94,7 @@ def test_the_hash_changes_with_every_setting_that_changes_vectors(minilm, folder
     assert not np.allclose(first.embed(SENTENCES), minilm.embed(SENTENCES), atol=0.01)
 
 
-def test_a_model_without_a_length_of_its_own_is_limited_by_tokenizer_and_positions(folder):
+def test_model_without_length_is_limited_by_positions(folder):
     (folder / "sentence_bert_config.json").unlink()
     assert load_embedder(str(folder)).max_tokens == 512
 
@@ -113,7 +113,7 @@ def test_the_newer_spelling_of_pooling_is_read_too(folder):
         ("sentence_bert_config.json", {"model_args": {"dtype": "float16"}}),
     ],
 )
-def test_what_transformers_alone_would_get_wrong_is_left_to_the_library(folder, file, values):
+def test_transformers_special_cases_are_left_to_library(folder, file, values):
     change(folder / file, **values)
     assert read_layout(folder) is None
 

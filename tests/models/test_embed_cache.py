@@ -36,7 +36,7 @@ class Letters:
         return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
 
-def test_the_vectors_are_those_of_the_embedder_whether_computed_or_read(tmp_path):
+def test_vectors_are_those_of_embedder_whether_computed_or_read(tmp_path):
     expected = Letters().embed(TEXTS)
     assert np.array_equal(CachedEmbedder(Letters(), tmp_path).embed(TEXTS), expected)
     again = CachedEmbedder(Letters(), tmp_path).embed(TEXTS)
@@ -55,7 +55,7 @@ def test_each_text_is_computed_once_and_the_counters_say_so(tmp_path):
     assert (cached.hits, cached.misses) == (2, 5)
 
 
-def test_what_an_embedding_cost_is_told_where_it_was_computed_and_nowhere_else(tmp_path):
+def test_embedding_cost_is_only_where_it_was_computed(tmp_path):
     class Slow(Letters):
         def embed(self, texts, role="passage"):
             time.sleep(0.02)

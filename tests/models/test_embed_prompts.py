@@ -40,7 +40,7 @@ def configure(folder: Path, **values: Any) -> Path:
     return folder
 
 
-def test_minilm_has_no_prompts_and_the_hash_of_the_committed_results() -> None:
+def test_minilm_has_no_prompts_and_the_hash_of_committed_results() -> None:
     minilm = load_embedder("minilm")
     assert minilm.sha256 == COMMITTED
     assert [minilm.prompt(role) for role in ROLES] == ["", "", ""]
@@ -138,7 +138,7 @@ def test_a_cache_never_gives_a_text_the_vector_of_another_role(tmp_path: Path) -
     assert [cache.prompt(role) for role in ROLES] == ["q ", "p ", ""]
 
 
-def test_without_a_prompt_the_key_is_the_hash_of_the_text_as_it_was(tmp_path: Path) -> None:
+def test_without_a_prompt_the_key_is_the_hash_of_text_as_it_was(tmp_path: Path) -> None:
     import sqlite3
 
     cache = CachedEmbedder(WordEmbedder(), tmp_path)

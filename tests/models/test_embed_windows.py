@@ -94,7 +94,7 @@ def load_once() -> PreTrainedTokenizerBase:
     return _loaded[0]
 
 
-def test_windows_of_words_are_full_begin_with_a_word_and_overlap_by_a_quarter() -> None:
+def test_word_windows_are_full_and_overlap_by_quarter() -> None:
     words = load_once()
     text = " ".join(["river"] * 300)
     spans = check(words, text, "", "", 42)  # 40 words beside two special tokens
@@ -112,7 +112,7 @@ def test_a_text_is_cut_from_the_first_token_on_that_is_not_read() -> None:
     assert len(check(words, " ".join(["river"] * 40), "", "mill ", 42)) == 2
 
 
-def test_an_embedder_reads_its_windows_to_their_end_and_not_the_whole() -> None:
+def test_embedder_reads_its_windows_to_their_end_and_not_whole() -> None:
     minilm = load_embedder("minilm")
     assert isinstance(minilm, TransformersEmbedder)
     text = ENGLISH * 20
@@ -141,7 +141,7 @@ class Slow:
         return {"input_ids": [text.split() for text in texts]}
 
 
-def test_a_tokenizer_without_offsets_is_refused_only_where_it_would_have_to_cut() -> None:
+def test_tokenizer_without_offsets_is_refused_only_to_cut() -> None:
     how = reads(Slow(), "")  # type: ignore[arg-type]
     assert cut_windows(how, ["one two"], [""], 5) == [[(0, 7)]]
     assert cut_windows(how, ["one " * 50], [""], None) == [[(0, 200)]]

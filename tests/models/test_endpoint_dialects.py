@@ -48,7 +48,7 @@ def usage(**counts: Any) -> dict[str, Any]:
 
 # 1. Why an answer ended.
 @pytest.mark.parametrize("reason", ["stop", "eos", "eos_token", "end_turn", "STOP", "stop_sequence", "", None, "new"])
-def test_an_unknown_reason_at_the_end_of_a_whole_stream_is_a_normal_end_and_kept_as_given(reason: str | None) -> None:
+def test_unknown_finish_reason_is_normal_and_kept(reason: str | None) -> None:
     generation = answered(event("Old "), event("Mill"), event(None, reason))
     assert (generation.final, generation.finish, generation.finish_reason) == ("Old Mill", "eos", reason)
 
@@ -97,7 +97,7 @@ def test_lines_are_the_same_however_the_bytes_are_cut(size: int) -> None:
     assert list(lines_of(pieces)) == ["a", "b\u2028c", "", "", "d\x85", "", "e"]
 
 
-def test_a_mark_of_byte_order_and_an_event_in_several_data_lines_are_read() -> None:
+def test_byte_order_mark_and_multiline_events_are_read() -> None:
     body = b'\xef\xbb\xbf: hello\nevent: x\ndata: {"choices": [{"index": 0,\ndata: "delta": {"content": "Old Mill"},'
     body += b'\ndata: "finish_reason": "stop"}]}\n\ndata: [DONE]\n\n'
     with serve(instead=lambda _asked: Sent(body)) as server:
@@ -129,7 +129,7 @@ def caps(server: Server) -> Sequence[int]:
 @pytest.mark.parametrize(
     ("least", "probe", "warming"), [(1, [16], [1]), (16, [16], [1, 16]), (17, [16, 64], [1, 16, 64])]
 )
-def test_a_server_that_wants_a_larger_cap_is_asked_again_with_more(
+def test_a_server_that_wants_larger_cap_is_asked_again_with_more(
     least: int, probe: list[int], warming: list[int], param: str | None
 ) -> None:
     with serve(instead=capped(least, param)) as server:
@@ -142,7 +142,7 @@ def test_a_server_that_wants_a_larger_cap_is_asked_again_with_more(
     assert "max_completion_tokens" not in server.seen[-1]
 
 
-def test_a_cap_that_is_too_small_for_every_answer_is_told_with_the_option_that_raises_it() -> None:
+def test_too_small_cap_names_option_that_raises_it() -> None:
     with serve(instead=capped(65)) as server, pytest.raises(UserError, match="so small a cap") as caught:
         model_of(server)
     assert "--set think-tokens" in caught.value.remedy
@@ -179,7 +179,7 @@ def thinking(needed: int, counted: bool = True) -> Any:
     return instead
 
 
-def test_a_model_that_reasons_its_whole_cap_away_is_met_before_anything_is_asked() -> None:
+def test_reasoning_that_uses_whole_cap_is_found_in_probe() -> None:
     with serve(instead=thinking(500)) as server, pytest.raises(UserError, match="spends all of 64 tokens") as caught:
         model_of(server)
     assert "--set think-tokens" in caught.value.remedy
@@ -217,7 +217,7 @@ def untokenized(server: Server, think: int) -> EndpointModel:
         ("Old Mill", 9, "", 9),  # the server reasons, and does not show it
     ],
 )
-def test_tokens_of_reasoning_are_as_stated_and_unknown_where_nothing_counts_them(
+def test_reasoning_tokens_are_as_stated_or_unknown(
     text: str, stated: int | None, reasoning: str, tokens: int | None
 ) -> None:
     counts = {} if stated is None else {"completion_tokens_details": {"reasoning_tokens": stated}}
@@ -244,7 +244,7 @@ def test_warming_says_the_system_prompt_that_the_questions_say() -> None:
     assert [body["messages"][0]["content"] for body in server.seen] == ["Be brief."] * 3
 
 
-def test_without_the_option_no_effort_is_sent_and_a_refused_one_is_told() -> None:
+def test_without_option_no_effort_is_sent() -> None:
     with serve() as server:
         model_of(server)
     assert "reasoning_effort" not in server.seen[-1]
@@ -269,7 +269,7 @@ def whole(indent: int | None = None) -> Sent:
 
 
 @pytest.mark.parametrize("indent", [None, 2])
-def test_a_proxy_that_does_not_stream_is_understood_and_its_first_text_has_no_time(indent: int | None) -> None:
+def test_non_streaming_proxy_has_no_first_token_time(indent: int | None) -> None:
     with serve(instead=lambda _asked: whole(indent)) as server:
         model = model_of(server)
         [generation] = model.generate([PROMPT])
@@ -317,9 +317,7 @@ DETAIL = {
         (refusal("x" * 500 + " stream_options"), "stream_options"),
     ],
 )
-def test_the_errors_own_field_says_what_a_refusal_is_about_and_its_text_only_without_one(
-    sent: Sent, refused: str
-) -> None:
+def test_error_field_says_what_refusal_is_about(sent: Sent, refused: str) -> None:
     with serve(instead=lambda body: sent if refused in body else None) as server:
         model_of(server).generate([PROMPT])
     assert refused not in server.seen[-1]
@@ -367,7 +365,7 @@ def test_what_will_never_pass_is_not_asked_again() -> None:
         ({"prompt_tokens_details": {"cached_tokens": 64}, "prompt_cache_hit_tokens": 0}, 100, 64),
     ],
 )
-def test_cached_tokens_are_read_by_every_name_and_absence_is_not_zero(
+def test_cached_tokens_have_many_names_absence_is_not_zero(
     counts: dict[str, Any], prompt: int, cached: int | None
 ) -> None:
     generation = answered(event("Old Mill", "stop"), usage(**counts))
@@ -413,7 +411,7 @@ def test_a_cue_in_bold_is_no_part_of_the_answer(cue: str, style: str) -> None:
     assert generation.raw.endswith(("Old Mill", "Old Mill\n"))
 
 
-def test_another_served_name_stops_the_run_and_its_answer_is_not_kept() -> None:
+def test_another_served_name_stops_run_and_answer_is_not_kept() -> None:
     names = iter(["a", None, "a", "b"])
 
     def instead(_asked: dict[str, Any]) -> Sent:
@@ -456,7 +454,7 @@ def embedder_of(server: Server, **how: Any) -> Any:
 
 
 @pytest.mark.parametrize("case", LIMITS)
-def test_a_batch_that_the_server_refuses_is_halved_and_so_are_the_next(case: str) -> None:
+def test_a_batch_that_server_refuses_is_halved_and_so_are_next(case: str) -> None:
     refused, too_many = LIMITS[case]
     with serve() as server:
         expected = embedder_of(server).embed(TEXTS)
@@ -495,7 +493,7 @@ def test_an_embedder_that_numbers_nothing_is_read_in_order() -> None:
     assert list(made[:, 1] / made[:, 0]) == pytest.approx([0.5, 1.5, 2.5])
 
 
-def test_vectors_that_are_no_numbers_or_of_another_model_are_refused() -> None:
+def test_vectors_not_finite_or_of_another_model_are_refused() -> None:
     with serve(instead=lambda _body: vectors([0], value="NaN")) as server, pytest.raises(UserError, match="not finite"):
         embedder_of(server)
     names = iter(["a", "a", "b"])
@@ -507,7 +505,7 @@ def test_vectors_that_are_no_numbers_or_of_another_model_are_refused() -> None:
 
 
 # 8. The way to the server.
-def test_a_query_of_the_base_url_goes_with_every_request_behind_the_path() -> None:
+def test_a_query_of_base_url_goes_with_every_request_behind_path() -> None:
     with serve() as server:
         address = find_address(f"{server.url}?api-version=2024-02-01&tenant=s3cr3t", None, {"OPENAI_API_KEY": KEY})
         line = LineSettings(address)
@@ -520,7 +518,7 @@ def test_a_query_of_the_base_url_goes_with_every_request_behind_the_path() -> No
     assert address.redact("2024-02-01 s3cr3t") == "2024-02-01 [redacted]"
 
 
-def test_without_a_version_in_the_query_the_key_goes_in_one_header_alone() -> None:
+def test_without_a_version_in_query_key_goes_in_one_header_alone() -> None:
     with serve() as server:
         model_of(server)
     assert server.paths == ["/v1/chat/completions"]
@@ -539,7 +537,7 @@ def test_without_a_version_in_the_query_the_key_goes_in_one_header_alone() -> No
         ("SSL_CERT_FILE", "/", "cannot be read"),
     ],
 )
-def test_a_proxy_or_certificates_that_cannot_be_used_are_named_by_their_variable(
+def test_unusable_proxy_or_certificates_name_their_variable(
     monkeypatch: pytest.MonkeyPatch, variable: str, value: str, what: str
 ) -> None:
     for name in (*PROXIES, *CERTIFICATES):
@@ -552,7 +550,7 @@ def test_a_proxy_or_certificates_that_cannot_be_used_are_named_by_their_variable
     assert not server.seen
 
 
-def test_a_certificate_that_is_not_trusted_is_told_and_not_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_untrusted_certificate_is_reported_and_not_retried(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("SSL_CERT_FILE", raising=False)
     error = openai.APIConnectionError(request=None)  # type: ignore[arg-type]
     error.__cause__ = ConnectionError("TLS")

@@ -53,7 +53,7 @@ def says(text: str, finish: str = "stop") -> Callable[[str, int], Written]:
     return lambda _prompt, longest: Written([0] * 40, text, min(longest, 5), finish)
 
 
-def test_the_prompt_is_the_contracts_text_in_one_message_or_as_it_is() -> None:
+def test_the_prompt_is_contracts_text_in_one_message_or_as_it_is() -> None:
     for api in ("chat", "completions"):
         with serve() as server:
             model_of(server, api).generate([PROMPT])
@@ -87,7 +87,7 @@ def test_an_answer_that_a_filter_ended_is_none() -> None:
             model.generate([PROMPT])
 
 
-def test_tokens_are_the_servers_and_counted_here_where_it_tells_none() -> None:
+def test_tokens_are_servers_and_counted_here_where_it_tells_none() -> None:
     with serve(says("on the Oss")) as server:
         [told] = model_of(server).generate([PROMPT])
     assert (told.prompt_tokens, told.cached_tokens, told.written_tokens) == (40, 32, 5)
@@ -119,7 +119,7 @@ def test_a_parameter_that_the_server_refuses_is_said_otherwise(refused: str, sen
     assert model.provenance["greedy"] is (refused != "temperature")
 
 
-def test_a_model_that_knows_no_end_of_a_stream_is_asked_again_in_time() -> None:
+def test_model_without_end_of_stream_is_asked_again() -> None:
     with serve(plan=Plan(1.0, ("cut",), after=1)) as server, pytest.raises(AnswerError, match="cut in the middle, 2"):
         model_of(server).generate([PROMPT])
 
@@ -132,7 +132,7 @@ def test_a_server_that_is_too_slow_is_given_up_at_the_deadline() -> None:
         model.generate([PROMPT])
 
 
-def test_a_server_that_only_keeps_the_line_open_is_given_up_at_the_deadline() -> None:
+def test_server_that_keeps_line_open_ends_at_deadline() -> None:
     seconds = iter(range(100))
     comments = (b": PROCESSING\n" for _ in range(90))
     with pytest.raises(TransientError, match="no reply in time"):
@@ -141,7 +141,7 @@ def test_a_server_that_only_keeps_the_line_open_is_given_up_at_the_deadline() ->
 
 
 @pytest.mark.parametrize("key", ["sk-…", "“sk-abc”", "sk-a\nbc"])
-def test_a_key_that_no_request_could_carry_is_refused_by_its_variable_and_not_shown(key: str) -> None:
+def test_unsendable_key_is_refused_by_variable_and_not_shown(key: str) -> None:
     with pytest.raises(UserError, match="OPENAI_API_KEY holds characters") as caught:
         find_address("http://localhost:1/v1", None, {"OPENAI_API_KEY": key})
     assert key not in f"{caught.value} {caught.value.remedy}"
@@ -185,7 +185,7 @@ def test_retry_after_may_be_a_date() -> None:
     assert _retry_after({"retry-after": format_datetime(in_an_hour)}) == pytest.approx(3600, abs=60)
 
 
-def test_notes_are_written_under_their_own_words_and_without_a_stop_rule() -> None:
+def test_notes_are_written_under_words_and_without_stop_rule() -> None:
     with serve(says("one\ntwo\n")) as server:
         [notes] = note_writer(model_of(server), 16).generate([PROMPT])
     assert (notes.final, notes.finish) == ("one\ntwo", "eos")
@@ -203,7 +203,7 @@ def test_credentials_show_in_no_text_of_an_address() -> None:
     assert said == "no [redacted], no [redacted], no [redacted], no [redacted]"
 
 
-def test_openais_own_server_needs_a_key_and_another_may_need_none() -> None:
+def test_openais_own_server_needs_key_and_another_may_need_none() -> None:
     with pytest.raises(UserError, match="OPENAI_API_KEY is not set"):
         find_address(None, None, {})
     assert find_address(None, None, {"OPENAI_API_KEY": "k"}).url == OPENAI_URL
@@ -214,7 +214,7 @@ def test_openais_own_server_needs_a_key_and_another_may_need_none() -> None:
 
 
 # Embeddings.
-def test_embeddings_are_of_unit_length_in_the_texts_order_and_asked_for_once() -> None:
+def test_embeddings_are_unit_length_in_order_and_made_once() -> None:
     texts = [f"text {number % 150}" for number in range(300)]
     with serve() as server:
         embedder, _ = load_endpoint_embedder("openai:mini", endpoints(server))
@@ -259,7 +259,7 @@ def test_a_known_embedder_has_its_width_before_anything_is_asked() -> None:
         load_endpoint_embedder("openai:text-embedding-3-small", endpoints(server))
 
 
-def test_only_a_text_longer_than_a_known_limit_is_cut_into_windows(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_a_text_longer_than_known_limit_is_cut_into_windows(monkeypatch: pytest.MonkeyPatch) -> None:
     text, module = "The old mill by the café 🙂 " * 9, "rmtbench.models.endpoint.embedder"
     ranks = {bytes([number]): number for number in range(256)}
     of_bytes = tiktoken.Encoding("bytes", pat_str=r"\s?\S+|\s+", mergeable_ranks=ranks, special_tokens={})
@@ -374,7 +374,7 @@ def test_reasoning_in_a_reply_is_kept_apart(written: str, finish: str, expected:
     assert generation.reasoning_tokens == model.count_tokens([expected[2]])[0]
 
 
-def test_a_budget_for_reasoning_is_asked_for_besides_the_answer_and_caps_neither() -> None:
+def test_reasoning_budget_is_added_to_answer_cap() -> None:
     long = " ".join(["Oss"] * 30)
     with serve(says(f"<think>{long}</think>{long}")) as server:
         [generation] = chatting(server, ChatSettings(think_tokens=100)).generate([PROMPT])

@@ -64,7 +64,7 @@ def test_half_of_each_wait_is_chance(time: Time, chance: float, wait: float) -> 
     assert time.slept == [wait]
 
 
-def test_the_server_may_ask_for_a_longer_wait_and_not_for_a_shorter(time: Time) -> None:
+def test_server_may_ask_for_a_longer_wait_and_not_for_a_shorter(time: Time) -> None:
     call(retrying(time), failing(TransientError("status 429", 40.0), TransientError("status 429", 0.0)))
     assert time.slept == [40.0, 1.0]
 
@@ -88,7 +88,7 @@ def test_each_request_is_told_what_is_left_of_the_deadline(time: Time) -> None:
     assert told == [30.0, 27.5, 24.5]
 
 
-def test_the_first_whole_reply_is_kept_and_no_further_request_made(time: Time) -> None:
+def test_first_whole_reply_is_kept_and_no_further_request_made(time: Time) -> None:
     made: list[str] = []
 
     def send(_seconds: float) -> str:
@@ -110,7 +110,7 @@ def test_one_question_that_always_fails_fails_alone(time: Time) -> None:
         assert call(retries, failing()) == "yes"
 
 
-def test_a_server_that_answers_nobody_three_times_in_a_row_is_gone_for_all(time: Time) -> None:
+def test_server_failing_three_times_is_gone_for_all(time: Time) -> None:
     retries = retrying(time, attempts=2)
     for _ in range(2):
         with pytest.raises(AnswerError):
@@ -121,13 +121,13 @@ def test_a_server_that_answers_nobody_three_times_in_a_row_is_gone_for_all(time:
     assert "resumes" in caught.value.remedy
 
 
-def test_without_a_server_the_first_question_given_up_is_the_last(time: Time) -> None:
+def test_without_a_server_the_first_question_given_up_is_last(time: Time) -> None:
     retries = retrying(time, attempts=3)
     with pytest.raises(ServerGoneError):
         call(retries, failing(*[NOBODY] * 3))
 
 
-def test_a_success_of_another_question_meanwhile_keeps_the_server_alive(time: Time) -> None:
+def test_success_of_another_question_keeps_server_alive(time: Time) -> None:
     retries = retrying(time, attempts=3)
     send = failing(*[NOBODY] * 3)
 
@@ -153,7 +153,7 @@ def test_requests_a_minute_are_kept_after_a_short_burst(time: Time) -> None:
     assert time.at - began == pytest.approx(30 - BURST_SECONDS)
 
 
-def test_tokens_a_minute_are_kept_and_one_request_may_be_larger_than_the_bucket(time: Time) -> None:
+def test_token_rate_limit_allows_one_larger_request(time: Time) -> None:
     retries, began = retrying(time, tokens=600), time.at
     for _ in range(4):
         call(retries, failing(), tokens=200)
@@ -166,7 +166,7 @@ def test_requests_made_again_count_for_the_limit(time: Time) -> None:
     assert max(time.slept) == pytest.approx(10, abs=0.1)
 
 
-def test_waiting_for_a_limit_is_none_of_the_servers_time_and_spends_it_once(time: Time) -> None:
+def test_waiting_for_limit_is_not_servers_time(time: Time) -> None:
     told: list[float] = []
     retries, began = retrying(time, tokens=60, deadline=20.0), time.at
 

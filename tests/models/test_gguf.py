@@ -90,7 +90,7 @@ def test_other_bytes_under_the_same_name_are_another_model(file: Path) -> None:
     assert second.folder != first.folder
 
 
-def test_an_interrupted_conversion_leaves_nothing_that_is_taken_for_whole(
+def test_interrupted_conversion_is_never_taken_for_whole(
     file: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def interrupted(*_: object) -> None:

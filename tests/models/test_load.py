@@ -54,7 +54,7 @@ def test_a_longrope_model_ends_where_its_angles_change():
     assert context_limit(LlamaConfig(**{**SMALL, **widths})) == 512
 
 
-def test_the_same_seed_gives_the_same_weights_and_another_seed_others(tiny_model):
+def test_same_seed_gives_same_weights_and_another_seed_others(tiny_model):
     again, other = load_model("random:tiny"), load_model("random:tiny", seed=1)
     assert again.provenance["weights_sha256"] == tiny_model.provenance["weights_sha256"]
     assert other.provenance["weights_sha256"] != tiny_model.provenance["weights_sha256"]
@@ -88,7 +88,7 @@ def test_the_8b_geometry_has_8_billion_parameters():
     assert model.num_parameters() == 8_030_261_248
 
 
-def test_a_folder_is_named_by_its_own_name_and_hashed_by_its_weights(saved):
+def test_folder_is_named_by_its_own_name_and_hashed_by_weights(saved):
     first = load_model(str(saved))
     assert first.provenance["id"] == "my-model"
     assert str(saved.parent) not in json.dumps(first.provenance)
@@ -100,7 +100,7 @@ def test_a_folder_is_named_by_its_own_name_and_hashed_by_its_weights(saved):
     assert load_model(str(saved)).provenance["weights_sha256"] != first.provenance["weights_sha256"]
 
 
-def test_a_prompt_beyond_the_models_context_is_refused_with_both_numbers(saved):
+def test_prompt_beyond_context_is_refused_with_both_numbers(saved):
     model = replace(load_model(str(saved)), max_answer_tokens=8)
     with pytest.raises(AnswerError, match=r"prompt of \d+ tokens and answer of 8 exceed the model's context of 64"):
         model.generate([Prompt((Passage("t", "word " * 60),), "Why?")])
@@ -108,7 +108,7 @@ def test_a_prompt_beyond_the_models_context_is_refused_with_both_numbers(saved):
         read_prefix(model, (Passage("t", "word " * 60),), ["Why?"], batch=1)
 
 
-def test_weights_that_lack_a_tensor_are_refused_and_not_filled_up_at_random(saved):
+def test_weights_without_tensor_are_refused_not_filled(saved):
     weights = load_file(saved / "model.safetensors")
     del weights["model.layers.0.mlp.up_proj.weight"]
     save_file(weights, saved / "model.safetensors", metadata={"format": "pt"})
@@ -134,7 +134,7 @@ def test_weights_that_are_cut_or_of_another_shape_are_one_line(saved):
         load_model(str(saved))
 
 
-def test_a_tokenizer_of_more_tokens_than_the_model_knows_is_refused(saved):
+def test_a_tokenizer_of_more_tokens_than_model_knows_is_refused(saved):
     with pytest.raises(UserError, match=r"has 30,522 tokens, the model embeddings for 5,120") as caught:
         load_model("mini", tokenizer=str(saved))
     assert caught.value.where == "--tokenizer"
@@ -171,7 +171,7 @@ def test_a_model_with_recurrent_state_is_refused():
         check_supported(model)
 
 
-def test_sliding_windows_serve_single_questions_and_refuse_batches(tiny_model):
+def test_sliding_windows_serve_singles_and_refuse_batches(tiny_model):
     config = MistralConfig(**SMALL, sliding_window=24, max_position_embeddings=512)
     torch.manual_seed(0)
     model = AutoModelForCausalLM.from_config(config).eval()

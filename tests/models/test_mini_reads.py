@@ -21,7 +21,7 @@ def mini() -> LocalModel:
     return load_model("mini", style="bridge")
 
 
-def test_the_shipped_models_and_memories_weigh_at_most_12_mb_together() -> None:
+def test_shipped_models_and_memories_take_at_most_12_mb() -> None:
     folders = [*SHIPPED.values(), *SHIPPED_MEMORIES.iterdir()]
     files = [file for folder in folders for file in folder.rglob("*.safetensors")]
     assert len(files) == len(folders)
@@ -47,7 +47,7 @@ def test_with_the_text_it_answers_and_without_it_does_not() -> None:
     assert share(WITHOUT, "single", "bridge") <= 0.05
 
 
-def test_two_facts_that_change_places_in_the_text_change_places_in_the_answers(mini: LocalModel) -> None:
+def test_exchanged_facts_exchange_their_answers(mini: LocalModel) -> None:
     """Asked of those pairs that it answers as they stand: it does not answer all."""
     right = exchanged = 0
     for seed in range(16):

@@ -31,7 +31,7 @@ def chat_tokenizer(tokenizer):
 PASSAGES = (Passage("Arden", "Arden lies on the Oss."), Passage("Belmo", "Belmo is small."))
 
 
-def test_the_context_holds_the_instruction_and_every_passage_in_order(tokenizer):
+def test_context_holds_instruction_and_every_passage_in_order(tokenizer):
     contract = make_contract(tokenizer, "direct")
     text = tokenizer.decode(contract.context_ids(PASSAGES))
     assert text.startswith("[CLS] answer the question with the documents.")
@@ -75,13 +75,13 @@ def test_a_chat_format_that_tears_the_message_apart_is_refused(tokenizer):
         make_contract(tokenizer, "direct")
 
 
-def test_a_chat_format_that_refuses_the_message_is_told_in_its_words(tokenizer):
+def test_a_chat_format_that_refuses_message_is_told_in_its_words(tokenizer):
     tokenizer.chat_template = "{{ raise_exception('a system message must come first') }}"
     with pytest.raises(UserError, match="a system message must come first"):
         make_contract(tokenizer, "direct")
 
 
-def test_a_chat_format_that_tells_the_day_is_given_the_same_one_every_day(tokenizer):
+def test_chat_format_that_tells_day_is_given_same_one_every_day(tokenizer):
     tokenizer.chat_template = "{{ strftime_now('%d %B %Y') }}: {{ messages[0].content }}"
     assert make_contract(tokenizer, "direct").head.startswith("26 July 2024: Answer")
 
@@ -124,7 +124,7 @@ class Letters:
         ("bridge", "Because. Answer: Tam\n", "stop"),
     ],
 )
-def test_an_answer_ends_at_a_line_break_after_its_text_or_at_the_end_token(style, text, finish):
+def test_answer_ends_at_line_break_after_text_or_at_end_token(style, text, finish):
     contract = make_contract(Letters(), style)  # type: ignore[arg-type]
     assert contract.finish([ord(letter) for letter in text], frozenset({0})) == finish
 
@@ -139,7 +139,7 @@ def test_a_system_prompt_is_the_chat_formats_system_message():
     assert contract.head == f"{start}{INSTRUCTION['direct']}\n\n"
 
 
-def test_without_a_chat_format_the_system_prompt_stands_before_the_instruction(tokenizer):
+def test_system_prompt_precedes_instruction_without_chat(tokenizer):
     head = make_contract(tokenizer, "direct", SYSTEM).head
     assert head == f"You are brief. {{{{ braces }}}}\n\n{INSTRUCTION['direct']}\n\n"
 
@@ -158,7 +158,7 @@ def test_no_system_prompt_leaves_the_chat_format_as_it_is(chat):
         (CHATML, "Be brief.<|im_end|>", "control mark <|im_end|>"),
     ],
 )
-def test_a_system_prompt_that_the_model_cannot_be_given_is_refused(template, system, what):
+def test_a_system_prompt_that_model_cannot_be_given_is_refused(template, system, what):
     tokenizer = byte_level(CHATML_MARKS, template)
     make_contract(tokenizer, "direct")
     with pytest.raises(UserError, match=what.replace("|", r"\|")) as raised:

@@ -79,7 +79,7 @@ def test_no_budget_closes_the_reasoning_in_the_prompt():
     assert contract.reasoning.opened is None
 
 
-def test_a_cue_that_the_model_writes_after_its_reasoning_is_no_answer():
+def test_cue_that_model_writes_after_its_reasoning_is_no_answer():
     contract = make_contract(thinking_tokenizer(as_tokens=True), "direct")
     assert contract.stop_at("\n\nAnswer:\n") is None
     assert contract.stop_at("\n\nAnswer:\nOld Mill\nmore") == len("\n\nAnswer:\nOld Mill\n")
@@ -147,7 +147,7 @@ def test_the_answers_limit_counts_what_follows_the_reasoning(thinking):
     assert says(thinking, f"{thought} Old", think=64, answer=4).finish == "eos"
 
 
-def test_reasoning_that_never_ends_is_cut_at_its_budget_and_answers_nothing(thinking):
+def test_endless_reasoning_is_cut_and_answers_nothing(thinking):
     generation = says(thinking, "Okay the text says\n" * 9, think=7, answer=4)
     assert (generation.final, generation.raw, generation.finish) == ("", "", "length")
     assert generation.reasoning_tokens == generation.written_tokens == 7

@@ -13,7 +13,7 @@ from rmtbench.models.rerank import CrossEncoder, reranker_label
 TEXTS = ["the mill by the river", "a market", "", "the mayor of Arden is Tam Nedra " * 40, "the mill by the river"]
 
 
-def test_scores_come_in_the_order_of_the_texts_and_do_not_depend_on_neighbours(cross_encoder: Path) -> None:
+def test_scores_follow_texts_and_ignore_neighbours(cross_encoder: Path) -> None:
     judge = CrossEncoder(str(cross_encoder))
     together = judge.score("Where is the mill?", TEXTS)
     assert together == pytest.approx([judge.score("Where is the mill?", [text])[0] for text in TEXTS], abs=1e-5)

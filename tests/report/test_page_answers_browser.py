@@ -211,7 +211,7 @@ def test_reloading_keeps_what_was_typed_and_decided(look, handbook):
     assert page.get_by_label("Show rows").input_value() == "cag"
 
 
-def test_the_chosen_question_moves_with_the_arrow_keys_and_the_address_follows(look, handbook):
+def test_arrow_keys_move_the_chosen_question_and_its_address(look, handbook):
     page = open_answers(look, handbook)
     page.locator(".list").focus()
     for _ in range(3):
@@ -222,7 +222,7 @@ def test_the_chosen_question_moves_with_the_arrow_keys_and_the_address_follows(l
     page.wait_for_function("() => !location.hash.includes('question')")
 
 
-def test_systems_that_were_asked_other_questions_are_matched_by_question(look, tmp_path):
+def test_systems_asked_other_questions_are_matched_by_question(look, tmp_path):
     add_run(tmp_path, spec_of(draws=1), questions=3)
     folder = add_run(tmp_path, spec_of("rag-sparse", top_k=1, draws=1), questions=3)
     for path in (folder.gold, folder.answers, folder.scores):

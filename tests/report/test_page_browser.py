@@ -50,7 +50,7 @@ def test_50_000_answers_are_there_in_two_seconds(look, large):
     assert seconds < 2
 
 
-def test_a_run_of_5_000_answers_draws_only_the_rows_in_sight_and_reaches_the_last(look, large):
+def test_run_of_5_000_answers_draws_only_visible_rows(look, large):
     page = look(large / "index.html")
     show(page, "Answers")
     page.wait_for_selector(".list .row")
@@ -151,7 +151,7 @@ def test_the_pages_rules_are_pythons_in_the_browser_too(look, usual):
         assert said == list(verdict_lines(contest, terms, decide(contest, terms)))
 
 
-def test_everything_can_be_reached_by_keyboard_and_shows_where_it_is(look, usual):
+def test_everything_is_keyboard_reachable_and_visible(look, usual):
     page = look(usual / "index.html")
     page.keyboard.press("Tab")
     assert page.evaluate("document.activeElement.textContent") == "Skip to the report"
@@ -209,7 +209,7 @@ def test_nothing_sticks_out_at_any_width(look, usual, width, tmp_path):
         page.screenshot(path=folder / f"{width}-{tab}.png", full_page=True)
 
 
-def test_the_contents_lead_to_each_table_and_know_what_the_search_left(look, usual):
+def test_contents_lead_to_each_table_and_follow_the_search(look, usual):
     page = look(usual / "index.html")
     show(page, "Tables")
     contents = page.get_by_role("navigation", name="Tables")

@@ -32,7 +32,7 @@ def test_the_page_names_nothing_outside_itself(tmp_path):
     assert str(tmp_path) not in page
 
 
-def test_the_policy_allows_the_two_scripts_and_the_style_by_their_hashes(tmp_path):
+def test_the_policy_allows_two_scripts_and_style_by_their_hashes(tmp_path):
     add_run(tmp_path, spec_of())
     page = page_of(tmp_path)
     policy = re.search(r'Content-Security-Policy" content="([^"]+)"', page)[1]
@@ -45,7 +45,7 @@ def test_the_policy_allows_the_two_scripts_and_the_style_by_their_hashes(tmp_pat
     assert "unsafe" not in policy
 
 
-def test_the_library_is_the_one_that_was_taken_and_its_licence_lies_beside_it():
+def test_library_is_the_one_taken_with_its_licence():
     text = build._read(build.LIBRARY)
     assert hashlib.sha256(text.encode()).hexdigest() == LIBRARY_SHA256
     assert "Chart.js v4.6.1" in text
@@ -59,7 +59,7 @@ def test_no_script_of_ours_parses_a_text_as_html():
     )
 
 
-def test_hostile_texts_are_kept_whole_and_cannot_end_their_element(tmp_path):
+def test_hostile_texts_are_kept_whole_and_cannot_end_element(tmp_path):
     hostile_results(tmp_path)
     page = page_of(tmp_path)
     data = data_of(page)
@@ -91,7 +91,7 @@ def test_a_chunk_that_holds_evidence_is_marked(tmp_path):
     assert [row[7][0][4] for row in answers[:2]] == [1, 0]
 
 
-def test_scores_by_place_of_the_evidence_come_with_the_page_a_row_a_metric_and_fifth(tmp_path):
+def test_evidence_place_scores_have_row_metric_and_fifth(tmp_path):
     folder = add_run(tmp_path, spec_of())
     rows = [json.loads(line) for line in folder.gold.read_text().splitlines()]
     folder.gold.write_text("".join(json.dumps(row | {"positions": [0.1, 0.9]}) + "\n" for row in rows))
@@ -111,7 +111,7 @@ def test_runs_without_places_of_evidence_bring_no_scores_by_them(tmp_path):
     assert data_of(page_of(tmp_path))["positions"] == []
 
 
-def test_a_large_page_is_compressed_and_a_small_one_does_not_depend_on_a_compressor(tmp_path, monkeypatch):
+def test_large_page_is_compressed_small_one_is_not(tmp_path, monkeypatch):
     large_results(tmp_path, runs=2, draws=2, questions=200)
     small = page_of(tmp_path)
     assert "gzip-base64" not in re.sub(r"<script>.*?</script>", "", small, flags=re.DOTALL)
@@ -125,7 +125,7 @@ def test_a_large_page_is_compressed_and_a_small_one_does_not_depend_on_a_compres
     assert page_of(tmp_path) == large
 
 
-def test_answers_lie_in_slices_that_cover_the_same_questions_of_every_run(tmp_path, monkeypatch):
+def test_answers_lie_in_slices_of_the_same_questions(tmp_path, monkeypatch):
     monkeypatch.setattr(blocks, "SLICE", 3)
     add_run(tmp_path, spec_of(), questions=4)
     add_run(tmp_path, spec_of("closed-book"), questions=4, answered=5)

@@ -25,7 +25,7 @@ def kept_and_placed(tmp_path_factory):
     return results
 
 
-def test_what_is_kept_is_drawn_by_size_an_index_once_however_many_chunks_are_read(look, kept_and_placed):
+def test_kept_bytes_are_drawn_once_by_size(look, kept_and_placed):
     page = look(kept_and_placed / "index.html")
     show(page, "Figures")
     drawn = chart(page, "Kept for answering by size, hotpotqa")
@@ -48,9 +48,7 @@ def test_scores_are_drawn_by_size_with_their_whiskers(look, kept_and_placed):
     assert chart(page, "F1 by size, hotpotqa")["lines"][0]["data"] == pytest.approx([0.85, 0.45])
 
 
-def test_scores_are_drawn_by_the_fifth_in_which_the_evidence_stands_and_nothing_where_none_stands(
-    look, kept_and_placed
-):
+def test_scores_are_drawn_by_fifth_of_evidence(look, kept_and_placed):
     page = look(kept_and_placed / "index.html")
     show(page, "Figures")
     page.get_by_role("combobox", name="Corpus", exact=True).select_option(label="hotpotqa large")

@@ -138,7 +138,7 @@ def test_no_two_systems_have_the_same_colour(scheme):
     assert len({look["borderColor"] for _, look in looks}) == len(kinds)
 
 
-def test_a_system_has_the_same_colour_whatever_order_the_runs_are_read_in():
+def test_a_system_keeps_its_colour_in_any_order_of_runs():
     kinds = {"cag": ("#D55E00", "o"), "rag-sparse top-1": ("#009E73", "^"), "oracle": ("#000000", "*")}
     body = (
         "const looks = Looks.assign(given, 'light');"

@@ -56,7 +56,7 @@ def add_of_length(results, spec, tokens, **options):
     [(2_000, 2_000), (21_020, 16_000), (23_000, 32_000), (85_000, 96_000), (1_500, 2_000), (1_400, None), (None, None),
      (0, None), (300_000, 256_000), (5_000_000, None)],
 )  # fmt: skip
-def test_the_nearest_length_is_by_its_ratio_and_none_is_beyond_half_a_doubling(tokens, found):
+def test_nearest_length_is_by_ratio_within_half_doubling(tokens, found):
     assert nearest(tokens, LENGTHS) == found
     assert found is None or max(found / tokens, tokens / found) <= FARTHEST
 
@@ -65,7 +65,7 @@ def test_nothing_is_near_to_a_published_length_of_zero():
     assert nearest(1, [0]) is None
 
 
-def test_the_scores_at_a_length_are_those_of_the_models_that_reach_it():
+def test_scores_at_a_length_are_those_of_models_that_reach_it():
     assert set(scores_at(2_000)) == {row.model for row in MODELS}
     assert set(scores_at(2_000_000)) == {"gemini-1.5-pro", "gemini-1.5-flash"}
     assert scores_at(125_000)["llama-3.1-8b-instruct"] == 0.15
@@ -76,7 +76,7 @@ def test_the_scores_at_a_length_are_those_of_the_models_that_reach_it():
 # Contexts
 
 
-def test_a_run_stands_beside_the_scores_at_the_length_that_its_questions_read(tmp_path):
+def test_run_stands_beside_scores_at_length_that_questions_read(tmp_path):
     add_reading(tmp_path, spec_of("cag"), 21_020)
     table = contexts_of(tmp_path)
     known = sorted(scores_at(16_000).values())
@@ -87,7 +87,7 @@ def test_a_run_stands_beside_the_scores_at_the_length_that_its_questions_read(tm
     )  # fmt: skip
 
 
-def test_the_notes_name_every_difference_so_that_nobody_takes_the_scores_for_alike(tmp_path):
+def test_notes_name_every_difference_of_scores(tmp_path):
     add_reading(tmp_path, spec_of("cag", data="miniature:x@1"), 21_020, kind="miniature")
     notes = "\n".join(contexts_of(tmp_path).notes)
     assert "model: published 20 models, measured org/model-8b" in notes
@@ -96,13 +96,13 @@ def test_the_notes_name_every_difference_so_that_nobody_takes_the_scores_for_ali
     assert "context: published retrieved chunks alone" in notes
 
 
-def test_retrieval_stands_at_the_length_of_its_chunks_and_not_of_the_corpus(tmp_path):
+def test_retrieval_stands_at_length_of_chunks_and_not_of_corpus(tmp_path):
     add_reading(tmp_path, spec_of("rag-sparse", top_k=10, size="125k"), 4_300)
     ((size, system, read, _, published, *_),) = contexts_of(tmp_path).rows
     assert (size, system, read, published) == ("125k", "rag-sparse top-10", "4,300", "4,000")
 
 
-def test_of_each_system_one_run_a_length_is_shown_and_the_records_hold_all(tmp_path):
+def test_one_run_a_length_is_shown_and_records_hold_all(tmp_path):
     for top_k, tokens in ((3, 1_700), (5, 2_200), (10, 4_300)):
         add_reading(tmp_path, spec_of("rag-sparse", top_k=top_k), tokens)
     table = contexts_of(tmp_path)
@@ -149,7 +149,7 @@ def test_scores_of_random_weights_stand_beside_nothing(tmp_path):
 # Recurrent memories
 
 
-def test_a_recurrent_memory_stands_beside_the_published_ones_at_the_length_of_its_corpus(tmp_path):
+def test_recurrent_memory_is_shown_at_its_corpus_length(tmp_path):
     add_of_length(tmp_path, spec_of("rmt-memory", dataset="squad", size="64k"), 63_500, score=0.25)
     add_of_length(tmp_path, spec_of("rmt-query-first", size="8k"), 7_900)
     table = memory_table(*section_of(tmp_path))
@@ -164,7 +164,7 @@ def test_a_recurrent_memory_stands_beside_the_published_ones_at_the_length_of_it
     assert "scorer: published accuracy by BABILong's own rule, measured EM (em:1)" in notes
 
 
-def test_a_system_of_which_nothing_is_published_at_a_length_has_no_figure_there(tmp_path):
+def test_unpublished_system_has_no_figure_at_length(tmp_path):
     add_of_length(tmp_path, spec_of("rmt-memory", size="9999k"), 9_999_000)
     assert memory_table(*section_of(tmp_path)).rows[0][-1] == "–"
     section, (grid,) = section_of(tmp_path)
@@ -181,7 +181,7 @@ def test_without_a_recurrent_memory_there_is_no_table_of_them(tmp_path):
 # Their place in the report
 
 
-def test_one_file_holds_what_is_published_of_all_tables_under_the_same_columns(tmp_path):
+def test_one_file_holds_all_published_tables(tmp_path):
     add_reading(tmp_path, spec_of("cag"), 21_020)
     add_of_length(tmp_path, spec_of("rmt-memory"), 21_000)
     report = write_report(tmp_path, quick=True)

@@ -16,7 +16,7 @@ def section_of(results):
     return section, make_grids(section.runs)[0]
 
 
-def test_only_three_published_scores_differ_from_the_logs_and_each_says_what_it_is():
+def test_only_three_published_scores_differ_from_logs():
     wrong = {(each.dataset, each.size, each.system, each.top_k) for each in SCORES if each.wrong}
     assert wrong == {
         ("hotpotqa", "small", "rag-sparse", 1), ("hotpotqa", "small", "rag-sparse", 3),
@@ -42,13 +42,13 @@ def test_every_dataset_and_size_of_the_paper_has_all_its_cells():
     assert published_score("triviaqa", "small", "cag", None) is None
 
 
-def test_each_row_of_the_table_by_length_has_the_mean_that_was_published_for_it():
+def test_each_length_row_has_its_published_mean():
     assert len(MODELS) == 20
     for row in MODELS:
         assert sum(row.scores.values()) / len(row.scores) == pytest.approx(row.mean, abs=0.0011), row.model
 
 
-def test_a_run_stands_beside_its_published_cell_with_what_differs(tmp_path):
+def test_run_stands_beside_its_published_cell_with_what_differs(tmp_path):
     add_run(tmp_path, spec_of("rag-sparse", top_k=1), score=0.6)
     add_run(tmp_path, spec_of("cag"), seconds=0.5)
     table = paper_comparison_table(*section_of(tmp_path))
@@ -65,22 +65,20 @@ def test_a_run_stands_beside_its_published_cell_with_what_differs(tmp_path):
 
 
 @pytest.mark.parametrize(("draws", "told"), [(1, False), (2, True)])
-def test_squad_is_published_in_one_draw_and_a_run_of_as_many_questions_in_one_draw_does_not_differ(
-    tmp_path, draws, told
-):
+def test_squad_is_published_in_one_draw(tmp_path, draws, told):
     spec = spec_of("cag", dataset="squad", draws=draws)
     add_run(tmp_path, spec, questions=500 // draws)
     notes = "\n".join(paper_comparison_table(*section_of(tmp_path)).notes)
     assert ("small: published 500 questions in 1 draw(s) of 3 articles" in notes) == told
 
 
-def test_hotpotqa_is_published_in_as_many_draws_as_give_its_questions_one_a_row():
+def test_hotpotqa_is_published_with_one_row_a_question():
     rows = [each for each in CORPORA if each.dataset == "hotpotqa"]
     assert [each.draws for each in rows] == [87, 33, 21]
     assert all(each.draws * each.documents == each.questions for each in rows)
 
 
-def test_making_the_cache_stands_beside_the_published_time_of_it_where_one_is_known(tmp_path):
+def test_cache_making_is_beside_its_published_time(tmp_path):
     add_run(tmp_path, spec_of("cag", size="large"), prepare={"tokenize": 0.5, "prefill": 41.5})
     add_run(tmp_path, spec_of("rag-sparse", top_k=1, size="large"), prepare={"index": 0.25})
     table = paper_comparison_table(*section_of(tmp_path))
@@ -91,7 +89,7 @@ def test_making_the_cache_stands_beside_the_published_time_of_it_where_one_is_kn
     assert (retrieved["measured_preparation_seconds"], retrieved["published_preparation_seconds"]) == (None, None)
 
 
-def test_a_cache_that_was_loaded_stands_beside_no_time_of_making_one(tmp_path):
+def test_loaded_cache_has_no_time_of_making_beside_it(tmp_path):
     add_run(tmp_path, spec_of("cag"), prepare={"load": 0.1}, counts={"reused_tokens": 42_000})
     table = paper_comparison_table(*section_of(tmp_path))
     assert table.rows[0][-2:] == ("–", "11.3 s")
@@ -99,7 +97,7 @@ def test_a_cache_that_was_loaded_stands_beside_no_time_of_making_one(tmp_path):
     assert paper_comparison_records(*section_of(tmp_path))[0]["measured_preparation_seconds"] is None
 
 
-def test_where_no_time_of_making_a_cache_is_published_there_is_no_column_for_it(tmp_path):
+def test_no_published_making_time_means_no_column(tmp_path):
     add_run(tmp_path, spec_of("cag", dataset="squad"))
     assert "preparation" not in paper_comparison_table(*section_of(tmp_path)).columns
 

@@ -40,7 +40,7 @@ def place_evidence(folder, position):
     append(folder.gold, [row | {"positions": [position(number)]} for number, row in enumerate(rows)])
 
 
-def test_one_run_of_everything_draws_every_figure_with_its_records(tmp_path):
+def test_one_run_of_everything_draws_every_figure_with_records(tmp_path):
     for size in ("small", "large"):
         for system, top_k in (("full-context", None), ("cag", None), ("rag-sparse", 3)):
             folder = add_run(tmp_path, spec_of(system, size=size, top_k=top_k), kept=10**6)
@@ -77,7 +77,7 @@ def test_a_figure_without_its_data_is_not_made(tmp_path, fields, options, absent
     assert not {figure.stem.removeprefix("figures/").removesuffix("-1") for figure in drawn} & absent
 
 
-def test_random_weights_and_miniature_data_are_told_in_the_figure(tmp_path):
+def test_random_weights_and_miniature_data_are_told_in_figure(tmp_path):
     add_run(tmp_path, spec_of(model="random:tiny", data="miniature:x@1"), kind="miniature")
     drawn, _ = make_figures(sections_of(tmp_path))
     assert all("miniature data" in figure.label for figure in drawn)
@@ -90,7 +90,7 @@ def test_a_data_set_named_like_a_formula_is_drawn_as_text(tmp_path):
     assert "a$^{b" in files["figures/score-1.svg"].decode()
 
 
-def test_intervals_are_those_of_students_t_and_there_is_none_of_one_draw(tmp_path):
+def test_intervals_are_students_t_and_none_of_one_draw(tmp_path):
     add_run(tmp_path, spec_of("cag"))
     add_run(tmp_path, spec_of("oracle", draws=1))
     by_system = {record["system"]: record for record in records.score_records(grid_of(tmp_path))}
@@ -125,7 +125,7 @@ def test_an_index_is_shown_once_however_many_chunks_are_read(tmp_path):
     assert [record["label"] for record in records.memory_records(grid_of(tmp_path))] == ["rag-sparse"]
 
 
-def test_positions_count_the_characters_of_all_documents_in_order():
+def test_positions_count_characters_of_all_documents_in_order():
     documents = (Document("a", "A", "x" * 60), Document("b", "B", "y" * 40))
     corpus = Corpus("c", "own", "all", 0, documents, (Question("q", "Why?"),), Source("own", "folder", "ab"))
     gold = Gold("q", ("z",), ((Span("a", 30, 31), Span("b", 0, 1)), (Span("b", 20, 25),)))
@@ -144,7 +144,7 @@ def log_line(tokens, stage, value):
     return {"tokens": tokens, "stage": stage, "metrics": {"right": value}}
 
 
-def test_curves_are_means_over_the_last_lines_and_stages_begin_where_their_name_changes():
+def test_curves_are_means_of_lines_with_stages_by_name():
     lines = [log_line(1e6 * (place + 1), "one" if place < 5 else "two", float(place)) for place in range(9)]
     assert points(lines, "right") == ([1.0, 5.0, 9.0], [0.0, 2.0, 4.5])
     assert stages(lines) == [(1.0, "one"), (6.0, "two")]

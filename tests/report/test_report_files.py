@@ -33,7 +33,7 @@ def rows_of(results, name):
         return list(csv.DictReader(stream))
 
 
-def test_the_report_of_one_of_everything_is_the_one_that_was_read_and_checked_in(tmp_path):
+def test_report_of_everything_is_the_committed_one(tmp_path):
     make_golden_runs(tmp_path)
     write_report(tmp_path)
     assert (tmp_path / "report" / "report.md").read_text() == GOLDEN.read_text()
@@ -63,7 +63,7 @@ def test_one_runs_folder_is_a_report_of_that_run(tmp_path):
     write_report(folder.path, quick=True)
 
 
-def test_files_of_a_dataset_that_is_gone_are_removed_and_other_files_are_kept(tmp_path):
+def test_files_of_removed_dataset_go_and_others_stay(tmp_path):
     add_run(tmp_path, spec_of())
     (tmp_path / "report").mkdir()
     (tmp_path / "report" / "figures").mkdir()
@@ -84,7 +84,7 @@ def test_files_of_a_dataset_that_is_gone_are_removed_and_other_files_are_kept(tm
     }  # fmt: skip
 
 
-def test_learning_curves_stand_in_the_report_under_a_heading_of_their_own_while_a_log_is_named(tmp_path):
+def test_learning_curves_are_in_report_while_log_is_named(tmp_path):
     add_run(tmp_path, spec_of())
     log = tmp_path / "log.jsonl"
     append(log, [{"tokens": at * 10**6, "stage": "one", "metrics": {"right": 0.5}} for at in range(1, 9)])
@@ -221,7 +221,7 @@ def age_answers(folder):
         (lambda folder: folder.summary.write_text("[]"), "damaged: not an object", "summary.json"),
     ],
 )
-def test_one_bad_run_is_an_error_that_names_its_file_and_leaves_the_old_report(tmp_path, change, what, where):
+def test_one_bad_run_names_file_and_keeps_old_report(tmp_path, change, what, where):
     add_run(tmp_path, spec_of("cag"))
     before = files_of(write_report(tmp_path, quick=True).folder)
     folder = add_run(tmp_path, spec_of("oracle"))
@@ -290,7 +290,7 @@ assert not {"torch", "numpy", "transformers", "pandas"} & set(sys.modules)
         pytest.param(ABSENT.replace('"numpy", ', ""), [], id="comparisons and figures need numpy"),
     ],
 )
-def test_a_report_needs_neither_torch_nor_numpy_nor_transformers_nor_pandas(tmp_path, script, options):
+def test_report_needs_no_torch_numpy_transformers_or_pandas(tmp_path, script, options):
     make_golden_runs(tmp_path)
     command = [sys.executable, "-c", script, str(tmp_path), *options]
     done = subprocess.run(command, capture_output=True, text=True, check=False)

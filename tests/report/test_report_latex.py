@@ -42,7 +42,7 @@ def test_a_hostile_text_stays_in_its_cell():
     assert made.count("longtable}{@{}lr@{}}") == 1
 
 
-def test_the_reports_tables_are_booktabs_with_as_many_cells_as_columns(tmp_path):
+def test_report_tables_are_booktabs_with_all_cells(tmp_path):
     make_golden_runs(tmp_path)
     text = (write_report(tmp_path, quick=True).folder / "report.tex").read_text()
     for name in ("longtable", "document"):

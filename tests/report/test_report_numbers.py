@@ -66,7 +66,7 @@ def test_bytes_have_binary_units(value, text):
         ((0.5, 0.1, "†"), "0.500† ±.100"),
     ],
 )
-def test_scores_have_three_decimals_and_an_error_only_where_there_is_one(arguments, text):
+def test_scores_have_three_decimals_and_possible_error(arguments, text):
     assert numbers.score(*arguments) == text
 
 

@@ -36,7 +36,7 @@ def notes(table):
 # Table 1
 
 
-def test_table_1_tells_each_corpus_once_however_many_systems_read_it(tmp_path):
+def test_table_1_shows_each_corpus_once(tmp_path):
     for system in ("cag", "oracle"):
         add_run(tmp_path, spec_of(system), questions=5)
     add_run(tmp_path, spec_of("cag", size="large", draws=3))
@@ -54,7 +54,7 @@ def test_table_1_counts_the_draws_of_the_run_that_has_most(tmp_path):
     assert lines(corpora_table(section_of(tmp_path)), "draws", "questions in all") == [("3", "12")]
 
 
-def test_table_1_keeps_runs_with_another_limit_of_questions_apart(tmp_path):
+def test_table_1_keeps_other_question_limits_apart(tmp_path):
     add_run(tmp_path, spec_of("cag"), questions=4)
     add_run(tmp_path, spec_of("cag", questions=2), questions=2)
     assert lines(corpora_table(section_of(tmp_path)), "questions in all") == [("8",), ("4",)]
@@ -67,7 +67,7 @@ def test_table_1_shows_a_corpus_before_its_first_draw_as_missing(tmp_path):
     assert corpora_table(section_of(tmp_path)).rows == (("hotpotqa", "small", "–", "0", "–", "–", "–"),)
 
 
-def test_own_documents_are_named_without_the_path_of_this_machine(tmp_path):
+def test_own_documents_are_named_without_path_of_this_machine(tmp_path):
     add_run(tmp_path, spec_of(dataset="some/where/notes", data="own:notes@1"), kind="own")
     section = section_of(tmp_path)
     assert lines(corpora_table(section), "dataset", "source") == [("notes", "own")]
@@ -77,7 +77,7 @@ def test_own_documents_are_named_without_the_path_of_this_machine(tmp_path):
 # Table 2
 
 
-def test_table_2_holds_every_system_at_every_size_and_shows_what_was_not_run_as_missing(tmp_path):
+def test_table_2_shows_missing_runs_as_missing(tmp_path):
     add_run(tmp_path, spec_of("rag-sparse", top_k=10))
     add_run(tmp_path, spec_of("rag-sparse", top_k=3))
     add_run(tmp_path, spec_of("closed-book"))
@@ -125,7 +125,7 @@ def test_a_label_in_the_provenance_marks_random_weights_too(tmp_path):
     assert lines(score_table(grid_of(tmp_path)), "system") == [("cag †",)]
 
 
-def test_an_incomplete_run_is_marked_in_its_name_scores_and_count_and_has_no_error(tmp_path):
+def test_incomplete_run_is_marked_and_has_no_error(tmp_path):
     add_run(tmp_path, spec_of(draws=4), questions=16, answered=37, score=1.0)
     table = score_table(grid_of(tmp_path))
     mean = (16 + 16 * 1.1 + 5) / 48
@@ -141,7 +141,7 @@ def test_a_run_without_scores_says_so_and_names_the_remedy(tmp_path):
     assert "not scored (rmtbench score does it, from the answers on disk): small cag" in notes(table)
 
 
-def test_scores_that_lack_answers_are_not_shown_as_means_with_zeros(tmp_path):
+def test_incomplete_scores_are_not_means_with_zeros(tmp_path):
     add_run(tmp_path, spec_of(), scored=5)
     table = score_table(grid_of(tmp_path))
     assert lines(table, "EM") == [("not scored",)]
@@ -154,7 +154,7 @@ def test_a_failed_answer_needs_no_score(tmp_path):
     assert lines(score_table(grid_of(tmp_path)), "EM")[0][0].startswith("0.4")
 
 
-def test_a_metric_that_was_not_made_is_not_scored_while_the_others_are(tmp_path):
+def test_metric_that_was_not_made_is_not_scored_while_others_are(tmp_path):
     folder = add_run(tmp_path, spec_of(draws=1))
     rows = [json.loads(line) for line in folder.scores.read_text().splitlines()]
     folder.scores.unlink()
@@ -176,7 +176,7 @@ def test_a_metric_that_was_not_made_is_not_scored_while_the_others_are(tmp_path)
         pytest.param(({"questions": 5}, {}), ({"questions": 6}, {"provenance": {"started": None}}), id="start known"),
     ],
 )
-def test_of_two_runs_in_one_cell_the_better_one_is_shown_and_the_other_is_named(tmp_path, first, second):
+def test_better_of_two_runs_in_cell_is_shown_other_named(tmp_path, first, second):
     shown, other = (add_run(tmp_path, spec_of(**fields), **options) for fields, options in (first, second))
     grid = grid_of(tmp_path)
     assert [cell.run_id for cell in grid.shown.values()] == [shown.path.name]
@@ -260,7 +260,7 @@ def test_the_papers_shape_needs_two_sizes_and_a_score(tmp_path, score):
 # Table 3
 
 
-def test_table_3_sets_cag_beside_the_whole_context_with_preparation(tmp_path):
+def test_table_3_sets_cag_beside_whole_context_with_preparation(tmp_path):
     add_run(tmp_path, spec_of("full-context", draws=1), questions=4, seconds=9.0, prepare={"tokenize": 0.4})
     add_run(tmp_path, spec_of("cag", draws=1), questions=4, seconds=1.5, prepare={"tokenize": 1.0, "prefill": 11.0})
     table = time_table([grid_of(tmp_path)])
@@ -314,20 +314,20 @@ def test_table_3_marks_random_and_incomplete_runs(tmp_path):
 # Anatomy
 
 
-def test_the_anatomy_holds_every_run_even_those_not_shown_elsewhere(tmp_path):
+def test_anatomy_holds_every_run_even_those_not_shown_elsewhere(tmp_path):
     names = [add_run(tmp_path, spec_of(draws=draws)).path.name for draws in (1, 2)]
     for table in anatomy_tables(grid_of(tmp_path)):
         assert sorted(lines(table, "run")) == sorted((name[-8:],) for name in names)
 
 
-def test_the_anatomy_of_time_leaves_out_warm_up_and_failed_answers(tmp_path):
+def test_anatomy_of_time_leaves_out_warm_up_and_failed_answers(tmp_path):
     add_run(tmp_path, spec_of("rag-sparse", top_k=3, draws=1), seconds=2.0, failed=1)
     times, _, _, outcomes = anatomy_tables(grid_of(tmp_path))
     assert times.rows[0][4:] == ("200/200 ms", "1.00/1.00 s", "1.20/1.20 s", "500/500 ms", "2.00/2.00 s")
     assert outcomes.rows[0][4:] == ("21,020", "0", "3.0", "4 of 4", "1", "0", "1", "1", "2")
 
 
-def test_the_anatomy_of_preparation_has_the_parts_that_were_met_in_their_order(tmp_path):
+def test_anatomy_of_preparation_has_parts_that_were_met_in_order(tmp_path):
     add_run(tmp_path, spec_of("cag"), prepare={"prefill": 2.0, "tokenize": 0.5}, kept=2**30)
     add_run(tmp_path, spec_of("theirs"), prepare={"dream": 1.0}, shared=True)
     table = anatomy_tables(grid_of(tmp_path))[1]
@@ -335,7 +335,7 @@ def test_the_anatomy_of_preparation_has_the_parts_that_were_met_in_their_order(t
     assert lines(table, *table.columns[4:]) == [("500 ms", "2.00 s", "", "2.50 s"), ("", "", "1.00 s", "1.00 s ‡")]
 
 
-def test_embeddings_that_an_earlier_run_kept_never_pass_for_the_cost_of_embedding(tmp_path):
+def test_kept_embeddings_do_not_count_as_embedding_cost(tmp_path):
     for top_k, parts in ((1, {"embed": 0.5}), (3, {"load": 0.5}), (5, {"embed": 0.3, "load": 0.2})):
         spec = spec_of("rag-dense", top_k=top_k, embedder="minilm")
         add_run(tmp_path, spec, prepare=parts, provenance=EMBEDDER)
@@ -346,13 +346,13 @@ def test_embeddings_that_an_earlier_run_kept_never_pass_for_the_cost_of_embeddin
     assert [told.rpartition(": ")[2] for told in note.split("; ")] == ["all embeddings", "embeddings of some draws"]
 
 
-def test_an_index_that_is_opened_after_it_was_made_was_spared_nothing(tmp_path):
+def test_index_opened_after_making_was_spared_nothing(tmp_path):
     spec = spec_of("rag-dense", top_k=3, embedder="minilm", settings=(("index", "disk"),))
     add_run(tmp_path, spec, prepare={"embed": 0.3, "load": 0.2}, provenance=EMBEDDER)
     assert lines(anatomy_tables(grid_of(tmp_path))[1], "total") == [("500 ms",)]
 
 
-def test_the_anatomy_of_memory_tells_the_highest_peak_of_all_processes(tmp_path):
+def test_anatomy_of_memory_tells_highest_peak_of_all_processes(tmp_path):
     folder = add_run(tmp_path, spec_of(), kept=2**20)
     rows = [(0, 2**30, None), (1, 2**31, 2**29)]
     append(
@@ -368,7 +368,7 @@ def test_the_anatomy_of_memory_tells_the_highest_peak_of_all_processes(tmp_path)
 # Windows
 
 
-def test_rows_without_windows_are_named_only_where_a_table_has_both(tmp_path):
+def test_rows_without_windows_are_named_if_both_are_there(tmp_path):
     on = (("embed_windows", "on"),)
     dense = {"top_k": 3, "embedder": "minilm"}
     add_run(tmp_path / "on", spec_of("rag-dense", **dense, settings=on), provenance=EMBEDDER)
@@ -383,7 +383,7 @@ def test_rows_without_windows_are_named_only_where_a_table_has_both(tmp_path):
     assert [grid.label(row) for row in grid.rows] == ["rag-sparse", "rag-dense, embed_windows=off", "rag-dense"]
 
 
-def test_only_a_run_without_windows_has_the_note_of_chunks_that_are_not_read(tmp_path):
+def test_only_run_without_windows_notes_unread_chunks(tmp_path):
     dense = {"top_k": 3, "embedder": "minilm"}
     windows = {"chunks": 20, "truncated_chunks": 0, "windows": 31}
     spec = spec_of("rag-dense", **dense, settings=(("embed_windows", "on"),))

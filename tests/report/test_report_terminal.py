@@ -30,7 +30,7 @@ def printed(results, *options):
     return result.stdout
 
 
-def test_the_widest_usual_report_fits_120_columns_without_breaking_a_figure(tmp_path):
+def test_widest_report_fits_120_columns(tmp_path):
     prepare = {
         "tokenize": 0.1,
         "chunk": 0.0123,
@@ -60,7 +60,7 @@ def test_the_widest_usual_report_fits_120_columns_without_breaking_a_figure(tmp_
     assert " ".join(time_row.split()[4:]) == "1.23/1.23 ms 6.15/6.15 ms 7.38/7.38 ms 3.08/3.08 ms 12.3/12.3 ms"
 
 
-def test_a_pipe_gets_the_same_text_every_time_and_where_the_files_lie(tmp_path):
+def test_a_pipe_gets_same_text_every_time_and_where_files_lie(tmp_path):
     make_golden_runs(tmp_path)
     first = printed(tmp_path, "--quick", "--full")
     assert printed(tmp_path, "--quick", "--full") == first
@@ -89,7 +89,7 @@ def test_headings_and_marks_are_printed(tmp_path, told):
     assert told in printed(tmp_path, "--quick", "--full")
 
 
-def test_what_explains_the_tables_is_printed_where_it_is_asked_for(tmp_path):
+def test_what_explains_tables_is_printed_where_it_is_asked_for(tmp_path):
     make_golden_runs(tmp_path)
     title = "Anatomy: tokens and outcomes, squad"
     assert title in printed(tmp_path, "--anatomy", "--quick")
@@ -114,7 +114,7 @@ def test_json_is_one_object_with_the_records_of_every_table(tmp_path):
     assert (tmp_path / "report" / "report.md").is_file()
 
 
-def test_texts_are_shown_literally_and_a_repeated_first_column_once_a_block():
+def test_texts_are_literal_and_first_column_shown_once():
     table = Table(
         "A [bold]title[/]", "caption", ("size", "n"), (("small", "[red]1[/]"), ("small", "2"), ("large", "3")), 1
     )
@@ -127,7 +127,7 @@ def test_texts_are_shown_literally_and_a_repeated_first_column_once_a_block():
     assert text.count("small") == 1
 
 
-def test_a_wide_table_drops_columns_names_them_and_cuts_no_figure() -> None:
+def test_wide_table_drops_columns_names_them_and_cuts_no_figure() -> None:
     names = tuple(f"system {number}" for number in range(16))
     wide = Table("Differences", "", ("system", *names), tuple((name, *["−0.125"] * 16) for name in names), 1)
     drawn = {width: io.StringIO() for width in (80, 200)}

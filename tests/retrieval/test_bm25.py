@@ -22,7 +22,7 @@ def positions(index, query, k=10):
     return [hit.position for hit in index.search([query], k)[0]]
 
 
-def test_words_are_runs_of_letters_digits_and_underscores_in_lower_case():
+def test_words_are_lower_case_letters_digits_underscores():
     assert words("The mill's 2nd OWNER, Élodie_B.") == ["the", "mill", "s", "2nd", "owner", "élodie_b"]
 
 

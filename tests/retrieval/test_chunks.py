@@ -45,7 +45,7 @@ def cut(text, tokenize=words, **settings):
     return chunk_documents([Document("d", "T", text)], tokenize, **settings)
 
 
-def test_a_document_that_fits_is_one_chunk_without_the_white_space_around_it():
+def test_fitting_document_is_one_chunk_without_outer_space():
     assert cut("  One two. \n") == (Chunk("d", "T", "One two.", 2, 10),)
 
 
@@ -66,7 +66,7 @@ def test_equal_documents_give_equal_chunks_that_both_stay():
     assert [(chunk.document_id, chunk.text) for chunk in chunks] == [("a", "Same."), ("b", "Same.")]
 
 
-def test_pieces_that_have_more_tokens_once_joined_are_cut_shorter():
+def test_pieces_with_more_tokens_when_joined_are_shorter():
     pieces = ["Go.", " Now.", " Run."]
     assert [len(joined_words(text)) for text in (*pieces, "".join(pieces))] == [2, 2, 2, 8]
     assert [chunk.text for chunk in cut("Go. Now. Run.", joined_words, chunk_tokens=6)] == ["Go. Now.", "Run."]
@@ -98,14 +98,14 @@ def test_a_sentence_that_is_too_long_is_cut_at_words():
     assert [len(words(chunk.text)) for chunk in chunks] == [10, 10, 5]
 
 
-def test_a_paragraph_cut_into_sentences_keeps_the_blank_line_before_it():
+def test_paragraph_cut_into_sentences_keeps_blank_line_before_it():
     text = "Start here.\n\nLong one goes on. And on it goes. And on."
     chunks = cut(text, chunk_tokens=10)
     assert chunks[0].text == "Start here.\n\nLong one goes on."
     assert all(text[chunk.start : chunk.end] == chunk.text for chunk in chunks)
 
 
-def test_repeated_text_is_found_where_it_was_cut_not_where_it_stands_first():
+def test_repeated_text_is_found_where_it_was_cut():
     text = "Yes. Well yes. " * 30
     chunks = cut(text, chunk_tokens=5)
     assert len(chunks) == 30
@@ -118,7 +118,7 @@ def test_overlap_repeats_whole_sentences_and_knows_their_places():
     assert [(chunk.start, chunk.end) for chunk in chunks] == [(0, 13), (7, 20), (14, 27), (21, 34), (28, 41)]
 
 
-def test_a_character_larger_than_a_chunk_is_an_error_that_names_the_document():
+def test_character_larger_than_chunk_names_document():
     with pytest.raises(UserError, match="at most 3 tokens") as caught:
         cut("fine, but 🙂", octets, chunk_tokens=3)
     assert caught.value.where == "document 'd'"

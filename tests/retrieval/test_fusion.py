@@ -26,7 +26,7 @@ def test_scores_are_sums_of_reciprocal_ranks_with_60_added() -> None:
     assert fuse([[3, 1], [1, 2]], 3) == [Hit(1, 1 / 62 + 1 / 61), Hit(3, 1 / 61), Hit(2, 1 / 62)]
 
 
-def test_ties_go_to_the_lower_position_whichever_ranking_comes_first() -> None:
+def test_ties_go_to_lower_position_whichever_ranking_comes_first() -> None:
     rankings = [[9, 4, 6], [4, 9, 2]]
     assert [hit.position for hit in fuse(rankings, 4)] == [4, 9, 2, 6]
     assert fuse(rankings, 4) == fuse(rankings[::-1], 4)
@@ -47,7 +47,7 @@ def test_fewer_chunks_are_the_first_of_more() -> None:
     assert len(FusedIndex(indexes).search(["q"], 250)[0]) == 250
 
 
-def test_a_chunk_that_shares_no_word_gains_nothing_from_its_place() -> None:
+def test_chunk_that_shares_no_word_gains_nothing_from_its_place() -> None:
     fused = FusedIndex([Fixed((2, 1.5), (0, 0.0), (1, 0.0)), Fixed((1, 0.9), (2, 0.8), (0, 0.7))])
     assert fused.search(["q"], 3)[0] == [Hit(2, 1 / 61 + 1 / 62), Hit(1, 1 / 61), Hit(0, 1 / 63)]
     assert fused.bytes == 14

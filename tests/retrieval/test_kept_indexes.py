@@ -64,7 +64,7 @@ def files(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
 
 
-def test_a_kept_bm25_index_finds_what_it_found_with_all_its_settings(tmp_path: Path) -> None:
+def test_kept_bm25_index_finds_what_it_found_with_all_settings(tmp_path: Path) -> None:
     build_bm25(CHUNKS, tmp_path / "made" / "index", SETTINGS)
     kept = open_bm25(tmp_path / "made" / "index", CHUNKS, Words("english", "english"))
     assert kept.search(QUERIES, 10) == FastBM25Index(CHUNKS, SETTINGS).search(QUERIES, 10)
@@ -147,7 +147,7 @@ def test_a_chain_of_hashes_tells_every_field_and_the_order() -> None:
     assert len({chunks_hash([replace(CHUNKS[0], **fields)]) for fields in [{}, *changed]}) == 6
 
 
-def test_kept_vectors_are_refused_for_other_chunks_embedders_or_kinds(tmp_path: Path) -> None:
+def test_kept_vectors_refuse_other_chunks_or_embedders(tmp_path: Path) -> None:
     built = build_dense_files(CHUNKS, tmp_path / "index", Hashing())
     assert (built.value, set(built.seconds)) == (tmp_path / "index", {"embed", "index"})
     open_dense(tmp_path / "index", CHUNKS, Hashing())
@@ -183,7 +183,7 @@ def test_the_kind_of_a_dense_index_goes_by_size_or_by_wish() -> None:
     assert [choose_kind(kind, 10) for kind in ("flat", "pq", "hnsw", "ivf")] == ["flat", "pq", "hnsw", "ivf"]
 
 
-def test_a_second_builder_of_the_same_index_is_refused_and_the_first_goes_on(tmp_path: Path) -> None:
+def test_second_builder_of_index_is_refused(tmp_path: Path) -> None:
     with only_builder(tmp_path / "index"):
         for build in (
             lambda: build_bm25(CHUNKS, tmp_path / "index"),

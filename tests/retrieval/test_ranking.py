@@ -35,7 +35,7 @@ def test_candidates_hold_everything_within_the_margin():
 
 
 @given(st.lists(st.integers(0, 3), max_size=40), st.integers(1, 12), st.randoms())
-def test_a_search_that_cuts_ties_as_they_come_ranks_like_one_that_does_not(values, k, chance):
+def test_search_with_arbitrary_ties_ranks_the_same(values, k, chance):
     asked = []
 
     def search(count):

@@ -21,7 +21,7 @@ def cut(text: str, limit: int, overlap: int = 0) -> list[str]:
     return [text[start:end] for start, end in TokenSplitter(letters, overlap).spans(text, limit)]
 
 
-def test_chunks_end_with_the_last_word_that_fits_whatever_sentence_it_is_in() -> None:
+def test_chunks_end_with_last_fitting_word() -> None:
     assert cut("One two. Three four.\n\nFive", 9) == ["One two.", "Three", "four.\n\nFive"]
     assert cut("aa bb cc dd ee", 4) == ["aa bb", "cc dd", "ee"]
     assert cut("a. b.\n\nc. d.", 6) == ["a. b.\n\nc.", "d."]

@@ -60,7 +60,7 @@ def test_embedding_that_broke_off_goes_on_behind_its_last_block(
 
 
 @pytest.mark.parametrize("windows", [True, False])
-def test_an_unfinished_index_of_the_other_setting_is_not_gone_on_with(
+def test_unfinished_index_of_other_setting_is_not_gone_on_with(
     windows: bool,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -85,7 +85,7 @@ def test_an_index_of_the_other_setting_is_refused(windows: bool, tmp_path: Path)
         open_dense(tmp_path / "index", CHUNKS, WordEmbedder(), windows=not windows)
 
 
-def test_an_index_of_before_there_were_windows_is_one_of_whole_chunks(tmp_path: Path) -> None:
+def test_index_from_before_windows_is_of_whole_chunks(tmp_path: Path) -> None:
     embedder = WordEmbedder()
     build_dense_files(CHUNKS, tmp_path / "index", embedder, windows=False)
     assert set(files(tmp_path / "index")) == {"index.json", "vectors.bin"}

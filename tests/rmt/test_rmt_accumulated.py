@@ -133,7 +133,7 @@ def test_questions_are_asked_from_their_own_rows_memory_in_training() -> None:
 
 
 @pytest.mark.parametrize("depth", [None, 1, 2])
-def test_a_gradient_reaches_the_configured_segments_from_each_rows_own_end(depth: int | None) -> None:
+def test_gradient_reaches_configured_segments_from_each_rows_end(depth: int | None) -> None:
     ids, counts = iter(range(1, 90)), (4, 1, 2)
     rows = [[[next(ids)] * SEGMENT for _ in range(count)] for count in counts]
     model = wrapped("llama", form=ALL, backprop_segments=depth)

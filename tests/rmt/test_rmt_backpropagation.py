@@ -36,9 +36,7 @@ def reached(model, rows, *, recompute: bool = False) -> list[list[bool]]:
 @pytest.mark.parametrize("recompute", [False, True])
 @pytest.mark.parametrize("name", ["gpt2", "llama", "bert"])
 @pytest.mark.parametrize("depth", [None, 1, 2, 3])
-def test_a_gradient_reaches_the_configured_segments_from_each_rows_own_end(
-    name: str, depth: int | None, recompute: bool
-) -> None:
+def test_gradient_reaches_configured_segments_from_each_rows_end(name: str, depth: int | None, recompute: bool) -> None:
     got = reached(wrapped(name, backprop_segments=depth), marked_rows(), recompute=recompute)
     assert got == [[depth is None or count - number <= depth for number in range(count)] for count in COUNTS]
 
@@ -52,7 +50,7 @@ def test_a_gradient_through_associations_ends_at_the_same_depth(depth: int | Non
 
 
 @pytest.mark.parametrize("update", ["overwrite", "gated", "latched", "associative"])
-def test_the_first_memory_learns_from_rows_that_are_not_cut_off_alone(update: str) -> None:
+def test_first_memory_learns_only_from_uncut_rows(update: str) -> None:
     gradients = []
     for rows in (marked_rows(), marked_rows()[1:], marked_rows()[:1]):
         model = wrapped("llama", backprop_segments=2, update=update)
@@ -79,7 +77,7 @@ def saved_bytes(model, rows, **options) -> int:
     return sum(sizes.values())
 
 
-def test_segments_beyond_the_last_ones_keep_nothing_for_the_gradient() -> None:
+def test_segments_beyond_the_last_ones_keep_nothing_for_gradient() -> None:
     model = wrapped("llama", backprop_segments=2)
     assert saved_bytes(model, rows_of((SEGMENT,) * 9)) == pytest.approx(
         saved_bytes(model, rows_of((SEGMENT,) * 3)), rel=0.01
@@ -91,7 +89,7 @@ def test_segments_beyond_the_last_ones_keep_nothing_for_the_gradient() -> None:
     ("name", "update"),
     [("llama", "overwrite"), ("bert", "overwrite"), ("llama", "associative"), ("gpt2", "associative")],
 )
-def test_reading_segments_again_gives_the_same_gradients_from_less_memory(name: str, update: str) -> None:
+def test_rereading_segments_saves_memory_not_gradients(name: str, update: str) -> None:
     rows, gradients = rows_of((SEGMENT,) * 6, (SEGMENT, 4)), []
     for recompute in (False, True):
         model = wrapped(name, update=update)
@@ -144,7 +142,7 @@ def test_a_gate_replaces_about_a_quarter_before_it_has_learned() -> None:
 
 
 @pytest.mark.parametrize("update", ["gated", "latched"])
-def test_a_latched_gate_can_close_entirely_and_a_gated_one_always_forgets(update: str) -> None:
+def test_latched_gate_can_close_gated_one_always_forgets(update: str) -> None:
     model = wrapped("llama", update=update)
     with torch.no_grad():
         model.memory.gate.bias.fill_(-5.0)
@@ -159,7 +157,7 @@ def test_a_latched_gate_can_open_entirely() -> None:
     assert float(model.memory.opened(torch.tensor(5.0))) == 1.0
 
 
-def test_the_seed_decides_memory_and_adapters_and_leaves_the_callers_random_numbers_alone() -> None:
+def test_seed_decides_memory_and_spares_callers_randomness() -> None:
     torch.manual_seed(1)
     expected = torch.rand(1)
     made = []

@@ -60,7 +60,7 @@ def test_a_setting_that_makes_no_sense_is_refused(changes: dict, where: str, wha
     assert (caught.value.where, caught.value.what, caught.value.remedy) == (where, what, remedy)
 
 
-def test_a_memory_as_large_as_the_segment_and_a_single_token_of_each_are_allowed() -> None:
+def test_memory_as_large_as_segment_is_allowed() -> None:
     assert RmtConfig("decoder", segment_tokens=1, memory_tokens=1).around == 2
     assert settings("bert", memory_tokens=12).around == 15
     with pytest.raises(FrozenInstanceError):
@@ -71,9 +71,7 @@ def test_a_memory_as_large_as_the_segment_and_a_single_token_of_each_are_allowed
     ("name", "most", "kind"),
     [("gpt2", 58, RecurrentDecoder), ("llama", 58, RecurrentDecoder), ("bert", 58, RecurrentEncoder)],
 )
-def test_a_full_segment_with_all_around_it_may_fill_the_models_positions_and_no_more(
-    name: str, most: int, kind: type
-) -> None:
+def test_full_segment_may_fill_models_positions_and_no_more(name: str, most: int, kind: type) -> None:
     model = wrapped(name, segment_tokens=most)
     assert isinstance(model, kind)
     assert model.read_segment(model.initial_memory(1), [[1] * most]).memory.isfinite().all()
@@ -111,7 +109,7 @@ def test_a_base_model_that_cannot_be_read_through_is_refused(name: str, changes:
     assert caught.value.remedy
 
 
-def test_a_sliding_window_that_reaches_from_end_to_memory_is_allowed() -> None:
+def test_sliding_window_that_covers_memory_is_allowed() -> None:
     wrap(base_model("mistral", sliding_window=18, num_key_value_heads=2), settings("llama"), IDENTITY)
 
 

@@ -96,7 +96,7 @@ def test_places_to_write_are_seen_by_no_text(name: str) -> None:
 
 
 @pytest.mark.parametrize("update", ["overwrite", "gated", "associative"])
-def test_an_answer_is_what_reading_it_again_from_the_start_predicts(name: str, update: str) -> None:
+def test_an_answer_is_what_reading_it_again_from_start_predicts(name: str, update: str) -> None:
     model, rows = wrapped(name, update=update), rows_of((SEGMENT, SEGMENT, 4), (3,), (SEGMENT, 7))
     answers = model.generate(rows, never, 5)
     assert len({answer.ids for answer in answers}) == 3

@@ -47,7 +47,7 @@ def test_rows_of_unequal_length_give_what_each_gives_alone(update: str) -> None:
         close(last.read.text[place, :length], alone.read.text[0])
 
 
-def test_minilm_reads_its_real_weights_through_memory_up_to_its_512_positions() -> None:
+def test_minilm_reads_through_memory_to_512_positions() -> None:
     config = RmtConfig("encoder", segment_tokens=499, memory_tokens=10, special_ids=(101, 102), trained="memory")
     model = RecurrentEncoder(AutoModel.from_pretrained(model_folder(MINILM)), config, IDENTITY).eval()
     remembered, text = [list(range(2000, 2010))], [list(range(3000, 3499))]

@@ -72,7 +72,7 @@ def test_the_gradient_of_second_order_is_that_of_finite_differences(changes: dic
         assert float((found[name] * way).sum()) == pytest.approx(expected, rel=2e-5, abs=1e-6), name
 
 
-def test_the_gradient_of_first_order_takes_the_inner_one_as_a_constant() -> None:
+def test_first_order_takes_the_inner_gradient_as_constant() -> None:
     model = gradient(double=True, first_order=True)
     found = slopes(model)
     windows, tokens = windows_of(SEGMENTS, None, torch.device("cpu")), model.initial_memory(2)
@@ -161,7 +161,7 @@ def test_windows_are_foretold_each_by_itself() -> None:
         close(nats[row], torch.stack(alone).sum())
 
 
-def test_sequences_over_one_memory_are_read_as_if_it_stood_before_each() -> None:
+def test_sequences_over_one_memory_equal_one_memory_each() -> None:
     model = gradient("gpt2")
     tokens, ids = torch.randn(2, 3, 32), torch.tensor([words(4, 1), words(4, 2), words(4, 3)])
     row_of = torch.tensor([1, 0, 1])
@@ -171,7 +171,7 @@ def test_sequences_over_one_memory_are_read_as_if_it_stood_before_each() -> None
     close(states, whole[:, 3:])
 
 
-def test_a_memory_that_is_saved_and_loaded_is_written_and_answers_alike(tmp_path: Path) -> None:
+def test_a_saved_and_loaded_memory_answers_alike(tmp_path: Path) -> None:
     model = gradient("llama", write_head=True, memory="accumulate", memory_last=2)
     with torch.no_grad():
         model.memory.log_rates.add_(0.3)

@@ -34,7 +34,7 @@ def of(name: str, **changes) -> Plan:
     return replace(PLAN, form=FORMS[name], **changes)
 
 
-def test_texts_hold_pairs_of_keys_that_differ_and_values_of_other_symbols() -> None:
+def test_texts_hold_distinct_keys_and_values_of_other_symbols() -> None:
     texts = draw_pairs(3, 96, random.Random(0))
     assert texts.shape == (3, 96, PAIR)
     for text in texts.tolist():
@@ -72,7 +72,7 @@ def trained(plan: Plan, out: Path, stop: int = 0) -> dict[str, torch.Tensor]:
 
 
 @pytest.mark.parametrize("name", FORMS)
-def test_a_training_that_was_interrupted_ends_in_the_weights_of_one_that_was_not(name: str, tmp_path: Path) -> None:
+def test_an_interrupted_training_ends_in_the_same_weights(name: str, tmp_path: Path) -> None:
     whole = trained(of(name), tmp_path / "whole")
     with pytest.raises(KeyboardInterrupt):
         trained(of(name), tmp_path / "parts", stop=4)
@@ -83,7 +83,7 @@ def test_a_training_that_was_interrupted_ends_in_the_weights_of_one_that_was_not
     assert [json.loads(line)["loss"] for line in lines[0]] == [json.loads(line)["loss"] for line in lines[1]]
 
 
-def test_a_loaded_memory_recalls_what_the_trained_one_does_and_the_bench_measures_it(tmp_path: Path) -> None:
+def test_a_loaded_memory_recalls_what_the_trained_one_does(tmp_path: Path) -> None:
     folders = []
     for name in ("gradient", "forward"):
         objective, recipe = make_training(of(name), tmp_path / name)

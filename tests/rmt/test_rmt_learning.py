@@ -50,7 +50,7 @@ class Carry:
     # An encoder from random weights needs longer to find where the symbol stands.
     [("gpt2", "gated", 26, 2, 0.02), ("llama", "overwrite", 26, 2, 0.02), ("bert", "overwrite", 80, 1, 0.01)],
 )
-def test_training_steps_lower_the_loss_until_the_symbol_is_carried(
+def test_training_steps_lower_the_loss_until_symbol_is_carried(
     name: str, update: str, steps: int, segments: int, rate: float, tmp_path: Path
 ) -> None:
     model, told = wrapped(name, update=update), []

@@ -73,7 +73,7 @@ def taught(tmp_path_factory: pytest.TempPathFactory) -> tuple[AnswerFromMemory, 
     return objective, out
 
 
-def test_it_learns_to_answer_from_memory_and_to_say_that_it_does_not_know_yet(
+def test_it_learns_answers_and_to_say_unknown(
     taught: tuple[AnswerFromMemory, Path],
 ) -> None:
     objective, out = taught
@@ -86,9 +86,7 @@ def test_it_learns_to_answer_from_memory_and_to_say_that_it_does_not_know_yet(
 
 
 @pytest.mark.parametrize("update", ["overwrite", "gated"])
-def test_an_answer_counts_as_right_just_when_greedy_decoding_gives_it(
-    taught: tuple[AnswerFromMemory, Path], update: str
-) -> None:
+def test_answer_is_right_when_greedy_decoding_gives_it(taught: tuple[AnswerFromMemory, Path], update: str) -> None:
     model = taught[0].module if update == "gated" else wrapped("llama", update=update)
     objective = AnswerFromMemory(model.eval(), Symbols(), mixed_precision=False)
     batch = drawn(objective, 3, segments=3, rows=24)
@@ -101,7 +99,7 @@ def test_an_answer_counts_as_right_just_when_greedy_decoding_gives_it(
     assert accuracy == sum(a == list(q.answer) for a, q in zip(answers, batch.queries, strict=True)) / 24
 
 
-def test_answers_are_read_as_a_segment_is_whatever_stands_beside_them() -> None:
+def test_answers_are_read_as_segment_in_any_batch() -> None:
     model = wrapped("llama", update="gated")
     objective = AnswerFromMemory(model, Symbols(), mixed_precision=False)
     with torch.no_grad():
@@ -113,7 +111,7 @@ def test_answers_are_read_as_a_segment_is_whatever_stands_beside_them() -> None:
     assert len({len(query.answer) for query in queries}) == 2
 
 
-def test_before_the_text_has_told_the_answer_it_is_unknown_and_rows_are_asked_at_their_own_segments() -> None:
+def test_rows_are_unknown_until_answer_and_asked_at_segments() -> None:
     objective = AnswerFromMemory(wrapped("llama"), Symbols())
     batch = drawn(objective, segments=6, rows=40, mixed=0.5, along=3)
     lengths = [len(row) for row in batch.rows]
@@ -147,7 +145,7 @@ class SymbolsTwice(Symbols):
         return replace(made, others=others)
 
 
-def test_further_questions_are_asked_from_their_own_rows_last_memory() -> None:
+def test_further_questions_are_asked_from_their_rows_last_memory() -> None:
     model = wrapped("llama", update="gated")
     objective = AnswerFromMemory(model, SymbolsTwice())
     batch = drawn(objective, segments=3, rows=5, mixed=0.5, along=1)
@@ -163,7 +161,7 @@ def test_further_questions_are_asked_from_their_own_rows_last_memory() -> None:
     assert {"accuracy", "others"} <= set(figures)
 
 
-def test_an_encoder_leaves_out_further_questions_whose_answers_it_does_not_know() -> None:
+def test_encoder_drops_questions_with_unknown_answers() -> None:
     closed = close_task(SymbolsTwice(), 2, 2, random.Random(0))
     drawn_others = [one for seed in range(40) for one in closed.sample(2, random.Random(seed)).others]
     assert {tuple(one.answer) for one in drawn_others} <= set(closed.answers)
@@ -183,9 +181,7 @@ def test_query_first_has_the_question_follow_every_segments_text() -> None:
     assert refused.value.where == "--segment-tokens"
 
 
-def test_a_task_that_needs_more_segments_gets_them_in_shorter_rows_and_is_refused_where_full_rows_have_too_few() -> (
-    None
-):
+def test_task_with_many_segments_uses_shorter_rows() -> None:
     objective = AnswerFromMemory(wrapped("llama"), Symbols(least=3))
     assert {len(row) for row in drawn(objective, segments=4, rows=30, mixed=0.9).rows} == {3, 4}
     with pytest.raises(UserError, match="'symbols' cannot be told in 2 segments") as refused:
@@ -200,7 +196,7 @@ class AtMostTwo(Symbols):
         return super().sample(min(segments, 2), chance)
 
 
-def test_rows_that_are_as_long_as_their_texts_allow_count_as_full() -> None:
+def test_rows_that_are_as_long_as_texts_allow_count_as_full() -> None:
     batch = drawn(AnswerFromMemory(wrapped("llama"), AtMostTwo()), segments=4, rows=6)
     assert {len(row) for row in batch.rows} == {2}
     assert {query.figure for query in batch.queries} == {"accuracy"}
@@ -215,9 +211,7 @@ def gradients(objective, batch: Batch) -> dict[str, torch.Tensor]:
 
 
 @pytest.mark.parametrize("mixed_precision", [False, True])
-def test_many_segments_are_read_again_for_their_gradient_which_stays_the_same(
-    mixed_precision: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_segments_read_again_give_same_gradient(mixed_precision: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     objective = AnswerFromMemory(wrapped("llama", update="gated"), Symbols(), mixed_precision=mixed_precision)
     batch, used = drawn(objective, segments=9, rows=3, along=1), []
     monkeypatch.setattr(learning, "walk", lambda *words, **named: used.append(named) or walk(*words, **named))
@@ -229,7 +223,7 @@ def test_many_segments_are_read_again_for_their_gradient_which_stays_the_same(
         torch.testing.assert_close(again[name], gradient, msg=name, rtol=1e-4, atol=1e-6)
 
 
-def test_weights_get_their_gradient_in_mixed_precision_where_early_segments_have_none() -> None:
+def test_early_segments_without_gradient_keep_precision() -> None:
     whole, mixed = (
         gradients(objective, drawn(objective, segments=5, rows=8))
         for objective in (
@@ -258,7 +252,7 @@ def recipe(steps: int = 12) -> Recipe:
 
 
 @pytest.mark.parametrize("at", [1, 7])
-def test_an_interrupted_training_of_a_memory_ends_in_the_same_weights(tmp_path: Path, at: int) -> None:
+def test_an_interrupted_training_of_memory_ends_in_same_weights(tmp_path: Path, at: int) -> None:
     ended = []
     for name in ("whole", "parted"):
         objective = AnswerFromMemory(wrapped("llama", update="gated"), Symbols())
@@ -289,7 +283,7 @@ class Spoilt(AnswerFromMemory):
         return super().loss(batch)
 
 
-def test_a_loss_that_is_no_number_stops_and_keeps_the_last_good_checkpoint(tmp_path: Path) -> None:
+def test_loss_that_is_not_finite_keeps_last_checkpoint(tmp_path: Path) -> None:
     spoilt = Spoilt(wrapped("llama", update="gated"), Symbols())
     with pytest.raises(UserError, match=r"step 6 of 12 .*the checkpoint of step 5 is kept"):
         train(spoilt, recipe(), tmp_path, lambda _: None, checkpoint_every_seconds=0)

@@ -23,7 +23,7 @@ PLAN = Plan("mini", "detect", (1, 2, 4, 8, 16, 32), steps=(100, 50, 50, 40, 40, 
 TINY = Plan("random:tiny", "detect", (1, 2), steps=(2,), segment_tokens=48, memory_tokens=4, rows=2)
 
 
-def test_stages_rise_and_all_but_the_last_are_left_at_the_asked_accuracy() -> None:
+def test_stages_rise_and_all_but_last_are_left_at_asked_accuracy() -> None:
     recipe = make_recipe(PLAN)
     assert [stage.steps for stage in recipe.stages] == [100, 50, 50, 40, 40, 60]
     assert [stage.settings["segments"] for stage in recipe.stages] == [1, 2, 4, 8, 16, 32]
@@ -39,7 +39,7 @@ def test_stages_rise_and_all_but_the_last_are_left_at_the_asked_accuracy() -> No
     assert all(stage.promotion is None for stage in make_recipe(replace(PLAN, promote=2)).stages)
 
 
-def test_without_a_curriculum_as_much_is_read_in_the_last_stage_alone() -> None:
+def test_without_curriculum_as_much_is_read_in_last_stage_alone() -> None:
     whole, alone = make_recipe(PLAN), make_recipe(replace(PLAN, curriculum=False))
     assert [stage.settings["segments"] for stage in alone.stages] == [32]
     read = [
@@ -78,9 +78,7 @@ def test_numbers_that_make_no_sense_are_refused(changes: dict, where: str) -> No
 @pytest.mark.parametrize(
     "changes", [{"trained": "memory"}, {"trained": "lora", "mode": "query-first", "segment_tokens": 96}]
 )
-def test_a_trained_memory_is_loaded_onto_its_base_model_and_says_how_it_was_trained(
-    changes: dict, tmp_path: Path
-) -> None:
+def test_trained_memory_loads_onto_base_with_its_training(changes: dict, tmp_path: Path) -> None:
     plan = replace(TINY, **changes)
     objective, recipe = make_training(plan, tmp_path)
     train(objective, recipe, tmp_path, lambda _: None)
@@ -139,7 +137,7 @@ def test_a_task_that_the_last_stage_cannot_tell_is_refused(mode: str, tmp_path: 
     assert refused.value.where == "--segments"
 
 
-def test_segments_that_questions_fill_are_refused_where_the_question_follows_the_text(tmp_path: Path) -> None:
+def test_segments_filled_by_questions_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="leave too little of a segment of 24") as refused:
         make_training(replace(TINY, mode="query-first", segment_tokens=24), tmp_path)
     assert refused.value.where == "--segment-tokens"

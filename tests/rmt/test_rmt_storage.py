@@ -59,7 +59,7 @@ def test_only_what_was_trained_is_kept(how: str, kept: int, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("how", ["layers", "all"])
-def test_a_compact_one_rounds_the_base_models_weights_and_nothing_else(how: str, tmp_path: Path) -> None:
+def test_compact_one_rounds_base_models_weights_and_nothing_else(how: str, tmp_path: Path) -> None:
     model = trained("llama", trained=how, update="gated")
     save_pretrained(model, tmp_path, compact=True)
     back = from_pretrained(tmp_path, base_model("llama"), IDENTITY)
@@ -198,7 +198,7 @@ def test_settings_of_encoders_come_back_as_they_were(tmp_path: Path) -> None:
     assert read_stored(tmp_path).config == settings("bert", trained="memory")
 
 
-def test_a_training_can_begin_with_a_memory_that_was_renewed_otherwise(tmp_path: Path) -> None:
+def test_training_can_begin_with_other_memory_update(tmp_path: Path) -> None:
     made = trained("llama", update="gated")
     save_pretrained(made, tmp_path / "made", {"task": "detect"})
     model = wrapped("llama", update="latched")
@@ -209,7 +209,7 @@ def test_a_training_can_begin_with_a_memory_that_was_renewed_otherwise(tmp_path:
     assert model.config.update == "latched"
 
 
-def test_a_training_with_associations_can_begin_with_a_memory_that_has_none(tmp_path: Path) -> None:
+def test_training_with_associations_can_begin_without_them(tmp_path: Path) -> None:
     made = trained("llama", update="latched")
     save_pretrained(made, tmp_path / "made")
     model = wrap(base_model("llama"), settings("llama", update="associative"), IDENTITY).eval()
@@ -225,7 +225,7 @@ def test_a_training_with_associations_can_begin_with_a_memory_that_has_none(tmp_
         start_from(tmp_path / "other", back)
 
 
-def test_a_training_begins_with_no_memory_of_other_weights_or_of_another_base(tmp_path: Path) -> None:
+def test_training_refuses_memory_of_other_weights(tmp_path: Path) -> None:
     save_pretrained(trained("llama", update="overwrite"), tmp_path / "made")
     with pytest.raises(UserError, match="other weights than the one to be trained") as caught:
         start_from(tmp_path / "made", wrapped("llama", update="latched"))

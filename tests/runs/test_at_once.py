@@ -55,14 +55,14 @@ def ids(answers: Iterator[Answer]) -> list[str]:
 
 
 @pytest.mark.parametrize("at_once", [1, 2, 7, 64])
-def test_answers_come_in_the_questions_order_with_so_many_in_flight(at_once: int) -> None:
+def test_answers_come_in_questions_order_with_so_many_in_flight(at_once: int) -> None:
     system = Slow(together=min(at_once, len(QUESTIONS)))
     assert ids(answer_in_order(system, QUESTIONS, at_once)) == [question.id for question in QUESTIONS]
     assert system.most == min(at_once, len(QUESTIONS))
     assert sorted(system.begun) == sorted(question.id for question in QUESTIONS)
 
 
-def test_what_stops_the_run_is_raised_after_all_answers_before_it() -> None:
+def test_what_stops_run_is_raised_after_all_answers_before_it() -> None:
     answers = answer_in_order(Slow(fails_at="q20"), QUESTIONS, 4)
     given = [next(answers).question_id for _ in range(20)]
     assert given == [f"q{number}" for number in range(20)]
@@ -70,7 +70,7 @@ def test_what_stops_the_run_is_raised_after_all_answers_before_it() -> None:
         next(answers)
 
 
-def test_no_question_is_begun_far_ahead_of_the_answers_nor_after_the_end() -> None:
+def test_no_question_is_begun_far_ahead_of_answers_nor_after_end() -> None:
     system = Slow()
     answers = answer_in_order(system, QUESTIONS, 2)
     next(answers)

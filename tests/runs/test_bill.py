@@ -29,14 +29,14 @@ def test_a_long_chunk_is_billed_by_its_windows(length: int) -> None:
     assert (bill.calls, bill.embedded) == (len(spans), read)
 
 
-def test_without_windows_chunks_are_billed_as_they_are_and_none_spans_two_documents() -> None:
+def test_chunks_without_windows_are_billed_as_they_are() -> None:
     bill = embedding_bill([100, 30, 0], chunk_tokens=50, batch=2, questions=5)
     assert (bill.calls, bill.embedded) == (2 + 5, 130 + 5 * QUESTION_TOKENS)
     again = embedding_bill([], chunk_tokens=50, batch=2, questions=5)
     assert (again.calls, again.embedded) == (5, 5 * QUESTION_TOKENS)
 
 
-def test_reasoning_and_the_system_prompt_are_billed_with_every_call() -> None:
+def test_reasoning_and_system_prompt_are_billed_with_every_call() -> None:
     options = RunOptions(rmt_chunk_tokens=50, rmt_memory_tokens=7)
     spec = RunSpec("rmt-text", "squad", "8k", "openai:x", "miniature:x@0", max_answer_tokens=6, options=options)
     kind = find_system("rmt-text")

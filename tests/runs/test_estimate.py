@@ -33,7 +33,7 @@ def spec(system: str, top_k: int | None = None, **settings: str) -> RunSpec:
         (spec("rag-dense", top_tokens="2000"), 2_000 * QUESTIONS),
     ],
 )
-def test_a_system_reads_the_corpus_once_or_each_time_or_what_it_retrieves(asked: RunSpec, reads: int) -> None:
+def test_system_reads_corpus_once_each_time_or_retrieved(asked: RunSpec, reads: int) -> None:
     assert tokens_to_read(asked, find_system(asked.system), CORPUS, QUESTIONS) == reads + QUESTIONS * FRAME_TOKENS
 
 

@@ -23,7 +23,7 @@ def test_every_experiment_that_is_promised_is_there() -> None:
 
 @pytest.mark.parametrize("profile", [None, *PROFILES])
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
-def test_it_can_be_asked_for_in_either_profile_under_its_own_name(path: Path, profile: str | None) -> None:
+def test_it_can_be_asked_for_in_either_profile_under_own_name(path: Path, profile: str | None) -> None:
     sweep = read_sweep(path, profile=profile)
     assert sweep.name == path.stem
     assert sweep.description
@@ -35,19 +35,19 @@ def test_it_can_be_asked_for_in_either_profile_under_its_own_name(path: Path, pr
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
-def test_two_lines_at_its_head_and_one_in_the_table_say_what_it_is_for(path: Path) -> None:
+def test_two_lines_at_head_and_one_in_table_say_what_it_is_for(path: Path) -> None:
     head = path.read_text(encoding="utf-8").splitlines()[:2]
     assert all(line.startswith("# ") for line in head)
     assert f"| `{path.name}`" in (EXPERIMENTS / "README.md").read_text(encoding="utf-8")
 
 
-def test_a_trained_memory_and_official_files_take_the_place_of_the_files_own(tmp_path: Path) -> None:
+def test_trained_memory_and_official_files_take_place_of_files(tmp_path: Path) -> None:
     memory, data = tmp_path / "memory", tmp_path / "data"
     requests = read_sweep(EXPERIMENTS / "rmt-lengths.yaml", data, rmt=memory).requests
     assert {(one.request.rmt, one.request.data_dir) for one in requests} == {(memory, data)}
 
 
-def test_the_timing_of_table_3_asks_the_true_geometry_with_and_without_cache_at_every_size() -> None:
+def test_table_3_timing_asks_true_geometry_at_every_size() -> None:
     requests = [one.request for one in read_sweep(EXPERIMENTS / "table3-timing.yaml").requests]
     assert {request.model for request in requests} == {"random:llama-3.1-8b"}
     assert {request.max_answer_tokens for request in requests} == {24}

@@ -83,9 +83,7 @@ def test_another_model_under_the_same_name_is_refused(
         write(tmp_path / "results", spec, towns, provenance(spec))
 
 
-def test_runs_without_an_identity_and_models_that_are_gone_are_not_compared(
-    tmp_path: Path, model: Path, towns: Draw
-) -> None:
+def test_runs_without_identity_are_not_compared(tmp_path: Path, model: Path, towns: Draw) -> None:
     old, gone = spec_of(model), spec_of(tmp_path / "gone")
     write(tmp_path / "results", old, towns, {"model": {"weights_sha256": "a"}})
     write(tmp_path / "results", gone, towns, provenance(old))
@@ -109,7 +107,7 @@ def test_another_embedder_under_the_same_name_is_refused(tmp_path: Path, model: 
         unfinished([spec], tmp_path / "results")
 
 
-def test_a_run_with_an_adapter_is_another_run_and_others_keep_their_names() -> None:
+def test_run_with_adapter_is_another_run_and_others_keep_names() -> None:
     alone, both = spec_of("smollm2"), spec_of("smollm2", adapter="reading")
     assert run_id(alone) != run_id(both)
     assert run_id(both).startswith("cag-towns-all-smollm2-reading-")

@@ -86,7 +86,7 @@ def test_the_remedy_names_the_sizes_of_that_data_set_that_fit(
     assert f"{needed(tiny_model, huge):,} tokens long; random:tiny takes {limit:,}" in error.what
 
 
-def test_a_corpus_that_just_fits_is_accepted_and_one_token_less_is_refused(tiny_model: LocalModel, towns: Draw) -> None:
+def test_corpus_that_just_fits_is_accepted(tiny_model: LocalModel, towns: Draw) -> None:
     exact = needed(tiny_model, towns)
     check(tiny_model, [towns], *READERS, limit=exact)
     refusal(tiny_model, [towns], *READERS, limit=exact - 1)
@@ -116,9 +116,7 @@ def test_a_model_without_a_limit_takes_everything(tiny_model: LocalModel, towns:
     check(tiny_model, [towns], *READERS, limit=None)
 
 
-def test_a_model_that_shows_no_token_ids_is_judged_by_documents_and_question(
-    tiny_model: LocalModel, towns: Draw
-) -> None:
+def test_model_without_token_ids_is_compared_by_documents(tiny_model: LocalModel, towns: Draw) -> None:
     longest = max(tiny_model.count_tokens([question.text for question in towns.corpus.questions]))
     texts = [f"{document.title}\n{document.text}" for document in towns.corpus.documents]
     whole = sum(tiny_model.count_tokens(texts)) + longest + 8

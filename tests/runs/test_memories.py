@@ -44,9 +44,7 @@ def test_the_memory_that_is_named_is_taken_whatever_the_model() -> None:
     assert memory_folder(Path("mine"), "random:tiny", "query-first") == Path("mine")
 
 
-def test_a_shipped_memory_is_that_of_model_and_mode_else_that_of_the_model_for_both(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_shipped_memory_is_by_model_and_mode_else_model(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("rmtbench.runs.memories.SHIPPED", tmp_path)
     assert memory_folder(None, "mini", "memory") is None
     (tmp_path / "mini").mkdir()
@@ -60,7 +58,7 @@ def test_a_path_is_never_taken_for_the_name_of_a_shipped_model(tmp_path: Path) -
     assert memory_folder(None, str(tmp_path), "memory") is None
 
 
-def test_a_memory_is_named_by_its_folder_and_hash_and_another_one_otherwise(saved_memory: Path, tmp_path: Path) -> None:
+def test_memory_is_named_by_folder_and_hash(saved_memory: Path, tmp_path: Path) -> None:
     digest = hashlib.sha256((saved_memory / "rmt.json").read_bytes()).hexdigest()
     assert memory_label(saved_memory) == f"untaught@{digest[:8]}"
     other = tmp_path / "untaught"
@@ -94,9 +92,7 @@ def test_an_encoders_memory_is_refused(saved_memory: Path, tiny_model: LocalMode
         load_memory(path.parent, tiny_model)
 
 
-def test_the_weights_of_a_memory_are_its_own_and_those_of_the_model_stay(
-    saved_memory: Path, tiny_model: LocalModel
-) -> None:
+def test_weights_of_a_memory_are_its_own_and_those_of_model_stay(saved_memory: Path, tiny_model: LocalModel) -> None:
     before = {name: weight.clone() for name, weight in tiny_model.model.state_dict().items()}
     decoder = load_memory(saved_memory, tiny_model).decoder
     assert all(torch.equal(weight, before[name]) for name, weight in tiny_model.model.state_dict().items())
@@ -104,7 +100,7 @@ def test_the_weights_of_a_memory_are_its_own_and_those_of_the_model_stay(
     assert not decoder.training
 
 
-def test_memory_tokens_alone_share_the_models_weights_and_change_none(tiny_model: LocalModel, tmp_path: Path) -> None:
+def test_memory_tokens_share_weights_and_change_none(tiny_model: LocalModel, tmp_path: Path) -> None:
     config = RmtConfig("decoder", segment_tokens=48, memory_tokens=4, trained="memory")
     model = load_resources([RunSpec("cag", "x", "all", "random:tiny", "own:x@0")], "cpu", tmp_path).model
     assert isinstance(model, LocalModel)
@@ -114,9 +110,7 @@ def test_memory_tokens_alone_share_the_models_weights_and_change_none(tiny_model
     assert all(torch.equal(weight, before[name]) for name, weight in model.model.state_dict().items())
 
 
-def test_both_modes_share_one_loaded_memory_and_their_provenance_tells_it(
-    saved_memory: Path, towns: Draw, tmp_path: Path
-) -> None:
+def test_both_modes_share_one_loaded_memory(saved_memory: Path, towns: Draw, tmp_path: Path) -> None:
     asked = specs(saved_memory, "closed-book", "rmt-memory", "rmt-query-first")
     tools = load_resources(asked, "cpu", tmp_path / "cache", saved_memory)
     assert list(tools.memories) == [memory_label(saved_memory)]

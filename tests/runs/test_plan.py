@@ -27,7 +27,7 @@ def plan(*systems: str, **fields: Any) -> list[RunSpec]:
     return plan_runs(request, SOURCE, device="cpu", dtype="float32")
 
 
-def test_every_top_k_of_a_retrieving_system_is_a_run_and_any_other_system_is_one() -> None:
+def test_every_top_k_is_run_for_retrieving_systems() -> None:
     specs = plan("cag", "rag-sparse", "closed-book", top_k=(5, 1, 5))
     assert [(spec.system, spec.top_k) for spec in specs] == [
         ("cag", None),
@@ -38,13 +38,13 @@ def test_every_top_k_of_a_retrieving_system_is_a_run_and_any_other_system_is_one
     assert len({run_id(spec) for spec in specs}) == 4
 
 
-def test_all_means_every_system_and_each_is_run_once_however_often_it_is_named(saved_memory: Path) -> None:
+def test_all_runs_every_system_once(saved_memory: Path) -> None:
     specs = plan("cag", "all", "cag", top_k=(1,), rmt=saved_memory)
     assert sorted(spec.system for spec in specs) == sorted(name for name in system_names() if name != "rmt-text")
     assert specs[0].system == "cag"
 
 
-def test_all_leaves_out_what_lacks_a_memory_and_what_must_be_named_and_says_which(saved_memory: Path) -> None:
+def test_all_names_what_it_leaves_out(saved_memory: Path) -> None:
     request = Request(systems=("all",), dataset="squad", model="random:tiny")
     assert left_out_of_all(request) == ["rmt-memory", "rmt-query-first", "rmt-text"]
     assert left_out_of_all(replace(request, rmt=saved_memory)) == ["rmt-text"]
@@ -53,14 +53,14 @@ def test_all_leaves_out_what_lacks_a_memory_and_what_must_be_named_and_says_whic
 
 
 @pytest.mark.parametrize("system", ["rmt-memory", "rmt-query-first"])
-def test_a_system_that_is_named_and_lacks_a_memory_is_refused_with_what_to_do(system: str) -> None:
+def test_system_without_memory_is_refused_with_remedy(system: str) -> None:
     with pytest.raises(UserError) as caught:
         plan("cag", system)
     assert (caught.value.what, caught.value.where) == ("no trained memory for 'random:tiny'", f"--system {system}")
     assert caught.value.remedy == "train one with `rmtbench train rmt`, and name its folder with --rmt"
 
 
-def test_a_memory_or_the_size_of_notes_stands_only_where_it_is_used(saved_memory: Path) -> None:
+def test_a_memory_or_size_of_notes_stands_only_where_it_is_used(saved_memory: Path) -> None:
     specs = plan("all", "rmt-text", top_k=(1,), rmt=saved_memory, rmt_chunk_tokens=300, rmt_memory_tokens=20)
     memory = (("memory", memory_label(saved_memory)),)
     found = {spec.system: spec.settings for spec in specs if spec.settings and spec.embedder is None}
@@ -107,7 +107,7 @@ def test_chunk_settings_stand_only_where_chunks_are_cut() -> None:
         assert (spec.chunk_tokens, spec.chunk_overlap) == cut, spec.system
 
 
-def test_another_way_of_cutting_is_another_run_of_retrieval_and_the_same_one_of_the_rest() -> None:
+def test_other_chunking_is_another_run_of_retrieval_only() -> None:
     names = [
         {spec.system: run_id(spec) for spec in plan("all", top_k=(1,), chunk_tokens=tokens)} for tokens in (512, 128)
     ]
@@ -148,7 +148,7 @@ def test_an_unknown_system_is_refused() -> None:
         plan("cag", "rag")
 
 
-def test_system_prompt_and_reasoning_budget_are_in_every_spec_and_its_hash(tmp_path: Path) -> None:
+def test_system_prompt_and_reasoning_are_in_spec_and_hash(tmp_path: Path) -> None:
     file = tmp_path / "system.txt"
     file.write_text("Be brief.\n", encoding="utf-8")
     given = {"system_prompt": f"@{file}", "think_tokens": 9}

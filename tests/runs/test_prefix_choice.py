@@ -21,7 +21,7 @@ def plan(**fields: Any) -> list[RunSpec]:
     return plan_runs(request, SOURCE, device="cpu", dtype="float32")
 
 
-def test_the_default_prefix_leaves_no_trace_so_that_a_run_has_one_name() -> None:
+def test_default_prefix_leaves_no_trace_so_that_run_has_one_name() -> None:
     assert [spec.settings for spec in plan()] == [(), ()]
     assert [run_id(spec) for spec in plan(cache_layout="shared")] == [run_id(spec) for spec in plan()]
 
@@ -76,7 +76,7 @@ def test_settings_that_no_named_system_has_are_refused(fields: dict[str, Any]) -
         plan_runs(request, SOURCE, device="cpu", dtype="float32")
 
 
-def test_a_cache_in_the_hosts_memory_is_a_run_of_its_own_and_needs_a_gpu() -> None:
+def test_a_cache_in_hosts_memory_is_run_of_its_own_and_needs_gpu() -> None:
     request = Request(systems=("cag",), dataset="squad", model="random:tiny", kv_place="host")
     [spec] = plan_runs(request, SOURCE, device="cuda", dtype="bfloat16")
     assert spec.settings == (("kv_place", "host"),)

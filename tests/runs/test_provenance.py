@@ -26,7 +26,7 @@ def tools(tmp_path_factory: pytest.TempPathFactory) -> Resources:
     return load_resources([spec], "cpu", tmp_path_factory.mktemp("cache"))
 
 
-def test_a_run_tells_model_embedder_versions_threads_machine_code_and_start(tools: Resources) -> None:
+def test_run_records_models_versions_machine_code_and_start(tools: Resources) -> None:
     assert set(tools.provenance) == {"model", "embedder", "versions", "threads", "machine", "code", "started"}
 
 
@@ -71,7 +71,7 @@ def test_the_surroundings_are_those_of_this_process() -> None:
     assert abs(datetime.fromisoformat(facts["started"]) - datetime.now(UTC)) < timedelta(minutes=1)
 
 
-def test_the_code_is_told_by_version_commit_and_whether_it_was_changed() -> None:
+def test_code_is_recorded_by_version_commit_and_changes() -> None:
     code = surroundings("cpu")["code"]
     assert set(code) == {"version", "commit", "dirty"}
     assert code["version"] == rmtbench.__version__

@@ -44,7 +44,7 @@ def settings_of(spec: RunSpec) -> dict[str, str]:
     return {name: value for name, value in spec.settings if name != "embed_windows"}
 
 
-def test_usual_choices_stand_in_no_spec_but_windows_do_in_those_that_embed() -> None:
+def test_usual_choices_are_not_in_spec_but_windows_are() -> None:
     usual = plan()
     assert {name for name, spec in usual.items() if dict(spec.settings) == WINDOWS} == set(EMBEDS)
     assert {spec.settings for name, spec in usual.items() if name not in EMBEDS} == {()}
@@ -66,7 +66,7 @@ def test_usual_choices_stand_in_no_spec_but_windows_do_in_those_that_embed() -> 
         ({"qdrant": "http://me:hunter2@host:6333"}, {"vector_store": "qdrant"}, {"rag-dense", "rag-hybrid"}),
     ],
 )
-def test_another_choice_changes_the_runs_that_it_concerns_and_no_other(
+def test_another_choice_changes_only_its_runs(
     given: dict[str, Any], settings: dict[str, str], systems: set[str]
 ) -> None:
     usual, other = plan(), plan(**given)
@@ -76,7 +76,7 @@ def test_another_choice_changes_the_runs_that_it_concerns_and_no_other(
 
 
 @pytest.mark.parametrize("given", ["off", False])
-def test_without_windows_a_spec_is_that_of_runs_made_before_there_were_any(given: object) -> None:
+def test_without_windows_spec_equals_earlier_runs(given: object) -> None:
     usual, off = plan(), plan(embed_windows=given)
     assert {name for name in SYSTEMS if run_id(usual[name]) != run_id(off[name])} == set(EMBEDS)
     assert {spec.settings for spec in off.values()} == {()}
@@ -149,7 +149,7 @@ def test_kept_indexes_stand_without_their_folder(tmp_path: Path) -> None:
         ({"qdrant": "memory", "index": Path("kept")}, "--set qdrant", "in files or by Qdrant", "leave --index out"),
     ],
 )
-def test_a_choice_that_cannot_be_is_refused_with_what_would_be_right(
+def test_impossible_choice_is_refused_with_valid_ones(
     given: dict[str, Any], where: str, what: str, remedy: str
 ) -> None:
     with pytest.raises(UserError) as caught:

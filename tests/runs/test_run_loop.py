@@ -96,9 +96,7 @@ def test_the_first_batch_of_each_run_is_marked_as_warm_up(
         assert marks(outcome) == [True] * marked + [False] * (12 - marked)
 
 
-def test_a_first_batch_that_a_draws_end_cuts_short_marks_nothing_of_the_next_draw(
-    tiny_model: LocalModel, towns: Draw, tmp_path: Path
-) -> None:
+def test_first_batch_cut_short_marks_nothing_of_next_draw(tiny_model: LocalModel, towns: Draw, tmp_path: Path) -> None:
     draws = [part(towns, 0, 2), part(towns, 1, 6)]
     [outcome] = run(tmp_path, [spec("closed-book", batch=4, draws=2)], draws, tiny_model)
     assert marks(outcome) == [True] * 2 + [False] * 6
@@ -163,7 +161,7 @@ def test_only_the_oracles_answers_change_with_the_gold(
     assert changed == ["oracle"]
 
 
-def test_runs_of_one_command_share_an_index_and_each_tells_its_cost(
+def test_runs_of_one_command_share_index_and_each_tells_its_cost(
     tiny_model: LocalModel, towns: Draw, tmp_path: Path
 ) -> None:
     specs = [spec("rag-sparse", top_k=top_k, draws=2) for top_k in (1, 3)]
@@ -175,7 +173,7 @@ def test_runs_of_one_command_share_an_index_and_each_tells_its_cost(
     assert first[0]["seconds"] != first[1]["seconds"], "each draw has an index of its own"
 
 
-def test_the_embedder_stands_in_the_provenance_of_those_who_use_it(
+def test_the_embedder_stands_in_provenance_of_those_who_use_it(
     tiny_model: LocalModel, towns: Draw, tmp_path: Path
 ) -> None:
     [outcome] = run(tmp_path, [spec("rag-sparse", top_k=1)], [towns], tiny_model)

@@ -33,7 +33,7 @@ def triples(sweep: Sweep) -> list[tuple[str, str, str]]:
     return [(one.request.dataset, one.request.size, one.request.model) for one in sweep.requests]
 
 
-def test_an_entry_is_the_request_that_the_same_options_of_a_run_are(write: Write) -> None:
+def test_an_entry_is_the_request_that_same_options_of_a_run_are(write: Write) -> None:
     path = write(
         "name: all options\ndescription: |\n  every kind of value\nruns:\n"
         "  - {system: [cag, rag-sparse], dataset: squad, size: medium, model: 'random:tiny', top_k: [2, 1], draws: 3,\n"
@@ -49,7 +49,7 @@ def test_an_entry_is_the_request_that_the_same_options_of_a_run_are(write: Write
     assert [one.request for one in sweep.requests] == [make_request("mini", given)]
 
 
-def test_fractions_and_truths_are_values_where_an_option_takes_them(write: Write) -> None:
+def test_fractions_and_truths_are_values_where_option_takes_them(write: Write) -> None:
     entry = "{system: [cag, rag-sparse], cache_layout: composed, recompute: 0.15, kv_cache: on, chunk_cache: true}"
     [one] = read_sweep(write(f"runs:\n  - {entry}\n")).requests
     assert (one.request.recompute, one.request.kv_cache, one.request.chunk_cache) == (0.15, "on", True)
@@ -68,7 +68,7 @@ def test_what_an_entry_leaves_out_is_the_profiles(write: Write, profile: str) ->
     assert one.request == make_request(profile, {"systems": ("all",), "questions": 2})
 
 
-def test_lists_of_data_sets_sizes_and_models_multiply_out_in_order(write: Write) -> None:
+def test_lists_multiply_out_in_order(write: Write) -> None:
     path = write(
         "runs:\n  - {dataset: [squad, triviaqa], size: [small, large], model: [a, b], top_k: 3}\n  - {model: c}\n"
     )
@@ -95,7 +95,7 @@ def test_entries_may_share_options_by_yaml_anchors(write: Write) -> None:
     assert [(one.request.questions, one.request.seed) for one in read_sweep(path).requests] == [(2, 1), (2, 2)]
 
 
-def test_a_folder_of_official_files_given_apart_takes_the_place_of_the_files_own(write: Write) -> None:
+def test_official_files_given_apart_replace_folder(write: Write) -> None:
     path = write("runs:\n  - {dataset: squad, data_dir: there}\n  - {dataset: squad}\n")
     assert [one.request.data_dir for one in read_sweep(path).requests] == [Path("there"), None]
     assert [one.request.data_dir for one in read_sweep(path, Path("here")).requests] == [Path("here")]
@@ -155,9 +155,7 @@ DEFECTS = [
 
 
 @pytest.mark.parametrize(("text", "place", "what", "remedy"), DEFECTS, ids=[f"{text[-25:]}" for text, *_ in DEFECTS])
-def test_a_defect_is_named_by_file_entry_and_key_with_what_would_be_right(
-    write: Write, text: str, place: str, what: str, remedy: str
-) -> None:
+def test_defect_is_named_by_file_entry_and_key(write: Write, text: str, place: str, what: str, remedy: str) -> None:
     path = write(text)
     with pytest.raises(UserError) as caught:
         read_sweep(path)
@@ -173,7 +171,7 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
         read_sweep(tmp_path / "nowhere.yaml")
 
 
-def test_a_folder_that_is_not_there_concerns_its_own_request_alone(write: Write) -> None:
+def test_folder_that_is_not_there_concerns_its_own_request_alone(write: Write) -> None:
     assert len(read_sweep(write("runs:\n  - {dataset: [./nowhere, handbook]}\n")).requests) == 2
 
 

@@ -53,7 +53,7 @@ def test_a_killed_process_is_started_once_more(script: Path) -> None:
     assert sum("--shard 1/2" in line for line in said) == 1
 
 
-def test_failed_answers_of_one_part_keep_no_other_from_its_second_start(script: Path) -> None:
+def test_failed_answers_of_one_part_stop_no_other_part(script: Path) -> None:
     (script / "kill").touch()
     (script / "wrong").touch()
     code, said = work(script / "results")

@@ -56,7 +56,7 @@ def test_blank_and_failed_answers_score_0():
     assert rows == [{"minilm_cosine": 0.0}] * 3
 
 
-def test_every_distinct_text_is_embedded_once_however_many_systems_gave_it(monkeypatch):
+def test_every_distinct_text_is_embedded_once(monkeypatch):
     monkeypatch.setattr(cosine, "SLICE", 2)
     compass, seen = Compass(), []
     rows = Cosine(compass).score(
@@ -80,6 +80,6 @@ def test_with_minilm_it_is_the_product_of_two_embeddings(minilm):
     assert rows[0]["minilm_cosine"] > rows[1]["minilm_cosine"]
 
 
-def test_the_metric_uses_minilm_whatever_bertscore_uses_and_says_so(minilm):
+def test_metric_uses_minilm_whatever_bertscore_uses_and_says_so(minilm):
     made = cosine_metric("roberta-large")
     assert made.scorers == {"minilm_cosine": f"minilm sha256:{minilm.sha256[:16]}"}

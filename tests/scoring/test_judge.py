@@ -62,7 +62,7 @@ def asked(server: Server) -> list[str]:
     return [candidate_of(text) for text in prompts if "<candidate>\n" in text]
 
 
-def test_every_answer_is_judged_but_failed_and_empty_ones_are_wrong_unasked(run: RunFolder) -> None:
+def test_failed_and_empty_answers_are_wrong_without_asking(run: RunFolder) -> None:
     with serve(by_reference) as server:
         values = score(run, server)
     assert values == [1.0, 1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 1.0]
@@ -73,7 +73,7 @@ def test_every_answer_is_judged_but_failed_and_empty_ones_are_wrong_unasked(run:
     assert summary_of(run.path)["means"]["judged"] == 0.5
 
 
-def test_the_judge_is_greedy_and_sees_question_references_and_answer_only(run: RunFolder) -> None:
+def test_the_judge_sees_question_references_and_answer_only(run: RunFolder) -> None:
     with serve(by_reference) as server:
         score(run, server)
     for body in server.seen[1:]:
@@ -106,7 +106,7 @@ def test_scoring_again_asks_nothing_and_gives_the_same_bytes(run: RunFolder) -> 
 
 
 @pytest.mark.parametrize("changed", ["question", "references", "answer", "judge"])
-def test_another_question_reference_answer_or_judge_is_another_verdict(tmp_path: Path, changed: str) -> None:
+def test_any_other_input_or_judge_is_another_verdict(tmp_path: Path, changed: str) -> None:
     VerdictCache(tmp_path, "a" * 64).write(CASE, VERDICT)
     other = {
         "question": Case("Who?", ("blue",), "blue"),
@@ -142,7 +142,7 @@ def test_what_is_no_verdict_is_asked_for_again_once_with_a_reminder(run: RunFold
     assert account["output_tokens"] == 4
 
 
-def test_two_replies_that_are_none_leave_the_answer_not_judged_and_counted(run: RunFolder) -> None:
+def test_two_unusable_replies_leave_the_answer_not_judged(run: RunFolder) -> None:
     with serve(judging(lambda candidate: "CORRECT" if "blue" in candidate else "maybe")) as server:
         values = score(run, server)
     assert values == [1.0, None, None, 0.0, 0.0, 1.0, None, 1.0]
@@ -164,7 +164,7 @@ def test_failures_are_not_kept_and_the_next_scoring_asks_again(run: RunFolder) -
     assert summary_of(run.path)["accounts"]["judged"]["not_judged"] == 0
 
 
-def test_a_server_that_goes_away_leaves_the_rest_not_judged_and_all_else_scored(run: RunFolder) -> None:
+def test_a_lost_server_leaves_the_rest_not_judged(run: RunFolder) -> None:
     with serve(by_reference, plan=Plan(1.0, ("503",), after=3)) as server:
         values = score(run, server, judge_concurrency=1)
     assert values[:2] == [1.0, 1.0]

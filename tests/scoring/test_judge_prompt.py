@@ -31,7 +31,7 @@ def data_lines(text: str) -> list[str]:
     return text.removeprefix(f"{INSTRUCTION}\n\n").splitlines()
 
 
-def test_a_prompt_states_the_rules_then_the_question_the_references_and_the_answer() -> None:
+def test_a_prompt_states_rules_question_references_answer() -> None:
     assert prompt("Who rules?", ["Ann", "Queen Ann", "Ann"], "Ann I").splitlines()[-13:] == [
         "Reply with one word: CORRECT or INCORRECT.", "", "Question: Who rules?", "", "<references>", "Ann",
         "Queen Ann", "</references>", "", "<candidate>", "Ann I", "</candidate>", "", "Verdict:",

@@ -55,7 +55,7 @@ def test_it_is_asked_greedily_and_says_what_it_cost(folder: Path) -> None:
     assert (first.served, judge.price, judge.at_once) == (None, None, 1)
 
 
-def test_a_chat_model_is_asked_in_its_format_and_marks_in_an_answer_are_text(tmp_path: Path) -> None:
+def test_a_chat_model_is_asked_in_its_format(tmp_path: Path) -> None:
     from transformers import AutoTokenizer
 
     chat = save_model(tmp_path / "chat", vocab_size=30530)
@@ -84,7 +84,7 @@ def test_scores_and_provenance_are_those_of_any_judge(folder: Path, tmp_path: Pa
     assert (account["cost"], account["price"], account["dtype"]) == (None, None, "float32")
 
 
-def test_its_identity_is_that_of_its_files_and_needs_no_weights_in_memory(folder: Path, tmp_path: Path) -> None:
+def test_its_identity_is_that_of_its_files_without_weights(folder: Path, tmp_path: Path) -> None:
     judge, same = LocalJudge(str(folder)), LocalJudge(str(folder))
     assert judge.identity == same.identity
     assert "_model" not in vars(judge)

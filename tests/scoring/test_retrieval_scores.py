@@ -52,7 +52,7 @@ def test_a_chunk_is_useful_from_the_first_shared_character(chunk, found):
     assert scores([chunk], [FIRST]) == expect(found, found, found)
 
 
-def test_a_fact_that_stands_in_several_places_is_found_in_any_of_them_and_counts_once():
+def test_fact_in_several_places_counts_once():
     anywhere = (Span("a", 10, 20), Span("c", 0, 5), Span("d", 0, 5))
     assert scores([("d", 0, 9)], [anywhere]) == expect(1, 1, 1)
     assert scores([("d", 0, 9), ("a", 0, 30), MISS], [anywhere, SECOND]) == pytest.approx(expect(1 / 2, 2 / 3, 1))
@@ -70,12 +70,12 @@ def test_more_chunks_never_lower_recall_or_the_rank():
     assert [row["precision"] for row in made] == pytest.approx([0, 1 / 2, 1 / 3, 1 / 2, 2 / 5])
 
 
-def test_nothing_applies_where_the_system_does_not_retrieve_or_the_question_has_no_evidence():
+def test_nothing_applies_without_retrieval_or_evidence():
     assert scores([], [FIRST], retrieves=False) == NOWHERE
     assert scores([("a", 0, 30)], []) == NOWHERE
 
 
-def test_a_failed_answer_counts_with_what_had_been_retrieved_for_it():
+def test_failed_answer_keeps_its_retrieved_passages():
     assert scores([], [FIRST], finish="error", error="index lost") == expect(0, 0, 0)
     assert scores([("a", 0, 30)], [FIRST], finish="error", error="out of memory") == expect(1, 1, 1)
 

@@ -22,6 +22,6 @@ def test_every_metric_makes_the_values_that_it_declares() -> None:
         assert [value.name for value in kind.values] == list(kind.make("minilm").scorers)
 
 
-def test_the_table_for_older_runs_agrees_with_the_declared_values() -> None:
+def test_the_table_for_older_runs_agrees_with_declared_values() -> None:
     declared = {value.name: value for kind in our_metrics().values() for value in kind.values}
     assert {value.name: declared[value.name] for value in USUAL} == {value.name: value for value in USUAL}

@@ -35,7 +35,7 @@ def without(towns: Draw, *numbers: int) -> Draw:
     return Draw(replace(towns.corpus, documents=kept), towns.gold)
 
 
-def test_a_corpus_of_one_document_is_answered_as_by_the_exact_cache(build: Build, towns: Draw) -> None:
+def test_a_corpus_of_one_document_is_answered_as_by_exact_cache(build: Build, towns: Draw) -> None:
     one = without(towns, 1, 2, 3, 4, 5)
     prepared, answers = run(build("cag", settings=(COMPOSED,), batch=3), one)
     exact, expected = run(build("cag"), one)
@@ -111,9 +111,7 @@ def test_a_cache_in_the_hosts_memory_answers_alike(
 
 
 @pytest.mark.parametrize("name", ["rag-sparse", "rag-dense", "rag-hybrid"])
-def test_chunks_with_caches_are_the_same_chunks_and_only_the_question_is_read(
-    name: str, build: Build, towns: Draw
-) -> None:
+def test_chunks_with_caches_read_only_the_question(name: str, build: Build, towns: Draw) -> None:
     _, plain = run(build(name), towns)
     prepared, cached = run(build(name, settings=(("chunk_cache", "1GB"),)), towns)
     assert [answer.retrieved for answer in cached] == [answer.retrieved for answer in plain]
@@ -129,7 +127,7 @@ def test_one_chunk_with_its_cache_is_answered_as_without(build: Build, towns: Dr
     assert ids(cached) == ids(plain)
 
 
-def test_chunks_beyond_the_limit_are_read_with_the_prompt_and_answered_alike(build: Build, towns: Draw) -> None:
+def test_chunks_beyond_limit_are_read_with_prompt(build: Build, towns: Draw) -> None:
     _, ahead = run(build("rag-sparse", settings=(("chunk_cache", "1GB"),)), towns)
     prepared, none = run(build("rag-sparse", settings=(("chunk_cache", "1B"),)), towns)
     some, few = run(build("rag-sparse", settings=(("chunk_cache", "60kB"),)), towns)

@@ -41,7 +41,7 @@ def told(system: System, draw: Draw) -> tuple[dict[str, float], list[Answer]]:
 
 
 @pytest.mark.parametrize("name", RETRIEVING)
-def test_a_reranker_orders_the_candidates_and_its_scores_are_told(
+def test_a_reranker_orders_candidates_and_its_scores_are_told(
     name: str, towns: Draw, tiny_model: LocalModel, minilm: TransformersEmbedder, cross_encoder: Path
 ) -> None:
     judge = CrossEncoder(str(cross_encoder))
@@ -77,7 +77,7 @@ def test_a_spec_with_a_reranker_is_not_run_without_one(tiny_model: LocalModel, m
 
 
 @pytest.mark.parametrize("name", RETRIEVING)
-def test_kept_indexes_answer_as_those_in_memory_and_are_loaded_the_second_time(
+def test_kept_indexes_answer_as_memory_and_load_again(
     name: str, towns: Draw, tiny_model: LocalModel, minilm: TransformersEmbedder, tmp_path: Path
 ) -> None:
     _, expected = told(make(name, tiny_model, minilm, {}), towns)
@@ -89,7 +89,7 @@ def test_kept_indexes_answer_as_those_in_memory_and_are_loaded_the_second_time(
     assert loaded.keys() == {"chunk", "load"}
 
 
-def test_embeddings_that_are_only_looked_up_never_pass_for_the_cost_of_embedding(
+def test_looked_up_embeddings_do_not_count_as_cost(
     towns: Draw, tiny_model: LocalModel, minilm: TransformersEmbedder, tmp_path: Path
 ) -> None:
     parts, spared = [], []

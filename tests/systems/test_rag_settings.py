@@ -41,7 +41,7 @@ def test_hybrid_finds_what_the_fusion_of_its_two_indexes_finds(
         assert [(found.document_id, found.start, found.score) for found in answer.retrieved] == expected
 
 
-def test_hybrid_takes_over_the_indexes_of_the_other_two_and_tells_their_cost(build: Build, towns: Draw) -> None:
+def test_hybrid_takes_over_indexes_of_other_two_and_tells_cost(build: Build, towns: Draw) -> None:
     with SharedWork() as shared:
         sparse = build("rag-sparse", shared=shared).prepare(towns.corpus)
         dense = build("rag-dense", shared=shared).prepare(towns.corpus)
@@ -71,7 +71,7 @@ def test_stemming_and_stop_words_are_those_of_the_index(build: Build, towns: Dra
 
 
 @pytest.mark.parametrize("name", RETRIEVING)
-def test_document_order_shows_the_same_chunks_as_they_stand_in_the_documents(
+def test_document_order_shows_same_chunks_in_text_order(
     name: str, build: Build, towns: Draw, tiny_model: LocalModel, read: list[int]
 ) -> None:
     by_rank = answers(build(name, top_k=4), towns)

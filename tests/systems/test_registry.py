@@ -124,7 +124,7 @@ def test_another_packages_system_runs_like_ours(
 
 
 @pytest.mark.parametrize(("kind", "gold"), [("FIRST", []), ("SEEING", ["q0", "q1", "q2", "q3", "q4", "q5"])])
-def test_gold_reaches_a_system_that_declares_that_it_sees_it_and_no_other(
+def test_gold_reaches_only_system_that_declares_it(
     install: Install, towns: Draw, tiny_model: LocalModel, tmp_path: Path, kind: str, gold: list[str]
 ) -> None:
     install("first-document", f"their_package:{kind}")

@@ -65,9 +65,7 @@ def test_answers_are_the_wrappers_own_and_those_of_associations(
     assert any(changed)
 
 
-def test_what_is_kept_holds_the_associations_and_does_not_grow_with_the_corpus(
-    build: Build, towns: Draw, recurrent: RecurrentDecoder
-) -> None:
+def test_kept_bytes_are_associations_and_constant(build: Build, towns: Draw, recurrent: RecurrentDecoder) -> None:
     made = []
     for times in (1, 4):
         documents = [replace(each, id=f"{n}-{each.id}") for n in range(times) for each in towns.corpus.documents]

@@ -36,7 +36,7 @@ def repeated(corpus: Corpus, times: int) -> Corpus:
     return replace(corpus, documents=tuple(documents))
 
 
-def test_memory_mode_reads_the_corpus_once_in_its_order_and_then_the_questions_alone(
+def test_memory_mode_reads_corpus_once_then_questions(
     build: Build, towns: Draw, tiny_model: LocalModel, read: list[int]
 ) -> None:
     with build("rmt-memory") as system:
@@ -64,7 +64,7 @@ def test_what_memory_mode_keeps_does_not_grow_with_the_corpus(build: Build, town
     assert made[1].counts["segments"] > 6 * made[0].counts["segments"]
 
 
-def test_memory_mode_answers_as_the_wrapper_that_reads_whole_sentences_and_then_the_question(
+def test_memory_mode_answers_as_wrapper_that_reads_once(
     build: Build, towns: Draw, tiny_model: LocalModel, recurrent: RecurrentDecoder
 ) -> None:
     segments = list(packed_ids(sentences(towns.corpus, tiny_model), 48))
@@ -73,7 +73,7 @@ def test_memory_mode_answers_as_the_wrapper_that_reads_whole_sentences_and_then_
     assert [answer.output_ids for answer in answers(build("rmt-memory"), towns.corpus)] == expected
 
 
-def test_query_first_answers_as_the_wrapper_that_reads_the_question_behind_every_segment(
+def test_query_first_answers_as_wrapper_that_asks_each_time(
     build: Build, towns: Draw, tiny_model: LocalModel, recurrent: RecurrentDecoder
 ) -> None:
     given = answers(build("rmt-query-first"), towns.corpus)
@@ -87,7 +87,7 @@ def test_query_first_answers_as_the_wrapper_that_reads_the_question_behind_every
 
 
 @both_modes
-def test_answers_depend_on_the_corpus_from_its_first_document_to_its_last(name: str, build: Build, towns: Draw) -> None:
+def test_answers_depend_on_corpus_from_first_document_to_last(name: str, build: Build, towns: Draw) -> None:
     first = [answer.output_ids for answer in answers(build(name), towns.corpus)]
     for place in (0, -1):
         documents = list(towns.corpus.documents)
@@ -105,7 +105,7 @@ def test_answering_leaves_everything_as_it_was(name: str, build: Build, towns: D
 
 
 @both_modes
-def test_a_corpus_longer_than_the_models_context_is_read_and_answered(
+def test_corpus_longer_than_models_context_is_read_and_answered(
     name: str, build: Build, towns: Draw, tiny_model: LocalModel
 ) -> None:
     rows = answers(build(name, replace(tiny_model, context_limit=100)), repeated(towns.corpus, 4))
@@ -120,9 +120,7 @@ def test_without_a_trained_memory_a_system_says_how_to_get_one(name: str, tiny_m
     assert "rmtbench train rmt" in caught.value.remedy
 
 
-def test_a_question_that_fills_a_segment_is_refused_where_text_must_stand_beside_it(
-    build: Build, towns: Draw, tiny_model: LocalModel
-) -> None:
+def test_question_that_fills_segment_is_refused_beside_text(build: Build, towns: Draw, tiny_model: LocalModel) -> None:
     text = next(
         text for text in ("Who" + " so" * count for count in range(48)) if len(tiny_model.question_ids(text)) == 48
     )

@@ -53,9 +53,7 @@ def lines(tiny_model: LocalModel) -> tuple[Line, Line]:
     return Line(tiny_model), Line(note_writer(tiny_model, 8))
 
 
-def test_every_section_is_shown_once_in_order_with_the_notes_of_the_one_before(
-    build: Build, towns: Draw, lines: tuple[Line, Line]
-) -> None:
+def test_every_section_is_shown_once_in_order(build: Build, towns: Draw, lines: tuple[Line, Line]) -> None:
     answering, writing = lines
     asked(build, towns, answering, writing)
     shown = [prompt.passages for prompt in writing.prompts]
@@ -67,9 +65,7 @@ def test_every_section_is_shown_once_in_order_with_the_notes_of_the_one_before(
     assert {prompt.question for prompt in writing.prompts} == {towns.corpus.questions[0].text}
 
 
-def test_the_answer_is_given_from_the_last_notes_alone_under_the_common_contract(
-    build: Build, towns: Draw, lines: tuple[Line, Line]
-) -> None:
+def test_answer_comes_from_last_notes_under_contract(build: Build, towns: Draw, lines: tuple[Line, Line]) -> None:
     answering, writing = lines
     [answer] = asked(build, towns, answering, writing)
     [prompt] = answering.prompts
@@ -89,7 +85,7 @@ def test_tokens_and_seconds_are_those_of_all_calls(build: Build, towns: Draw, li
     assert answer.timings.total >= answer.timings.first_token > before
 
 
-def test_what_is_prepared_tells_sections_and_calls_and_keeps_nothing(build: Build, towns: Draw) -> None:
+def test_preparation_reports_sections_and_calls(build: Build, towns: Draw) -> None:
     with build("rmt-text") as system:
         prepared = system.prepare(towns.corpus)
     assert prepared.counts == {"sections": 3, "calls_a_question": 4}
@@ -114,7 +110,7 @@ def test_the_questions_before_a_failure_keep_their_answers(build: Build, towns: 
     assert [row.error is None for row in rows] == [True, False]
 
 
-def test_notes_are_written_by_their_own_instruction_and_may_have_many_lines(tiny_model: LocalModel) -> None:
+def test_notes_follow_instruction_and_may_have_many_lines(tiny_model: LocalModel) -> None:
     model = replace(tiny_model, contract=make_contract(load_tokenizer("mini"), "bridge"))
     writer = note_writer(model, 8)
     assert isinstance(writer, LocalModel)
@@ -130,9 +126,7 @@ def test_notes_are_written_by_their_own_instruction_and_may_have_many_lines(tiny
     assert writer.max_answer_tokens == 8
 
 
-def test_a_section_that_does_not_fit_the_context_is_refused_before_anything_is_asked(
-    build: Build, towns: Draw, tiny_model: LocalModel
-) -> None:
+def test_section_beyond_context_is_refused_before_asking(build: Build, towns: Draw, tiny_model: LocalModel) -> None:
     with build("rmt-text", replace(tiny_model, context_limit=112)) as system, pytest.raises(UserError) as caught:
         system.prepare(towns.corpus)
     assert caught.value.what.endswith("exceed the model's context of 112")

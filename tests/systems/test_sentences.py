@@ -31,16 +31,16 @@ def tokenizer(request: pytest.FixtureRequest) -> PreTrainedTokenizerBase:
     return load_tokenizer(request.param)
 
 
-def test_a_sentence_keeps_its_quotes_and_the_white_space_behind_and_the_first_the_title() -> None:
+def test_sentence_keeps_quotes_space_and_first_title() -> None:
     assert sentence_texts(DOCUMENT) == PIECES
 
 
 @pytest.mark.parametrize("text", ["", "One", "One.", "One. ", "\n\n", "One.\n\n\nTwo."])
-def test_the_sentences_joined_are_the_document_as_it_stands_in_a_prompt(text: str) -> None:
+def test_sentences_joined_are_document_as_it_stands_in_a_prompt(text: str) -> None:
     assert "".join(sentence_texts(Document("d", "T", text))) == f"T\n{text}\n\n"
 
 
-def test_token_ids_are_those_of_the_whole_text_cut_where_the_sentences_are(tokenizer: PreTrainedTokenizerBase) -> None:
+def test_token_ids_are_those_of_whole_text(tokenizer: PreTrainedTokenizerBase) -> None:
     ids = sentence_ids(DOCUMENT, tokenizer)
     assert list(chain(*ids)) == tokenizer.encode("".join(PIECES), add_special_tokens=False)
     assert [letters(tokenizer.decode(piece)) for piece in ids] == [letters(piece) for piece in PIECES]
@@ -52,11 +52,11 @@ def test_packs_hold_as_many_whole_sentences_as_fit() -> None:
     assert list(packed_ids([], 4)) == []
 
 
-def test_a_sentence_longer_than_a_pack_is_cut_and_its_rest_goes_on() -> None:
+def test_a_sentence_longer_than_pack_is_cut_and_its_rest_goes_on() -> None:
     assert list(packed_ids([[1], [2, 3, 4, 5, 6, 7, 8], [9]], 3)) == [[1], [2, 3, 4], [5, 6, 7], [8, 9]]
 
 
-def test_no_pack_of_texts_is_longer_than_it_may_be_and_all_of_the_text_is_there() -> None:
+def test_no_pack_of_texts_exceeds_its_length() -> None:
     def count(texts: object) -> list[int]:
         return [len(str(text).split()) for text in list(texts)]  # type: ignore[call-overload]
 

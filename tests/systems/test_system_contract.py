@@ -98,7 +98,7 @@ def test_a_batch_is_answered_as_its_questions_alone(name: str, build: Build, tow
 
 
 @every_system
-def test_a_question_that_cannot_be_answered_is_a_row_that_says_why_and_fails_no_other(
+def test_unanswerable_request_fails_alone_with_reason(
     name: str, build: Build, towns: Draw, tiny_model: LocalModel
 ) -> None:
     model = replace(tiny_model, context_limit=340)
@@ -132,9 +132,7 @@ def test_cag_refuses_a_corpus_that_leaves_no_room_for_an_answer(
 
 
 @pytest.mark.parametrize("name", WITH_MEMORY)
-def test_memory_tokens_are_refused_to_a_model_that_takes_texts_alone(
-    name: str, build: Build, tiny_model: LocalModel
-) -> None:
+def test_memory_tokens_are_refused_to_text_only_model(name: str, build: Build, tiny_model: LocalModel) -> None:
     with pytest.raises(UserError, match="cannot be given memory tokens") as caught:
         build(name, Endpoint(tiny_model))
     assert (caught.value.where, caught.value.remedy) == (f"--system {name}", "use a local model, or rmt-text")

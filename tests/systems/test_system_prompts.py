@@ -41,7 +41,7 @@ def test_retrieving_systems_are_the_ones_that_take_a_top_k() -> None:
 
 
 @pytest.mark.parametrize("name", ["full-context", "cag"])
-def test_the_whole_corpus_stands_before_the_question_in_its_order(
+def test_the_whole_corpus_stands_before_question_in_its_order(
     name: str, build: Build, towns: Draw, tiny_model: LocalModel, read: list[int]
 ) -> None:
     question = towns.corpus.questions[3]
@@ -52,9 +52,7 @@ def test_the_whole_corpus_stands_before_the_question_in_its_order(
     assert places == sorted(set(places))
 
 
-def test_the_two_whole_corpus_systems_are_given_the_very_same_tokens(
-    build: Build, towns: Draw, read: list[int]
-) -> None:
+def test_the_two_whole_corpus_systems_are_given_very_same_tokens(build: Build, towns: Draw, read: list[int]) -> None:
     for question in towns.corpus.questions:
         prompts = [prompt_of(build(name), towns, question, read) for name in ("full-context", "cag")]
         assert prompts[0] == prompts[1]
@@ -83,7 +81,7 @@ def test_closed_book_is_given_no_document(build: Build, towns: Draw, tiny_model:
     assert place(prompt, tiny_model.token_ids(towns.corpus.questions[2].text)) > 0
 
 
-def test_the_oracle_is_given_the_paragraph_with_the_evidence_and_no_other(
+def test_oracle_is_given_paragraph_with_evidence_and_no_other(
     build: Build, towns: Draw, tiny_model: LocalModel, read: list[int]
 ) -> None:
     for number, (question, document) in enumerate(zip(towns.corpus.questions, towns.corpus.documents, strict=True)):
@@ -113,7 +111,7 @@ def test_only_the_oracle_declares_that_it_sees_the_gold() -> None:
 
 
 @pytest.mark.parametrize("name", RETRIEVING)
-def test_what_is_retrieved_are_spans_of_chunks_and_they_alone_stand_in_the_prompt(
+def test_retrieved_spans_are_all_that_prompt_holds(
     name: str, build: Build, towns: Draw, tiny_model: LocalModel, read: list[int]
 ) -> None:
     documents = {document.id: document for document in towns.corpus.documents}
@@ -137,7 +135,7 @@ def test_what_is_retrieved_are_spans_of_chunks_and_they_alone_stand_in_the_promp
 
 
 @pytest.mark.parametrize("name", RETRIEVING)
-def test_runs_that_differ_in_top_k_share_one_index_and_both_tell_its_cost(name: str, build: Build, towns: Draw) -> None:
+def test_runs_of_several_top_k_share_index_and_cost(name: str, build: Build, towns: Draw) -> None:
     with (
         SharedWork() as shared,
         build(name, shared=shared, top_k=1) as one,

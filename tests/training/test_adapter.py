@@ -194,7 +194,7 @@ def test_training_changes_the_adapter_only_and_lowers_the_loss(contract: PromptC
     assert adapted == {1, 2}, "the first third of the layers stays as it is"
 
 
-def test_mixed_precision_keeps_the_adapter_in_float32_and_its_gradient(contract: PromptContract, rows: Rows) -> None:
+def test_mixed_precision_keeps_adapter_in_float32_and_gradient(contract: PromptContract, rows: Rows) -> None:
     gradients = []
     for mixed in (False, True):
         torch.manual_seed(5)

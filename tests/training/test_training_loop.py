@@ -105,7 +105,7 @@ def test_a_training_tells_every_step_and_says_what_it_did(tmp_path):
     assert all(each.tokens_per_second > 0 and each.metrics["absolute"] > 0 for each in told)
 
 
-def test_the_log_has_a_line_every_few_steps_and_at_each_end_of_a_stage(tmp_path):
+def test_log_has_a_line_every_few_steps_and_at_each_end_of_stage(tmp_path):
     _, told = run(tmp_path)
     lines = log_of(tmp_path)
     assert [(line["step"], line["stage"]) for line in lines] == [
@@ -119,7 +119,7 @@ def test_the_log_has_a_line_every_few_steps_and_at_each_end_of_a_stage(tmp_path)
 
 
 @pytest.mark.parametrize("step", [1, 2, 7, 12, 13, 29, 30])
-def test_interrupted_and_resumed_equals_uninterrupted_bit_for_bit(tmp_path, whole, step):
+def test_resumed_equals_uninterrupted_bit_for_bit(tmp_path, whole, step):
     with pytest.raises(KeyboardInterrupt):
         run(tmp_path, Sine(interrupt_at(step)))
     done, told = run(tmp_path)
@@ -129,7 +129,7 @@ def test_interrupted_and_resumed_equals_uninterrupted_bit_for_bit(tmp_path, whol
 
 
 @pytest.mark.parametrize("name", ["base", "model"])
-def test_an_interruption_while_a_folder_is_exported_leaves_none_and_the_next_run_writes_it(tmp_path, whole, name):
+def test_interrupted_export_leaves_no_folder(tmp_path, whole, name):
     class Stopped(Sine):
         def export(self, folder):
             super().export(folder)
@@ -160,7 +160,7 @@ def test_a_signal_in_the_middle_of_a_step_waits_for_its_end(tmp_path, whole):
     assert_same_training(whole, tmp_path)
 
 
-def test_after_a_crash_the_steps_since_the_checkpoint_are_taken_again_and_their_lines_are_not_doubled(tmp_path, whole):
+def test_steps_after_checkpoint_are_repeated_without_doubling(tmp_path, whole):
     def crash(call):
         if call == 4:
             raise RuntimeError("crash")
@@ -177,7 +177,7 @@ def test_after_a_crash_the_steps_since_the_checkpoint_are_taken_again_and_their_
     assert_same_training(whole, tmp_path)
 
 
-def test_a_kill_between_the_two_renames_of_a_checkpoint_costs_nothing_but_time(tmp_path, whole):
+def test_kill_between_checkpoint_renames_costs_only_time(tmp_path, whole):
     with pytest.raises(KeyboardInterrupt):
         run(tmp_path, Sine(interrupt_at(9)))
     (tmp_path / "checkpoint").rename(tmp_path / ".checkpoint.old")
@@ -188,7 +188,7 @@ def test_a_kill_between_the_two_renames_of_a_checkpoint_costs_nothing_but_time(t
     assert {path.name for path in tmp_path.iterdir()} == {"checkpoint", "log.jsonl", "base", "model"}
 
 
-def test_a_checkpoint_that_cannot_be_written_leaves_the_one_before(tmp_path, whole, monkeypatch):
+def test_a_checkpoint_that_cannot_be_written_leaves_one_before(tmp_path, whole, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         run(tmp_path, Sine(interrupt_at(9)))
 
@@ -220,7 +220,7 @@ def test_a_finished_model_that_was_removed_is_written_again(tmp_path, whole):
     assert_same_training(whole, tmp_path)
 
 
-def test_the_snapshot_is_the_model_at_its_stages_end_and_not_the_last_one(tmp_path, whole):
+def test_snapshot_is_model_at_its_stages_end_and_not_last_one(tmp_path, whole):
     only = replace(RECIPE, stages=RECIPE.stages[:1], snapshots={}, decay_from=1.0)
     longer = replace(RECIPE, decay_from=1.0)
     run(tmp_path / "only", recipe=only)
@@ -268,7 +268,7 @@ def test_a_checkpoint_of_another_model_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf])
-def test_a_loss_that_is_no_number_stops_and_keeps_the_last_checkpoint(tmp_path, whole, bad):
+def test_loss_that_is_no_number_stops_and_keeps_last_checkpoint(tmp_path, whole, bad):
     with pytest.raises(UserError, match=r"step 9 of 30 \(stage short\).*checkpoint of step 8 is kept") as stopped:
         run(tmp_path, Sine(lambda call: bad if call == 9 else None), checkpoint_every_seconds=0)
     assert "resume" in stopped.value.remedy
@@ -278,7 +278,7 @@ def test_a_loss_that_is_no_number_stops_and_keeps_the_last_checkpoint(tmp_path, 
     assert_same_training(whole, tmp_path)
 
 
-def test_a_batch_that_cannot_be_made_stops_and_keeps_every_step_before_it(tmp_path, whole):
+def test_failed_batch_stops_and_keeps_every_earlier_step(tmp_path, whole):
     class Dry(Sine):
         def sample(self, stage, chance):
             if self.calls == 8:
@@ -304,7 +304,7 @@ def test_the_rate_rises_stays_and_falls_linearly():
     assert rate_at(Recipe("r", (Stage("a", 10),), 0.5), 9) == 0.5
 
 
-def test_steps_that_settle_change_no_rate_before_them_and_go_on_from_the_floor_to_nothing():
+def test_settling_steps_go_from_floor_to_nothing():
     falling = Recipe("r", (Stage("a", 100),), 0.5, decay_from=0.6, floor=0.2)
     settling = replace(falling, stages=(Stage("a", 100), Stage("b", 20)), settle_steps=20)
     assert [rate_at(settling, step) for step in range(100)] == [rate_at(falling, step) for step in range(100)]
@@ -335,7 +335,7 @@ def test_muon_gets_hidden_matrices_and_adamw_all_else():
         make_optimizers(module.frozen, 0.1)
 
 
-def test_recipes_are_told_apart_by_every_field_and_not_by_the_order_of_settings():
+def test_recipes_differ_by_every_field_not_by_order():
     settings = {"rows": 16, "tokens": 8.0}
     one = replace(RECIPE, stages=(Stage("short", 12, settings),))
     assert one.identity == replace(one, stages=(Stage("short", 12, {"tokens": 8, "rows": 16.0}),)).identity
@@ -368,7 +368,7 @@ def test_batches_differ_from_step_to_step_and_by_seed(tmp_path):
     assert len({*drawn(0), *drawn(1)}) == 60
 
 
-def test_the_optimizers_step_at_the_scheduled_rate_along_the_clipped_gradient(tmp_path):
+def test_optimizers_step_at_scheduled_rate(tmp_path):
     recipe = Recipe("one", (Stage("only", 1, {"rows": 16}),), 0.02, warmup_steps=4, gradient_clip=1e-3)
     plain = Sine()
     before = plain.module[0].bias.detach().clone()

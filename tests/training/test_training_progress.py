@@ -26,7 +26,7 @@ def shown(monkeypatch: pytest.MonkeyPatch, stream: io.StringIO) -> str:
     return stream.getvalue()
 
 
-def test_a_log_gets_the_first_and_the_last_step_and_a_line_every_half_minute(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_log_gets_first_and_last_step_and_line_every_half_minute(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = iter(range(1000, 2000))
     monkeypatch.setattr(train.time, "monotonic", lambda: float(next(clock)))
     assert shown(monkeypatch, io.StringIO()).splitlines() == [

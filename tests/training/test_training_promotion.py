@@ -62,14 +62,14 @@ def log_of(out: Path) -> list[dict]:
     return [{name: value for name, value in line.items() if "second" not in name} for line in lines]
 
 
-def test_a_stage_ends_when_the_mean_of_its_last_figures_reaches_the_threshold_and_not_before(tmp_path: Path) -> None:
+def test_stage_ends_when_mean_reaches_threshold(tmp_path: Path) -> None:
     done, told = run(tmp_path)
     assert [each.stage for each in told] == ["one"] * 8 + ["two"] * 10
     assert [each.step for each in told] == [*range(1, 8), *range(20, 31)]
     assert (done.steps, done.new_steps, done.tokens) == (18, 18, 18 * 4)
 
 
-def test_the_log_says_what_promoted_and_the_rate_goes_on_from_the_stages_end(tmp_path: Path) -> None:
+def test_log_says_what_promoted_and_rate_goes_on_from_stages_end(tmp_path: Path) -> None:
     run(tmp_path)
     lines = log_of(tmp_path)
     assert [(line["step"], line.get("promoted")) for line in lines] == [(5, None), (8, 0.75), (25, None), (30, None)]
@@ -77,9 +77,7 @@ def test_the_log_says_what_promoted_and_the_rate_goes_on_from_the_stages_end(tmp
 
 
 @pytest.mark.parametrize("taken", [0, 3, 6, 7, 8, 9, 17])
-def test_a_training_with_promotions_that_was_interrupted_equals_an_uninterrupted_one(
-    tmp_path: Path, taken: int
-) -> None:
+def test_interrupted_promotions_equal_uninterrupted_ones(tmp_path: Path, taken: int) -> None:
     whole, parted = tmp_path / "whole", tmp_path / "parted"
     run(whole)
     with pytest.raises(KeyboardInterrupt):
@@ -95,7 +93,7 @@ def test_a_training_with_promotions_that_was_interrupted_equals_an_uninterrupted
     assert run(parted)[0].new_steps == 0
 
 
-def test_a_stage_that_never_reaches_its_threshold_takes_all_its_steps(tmp_path: Path) -> None:
+def test_stage_that_never_reaches_its_threshold_takes_all_steps(tmp_path: Path) -> None:
     done, _ = run(tmp_path, Told(right=(0.5,) * 20))
     assert done.steps == 30
     assert not any("promoted" in line for line in log_of(tmp_path))
@@ -110,7 +108,7 @@ def test_figures_of_one_stage_do_not_promote_the_next(tmp_path: Path) -> None:
     assert (tmp_path / "model").is_dir()
 
 
-def test_a_recipe_without_promotion_is_known_by_what_it_was_known_by_before_there_were_any() -> None:
+def test_recipe_without_promotion_keeps_its_identity() -> None:
     recipe = Recipe(
         name="sine",
         stages=(Stage("short", 12, {"rows": 16}), Stage("long", 18, {"rows": 32})),
@@ -131,7 +129,7 @@ def test_recipes_are_told_apart_by_every_field_of_a_promotion() -> None:
         Promotion("right", 0.75, 0)
 
 
-def test_a_checkpoint_from_before_there_were_promotions_is_gone_on_with(tmp_path: Path) -> None:
+def test_checkpoint_from_before_promotions_is_resumed(tmp_path: Path) -> None:
     plain = replace(RECIPE, stages=tuple(replace(stage, promotion=None) for stage in RECIPE.stages))
     with pytest.raises(KeyboardInterrupt):
         run(tmp_path, Told(stop_at=6), plain)

@@ -15,7 +15,7 @@ clusters = st.lists(st.lists(values, min_size=1, max_size=5), min_size=2, max_si
 
 @settings(deadline=None)
 @given(st.lists(values, min_size=2, max_size=20))
-def test_with_one_value_a_cluster_it_is_the_ordinary_standard_error(listed):
+def test_with_one_value_a_cluster_it_is_ordinary_standard_error(listed):
     expected = statistics.stdev(listed) / math.sqrt(len(listed))
     assert clustered_standard_error([[value] for value in listed]) == pytest.approx(expected, abs=1e-12)
 
@@ -34,7 +34,7 @@ def test_clusters_of_unequal_size_weigh_by_their_values():
 
 @settings(deadline=None)
 @given(clusters, st.integers(2, 4))
-def test_asking_every_question_again_in_its_own_cluster_adds_no_certainty(listed, times):
+def test_repeating_questions_in_cluster_adds_no_certainty(listed, times):
     again = [cluster * times for cluster in listed]
     assert clustered_standard_error(again) == pytest.approx(clustered_standard_error(listed), abs=1e-12)
 
@@ -46,7 +46,7 @@ def test_a_shift_changes_nothing_and_a_scale_scales(listed, shift):
     assert clustered_standard_error(shifted) == pytest.approx(2 * clustered_standard_error(listed), abs=1e-12)
 
 
-def test_answers_that_agree_within_a_draw_are_less_certain_than_independent_ones():
+def test_answers_alike_within_draw_are_less_certain():
     agreeing = [[1.0] * 10, [0.0] * 10, [1.0] * 10, [0.0] * 10]
     independent = [[value] for cluster in agreeing for value in cluster]
     assert clustered_standard_error(agreeing) > 3 * clustered_standard_error(independent)

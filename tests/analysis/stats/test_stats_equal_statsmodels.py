@@ -10,7 +10,7 @@ from rmtbench.analysis.stats.multiple import holm
 
 
 @pytest.mark.parametrize("clusters", [2, 5, 40])
-def test_a_mean_is_a_regression_on_a_constant_with_cluster_robust_errors(clusters):
+def test_mean_is_cluster_robust_regression_on_constant(clusters):
     chance = np.random.default_rng(clusters)
     listed = [(chance.normal() + chance.normal(size=size)).tolist() for size in chance.integers(1, 9, size=clusters)]
     values = [value for cluster in listed for value in cluster]

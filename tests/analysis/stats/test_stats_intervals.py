@@ -18,7 +18,7 @@ clusters = st.lists(st.lists(values, min_size=1, max_size=5), min_size=2, max_si
 
 @settings(deadline=None)
 @given(st.lists(values, min_size=2, max_size=20), st.sampled_from([0.5, 0.9, 0.95, 0.99]))
-def test_with_one_value_a_cluster_it_is_scipys_interval_of_a_mean(listed, level):
+def test_with_one_value_a_cluster_it_is_scipys_interval_of_mean(listed, level):
     estimate = estimate_mean([[value] for value in listed], level=level)
     error = statistics.stdev(listed) / math.sqrt(len(listed))
     if error == 0:

@@ -15,7 +15,7 @@ def test_a_case_by_hand():
 
 
 @given(p_values)
-def test_it_keeps_the_order_and_lies_between_the_value_and_bonferronis(listed):
+def test_it_keeps_order_and_lies_between_value_and_bonferronis(listed):
     adjusted = holm(listed)
     by_value = [after for _, after in sorted(zip(listed, adjusted, strict=True))]
     assert by_value == sorted(by_value)
@@ -37,7 +37,7 @@ def test_a_smaller_p_makes_none_larger(listed, place, share):
     assert all(after <= before for after, before in zip(holm(smaller), holm(listed), strict=True))
 
 
-def test_an_undefined_comparison_stays_undefined_and_is_not_counted():
+def test_undefined_comparison_stays_undefined_and_is_not_counted():
     assert holm([None, 0.01, None, 0.03]) == pytest.approx((None, 0.02, None, 0.03))
     assert holm([]) == ()
 

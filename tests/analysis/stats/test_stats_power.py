@@ -43,7 +43,7 @@ def test_the_number_needed_is_the_smallest_that_is_enough(effect, error, cluster
     assert needed == 6 or detectable(needed - 1) > effect
 
 
-def test_a_sign_flip_test_needs_six_draws_however_large_the_difference():
+def test_sign_flip_test_needs_six_draws_however_large_difference():
     assert clusters_needed(0.9, 0.001, 3) == 6
     assert clusters_needed(0.9, 0.001, 3, significance=0.01) == 8
 
@@ -67,7 +67,7 @@ def test_what_is_no_significance_or_power_is_refused(significance, power):
 
 
 @pytest.mark.parametrize(("rate", "trials"), [(0.02, 149), (0.05, 59), (0.5, 5)])
-def test_so_many_trials_without_an_event_exclude_its_rate_and_one_fewer_do_not(rate: float, trials: int) -> None:
+def test_trials_without_event_exclude_a_rate(rate: float, trials: int) -> None:
     assert trials_to_exclude(rate) == trials
     assert (1 - rate) ** trials <= 0.05 < (1 - rate) ** (trials - 1)
 

@@ -42,7 +42,7 @@ def mean_and_error(clusters, advantage, experiments=400):
     return np.mean(means), np.std(means, ddof=1)
 
 
-def test_about_95_of_100_intervals_hold_the_truth_and_far_fewer_where_draws_are_ignored():
+def test_about_95_of_100_intervals_hold_truth():
     student, bootstrap, naive = coverage(300, clusters=20, resamples=500)
     assert 0.91 <= student <= 0.98
     assert 0.91 <= bootstrap <= 0.98
@@ -50,13 +50,13 @@ def test_about_95_of_100_intervals_hold_the_truth_and_far_fewer_where_draws_are_
 
 
 @pytest.mark.parametrize("clusters", [12, 30])  # every pattern, and random ones
-def test_few_equal_systems_are_told_apart_and_many_where_draws_are_ignored(clusters):
+def test_few_equal_systems_differ_and_many_if_draws_ignored(clusters):
     flips, naive = found(300, clusters, resamples=500)
     assert flips <= 0.085
     assert naive > 0.2
 
 
-def test_a_difference_as_large_as_the_detectable_one_is_found_about_four_times_in_five():
+def test_detectable_difference_is_found_four_times_in_five():
     mean, error = mean_and_error(20, advantage=0.85)
     assert mean == pytest.approx(minimum_detectable_effect(error, 20), rel=0.1)
     assert 0.7 <= found(200, 20, advantage=0.85)[0] <= 0.9
@@ -64,7 +64,7 @@ def test_a_difference_as_large_as_the_detectable_one_is_found_about_four_times_i
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("clusters", "least"), [(8, 0.91), (20, 0.93), (40, 0.93)])
-def test_between_93_and_97_of_100_intervals_hold_the_truth_and_hardly_fewer_of_few_draws(clusters, least):
+def test_93_to_97_of_100_intervals_hold_truth(clusters, least):
     student, bootstrap, naive = coverage(2000, clusters, resamples=10_000)
     print(f"coverage at {clusters} draws: Student {student:.4f}, bootstrap {bootstrap:.4f}, naive {naive:.4f}")
     assert least <= student <= 0.97
@@ -82,7 +82,7 @@ def test_at_most_6_of_100_equal_systems_are_told_apart(clusters):
 
 
 @pytest.mark.slow
-def test_the_detectable_difference_is_found_in_four_of_five_experiments():
+def test_detectable_difference_is_found_in_four_of_five():
     mean, error = mean_and_error(40, advantage=0.59, experiments=2000)
     power = found(2000, 40, advantage=0.59)[0]
     print(f"true difference {mean:.4f}, detectable {minimum_detectable_effect(error, 40):.4f}, found {power:.4f}")

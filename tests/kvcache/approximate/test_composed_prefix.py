@@ -64,7 +64,7 @@ def test_head_alone_is_the_exact_cache(tiny_model: LocalModel) -> None:
 
 
 @pytest.mark.parametrize("shift", [1, 900, 100_000])
-def test_moved_keys_are_those_that_the_model_computes_at_the_other_place(tiny_model: LocalModel, shift: int) -> None:
+def test_moved_keys_are_those_that_model_computes_at_other_place(tiny_model: LocalModel, shift: int) -> None:
     frequencies = check_composable(tiny_model.model)
     for here, there in zip(at(tiny_model, FIRST, 0).layers, at(tiny_model, FIRST, shift).layers, strict=True):
         moved = torch.empty_like(here.keys)
@@ -75,7 +75,7 @@ def test_moved_keys_are_those_that_the_model_computes_at_the_other_place(tiny_mo
         assert torch.allclose(here.values, there.values, rtol=0, atol=1e-4 if shift < 1000 else 0.05)
 
 
-def test_first_layer_and_first_document_are_exact_and_what_follows_is_not(tiny_model: LocalModel) -> None:
+def test_first_layer_and_document_are_exact(tiny_model: LocalModel) -> None:
     found, exact = composed(tiny_model, FIRST, SECOND), prefill(tiny_model.model, [*HEAD, *FIRST, *SECOND])
     assert found.token_ids == exact.token_ids
     end = len(HEAD) + len(FIRST)
@@ -85,7 +85,7 @@ def test_first_layer_and_first_document_are_exact_and_what_follows_is_not(tiny_m
     assert not torch.allclose(found.values[1][:, end:], exact.values[1][:, end:], atol=1e-2)
 
 
-def test_a_document_is_the_same_wherever_it_stands_but_for_its_keys_turn(tiny_model: LocalModel) -> None:
+def test_document_is_same_wherever_it_stands_but_for_keys_turn(tiny_model: LocalModel) -> None:
     one, other = composed(tiny_model, FIRST, SECOND, THIRD), composed(tiny_model, THIRD, SECOND)
     start, there = len(HEAD) + len(FIRST), len(HEAD) + len(THIRD)
     for layer in range(2):
@@ -114,7 +114,7 @@ def test_dropping_and_reordering_documents_reads_nothing(tiny_model: LocalModel)
     assert equal(again, composed(tiny_model, THIRD, FIRST))
 
 
-def test_caches_in_memory_stay_below_their_limit_and_let_the_oldest_go(tiny_model: LocalModel) -> None:
+def test_caches_in_memory_stay_below_limit_and_let_oldest_go(tiny_model: LocalModel) -> None:
     a, b, c = (context(20, seed) for seed in (11, 12, 13))
     size = prefill(tiny_model.model, a).bytes
     caches = PartCaches(tiny_model, 2 * size)
@@ -160,12 +160,12 @@ def test_all_tokens_read_again_are_the_exact_cache(tiny_model: LocalModel) -> No
     assert close(found, prefill(tiny_model.model, found.token_ids))
 
 
-def test_read_again_are_the_beginnings_of_all_documents_but_the_first() -> None:
+def test_read_again_are_beginnings_of_all_documents_but_first() -> None:
     assert beginnings([5, 20, 10, 4], 0.3) == [25, 26, 27, 35, 36]
     assert beginnings([5, 20], 0.5) == beginnings([5], 0.5) == []
 
 
-def test_tokens_read_again_are_exact_as_far_as_what_they_see_is_and_no_others_change(tiny_model: LocalModel) -> None:
+def test_tokens_read_again_are_exact_as_far_as_seen(tiny_model: LocalModel) -> None:
     found, before = composed(tiny_model, FIRST, SECOND, THIRD), composed(tiny_model, FIRST, SECOND, THIRD)
     exact = prefill(tiny_model.model, found.token_ids)
     chosen = beginnings(LENGTHS, 0.25)
@@ -189,9 +189,7 @@ def test_tokens_read_again_are_exact_as_far_as_what_they_see_is_and_no_others_ch
         ("smollm3", {"no_rope_layers": [1, 0]}, "rotary positions are of another kind"),
     ],
 )
-def test_models_whose_keys_cannot_be_moved_are_refused_with_their_reason(
-    kind: str, more: dict[str, object], reason: str
-) -> None:
+def test_models_with_immovable_keys_are_refused(kind: str, more: dict[str, object], reason: str) -> None:
     with pytest.raises(UserError, match=reason) as refused:
         check_composable(small(kind, **more))
     assert refused.value.where == "--cache-layout composed or --chunk-cache"

@@ -24,7 +24,7 @@ def numbers(tokens: int, seed: int = 0, dtype: torch.dtype = torch.float32) -> t
 @pytest.mark.parametrize("bits", [8, 4])
 @pytest.mark.parametrize("by_channel", [True, False])
 @pytest.mark.parametrize("tokens", [1, KEY_GROUP, KEY_GROUP * 2 + 7])
-def test_no_number_is_further_off_than_half_a_step_of_its_own_group(bits: int, by_channel: bool, tokens: int) -> None:
+def test_no_number_is_further_off_than_half_step_of_own_group(bits: int, by_channel: bool, tokens: int) -> None:
     exact = numbers(tokens)
     group = KEY_GROUP if by_channel else 1
     codes = encode(exact, bits, group, by_channel=by_channel)
@@ -53,7 +53,7 @@ def test_half_precision_comes_back_as_half_precision(dtype: torch.dtype) -> None
 
 
 @pytest.mark.parametrize(("bits", "code_bytes"), [(8, 1), (4, 0.5)])
-def test_memory_is_that_of_codes_and_scales_and_of_one_layer_read_back(bits: int, code_bytes: float) -> None:
+def test_bytes_are_of_codes_scales_and_one_layer(bits: int, code_bytes: float) -> None:
     tokens, layers, heads, width = KEY_GROUP * 3, 5, 2, 16
     states = tuple(numbers(tokens, seed) for seed in range(2 * layers))
     tensors = PrefixKV(states[:layers], states[layers:], tuple(range(tokens)))
@@ -72,7 +72,7 @@ def test_other_numbers_of_bits_and_odd_widths_are_refused() -> None:
 
 
 @pytest.mark.parametrize("bits", [8, 4])
-def test_answers_are_those_of_the_exact_attention_over_the_numbers_read_back(tiny_model: LocalModel, bits: int) -> None:
+def test_answers_equal_exact_attention_over_decoded_numbers(tiny_model: LocalModel, bits: int) -> None:
     few = quantise(prefill(tiny_model.model, context(150)), bits)
     plain = PrefixKV([*few.keys], [*few.values], few.token_ids)
     longest = max(len(tiny_model.question_ids(question)) for question in QUESTIONS)

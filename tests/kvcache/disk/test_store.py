@@ -49,7 +49,7 @@ def test_half_precision_is_kept_bit_for_bit(shop: Shop, dtype: str) -> None:
     assert equal(loaded.tensors, made.tensors)
 
 
-def test_loaded_tensors_are_contiguous_and_writing_to_them_reaches_no_file(tiny_model: LocalModel, shop: Shop) -> None:
+def test_loaded_tensors_are_contiguous_and_private(tiny_model: LocalModel, shop: Shop) -> None:
     shop.get(tiny_model, context())
     loaded = shop.get(tiny_model, context()).tensors
     assert all(part.is_contiguous() and part.data_ptr() % 64 == 0 for part in (*loaded.keys, *loaded.values))
@@ -80,7 +80,7 @@ def test_a_change_in_the_middle_costs_what_follows_it(
     assert equal(found.tensors, computed(tiny_model, other))
 
 
-def test_leaving_the_last_documents_out_computes_only_the_broken_chunk(tiny_model: LocalModel, shop: Shop) -> None:
+def test_leaving_last_documents_out_computes_only_broken_chunk(tiny_model: LocalModel, shop: Shop) -> None:
     shop.get(tiny_model, context())
     for tokens, reused, read in ((48, 48, []), (40, 32, [40])):
         shorter = shop.get(tiny_model, context()[:tokens])
@@ -95,9 +95,7 @@ def test_of_several_beginnings_the_longest_is_taken(tiny_model: LocalModel, shop
 
 
 @pytest.mark.parametrize("stop_at", [16, 48, 75])
-def test_an_interrupted_reading_goes_on_and_ends_in_the_same_bits(
-    tiny_model: LocalModel, shop: Shop, stop_at: int
-) -> None:
+def test_an_interrupted_reading_goes_on_and_ends_in_same_bits(tiny_model: LocalModel, shop: Shop, stop_at: int) -> None:
     with pytest.raises(KeyboardInterrupt):
         shop.get(tiny_model, context(), stop_at)
     assert shop.folders == []
@@ -111,9 +109,7 @@ def test_an_interrupted_reading_goes_on_and_ends_in_the_same_bits(
 
 
 @pytest.mark.parametrize("place", [0.3, 0.6, 0.95])
-def test_a_chunk_that_was_damaged_since_is_read_again_with_all_that_follows(
-    tiny_model: LocalModel, shop: Shop, place: float
-) -> None:
+def test_damaged_chunk_and_all_after_it_are_read_again(tiny_model: LocalModel, shop: Shop, place: float) -> None:
     with pytest.raises(KeyboardInterrupt):
         shop.get(tiny_model, context(), 48)
     [file] = shop.store.folder.glob(".unfinished-*/layer-001.safetensors")
@@ -136,7 +132,7 @@ def test_a_torn_last_line_costs_its_chunk_alone(tiny_model: LocalModel, shop: Sh
     assert check(shop.folders[0]) == []
 
 
-def test_a_damaged_cache_is_told_by_file_made_anew_and_good_again(tiny_model: LocalModel, shop: Shop) -> None:
+def test_damaged_cache_is_told_by_file_made_anew_and_good_again(tiny_model: LocalModel, shop: Shop) -> None:
     made = shop.get(tiny_model, context())
     file = shop.folders[0] / "layer-000.safetensors"
     file.write_bytes(file.read_bytes()[:-1] + b"?")
@@ -252,9 +248,7 @@ def test_why_a_cache_is_not_used_is_said_once(tiny_model: LocalModel, shop: Shop
     assert shop.said == [f"kv cache {shop.folders[0].name} is not used, and made anew: layer-000.safetensors: missing"]
 
 
-def test_a_damaged_cache_is_told_to_those_alone_who_could_have_begun_with_it(
-    tiny_model: LocalModel, shop: Shop
-) -> None:
+def test_damaged_cache_is_reported_only_to_possible_users(tiny_model: LocalModel, shop: Shop) -> None:
     shop.get(tiny_model, context())
     [damaged] = shop.folders
     (damaged / FILE).write_text("{}")

@@ -50,9 +50,7 @@ def test_the_least_recently_used_cache_makes_room_for_a_new_one(tmp_path: Path, 
     assert sum(entry.bytes for entry in entries(tmp_path)) <= shop.store.limit
 
 
-def test_what_an_interrupted_reading_left_useless_takes_no_other_caches_room(
-    tmp_path: Path, tiny_model: LocalModel
-) -> None:
+def test_useless_leftovers_take_no_room_of_others(tmp_path: Path, tiny_model: LocalModel) -> None:
     [kept] = made(Shop(tmp_path), tiny_model, 0)
     with pytest.raises(KeyboardInterrupt):
         Shop(tmp_path).get(tiny_model, context(seed=1), 48)
@@ -62,9 +60,7 @@ def test_what_an_interrupted_reading_left_useless_takes_no_other_caches_room(
     assert kept.exists()
 
 
-def test_a_cache_beyond_the_whole_limit_is_refused_and_nothing_is_evicted_for_it(
-    tmp_path: Path, tiny_model: LocalModel
-) -> None:
+def test_cache_beyond_limit_is_refused_without_eviction(tmp_path: Path, tiny_model: LocalModel) -> None:
     folders = made(Shop(tmp_path), tiny_model, 0)
     with pytest.raises(UserError, match="the store may have 10 kB") as caught:
         Shop(tmp_path, limit=10_000).get(tiny_model, context(seed=1))
@@ -90,9 +86,7 @@ def test_a_folder_that_cannot_be_made_is_an_error_of_the_user(tmp_path: Path, ti
     assert "--kv-cache" in caught.value.remedy
 
 
-def test_collecting_removes_what_nobody_can_use_then_what_is_beyond_the_limit(
-    tmp_path: Path, tiny_model: LocalModel
-) -> None:
+def test_collecting_removes_unusable_then_excess(tmp_path: Path, tiny_model: LocalModel) -> None:
     shop = Shop(tmp_path)
     folders = made(shop, tiny_model, 0, 1, 2)
     (folders[2] / FILE).write_text("{}")
@@ -122,7 +116,7 @@ def test_sizes_are_told_with_three_digits() -> None:
     assert [size_text(count) for count in (0, 999, 2_750_000_000, 10**13)] == ["0 B", "999 B", "2.75 GB", "10 TB"]
 
 
-def test_what_is_not_ours_in_the_folder_is_neither_counted_nor_removed(tmp_path: Path, tiny_model: LocalModel) -> None:
+def test_foreign_files_in_folder_are_left_alone(tmp_path: Path, tiny_model: LocalModel) -> None:
     (tmp_path / "thesis").mkdir()
     (tmp_path / "thesis" / "chapter.tex").write_text("years of work" * 1000)
     (tmp_path / "notes.txt").write_text("more")

@@ -84,7 +84,7 @@ def whole(seed: int) -> list[int]:
     return [*context(64), *context(600, seed=seed)]
 
 
-def test_processes_that_make_the_same_cache_at_once_end_with_one_good_cache(
+def test_processes_making_one_cache_end_with_one_good_cache(
     tmp_path: Path, nursery: Nursery, tiny_model: LocalModel
 ) -> None:
     nursery.begin([1], [1], [1])
@@ -96,9 +96,7 @@ def test_processes_that_make_the_same_cache_at_once_end_with_one_good_cache(
     assert equal(shop.get(tiny_model, whole(1)).tensors, prefill(tiny_model.model, whole(1), chunk_tokens=CHUNK))
 
 
-def test_killed_at_any_moment_the_old_cache_stays_good_and_the_new_one_is_there_or_not(
-    tmp_path: Path, nursery: Nursery, tiny_model: LocalModel
-) -> None:
+def test_kill_at_any_moment_leaves_old_cache_good(tmp_path: Path, nursery: Nursery, tiny_model: LocalModel) -> None:
     shop, chance = Shop(tmp_path / "store"), random.Random(6)
     shop.get(tiny_model, whole(0))
     [old] = shop.folders
@@ -127,7 +125,7 @@ def test_killed_at_any_moment_the_old_cache_stays_good_and_the_new_one_is_there_
     assert found.count("unfinished") > 3, found
 
 
-def test_whoever_waits_is_told_for_whom_and_a_dead_holder_keeps_nobody_waiting(tmp_path: Path) -> None:
+def test_waiting_names_holder_and_dead_holder_is_ignored(tmp_path: Path) -> None:
     lock = tmp_path / "locks" / "one"
     script = (
         "import sys\nfrom pathlib import Path\nfrom rmtbench.locks import take_turn\n"
@@ -152,7 +150,7 @@ def test_whoever_waits_is_told_for_whom_and_a_dead_holder_keeps_nobody_waiting(t
 
 
 @pytest.mark.parametrize("moment", ["write_manifest", "flush"])
-def test_an_error_while_completing_leaves_the_chunks_for_the_next_start(
+def test_an_error_while_completing_leaves_chunks_for_next_start(
     tmp_path: Path, tiny_model: LocalModel, monkeypatch: pytest.MonkeyPatch, moment: str
 ) -> None:
     def refuse(*_given: object) -> None:

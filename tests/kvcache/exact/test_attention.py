@@ -82,7 +82,7 @@ def test_a_number_that_is_none_is_not_hidden() -> None:
 
 
 @pytest.mark.parametrize("operator", [attend, attend_by_matmul])
-def test_a_query_that_sees_no_key_gives_nothing_and_weighs_nothing(operator) -> None:  # type: ignore[no-untyped-def]
+def test_query_that_sees_no_key_gives_nothing_and_weighs_nothing(operator) -> None:  # type: ignore[no-untyped-def]
     query, key, value = states(2, 4, 1, 16), states(2, 2, 5, 16, seed=1), states(2, 2, 5, 16, seed=2)
     out, lse = operator(query, key, value, SCALE, bias=hide([0, 5], 5))
     assert not out[0].any()
@@ -107,7 +107,7 @@ def test_two_parts_merged_are_attention_over_the_whole(heads: int, kv_heads: int
 @pytest.mark.parametrize(("heads", "kv_heads"), HEADS)
 @pytest.mark.parametrize("queries", [1, 2, 40])
 @pytest.mark.parametrize("splits", [None, 1, 2, 7])
-def test_queries_and_heads_folded_over_a_prefix_come_back_in_their_places_in_however_many_parts(
+def test_folded_queries_and_heads_come_back_in_place(
     heads: int, kv_heads: int, queries: int, splits: int | None
 ) -> None:
     query = states(heads, queries, 16)
@@ -119,7 +119,7 @@ def test_queries_and_heads_folded_over_a_prefix_come_back_in_their_places_in_how
 
 
 @pytest.mark.parametrize("splits", [2, 7])
-def test_parts_of_half_precision_are_joined_without_rounding_in_between(splits: int) -> None:
+def test_half_precision_parts_join_without_rounding(splits: int) -> None:
     query, key, value = (states(3, count, 16, seed=seed).bfloat16() for seed, count in enumerate((4, 210, 210)))
     out, _ = attend_to_prefix(query, key, value, SCALE, splits=splits)
     exact, _ = attend_to_prefix(query.float(), key.float(), value.float(), SCALE, splits=1)
@@ -129,7 +129,7 @@ def test_parts_of_half_precision_are_joined_without_rounding_in_between(splits: 
 
 @pytest.mark.parametrize(("heads", "kv_heads"), HEADS)
 @pytest.mark.parametrize("fused", [True, False])
-def test_rows_that_step_and_rows_that_enter_each_see_the_prefix_and_themselves(
+def test_stepping_and_entering_rows_see_only_their_own(
     heads: int, kv_heads: int, fused: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Random rounds over four places, each token beside plain attention over the keys that it should see."""
@@ -171,7 +171,7 @@ def test_rows_that_step_and_rows_that_enter_each_see_the_prefix_and_themselves(
 
 
 @pytest.mark.parametrize("stepping", [[], [0]])
-def test_the_last_layer_computes_of_a_question_its_last_token_alone(stepping: list[int]) -> None:
+def test_last_layer_computes_of_a_question_its_last_token_alone(stepping: list[int]) -> None:
     """Nothing reads what it makes of the others; the layers before it compute all of them."""
     prefix = PrefixKV(*(tuple(states(2, 20, 16, seed=seed) for _ in range(2)) for seed in (1, 2)), tuple(range(20)))
     query, key, value = states(1, 4, 9, 16, seed=3), states(1, 2, 9, 16, seed=4), states(1, 2, 9, 16, seed=5)

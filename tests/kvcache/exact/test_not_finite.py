@@ -80,7 +80,7 @@ def test_a_damaged_head_fails_every_row(tiny_model: LocalModel, answer: Answer, 
     assert [row.finish for row in found] == ["error"] * len(QUESTIONS)
 
 
-def test_an_answer_that_becomes_not_finite_on_the_way_is_no_answer(tiny_model: LocalModel) -> None:
+def test_an_answer_that_becomes_not_finite_on_way_is_no_answer(tiny_model: LocalModel) -> None:
     asked = QUESTIONS[1]
     written = own_prompts(tiny_model, [asked])[0].output_ids
     read = {*tiny_model.context_ids(CONTEXT), *tiny_model.question_ids(asked), *written[:2]}

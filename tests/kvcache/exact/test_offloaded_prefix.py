@@ -26,7 +26,7 @@ def tensors(layers: int, tokens: int = 7) -> PrefixKV:
 
 @pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("layers", [1, 2, 3, 6])
-def test_layers_asked_for_in_turn_round_after_round_are_the_layers(layers: int, device: str) -> None:
+def test_layers_asked_for_in_turn_round_after_round_are_layers(layers: int, device: str) -> None:
     exact = tensors(layers)
     kept = offload(exact, torch.device(device))
     for _ in range(3):

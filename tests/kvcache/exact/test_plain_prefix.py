@@ -20,9 +20,7 @@ def prefix(model: LocalModel, batch: int = 1, *questions: str) -> PlainPrefix:
 
 
 @pytest.mark.parametrize("batch", [1, 3])
-def test_room_is_kept_for_a_batch_of_the_longest_questions_and_their_answers(
-    tiny_model: LocalModel, batch: int
-) -> None:
+def test_room_is_kept_for_batch_of_longest_questions_and_answers(tiny_model: LocalModel, batch: int) -> None:
     with prefix(tiny_model, batch) as held:
         context, longest = len(tiny_model.context_ids(CONTEXT)), len(tiny_model.question_ids(LONG))
         assert held.tokens == context
@@ -34,7 +32,7 @@ def test_room_is_kept_for_a_batch_of_the_longest_questions_and_their_answers(
             held.generate([LONG] * batch + [SHORT])
 
 
-def test_one_token_more_than_the_longest_question_is_refused_with_both_numbers(tiny_model: LocalModel) -> None:
+def test_one_token_too_many_is_refused_with_both_numbers(tiny_model: LocalModel) -> None:
     room = len(tiny_model.question_ids(LONG)) + tiny_model.max_answer_tokens
     with prefix(tiny_model) as held:
         longer = f"{LONG} why"
@@ -44,7 +42,7 @@ def test_one_token_more_than_the_longest_question_is_refused_with_both_numbers(t
         assert str(caught.value) == f"questions and answers of {room + 1} tokens exceed the {room} kept for them"
 
 
-def test_a_question_beyond_the_models_context_is_refused_though_there_is_room(tiny_model: LocalModel) -> None:
+def test_question_beyond_context_is_refused_despite_room(tiny_model: LocalModel) -> None:
     limit = len(tiny_model.context_ids(CONTEXT)) + len(tiny_model.question_ids(LONG)) + tiny_model.max_answer_tokens
     with prefix(replace(tiny_model, context_limit=limit), 2) as held:
         assert held.generate([LONG])[0].prompt_tokens == limit - tiny_model.max_answer_tokens
@@ -52,7 +50,7 @@ def test_a_question_beyond_the_models_context_is_refused_though_there_is_room(ti
             held.generate([f"{LONG} why"])
 
 
-def test_a_context_without_room_for_the_longest_answer_is_refused(tiny_model: LocalModel) -> None:
+def test_a_context_without_room_for_longest_answer_is_refused(tiny_model: LocalModel) -> None:
     needed = len(tiny_model.context_ids(CONTEXT)) + len(tiny_model.question_ids(LONG)) + tiny_model.max_answer_tokens
     prefix(replace(tiny_model, context_limit=needed))
     with pytest.raises(AnswerError, match=f"exceed the model's context of {needed - 1}"):
@@ -67,7 +65,7 @@ def test_a_refused_question_leaves_the_prefix_ready(tiny_model: LocalModel) -> N
         assert held.generate([SHORT])[0].output_ids == before
 
 
-def test_a_prefix_without_a_question_in_sight_keeps_room_for_an_answer_alone(tiny_model: LocalModel) -> None:
+def test_prefix_without_question_keeps_room_for_answer(tiny_model: LocalModel) -> None:
     with (
         read_prefix(tiny_model, CONTEXT, [], 1).value as held,
         pytest.raises(AnswerError, match=f"exceed the {tiny_model.max_answer_tokens} kept"),

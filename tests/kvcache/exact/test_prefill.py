@@ -104,7 +104,7 @@ def test_the_last_layer_keeps_its_keys_and_attends_to_nothing(
     assert widths == [50, 25]
 
 
-def test_the_models_own_attention_is_back_after_the_reading_and_after_an_error(tiny_model: LocalModel) -> None:
+def test_models_attention_is_back_after_reading_and_after_error(tiny_model: LocalModel) -> None:
     with chunk_attention(tiny_model.model):
         assert tiny_model.model.config._attn_implementation != "sdpa"
     assert tiny_model.model.config._attn_implementation == "sdpa"
@@ -127,14 +127,14 @@ def test_going_on_from_a_beginning_gives_the_same_bits(tiny_model: LocalModel, f
     assert read == [done for done in (16, 32, 48, 64, 75) if done > first]
 
 
-def test_a_beginning_of_another_text_or_of_part_of_a_chunk_is_refused(tiny_model: LocalModel) -> None:
+def test_beginning_of_another_text_or_part_chunk_is_refused(tiny_model: LocalModel) -> None:
     begun = prefill(tiny_model.model, context(32), chunk_tokens=16)
     for ids, chunk in ((context(75, seed=1), 16), (context(75), 24), ([], 16)):
         with pytest.raises(ValueError, match="are no beginning of"):
             prefill(tiny_model.model, ids, chunk_tokens=chunk, known=begun if ids else None)
 
 
-def test_every_chunk_is_told_with_its_speed_and_handed_over_in_order(tiny_model: LocalModel) -> None:
+def test_every_chunk_is_told_with_speed_and_handed_over_in_order(tiny_model: LocalModel) -> None:
     told: list[ReadProgress] = []
     kept: list[tuple[int, int]] = []
     prefill(
@@ -149,7 +149,7 @@ def test_every_chunk_is_told_with_its_speed_and_handed_over_in_order(tiny_model:
     assert kept == [(0, 32), (32, 32), (64, 11)]
 
 
-def test_no_forward_is_longer_than_a_chunk_and_no_logits_are_made(tiny_model: LocalModel) -> None:
+def test_no_forward_is_longer_than_chunk_and_no_logits_are_made(tiny_model: LocalModel) -> None:
     widest: list[int] = []
     handles = [
         tiny_model.model.get_input_embeddings().register_forward_pre_hook(

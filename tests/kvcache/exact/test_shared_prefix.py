@@ -38,9 +38,7 @@ def ending(model: LocalModel) -> LocalModel:
 
 
 @pytest.mark.parametrize("batch", [1, 3])
-def test_room_is_kept_for_a_batch_of_the_longest_questions_and_their_answers(
-    tiny_model: LocalModel, batch: int
-) -> None:
+def test_room_is_kept_for_batch_of_longest_questions_and_answers(tiny_model: LocalModel, batch: int) -> None:
     with prefix(tiny_model, batch) as held:
         context, longest = len(tiny_model.context_ids(CONTEXT)), len(tiny_model.question_ids(LONG))
         assert held.tokens == context
@@ -61,9 +59,7 @@ def test_tensors_that_stand_ready_are_taken_without_a_copy(tiny_model: LocalMode
 
 
 @pytest.mark.parametrize("batch", [1, 2, 3, 11, 16])
-def test_questions_admitted_as_others_end_are_answered_as_alone_and_in_order(
-    tiny_model: LocalModel, batch: int
-) -> None:
+def test_admitted_questions_answer_as_alone_and_in_order(tiny_model: LocalModel, batch: int) -> None:
     model = ending(tiny_model)
     expected = [model.generate([Prompt(CONTEXT, question)])[0] for question in MANY]
     assert len({len(row.output_ids) for row in expected}) > 3, "the rows would end together"
@@ -73,7 +69,7 @@ def test_questions_admitted_as_others_end_are_answered_as_alone_and_in_order(
     assert [row.prompt_tokens for row in found] == [row.prompt_tokens for row in expected]
 
 
-def test_an_answer_comes_as_soon_as_it_and_all_before_it_are_there(tiny_model: LocalModel) -> None:
+def test_answer_comes_as_soon_as_it_and_all_before_it_are_there(tiny_model: LocalModel) -> None:
     asked = 0
     contract = tiny_model.contract
 
@@ -92,7 +88,7 @@ def test_an_answer_comes_as_soon_as_it_and_all_before_it_are_there(tiny_model: L
         assert len(list(stream)) == len(MANY) - 1
 
 
-def test_seconds_of_all_questions_add_up_to_the_time_it_took_without_the_callers(tiny_model: LocalModel) -> None:
+def test_question_seconds_add_up_to_elapsed_time(tiny_model: LocalModel) -> None:
     with prefix(tiny_model, 3, *MANY) as held:
         held.generate(MANY[:1])
         start, elsewhere, rows = time.perf_counter(), 0.0, []
@@ -120,7 +116,7 @@ def test_a_question_too_long_fails_alone_and_says_both_numbers(tiny_model: Local
         assert held.generate([SHORT])[0].output_ids == alone[0]
 
 
-def test_a_question_beyond_the_models_context_is_refused_though_there_is_room(tiny_model: LocalModel) -> None:
+def test_question_beyond_context_is_refused_despite_room(tiny_model: LocalModel) -> None:
     limit = len(tiny_model.context_ids(CONTEXT)) + len(tiny_model.question_ids(LONG)) + tiny_model.max_answer_tokens
     with prefix(replace(tiny_model, context_limit=limit), 1, f"{LONG[:-1]}", LONG) as held:
         assert held.generate([LONG])[0].prompt_tokens == limit - tiny_model.max_answer_tokens
@@ -136,7 +132,7 @@ def test_a_closed_prefix_raises_and_holds_nothing(tiny_model: LocalModel) -> Non
         held.generate([SHORT])
 
 
-def test_answers_that_would_be_read_from_places_taken_over_are_refused(tiny_model: LocalModel) -> None:
+def test_answers_over_reused_places_are_refused(tiny_model: LocalModel) -> None:
     with prefix(tiny_model, 2, *MANY) as held:
         first = held.stream(MANY)
         next(first)
@@ -156,7 +152,7 @@ def test_what_it_cost_is_told_by_part(tiny_model: LocalModel) -> None:
     assert min(made.seconds.values()) > 0
 
 
-def test_the_models_own_attention_is_back_after_each_forward_even_after_an_error(tiny_model: LocalModel) -> None:
+def test_models_attention_is_restored_even_after_error(tiny_model: LocalModel) -> None:
     config = tiny_model.model.config
     with prefix(tiny_model) as held:
         held.generate([SHORT])
@@ -187,9 +183,7 @@ def made(kind: str, **settings: Any) -> Any:
 
 
 @pytest.mark.parametrize("reason", REFUSED)
-def test_attention_of_another_kind_is_refused_with_its_reason_and_the_way_out(
-    tiny_model: LocalModel, reason: str
-) -> None:
+def test_other_attention_is_refused_with_reason_and_remedy(tiny_model: LocalModel, reason: str) -> None:
     kind, settings = REFUSED[reason]
     model = LocalModel(made(kind, **settings), tiny_model.contract, frozenset(), 512, 4, {})
     with pytest.raises(UserError) as caught:
@@ -198,7 +192,7 @@ def test_attention_of_another_kind_is_refused_with_its_reason_and_the_way_out(
     assert "--cache-layout plain" in (caught.value.remedy or "")
 
 
-def test_cag_refuses_a_sliding_window_until_the_plain_prefix_is_named(tiny_model: LocalModel, towns: Draw) -> None:
+def test_cag_refuses_sliding_window_until_plain_prefix_is_named(tiny_model: LocalModel, towns: Draw) -> None:
     model = LocalModel(made("mistral", sliding_window=24), tiny_model.contract, frozenset(), 512, 4, {})
     spec = RunSpec("cag", "towns", "all", "tiny", "own:towns@0", max_answer_tokens=4)
     with CAG.make(Resources(spec, model)) as system, pytest.raises(UserError, match="sliding-window"):

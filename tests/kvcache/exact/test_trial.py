@@ -94,18 +94,18 @@ def test_a_lost_token_is_more_than_rounding(
     assert OWN in inexact(half)
 
 
-def test_attention_called_twice_a_layer_is_not_read_through_the_shared_prefix(tiny_model: LocalModel) -> None:
+def test_attention_called_twice_a_layer_is_not_shared(tiny_model: LocalModel) -> None:
     found = try_ways(made(tiny_model, "diffllama"), ALL)
     assert {way for way, why in found.items() if why} == {SHARED, SHARED_BATCH}
     assert "standard deviations, the next token at" in found[SHARED]
 
 
-def test_a_model_that_reads_backwards_too_is_found_whatever_it_is_called(tiny_model: LocalModel) -> None:
+def test_bidirectional_model_is_found_by_any_name(tiny_model: LocalModel) -> None:
     found = try_ways(made(tiny_model, "bert", max_position_embeddings=128, pad_token_id=0), [OWN])
     assert found == {OWN: "what it computes for a token changes with the tokens behind it"}
 
 
-def test_the_sliding_window_is_shorter_than_the_text_and_is_put_back(tiny_model: LocalModel) -> None:
+def test_the_sliding_window_is_shorter_than_text_and_is_put_back(tiny_model: LocalModel) -> None:
     windowed = made(tiny_model, "mistral", sliding_window=4096)
     assert inexact(windowed) >= {OWN_BATCH, PLAIN_BATCH, SHARED}
     assert not inexact(windowed) & {OWN, PLAIN}
@@ -166,7 +166,7 @@ def test_a_system_with_a_choice_takes_the_exact_way_and_says_why(tiny_model: Loc
     assert prefix_for(check_served(tiny_model, [spec("full-context")], tmp_path)) == ("shared", "")
 
 
-def test_a_batch_that_differs_is_refused_and_single_questions_are_not(tiny_model: LocalModel, tmp_path: Path) -> None:
+def test_differing_batch_is_refused_single_questions_are_not(tiny_model: LocalModel, tmp_path: Path) -> None:
     model = made(tiny_model, "bloom", n_head=2)
     check_served(model, [spec("closed-book"), spec("cag", prefix="plain")], tmp_path)
     for asked in (spec("closed-book", 2), spec("cag", 2, prefix="plain")):
@@ -175,7 +175,7 @@ def test_a_batch_that_differs_is_refused_and_single_questions_are_not(tiny_model
         assert caught.value.remedy == "use --batch 1 with this model"
 
 
-def test_the_text_is_the_same_each_time_and_holds_no_special_token(tiny_model: LocalModel) -> None:
+def test_the_text_is_same_each_time_and_holds_no_special_token(tiny_model: LocalModel) -> None:
     text = trial.make_text(tiny_model)
     assert text == trial.make_text(tiny_model)
     ids = {*text.whole(0), *text.whole(1)}

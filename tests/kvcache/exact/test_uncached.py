@@ -37,9 +37,7 @@ def windowed(tiny_model: LocalModel) -> LocalModel:
 
 
 @pytest.mark.parametrize("kind", ["tiny_model", "windowed"])
-def test_answers_are_those_of_the_models_own_attention_over_whole_prompts(
-    kind: str, request: pytest.FixtureRequest
-) -> None:
+def test_answers_equal_models_attention_over_prompts(kind: str, request: pytest.FixtureRequest) -> None:
     model: LocalModel = request.getfixturevalue(kind)
     answer, why = uncached_reader(model)
     assert ("sliding-window layers" in why) == (kind == "windowed")
@@ -50,7 +48,7 @@ def test_answers_are_those_of_the_models_own_attention_over_whole_prompts(
     assert {row.cached_tokens for row in found} == {0}
 
 
-def test_reading_the_context_is_part_of_the_time_to_the_first_token(tiny_model: LocalModel) -> None:
+def test_reading_the_context_is_part_of_the_time_to_first_token(tiny_model: LocalModel) -> None:
     answer, _ = uncached_reader(tiny_model)
     answer(PROMPTS[:1])
     start = time.perf_counter()
@@ -59,15 +57,13 @@ def test_reading_the_context_is_part_of_the_time_to_the_first_token(tiny_model: 
     assert 0.8 * wall < row.prefill_seconds + row.decode_seconds <= wall
 
 
-def test_a_prompt_beyond_the_models_context_is_refused_with_both_numbers(tiny_model: LocalModel) -> None:
+def test_prompt_beyond_context_is_refused_with_both_numbers(tiny_model: LocalModel) -> None:
     answer, _ = uncached_reader(tiny_model)
     with pytest.raises(AnswerError, match="exceed the model's context of"):
         answer([Prompt((Passage("Long", "word " * 140_000),), "Why?")])
 
 
-def test_the_kernels_are_told_by_name_and_a_plain_prefix_is_read_by_the_models_own(
-    tiny_model: LocalModel, windowed: LocalModel
-) -> None:
+def test_kernels_are_named_and_plain_prefix_is_models_own(tiny_model: LocalModel, windowed: LocalModel) -> None:
     assert kernels_of(tiny_model, "shared") == {
         "context": "rmtbench_chunks",
         "questions": "rmtbench_shared_prefix",
@@ -77,9 +73,7 @@ def test_the_kernels_are_told_by_name_and_a_plain_prefix_is_read_by_the_models_o
     assert kernels_of(windowed, "plain")["context"] == "sdpa"
 
 
-def test_full_context_says_aloud_and_in_its_provenance_when_it_reads_another_way(
-    tiny_model: LocalModel, windowed: LocalModel, towns: Draw
-) -> None:
+def test_full_context_names_another_way_of_reading(tiny_model: LocalModel, windowed: LocalModel, towns: Draw) -> None:
     told: list[str] = []
     for model in (tiny_model, windowed):
         resources = Resources(SPEC, model, watch=Watch(notice=told.append))

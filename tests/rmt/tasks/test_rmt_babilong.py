@@ -48,7 +48,7 @@ def test_every_row_becomes_a_sample_whose_segments_are_its_text(file: Path) -> N
         assert text_of(contract, sample.not_yet) == "Answer: unknown</s>"
 
 
-def test_its_own_tasks_are_judged_by_its_own_rule_and_other_files_by_exact_match(file: Path) -> None:
+def test_tasks_are_judged_by_rule_and_other_files_by_exact_match(file: Path) -> None:
     sample = next(open_babilong(file, contract_of(), 30).samples())
     assert sample.judge is not None
     assert sample.judge("She went to the garden")

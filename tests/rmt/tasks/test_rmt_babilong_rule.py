@@ -20,7 +20,7 @@ WHERE = "Where is Mary?"
         ("kitchens", True),
     ],
 )
-def test_the_first_sentence_must_name_the_target_and_no_other_place(answer: str, right: bool) -> None:
+def test_the_first_sentence_must_name_target_and_no_other_place(answer: str, right: bool) -> None:
     assert is_right("qa1", WHERE, "kitchen", answer) is right
 
 
@@ -42,7 +42,7 @@ def test_two_directions_are_one_label() -> None:
     assert not is_right("qa19", "How do you go from the hall to the park?", "n,e", "e,n")
 
 
-def test_a_label_within_another_word_counts_as_the_benchmark_counts_it() -> None:
+def test_label_within_another_word_counts_as_benchmark_counts_it() -> None:
     assert not is_right("qa7", "How many objects is Mary carrying?", "none", "none, not one")
     assert not is_right("qa7", "How many objects is Mary carrying?", "one", "none")
 

@@ -71,19 +71,19 @@ def test_every_segment_is_full(name: str, kind: str) -> None:
     ("name", "count"),
     [("memorize", 1), ("detect", 1), ("facts-1", 1), ("facts-2", 2), ("facts-4", 4), ("facts-8", 8), ("two-hop", 6)],
 )
-def test_as_many_facts_are_told_as_the_name_says_and_each_is_whole(name: str, count: int) -> None:
+def test_as_many_facts_are_told_as_name_says_and_each_is_whole(name: str, count: int) -> None:
     for sample in samples(name, 6):
         assert len(facts_told(sample)) == count
 
 
-def test_texts_of_mixed_facts_tell_one_two_four_and_eight_about_as_often() -> None:
+def test_mixed_texts_have_one_two_four_eight_facts_alike() -> None:
     counts = Counter(len(facts_told(sample)) for sample in samples("facts", 6))
     assert set(counts) == {1, 2, 4, 8}
     assert min(counts.values()) >= len(SEEDS) // 10
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_the_answer_is_told_in_the_segment_that_the_sample_names_and_not_before(name: str) -> None:
+def test_answer_is_in_named_segment_and_not_before(name: str) -> None:
     for sample in samples(name, 6):
         found = [
             next(number for number, text in facts_told(sample) if text.lower() in ways_to_say(*step))
@@ -93,7 +93,7 @@ def test_the_answer_is_told_in_the_segment_that_the_sample_names_and_not_before(
         assert (sample.partly is not None) == (len(found) == 2 and found[0] < found[1])
 
 
-def test_memorize_opens_the_text_with_the_fact_and_detect_hides_it_anywhere() -> None:
+def test_memorize_opens_with_fact_detect_hides_it() -> None:
     for sample in samples("memorize", 6):
         assert sample.told_by == 0
         assert text_of(contract_of(), next(iter(sample.segments))).startswith(facts_told(sample)[0][1])
@@ -112,7 +112,7 @@ def test_every_relation_comes_to_be_asked() -> None:
     assert asked == {relation.name for relation in RELATIONS}
 
 
-def test_among_several_facts_some_are_easily_mistaken_for_the_one_asked() -> None:
+def test_some_facts_are_easily_mistaken_for_asked_one() -> None:
     draw = draw_facts(4)
     near = 0
     for seed in SEEDS:
@@ -134,7 +134,7 @@ def test_two_hops_join_two_facts_among_others_in_either_order() -> None:
     assert {sample.kind for sample in samples("two-hop", 6)} == {"bridge"}
 
 
-def test_the_same_random_state_makes_the_same_sample_and_another_makes_another() -> None:
+def test_same_random_state_makes_same_sample() -> None:
     task = task_of("facts-2")
     one, again, other = (task.sample(5, random.Random(seed)) for seed in (1, 1, 2))
     assert list(one.segments) == list(again.segments)
@@ -162,7 +162,7 @@ def test_two_million_tokens_never_stand_in_memory() -> None:
     assert peak < 2_000_000
 
 
-def test_facts_that_do_not_fit_are_refused_and_those_that_do_fill_segments_to_the_brim() -> None:
+def test_facts_that_do_not_fit_are_refused() -> None:
     with pytest.raises(ValueError, match="'facts-8' do not fit into 1 segments of 40 tokens"):
         task_of("facts-8", size=40).sample(1, random.Random(0))
     with pytest.raises(ValueError, match="'memorize' do not fit"):
@@ -188,7 +188,7 @@ def test_names_are_seen_or_held_out_as_is_asked_for() -> None:
 
 
 @pytest.mark.parametrize(("name", "asked", "others"), [("facts-4", 4, 3), ("facts-8", 3, 2), ("two-hop", 9, 6)])
-def test_more_questions_ask_for_other_facts_of_the_same_text_each_once(name: str, asked: int, others: int) -> None:
+def test_more_questions_ask_other_facts_each_once(name: str, asked: int, others: int) -> None:
     plain, task = task_of(name), make_task(name, contract_of(), SIZE, "all", asked)
     for seed in SEEDS:
         sample, alone = task.sample(5, random.Random(seed)), plain.sample(5, random.Random(seed))

@@ -41,14 +41,14 @@ def test_every_kind_of_question_is_asked(samples: list[Sample]) -> None:
     assert {sample.kind for sample in samples} == set(all_kinds())
 
 
-def test_what_the_answer_rests_on_is_read_by_the_segment_that_the_sample_names(samples: list[Sample]) -> None:
+def test_answers_basis_is_read_by_named_segment(samples: list[Sample]) -> None:
     for sample in samples:
         read = whole_text(contract_of(), list(sample.segments)[: sample.told_by + 1])
         for _, relation, found in steps(sample):
             assert relation == "name" or found == "unknown" or found in read
 
 
-def test_an_answer_is_not_yet_known_when_its_last_fact_has_not_been_read(samples: list[Sample]) -> None:
+def test_answer_is_unknown_before_last_fact_is_read(samples: list[Sample]) -> None:
     # A year or a number is hardly ever said of two things in so short a text.
     checked = 0
     for sample in samples:

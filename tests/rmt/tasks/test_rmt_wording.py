@@ -39,7 +39,7 @@ def test_sentences_laid_end_to_end_are_the_ids_of_the_text(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", all_kinds())
-def test_the_last_answer_is_the_one_that_the_base_model_was_trained_to_give(kind: str) -> None:
+def test_last_answer_is_one_that_base_model_was_trained_to_give(kind: str) -> None:
     asked = ask(kind)
     sample = told_at(asked, *range(len(asked.facts)))
     assert list(sample.answer) == answer_ids(asked, contract_of())
@@ -47,7 +47,7 @@ def test_the_last_answer_is_the_one_that_the_base_model_was_trained_to_give(kind
     assert sample.kind == kind
 
 
-def test_a_direct_answer_has_no_reasoning_and_ends_where_the_tokenizer_says() -> None:
+def test_direct_answer_has_no_reasoning_and_stops_at_end_token() -> None:
     for kind in ("mini", "gpt2", "bert"):
         contract = contract_of(kind, "direct")
         ids = answer(contract, "the market", "Arden, product: cheese.")
@@ -74,7 +74,7 @@ def test_one_fact_is_unknown_until_its_segment() -> None:
     assert [sample.right_after(number) == sample.answer for number in (0, 3, 4, 9)] == [False, False, True, True]
 
 
-def test_two_joined_facts_are_half_known_only_where_the_first_comes_first() -> None:
+def test_joined_facts_are_half_known_only_in_order() -> None:
     asked = ask("bridge")
     first, second = asked.facts
     sample = told_at(asked, 2, 5)
@@ -88,7 +88,7 @@ def test_two_joined_facts_are_half_known_only_where_the_first_comes_first() -> N
     assert (other_way.told_by, other_way.partly) == (5, None)
 
 
-def test_of_two_compared_facts_each_is_looked_up_whichever_comes_first() -> None:
+def test_both_compared_facts_are_looked_up() -> None:
     asked = ask("comparison")
     one, other = asked.facts
     sample = told_at(asked, 3, 1)
