@@ -217,7 +217,7 @@ def test_pickled_weights_of_other_models_are_refused_and_not_run(
     assert not mark.exists()
 
 
-def test_arrays_of_an_index_with_objects_in_them_are_not_unpickled(tmp_path: Path, mark: Path) -> None:
+def test_arrays_of_objects_are_not_unpickled(tmp_path: Path, mark: Path) -> None:
     import numpy as np
 
     np.save(tmp_path / "rows.npy", np.array([Bomb(mark)], dtype=object), allow_pickle=True)

@@ -47,7 +47,7 @@ def test_answers_are_counted_by_judge_and_metric(tmp_path: Path) -> None:
     assert found.agreement["f1"] == Agreement(both=2, judge=1, metric=1, neither=2), "F1 counts as right from 0.5 on"
 
 
-def test_the_mean_is_over_verdicts_and_the_bounds_over_all_answers(tmp_path: Path) -> None:
+def test_the_mean_is_over_verdicts_bounds_over_all_answers(tmp_path: Path) -> None:
     figures = make_run_figures(read_run(judged(tmp_path, ROWS, failed=1)))
     assert figures.judging.mean == figures.summary.means["judged"] == pytest.approx(3 / 7)
     assert figures.judging.bounds == (3 / 8, 4 / 8)

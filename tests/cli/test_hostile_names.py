@@ -51,7 +51,7 @@ def untouched(outside: Path) -> bool:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_runs_name_is_one_part_of_a_path_whatever_it_is_made_of(name: str) -> None:
+def test_a_runs_name_is_always_one_part_of_a_path(name: str) -> None:
     for spec in (
         RunSpec(system="cag", dataset=name, size="all", model="m", data="own:x@0"),
         RunSpec(system=name or "cag", dataset="d", size=name, model=name, data="own:x@0"),
@@ -75,7 +75,7 @@ def test_a_report_is_not_written_through_a_linked_folder(results: Path, outside:
 
 
 @pytest.mark.parametrize("quick", [False, True])
-def test_figures_are_not_written_or_removed_through_a_linked_folder(results: Path, outside: Path, quick: bool) -> None:
+def test_figures_are_not_written_through_a_linked_folder(results: Path, outside: Path, quick: bool) -> None:
     (results / "report").mkdir()
     (results / "report" / "figures").symlink_to(outside)
     (outside / "precious-1.svg").write_text("looks like an old figure")
@@ -92,7 +92,7 @@ def test_a_linked_file_of_a_report_is_replaced_not_followed(results: Path, outsi
     assert not (results / "report" / "report.md").is_symlink()
 
 
-def test_a_link_in_place_of_a_temporary_file_is_not_written_through(results: Path, outside: Path) -> None:
+def test_a_linked_temporary_file_is_not_written_through(results: Path, outside: Path) -> None:
     (results / "report").mkdir()
     planted = results / "report" / f".report.md.{os.getpid()}.tmp"
     planted.symlink_to(outside / "precious")
@@ -185,7 +185,7 @@ def test_a_document_that_would_lie_outside_is_not_exported(tmp_path: Path, name:
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
 
-def test_a_document_with_an_absolute_name_is_exported_into_the_folder(tmp_path: Path) -> None:
+def test_an_absolute_name_is_exported_into_the_folder(tmp_path: Path) -> None:
     export_draw(one_document("/tmp/rmtbench-evil.md"), tmp_path / "out")
     assert (tmp_path / "out" / "documents" / "tmp" / "rmtbench-evil.md").is_file()
     assert not Path("/tmp/rmtbench-evil.md").exists()

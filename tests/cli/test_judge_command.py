@@ -115,9 +115,7 @@ def test_answers_that_were_not_judged_are_said_and_exit_with_1(
     assert summary_of(only_run(results))["means"]["judged"] is None
 
 
-def test_a_wrong_key_of_the_judge_is_met_before_anything_is_answered(
-    rmtbench: Command, tmp_path: Path, documents: Path
-) -> None:
+def test_a_judges_wrong_key_is_met_before_any_answer(rmtbench: Command, tmp_path: Path, documents: Path) -> None:
     results = tmp_path / "results"
     with serve() as server, serve(by_reference, model="grader", key="another") as grader:
         words = ("--judge", "openai:grader", "--judge-base-url", grader.url)
@@ -151,9 +149,7 @@ def test_what_makes_no_sense_of_a_judge_is_refused(
     assert message in said.err.splitlines()[-2]
 
 
-def test_options_of_servers_are_taken_where_only_the_judge_has_one(
-    rmtbench: Command, sample_run: tuple[str, ...]
-) -> None:
+def test_server_options_are_taken_for_the_judge_alone(rmtbench: Command, sample_run: tuple[str, ...]) -> None:
     with serve(by_reference) as server:
         said = rmtbench(*sample_run, "--judge", "openai:mini", "--base-url", server.url, "--set", "attempts=2")
     assert said.code == 0, said.err

@@ -25,7 +25,7 @@ def test_pairs_are_learnt_by_gradient_and_the_folder_says_so(rmtbench: Command, 
     assert "--out" in other.err, "another training"
 
 
-def test_a_text_is_learnt_with_accumulated_memory_written_by_gradient(rmtbench: Command, tmp_path: Path) -> None:
+def test_a_gradient_writes_accumulated_memory(rmtbench: Command, tmp_path: Path) -> None:
     words = ("train", "rmt", "--base", "random:tiny", "--task", "detect", "--segments", "1,2", "--steps", "1", "--rows",
              "2", "--memory-tokens", "2", "--segment-tokens", "48", "--device", "cpu", "--write", "gradient",
              "--memory", "accumulate", "--set", "memory-last=2", "--set", "inner-steps=1")  # fmt: skip

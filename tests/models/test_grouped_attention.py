@@ -83,7 +83,7 @@ def test_only_a_gpu_and_models_that_share_keys_attend_by_groups(tiny_model: Loca
 
 @pytest.mark.gpu
 @pytest.mark.parametrize(("rows", "queries"), [(1, 32), (4, 1)])
-def test_on_a_gpu_neither_keys_nor_scores_are_copied_for_each_head(rows: int, queries: int) -> None:
+def test_on_a_gpu_nothing_is_copied_for_each_head(rows: int, queries: int) -> None:
     query, key, value, visible = masked(rows, queries, 50_000, torch.bfloat16, "cuda")
     torch.cuda.reset_peak_memory_stats()
     before = torch.cuda.memory_allocated()

@@ -93,7 +93,7 @@ def test_without_a_judged_run_there_are_no_tables(tmp_path: Path) -> None:
     assert "udge" not in (tmp_path / "report" / "report.md").read_text(encoding="utf-8")
 
 
-def test_the_report_has_a_column_a_note_on_failures_and_both_tables(tmp_path: Path) -> None:
+def test_the_report_has_a_column_a_note_and_both_tables(tmp_path: Path) -> None:
     add_judged(tmp_path)
     write_report(tmp_path, quick=True)
     text = (tmp_path / "report" / "report.md").read_text(encoding="utf-8")
@@ -103,7 +103,7 @@ def test_the_report_has_a_column_a_note_on_failures_and_both_tables(tmp_path: Pa
     assert "### Judge: cost, hotpotqa" in text
 
 
-def test_only_judged_runs_stand_beside_published_judged_correctness(tmp_path: Path) -> None:
+def test_only_judged_runs_stand_beside_published_ones(tmp_path: Path) -> None:
     add_judged(tmp_path, prompt_tokens=2_000)
     other = add_run(tmp_path, spec_of("full-context"))
     rows = [json.loads(line) for line in other.answers.read_text().splitlines()]

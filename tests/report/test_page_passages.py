@@ -139,7 +139,7 @@ def test_runs_over_the_same_documents_share_one_text(tmp_path):
     assert [run["draws"] for run in data["runs"]] == [0, 0]
 
 
-def test_passages_that_touch_become_one_and_unknown_documents_none():
+def test_touching_passages_become_one():
     documents = {"d": Document("d", "Title", "0123456789")}
     spans = {"d": {(0, 3), (3, 5), (4, 6), (8, 99)}, "gone": {(0, 2)}}
     assert cut_passages(documents, spans) == {"d": ["Title", [[0, "012345"], [8, "89"]]]}

@@ -85,7 +85,7 @@ def test_an_address_brings_back_what_it_was_made_of():
     assert "#" not in back[0]
 
 
-def test_the_usual_view_has_an_empty_address_and_terms_are_part_of_it():
+def test_the_usual_view_has_an_empty_address():
     text = "return Address.write({...Address.USUAL, ...given[0]}, given[1], given[2]);"
     assert node(text, [{}, TERMS, TERMS]) == ""
     asked = TERMS | {"questions": 5, "max_seconds": 1.5}

@@ -54,7 +54,7 @@ def test_the_secret_is_for_its_user_alone(file: Path, cache: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["pq", "hnsw", "ivf"])
-def test_an_index_from_elsewhere_is_refused_before_faiss_reads_it(tmp_path: Path, kind: str) -> None:
+def test_a_foreign_index_is_refused_before_faiss_reads_it(tmp_path: Path, kind: str) -> None:
     pytest.importorskip("faiss")
     folder = tmp_path / "index"
     folder.mkdir()

@@ -36,7 +36,7 @@ def test_with_one_segment_it_is_the_constant_memory(name: str, update: str, rows
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("update", UPDATES)
-def test_of_which_only_the_last_is_kept_it_is_the_constant_memory(name: str, update: str) -> None:
+def test_keeping_only_the_last_is_the_constant_memory(name: str, update: str) -> None:
     usual = wrapped(name, update=update)
     last = wrapped(name, update=update, form=replace(ALL, memory_last=1))
     rows = rows_of((SEGMENT, 4, 7), (5, SEGMENT, 2))
@@ -113,7 +113,7 @@ def test_an_answer_from_the_cache_is_that_of_reading_all_again(name: str) -> Non
             known.append(token)
 
 
-def test_questions_are_asked_from_their_own_rows_memory_in_training() -> None:
+def test_training_asks_questions_of_their_own_rows_memory() -> None:
     model = wrapped("llama", form=ALL)
     rows = rows_of((SEGMENT, 5, 4), (3,), (6, 6))
     places = [(0, 0), (0, 2), (1, 0), (2, 1)]
@@ -154,7 +154,7 @@ def test_rows_of_a_step_have_read_as_many_segments() -> None:
     assert [set(step.numbers) for step in steps] == [{0}, {1}, {2}]
 
 
-def test_what_exceeds_the_models_positions_is_refused_with_what_fits() -> None:
+def test_too_many_positions_are_refused_with_what_fits() -> None:
     model = wrapped("llama", form=ALL)  # 64 positions
     row = [words(3, seed) for seed in range(40)]
     with pytest.raises(UserError, match="exceed the model's 64 positions") as caught:

@@ -51,7 +51,7 @@ def slopes(model) -> dict[str, torch.Tensor]:
 
 
 @pytest.mark.parametrize("changes", [{}, {"inner_steps": 1}, {"window_tokens": 3}, {"write_head": True}])
-def test_the_gradient_of_second_order_is_that_of_finite_differences(changes: dict) -> None:
+def test_the_second_order_equals_finite_differences(changes: dict) -> None:
     model = gradient(double=True, **changes)
     found = slopes(model)
     assert {"memory.tokens.weight", "memory.log_rates"} <= found.keys()
@@ -90,7 +90,7 @@ def test_first_order_takes_the_inner_gradient_as_constant() -> None:
 
 
 @pytest.mark.parametrize("name", ["gpt2", "llama", "mini"])
-def test_a_step_is_down_the_slope_of_what_the_text_takes_to_foretell(name: str) -> None:
+def test_a_step_descends_the_texts_own_loss(name: str) -> None:
     """The loss is the plain cross entropy of ``[memory | text]``, read whole."""
     model = gradient(name, inner_steps=1)
     start = model.initial_memory(1).detach().requires_grad_()

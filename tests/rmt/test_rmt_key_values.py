@@ -46,7 +46,7 @@ def test_texts_hold_distinct_keys_and_values_of_other_symbols() -> None:
 
 
 @pytest.mark.parametrize("name", FORMS)
-def test_a_value_counts_as_right_just_when_greedy_decoding_writes_it(name: str, tmp_path: Path) -> None:
+def test_a_value_is_right_if_greedy_decoding_writes_it(name: str, tmp_path: Path) -> None:
     model = make_training(of(name), tmp_path)[0].module.eval()
     assert not isinstance(model, RecallPairs)
     pairs = draw_pairs(2, 8, random.Random(0))

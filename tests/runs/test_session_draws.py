@@ -25,7 +25,7 @@ def test_draws_that_were_made_are_not_made_again() -> None:
     assert draws == make_draws(session, words)
 
 
-def test_draws_before_the_model_are_made_as_far_as_they_are_asked_for() -> None:
+def test_draws_before_the_model_are_made_as_far_as_asked() -> None:
     request = make_request(
         "mini", {"systems": ("oracle",), "dataset": "handbook", "model": "random:tiny", "draws": 2}, {}
     )

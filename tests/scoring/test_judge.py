@@ -84,7 +84,7 @@ def test_the_judge_sees_question_references_and_answer_only(run: RunFolder) -> N
         assert "org/model-8b" not in message["content"]
 
 
-def test_a_verdict_is_asked_for_once_whichever_runs_gave_the_answer(run: RunFolder, tmp_path: Path) -> None:
+def test_a_verdict_is_asked_for_once_for_all_runs(run: RunFolder, tmp_path: Path) -> None:
     other = answered(add_run(tmp_path / "results", spec_of("full-context"), score=None), ANSWERS)
     with serve(by_reference) as server:
         first = score(run, server)
@@ -125,7 +125,7 @@ def test_another_prompt_is_another_verdict(tmp_path: Path, monkeypatch: pytest.M
     assert cache.read([CASE]) == {}
 
 
-def test_what_is_no_verdict_is_asked_for_again_once_with_a_reminder(run: RunFolder) -> None:
+def test_what_is_no_verdict_is_asked_for_once_more(run: RunFolder) -> None:
     seen: list[str] = []
 
     def reply(candidate: str) -> str:
@@ -226,7 +226,7 @@ def test_provenance_names_judge_prompt_and_what_answered(run: RunFolder) -> None
     assert summary["scorers"]["judged"].startswith(f"openai:mini {account['identity'][:16]}, prompt 1 ")
 
 
-def test_without_a_judge_nothing_is_judged_and_verdicts_are_not_lost(run: RunFolder) -> None:
+def test_without_a_judge_verdicts_are_not_lost(run: RunFolder) -> None:
     score_runs([run.path], METRICS)
     assert "judged" not in summary_of(run.path)["means"]
     with serve(by_reference) as server:
@@ -284,7 +284,7 @@ def test_what_is_no_verdict_in_the_file_is_damage(tmp_path: Path) -> None:
     assert "delete the file: it holds nothing that is not asked for again" in caught.value.remedy
 
 
-def test_an_interruption_keeps_the_verdicts_so_far_and_asks_no_more(run: RunFolder, kept: Path) -> None:
+def test_an_interruption_keeps_the_verdicts_so_far(run: RunFolder, kept: Path) -> None:
     gate = threading.Event()
 
     def reply(candidate: str) -> str:

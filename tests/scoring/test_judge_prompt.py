@@ -38,12 +38,12 @@ def test_a_prompt_states_rules_question_references_answer() -> None:
     ][-13:]  # fmt: skip
 
 
-def test_the_second_prompt_differs_in_one_line_that_asks_for_one_word() -> None:
+def test_the_second_prompt_asks_for_one_word() -> None:
     first, second = (prompt("Q?", ["a"], "b", again=again).splitlines() for again in (False, True))
     assert [line for line in second if line not in first] == [REMINDER]
 
 
-def test_an_injected_instruction_stays_between_the_delimiters_as_text() -> None:
+def test_an_injected_instruction_stays_text() -> None:
     lines = data_lines(prompt("Who rules?", ["Ann"], INJECTION))
     start, end = lines.index("<candidate>"), lines.index("</candidate>")
     assert end == start + 2, "the candidate is one line"

@@ -83,7 +83,7 @@ def test_a_memory_of_any_form_answers_as_the_wrapper_does(
 
 
 @pytest.mark.parametrize("name", ["constant", "gradient"])
-def test_per_document_keeps_each_documents_own_memory_in_their_order(
+def test_per_document_keeps_each_documents_own_memory(
     name: str, kinds: Kinds, towns: Draw, tiny_model: LocalModel
 ) -> None:
     own, corpus = decoder(tiny_model, FORMS[name]), towns.corpus
@@ -145,9 +145,7 @@ def test_query_first_accumulates_for_questions_of_unequal_length(
         assert len(read_rows_apart(own, [row])[0]) == MEMORY * len(row)
 
 
-def test_what_exceeds_the_models_context_is_refused_with_what_to_do(
-    kinds: Kinds, towns: Draw, tiny_model: LocalModel
-) -> None:
+def test_what_exceeds_the_context_is_refused_with_a_remedy(kinds: Kinds, towns: Draw, tiny_model: LocalModel) -> None:
     small = replace(tiny_model, context_limit=30)
     with (
         kinds(FORMS["constant"], model=small, rmt_kind="per-document") as system,

@@ -144,7 +144,7 @@ def test_expected_attention_is_the_mean_over_normal_queries(tiny_model: LocalMod
         assert torch.allclose(scores[at][:, SINKS:].double(), by_group, rtol=1e-3, atol=1e-6)
 
 
-def test_keys_rotated_in_part_are_refused_by_the_one_that_turns_them() -> None:
+def test_keys_rotated_in_part_are_refused() -> None:
     small = {"hidden_size": 64, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4}
     config = AutoConfig.for_model("phi", vocab_size=300, num_key_value_heads=4, partial_rotary_factor=0.5, **small)
     model = SimpleNamespace(model=AutoModelForCausalLM.from_config(config).eval())

@@ -15,7 +15,7 @@ from rmtbench.models.local import LocalModel
 PROMPT = Prompt((Passage("Arden", "Arden lies on the river Oss."),), "Who is the mayor?")
 
 
-def test_it_reads_a_prompt_two_chunks_and_a_question_in_few_tokens(tiny_model: LocalModel) -> None:
+def test_it_reads_a_prompt_two_chunks_and_a_question(tiny_model: LocalModel) -> None:
     read: list[tuple[int, int]] = []
 
     def note(_module: torch.nn.Module, given: tuple[Any, ...], words: dict[str, Any]) -> None:
