@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from rmtbench.analysis.break_even import break_even, first_cheaper
-from rmtbench.analysis.contest import Contest, Terms, difference, line_of_cost, score_of
+from rmtbench.analysis.contest import Candidate, Contest, Terms, difference, line_of_cost, score_of
 
 MOST_CHANGES = 3
 MOST_LOSS = 0.1
@@ -77,10 +77,15 @@ def losses(
     return found[:MOST_CHANGES]
 
 
-def limits(contest: Contest, leader: int | None, out: Sequence[tuple[int, str]]) -> list[TippingPoint]:
-    """Systems that a limit keeps out though they scored more than the leader, the best first."""
+def limits(contest: Contest, leader: int | None, out: Sequence[tuple[int, str]], terms: Terms) -> list[TippingPoint]:
+    """Systems that one limit alone keeps out though they scored more than the leader, the best first."""
     floor = -math.inf if leader is None else score_of(contest, leader)
-    kept = [(place, why) for place, why in out if why in ("seconds", "memory") and score_of(contest, place) > floor]
+    kept = [
+        (place, why)
+        for place, why in out
+        if why == "memory" or (why == "seconds" and not too_large(contest.candidates[place], terms))
+        if score_of(contest, place) > floor
+    ]
     kept.sort(key=lambda each: (-score_of(contest, each[0]), each[0]))
     changes = []
     for place, why in kept[:MOST_CHANGES]:
@@ -91,3 +96,8 @@ def limits(contest: Contest, leader: int | None, out: Sequence[tuple[int, str]])
             other = place if leader is None else leader
             changes.append(TippingPoint("seconds" if why == "seconds" else "memory", place, other, at, ratio=gain))
     return changes
+
+
+def too_large(candidate: Candidate, terms: Terms) -> bool:
+    """Return whether a system takes more memory than is allowed; one that was not measured does."""
+    return terms.max_memory is not None and (candidate.memory is None or candidate.memory > terms.max_memory)

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from rmtbench.analysis.changes import TippingPoint, crossings, limits, losses
+from rmtbench.analysis.changes import TippingPoint, crossings, limits, losses, too_large
 from rmtbench.analysis.contest import Candidate, Contest, Terms, difference, score_of, total_cost
 from rmtbench.analysis.pairs import LEVEL
 from rmtbench.analysis.standings import Standing, fewest_without_variation, standings
@@ -73,7 +73,7 @@ def decide(contest: Contest, terms: Terms) -> Verdict:
     fit = [place for place in range(len(costs)) if place not in dict(out)]
     ranked = sorted(fit, key=lambda place: (-score_of(contest, place), costs[place] or 0.0, place))
     if not ranked:
-        changes = tuple(limits(contest, None, out))
+        changes = tuple(limits(contest, None, out, terms))
         return Verdict("none", None, None, None, (), None, False, None, out, costs, changes)
     leader = ranked[0]
     held = standings(contest, leader, ranked[1:], terms.margin)
@@ -98,7 +98,7 @@ def decide(contest: Contest, terms: Terms) -> Verdict:
         changes=(
             *crossings(contest, choice, fit, terms),
             *losses(contest, choice, fit, costs, terms.margin),
-            *limits(contest, leader, out),
+            *limits(contest, leader, out, terms),
         ),
         standings=held,
         comparisons=max(1, contest.family.count),
@@ -116,9 +116,7 @@ def _why_out(candidate: Candidate, terms: Terms) -> str:
         return "unfit"
     if terms.max_seconds is not None and (candidate.slow is None or candidate.slow > terms.max_seconds):
         return "seconds"
-    if terms.max_memory is not None and (candidate.memory is None or candidate.memory > terms.max_memory):
-        return "memory"
-    return ""
+    return "memory" if too_large(candidate, terms) else ""
 
 
 def _more(contest: Contest, leader: int, unknown: Sequence[Standing], margin: float) -> tuple[int | None, bool]:

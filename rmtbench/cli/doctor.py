@@ -30,7 +30,9 @@ def doctor() -> None:
     for name in PACKAGED:
         typer.echo(f"{'model ' + name:22} {describe(name)}")
     data = os.environ.get("RMTBENCH_DATA")
-    found = "not set: squad, hotpotqa and triviaqa come from the hub, or give --data-dir"
+    found = (
+        "not set: official squad, hotpotqa and triviaqa come from the hub or --data-dir; the mini profile makes its own"
+    )
     if data:
         found = data if Path(data).is_dir() else f"{data} does not exist"
     typer.echo(f"{'RMTBENCH_DATA':22} {found}")

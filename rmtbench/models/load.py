@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +20,7 @@ from rmtbench.models.identity import identity_of, tokenizer_source
 from rmtbench.models.local import LocalModel
 from rmtbench.models.prompt import CONTRACT_VERSION, ChatSettings, chat_facts, make_contract, think_budget
 from rmtbench.models.random_geometry import build_random, geometry, is_random
-from rmtbench.models.sources import Source, find_source, to_convert
+from rmtbench.models.sources import PACKAGED, SHIPPED, Source, find_source, to_convert
 from rmtbench.models.weights import weights_hash
 
 if TYPE_CHECKING:
@@ -330,10 +331,12 @@ def _missing(noun: str, name: str, option: str, error: Exception) -> UserError:
             where=option,
             remedy="install the package that it names, or give weights that are not quantised",
         )
+    close = get_close_matches(name.lower(), [*SHIPPED, *PACKAGED], n=1, cutoff=0.6)
+    guess = f"did you mean '{close[0]}'? Or " if close and close[0] != name else ""
     return UserError(
         f"{noun} '{name}' cannot be loaded ({first_line(error)})",
         where=option,
-        remedy=f"give a folder with config.json, tokenizer and weights, or random:tiny; {NEEDS}",
+        remedy=f"{guess}give a folder with config.json, tokenizer and weights, or random:tiny; {NEEDS}",
     )
 
 

@@ -112,7 +112,7 @@ def _block(section: Section, grid: Grid, size: str, contest: Contest | None, ret
     settle = settling(contest, verdict)
     command, here = (settling_command(contest, verdict, runs, paths=paths) for paths in (False, True))
     if command and contest.unit == "question":
-        settle += " Add them to the folder's questions, then:"
+        settle += " Add those that the folder does not have yet, then:"
     return Block(
         section=section.title,
         title=title,

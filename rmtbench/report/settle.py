@@ -10,16 +10,20 @@ from rmtbench.analysis.contest import Contest
 from rmtbench.analysis.decision import Verdict
 from rmtbench.analysis.run_figures import RunFigures
 from rmtbench.core import RunSpec
+from rmtbench.options.declare import options_of
+from rmtbench.options.identity import RunOptions
 
 USUAL = {field.name: field.default for field in RunSpec.__dataclass_fields__.values()}
 SETTINGS = {("embed_windows", "on")}
 """Settings of runs that nobody has to give."""
+MEMORY = "memory"
+"""A run has its memory's name and hash, and not where it is."""
 
 
 def settling_command(contest: Contest, verdict: Verdict, runs: Sequence[RunFigures], *, paths: bool) -> str:
     """Return the command that makes the runs that a verdict lacks; empty where no command can.
 
-    Documents that are read whole need more questions: the command is the same as before, once a person has added them.
+    Of documents that are read whole it asks more questions: a person has to add those that are not there yet.
 
     Args:
         contest: What was measured.
@@ -32,12 +36,15 @@ def settling_command(contest: Contest, verdict: Verdict, runs: Sequence[RunFigur
     known = {run.run_id: run for run in runs}
     wanted = [known[contest.candidates[place].run_id].spec for place in verdict.alike]
     if contest.unit == "draw":
-        return f"{_command(wanted, paths=paths)} --draws {contest.units + verdict.units_needed}"
-    return _command(wanted, paths=paths) if wanted[0].data.partition(":")[0] == "own" else ""
+        return _command(wanted, paths=paths, draws=contest.units + verdict.units_needed)
+    if wanted[0].data.partition(":")[0] != "own":
+        return ""
+    limited = any(spec.questions is not None for spec in wanted)
+    return _command(wanted, paths=paths, questions=contest.units + verdict.units_needed if limited else None)
 
 
-def _command(specs: Sequence[RunSpec], *, paths: bool) -> str:
-    """`rmtbench run` for these runs; an ellipsis stands for options that a run only has a label or a word of."""
+def _command(specs: Sequence[RunSpec], *, paths: bool, draws: int | None = None, questions: int | None = None) -> str:
+    """`rmtbench run` for these runs; empty if they differ in an option, or have one that only a label is left of."""
     first = specs[0]
     dataset = first.dataset if paths else PurePath(first.dataset).name
     words = ["rmtbench run", f"--dataset {shlex.quote(dataset)}", f"--size {first.size}"]
@@ -51,8 +58,31 @@ def _command(specs: Sequence[RunSpec], *, paths: bool) -> str:
         words.append(f"--top-k {','.join(map(str, ks))}")
     for name in ("chunk_tokens", "batch", "questions", "seed"):
         values = {getattr(spec, name) for spec in specs if name != "chunk_tokens" or spec.retrieves}
+        if name == "questions" and questions is not None:
+            values = {questions}
         if len(values) == 1 and values != {USUAL[name]}:
             words.append(f"--{name.replace('_', '-')} {values.pop()}")
-    if any(set(spec.settings) - SETTINGS for spec in specs):
-        words.append("…")
+    told = _settings(specs)
+    if told is None:
+        return ""
+    words += told if draws is None else [*told, f"--draws {draws}"]
     return " ".join(words)
+
+
+def _settings(specs: Sequence[RunSpec]) -> list[str] | None:
+    """Flags of the runs' further options; None if one of them has no flag, or two runs of one system differ in it."""
+    flags = {option.stored or option.field: option.flag for option in options_of(RunOptions).values()}
+    told: dict[str, str] = {}
+    for spec in specs:
+        for name, text in dict(spec.settings).items():
+            if (name, text) in SETTINGS:
+                continue
+            alike = all(dict(each.settings).get(name) == text for each in specs if each.system == spec.system)
+            flag = "--rmt FOLDER" if name == MEMORY else _flag(flags[name], text) if name in flags else None
+            if flag is None or not alike or told.setdefault(name, flag) != flag:
+                return None
+    return list(told.values())
+
+
+def _flag(flag: str, text: str) -> str:
+    return f"{flag}{'=' if flag.startswith('--set ') else ' '}{shlex.quote(text)}"

@@ -19,7 +19,7 @@ MOST_NAMES = 4
 
 
 def verdict_lines(contest: Contest, terms: Terms, verdict: Verdict) -> tuple[str, ...]:
-    """What to use, how sure that is, what would settle it, and what would change it.
+    """What to use, how sure that is, what would settle it, what costs less, and what would change it.
 
     Args:
         contest: What was measured.
@@ -29,7 +29,7 @@ def verdict_lines(contest: Contest, terms: Terms, verdict: Verdict) -> tuple[str
     return (
         *sentences(contest, terms, verdict),
         *_details(contest, terms, verdict),
-        *(f"would change it: {_change(contest, change)}" for change in verdict.changes),
+        *(_change(contest, change) for change in verdict.changes),
     )
 
 
@@ -224,15 +224,15 @@ def _details(contest: Contest, terms: Terms, verdict: Verdict) -> list[str]:
 def _change(contest: Contest, change: TippingPoint) -> str:
     name, other = contest.candidates[change.system].name, contest.candidates[change.other].name
     if change.kind == "questions":
-        return f"from {_many(change.at, 'question')} on {name} costs less than {other}"
+        return f"cheaper: from {_many(change.at, 'question')} on {name} costs less than {other}"
     if change.kind == "loss":
         metric = metric_label(contest)
         high = "" if change.high is None else f" (95 %: at most {max(change.high, 0.0):.3f})"
         times = "" if change.ratio is None else f", {numbers.three_digits(change.ratio)} times cheaper"
-        return f"if {change.at:.3f} {metric} less is acceptable{high}: {name}{times}"
+        return f"cheaper: if {change.at:.3f} {metric} less is acceptable{high}: {name}{times}"
     gain = "" if change.ratio is None else f" ({_signed(change.ratio)} {metric_label(contest)} against {other})"
     allowed = numbers.seconds(change.at) if change.kind == "seconds" else numbers.size(change.at)
-    return f"with {allowed} allowed: {name}{gain}"
+    return f"would change it: with {allowed} allowed: {name}{gain}"
 
 
 def _told(contest: Contest) -> str:

@@ -108,6 +108,11 @@ def test_limits_leave_systems_out_and_name_what_they_need():
     assert len(lines) == 3
 
 
+def test_only_a_limit_that_alone_lets_a_system_in_would_change_it():
+    made = contest({"cag": (HIGH, {"slow": 12.0, "memory": 9 * GIB}), "rag": (LOW, {"slow": 1.0})})
+    assert told(made, Terms(max_seconds=5, max_memory=8 * GIB))[0].changes == ()
+
+
 def test_a_limit_keeps_out_what_was_not_measured():
     made = contest({"a": (HIGH, {"memory": None}), "b": (LOW, {})})
     assert decide(made, Terms(max_memory=GIB)).out == ((0, "memory"),)

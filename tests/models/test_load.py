@@ -146,6 +146,7 @@ def test_a_tokenizer_of_more_tokens_than_model_knows_is_refused(saved):
         ("random:tny", "no geometry 'tny'", "did you mean 'tiny'?"),
         ("./no/such/folder", "no such folder", "config.json"),
         ("nobody/nothing", "model 'nobody/nothing' cannot be loaded", "a hub id needs the network"),
+        ("smolm2", "model 'smolm2' cannot be loaded", "did you mean 'smollm2'? Or give a folder"),
     ],
 )
 def test_a_missing_model_is_one_line_with_a_remedy(name, what, remedy):

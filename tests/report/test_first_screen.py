@@ -1,6 +1,7 @@
 """The first screen: verdict, what would settle it, one table, whether the runs are comparable, where the rest is."""
 
 import io
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -111,6 +112,20 @@ def test_what_would_settle_it_is_a_command(tmp_path):
     )
     needed = int(block.command.rpartition(" ")[2])
     assert block.settle == f"At least {needed - 2} more draws (2 so far): some differences have not varied yet."
+
+
+def test_the_command_names_every_option_or_is_not_printed(tmp_path):
+    own = {"dataset": "town", "size": "all", "data": "own:town:1", "draws": 1, "questions": 8}
+    for system, settings in (("cag", {"kv_bits": "8"}), ("full-context", {})):
+        add_run(tmp_path / "one", spec_of(system, settings=settings, **own), questions=8, kind="own")
+    [block] = blocks_of(tmp_path / "one")
+    needed = int(re.match(r"At least (\d+) more", block.settle)[1])
+    assert f" --questions {8 + needed} " in block.command, "the limit that the runs had would settle nothing"
+    assert block.command.endswith("--set kv-bits=8")
+    for bits in ("8", "4"):
+        add_run(tmp_path / "two", spec_of("cag", settings={"kv_bits": bits}, **own), questions=8, kind="own")
+    [block] = blocks_of(tmp_path / "two")
+    assert block.command == ""
 
 
 def test_runs_that_differ_are_said_to(tmp_path):
@@ -249,7 +264,7 @@ def test_own_documents_need_more_questions(tmp_path):
     [block] = blocks_of(tmp_path)
     more, _, remedy = block.settle.partition(". ")
     assert more == "At least 141 more questions (8 so far): some differences have not varied yet"
-    assert remedy == "Add them to the folder's questions, then:"
+    assert remedy == "Add those that the folder does not have yet, then:"
     assert block.command == "rmtbench run --dataset town --size all --model org/model-8b --system full-context,cag"
     assert block.here.startswith("rmtbench run --dataset /docs/town ")
     assert "/docs" not in repr(replace(block, here=""))

@@ -19,7 +19,7 @@ const Candidates = (() => {
 
   // The verdict's sentences; what would change it is `folded` where there is little room.
   function verdict(lines, kind, title, folded, ...more) {
-    const [first, ...others] = lines, changes = others.filter((text) => text.startsWith("would change"));
+    const [first, ...others] = lines, changes = others.filter((text) => /^(would change it|cheaper): /.test(text));
     const said = (text, look) => make("p", {class: look, text: Texts.plain(text, 2000)});
     const told = changes.map((text) => said(text, "change"));
     return make("section", {class: `card verdict ${kind.replace(" ", "-")}`, "aria-label": "Verdict"}, title ? make("h3", {text: title}) : null,

@@ -88,9 +88,9 @@ globalThis.Decision = (() => {
     const lines = linesOfCost(candidate, terms);
     return lines && lines[0] + terms.questions * lines[1];
   }
+  const over = (value, limit) => limit !== null && (value === null || value > limit);
   function whyOut(candidate, terms) {
     if (candidate.unfit) return "unfit";
-    const over = (value, limit) => limit !== null && (value === null || value > limit);
     if (over(candidate.slow, terms.max_seconds)) return "seconds";
     if (over(candidate.memory, terms.max_memory)) return "memory";
     return "";
@@ -209,7 +209,8 @@ globalThis.Decision = (() => {
     }
     function limits(best) {
       const floor = best === null ? -Infinity : points(best);
-      const kept = out.filter(([place, why]) => OUT_OF[why] && points(place) > floor);
+      const alone = ([place, why]) => why === "memory" || !over(candidates[place].memory, terms.max_memory);
+      const kept = out.filter(([place, why]) => OUT_OF[why] && alone([place, why]) && points(place) > floor);
       kept.sort(([a], [b]) => points(b) - points(a) || a - b);
       return kept.slice(0, MOST_CHANGES).map(([place, why]) => ({
         kind: why, system: place, other: best === null ? place : best,
@@ -292,16 +293,16 @@ globalThis.Decision = (() => {
     }
     function changed(change) {
       const system = name(change.system), other = name(change.other);
-      if (change.kind === "questions") return `from ${many(change.at, "question")} on ${system} costs less than ${other}`;
+      if (change.kind === "questions") return `cheaper: from ${many(change.at, "question")} on ${system} costs less than ${other}`;
       if (change.kind === "loss") {
         const high = change.high === null ? "" : ` (95 %: at most ${fixed(Math.max(change.high, 0), 3)})`;
         const times = change.ratio === null ? "" : `, ${threeDigits(change.ratio)} times cheaper`;
-        return `if ${fixed(change.at, 3)} ${metric} less is acceptable${high}: ${system}${times}`;
+        return `cheaper: if ${fixed(change.at, 3)} ${metric} less is acceptable${high}: ${system}${times}`;
       }
       const gain = change.ratio === null ? "" : ` (${signed(change.ratio)} ${metric} against ${other})`;
-      return `with ${change.kind === "seconds" ? seconds(change.at) : size(change.at)} allowed: ${system}${gain}`;
+      return `would change it: with ${change.kind === "seconds" ? seconds(change.at) : size(change.at)} allowed: ${system}${gain}`;
     }
-    return [headline(), ...(verdict.choice === null ? [] : [why()]), ...details(), ...verdict.changes.map((change) => `would change it: ${changed(change)}`)];
+    return [headline(), ...(verdict.choice === null ? [] : [why()]), ...details(), ...verdict.changes.map(changed)];
   }
   function standing(contest, verdict, place) {
     const why = new Map(verdict.out).get(place);
