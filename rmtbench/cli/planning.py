@@ -139,7 +139,8 @@ def _line(run: Planned, request: Request) -> str:
         time = f"about {duration(run.forecast.seconds)}, an estimate by {run.forecast.by}"
     else:
         time = "time not known"
-    return f"{run_id(run.spec)}  {setting}  {data_of(request)}  {time}"
+    made = " (miniature)" if run.spec.data.startswith("miniature:") else ""
+    return f"{run_id(run.spec)}  {setting}  {data_of(request)}{made}  {time}"
 
 
 def _counter_or_error(model: str, tokenizer: str | None, adapter: str | None) -> TokenCounter | UserError:

@@ -35,7 +35,7 @@ def next_report(results: Path) -> str:
 
 def next_merge(shard: str) -> str:
     """Return the command that joins the parts of runs, for someone who has made one."""
-    return f"part {shard} is done; this joins parts of several machines: rmtbench merge PART1 PART2 ... --results FOLDER"
+    return f"part {shard} is done; to join several machines' parts: rmtbench merge PART1 PART2 ... --results FOLDER"
 
 
 def note(text: str) -> None:
