@@ -108,7 +108,7 @@ def test_limits_leave_systems_out_and_name_what_they_need():
     assert len(lines) == 3
 
 
-def test_only_a_limit_that_alone_lets_a_system_in_would_change_it():
+def test_only_a_limit_that_suffices_would_change_it():
     made = contest({"cag": (HIGH, {"slow": 12.0, "memory": 9 * GIB}), "rag": (LOW, {"slow": 1.0})})
     assert told(made, Terms(max_seconds=5, max_memory=8 * GIB))[0].changes == ()
 
