@@ -24,7 +24,7 @@ OUT = ROOT / "docs" / "figures" / "terminal.svg"
 RUNS = Path("results") / "handbook"
 COMMAND = ("report", RUNS.as_posix())
 COLUMNS, LINES = 100, 42
-"""Width that the command is told, and the most lines that are drawn. A wider table widens the picture."""
+"""Columns of the terminal, and the most lines in the picture. A wider table makes a wider picture."""
 NET = re.compile(r"@font-face\s*\{.*?\}\s*", re.DOTALL)
 FONTS = "Menlo, Consolas, DejaVu Sans Mono, monospace"
 

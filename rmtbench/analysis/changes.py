@@ -16,7 +16,7 @@ MOST_LOSS = 0.1
 LARGEST_SHARE = 0.25
 """Of the chosen one's score; a loss above it is told of no system either."""
 LEAST_SAVING = 1.2
-"""A system that loses something is told of only if the chosen one costs at least so many times as much."""
+"""Name a system with a lower score only if the chosen one costs at least this many times as much."""
 FARTHEST = 1000.0
 """Numbers of questions so many times more, or fewer, than those that were asked for are not told."""
 

@@ -46,7 +46,7 @@ class Agreement:
     def kappa(self) -> float | None:
         """Cohen's kappa: agreement beyond chance, 1 at most; None where one of the two says the same of all answers.
 
-        Then chance alone gives as much agreement as there is, whatever it is.
+        Chance then explains all of the agreement, so kappa says nothing.
         """
         if not self.answers:
             return None

@@ -63,7 +63,7 @@ def write_by_gradient(model: RecurrentModule, memory: torch.Tensor, segments: Se
     is the caller's gradient mode; with `first_order` the inner gradients count as constants then.
 
     Args:
-        model: Reads; its weights are left alone.
+        model: Reads the text. Its weights do not change.
         memory: Before the segment, ``[rows, memory tokens, hidden]``.
         segments: Token ids of each row.
 
