@@ -169,6 +169,18 @@ def key_values(asked: KeyValuesBench, json_file: JsonFile = None) -> None:
     show_table(key_values_table(figures), figures, json_file)
 
 
+@app.command("trial")
+def trial(
+    model: Annotated[str, typer.Option(help="As for rmtbench run.")] = "smollm2",
+    adapter: Annotated[str | None, typer.Option(help="As for rmtbench run.")] = None,
+    json_file: JsonFile = None,
+) -> None:
+    """Seconds of the trial of a model at load, by the ways of reading that a run uses."""
+    from experiments.benches.trial import run
+
+    show_figures(run(model, adapter), json_file)
+
+
 def main() -> None:
     """Run one bench. For wrong input, exit with 2 and two lines on stderr."""
     try:
