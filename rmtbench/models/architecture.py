@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from rmtbench.errors import UserError
 
 if TYPE_CHECKING:
+    import torch
     from transformers import PretrainedConfig, PreTrainedModel
 
 
@@ -104,13 +105,26 @@ def check_batch(model: PreTrainedModel, rows: int) -> None:
         )
 
 
+def register_attention(name: str, attention: Callable[..., tuple[torch.Tensor, None]]) -> None:
+    """Make an attention of ours known to transformers, which then makes no mask for it: it knows itself who sees what.
+
+    Args:
+        name: What `attention_of` calls it.
+        attention: Gets what transformers gives to its own, and a mask only if the caller made one.
+    """
+    from transformers import AttentionInterface, AttentionMaskInterface
+
+    AttentionInterface.register(name, attention)
+    AttentionMaskInterface.register(name, lambda *_args, **_kwargs: None)
+
+
 @contextmanager
 def attention_of(model: PreTrainedModel, name: str) -> Iterator[None]:
     """Let the model attend by another registered implementation while the block lasts.
 
     Args:
         model: The model.
-        name: The implementation's name in transformers' `AttentionInterface`.
+        name: The implementation's name: see `register_attention`.
     """
     config = model.config
     before = config._attn_implementation  # noqa: SLF001 - the only switch that loads nothing anew

@@ -14,13 +14,12 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch.nn.functional import cross_entropy, scaled_dot_product_attention
-from transformers import AttentionInterface, AttentionMaskInterface
 
 from rmtbench.corpora.official import read_hotpotqa, read_squad
 from rmtbench.errors import UserError
 from rmtbench.files import file_sha256
 from rmtbench.models.adapters import AdapterFiles, check_base, find_adapter
-from rmtbench.models.architecture import plain_causal
+from rmtbench.models.architecture import plain_causal, register_attention
 from rmtbench.models.load import choose_device, load_model
 from rmtbench.options.training import AdapterTraining
 from rmtbench.training.base import Recipe, Stage
@@ -327,9 +326,7 @@ def _attention(
     return torch.cat(parts, 2).transpose(1, 2).contiguous(), None
 
 
-AttentionInterface.register(NAME, _attention)
-# Without a mask function of the same name transformers would build a mask of the whole line.
-AttentionMaskInterface.register(NAME, lambda *_args, **_kwargs: None)
+register_attention(NAME, _attention)
 
 
 def recipe(tokens: int, rate: float, seed: int, data: str, *, further: bool = False) -> Recipe:

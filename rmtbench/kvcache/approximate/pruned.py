@@ -11,12 +11,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
-from transformers import AttentionInterface, AttentionMaskInterface
 
 from rmtbench.errors import UserError
 from rmtbench.kvcache.base import PrefixKV
 from rmtbench.kvcache.exact.attention import attend, attend_to_prefix, merge
-from rmtbench.models.architecture import attention_of
+from rmtbench.models.architecture import attention_of, register_attention
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -258,6 +257,4 @@ def _attention(
     return merge(attend_to_prefix(query[0], keys, values, scale), own)[None], None
 
 
-AttentionInterface.register(NAME, _attention)
-# Who sees what is decided above; a mask of transformers would be of the new tokens only.
-AttentionMaskInterface.register(NAME, lambda *_args, **_kwargs: None)
+register_attention(NAME, _attention)

@@ -13,10 +13,9 @@ from math import ceil
 from typing import TYPE_CHECKING
 
 import torch
-from transformers import AttentionInterface, AttentionMaskInterface
 
 from rmtbench.kvcache.exact.attention import attend
-from rmtbench.models.architecture import attention_of
+from rmtbench.models.architecture import attention_of, register_attention
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -99,6 +98,4 @@ def _attention(
     return out.transpose(1, 2).contiguous(), None
 
 
-AttentionInterface.register(NAME, _attention)
-# Who sees what is made here, of positions; a mask of transformers would be of the tokens of one forward alone.
-AttentionMaskInterface.register(NAME, lambda *_args, **_kwargs: None)
+register_attention(NAME, _attention)

@@ -8,15 +8,14 @@ tokens. Where torch has no such operator, keys are copied for each head of a gro
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING
 
 import torch
 from torch.nn.attention.bias import causal_lower_right
-from transformers import AttentionInterface, AttentionMaskInterface
 
 from rmtbench.kvcache.exact import attention
-from rmtbench.models.architecture import attention_of, plain_causal
+from rmtbench.models.architecture import attention_of, plain_causal, register_attention
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -24,18 +23,10 @@ if TYPE_CHECKING:
 NAME = "rmtbench_chunks"
 
 
-def serves(model: PreTrainedModel) -> bool:
-    """Return whether a model's chunks may be read by this attention; others read them by their own, with masks."""
-    return plain_causal(model)
-
-
 @contextmanager
 def chunk_attention(model: PreTrainedModel) -> Iterator[None]:
-    """Let the model attend by chunks while the block lasts, where `serves` allows it."""
-    if not serves(model):
-        yield
-        return
-    with attention_of(model, NAME):
+    """Let the model attend by chunks while the block lasts; one that is not `plain_causal` keeps its own attention."""
+    with attention_of(model, NAME) if plain_causal(model) else nullcontext():
         yield
 
 
@@ -87,6 +78,4 @@ def _attention(
     return attend(query, key, value, scaling).transpose(1, 2).contiguous(), None
 
 
-AttentionInterface.register(NAME, _attention)
-# Without a mask function of the same name transformers would make none, and warn of nothing; here that is meant.
-AttentionMaskInterface.register(NAME, lambda *_args, **_kwargs: None)
+register_attention(NAME, _attention)

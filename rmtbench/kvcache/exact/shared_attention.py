@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NoReturn
-
-from transformers import AttentionInterface, AttentionMaskInterface
+from typing import TYPE_CHECKING
 
 from rmtbench.kvcache.exact.attention import attend_to_prefix, merge
+from rmtbench.models.architecture import register_attention
 
 if TYPE_CHECKING:
     import torch
@@ -67,10 +66,4 @@ STRANGE = ("sliding_window", "softcap", "s_aux", "position_bias")
 """What a model may tell its attention that changes the scores: windows, caps, sinks and biases."""
 
 
-def _no_mask(*_args: object, **_kwargs: object) -> NoReturn:
-    """Masks of transformers cannot say who sees what here; a call that wants one is not ours."""
-    raise RuntimeError(f"{NAME} takes no masks but its own")
-
-
-AttentionInterface.register(NAME, shared_prefix_attention)
-AttentionMaskInterface.register(NAME, _no_mask)
+register_attention(NAME, shared_prefix_attention)

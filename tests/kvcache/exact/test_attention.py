@@ -106,23 +106,28 @@ def test_two_parts_merged_are_attention_over_the_whole(heads: int, kv_heads: int
 
 @pytest.mark.parametrize(("heads", "kv_heads"), HEADS)
 @pytest.mark.parametrize("queries", [1, 2, 40])
-@pytest.mark.parametrize("splits", [None, 1, 2, 7])
+@pytest.mark.parametrize("threads", [1, 2, 7])
 def test_folded_queries_and_heads_come_back_in_place(
-    heads: int, kv_heads: int, queries: int, splits: int | None
+    heads: int, kv_heads: int, queries: int, threads: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(attention, "LEAST_KEYS", 1)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
     query = states(heads, queries, 16)
     key, value = states(kv_heads, 50, 16, seed=1), states(kv_heads, 50, 16, seed=2)
-    out, lse = attend_to_prefix(query, key, value, SCALE, splits=splits)
+    out, lse = attend_to_prefix(query, key, value, SCALE)
     expected = attend_by_matmul(query[None], key[None], value[None], SCALE)
     assert close(out, expected[0][0].transpose(0, 1))
     assert close(lse, expected[1][0].transpose(0, 1))
 
 
-@pytest.mark.parametrize("splits", [2, 7])
-def test_half_precision_parts_join_without_rounding(splits: int) -> None:
+@pytest.mark.parametrize("threads", [2, 7])
+def test_half_precision_parts_join_without_rounding(threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
     query, key, value = (states(3, count, 16, seed=seed).bfloat16() for seed, count in enumerate((4, 210, 210)))
-    out, _ = attend_to_prefix(query, key, value, SCALE, splits=splits)
-    exact, _ = attend_to_prefix(query.float(), key.float(), value.float(), SCALE, splits=1)
+    exact, _ = attend_to_prefix(query.float(), key.float(), value.float(), SCALE)
+    monkeypatch.setattr(attention, "LEAST_KEYS", 1)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
+    assert attention._splits(query[None], 210) == threads
+    out, _ = attend_to_prefix(query, key, value, SCALE)
     assert out.dtype == torch.bfloat16
     assert (out.float() - exact).abs().max() < 2**-7 * exact.abs().max()
 

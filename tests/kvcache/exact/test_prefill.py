@@ -12,9 +12,10 @@ from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
 
 from rmtbench.kvcache.base import PrefixKV
 from rmtbench.kvcache.exact import chunk_attention as reading
-from rmtbench.kvcache.exact.chunk_attention import attend, chunk_attention, serves
+from rmtbench.kvcache.exact.chunk_attention import attend, chunk_attention
 from rmtbench.kvcache.exact.prefill import prefill
 from rmtbench.kvcache.watching import ReadProgress, Watch
+from rmtbench.models.architecture import plain_causal
 from rmtbench.models.local import LocalModel
 from rmtbench.models.readers import forward
 from rmtbench.models.slots import SlotCache
@@ -65,7 +66,7 @@ def holding(tensors: PrefixKV) -> SlotCache:
 @pytest.mark.parametrize("chunk", [1, 16, 75, 1000])
 def test_logits_and_greedy_answers_are_those_of_one_reading(family: tuple[PreTrainedModel, bool], chunk: int) -> None:
     model, unmasked = family
-    assert serves(model) is unmasked
+    assert plain_causal(model) is unmasked
     ids = context()
     whole, chunked = at_once(model, ids), holding(prefill(model, ids, chunk_tokens=chunk))
     token, answer = 7, []
