@@ -257,22 +257,18 @@ def random_ids(model: LocalModel, count: int, seed: int) -> list[int]:
     return torch.randint(10, model.model.config.vocab_size, (count,), generator=generator).tolist()
 
 
-def _never(_ids: Ids) -> None:
-    """Let no answer end before its full length."""
-
-
 def _shared(model: LocalModel, prefix: PrefixKV, questions: Sequence[Ids], batch: int) -> _Timed:
     """Answer over the shared prefix, as `cag` does."""
     from rmtbench.kvcache.exact.shared import SharedPlaces
     from rmtbench.kvcache.exact.suffixes import Suffixes
-    from rmtbench.models.decode import greedy_continuous
+    from rmtbench.models.decode import greedy_continuous, never
 
     suffixes = Suffixes(prefix, batch, QUESTION_TOKENS + ANSWER_TOKENS)
     places = SharedPlaces(model, prefix, suffixes)
 
     def ask(some: Sequence[Ids]) -> tuple[list[tuple[int, ...]], Round]:
         start = time.perf_counter()
-        ended = dict(greedy_continuous(places, iter(enumerate(some)), batch, _never, ANSWER_TOKENS))
+        ended = dict(greedy_continuous(places, iter(enumerate(some)), batch, never, ANSWER_TOKENS))
         first = sum(row.prefill_seconds for row in ended.values())  # all questions of a round begin together
         step = sum(row.decode_seconds for row in ended.values()) / (ANSWER_TOKENS - 1)
         return [ended[number].ids for number in sorted(ended)], (time.perf_counter() - start, first, step)
@@ -331,7 +327,7 @@ def _no_cache(model: LocalModel, context: Ids, question: Ids) -> tuple[_Timed, P
     from rmtbench.kvcache.exact.prefill import prefill
     from rmtbench.kvcache.exact.shared import SharedPlaces
     from rmtbench.kvcache.exact.suffixes import Suffixes
-    from rmtbench.models.decode import greedy_continuous
+    from rmtbench.models.decode import greedy_continuous, never
 
     wait, rounds = synchroniser(model.device), list[Round]()
     reset_peak_memory(model.device)
@@ -344,7 +340,7 @@ def _no_cache(model: LocalModel, context: Ids, question: Ids) -> tuple[_Timed, P
         before = time.perf_counter() - start
         suffixes = Suffixes(read, 1, len(question) + ANSWER_TOKENS)
         places = SharedPlaces(model, read, suffixes)
-        [(_, row)] = greedy_continuous(places, iter([(0, question)]), 1, _never, ANSWER_TOKENS)
+        [(_, row)] = greedy_continuous(places, iter([(0, question)]), 1, never, ANSWER_TOKENS)
         step = row.decode_seconds / (ANSWER_TOKENS - 1)
         rounds.append((time.perf_counter() - start, before + row.prefill_seconds, step))
         kept = read.bytes + suffixes.bytes
@@ -357,11 +353,11 @@ def _no_cache(model: LocalModel, context: Ids, question: Ids) -> tuple[_Timed, P
 
 def _by_own_attention(model: LocalModel, context: Ids, question: Ids) -> tuple[int, ...]:
     """Answer with the model's own attention over one prompt and no cache of ours: the reference of all ways."""
-    from rmtbench.models.decode import greedy
+    from rmtbench.models.decode import greedy, never
     from rmtbench.models.readers import OwnPrompts
 
     reader = OwnPrompts(model.model, [(context, question)], ANSWER_TOKENS)
-    return greedy(reader, 1, _never, ANSWER_TOKENS)[0].ids
+    return greedy(reader, 1, never, ANSWER_TOKENS)[0].ids
 
 
 def _dynamic(prefix: PrefixKV) -> DynamicCache:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from rmtbench.corpora.miniature.prose import PLAN, Paragraph, ProsePlan, write_paragraph
+from rmtbench.corpora.miniature.prose import PLAN, Paragraph, ProsePlan, capital, write_paragraph
 from rmtbench.corpora.miniature.relations import EntityKind
 from rmtbench.corpora.miniature.words import NameWords
 from rmtbench.corpora.miniature.world import World, WorldPlan
@@ -109,11 +109,7 @@ def tell(style: Style, world: World, chance: random.Random, prose: ProsePlan = P
         ]
         if plan.one_page:
             title = chance.choice(plan.titles).replace("{name}", group[0].name)
-            pages.append(Page(number, _capital(title), tuple(paragraphs)))
+            pages.append(Page(number, capital(title), tuple(paragraphs)))
         else:
-            pages += [Page(number, _capital(p.subject.name), (p,)) for p in paragraphs]
+            pages += [Page(number, capital(p.subject.name), (p,)) for p in paragraphs]
     return pages
-
-
-def _capital(text: str) -> str:
-    return text[0].upper() + text[1:]
