@@ -77,19 +77,6 @@ class Batch:
     kinds: Sequence[str]
 
 
-@dataclass(frozen=True, slots=True)
-class AdapterShape:
-    """Size of the adapter.
-
-    Attributes:
-        rank: Rank of every change.
-        skip: Share of layers, from the first, that stay as they are: no gradient goes back through them.
-    """
-
-    rank: int = 20
-    skip: float = 0.27
-
-
 class ReadWithAdapter:
     """An `Objective`: answer questions about documents with low-rank changes of frozen weights (Hu et al., 2021)."""
 
@@ -97,20 +84,19 @@ class ReadWithAdapter:
         self,
         model: PreTrainedModel,
         rows: Rows,
-        shape: AdapterShape,
+        plan: AdapterTraining,
         card: Mapping[str, Any],
-        *,
-        mixed_precision: bool = False,
         start: AdapterFiles | None = None,
     ) -> None:
         from peft import LoraConfig, get_peft_model
 
         layers = int(model.config.num_hidden_layers)
         config = LoraConfig(
-            r=shape.rank,
-            lora_alpha=2 * shape.rank,
+            r=plan.rank,
+            lora_alpha=2 * plan.rank,
             target_modules=list(TARGETS),
-            layers_to_transform=list(range(round(layers * shape.skip), layers)),
+            # No gradient goes back through the first ones, which stay as they are.
+            layers_to_transform=list(range(round(layers * plan.skip), layers)),
             task_type="CAUSAL_LM",
         )
         # For good, and not for the forward only: layers that are computed again attend during the backward.
@@ -119,8 +105,8 @@ class ReadWithAdapter:
         if start is not None:
             _begin_from(self._model, start)
         self._model.train()
-        self._rows, self._card, self._mixed_precision = rows, card, mixed_precision
-        if mixed_precision:
+        self._rows, self._card, self._mixed_precision = rows, card, plan.mixed_precision
+        if plan.mixed_precision:
             for weight in self._model.parameters():
                 if not weight.requires_grad:
                     weight.data = weight.data.to(torch.bfloat16)
@@ -399,6 +385,5 @@ def make(plan: AdapterTraining) -> tuple[ReadWithAdapter, Recipe]:
         data += ", mixed precision"
     if start is not None:
         data += f", from {start.sha256[:16]}"
-    shape, rows = AdapterShape(plan.rank, plan.skip), Rows(base.contract, articles, hotpot)
-    objective = ReadWithAdapter(base.model, rows, shape, card, mixed_precision=plan.mixed_precision, start=start)
+    objective = ReadWithAdapter(base.model, Rows(base.contract, articles, hotpot), plan, card, start)
     return objective, recipe(plan.tokens, plan.learning_rate, plan.seed, data, further=start is not None)

@@ -30,9 +30,7 @@ def chunk_attention(model: PreTrainedModel) -> Iterator[None]:
         yield
 
 
-def attend(
-    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scale: float | None = None, *, fused: bool = True
-) -> torch.Tensor:
+def attend(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scale: float | None = None) -> torch.Tensor:
     """Causal attention of the last tokens over all tokens.
 
     Args:
@@ -40,14 +38,12 @@ def attend(
         key: ``[1, key-value heads, total, width]``; the chunk's own are its last.
         value: Shaped as `key`.
         scale: Of the scores; None for one over the width's root.
-        fused: Whether torch's private fused operators may be used, which copy no keys; the result
-            is the same but for rounding.
 
     Returns:
         ``[1, heads, chunk, width]``.
     """
     past = key.shape[2] - query.shape[2]
-    if not (fused and attention.has_operator(query)):
+    if not attention.has_operator(query):
         groups = query.shape[1] // key.shape[1]
         key, value = (tensor.repeat_interleave(groups, 1) if groups > 1 else tensor for tensor in (key, value))
         bias = causal_lower_right(query.shape[2], key.shape[2])
