@@ -105,16 +105,30 @@ def check_batch(model: PreTrainedModel, rows: int) -> None:
         )
 
 
-def register_attention(name: str, attention: Callable[..., tuple[torch.Tensor, None]]) -> None:
+def register_attention(name: str, attention: Callable[..., torch.Tensor]) -> None:
     """Make an attention of ours known to transformers, which then makes no mask for it: it knows itself who sees what.
 
     Args:
         name: What `attention_of` calls it.
-        attention: Gets what transformers gives to its own, and a mask only if the caller made one.
+        attention: Gets the layer's module, queries ``[rows, heads, tokens, width]``, keys and values ``[rows, key-value
+            heads, tokens, width]`` and the factor of the scores; by name `attention_mask`, None unless the caller made
+            one, and what else the model or the caller says. Returns ``[rows, tokens, heads, width]``.
     """
     from transformers import AttentionInterface, AttentionMaskInterface
 
-    AttentionInterface.register(name, attention)
+    def attend(
+        module: torch.nn.Module,
+        query: torch.Tensor,
+        key: torch.Tensor,
+        value: torch.Tensor,
+        attention_mask: torch.Tensor | None = None,
+        scaling: float | None = None,
+        **others: object,
+    ) -> tuple[torch.Tensor, None]:
+        scale = query.shape[-1] ** -0.5 if scaling is None else scaling
+        return attention(module, query, key, value, scale, attention_mask=attention_mask, **others), None
+
+    AttentionInterface.register(name, attend)
     AttentionMaskInterface.register(name, lambda *_args, **_kwargs: None)
 
 

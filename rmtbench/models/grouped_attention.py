@@ -65,14 +65,14 @@ def _attention(
     query: torch.Tensor,
     key: torch.Tensor,
     value: torch.Tensor,
-    attention_mask: torch.Tensor | None = None,
-    scaling: float | None = None,
+    scale: float,
+    *,
+    attention_mask: torch.Tensor | None,
     **_rest: object,
-) -> tuple[torch.Tensor, None]:
+) -> torch.Tensor:
     if attention_mask is None:
         raise RuntimeError(f"{type(module).__name__} gives {NAME} no mask")
-    scale = query.shape[-1] ** -0.5 if scaling is None else scaling
-    return attend(query, key, value, attention_mask, scale).transpose(1, 2).contiguous(), None
+    return attend(query, key, value, attention_mask, scale).transpose(1, 2).contiguous()
 
 
 register_attention(NAME, _attention)

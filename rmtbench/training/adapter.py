@@ -282,12 +282,11 @@ def _attention(
     query: torch.Tensor,
     key: torch.Tensor,
     value: torch.Tensor,
-    _mask: torch.Tensor | None,
-    scaling: float | None = None,
+    scale: float,
     *,
     packing: Sequence[Extent],
     **_rest: object,
-) -> tuple[torch.Tensor, None]:
+) -> torch.Tensor:
     """Contexts in causal order, then their questions over both; ``[1, tokens, heads, width]``."""
     group = query.shape[1] // key.shape[1]
     key, value = (each.repeat_interleave(group, 1) if group > 1 else each for each in (key, value))
@@ -300,16 +299,16 @@ def _attention(
         )
         parts.append(
             scaled_dot_product_attention(
-                query[:, :, before], key[:, :, before], value[:, :, before], is_causal=True, scale=scaling
+                query[:, :, before], key[:, :, before], value[:, :, before], is_causal=True, scale=scale
             )
         )
         if extent.end > extent.questions:
             parts.append(
                 scaled_dot_product_attention(
-                    query[:, :, asked], key[:, :, whole], value[:, :, whole], attn_mask=extent.visible, scale=scaling
+                    query[:, :, asked], key[:, :, whole], value[:, :, whole], attn_mask=extent.visible, scale=scale
                 )
             )
-    return torch.cat(parts, 2).transpose(1, 2).contiguous(), None
+    return torch.cat(parts, 2).transpose(1, 2).contiguous()
 
 
 register_attention(NAME, _attention)

@@ -30,14 +30,14 @@ def chunk_attention(model: PreTrainedModel) -> Iterator[None]:
         yield
 
 
-def attend(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scale: float | None = None) -> torch.Tensor:
+def attend(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scale: float) -> torch.Tensor:
     """Causal attention of the last tokens over all tokens.
 
     Args:
         query: ``[1, heads, chunk, width]``.
         key: ``[1, key-value heads, total, width]``; the chunk's own are its last.
         value: Shaped as `key`.
-        scale: Of the scores; None for one over the width's root.
+        scale: Of the scores.
 
     Returns:
         ``[1, heads, chunk, width]``.
@@ -51,7 +51,6 @@ def attend(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scale: f
             query, key, value, attn_mask=bias, scale=scale
         )
         return joined
-    scale = query.shape[-1] ** -0.5 if scale is None else scale
     own = attention.attend(query, key[:, :, past:], value[:, :, past:], scale, causal=True)
     if past == 0:
         return own[0]
@@ -63,15 +62,14 @@ def _attention(
     query: torch.Tensor,
     key: torch.Tensor,
     value: torch.Tensor,
-    attention_mask: torch.Tensor | None = None,  # noqa: ARG001 - some models give it by this name
-    scaling: float | None = None,
+    scale: float,
     *,
     final_layer: int | None = None,
     **_rest: object,
-) -> tuple[torch.Tensor, None]:
+) -> torch.Tensor:
     if module.layer_idx == final_layer:  # its keys and values are kept by now, and nobody reads what follows them
-        return query.new_zeros((query.shape[0], query.shape[2], query.shape[1], value.shape[3])), None
-    return attend(query, key, value, scaling).transpose(1, 2).contiguous(), None
+        return query.new_zeros((query.shape[0], query.shape[2], query.shape[1], value.shape[3]))
+    return attend(query, key, value, scale).transpose(1, 2).contiguous()
 
 
 register_attention(NAME, _attention)

@@ -188,9 +188,7 @@ def test_last_layer_computes_of_a_question_its_last_token_alone(stepping: list[i
     for layer in range(2):
         module = torch.nn.Module()
         module.layer_idx = layer
-        outputs.append(
-            shared_attention.shared_prefix_attention(module, query, key, value, None, SCALE, reading=reading)[0]
-        )
+        outputs.append(shared_attention.shared_prefix_attention(module, query, key, value, SCALE, reading=reading))
     first, last = (out[0] for out in outputs)
     assert first.shape == last.shape == (9, 4, 16)
     assert close(last[reading.last], first[reading.last])
@@ -229,11 +227,9 @@ def test_a_row_longer_than_its_place_is_refused() -> None:
 def test_calls_that_are_not_the_shared_prefixs_are_refused() -> None:
     module, query = torch.nn.Module(), states(1, 2, 1, 8)
     with pytest.raises(RuntimeError, match="over a shared prefix alone"):
-        shared_attention.shared_prefix_attention(module, query, query, query, None)
+        shared_attention.shared_prefix_attention(module, query, query, query, 1.0)
     prefix = PrefixKV((states(2, 4, 8),), (states(2, 4, 8),), (1, 2, 3, 4))
     reading = plan_round(prefix, Suffixes(prefix, 1, 3), [], [(0, 1)])
     for name in shared_attention.STRANGE:
         with pytest.raises(RuntimeError, match=name):
-            shared_attention.shared_prefix_attention(
-                module, query, query, query, None, 1.0, reading=reading, **{name: 3}
-            )
+            shared_attention.shared_prefix_attention(module, query, query, query, 1.0, reading=reading, **{name: 3})
