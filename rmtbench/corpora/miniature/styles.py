@@ -22,12 +22,10 @@ class Page:
     """One document: paragraphs under a title, all of one group of the world.
 
     Attributes:
-        group: Which group.
         title: Its title.
         paragraphs: What it tells.
     """
 
-    group: int
     title: str
     paragraphs: tuple[Paragraph, ...]
 
@@ -100,7 +98,7 @@ def tell(style: Style, world: World, chance: random.Random, prose: ProsePlan = P
     plan = PLANS[style]
     prose = replace(prose, hints=plan.hints)
     pages = []
-    for number, group in enumerate(world.groups):
+    for group in world.groups:
         paragraphs = [
             write_paragraph(
                 entity, list(world.facts[entity.id].values()), world.untold.get(entity.id, ()), chance, prose
@@ -109,7 +107,7 @@ def tell(style: Style, world: World, chance: random.Random, prose: ProsePlan = P
         ]
         if plan.one_page:
             title = chance.choice(plan.titles).replace("{name}", group[0].name)
-            pages.append(Page(number, capital(title), tuple(paragraphs)))
+            pages.append(Page(capital(title), tuple(paragraphs)))
         else:
-            pages += [Page(number, capital(p.subject.name), (p,)) for p in paragraphs]
+            pages += [Page(capital(p.subject.name), (p,)) for p in paragraphs]
     return pages
