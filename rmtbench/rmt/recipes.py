@@ -22,9 +22,9 @@ from rmtbench.rmt.associative import blocks_of
 from rmtbench.rmt.bases import Base, load_base
 from rmtbench.rmt.config import Kind, RmtConfig
 from rmtbench.rmt.decoder import RecurrentDecoder
-from rmtbench.rmt.learning import AnswerFromMemory, ChooseFromMemory, cannot_be_told, close_task
+from rmtbench.rmt.learning import AnswerFromMemory, ChooseFromMemory, close_task
 from rmtbench.rmt.storage import Stored, start_from, wrap
-from rmtbench.rmt.tasks.base import Sample, Task
+from rmtbench.rmt.tasks.base import Task, sample_of
 from rmtbench.rmt.tasks.registry import BABILONG, make_task
 from rmtbench.training.base import LOG, Objective, Promotion, Recipe, Stage
 
@@ -229,7 +229,7 @@ def _make_task(plan: MemoryTraining, base: Base) -> Task:
     if plan.mode == "memory":
         return task
     chance = random.Random(plan.seed)  # noqa: S311 - reproducible is what is wanted
-    room = max(len(_sample(plan, task, chance).question) for _ in range(300))
+    room = max(len(sample_of(task, plan.segments[-1], chance).question) for _ in range(300))
     if plan.segment_tokens < 2 * room:
         _refuse(
             "--segment-tokens",
@@ -239,14 +239,6 @@ def _make_task(plan: MemoryTraining, base: Base) -> Task:
     return make_task(plan.task, base.contract, plan.segment_tokens - room, plan.names, plan.asked)
 
 
-def _sample(plan: MemoryTraining, task: Task, chance: random.Random) -> Sample:
-    """A sample of the last stage's length."""
-    try:
-        return task.sample(plan.segments[-1], chance)
-    except ValueError as error:
-        raise cannot_be_told(task, plan.segments[-1], error) from error
-
-
 def _data(plan: MemoryTraining, base: Base, config: RmtConfig, task: Task, start: Stored | None) -> str:
     """What is learnt from and by whom: a training is not gone on with where either has changed."""
     chance = random.Random(0)  # noqa: S311 - reproducible is what is wanted
@@ -254,7 +246,7 @@ def _data(plan: MemoryTraining, base: Base, config: RmtConfig, task: Task, start
     if start is not None:
         digest.update(start.weights_sha256.encode())
     for _ in range(8):
-        sample = _sample(plan, task, chance)
+        sample = sample_of(task, plan.segments[-1], chance)
         texts = [list(segment) for segment in sample.segments]
         digest.update(json.dumps([texts, list(sample.question), list(sample.answer), sample.told_by]).encode())
         for one in sample.others:
