@@ -14,7 +14,7 @@ from rmtbench.options.training import MemoryTraining
 from rmtbench.rmt.config import RmtConfig
 from rmtbench.rmt.decoder import RecurrentDecoder
 from rmtbench.rmt.key_values import KEY_VALUES, PAIR, RecallPairs, build_base, draw_pairs
-from rmtbench.rmt.recipes import check, config_of, curve, described, recipe_of, stages_of
+from rmtbench.rmt.recipes import check_plan, config_of, curve, described, recipe_of, stages_of
 from rmtbench.rmt.recipes import make_training as make_usual
 from rmtbench.rmt.storage import start_from
 from rmtbench.training.base import LOG, Objective, Recipe
@@ -33,7 +33,7 @@ def make_training(plan: MemoryTraining) -> tuple[Objective, Recipe]:
     """
     if plan.task != KEY_VALUES:
         return make_usual(plan)
-    check(plan)
+    check_plan(plan)
     if plan.kind != "decoder" or plan.mode != "memory" or plan.asked != 1 or plan.fused:
         raise UserError(
             f"{KEY_VALUES} is read by a decoder and every pair is asked for at its end",

@@ -41,7 +41,7 @@ CLOSED = 32
 """Answers that an encoder chooses from, beside that none is told."""
 
 
-def check(plan: MemoryTraining) -> None:
+def check_plan(plan: MemoryTraining) -> None:
     """Refuse numbers that make no sense together.
 
     Raises:
@@ -136,7 +136,7 @@ def make_training(plan: MemoryTraining) -> tuple[Objective, Recipe]:
         UserError: The plan makes no sense, the base model cannot be loaded or wrapped, there is no such task, it does
             not fit its segments, or the memory to start with is of another base model or has other weights.
     """
-    check(plan)
+    check_plan(plan)
     device = choose_device(plan.device)
     kind: Kind = "encoder" if plan.base == MINILM else plan.kind
     base = load_base(plan.base, kind, device, style=plan.style, seed=plan.seed)

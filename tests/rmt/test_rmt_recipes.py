@@ -15,7 +15,7 @@ from rmtbench.models.load import load_model
 from rmtbench.options.training import MemoryTraining
 from rmtbench.rmt.base import BaseIdentity
 from rmtbench.rmt.learning import ChooseFromMemory
-from rmtbench.rmt.recipes import check, make_recipe, make_training
+from rmtbench.rmt.recipes import check_plan, make_recipe, make_training
 from rmtbench.rmt.storage import from_pretrained, read_stored
 from rmtbench.training.loop import train
 from rmtbench.training.optimizers import rate_at
@@ -71,7 +71,7 @@ def test_without_curriculum_as_much_is_read_in_last_stage_alone() -> None:
 )
 def test_numbers_that_make_no_sense_are_refused(changes: dict, where: str) -> None:
     with pytest.raises(UserError) as refused:
-        check(replace(PLAN, **changes))
+        check_plan(replace(PLAN, **changes))
     assert refused.value.where == where
     assert refused.value.remedy
 
