@@ -13,13 +13,13 @@ from __future__ import annotations
 import ctypes
 import statistics
 import tempfile
-import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from experiments.in_turns import comma_separated, make_parser, take_turns, write_figures
+from rmtbench.measure import with_seconds
 
 if TYPE_CHECKING:
     from rmtbench.kvcache.base import PrefixKV
@@ -202,8 +202,9 @@ def main(out: Path, model: str, tokens: int, batches: tuple[int, ...], threads: 
             )
             for flash in (True, False)
         }
-    prefix, seconds = _timed(lambda: prefill(loaded.model, context))
-    reading = {"rmtbench": seconds, **{name: _timed(partial(one.read, context))[1] for name, one in theirs.items()}}
+    prefix, seconds = with_seconds(lambda: prefill(loaded.model, context))
+    reading = {"rmtbench": seconds}
+    reading |= {name: with_seconds(partial(one.read, context))[1] for name, one in theirs.items()}
     rows = []
     for batch in batches:
         asks: dict[str, Ask] = {"rmtbench": ours(loaded, prefix, batch), **{name: t.ask for name, t in theirs.items()}}
@@ -217,17 +218,9 @@ def main(out: Path, model: str, tokens: int, batches: tuple[int, ...], threads: 
     write_figures(out, made)
 
 
-def _timed(do: Callable[[], Any]) -> tuple[Any, float]:
-    """Return a result and the seconds that it took."""
-    began = time.perf_counter()
-    done = do()
-    return done, time.perf_counter() - began
-
-
 def _one_round(ask: Ask, questions: Sequence[Sequence[int]], _number: int) -> tuple[Answers, float]:
     """Return the answers to all questions, and their seconds."""
-    answers, seconds = _timed(lambda: ask(questions))
-    return answers, seconds
+    return with_seconds(lambda: ask(questions))
 
 
 def _row(

@@ -6,7 +6,6 @@ All ways answer the same questions about the same contexts; the exact cache is w
 from __future__ import annotations
 
 import statistics
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -16,6 +15,7 @@ from experiments.benches.reading import choose_questions
 from rmtbench.corpora.base import DrawRequest
 from rmtbench.corpora.miniature.dataset import Miniature
 from rmtbench.corpora.miniature.styles import Style
+from rmtbench.measure import with_seconds
 from rmtbench.models.base import Passage
 from rmtbench.models.load import load_model
 from rmtbench.runs.provenance import surroundings
@@ -154,11 +154,11 @@ def _make_all(
     frequencies = check_composable(model.model)
     parts, changed = (model.contract.context_parts(some) for some in (passages, _one_changed(passages)))
     ids, other = (model.context_ids(some) for some in (passages, _one_changed(passages)))
-    tensors, seconds = _timed(lambda: prefill(model.model, ids))
+    tensors, seconds = with_seconds(lambda: prefill(model.model, ids))
     stays = next(number for number, pair in enumerate(zip(ids, other, strict=False)) if pair[0] != pair[1])
     stays = stays // CHUNK_TOKENS * CHUNK_TOKENS
     known = tensors.cut(0, stays) if stays else None
-    _, again = _timed(lambda: prefill(model.model, other, known=known))
+    _, again = with_seconds(lambda: prefill(model.model, other, known=known))
     made = {"exact": _Made(tensors, seconds, again, len(other) - stays)}
 
     caches, read = PartCaches(model, KEPT_BYTES), 0
@@ -169,21 +169,21 @@ def _make_all(
         read += len(part) - found.reused_tokens
         return found.tensors
 
-    composed, seconds = _timed(lambda: compose(parts, get, frequencies))
+    composed, seconds = with_seconds(lambda: compose(parts, get, frequencies))
     read = 0
-    new, again = _timed(lambda: compose(changed, get, frequencies))
+    new, again = with_seconds(lambda: compose(changed, get, frequencies))
     made["composed"] = _Made(composed, seconds, again, read)
     for share in shares:
         copy = compose(parts, get, frequencies)
-        _, more = _timed(partial(recompute, model.model, copy, [*map(len, parts)], share))
-        count, anew = _timed(partial(recompute, model.model, new, [*map(len, changed)], share))
+        _, more = with_seconds(partial(recompute, model.model, copy, [*map(len, parts)], share))
+        count, anew = with_seconds(partial(recompute, model.model, new, [*map(len, changed)], share))
         made[f"composed, recompute={share:g}"] = _Made(copy, seconds + more, again + anew, read + count)
     for bits in BITS:
-        few, more = _timed(partial(quantise, tensors, bits))
+        few, more = with_seconds(partial(quantise, tensors, bits))
         made[f"kv_bits={bits}"] = _Made(few, made["exact"].seconds + more)
     for method in METHODS:
         for share in keep:
-            small, more = _timed(partial(prune, model, tensors, share, method))
+            small, more = with_seconds(partial(prune, model, tensors, share, method))
             made[f"prune={method}, keep={share:g}"] = _Made(small, made["exact"].seconds + more)
     return made
 
@@ -205,7 +205,7 @@ def _ask(
     texts = [one.text for one in wanted]
     longest = max(len(model.question_ids(text)) for text in texts)
     with shared_prefix(model, made.tensors, longest=longest, batch=BATCH) as prefix:
-        answers, seconds = _timed(lambda: prefix.generate(texts))
+        answers, seconds = with_seconds(lambda: prefix.generate(texts))
         way.bytes.append(prefix.bytes)
     exact = exact or [answer.output_ids for answer in answers]
     way.right += [
@@ -218,9 +218,3 @@ def _ask(
         way.changing.append(made.changing)
         way.changed_tokens.append(made.changed_tokens)
     return exact
-
-
-def _timed(do: Callable[[], T]) -> tuple[T, float]:
-    start = time.perf_counter()
-    done = do()
-    return done, time.perf_counter() - start

@@ -28,7 +28,7 @@ from rmtbench.corpora.miniature.prose import ProsePlan
 from rmtbench.corpora.miniature.relations import KINDS, RELATIONS
 from rmtbench.corpora.miniature.styles import STYLES, Page, Style, plan_world, tell
 from rmtbench.corpora.miniature.words import NameWords, fresh_words, small_pools
-from rmtbench.corpora.miniature.world import Fact, World, WorldPlan, make_world
+from rmtbench.corpora.miniature.world import World, WorldPlan, make_world
 from rmtbench.models.prompt import FINAL_MARK
 
 if TYPE_CHECKING:
@@ -174,7 +174,7 @@ def _look_up(
     What is `known` from the questions before is left out; what has a weight above 1 comes before the rest as often.
     """
     rows = {
-        key_of(fact): (fact.subject.name, fact.relation.name, fact.text)
+        fact.key: (fact.subject.name, fact.relation.name, fact.text)
         for facts in world.facts.values()
         for fact in facts.values()
     }
@@ -211,7 +211,7 @@ def _backward(pages: Iterable[Page]) -> set[FactKey]:
             continue
         text = first.text.lower()
         if text.find(first.fact.text.lower()) < text.find(subject.name.lower()):
-            keys.add(key_of(first.fact))
+            keys.add(first.fact.key)
     return keys
 
 
@@ -306,14 +306,9 @@ def ask_many(world: World, most: int, chance: random.Random, hard: Collection[Fa
 def rests_on(asked: Iterable[Asked]) -> set[FactKey]:
     """The facts, told or untold, that answers state, and whose other name they tell."""
     asked = list(asked)
-    keys = {key_of(fact) for one in asked for fact in one.facts}
+    keys = {fact.key for one in asked for fact in one.facts}
     keys |= {(one.subjects[0].id, NAME) for one in asked if one.called}
     return keys | {(one.subjects[0].id, one.untold.name) for one in asked if one.untold}
-
-
-def key_of(fact: Fact) -> FactKey:
-    """What tells a fact from all others of its world."""
-    return fact.subject.id, fact.relation.name
 
 
 def _parts(page: Page, chance: random.Random) -> list[Page]:

@@ -123,7 +123,7 @@ class KvFigures(Figures):
 
 
 @dataclass(frozen=True)
-class _Timed:
+class _Measured:
     """Times and memory of one way, each time the median round's; `step` is one decode step of the whole batch.
 
     A round asks `batch` questions; without a cache all rounds ask the same one, whose answer is there once.
@@ -148,9 +148,9 @@ Round = tuple[float, float, float]
 """Seconds of a round, until its first token, and of a step."""
 
 
-def _timed(answers: list[tuple[int, ...]], batch: int, rounds: Sequence[Round], peak: int, cache: int) -> _Timed:
+def _timed(answers: list[tuple[int, ...]], batch: int, rounds: Sequence[Round], peak: int, cache: int) -> _Measured:
     seconds, first, step = (statistics.median(part) for part in zip(*rounds, strict=True))
-    return _Timed(answers, batch, len(rounds), seconds, first, step, peak, cache)
+    return _Measured(answers, batch, len(rounds), seconds, first, step, peak, cache)
 
 
 def run(asked: KvBench, *, report: Callable[[str], None] = lambda _line: None) -> KvFigures:
@@ -257,22 +257,18 @@ def random_ids(model: LocalModel, count: int, seed: int) -> list[int]:
     return torch.randint(10, model.model.config.vocab_size, (count,), generator=generator).tolist()
 
 
-def _never(_ids: Ids) -> None:
-    """Let no answer end before its full length."""
-
-
-def _shared(model: LocalModel, prefix: PrefixKV, questions: Sequence[Ids], batch: int) -> _Timed:
+def _shared(model: LocalModel, prefix: PrefixKV, questions: Sequence[Ids], batch: int) -> _Measured:
     """Answer over the shared prefix, as `cag` does."""
     from rmtbench.kvcache.exact.shared import SharedPlaces
     from rmtbench.kvcache.exact.suffixes import Suffixes
-    from rmtbench.models.decode import greedy_continuous
+    from rmtbench.models.decode import greedy_continuous, never
 
     suffixes = Suffixes(prefix, batch, QUESTION_TOKENS + ANSWER_TOKENS)
     places = SharedPlaces(model, prefix, suffixes)
 
     def ask(some: Sequence[Ids]) -> tuple[list[tuple[int, ...]], Round]:
         start = time.perf_counter()
-        ended = dict(greedy_continuous(places, iter(enumerate(some)), batch, _never, ANSWER_TOKENS))
+        ended = dict(greedy_continuous(places, iter(enumerate(some)), batch, never, ANSWER_TOKENS))
         first = sum(row.prefill_seconds for row in ended.values())  # all questions of a round begin together
         step = sum(row.decode_seconds for row in ended.values()) / (ANSWER_TOKENS - 1)
         return [ended[number].ids for number in sorted(ended)], (time.perf_counter() - start, first, step)
@@ -284,7 +280,7 @@ def _shared(model: LocalModel, prefix: PrefixKV, questions: Sequence[Ids], batch
     return _timed(answers, batch, [times for _, times in told], _peak(model.device), prefix.bytes + suffixes.bytes)
 
 
-def _loop(model: LocalModel, prefix: PrefixKV, questions: Sequence[Ids]) -> _Timed:
+def _loop(model: LocalModel, prefix: PrefixKV, questions: Sequence[Ids]) -> _Measured:
     """Answer one question after the other with transformers' growing cache, which is cut back after each."""
     cache = _dynamic(prefix)
 
@@ -296,7 +292,7 @@ def _loop(model: LocalModel, prefix: PrefixKV, questions: Sequence[Ids]) -> _Tim
     return _one_by_one(model, questions, ask, prefix.bytes)
 
 
-def _deepcopy(model: LocalModel, prefix: PrefixKV, questions: Sequence[Ids]) -> _Timed:
+def _deepcopy(model: LocalModel, prefix: PrefixKV, questions: Sequence[Ids]) -> _Measured:
     """Answer each question with a copy of the whole cache, as transformers' documentation shows."""
     cache = _dynamic(prefix)
 
@@ -312,7 +308,7 @@ def _deepcopy(model: LocalModel, prefix: PrefixKV, questions: Sequence[Ids]) -> 
 
 def _one_by_one(
     model: LocalModel, questions: Sequence[Ids], ask: Callable[[Ids], tuple[tuple[int, ...], float, float]], cache: int
-) -> _Timed:
+) -> _Measured:
     ask(questions[0])
     reset_peak_memory(model.device)
     answers: list[tuple[int, ...]] = []
@@ -325,13 +321,13 @@ def _one_by_one(
     return _timed(answers, 1, rounds, _peak(model.device), cache)
 
 
-def _no_cache(model: LocalModel, context: Ids, question: Ids) -> tuple[_Timed, PrefixKV]:
+def _no_cache(model: LocalModel, context: Ids, question: Ids) -> tuple[_Measured, PrefixKV]:
     """Answer one question by reading its whole context, as `full-context` does. Return the context's cache too."""
     from rmtbench.kvcache.base import PrefixKV
     from rmtbench.kvcache.exact.prefill import prefill
     from rmtbench.kvcache.exact.shared import SharedPlaces
     from rmtbench.kvcache.exact.suffixes import Suffixes
-    from rmtbench.models.decode import greedy_continuous
+    from rmtbench.models.decode import greedy_continuous, never
 
     wait, rounds = synchroniser(model.device), list[Round]()
     reset_peak_memory(model.device)
@@ -344,7 +340,7 @@ def _no_cache(model: LocalModel, context: Ids, question: Ids) -> tuple[_Timed, P
         before = time.perf_counter() - start
         suffixes = Suffixes(read, 1, len(question) + ANSWER_TOKENS)
         places = SharedPlaces(model, read, suffixes)
-        [(_, row)] = greedy_continuous(places, iter([(0, question)]), 1, _never, ANSWER_TOKENS)
+        [(_, row)] = greedy_continuous(places, iter([(0, question)]), 1, never, ANSWER_TOKENS)
         step = row.decode_seconds / (ANSWER_TOKENS - 1)
         rounds.append((time.perf_counter() - start, before + row.prefill_seconds, step))
         kept = read.bytes + suffixes.bytes
@@ -357,11 +353,11 @@ def _no_cache(model: LocalModel, context: Ids, question: Ids) -> tuple[_Timed, P
 
 def _by_own_attention(model: LocalModel, context: Ids, question: Ids) -> tuple[int, ...]:
     """Answer with the model's own attention over one prompt and no cache of ours: the reference of all ways."""
-    from rmtbench.models.decode import greedy
+    from rmtbench.models.decode import greedy, never
     from rmtbench.models.readers import OwnPrompts
 
     reader = OwnPrompts(model.model, [(context, question)], ANSWER_TOKENS)
-    return greedy(reader, 1, _never, ANSWER_TOKENS)[0].ids
+    return greedy(reader, 1, never, ANSWER_TOKENS)[0].ids
 
 
 def _dynamic(prefix: PrefixKV) -> DynamicCache:

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import random
 import statistics
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from rmtbench.bench.figures import Figures
+from rmtbench.measure import with_seconds
 from rmtbench.retrieval.base import Chunk
 from rmtbench.runs.provenance import surroundings
 
@@ -88,10 +88,10 @@ def run(chunks: int = 5000, queries: int = 200, k: int = 10) -> SearchFigures:
     matrix = unit_vectors(chunks, embedder.dimension, seed=2)
 
     RankBM25Index(texts[:1]), _simple_vector_store(matrix[:1])  # imports are not part of the build time
-    sparse, sparse_build = _time(lambda: FastBM25Index(texts))
-    reference, reference_build = _time(lambda: RankBM25Index(texts))
-    dense, dense_build = _time(lambda: DenseIndex(matrix, embedder))
-    store, store_build = _time(lambda: _simple_vector_store(matrix))
+    sparse, sparse_build = with_seconds(lambda: FastBM25Index(texts))
+    reference, reference_build = with_seconds(lambda: RankBM25Index(texts))
+    dense, dense_build = with_seconds(lambda: DenseIndex(matrix, embedder))
+    store, store_build = with_seconds(lambda: _simple_vector_store(matrix))
 
     sparse_hits, sparse_ms = time_each(lambda text: sparse.search([text], k)[0], questions)
     reference_hits, reference_ms = time_each(lambda text: reference.search([text], k)[0], questions)
@@ -205,17 +205,11 @@ def _brute_force(matrix: NDArray[np.float32], vectors: Sequence[NDArray[np.float
     return [np.argsort(-(exact @ vector), kind="stable")[:k].tolist() for vector in vectors]
 
 
-def _time(build: Callable[[], Found]) -> tuple[Found, float]:
-    start = time.perf_counter()
-    built = build()
-    return built, time.perf_counter() - start
-
-
 def time_each(search: Callable[[Query], Found], queries: Sequence[Query]) -> tuple[list[Found], list[float]]:
     """Return what each query found, and its milliseconds; `WARM_UP` queries are also asked before the clock starts."""
     for query in queries[:WARM_UP]:
         search(query)
-    timed = [_time(partial(search, query)) for query in queries]
+    timed = [with_seconds(partial(search, query)) for query in queries]
     return [found for found, _ in timed], [1000 * seconds for _, seconds in timed]
 
 

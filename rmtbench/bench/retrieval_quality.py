@@ -18,16 +18,15 @@ from rmtbench.core import Answer, Corpus, Draw, Gold, Question, Retrieved
 from rmtbench.corpora.base import DrawRequest
 from rmtbench.corpora.open import open_dataset
 from rmtbench.errors import UserError
-from rmtbench.models.base import Embedder, Reranker
+from rmtbench.models.base import Reranker
 from rmtbench.models.load import load_token_counter, load_tokenizer
 from rmtbench.options.benches import QualityBench
 from rmtbench.retrieval.base import Chunk, Hit, Index
 from rmtbench.retrieval.bm25 import FastBM25Index
 from rmtbench.retrieval.chunks import Split, chunk_documents
-from rmtbench.retrieval.dense import DenseIndex, embed_chunks
+from rmtbench.retrieval.dense import build_dense
 from rmtbench.retrieval.fusion import FusedIndex
 from rmtbench.retrieval.rerank import RerankedIndex
-from rmtbench.retrieval.windows import cut_chunks, whole_chunks
 from rmtbench.retrieval.words import Words
 from rmtbench.runs.provenance import surroundings
 from rmtbench.scoring.base import Item
@@ -147,7 +146,7 @@ def run(asked: QualityBench, *, report: Callable[[str], None] = lambda _line: No
     for number in range(asked.draws):
         draw = data.draw(DrawRequest(asked.size, number, SEED, asked.questions), count)
         chunks = chunk_documents(draw.corpus.documents, encode, asked.chunk_tokens, OVERLAP, SPLIT)
-        dense = _dense_index(chunks, vectors, windows=asked.embed_windows)
+        dense = build_dense(chunks, vectors, windows=asked.embed_windows)
         measured = _measure(draw, chunks, _indexes(chunks, dense, judge))
         found += measured
         cut, embedded = cut + len(chunks), embedded + dense.vectors
@@ -186,11 +185,6 @@ def _load_reranker(name: str | None) -> Reranker | None:
     from rmtbench.models.rerank import CrossEncoder
 
     return CrossEncoder(name)
-
-
-def _dense_index(chunks: Sequence[Chunk], embedder: Embedder, *, windows: bool) -> DenseIndex:
-    cut = cut_chunks(chunks, embedder) if windows else whole_chunks(chunks)
-    return DenseIndex(embed_chunks(cut.parts, embedder), embedder, cut.starts)
 
 
 def _indexes(chunks: Sequence[Chunk], dense: Index, reranker: Reranker | None) -> dict[str, Index]:

@@ -16,7 +16,7 @@ from rmtbench.models.local import LocalModel
 from rmtbench.rmt.base import BaseIdentity
 from rmtbench.rmt.decoder import RecurrentDecoder
 from rmtbench.rmt.storage import from_pretrained, read_stored
-from rmtbench.rmt.tasks.base import Sample, Task
+from rmtbench.rmt.tasks.base import Sample, Task, sample_of
 
 ANSWER_TOKENS = 80
 """Maximum tokens of an answer, including its reasoning."""
@@ -100,14 +100,9 @@ class Texts:
         Raises:
             UserError: The text is too short for the task.
         """
-        try:
-            return self.task.sample(self.segments, chance)
-        except ValueError as error:
-            raise UserError(
-                f"task '{self.task.name}' cannot be told in {self.segments} segments ({error})",
-                where=f"--lengths {self.length.label}",
-                remedy="ask for longer texts",
-            ) from error
+        return sample_of(
+            self.task, self.segments, chance, f"--lengths {self.length.label}", remedy="ask for longer texts"
+        )
 
 
 def load_base(opening: Opening) -> LocalModel:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
@@ -54,18 +54,15 @@ def rmt(
     ] = None,
 ) -> None:
     """Train a recurrent memory by a curriculum. An interrupted training resumes with the same command."""
-    from rmtbench.models.load import choose_device
     from rmtbench.options.memory import MemoryForm
     from rmtbench.options.settings import read_settings
     from rmtbench.rmt.key_value_recipe import make_training
-    from rmtbench.rmt.recipes import Plan
     from rmtbench.training.loop import train
 
     form = read_settings(MemoryForm, {"write": asked.write, "memory": asked.memory}, settings or ())
-    given = {each.name: getattr(asked, each.name) for each in fields(Plan) if hasattr(asked, each.name)}
-    plan = Plan(**given, form=form)
+    plan = replace(asked, **{each.name: getattr(form, each.name) for each in fields(form)})
     _use_threads(asked.threads)
-    objective, recipe = make_training(plan, asked.out, choose_device(asked.device), fused=asked.fused)
+    objective, recipe = make_training(plan)
     with show_training() as report:
         trained = train(objective, recipe, asked.out, report)
     tell_trained(trained, recipe.name, asked.out)

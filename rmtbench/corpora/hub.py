@@ -10,11 +10,11 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any
 
 from rmtbench.core import Source
 from rmtbench.corpora.base import HubRows
-from rmtbench.corpora.jsonfiles import field, text_field
+from rmtbench.corpora.jsonfiles import MadeRows, field, text_field
 from rmtbench.corpora.official import clean_title, mend_quotes, trivia_references
 from rmtbench.corpora.rows import HotpotRow, SquadArticle, SquadParagraph, SquadQuestion, TriviaDocument, TriviaRow
 from rmtbench.errors import MissingError, UserError
@@ -140,26 +140,7 @@ def triviaqa_rows(dataset: Dataset) -> Sequence[TriviaRow]:
     for column in needed:
         if column not in dataset.column_names:
             raise UserError(f"column '{column}' is missing", where=_TRIVIAQA, remedy="use config rc")
-    return _TriviaRows(dataset)
-
-
-class _TriviaRows(Sequence[TriviaRow]):
-    def __init__(self, dataset: Dataset) -> None:
-        self._dataset = dataset
-
-    def __len__(self) -> int:
-        return len(self._dataset)
-
-    @overload
-    def __getitem__(self, number: int) -> TriviaRow: ...
-    @overload
-    def __getitem__(self, number: slice) -> Sequence[TriviaRow]: ...
-    def __getitem__(self, number: int | slice) -> TriviaRow | Sequence[TriviaRow]:
-        if isinstance(number, slice):
-            return [self[place] for place in range(*number.indices(len(self)))]
-        if not -len(self) <= number < len(self):
-            raise IndexError(number)
-        return _trivia_row(self._dataset[number], _where(_TRIVIAQA, number % len(self)))
+    return MadeRows(len(dataset), lambda number: _trivia_row(dataset[number], _where(_TRIVIAQA, number)))
 
 
 def _trivia_row(row: Mapping[str, Any], where: str) -> TriviaRow:

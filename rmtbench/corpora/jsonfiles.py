@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, overload
 
 from rmtbench.errors import UserError
 
@@ -16,6 +16,29 @@ _HALF = re.compile(
     rb"\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F])|(?<!\\u[dD][89abAB][0-9a-fA-F]{2})\\u[dD][c-fC-F]"
 )
 """What may be half of a character that takes two escapes; behind another backslash it is none."""
+
+
+class MadeRows(Sequence[T]):
+    """Rows, each made when it is asked for: all of them together may be gigabytes.
+
+    Args:
+        count: How many there are.
+        make: Makes the row of a number, from 0.
+    """
+
+    def __init__(self, count: int, make: Callable[[int], T]) -> None:
+        self._count, self._make = count, make
+
+    def __len__(self) -> int:
+        return self._count
+
+    @overload
+    def __getitem__(self, number: int) -> T: ...
+    @overload
+    def __getitem__(self, number: slice) -> Sequence[T]: ...
+    def __getitem__(self, number: int | slice) -> T | Sequence[T]:
+        places = range(self._count)[number]
+        return [self._make(place) for place in places] if isinstance(places, range) else self._make(places)
 
 
 def load_json(path: Path) -> Any:  # noqa: ANN401 - whatever the file holds

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, overload
+from typing import Any
 from urllib.parse import unquote
 
-from rmtbench.corpora.jsonfiles import field, listed, load_json, text_field
+from rmtbench.corpora.jsonfiles import MadeRows, field, listed, load_json, text_field
 from rmtbench.corpora.rows import HotpotRow, SquadArticle, SquadParagraph, SquadQuestion, TriviaDocument, TriviaRow
 from rmtbench.errors import UserError
 from rmtbench.normalize import normalize_triviaqa
@@ -111,7 +111,7 @@ def _hotpot_row(row: object, where: str) -> HotpotRow:
     )
 
 
-class TriviaRows(Sequence[TriviaRow]):
+class TriviaRows(MadeRows[TriviaRow]):
     """Rows of one TriviaQA file; evidence is read when a row is asked for, since all of it can be gigabytes."""
 
     def __init__(self, path: Path, evidence: Path) -> None:
@@ -120,21 +120,7 @@ class TriviaRows(Sequence[TriviaRow]):
         self._rows: Sequence[Any] = field(top, "Data", list, str(path))
         if not self._rows:
             raise UserError("no rows", where=str(path), remedy="download the file again")
-        self._read = lru_cache(maxsize=4096)(self._row)
-
-    def __len__(self) -> int:
-        return len(self._rows)
-
-    @overload
-    def __getitem__(self, number: int) -> TriviaRow: ...
-    @overload
-    def __getitem__(self, number: slice) -> Sequence[TriviaRow]: ...
-    def __getitem__(self, number: int | slice) -> TriviaRow | Sequence[TriviaRow]:
-        if isinstance(number, slice):
-            return [self._read(place) for place in range(*number.indices(len(self)))]
-        if not -len(self) <= number < len(self):
-            raise IndexError(number)
-        return self._read(number % len(self))
+        super().__init__(len(self._rows), lru_cache(maxsize=4096)(self._row))
 
     def _row(self, number: int) -> TriviaRow:
         where = f"{self._path}, row {number}"

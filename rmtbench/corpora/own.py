@@ -34,7 +34,7 @@ JSON_LINES = "write one JSON object a line: question, answers"
 
 
 @dataclass(frozen=True)
-class Asked:
+class GoldQuestion:
     """A question with its gold.
 
     Attributes:
@@ -61,7 +61,7 @@ class OwnFolder:
     name: str
     source: Source
     documents: Sequence[Document]
-    asked: Sequence[Asked]
+    asked: Sequence[GoldQuestion]
     ignored: Mapping[str, int]
     remark: str
 
@@ -171,7 +171,7 @@ def _json_rows(text: str, path: Path) -> Iterator[tuple[int, Any]]:
             yield number, decode(line, str(path), number, once=True)
 
 
-def _read_question(row: Any, where: str, number: int, texts: Mapping[str, str]) -> Asked:  # noqa: ANN401
+def _read_question(row: Any, where: str, number: int, texts: Mapping[str, str]) -> GoldQuestion:  # noqa: ANN401
     text = text_field(row, "question", where)
     _check_keys(row, KEYS, where)
     answers = row.get("answers", row.get("answer"))
@@ -202,7 +202,9 @@ def _read_question(row: Any, where: str, number: int, texts: Mapping[str, str]) 
         _span(text_field({"about": name}, "about", where), texts, f"{where}, about {place}").document_id
         for place, name in enumerate(field({"about": [], **row}, "about", list, where))
     )
-    return Asked(Question(identity, text.strip(), kind), Gold(identity, tuple(references), tuple(evidence)), about)
+    return GoldQuestion(
+        Question(identity, text.strip(), kind), Gold(identity, tuple(references), tuple(evidence)), about
+    )
 
 
 def _span(entry: object, texts: Mapping[str, str], where: str) -> Span:
@@ -247,7 +249,7 @@ def _check_unique(ids: Sequence[str], path: Path) -> None:
         seen.add(identity)
 
 
-def _paired(documents: Sequence[Document], asked: Sequence[Asked]) -> list[Document]:
+def _paired(documents: Sequence[Document], asked: Sequence[GoldQuestion]) -> list[Document]:
     """The same documents in their order, but each one is followed by the first left that shares a question with it.
 
     Without this, a draw of a few documents among many would hardly ever hold both documents of a question that needs

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
 from collections.abc import Mapping
 from functools import cache
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import entry_points
 
 import rmtbench.corpora
 from rmtbench.corpora.base import DatasetKind
-from rmtbench.errors import PLUGIN_FAULTS, UserError, first_line
+from rmtbench.errors import UserError
+from rmtbench.plugins import declared, load_declared
 
 ENTRY_POINTS = "rmtbench.datasets"
 """Entry-point group in which other packages name a `DatasetKind`, such as ``mine = "mypackage.mine:DATASET"``."""
-
-EXPORT = "DATASET"
 
 
 def known_datasets() -> Mapping[str, DatasetKind]:
@@ -38,10 +35,12 @@ def _all() -> tuple[Mapping[str, DatasetKind], Mapping[str, UserError]]:
     found = dict(_ours())
     broken: dict[str, UserError] = {}
     for point in entry_points(group=ENTRY_POINTS):
-        kind = _load(point)
-        if isinstance(kind, UserError):
-            broken[point.name] = kind
-        elif kind.name in found:
+        try:
+            kind = load_declared(point, DatasetKind, "data set")
+        except UserError as error:
+            broken[point.name] = error
+            continue
+        if kind.name in found:
             owner = "built in" if kind.name in _ours() else "another package's"
             what = f"data set '{kind.name}' is {owner}, so this one is not used"
             broken[point.name] = UserError(what, where=point.value, remedy="give it another name")
@@ -52,19 +51,4 @@ def _all() -> tuple[Mapping[str, DatasetKind], Mapping[str, UserError]]:
 
 @cache
 def _ours() -> Mapping[str, DatasetKind]:
-    modules = [f"rmtbench.corpora.{module.name}" for module in pkgutil.iter_modules(rmtbench.corpora.__path__)]
-    kinds = [getattr(importlib.import_module(name), EXPORT, None) for name in modules]
-    return {kind.name: kind for kind in kinds if isinstance(kind, DatasetKind)}
-
-
-def _load(point: EntryPoint) -> DatasetKind | UserError:
-    """Another package's data set, or why there is none."""
-    try:
-        found = point.load()
-    except PLUGIN_FAULTS as error:
-        what = f"data set '{point.name}' cannot be imported ({first_line(error)})"
-        return UserError(what, where=point.value, remedy="mend that package, or uninstall it")
-    if not isinstance(found, DatasetKind):
-        what = f"data set '{point.name}' is not a DatasetKind"
-        return UserError(what, where=point.value, remedy="declare it as docs/guides/plugin.md says")
-    return found
+    return {kind.name: kind for kind in declared(rmtbench.corpora, "DATASET", DatasetKind)}

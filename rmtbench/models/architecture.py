@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from rmtbench.errors import UserError
 
 if TYPE_CHECKING:
+    import torch
     from transformers import PretrainedConfig, PreTrainedModel
 
 
@@ -104,13 +105,40 @@ def check_batch(model: PreTrainedModel, rows: int) -> None:
         )
 
 
+def register_attention(name: str, attention: Callable[..., torch.Tensor]) -> None:
+    """Make an attention of ours known to transformers, which then makes no mask for it: it knows itself who sees what.
+
+    Args:
+        name: What `attention_of` calls it.
+        attention: Gets the layer's module, queries ``[rows, heads, tokens, width]``, keys and values ``[rows, key-value
+            heads, tokens, width]`` and the factor of the scores; by name `attention_mask`, None unless the caller made
+            one, and what else the model or the caller says. Returns ``[rows, tokens, heads, width]``.
+    """
+    from transformers import AttentionInterface, AttentionMaskInterface
+
+    def attend(
+        module: torch.nn.Module,
+        query: torch.Tensor,
+        key: torch.Tensor,
+        value: torch.Tensor,
+        attention_mask: torch.Tensor | None = None,
+        scaling: float | None = None,
+        **others: object,
+    ) -> tuple[torch.Tensor, None]:
+        scale = query.shape[-1] ** -0.5 if scaling is None else scaling
+        return attention(module, query, key, value, scale, attention_mask=attention_mask, **others), None
+
+    AttentionInterface.register(name, attend)
+    AttentionMaskInterface.register(name, lambda *_args, **_kwargs: None)
+
+
 @contextmanager
 def attention_of(model: PreTrainedModel, name: str) -> Iterator[None]:
     """Let the model attend by another registered implementation while the block lasts.
 
     Args:
         model: The model.
-        name: The implementation's name in transformers' `AttentionInterface`.
+        name: The implementation's name: see `register_attention`.
     """
     config = model.config
     before = config._attn_implementation  # noqa: SLF001 - the only switch that loads nothing anew

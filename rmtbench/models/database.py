@@ -28,7 +28,6 @@ class Database:
         name: What messages call it, such as ``embedding cache``.
         entry: What one entry is, such as ``embedding``.
         again: What happens to a deleted entry, such as ``computed again``.
-        wait: Seconds to wait while another process writes.
     """
 
     path: Path
@@ -36,7 +35,6 @@ class Database:
     name: str
     entry: str
     again: str
-    wait: float = WAIT_SECONDS
 
     @contextmanager
     def open(self) -> Iterator[sqlite3.Connection]:
@@ -48,7 +46,7 @@ class Database:
         with disk_errors(self.path), suppress(FileExistsError):  # SQLite itself refuses a file where a folder should be
             self.path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            with closing(sqlite3.connect(self.path, timeout=self.wait)) as database, database:
+            with closing(sqlite3.connect(self.path, timeout=WAIT_SECONDS)) as database, database:
                 self._share(database)
                 for table in self.tables:
                     database.execute(table)
@@ -78,7 +76,7 @@ class Database:
             )
         if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
             return UserError(
-                f"the {self.name} has been locked by another process for {self.wait:.0f} s",
+                f"the {self.name} has been locked by another process for {WAIT_SECONDS:.0f} s",
                 where=str(self.path),
                 remedy="wait until the other process has ended, then give the same command again",
             )
@@ -95,7 +93,7 @@ class Database:
 
         SQLite waits for other locks by itself, but refuses at once where two connections set this on a new file.
         """
-        deadline = time.monotonic() + self.wait
+        deadline = time.monotonic() + WAIT_SECONDS
         while True:
             try:
                 database.execute("PRAGMA journal_mode = WAL")

@@ -103,6 +103,10 @@ class _Row:
         return Decoded(tuple(kept), self.finish, prefill, decode)
 
 
+def never(_ids: Ids) -> None:
+    """A `Finishes` that lets no answer end before its full length."""
+
+
 def greedy(reader: Reader, rows: int, finish: Finishes, max_tokens: int) -> list[Decoded]:
     """Answer a batch greedily, each row until its own end.
 

@@ -7,7 +7,7 @@ sentence-transformers takes seconds; any other goes through that library. Knows 
 from __future__ import annotations
 
 import pickle
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from rmtbench.errors import UserError
@@ -20,7 +20,7 @@ from rmtbench.models.embed_files import (
     read_layout,
     transformer_files,
 )
-from rmtbench.models.embed_windows import Span, cut_windows, reads
+from rmtbench.models.embed_windows import PassageReader
 
 if TYPE_CHECKING:
     import numpy as np
@@ -56,7 +56,7 @@ def load_embedder(name: str, device: str = "cpu") -> TransformersEmbedder | Libr
     return LibraryEmbedder(name, folder, device)
 
 
-class TransformersEmbedder:
+class TransformersEmbedder(PassageReader):
     """Runs the transformer, pools its token vectors under the attention mask and scales them to unit length.
 
     Always in float32. Text beyond `max_tokens` is not read, as in sentence-transformers; `truncated` counts it, and
@@ -77,7 +77,7 @@ class TransformersEmbedder:
         from rmtbench.models.linear import use_onednn
 
         try:
-            self._tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
+            self._tokenizer = AutoTokenizer.from_pretrained(
                 layout.folder,
                 split_special_tokens=True,  # marks such as [SEP] in a document are text
                 trust_remote_code=False,
@@ -92,16 +92,12 @@ class TransformersEmbedder:
         self._model: Any = model.to(device).eval()
         use_onednn(self._model)
         self._pooling = layout.pooling
-        self._prompts: Mapping[Role, str] = layout.prompts
+        self._prompts = layout.prompts
         self.name = name
         self.max_tokens = layout.max_tokens or _token_limit(self._tokenizer, model.config)
         self.dimension = int(model.config.hidden_size)
         settings = f"max_tokens={self.max_tokens} pooling={layout.pooling}{prompts_text(layout.prompts)}"
         self.sha256 = hash_files(layout.folder, transformer_files(layout.folder), settings)
-
-    def prompt(self, role: Role) -> str:
-        """The model's own words before a text of this role."""
-        return self._prompts[role]
 
     def embed(self, texts: Sequence[str], role: Role = "passage") -> NDArray[np.float32]:
         """Embed texts; an empty one is allowed, and equal ones get the same vector to the last bit.
@@ -125,17 +121,6 @@ class TransformersEmbedder:
                 vectors[start : start + len(batch)] = self._embed_batch(batch).cpu().numpy()
         row = {text: number for number, text in enumerate(distinct)}
         return vectors[[row[text] for text in texts]]
-
-    def windows(self, texts: Sequence[str], heads: Sequence[str]) -> list[list[Span]]:
-        """Cut passages into overlapping windows that are read to their end, as `Embedder.windows`."""
-        return cut_windows(reads(self._tokenizer, self._prompts["passage"]), texts, heads, self.max_tokens)
-
-    def truncated(self, texts: Sequence[str]) -> int:
-        """How many of the passages are longer than `max_tokens`; embedded whole, only their beginning is read."""
-        if self.max_tokens is None or not texts:
-            return 0
-        counts = reads(self._tokenizer, self._prompts["passage"]).count(texts)
-        return sum(count > self.max_tokens for count in counts)
 
     def _embed_batch(self, texts: list[str]) -> torch.Tensor:
         import torch

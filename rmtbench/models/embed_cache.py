@@ -24,9 +24,6 @@ if TYPE_CHECKING:
 SLICE = 512
 """Texts computed between two writes: what a kill can cost."""
 
-WAIT_SECONDS = 30.0
-"""How long to wait while another process writes."""
-
 COLUMN_TYPE = "<f4"
 
 TABLES = (
@@ -158,7 +155,7 @@ class CachedEmbedder:
         return self._file().open()
 
     def _file(self) -> Database:
-        return Database(self.path, TABLES, "embedding cache", "embedding", "computed again", WAIT_SECONDS)
+        return Database(self.path, TABLES, "embedding cache", "embedding", "computed again")
 
 
 def _key(text: str, prompt: str) -> bytes:

@@ -5,14 +5,14 @@ Apart from `embed` because the library is an extra and takes seconds to import.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rmtbench.errors import UserError
 from rmtbench.models.base import Role
 from rmtbench.models.embed_files import hash_files, prompts_text, read_prompts
-from rmtbench.models.embed_windows import Span, cut_windows, reads
+from rmtbench.models.embed_windows import PassageReader
 
 MODEL_SUFFIXES = {".json", ".txt", ".model", ".safetensors", ".bin"}
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-class LibraryEmbedder:
+class LibraryEmbedder(PassageReader):
     """A sentence-transformers model run by its own library; attributes as in `embed.TransformersEmbedder`."""
 
     def __init__(self, name: str, folder: Path, device: str = "cpu") -> None:
@@ -33,7 +33,7 @@ class LibraryEmbedder:
                 where=str(folder),
                 remedy="pip install 'rmtbench[sentence-transformers]'",
             ) from error
-        self._prompts: Mapping[Role, str] = read_prompts(folder)
+        self._prompts = read_prompts(folder)
         try:
             self._model: Any = SentenceTransformer(str(folder), device=device)
         except Exception as error:  # the library runs whatever modules the model names, and they raise anything
@@ -43,17 +43,14 @@ class LibraryEmbedder:
                 remedy="download the model again, or name another with --embedder",
             ) from error
         # Marks such as [SEP] in a document are text, as in our own path.
-        if getattr(self._model, "tokenizer", None) is not None:
-            self._model.tokenizer.split_special_tokens = True
+        self._tokenizer = getattr(self._model, "tokenizer", None)
+        if self._tokenizer is not None:
+            self._tokenizer.split_special_tokens = True
         self.name = name
-        self.max_tokens: int | None = self._model.max_seq_length
+        self.max_tokens = self._model.max_seq_length
         self.dimension = len(self._model.encode("", show_progress_bar=False))
         files = sorted(path for path in folder.rglob("*") if path.suffix in MODEL_SUFFIXES and path.is_file())
         self.sha256 = hash_files(folder, files, prompts_text(self._prompts))
-
-    def prompt(self, role: Role) -> str:
-        """The model's own words before a text of this role."""
-        return self._prompts[role]
 
     def embed(self, texts: Sequence[str], role: Role = "passage") -> NDArray[np.float32]:
         """Embed texts, as `Embedder.embed`."""
@@ -68,14 +65,3 @@ class LibraryEmbedder:
         vectors = encode(distinct, prompt=self._prompts[role], normalize_embeddings=True, show_progress_bar=False)
         row = {text: number for number, text in enumerate(distinct)}
         return np.asarray(vectors, dtype=np.float32)[[row[text] for text in texts]]
-
-    def windows(self, texts: Sequence[str], heads: Sequence[str]) -> list[list[Span]]:
-        """Cut passages into overlapping windows that are read to their end, as `Embedder.windows`."""
-        return cut_windows(reads(self._model.tokenizer, self._prompts["passage"]), texts, heads, self.max_tokens)
-
-    def truncated(self, texts: Sequence[str]) -> int:
-        """How many of the passages are longer than `max_tokens`."""
-        if self.max_tokens is None or not texts:
-            return 0
-        counts = reads(self._model.tokenizer, self._prompts["passage"]).count(texts)
-        return sum(count > self.max_tokens for count in counts)

@@ -5,7 +5,7 @@ Windows are counted in the embedder's own tokens and begin with a word. Knows no
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from typing import TYPE_CHECKING
@@ -14,6 +14,8 @@ from rmtbench.errors import UserError
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
+
+    from rmtbench.models.base import Role
 
 Span = tuple[int, int]
 """Start and end, in characters of a text."""
@@ -66,6 +68,29 @@ def reads(tokenizer: PreTrainedTokenizerBase, prompt: str) -> Reads:
         return words_of(encoded["offset_mapping"], encoded.word_ids())
 
     return Reads(count, words)
+
+
+class PassageReader:
+    """The part of an `Embedder` on this machine that looks at its tokenizer and prompts alone."""
+
+    max_tokens: int | None
+    _tokenizer: PreTrainedTokenizerBase
+    _prompts: Mapping[Role, str]
+
+    def prompt(self, role: Role) -> str:
+        """The model's own words before a text of this role."""
+        return self._prompts[role]
+
+    def windows(self, texts: Sequence[str], heads: Sequence[str]) -> list[list[Span]]:
+        """Cut passages into overlapping windows that are read to their end, as `Embedder.windows`."""
+        return cut_windows(reads(self._tokenizer, self._prompts["passage"]), texts, heads, self.max_tokens)
+
+    def truncated(self, texts: Sequence[str]) -> int:
+        """How many of the passages are longer than `max_tokens`; embedded whole, only their beginning is read."""
+        if self.max_tokens is None or not texts:
+            return 0
+        counts = reads(self._tokenizer, self._prompts["passage"]).count(texts)
+        return sum(count > self.max_tokens for count in counts)
 
 
 def cut_windows(how: Reads, texts: Sequence[str], heads: Sequence[str], max_tokens: int | None) -> list[list[Span]]:

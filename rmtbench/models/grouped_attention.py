@@ -5,12 +5,11 @@ With a mask and several queries, transformers copies the keys for every head, an
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 from torch.nn.functional import scaled_dot_product_attention
-from transformers import AttentionInterface, AttentionMaskInterface
 
-from rmtbench.models.architecture import plain_causal
+from rmtbench.models.architecture import plain_causal, register_attention
 
 if TYPE_CHECKING:
     import torch
@@ -66,20 +65,14 @@ def _attention(
     query: torch.Tensor,
     key: torch.Tensor,
     value: torch.Tensor,
-    attention_mask: torch.Tensor | None = None,
-    scaling: float | None = None,
+    scale: float,
+    *,
+    attention_mask: torch.Tensor | None,
     **_rest: object,
-) -> tuple[torch.Tensor, None]:
+) -> torch.Tensor:
     if attention_mask is None:
         raise RuntimeError(f"{type(module).__name__} gives {NAME} no mask")
-    scale = query.shape[-1] ** -0.5 if scaling is None else scaling
-    return attend(query, key, value, attention_mask, scale).transpose(1, 2).contiguous(), None
+    return attend(query, key, value, attention_mask, scale).transpose(1, 2).contiguous()
 
 
-def _no_mask(*_args: object, **_kwargs: object) -> NoReturn:
-    """The readers give their own masks; a call that wants one of transformers is not theirs."""
-    raise RuntimeError(f"{NAME} takes no masks but its own")
-
-
-AttentionInterface.register(NAME, _attention)
-AttentionMaskInterface.register(NAME, _no_mask)
+register_attention(NAME, _attention)

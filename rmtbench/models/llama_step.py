@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 import torch
 from torch.nn.functional import rms_norm, silu
@@ -31,24 +32,77 @@ ROPE_TYPES = frozenset({"default", "linear", "llama3", "yarn"})
 def find_step(model: PreTrainedModel) -> LlamaStep | None:
     """Return a model's step; None where it is no plain Llama in float32, whose own forward then serves.
 
-    In bfloat16 the model rounds after every operator, and fewer operators would round elsewhere.
+    In bfloat16 the model rounds after every operator, and fewer operators would round elsewhere. The step is made once
+    for a model, and anew when one of its modules or weights was replaced since.
     """
     from transformers import LlamaForCausalLM
 
     if type(model) is not LlamaForCausalLM or model.dtype != torch.float32:
         return None
-    if any(each._forward_hooks or each._forward_pre_hooks for each in model.modules()):  # noqa: SLF001
-        return None  # something takes part in each layer's forward, such as a memory
+    made = _MADE.get(model)
+    if made is not None and made.state == _state(model, made.modules):
+        return made.step
+    modules = tuple(model.modules())[1:]
+    if not _is_plain(model, modules):
+        return None
+    step = LlamaStep(model)
+    _MADE[model] = _Made(step, modules, _state(model, modules))  # after the step, which moves weights
+    return step
+
+
+@dataclass(frozen=True)
+class _Made:
+    """A model's step, its modules without the model itself, and their `_state` when the step was made."""
+
+    step: LlamaStep
+    modules: Sequence[torch.nn.Module]
+    state: list[tuple[object, ...]]
+
+
+_MADE: WeakKeyDictionary[PreTrainedModel, _Made] = WeakKeyDictionary()
+"""Kept no longer than the model: no value refers to its key."""
+
+
+def _state(model: PreTrainedModel, modules: Sequence[torch.nn.Module]) -> list[tuple[object, ...]]:
+    """What tells that modules compute the same as before: their parts, where their weights are, and no code besides."""
+    return [
+        (
+            type(each),
+            _is_altered(each),
+            *map(id, each._modules.values()),  # noqa: SLF001 - the children as they are, at the least cost
+            *(weight.data_ptr() for weight in each._parameters.values() if weight is not None),  # noqa: SLF001
+        )
+        for each in (model, *modules)
+    ]
+
+
+def _is_altered(module: torch.nn.Module) -> bool:
+    """Whether more than the class's forward runs: hooks, such as a memory's, or another forward on the instance."""
+    return bool(module._forward_hooks or module._forward_pre_hooks or "forward" in vars(module))  # noqa: SLF001
+
+
+def _is_plain(model: PreTrainedModel, modules: Sequence[torch.nn.Module]) -> bool:
+    """Whether a model is made of Llama's own modules only, with the numbers of its configuration, and none altered."""
+    from transformers.activations import ACT2FN
+    from transformers.models.llama import modeling_llama as llama
+
     config = model.config
-    plain = not config.attention_bias and not config.mlp_bias and config.hidden_act == "silu"
-    rope = (config.rope_parameters or {}).get("rope_type", "default") in ROPE_TYPES
-    inner: Any = model.base_model
-    parts = [each for layer in inner.layers for each in (*layer.self_attn.children(), *layer.mlp.children())]
-    known = all(type(each) in (*LINEAR, torch.nn.SiLU, type(inner.layers[0].mlp.act_fn)) for each in parts)
-    return LlamaStep(model) if plain and rope and known else None
+    known = {
+        *(llama.LlamaModel, llama.LlamaDecoderLayer, llama.LlamaAttention, llama.LlamaMLP, llama.LlamaRMSNorm),
+        *(llama.LlamaRotaryEmbedding, torch.nn.ModuleList, torch.nn.Embedding, torch.nn.Linear, OneDnnLinear),
+        type(ACT2FN["silu"]),
+    }
+    return (
+        not config.attention_bias
+        and not config.mlp_bias
+        and config.hidden_act == "silu"
+        and (config.rope_parameters or {}).get("rope_type", "default") in ROPE_TYPES
+        and all(type(each) in known for each in modules)
+        and all(getattr(each, "variance_epsilon", config.rms_norm_eps) == config.rms_norm_eps for each in modules)
+        and not any(getattr(each, "bias", None) is not None for each in modules)
+        and not any(map(_is_altered, (model, *modules)))
+    )
 
-
-LINEAR = (torch.nn.Linear, OneDnnLinear)
 
 Product = Callable[..., torch.Tensor]
 """Multiplies ``[rows, in]`` by a weight to ``[rows, out]``, and adds ``[rows, out]`` where that is given, too."""
@@ -127,7 +181,7 @@ def _layer(layer: Any) -> _Layer:  # noqa: ANN401 - transformers' layer
     )
 
 
-def _product(*layers: Any) -> Product:  # noqa: ANN401 - one of `LINEAR`
+def _product(*layers: Any) -> Product:  # noqa: ANN401 - `Linear` or `OneDnnLinear`
     """Return one product for layers that read the same, whose outputs lie side by side."""
     by_onednn = any(type(layer) is OneDnnLinear for layer in layers)
     return partial(multiply_by_onednn if by_onednn else _by_torch, _joined(layers))

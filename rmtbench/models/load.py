@@ -21,7 +21,7 @@ from rmtbench.models.local import LocalModel
 from rmtbench.models.prompt import CONTRACT_VERSION, ChatSettings, chat_facts, make_contract, think_budget
 from rmtbench.models.random_geometry import build_random, geometry, is_random
 from rmtbench.models.sources import PACKAGED, SHIPPED, Source, find_source, to_convert
-from rmtbench.models.weights import weights_hash
+from rmtbench.models.weights import add_weights, weights_hash
 
 if TYPE_CHECKING:
     import torch
@@ -353,10 +353,5 @@ def _random_hash(model: PreTrainedModel, name: str, seed: int) -> str:
     """Return the hash of the weights where that is quick, else of what determines them."""
     digest = hashlib.sha256(f"{name}\n{seed}".encode())
     if model.num_parameters() <= 200_000_000:
-        import torch
-
-        state: Mapping[str, Any] = model.state_dict()
-        for key in sorted(state):
-            digest.update(key.encode())
-            digest.update(state[key].detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
+        add_weights(digest, model)
     return digest.hexdigest()

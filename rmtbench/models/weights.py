@@ -4,8 +4,21 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rmtbench.files import file_sha256
+
+if TYPE_CHECKING:
+    import torch
+
+
+def add_weights(digest: hashlib._Hash, model: torch.nn.Module) -> None:
+    """Add a model's tensors to a hash, names and bytes, in the order of their names."""
+    import torch
+
+    for key, weight in sorted(model.state_dict().items()):
+        digest.update(key.encode())
+        digest.update(weight.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
 
 
 def weights_hash(name: str, revision: str | None = None) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import sys
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -27,7 +28,19 @@ EPSILON = 0.25
 """rank-bm25's defaults: term saturation, length normalisation, and the floor under negative idf."""
 
 
-class RankBM25Index:
+class ScoredIndex(ABC):
+    """Ranks chunks by a score that it computes for every one of them."""
+
+    @abstractmethod
+    def scores(self, query: str) -> NDArray[np.float64]:
+        """The query's score for every chunk, shape ``[chunks]``; a word said twice counts twice."""
+
+    def search(self, queries: Sequence[str], k: int) -> list[list[Hit]]:
+        """The best k chunks of each query, best first, ties by position."""
+        return [top_k(self.scores(query), k) for query in queries]
+
+
+class RankBM25Index(ScoredIndex):
     """The reference: scores by rank-bm25's `BM25Okapi`, which walks all chunks for every word of a query."""
 
     def __init__(self, chunks: Sequence[Chunk], settings: Words = PLAIN) -> None:
@@ -46,10 +59,6 @@ class RankBM25Index:
             return 0
         return sum(map(sys.getsizeof, (*self._okapi.doc_freqs, self._okapi.idf, *self._okapi.idf)))
 
-    def search(self, queries: Sequence[str], k: int) -> list[list[Hit]]:
-        """The best k chunks of each query, best first, ties by position."""
-        return [top_k(self.scores(query), k) for query in queries]
-
     def scores(self, query: str) -> NDArray[np.float64]:
         """The query's score for every chunk, shape ``[chunks]``."""
         import numpy as np
@@ -60,7 +69,7 @@ class RankBM25Index:
         return scores
 
 
-class FastBM25Index:
+class FastBM25Index(ScoredIndex):
     """The same scores to the last bit: what a word adds to each chunk holding it is computed when the index is made.
 
     A query then adds up a few columns of a sparse matrix. Every operation is done in rank-bm25's order, so that equal
@@ -95,10 +104,6 @@ class FastBM25Index:
         """Size of the arrays and of the vocabulary."""
         arrays = self._starts.nbytes + self._rows.nbytes + self._values.nbytes
         return arrays + sum(map(sys.getsizeof, (self._columns, *self._columns)))
-
-    def search(self, queries: Sequence[str], k: int) -> list[list[Hit]]:
-        """The best k chunks of each query, best first, ties by position."""
-        return [top_k(self.scores(query), k) for query in queries]
 
     def scores(self, query: str) -> NDArray[np.float64]:
         """The query's score for every chunk, shape ``[chunks]``; a word said twice counts twice."""

@@ -5,15 +5,14 @@ The scores are those of `FastBM25Index` to the last bit; `bm25_build` makes the 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rmtbench.retrieval.base import Chunk, Hit
-from rmtbench.retrieval.bm25 import EPSILON, K1, B
+from rmtbench.retrieval.base import Chunk
+from rmtbench.retrieval.bm25 import EPSILON, K1, B, ScoredIndex
 from rmtbench.retrieval.identity import chunks_hash, damaged, read_manifest
 from rmtbench.retrieval.mapped import map_file
-from rmtbench.retrieval.ranking import top_k
 from rmtbench.retrieval.vocabulary import Vocabulary
 from rmtbench.retrieval.words import PLAIN, Words
 
@@ -39,7 +38,7 @@ def open_bm25(folder: Path, chunks: Iterable[Chunk] | str, settings: Words = PLA
     return MappedBM25Index(folder, facts, settings)
 
 
-class MappedBM25Index:
+class MappedBM25Index(ScoredIndex):
     """An index in files: a query reads the pages of its own words alone."""
 
     def __init__(self, folder: Path, facts: dict[str, Any], settings: Words) -> None:
@@ -61,10 +60,6 @@ class MappedBM25Index:
         """Size of the mapped files, whether or not their pages are in memory."""
         arrays = (self._starts, self._rows, self._values, self._frequent, self._row_of)
         return sum(each.nbytes for each in arrays) + self._vocabulary.bytes
-
-    def search(self, queries: Sequence[str], k: int) -> list[list[Hit]]:
-        """The best k chunks of each query, best first, ties by position."""
-        return [top_k(self.scores(query), k) for query in queries]
 
     def scores(self, query: str) -> NDArray[np.float64]:
         """The query's score for every chunk, shape ``[chunks]``; a word said twice counts twice."""

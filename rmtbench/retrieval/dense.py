@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from rmtbench.models.base import Embedder
-from rmtbench.retrieval.base import Chunk, Hit, Index
+from rmtbench.retrieval.base import Chunk, Hit
 from rmtbench.retrieval.chunks import indexed_text
 from rmtbench.retrieval.ranking import candidates, top_k
-from rmtbench.retrieval.windows import cut_chunks, exact_scores
+from rmtbench.retrieval.windows import cut_chunks, exact_scores, whole_chunks
 
 if TYPE_CHECKING:
     import numpy as np
@@ -36,10 +36,10 @@ def embed_chunks(chunks: Sequence[Chunk], embedder: Embedder) -> NDArray[np.floa
     return embedder.embed([indexed_text(chunk) for chunk in chunks], "passage")
 
 
-def build_dense(chunks: Sequence[Chunk], embedder: Embedder) -> Index:
-    """Embed chunks, long ones by windows, and index them with one embedder for chunks and queries."""
-    windows = cut_chunks(chunks, embedder)
-    return DenseIndex(embed_chunks(windows.parts, embedder), embedder, windows.starts)
+def build_dense(chunks: Sequence[Chunk], embedder: Embedder, *, windows: bool = True) -> DenseIndex:
+    """Embed chunks, long ones by windows or cut off, and index them with one embedder for chunks and queries."""
+    cut = cut_chunks(chunks, embedder) if windows else whole_chunks(chunks)
+    return DenseIndex(embed_chunks(cut.parts, embedder), embedder, cut.starts)
 
 
 class DenseIndex:

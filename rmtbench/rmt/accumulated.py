@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
+from itertools import count
 
 import torch
 
@@ -74,15 +75,20 @@ def read_streams_apart(
         The memory after each text, ``[kept tokens, hidden]``.
     """
     held = list(model.initial_memory(len(streams)) if memory is None else memory)
-    sources = [iter(stream) for stream in streams]
-    rows, number = list(range(len(streams))), 0
-    while True:
-        segments = {row: segment for row in rows if (segment := next(sources[row], None)) is not None}
-        rows = list(segments)
-        if not rows:
-            return held
-        read = model.read_segment(torch.stack([held[row] for row in rows]), list(segments.values()))
+    for number, rows, segments in side_by_side(streams):
+        read = model.read_segment(torch.stack([held[row] for row in rows]), segments)
         for place, row in enumerate(rows):
             held[row] = read.memory[place]
-        watch(Step(tuple(rows), (number,) * len(rows), tuple(segments.values()), read))
-        number += 1
+        watch(Step(tuple(rows), (number,) * len(rows), tuple(segments), read))
+    return held
+
+
+def side_by_side(streams: Sequence[Iterable[Ids]]) -> Iterator[tuple[int, list[int], list[Ids]]]:
+    """Yield each segment's number, the streams that have one of that number, and these segments."""
+    sources = dict(enumerate(map(iter, streams)))
+    for number in count():
+        segments = {row: segment for row, source in sources.items() if (segment := next(source, None)) is not None}
+        sources = {row: sources[row] for row in segments}
+        if not segments:
+            return
+        yield number, list(segments), list(segments.values())

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Windows:
+class TokenWindows:
     """Segments of several rows, cut into windows that are reconstructed each by itself.
 
     Attributes:
@@ -41,7 +41,7 @@ class Windows:
         return torch.arange(self.ids.shape[1], device=self.ids.device) < self.lengths[:, None]
 
 
-def windows_of(segments: Sequence[Ids], size: int | None, device: torch.device) -> Windows:
+def windows_of(segments: Sequence[Ids], size: int | None, device: torch.device) -> TokenWindows:
     """Cut each row's segment.
 
     Args:
@@ -52,7 +52,7 @@ def windows_of(segments: Sequence[Ids], size: int | None, device: torch.device) 
     pieces = [list(cut(segment, size)) if size else [segment] for segment in segments]
     ids, lengths = stacked([piece for row in pieces for piece in row], device)
     row_of = torch.tensor([row for row, own in enumerate(pieces) for _ in own], device=device)
-    return Windows(ids, lengths, row_of)
+    return TokenWindows(ids, lengths, row_of)
 
 
 def write_by_gradient(model: RecurrentModule, memory: torch.Tensor, segments: Sequence[Ids]) -> SegmentRead:
@@ -96,7 +96,9 @@ def write_by_gradient(model: RecurrentModule, memory: torch.Tensor, segments: Se
     return SegmentRead(kept if outer else kept.detach(), text, cue)
 
 
-def reconstruction(model: RecurrentModule, tokens: torch.Tensor, windows: Windows) -> tuple[torch.Tensor, torch.Tensor]:
+def reconstruction(
+    model: RecurrentModule, tokens: torch.Tensor, windows: TokenWindows
+) -> tuple[torch.Tensor, torch.Tensor]:
     """How surprising a text is to a model that knows the memory alone.
 
     Args:
@@ -160,7 +162,7 @@ def _start(model: RecurrentModule, memory: torch.Tensor) -> tuple[torch.Tensor, 
     return memory[:, :0], memory
 
 
-def _in_rows(states: torch.Tensor, windows: Windows, lengths: Sequence[int]) -> torch.Tensor:
+def _in_rows(states: torch.Tensor, windows: TokenWindows, lengths: Sequence[int]) -> torch.Tensor:
     """States of windows as those of rows, ``[rows, longest, hidden]``."""
     if len(lengths) == len(states):
         return states

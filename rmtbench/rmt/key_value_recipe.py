@@ -6,18 +6,18 @@ import hashlib
 import json
 import random
 from collections.abc import Mapping
-from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from rmtbench.errors import UserError
+from rmtbench.models.load import choose_device
+from rmtbench.options.training import MemoryTraining
 from rmtbench.rmt.config import RmtConfig
 from rmtbench.rmt.decoder import RecurrentDecoder
 from rmtbench.rmt.key_values import KEY_VALUES, PAIR, RecallPairs, build_base, draw_pairs
-from rmtbench.rmt.recipes import LEAST_ROWS, Plan, curve, described, recipe_of
+from rmtbench.rmt.recipes import check_plan, config_of, curve, described, recipe_of, stages_of
 from rmtbench.rmt.recipes import make_training as make_usual
 from rmtbench.rmt.storage import start_from
-from rmtbench.training.base import LOG, Objective, Promotion, Recipe, Stage
+from rmtbench.training.base import LOG, Objective, Recipe
 
 FULL_ROWS_UP_TO = 16
 """Pairs up to which a step has all rows; beyond, fewer, so that a step reads no more."""
@@ -25,70 +25,47 @@ JUDGED_STEPS = 20
 """Steps by which a promotion is decided."""
 
 
-def make_training(plan: Plan, out: Path, device: str = "cpu", *, fused: bool = False) -> tuple[Objective, Recipe]:
-    """The objective and recipe behind ``rmtbench train rmt``; arguments as for `rmtbench.rmt.recipes.make_training`.
+def make_training(plan: MemoryTraining) -> tuple[Objective, Recipe]:
+    """The objective and recipe behind ``rmtbench train rmt``.
 
     Raises:
-        UserError: As there; or the base model does not know the symbols of pairs.
+        UserError: As `rmtbench.rmt.recipes.make_training`; or the base model does not know the symbols of pairs.
     """
     if plan.task != KEY_VALUES:
-        return make_usual(plan, out, device, fused=fused)
-    if plan.kind != "decoder" or plan.mode != "memory" or plan.asked != 1 or fused:
+        return make_usual(plan)
+    check_plan(plan)
+    if plan.kind != "decoder" or plan.mode != "memory" or plan.asked != 1 or plan.fused:
         raise UserError(
             f"{KEY_VALUES} is read by a decoder and every pair is asked for at its end",
             where="--task",
             remedy="leave --kind, --mode, --asked and --fused out",
         )
     base, identity = build_base(plan.base, plan.seed)
-    config = RmtConfig(
-        kind="decoder",
-        segment_tokens=plan.segment_tokens,
-        memory_tokens=plan.memory_tokens,
-        backprop_segments=plan.backprop,
-        trained=plan.trained,
-        update="overwrite" if plan.form.write == "gradient" else plan.update,
-        seed=plan.seed,
-        form=plan.form,
-    )
-    model = RecurrentDecoder(base.to(device), config, identity)
+    config = config_of(plan, "decoder")
+    model = RecurrentDecoder(base.to(choose_device(plan.device)), config, identity)
     start = start_from(plan.start, model) if plan.start else None
     begun = None if start is None else start.weights_sha256
     recipe = make_recipe(plan, _data(plan, config, identity.weights_sha256, begun))
 
     def notes() -> Mapping[str, Any]:
-        told = {"task": KEY_VALUES, **described(plan), **curve(out / LOG, recipe, "pairs")}
+        told = {"task": KEY_VALUES, **described(plan), **curve(plan.out / LOG, recipe, "pairs")}
         return told if start is None else {**told, "start": {"weights_sha256": start.weights_sha256, **start.notes}}
 
     return RecallPairs(model, notes, mixed_precision=plan.mixed_precision), recipe
 
 
-def make_recipe(plan: Plan, data: str) -> Recipe:
-    """Lay the stages out: `Plan.segments` counts pairs.
+def make_recipe(plan: MemoryTraining, data: str) -> Recipe:
+    """Lay the stages out: `plan.segments` counts pairs.
 
     Args:
         plan: What to learn.
         data: Names what is learnt from.
     """
-    most = plan.steps * (len(plan.segments) if len(plan.steps) == 1 else 1)
-    rule = Promotion("accuracy", plan.promote, JUDGED_STEPS) if plan.promote <= 1 else None
-    stages = [
-        Stage(
-            f"{pairs} pair{'s' * (pairs > 1)}",
-            steps,
-            {"pairs": pairs, "rows": _rows(plan.rows, pairs), "mixed": plan.mixed},
-            rule,
-        )
-        for pairs, steps in zip(plan.segments, most, strict=True)
-    ]
-    stages = stages if plan.curriculum else stages[-1:]
-    return recipe_of(plan, [*stages[:-1], replace(stages[-1], promotion=None)], data)
+    stages = stages_of(plan, "pair", FULL_ROWS_UP_TO, {"mixed": plan.mixed}, lambda _rows: JUDGED_STEPS)
+    return recipe_of(plan, stages if plan.curriculum else stages[-1:], data)
 
 
-def _rows(rows: int, pairs: int) -> int:
-    return max(min(LEAST_ROWS, rows), min(rows, rows * FULL_ROWS_UP_TO // pairs))
-
-
-def _data(plan: Plan, config: RmtConfig, weights: str, start: str | None) -> str:
+def _data(plan: MemoryTraining, config: RmtConfig, weights: str, start: str | None) -> str:
     """What is learnt from and by whom: a training is not gone on with where either has changed."""
     if plan.segment_tokens % PAIR:
         raise UserError(

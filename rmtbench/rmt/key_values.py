@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from rmtbench.errors import UserError
+from rmtbench.models.weights import add_weights
 from rmtbench.rmt.base import BaseIdentity
 from rmtbench.rmt.decoder import RecurrentDecoder
 from rmtbench.rmt.gradient import states_after
@@ -76,8 +77,7 @@ def build_base(name: str, seed: int) -> tuple[PreTrainedModel, BaseIdentity]:
         torch.manual_seed(seed)
         model: PreTrainedModel = AutoModelForCausalLM.from_config(config, attn_implementation="eager").eval()
     digest = hashlib.sha256(name.encode())
-    for key, weight in sorted(model.state_dict().items()):
-        digest.update(key.encode() + weight.contiguous().numpy().tobytes())
+    add_weights(digest, model)
     return model, BaseIdentity(name, digest.hexdigest())
 
 

@@ -21,7 +21,7 @@ from rmtbench.rmt.decoder import RecurrentDecoder
 from rmtbench.rmt.encoder import RecurrentEncoder
 from rmtbench.rmt.segments import stacked
 from rmtbench.rmt.storage import save_pretrained
-from rmtbench.rmt.tasks.base import Sample, Task
+from rmtbench.rmt.tasks.base import Sample, Task, sample_of
 from rmtbench.rmt.walk import walk
 from rmtbench.training.base import Stage
 
@@ -117,11 +117,9 @@ def _draw(
         sample = None
         while sample is None:
             try:
-                sample = task.sample(count, chance)
-            except ValueError as error:
+                sample = task.sample(count, chance) if count < full else sample_of(task, full, chance)
+            except ValueError:
                 count += 1
-                if count > full:
-                    raise cannot_be_told(task, full, error) from error
         segments = list(sample.segments)
         text = max(map(len, segments)) if query_first else 0
         if text + len(sample.question) <= segment_tokens:
@@ -130,15 +128,6 @@ def _draw(
         f"questions of task '{task.name}' do not fit a segment of {segment_tokens} tokens",
         where="--segment-tokens",
         remedy="lengthen the segments",
-    )
-
-
-def cannot_be_told(task: Task, segments: int, error: ValueError) -> UserError:
-    """What to say where a task raises that its texts do not fit into so many segments."""
-    return UserError(
-        f"task '{task.name}' cannot be told in {segments} segments ({error})",
-        where="--segments",
-        remedy="begin with more segments, or lengthen them with --segment-tokens",
     )
 
 
@@ -180,10 +169,7 @@ def close_task(task: Task, segments: int, most: int, chance: random.Random) -> C
     Raises:
         UserError: The task cannot be told in so many segments.
     """
-    try:
-        samples = [task.sample(segments, chance) for _ in range(20 * most)]
-    except ValueError as error:
-        raise cannot_be_told(task, segments, error) from error
+    samples = [sample_of(task, segments, chance) for _ in range(20 * most)]
     unknown = dict.fromkeys(tuple(sample.not_yet) for sample in samples)
     counts = Counter(tuple(sample.answer) for sample in samples if tuple(sample.answer) not in unknown)
     frequent = sorted(counts, key=lambda answer: (-counts[answer], answer))[:most]

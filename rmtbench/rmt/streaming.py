@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 import torch
 
-from rmtbench.rmt.accumulated import read_streams_apart
+from rmtbench.rmt.accumulated import read_streams_apart, side_by_side
 from rmtbench.rmt.base import Ids, Recurrent, Step
 
 
@@ -33,14 +33,8 @@ def read_streams(
     if model.config.accumulates:
         return torch.stack(read_streams_apart(model, streams, memory, watch))
     held = (model.initial_memory(len(streams)) if memory is None else memory).clone()
-    sources = [iter(stream) for stream in streams]
-    rows, number = list(range(len(streams))), 0
-    while True:
-        segments = {row: segment for row in rows if (segment := next(sources[row], None)) is not None}
-        rows = list(segments)
-        if not rows:
-            return held
-        read = model.read_segment(held[rows], list(segments.values()))
+    for number, rows, segments in side_by_side(streams):
+        read = model.read_segment(held[rows], segments)
         held[rows] = read.memory
-        watch(Step(tuple(rows), (number,) * len(rows), tuple(segments.values()), read))
-        number += 1
+        watch(Step(tuple(rows), (number,) * len(rows), tuple(segments), read))
+    return held

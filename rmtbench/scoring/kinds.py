@@ -5,14 +5,13 @@ A module declares one `MetricKind` under the name ``METRIC``; another package na
 
 from __future__ import annotations
 
-import pkgutil
 from collections.abc import Mapping
 from functools import cache
-from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 
 from rmtbench import scoring
-from rmtbench.errors import PLUGIN_FAULTS, UserError, first_line, nearest
+from rmtbench.errors import UserError, nearest
+from rmtbench.plugins import declared, load_declared
 from rmtbench.scoring.base import MetricKind
 
 ENTRY_POINTS = "rmtbench.metrics"
@@ -22,10 +21,7 @@ ENTRY_POINTS = "rmtbench.metrics"
 @cache
 def our_metrics() -> Mapping[str, MetricKind]:
     """The metrics of this package by name, in the order of their columns."""
-    names = [f"{scoring.__name__}.{module.name}" for module in pkgutil.iter_modules(scoring.__path__)]
-    found = [getattr(import_module(name), "METRIC", None) for name in names]
-    kinds = sorted((kind for kind in found if isinstance(kind, MetricKind)), key=_place)
-    return {kind.name: kind for kind in kinds}
+    return {kind.name: kind for kind in sorted(declared(scoring, "METRIC", MetricKind), key=_place)}
 
 
 def is_plugin(name: str) -> bool:
@@ -85,13 +81,9 @@ def _made_plugins() -> dict[str, MetricKind]:
 
 def _load(point: EntryPoint) -> MetricKind | UserError:
     try:
-        kind = point.load()
-    except PLUGIN_FAULTS as error:
-        told = f"metric '{point.name}' cannot be imported ({first_line(error)})"
-        return UserError(told, where=point.value, remedy="mend that package, or uninstall it")
-    if not isinstance(kind, MetricKind):
-        told = f"metric '{point.name}' is not a MetricKind"
-        return UserError(told, where=point.value, remedy="declare it as docs/guides/plugin.md says")
+        kind = load_declared(point, MetricKind, "metric")
+    except UserError as error:
+        return error
     if kind.name != point.name:
         told = f"metric '{point.name}' calls itself '{kind.name}'"
         return UserError(told, where=point.value, remedy="give the entry point the name of its record")

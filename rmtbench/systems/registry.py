@@ -6,14 +6,13 @@ of its own in the entry-point group.
 
 from __future__ import annotations
 
-import pkgutil
 from collections.abc import Mapping, Sequence
 from functools import cache
-from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 
 from rmtbench import systems
-from rmtbench.errors import PLUGIN_FAULTS, UserError, first_line, nearest
+from rmtbench.errors import UserError, nearest
+from rmtbench.plugins import declared, load_declared
 from rmtbench.systems.base import SystemKind
 
 ENTRY_POINTS = "rmtbench.systems"
@@ -23,13 +22,8 @@ ENTRY_POINTS = "rmtbench.systems"
 @cache
 def our_systems() -> Mapping[str, SystemKind]:
     """Return the systems of this package by name, in the order of their rows in tables."""
-    modules = [import_module(f"{systems.__name__}.{each.name}") for each in pkgutil.iter_modules(systems.__path__)]
-    kinds = [kind for module in modules for kind in _declared(getattr(module, "KIND", ()))]
+    kinds = declared(systems, "KIND", SystemKind)
     return {kind.name: kind for kind in sorted(kinds, key=lambda kind: kind.place)}
-
-
-def _declared(found: SystemKind | Sequence[SystemKind]) -> Sequence[SystemKind]:
-    return [found] if isinstance(found, SystemKind) else found
 
 
 def system_names() -> list[str]:
@@ -93,23 +87,8 @@ def _load(point: EntryPoint) -> SystemKind:
     Raises:
         UserError: It cannot be imported, is no `SystemKind`, or has a name or label of ours.
     """
-    name = point.name
-    try:
-        found = point.load()
-    except (TypeError, ValueError) as error:  # an earlier version's declaration, or a need that does not exist
-        raise UserError(
-            f"system '{name}' cannot be built ({error})",
-            where=point.value,
-            remedy="state what it needs as docs/guides/plugin.md says: SystemKind(name, summary, make, needs={...})",
-        ) from error
-    except PLUGIN_FAULTS as error:  # another package's code can raise anything
-        what = error if isinstance(error, ImportError | AttributeError) else first_line(error)
-        raise UserError(
-            f"system '{name}' cannot be imported ({what})", where=point.value, remedy="mend that package"
-        ) from error
-    if not isinstance(found, SystemKind):
-        raise UserError(f"system '{name}' is not a SystemKind", where=point.value, remedy="mend that package")
+    found = load_declared(point, SystemKind, "system")
     if taken := next((each for each in (found.name, found.label) if each in our_systems()), None):
-        what = f"system '{name}' calls itself '{taken}', and a built-in system has that name"
+        what = f"system '{point.name}' calls itself '{taken}', and a built-in system has that name"
         raise UserError(what, where=point.value, remedy="give its SystemKind another name")
     return found

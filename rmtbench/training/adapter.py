@@ -14,13 +14,12 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch.nn.functional import cross_entropy, scaled_dot_product_attention
-from transformers import AttentionInterface, AttentionMaskInterface
 
 from rmtbench.corpora.official import read_hotpotqa, read_squad
 from rmtbench.errors import UserError
 from rmtbench.files import file_sha256
 from rmtbench.models.adapters import AdapterFiles, check_base, find_adapter
-from rmtbench.models.architecture import plain_causal
+from rmtbench.models.architecture import plain_causal, register_attention
 from rmtbench.models.load import choose_device, load_model
 from rmtbench.options.training import AdapterTraining
 from rmtbench.training.base import Recipe, Stage
@@ -78,19 +77,6 @@ class Batch:
     kinds: Sequence[str]
 
 
-@dataclass(frozen=True, slots=True)
-class AdapterShape:
-    """Size of the adapter.
-
-    Attributes:
-        rank: Rank of every change.
-        skip: Share of layers, from the first, that stay as they are: no gradient goes back through them.
-    """
-
-    rank: int = 20
-    skip: float = 0.27
-
-
 class ReadWithAdapter:
     """An `Objective`: answer questions about documents with low-rank changes of frozen weights (Hu et al., 2021)."""
 
@@ -98,20 +84,19 @@ class ReadWithAdapter:
         self,
         model: PreTrainedModel,
         rows: Rows,
-        shape: AdapterShape,
+        plan: AdapterTraining,
         card: Mapping[str, Any],
-        *,
-        mixed_precision: bool = False,
         start: AdapterFiles | None = None,
     ) -> None:
         from peft import LoraConfig, get_peft_model
 
         layers = int(model.config.num_hidden_layers)
         config = LoraConfig(
-            r=shape.rank,
-            lora_alpha=2 * shape.rank,
+            r=plan.rank,
+            lora_alpha=2 * plan.rank,
             target_modules=list(TARGETS),
-            layers_to_transform=list(range(round(layers * shape.skip), layers)),
+            # No gradient goes back through the first ones, which stay as they are.
+            layers_to_transform=list(range(round(layers * plan.skip), layers)),
             task_type="CAUSAL_LM",
         )
         # For good, and not for the forward only: layers that are computed again attend during the backward.
@@ -120,8 +105,8 @@ class ReadWithAdapter:
         if start is not None:
             _begin_from(self._model, start)
         self._model.train()
-        self._rows, self._card, self._mixed_precision = rows, card, mixed_precision
-        if mixed_precision:
+        self._rows, self._card, self._mixed_precision = rows, card, plan.mixed_precision
+        if plan.mixed_precision:
             for weight in self._model.parameters():
                 if not weight.requires_grad:
                     weight.data = weight.data.to(torch.bfloat16)
@@ -297,12 +282,11 @@ def _attention(
     query: torch.Tensor,
     key: torch.Tensor,
     value: torch.Tensor,
-    _mask: torch.Tensor | None,
-    scaling: float | None = None,
+    scale: float,
     *,
     packing: Sequence[Extent],
     **_rest: object,
-) -> tuple[torch.Tensor, None]:
+) -> torch.Tensor:
     """Contexts in causal order, then their questions over both; ``[1, tokens, heads, width]``."""
     group = query.shape[1] // key.shape[1]
     key, value = (each.repeat_interleave(group, 1) if group > 1 else each for each in (key, value))
@@ -315,21 +299,19 @@ def _attention(
         )
         parts.append(
             scaled_dot_product_attention(
-                query[:, :, before], key[:, :, before], value[:, :, before], is_causal=True, scale=scaling
+                query[:, :, before], key[:, :, before], value[:, :, before], is_causal=True, scale=scale
             )
         )
         if extent.end > extent.questions:
             parts.append(
                 scaled_dot_product_attention(
-                    query[:, :, asked], key[:, :, whole], value[:, :, whole], attn_mask=extent.visible, scale=scaling
+                    query[:, :, asked], key[:, :, whole], value[:, :, whole], attn_mask=extent.visible, scale=scale
                 )
             )
-    return torch.cat(parts, 2).transpose(1, 2).contiguous(), None
+    return torch.cat(parts, 2).transpose(1, 2).contiguous()
 
 
-AttentionInterface.register(NAME, _attention)
-# Without a mask function of the same name transformers would build a mask of the whole line.
-AttentionMaskInterface.register(NAME, lambda *_args, **_kwargs: None)
+register_attention(NAME, _attention)
 
 
 def recipe(tokens: int, rate: float, seed: int, data: str, *, further: bool = False) -> Recipe:
@@ -402,6 +384,5 @@ def make(plan: AdapterTraining) -> tuple[ReadWithAdapter, Recipe]:
         data += ", mixed precision"
     if start is not None:
         data += f", from {start.sha256[:16]}"
-    shape, rows = AdapterShape(plan.rank, plan.skip), Rows(base.contract, articles, hotpot)
-    objective = ReadWithAdapter(base.model, rows, shape, card, mixed_precision=plan.mixed_precision, start=start)
+    objective = ReadWithAdapter(base.model, Rows(base.contract, articles, hotpot), plan, card, start)
     return objective, recipe(plan.tokens, plan.learning_rate, plan.seed, data, further=start is not None)

@@ -23,7 +23,7 @@ STATE = "state.json"
 
 
 @dataclass(slots=True)
-class Window:
+class LogSums:
     """Sums over the steps since the last line of the log; of a metric also how many steps had it."""
 
     steps: int = 0
@@ -65,7 +65,7 @@ class State:
     tokens: int = 0
     seconds: float = 0.0
     exported: list[str] = field(default_factory=list)
-    window: Window = field(default_factory=Window)
+    window: LogSums = field(default_factory=LogSums)
 
 
 @contextmanager
@@ -159,7 +159,7 @@ def restore(
 def _described(path: Path) -> dict[str, Any]:
     try:
         row = json.loads(path.read_text(encoding="utf-8"))
-        window = Window(**row["state"].pop("window"))
+        window = LogSums(**row["state"].pop("window"))
         row["state"] = State(**row["state"], window=window)
         return {name: row[name] for name in ("recipe", "identity", "tensors_sha256", "state")}
     except (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError) as error:

@@ -22,7 +22,7 @@ import torch
 from rmtbench.errors import UserError
 from rmtbench.training import log
 from rmtbench.training.base import CHECKPOINT, LOG, MODEL, Objective, Progress, Recipe, Stage, Trained
-from rmtbench.training.checkpoint import State, Window, replaced, restore, save
+from rmtbench.training.checkpoint import LogSums, State, replaced, restore, save
 from rmtbench.training.optimizers import make_optimizers, rate_at
 
 
@@ -125,7 +125,7 @@ class _Training:
         promoted = _promoted(state, stage, metrics)
         if state.step % self._log_every == 0 or state.step == end or promoted is not None:
             log.append(self._out / LOG, log.line(state, total, stage.name, rate, promoted))
-            state.window = Window()
+            state.window = LogSums()
         if promoted is not None:
             state.skipped += end - state.step
             state.step = end

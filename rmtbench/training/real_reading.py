@@ -26,7 +26,7 @@ Kind = Literal["span", "bridge", "comparison", "unknown"]
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class TrainingQuestion:
     """A question with the answer to learn."""
 
     text: str
@@ -131,7 +131,7 @@ class Rows:
         asked = [*asked, *self._unanswered(missing, text, chance, near=passages[0].title)]
         return self._encode(passages, asked)
 
-    def _encode(self, passages: Sequence[Passage], asked: Sequence[Asked]) -> Packed:
+    def _encode(self, passages: Sequence[Passage], asked: Sequence[TrainingQuestion]) -> Packed:
         contract = self.contract
         end = int(contract.tokenizer.eos_token_id)
         questions = [
@@ -143,11 +143,11 @@ class Rows:
         ]
         return Packed(contract.context_ids(passages), questions, [one.kind for one in asked])
 
-    def _article(self, plan: PackPlan, chance: random.Random) -> tuple[list[Passage], list[Asked]]:
+    def _article(self, plan: PackPlan, chance: random.Random) -> tuple[list[Passage], list[TrainingQuestion]]:
         """A run of one article's paragraphs, as one document or as passages; another article fills a long context."""
         budget = plan.budget(chance)
         passages: list[Passage] = []
-        asked: list[Asked] = []
+        asked: list[TrainingQuestion] = []
         while budget > 0 and len(passages) < 4000:
             number = chance.randrange(len(self.articles))
             article, lengths = self.articles[number], self.lengths[number]
@@ -163,7 +163,7 @@ class Rows:
             whole = chance.random() < 0.6
             passages += [Passage(article.title, text) for text in (["\n\n".join(texts)] if whole else texts)]
             asked += [
-                Asked(question.text, question.answers[0][0], "span")
+                TrainingQuestion(question.text, question.answers[0][0], "span")
                 for place in chosen
                 for question in article.paragraphs[place].questions
                 if question.answers
@@ -173,12 +173,12 @@ class Rows:
             chance.shuffle(passages)
         return passages, chance.sample(asked, min(plan.questions, len(asked)))
 
-    def _two_passages(self, plan: PackPlan, chance: random.Random) -> tuple[list[Passage], list[Asked]]:
+    def _two_passages(self, plan: PackPlan, chance: random.Random) -> tuple[list[Passage], list[TrainingQuestion]]:
         """Supporting paragraphs of some rows, filled up with their distractors, in any order."""
         budget = plan.budget(chance)
         passages: list[Passage] = []
         spare: list[tuple[int, Passage]] = []
-        asked: list[Asked] = []
+        asked: list[TrainingQuestion] = []
         for number in chance.sample(range(len(self.hotpot)), min(len(self.hotpot), 1 + plan.context // 450)):
             row, lengths = self.hotpot[number], self.hotpot_lengths[number]
             named = {title for title, _ in row.facts}
@@ -192,7 +192,9 @@ class Rows:
             budget -= needed
             passages += [passage for _, passage in mine if passage.title in named]
             spare += [(length, passage) for length, passage in mine if passage.title not in named]
-            asked.append(Asked(row.question, row.answer, "comparison" if row.kind == "comparison" else "bridge"))
+            asked.append(
+                TrainingQuestion(row.question, row.answer, "comparison" if row.kind == "comparison" else "bridge")
+            )
         chance.shuffle(spare)
         for length, passage in spare:
             if length <= budget:
@@ -201,13 +203,13 @@ class Rows:
         chance.shuffle(passages)
         return passages, asked[: plan.questions]
 
-    def _unanswered(self, count: int, text: str, chance: random.Random, near: str = "") -> list[Asked]:
+    def _unanswered(self, count: int, text: str, chance: random.Random, near: str = "") -> list[TrainingQuestion]:
         """Questions that a text does not answer, half of them about its own topic.
 
         The answer's words must not be in the text. A text that says it in other words would make the label wrong; of
         paragraphs that were written about other things this is rare.
         """
-        found: list[Asked] = []
+        found: list[TrainingQuestion] = []
         topic = [article for article in self.articles if article.title == near]
         words = f" {normalize_squad(text)} "
         for _ in range(40 * count):
@@ -219,5 +221,5 @@ class Rows:
                 continue
             question = chance.choice(paragraph.questions)
             if question.answers and f" {normalize_squad(question.answers[0][0])} " not in words:
-                found.append(Asked(question.text, UNKNOWN, "unknown"))
+                found.append(TrainingQuestion(question.text, UNKNOWN, "unknown"))
         return found

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from rmtbench.errors import UserError
-from rmtbench.models import embed_cache
+from rmtbench.models import database, embed_cache
 from rmtbench.models.embed_cache import CachedEmbedder
 
 TEXTS = ["one", "two", "", "three", "two"]
@@ -137,8 +137,8 @@ def test_a_file_that_is_no_database_is_damaged(tmp_path):
 def test_a_vector_of_another_length_is_damage_not_an_answer(tmp_path):
     cached = CachedEmbedder(Letters(), tmp_path)
     cached.embed(TEXTS)
-    with sqlite3.connect(cached.path) as database:
-        database.execute("UPDATE vectors SET vector = substr(vector, 1, 100)")
+    with sqlite3.connect(cached.path) as opened:
+        opened.execute("UPDATE vectors SET vector = substr(vector, 1, 100)")
     with pytest.raises(UserError, match="damaged"):
         cached.embed(TEXTS)
 
@@ -146,7 +146,7 @@ def test_a_vector_of_another_length_is_damage_not_an_answer(tmp_path):
 def test_a_lock_that_is_not_given_up_is_named(tmp_path, monkeypatch):
     cached = CachedEmbedder(Letters(), tmp_path)
     cached.embed(["one"])
-    monkeypatch.setattr(embed_cache, "WAIT_SECONDS", 0.1)
+    monkeypatch.setattr(database, "WAIT_SECONDS", 0.1)
     holder = sqlite3.connect(cached.path)
     holder.execute("BEGIN IMMEDIATE")
     assert cached.embed(["one"]).shape == (1, 128)  # readers need not wait

@@ -14,7 +14,7 @@ from endpoint_server import KEY, Sent, Server, event, refusal, serve, stream
 from rmtbench.errors import AnswerError, ContextTooLongError, ServerGoneError, UserError
 from rmtbench.models.base import Generation, Passage, Prompt
 from rmtbench.models.endpoint.address import find_address
-from rmtbench.models.endpoint.faults import CERTIFICATES, PROXIES, Asked, explain
+from rmtbench.models.endpoint.faults import CERTIFICATES, PROXIES, RequestTarget, explain
 from rmtbench.models.endpoint.line import LineSettings
 from rmtbench.models.endpoint.load import Endpoints, load_endpoint_embedder, load_endpoint_model
 from rmtbench.models.endpoint.model import EndpointModel
@@ -556,7 +556,7 @@ def test_untrusted_certificate_is_reported_and_not_retried(monkeypatch: pytest.M
     error.__cause__ = ConnectionError("TLS")
     error.__cause__.__context__ = ssl.SSLCertVerificationError(1, "verify failed")
     address = find_address("https://localhost:1/v1", None, {})
-    told = explain(error, Asked(address, "mini"))
+    told = explain(error, RequestTarget(address, "mini"))
     assert isinstance(told, UserError)
     assert "certificate of localhost:1 is not trusted" in str(told)
     assert "SSL_CERT_FILE" in told.remedy

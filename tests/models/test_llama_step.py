@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import gc
+from collections.abc import Callable
 from typing import Any
+from weakref import ref
 
 import pytest
 import torch
@@ -98,3 +101,103 @@ def test_a_model_whose_layers_are_hooked_is_left_alone() -> None:
     model = llama()
     model.model.layers[2].register_forward_hook(lambda _module, _given, made: made)
     assert find_step(model) is None
+
+
+def answers_of(model: PreTrainedModel) -> list[torch.Tensor]:
+    prompts = OwnPrompts(model, [(CONTEXT, TAIL)], 8)
+    return [prompts.read(), prompts.step([0], torch.tensor([7]))]
+
+
+def own_answers_of(model: PreTrainedModel) -> list[torch.Tensor]:
+    return [whole_forward(model, [*CONTEXT, *TAIL]), whole_forward(model, [*CONTEXT, *TAIL, 7])]
+
+
+class Doubled(torch.nn.Module):
+    """A norm of another class, which has the weight and the variance's floor of the one that it stands for."""
+
+    def __init__(self, norm: Any) -> None:
+        super().__init__()
+        self.norm, self.weight, self.variance_epsilon = norm, norm.weight, norm.variance_epsilon
+
+    def forward(self, hidden: torch.Tensor) -> torch.Tensor:
+        doubled: torch.Tensor = 2 * self.norm(hidden)
+        return doubled
+
+
+def replace_norm(model: Any) -> None:
+    model.model.layers[1].input_layernorm = Doubled(model.model.layers[1].input_layernorm)
+
+
+def replace_last_norm(model: Any) -> None:
+    model.model.norm = Doubled(model.model.norm)
+
+
+def replace_forward(model: Any) -> None:
+    mlp = model.model.layers[1].mlp
+    plain = mlp.forward
+    mlp.forward = lambda hidden: 2 * plain(hidden)
+
+
+def replace_own_forward(model: Any) -> None:
+    attention = model.model.layers[0].self_attn
+    plain = attention.forward
+    attention.forward = lambda *given, **named: (plain(*given, **named)[0] * 2, None)
+
+
+def move_norms_floor(model: Any) -> None:
+    model.model.layers[2].post_attention_layernorm.variance_epsilon = 0.5
+
+
+CHANGES = [replace_norm, replace_last_norm, replace_forward, replace_own_forward]
+
+
+@pytest.mark.parametrize("change", [*CHANGES, move_norms_floor])
+def test_a_changed_model_answers_by_its_own_forward(change: Callable[[Any], None]) -> None:
+    model = llama()
+    before = own_answers_of(model)
+    change(model)
+    assert find_step(model) is None
+    expected = own_answers_of(model)
+    assert not torch.allclose(before[1], expected[1], atol=1e-3)
+    for found, own in zip(answers_of(model), expected, strict=True):
+        assert torch.allclose(found, own, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_change_after_the_first_prompt_is_seen_too(change: Callable[[Any], None]) -> None:
+    model = llama()
+    assert find_step(model) is not None
+    change(model)
+    assert find_step(model) is None
+
+
+def test_a_step_is_made_once_for_a_model_and_goes_with_it() -> None:
+    model = llama()
+    made = find_step(model)
+    assert find_step(model) is made
+    gone = ref(model)
+    del model
+    gc.collect()
+    assert gone() is None
+
+
+def test_a_step_is_made_anew_when_weights_were_replaced() -> None:
+    model: Any = llama()
+    made = find_step(model)
+    down = model.model.layers[1].mlp.down_proj
+    down.weight.data = down.weight.data * 2
+    assert find_step(model) is not made
+    for found, own in zip(answers_of(model), own_answers_of(model), strict=True):
+        assert torch.allclose(found, own, atol=1e-4, rtol=1e-4)
+    down.weight = torch.nn.Parameter(down.weight.detach() * 2)
+    for found, own in zip(answers_of(model), own_answers_of(model), strict=True):
+        assert torch.allclose(found, own, atol=1e-4, rtol=1e-4)
+
+
+def test_a_hook_that_is_taken_away_again_gives_the_step_back() -> None:
+    model = llama()
+    made = find_step(model)
+    hook = model.model.layers[2].register_forward_hook(lambda _module, _given, made: made)
+    assert find_step(model) is None
+    hook.remove()
+    assert find_step(model) is made

@@ -17,11 +17,8 @@ from rmtbench.errors import UserError
 from rmtbench.options.check import checked
 from rmtbench.options.declare import REQUIRED, options_of
 from rmtbench.options.identity import RunOptions
-from rmtbench.options.memory import MemoryForm
 from rmtbench.options.page import COMMANDS, page
 from rmtbench.options.request import Request, all_options, renamed
-from rmtbench.options.training import MemoryTraining
-from rmtbench.rmt.recipes import Plan
 
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "options.md"
 USUAL = {"dataset": "squad", "model": "mini"}
@@ -75,13 +72,6 @@ def test_a_command_has_the_declared_flags_and_defaults(family: type) -> None:
 def test_a_default_that_is_read_from_text_is_the_fields_own(family: type) -> None:
     read = [option for option in options_of(family).values() if option.read is not None and option.default is not None]
     assert [option.read(option.default_text) for option in read] == [option.default for option in read]
-
-
-def test_a_plan_and_its_options_have_the_same_defaults() -> None:
-    declared = options_of(MemoryTraining)
-    shared = {each.name: each.default for each in dataclasses.fields(Plan) if each.name in declared}
-    assert set(declared) - set(shared) == {"out", "fused", "threads", "device", *options_of(MemoryForm)}
-    assert {name: declared[name].default for name in shared} == shared | {"segments": (1, 2, 4, 8, 16, 32)}
 
 
 @pytest.mark.parametrize(

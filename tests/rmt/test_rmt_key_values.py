@@ -14,24 +14,23 @@ from experiments.benches.key_values import load, run
 from experiments.benches.tables import key_values_table
 from rmtbench.errors import UserError
 from rmtbench.models.decode import greedy
-from rmtbench.options.memory import MemoryForm
+from rmtbench.options.training import MemoryTraining
 from rmtbench.rmt.key_value_recipe import make_recipe, make_training
 from rmtbench.rmt.key_values import PAIR, SYMBOLS, RecallPairs, build_base, draw_pairs, read_pairs, recall
-from rmtbench.rmt.recipes import Plan
 from rmtbench.rmt.storage import read_stored
 from rmtbench.training.base import Progress
 from rmtbench.training.loop import train
 
-GRADIENT = MemoryForm(write="gradient", inner_steps=2, window_tokens=PAIR)
-PLAN = Plan(
-    "random:1x32", "key-values", (1, 2), steps=(3,), segment_tokens=2 * PAIR, memory_tokens=2, rows=4,
-    update="overwrite", mixed_precision=False,
+PLAN = MemoryTraining(
+    out=Path(), base="random:1x32", task="key-values", segments=(1, 2), steps=(3,), segment_tokens=2 * PAIR,
+    memory_tokens=2, rows=4, update="overwrite", mixed_precision=False, device="cpu",
 )  # fmt: skip
-FORMS = {"gradient": GRADIENT, "forward": MemoryForm(), "accumulate": replace(GRADIENT, memory="accumulate")}
+GRADIENT = {"write": "gradient", "inner_steps": 2, "window_tokens": PAIR}
+FORMS = {"gradient": GRADIENT, "forward": {}, "accumulate": {**GRADIENT, "memory": "accumulate"}}
 
 
-def of(name: str, **changes) -> Plan:
-    return replace(PLAN, form=FORMS[name], **changes)
+def of(name: str, out: Path = PLAN.out, **changes) -> MemoryTraining:
+    return replace(PLAN, out=out, **FORMS[name], **changes)
 
 
 def test_texts_hold_distinct_keys_and_values_of_other_symbols() -> None:
@@ -46,8 +45,8 @@ def test_texts_hold_distinct_keys_and_values_of_other_symbols() -> None:
 
 
 @pytest.mark.parametrize("name", FORMS)
-def test_a_value_is_right_if_greedy_decoding_writes_it(name: str, tmp_path: Path) -> None:
-    model = make_training(of(name), tmp_path)[0].module.eval()
+def test_a_value_is_right_if_greedy_decoding_writes_it(name: str) -> None:
+    model = make_training(of(name))[0].module.eval()
     assert not isinstance(model, RecallPairs)
     pairs = draw_pairs(2, 8, random.Random(0))
     with torch.inference_mode():
@@ -60,23 +59,23 @@ def test_a_value_is_right_if_greedy_decoding_writes_it(name: str, tmp_path: Path
         assert not recall(model, memory, torch.cat([pairs[:, :, :2], other], -1))[1].any()
 
 
-def trained(plan: Plan, out: Path, stop: int = 0) -> dict[str, torch.Tensor]:
-    objective, recipe = make_training(plan, out)
+def trained(plan: MemoryTraining, stop: int = 0) -> dict[str, torch.Tensor]:
+    objective, recipe = make_training(plan)
 
     def report(progress: Progress) -> None:
         if progress.step == stop:
             raise KeyboardInterrupt
 
-    train(objective, recipe, out, report)
+    train(objective, recipe, plan.out, report)
     return objective.module.state_dict()
 
 
 @pytest.mark.parametrize("name", FORMS)
 def test_an_interrupted_training_ends_in_the_same_weights(name: str, tmp_path: Path) -> None:
-    whole = trained(of(name), tmp_path / "whole")
+    whole = trained(of(name, tmp_path / "whole"))
     with pytest.raises(KeyboardInterrupt):
-        trained(of(name), tmp_path / "parts", stop=4)
-    parts = trained(of(name), tmp_path / "parts")
+        trained(of(name, tmp_path / "parts"), stop=4)
+    parts = trained(of(name, tmp_path / "parts"))
     assert whole.keys() == parts.keys()
     assert all(torch.equal(whole[key], parts[key]) for key in whole)
     lines = [(tmp_path / each / "log.jsonl").read_text().splitlines() for each in ("whole", "parts")]
@@ -86,7 +85,7 @@ def test_an_interrupted_training_ends_in_the_same_weights(name: str, tmp_path: P
 def test_a_loaded_memory_recalls_what_the_trained_one_does(tmp_path: Path) -> None:
     folders = []
     for name in ("gradient", "forward"):
-        objective, recipe = make_training(of(name), tmp_path / name)
+        objective, recipe = make_training(of(name, tmp_path / name))
         train(objective, recipe, tmp_path / name, lambda _: None)
         stored, back = load(tmp_path / name / "model")
         folders.append(tmp_path / name / "model")
@@ -115,7 +114,7 @@ def test_stages_count_pairs_and_read_no_more_as_they_grow() -> None:
         ("4 pairs", 64), ("16 pairs", 64), ("32 pairs", 32), ("96 pairs", 10)
     ]  # fmt: skip
     assert [stage.promotion is None for stage in stages] == [False, False, False, True]
-    objective = RecallPairs(make_training(plan, Path())[0].module)
+    objective = RecallPairs(make_training(plan)[0].module)
     pairs, full = objective.sample(stages[2], random.Random(0))
     assert pairs.shape == (32, 32 if full else pairs.shape[1], PAIR)
     assert {objective.sample(stages[2], random.Random(seed))[1] for seed in range(20)} == {True, False}
@@ -131,14 +130,14 @@ def test_stages_count_pairs_and_read_no_more_as_they_grow() -> None:
         ({"kind": "encoder"}, "--task", "is read by a decoder"),
     ],
 )
-def test_a_plan_that_makes_no_sense_is_refused(changes: dict, where: str, said: str, tmp_path: Path) -> None:
+def test_a_plan_that_makes_no_sense_is_refused(changes: dict, where: str, said: str) -> None:
     with pytest.raises(UserError, match=said) as caught:
-        make_training(of("gradient", **changes), tmp_path)
+        make_training(of("gradient", **changes))
     assert caught.value.where == where
 
 
 def test_the_bench_refuses_a_memory_of_another_task(tmp_path: Path) -> None:
-    objective, recipe = make_training(of("forward"), tmp_path)
+    objective, recipe = make_training(of("forward", tmp_path))
     train(objective, recipe, tmp_path, lambda _: None)
     path = tmp_path / "model" / "rmt.json"
     path.write_text(path.read_text().replace('"task": "key-values"', '"task": "detect"'))

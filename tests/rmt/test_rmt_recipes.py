@@ -12,15 +12,16 @@ import torch
 
 from rmtbench.errors import UserError
 from rmtbench.models.load import load_model
+from rmtbench.options.training import MemoryTraining
 from rmtbench.rmt.base import BaseIdentity
 from rmtbench.rmt.learning import ChooseFromMemory
-from rmtbench.rmt.recipes import Plan, make_recipe, make_training
+from rmtbench.rmt.recipes import check_plan, make_recipe, make_training
 from rmtbench.rmt.storage import from_pretrained, read_stored
 from rmtbench.training.loop import train
 from rmtbench.training.optimizers import rate_at
 
-PLAN = Plan("mini", "detect", (1, 2, 4, 8, 16, 32), steps=(100, 50, 50, 40, 40, 60))
-TINY = Plan("random:tiny", "detect", (1, 2), steps=(2,), segment_tokens=48, memory_tokens=4, rows=2)
+PLAN = MemoryTraining(out=Path(), base="mini", task="detect", steps=(100, 50, 50, 40, 40, 60), device="cpu")
+TINY = replace(PLAN, base="random:tiny", segments=(1, 2), steps=(2,), segment_tokens=48, memory_tokens=4, rows=2)
 
 
 def test_stages_rise_and_all_but_last_are_left_at_asked_accuracy() -> None:
@@ -70,7 +71,7 @@ def test_without_curriculum_as_much_is_read_in_last_stage_alone() -> None:
 )
 def test_numbers_that_make_no_sense_are_refused(changes: dict, where: str) -> None:
     with pytest.raises(UserError) as refused:
-        replace(PLAN, **changes)
+        check_plan(replace(PLAN, **changes))
     assert refused.value.where == where
     assert refused.value.remedy
 
@@ -80,7 +81,7 @@ def test_numbers_that_make_no_sense_are_refused(changes: dict, where: str) -> No
 )
 def test_trained_memory_loads_onto_base_with_its_training(changes: dict, tmp_path: Path) -> None:
     plan = replace(TINY, **changes)
-    objective, recipe = make_training(plan, tmp_path)
+    objective, recipe = make_training(replace(plan, out=tmp_path))
     train(objective, recipe, tmp_path, lambda _: None)
     notes = read_stored(tmp_path / "model").notes
     assert (notes["task"], notes["mode"], notes["steps"]) == ("detect", plan.mode, 4)
@@ -102,28 +103,27 @@ def test_compiled_layers_learn_the_same(tmp_path: Path) -> None:
     losses = []
     for fused in (False, True):
         out = tmp_path / str(fused)
-        objective, recipe = make_training(replace(TINY, mixed_precision=False), out, fused=fused)
+        objective, recipe = make_training(replace(TINY, mixed_precision=False, out=out, fused=fused))
         train(objective, recipe, out, lambda _: None)
         losses.append([json.loads(line)["loss"] for line in (out / "log.jsonl").read_text().splitlines()])
     assert losses[0] == pytest.approx(losses[1], rel=1e-4)
 
 
-def test_what_is_learnt_from_is_part_of_a_recipes_identity(tmp_path: Path) -> None:
+def test_what_is_learnt_from_is_part_of_a_recipes_identity() -> None:
     plans = (TINY, replace(TINY, segment_tokens=56), replace(TINY, update="overwrite"), replace(TINY, names="all"))
-    identities = [make_training(plan, tmp_path)[1].identity for plan in (TINY, *plans)]
+    identities = [make_training(plan)[1].identity for plan in (TINY, *plans)]
     assert identities[0] == identities[1]
     assert len(set(identities)) == len(plans)
 
 
 def test_a_training_begins_with_a_trained_memory_and_says_which(tmp_path: Path) -> None:
-    objective, recipe = make_training(replace(TINY, update="gated"), tmp_path / "first")
+    objective, recipe = make_training(replace(TINY, update="gated", out=tmp_path / "first"))
     train(objective, recipe, tmp_path / "first", lambda _: None)
     stored = read_stored(tmp_path / "first" / "model")
-    again = replace(TINY, start=tmp_path / "first" / "model")
-    begun, onward = make_training(again, tmp_path / "second")
+    begun, onward = make_training(replace(TINY, start=tmp_path / "first" / "model", out=tmp_path / "second"))
     gate = "memory.gate.weight"
     assert torch.equal(begun.module.trained()[gate], objective.module.trained()[gate])
-    assert onward.identity != make_training(TINY, tmp_path)[1].identity
+    assert onward.identity != make_training(TINY)[1].identity
     train(begun, onward, tmp_path / "second", lambda _: None)
     assert not torch.equal(begun.module.trained()[gate], objective.module.trained()[gate])
     start = read_stored(tmp_path / "second" / "model").notes["start"]
@@ -131,21 +131,21 @@ def test_a_training_begins_with_a_trained_memory_and_says_which(tmp_path: Path) 
 
 
 @pytest.mark.parametrize("mode", ["memory", "query-first"])
-def test_a_task_that_the_last_stage_cannot_tell_is_refused(mode: str, tmp_path: Path) -> None:
+def test_a_task_that_the_last_stage_cannot_tell_is_refused(mode: str) -> None:
     with pytest.raises(UserError, match="'facts-8' cannot be told in 2 segments") as refused:
-        make_training(replace(TINY, task="facts-8", segment_tokens=16, mode=mode), tmp_path)
+        make_training(replace(TINY, task="facts-8", segment_tokens=16, mode=mode))
     assert refused.value.where == "--segments"
 
 
-def test_segments_filled_by_questions_are_refused(tmp_path: Path) -> None:
+def test_segments_filled_by_questions_are_refused() -> None:
     with pytest.raises(UserError, match="leave too little of a segment of 24") as refused:
-        make_training(replace(TINY, mode="query-first", segment_tokens=24), tmp_path)
+        make_training(replace(TINY, mode="query-first", segment_tokens=24))
     assert refused.value.where == "--segment-tokens"
 
 
 def test_minilm_is_an_encoder_that_chooses_an_answer(tmp_path: Path) -> None:
-    plan = Plan("minilm", "detect", (1,), steps=(1,), segment_tokens=64, memory_tokens=4, rows=2)
-    objective, recipe = make_training(plan, tmp_path)
+    plan = replace(TINY, base="minilm", segments=(1,), steps=(1,), segment_tokens=64, out=tmp_path)
+    objective, recipe = make_training(plan)
     assert isinstance(objective, ChooseFromMemory)
     train(objective, recipe, tmp_path, lambda _: None)
     stored = read_stored(tmp_path / "model")

@@ -15,7 +15,8 @@ from rmtbench.errors import UserError
 from rmtbench.models.adapters import find_adapter, merge_adapter
 from rmtbench.models.load import load_tokenizer
 from rmtbench.models.prompt import PromptContract, make_contract
-from rmtbench.training.adapter import NAME, AdapterShape, ReadWithAdapter, line_up, read, recipe
+from rmtbench.options.training import AdapterTraining
+from rmtbench.training.adapter import NAME, ReadWithAdapter, line_up, read, recipe
 from rmtbench.training.base import Recipe, Stage
 from rmtbench.training.loop import train
 from rmtbench.training.real_reading import UNKNOWN, Packed, PackPlan, Rows
@@ -52,6 +53,10 @@ HOTPOT = HotpotRow(
     ),
     (("Ann Lee", 0), ("Dore", 0)),
 )
+
+
+def plan(rank: int, skip: float, *, mixed: bool = False) -> AdapterTraining:
+    return AdapterTraining(out=Path(), squad=(), rank=rank, skip=skip, mixed_precision=mixed)
 
 
 @pytest.fixture(scope="module")
@@ -123,7 +128,7 @@ def test_a_layer_computed_again_gives_the_same_gradient(
     for threshold in (10_000, 1):
         monkeypatch.setattr("rmtbench.training.adapter.CHECKPOINT_ABOVE", threshold)
         torch.manual_seed(5)
-        objective = ReadWithAdapter(tiny_model(contract), rows, AdapterShape(2, 0.3), {})
+        objective = ReadWithAdapter(tiny_model(contract), rows, plan(2, 0.3), {})
         loss, _, _ = objective.loss(objective.sample(stages().stages[0], random.Random(2)))
         loss.backward()
         gradients.append([each.grad.clone() for each in objective.module.parameters() if each.grad is not None])
@@ -174,7 +179,7 @@ def test_two_passage_rows_bring_all_supporting_paragraphs(rows: Rows) -> None:
 
 
 def test_training_changes_the_adapter_only_and_lowers_the_loss(contract: PromptContract, rows: Rows) -> None:
-    objective = ReadWithAdapter(tiny_model(contract), rows, AdapterShape(4, 0.34), {})
+    objective = ReadWithAdapter(tiny_model(contract), rows, plan(4, 0.34), {})
     before = {name: tensor.clone() for name, tensor in objective.base.state_dict().items() if "lora" not in name}
     optimizer = torch.optim.AdamW(objective.module.parameters(), lr=1e-2)
     batch = objective.sample(stages().stages[0], random.Random(0))
@@ -198,7 +203,7 @@ def test_mixed_precision_keeps_adapter_in_float32_and_gradient(contract: PromptC
     gradients = []
     for mixed in (False, True):
         torch.manual_seed(5)
-        objective = ReadWithAdapter(tiny_model(contract), rows, AdapterShape(2, 0.0), {}, mixed_precision=mixed)
+        objective = ReadWithAdapter(tiny_model(contract), rows, plan(2, 0.0, mixed=mixed), {})
         objective.loss(objective.sample(stages().stages[0], random.Random(2)))[0].backward()  # type: ignore[no-untyped-call]
         assert {each.dtype for each in objective.module.parameters()} == {torch.float32}
         gradients.append(
@@ -219,7 +224,7 @@ def test_contexts_are_as_long_as_the_stage_draws_them(rows: Rows) -> None:
 def test_a_resumed_training_ends_in_the_same_adapter(contract: PromptContract, rows: Rows, tmp_path: Path) -> None:
     def run(out: Path, stop_at: int | None) -> None:
         torch.manual_seed(3)
-        objective = ReadWithAdapter(tiny_model(contract), rows, AdapterShape(2, 0.0), {"base": "tiny"})
+        objective = ReadWithAdapter(tiny_model(contract), rows, plan(2, 0.0), {"base": "tiny"})
 
         def report(progress: object) -> None:
             if getattr(progress, "step", None) == stop_at:
@@ -236,7 +241,7 @@ def test_a_resumed_training_ends_in_the_same_adapter(contract: PromptContract, r
 
 
 def test_the_exported_adapter_merges_into_its_base(contract: PromptContract, rows: Rows, tmp_path: Path) -> None:
-    objective = ReadWithAdapter(tiny_model(contract), rows, AdapterShape(2, 0.0), {"base": "tiny"})
+    objective = ReadWithAdapter(tiny_model(contract), rows, plan(2, 0.0), {"base": "tiny"})
     for each in objective.module.parameters():
         torch.nn.init.normal_(each, std=0.05)
     tmp_path.joinpath("adapter").mkdir()
@@ -272,14 +277,14 @@ def test_lengths_even_by_their_logarithm_are_often_short() -> None:
 
 
 def test_a_training_further_begins_where_the_first_ended(contract: PromptContract, rows: Rows, tmp_path: Path) -> None:
-    first = ReadWithAdapter(tiny_model(contract), rows, AdapterShape(2, 0.0), {"base": "tiny"})
+    first = ReadWithAdapter(tiny_model(contract), rows, plan(2, 0.0), {"base": "tiny"})
     for each in first.module.parameters():
         torch.nn.init.normal_(each, std=0.05)
     tmp_path.joinpath("adapter").mkdir()
     first.export(tmp_path / "adapter")
     start = find_adapter(str(tmp_path / "adapter"), "--start")
-    second = ReadWithAdapter(tiny_model(contract), rows, AdapterShape(2, 0.0), {}, start=start)
+    second = ReadWithAdapter(tiny_model(contract), rows, plan(2, 0.0), {}, start)
     pairs = zip(first.module.parameters(), second.module.parameters(), strict=True)
     assert all(torch.equal(one.to(torch.bfloat16), other.to(torch.bfloat16)) for one, other in pairs)
     with pytest.raises(UserError, match="r is 2 there and 3 here"):
-        ReadWithAdapter(tiny_model(contract), rows, AdapterShape(3, 0.0), {}, start=start)
+        ReadWithAdapter(tiny_model(contract), rows, plan(3, 0.0), {}, start)

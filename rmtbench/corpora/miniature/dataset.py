@@ -120,7 +120,7 @@ class Miniature:
                 Gold(
                     f"{self.style}-{request.seed}-{request.draw}-{number}",
                     one.references[:1] if self.style == "hotpotqa" else one.references,  # its format knows one
-                    tuple((places[_key(fact)],) for fact in one.facts),
+                    tuple((places[fact.key],) for fact in one.facts),
                 ),
             )
             for number, one in enumerate(_ask(self.style, world, chance))
@@ -215,7 +215,7 @@ def _places(pages: Sequence[Page], documents: Sequence[Document], *, exact: bool
                 if exact:
                     found = first + _object_start(fact, document.text[first:last])
                     span = Span(document.id, found, found + len(fact.text))
-                places[_key(fact)] = span
+                places[fact.key] = span
     return places
 
 
@@ -231,10 +231,6 @@ def _stated(sentences: Sequence[Sentence], start: int) -> Iterator[tuple[Fact, i
         if sentence.fact is not None:
             yield sentence.fact, start, end
         start = end + 1
-
-
-def _key(fact: Fact) -> tuple[int, str]:
-    return fact.subject.id, fact.relation.name
 
 
 @cache

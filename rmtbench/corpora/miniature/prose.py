@@ -149,7 +149,7 @@ def write_paragraph(
     if subject.alias:
         # Nobody can know who is meant by another name before it is told.
         told = chance.choice(OTHER_NAMES).replace("{S}", subject.name).replace("{N}", subject.alias)
-        sentences.append(Sentence(_capital(told)))
+        sentences.append(Sentence(capital(told)))
         reference.known = True
     for item in order:
         sentences.append(_sentence(item, reference, chance, plan, first=not sentences))
@@ -171,13 +171,13 @@ def _sentence(
         reference.doubtful = (
             item.relation.object == "person" if person else item.relation.object not in {"year", "number", "person"}
         )
-        return Sentence(_capital(text), item)
+        return Sentence(capital(text), item)
     if isinstance(item, Relation):
         reference.doubtful = False
-        return Sentence(_capital(reference.fill(item.hint)))
+        return Sentence(capital(reference.fill(item.hint)))
     speaks = first or chance.random() < 0.25
     reference.doubtful = not speaks
-    return Sentence(_capital(reference.idle(speaks=speaks)), idle=not speaks)
+    return Sentence(capital(reference.idle(speaks=speaks)), idle=not speaks)
 
 
 def with_article(noun: str) -> str:
@@ -185,5 +185,6 @@ def with_article(noun: str) -> str:
     return f"{'an' if noun[0] in 'aeio' else 'a'} {noun}"
 
 
-def _capital(text: str) -> str:
+def capital(text: str) -> str:
+    """The text with a capital at its beginning; the rest keeps its own."""
     return text[0].upper() + text[1:]

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from rmtbench.corpora.miniature.prose import PLAN, Paragraph, ProsePlan, write_paragraph
+from rmtbench.corpora.miniature.prose import PLAN, Paragraph, ProsePlan, capital, write_paragraph
 from rmtbench.corpora.miniature.relations import EntityKind
 from rmtbench.corpora.miniature.words import NameWords
 from rmtbench.corpora.miniature.world import World, WorldPlan
@@ -22,12 +22,10 @@ class Page:
     """One document: paragraphs under a title, all of one group of the world.
 
     Attributes:
-        group: Which group.
         title: Its title.
         paragraphs: What it tells.
     """
 
-    group: int
     title: str
     paragraphs: tuple[Paragraph, ...]
 
@@ -100,7 +98,7 @@ def tell(style: Style, world: World, chance: random.Random, prose: ProsePlan = P
     plan = PLANS[style]
     prose = replace(prose, hints=plan.hints)
     pages = []
-    for number, group in enumerate(world.groups):
+    for group in world.groups:
         paragraphs = [
             write_paragraph(
                 entity, list(world.facts[entity.id].values()), world.untold.get(entity.id, ()), chance, prose
@@ -109,11 +107,7 @@ def tell(style: Style, world: World, chance: random.Random, prose: ProsePlan = P
         ]
         if plan.one_page:
             title = chance.choice(plan.titles).replace("{name}", group[0].name)
-            pages.append(Page(number, _capital(title), tuple(paragraphs)))
+            pages.append(Page(capital(title), tuple(paragraphs)))
         else:
-            pages += [Page(number, _capital(p.subject.name), (p,)) for p in paragraphs]
+            pages += [Page(capital(p.subject.name), (p,)) for p in paragraphs]
     return pages
-
-
-def _capital(text: str) -> str:
-    return text[0].upper() + text[1:]

@@ -48,6 +48,11 @@ class Fact:
     text: str
     target: Entity | None = None
 
+    @property
+    def key(self) -> tuple[int, str]:
+        """What tells it from all others of its world."""
+        return self.subject.id, self.relation.name
+
 
 @dataclass(frozen=True)
 class World:

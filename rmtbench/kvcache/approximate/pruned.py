@@ -11,12 +11,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
-from transformers import AttentionInterface, AttentionMaskInterface
 
 from rmtbench.errors import UserError
 from rmtbench.kvcache.base import PrefixKV
 from rmtbench.kvcache.exact.attention import attend, attend_to_prefix, merge
-from rmtbench.models.architecture import attention_of
+from rmtbench.models.architecture import attention_of, register_attention
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -240,24 +239,20 @@ def _attention(
     query: torch.Tensor,
     key: torch.Tensor,
     value: torch.Tensor,
-    attention_mask: torch.Tensor | None = None,  # noqa: ARG001 - some models give it by this name
-    scaling: float | None = None,
+    scale: float,
     *,
     scoring: _Pass,
     **_rest: object,
-) -> tuple[torch.Tensor, None]:
+) -> torch.Tensor:
     """Exact attention over the context's first tokens and the new ones, ``[1, tokens, heads, width]``."""
     layer = int(module.layer_idx)  # type: ignore[arg-type]
-    scale = query.shape[-1] ** -0.5 if scaling is None else scaling
     scoring.observe(layer, query[0], key[0], scale)
     own_out, own_lse = attend(query, key, value, scale, causal=True)
     own = own_out[0].transpose(0, 1), own_lse[0].transpose(0, 1)  # [tokens, heads, width], [tokens, heads]
     if scoring.seen == 0:
-        return own[0][None], None
+        return own[0][None]
     keys, values = (states[layer][:, : scoring.seen] for states in (scoring.context.keys, scoring.context.values))
-    return merge(attend_to_prefix(query[0], keys, values, scale), own)[None], None
+    return merge(attend_to_prefix(query[0], keys, values, scale), own)[None]
 
 
-AttentionInterface.register(NAME, _attention)
-# Who sees what is decided above; a mask of transformers would be of the new tokens only.
-AttentionMaskInterface.register(NAME, lambda *_args, **_kwargs: None)
+register_attention(NAME, _attention)

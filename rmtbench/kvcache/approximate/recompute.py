@@ -13,10 +13,9 @@ from math import ceil
 from typing import TYPE_CHECKING
 
 import torch
-from transformers import AttentionInterface, AttentionMaskInterface
 
 from rmtbench.kvcache.exact.attention import attend
-from rmtbench.models.architecture import attention_of
+from rmtbench.models.architecture import attention_of, register_attention
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -81,24 +80,20 @@ def _attention(
     query: torch.Tensor,
     key: torch.Tensor,
     value: torch.Tensor,
-    attention_mask: torch.Tensor | None = None,  # noqa: ARG001 - some models give it by this name
-    scaling: float | None = None,
+    scale: float,
     *,
     work: _Work,
     **_rest: object,
-) -> tuple[torch.Tensor, None]:
+) -> torch.Tensor:
     layer = int(module.layer_idx)  # type: ignore[arg-type]
     keys, values = work.context.keys[layer], work.context.values[layer]
     keys[:, work.positions], values[:, work.positions] = key[0], value[0]
     end = work.end
     hidden = torch.arange(end, device=keys.device) > work.positions[:, None]
     bias = torch.zeros(hidden.shape, dtype=query.dtype, device=keys.device).masked_fill_(hidden, -torch.inf)
-    scale = query.shape[-1] ** -0.5 if scaling is None else scaling
     # Not torch's own attention: with a mask and grouped heads a GPU would hold the scores of all keys at once.
     out, _ = attend(query, keys[None, :, :end], values[None, :, :end], scale, bias=bias[None, None])
-    return out.transpose(1, 2).contiguous(), None
+    return out.transpose(1, 2).contiguous()
 
 
-AttentionInterface.register(NAME, _attention)
-# Who sees what is made here, of positions; a mask of transformers would be of the tokens of one forward alone.
-AttentionMaskInterface.register(NAME, lambda *_args, **_kwargs: None)
+register_attention(NAME, _attention)

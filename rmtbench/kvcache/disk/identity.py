@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rmtbench.errors import UserError
+from rmtbench.models.architecture import plain_causal
 from rmtbench.models.identity import canonical
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ def model_identity(model: LocalModel, chunk_tokens: int) -> dict[str, Any]:
     import torch
     import transformers
 
-    from rmtbench.kvcache.exact.chunk_attention import NAME, serves
+    from rmtbench.kvcache.exact.chunk_attention import NAME
 
     known = model.provenance
     if len(str(known["weights_sha256"])) != 64:
@@ -56,7 +57,7 @@ def model_identity(model: LocalModel, chunk_tokens: int) -> dict[str, Any]:
         "tokenizer_sha256": known["tokenizer_sha256"],
         "dtype": known["dtype"],
         "device": model.model.device.type,
-        "attention": NAME if serves(model.model) else known["attention"],
+        "attention": NAME if plain_causal(model.model) else known["attention"],
         "linear": known.get("linear", "torch"),
         "chunk_tokens": chunk_tokens,
         "identity": known.get("identity"),

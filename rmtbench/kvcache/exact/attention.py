@@ -129,9 +129,7 @@ def merge(first: Partial, second: Partial) -> torch.Tensor:
     return torch.lerp(out.to(wide), other.to(wide), weight.to(wide)).to(out.dtype)
 
 
-def attend_to_prefix(
-    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scale: float, *, splits: int | None = None
-) -> Partial:
+def attend_to_prefix(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scale: float) -> Partial:
     """Attention of all queries over the prefix, which is read once.
 
     Args:
@@ -139,7 +137,6 @@ def attend_to_prefix(
         key: ``[key-value heads, tokens, width]``.
         value: As `key`.
         scale: Factor of the scores.
-        splits: In how many parts the prefix is read side by side; None for as many as keep all threads busy.
 
     Returns:
         Outputs ``[queries, heads, width]`` and log-sum-exps ``[queries, heads]``.
@@ -147,7 +144,7 @@ def attend_to_prefix(
     heads, queries, width = query.shape
     # The heads of a group read the same keys, so to the operator they are more queries of one head.
     folded = query.reshape(1, key.shape[0], -1, width)
-    splits = splits or _splits(folded, key.shape[1])
+    splits = _splits(folded, key.shape[1])
     if splits == 1:
         out, lse = attend(folded, key[None], value[None], scale)
     else:

@@ -8,15 +8,14 @@ tokens. Where torch has no such operator, keys are copied for each head of a gro
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING
 
 import torch
 from torch.nn.attention.bias import causal_lower_right
-from transformers import AttentionInterface, AttentionMaskInterface
 
 from rmtbench.kvcache.exact import attention
-from rmtbench.models.architecture import attention_of, plain_causal
+from rmtbench.models.architecture import attention_of, plain_causal, register_attention
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -24,39 +23,27 @@ if TYPE_CHECKING:
 NAME = "rmtbench_chunks"
 
 
-def serves(model: PreTrainedModel) -> bool:
-    """Return whether a model's chunks may be read by this attention; others read them by their own, with masks."""
-    return plain_causal(model)
-
-
 @contextmanager
 def chunk_attention(model: PreTrainedModel) -> Iterator[None]:
-    """Let the model attend by chunks while the block lasts, where `serves` allows it."""
-    if not serves(model):
-        yield
-        return
-    with attention_of(model, NAME):
+    """Let the model attend by chunks while the block lasts; one that is not `plain_causal` keeps its own attention."""
+    with attention_of(model, NAME) if plain_causal(model) else nullcontext():
         yield
 
 
-def attend(
-    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scale: float | None = None, *, fused: bool = True
-) -> torch.Tensor:
+def attend(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scale: float) -> torch.Tensor:
     """Causal attention of the last tokens over all tokens.
 
     Args:
         query: ``[1, heads, chunk, width]``.
         key: ``[1, key-value heads, total, width]``; the chunk's own are its last.
         value: Shaped as `key`.
-        scale: Of the scores; None for one over the width's root.
-        fused: Whether torch's private fused operators may be used, which copy no keys; the result
-            is the same but for rounding.
+        scale: Of the scores.
 
     Returns:
         ``[1, heads, chunk, width]``.
     """
     past = key.shape[2] - query.shape[2]
-    if not (fused and attention.has_operator(query)):
+    if not attention.has_operator(query):
         groups = query.shape[1] // key.shape[1]
         key, value = (tensor.repeat_interleave(groups, 1) if groups > 1 else tensor for tensor in (key, value))
         bias = causal_lower_right(query.shape[2], key.shape[2])
@@ -64,7 +51,6 @@ def attend(
             query, key, value, attn_mask=bias, scale=scale
         )
         return joined
-    scale = query.shape[-1] ** -0.5 if scale is None else scale
     own = attention.attend(query, key[:, :, past:], value[:, :, past:], scale, causal=True)
     if past == 0:
         return own[0]
@@ -76,17 +62,14 @@ def _attention(
     query: torch.Tensor,
     key: torch.Tensor,
     value: torch.Tensor,
-    attention_mask: torch.Tensor | None = None,  # noqa: ARG001 - some models give it by this name
-    scaling: float | None = None,
+    scale: float,
     *,
     final_layer: int | None = None,
     **_rest: object,
-) -> tuple[torch.Tensor, None]:
+) -> torch.Tensor:
     if module.layer_idx == final_layer:  # its keys and values are kept by now, and nobody reads what follows them
-        return query.new_zeros((query.shape[0], query.shape[2], query.shape[1], value.shape[3])), None
-    return attend(query, key, value, scaling).transpose(1, 2).contiguous(), None
+        return query.new_zeros((query.shape[0], query.shape[2], query.shape[1], value.shape[3]))
+    return attend(query, key, value, scale).transpose(1, 2).contiguous()
 
 
-AttentionInterface.register(NAME, _attention)
-# Without a mask function of the same name transformers would make none, and warn of nothing; here that is meant.
-AttentionMaskInterface.register(NAME, lambda *_args, **_kwargs: None)
+register_attention(NAME, _attention)

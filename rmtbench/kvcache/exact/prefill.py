@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING
 import torch
 
 from rmtbench.kvcache.base import PrefixKV
-from rmtbench.kvcache.exact.chunk_attention import chunk_attention, serves
+from rmtbench.kvcache.exact.chunk_attention import chunk_attention
 from rmtbench.kvcache.exact.offloaded import HostSlotCache
 from rmtbench.kvcache.watching import NOBODY, ReadProgress, Watch
 from rmtbench.measure import synchroniser
+from rmtbench.models.architecture import plain_causal
 from rmtbench.models.slots import SlotCache
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ def prefill(
     if known is not None:
         fill(cache, known, model.device)
     begun, first, wait = time.perf_counter(), done, synchroniser(str(model.device))
-    unread = {"final_layer": len(cache.layers) - 1} if serves(model) else {}
+    unread = {"final_layer": len(cache.layers) - 1} if plain_causal(model) else {}
     with chunk_attention(model):
         while done < len(ids):
             end = min(done + chunk_tokens, len(ids))

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NoReturn
-
-from transformers import AttentionInterface, AttentionMaskInterface
+from typing import TYPE_CHECKING
 
 from rmtbench.kvcache.exact.attention import attend_to_prefix, merge
+from rmtbench.models.architecture import register_attention
 
 if TYPE_CHECKING:
     import torch
@@ -22,23 +21,21 @@ def shared_prefix_attention(
     query: torch.Tensor,
     key: torch.Tensor,
     value: torch.Tensor,
-    attention_mask: torch.Tensor | None = None,  # noqa: ARG001 - some models give it by this name
-    scaling: float | None = None,
+    scale: float,
     *,
     reading: Round | None = None,
     **others: object,
-) -> tuple[torch.Tensor, None]:
-    """The attention function that transformers calls in each layer.
+) -> torch.Tensor:
+    """The attention that transformers calls in each layer: see `register_attention`.
 
     Args:
         module: The layer's attention, for its number.
         query: ``[1, heads, tokens, width]``, the tokens of all rows in a line.
         key: The same tokens' new keys, ``[1, key-value heads, tokens, width]``.
         value: As `key`.
-        attention_mask: Not used: `reading` says what each token sees.
-        scaling: Factor of the scores; None for one over the root of the width.
+        scale: Factor of the scores.
         reading: What is read now: the prefix, the suffixes and whose tokens these are.
-        others: What else the model says of its attention.
+        others: What else the model says of its attention. A mask is not used: `reading` says what each token sees.
 
     Returns:
         Outputs, ``[1, tokens, heads, width]``.
@@ -52,7 +49,6 @@ def shared_prefix_attention(
     if strange:
         raise RuntimeError(f"{type(module).__name__} has {', '.join(strange)}, which {NAME} does not know")
     layer = int(module.layer_idx)  # type: ignore[arg-type]
-    scale = query.shape[-1] ** -0.5 if scaling is None else scaling
     keys, values = reading.prefix.keys[layer], reading.prefix.values[layer]
     # What the last layer makes of a token is read for the logits alone: of a question, that is its last token.
     asked = query[:, :, reading.last] if reading.entering and layer == len(reading.prefix.keys) - 1 else query
@@ -60,17 +56,11 @@ def shared_prefix_attention(
     out = merge(prefix, reading.attend_to_suffixes(layer, asked, key, value, scale))
     if asked is not query:
         out = out.new_zeros((query.shape[2], *out.shape[1:])).index_copy_(0, reading.last, out)
-    return out[None], None
+    return out[None]
 
 
 STRANGE = ("sliding_window", "softcap", "s_aux", "position_bias")
 """What a model may tell its attention that changes the scores: windows, caps, sinks and biases."""
 
 
-def _no_mask(*_args: object, **_kwargs: object) -> NoReturn:
-    """Masks of transformers cannot say who sees what here; a call that wants one is not ours."""
-    raise RuntimeError(f"{NAME} takes no masks but its own")
-
-
-AttentionInterface.register(NAME, shared_prefix_attention)
-AttentionMaskInterface.register(NAME, _no_mask)
+register_attention(NAME, shared_prefix_attention)

@@ -17,7 +17,7 @@ from rmtbench.kvcache.exact.reading import read_in_chunks
 from rmtbench.kvcache.exact.shared import read_shared
 from rmtbench.kvcache.exact.trial import SHARED
 from rmtbench.measure import synchroniser
-from rmtbench.models.architecture import check_shared_prefix
+from rmtbench.models.architecture import check_shared_prefix, plain_causal
 from rmtbench.models.base import Generation, Prompt
 from rmtbench.models.local import LocalModel
 
@@ -72,7 +72,7 @@ def kernels_of(model: LocalModel, prefix: str) -> dict[str, object]:
     """
     own = str(model.model.config._attn_implementation)  # noqa: SLF001 - the only place that tells
     return {
-        "context": chunk_attention.NAME if chunk_attention.serves(model.model) else own,
+        "context": chunk_attention.NAME if plain_causal(model.model) else own,
         "questions": own if prefix == "plain" else shared_attention.NAME,
         "chunk_tokens": CHUNK_TOKENS,
     }

@@ -13,7 +13,7 @@ from rmtbench.kvcache.exact.shared import SharedPlaces
 from rmtbench.kvcache.exact.suffixes import Suffixes
 from rmtbench.kvcache.exact.uncached import prefix_for
 from rmtbench.measure import free_memory, synchroniser
-from rmtbench.models.decode import greedy, greedy_continuous
+from rmtbench.models.decode import greedy, greedy_continuous, never
 from rmtbench.models.readers import OwnPrompts, forward
 from rmtbench.models.slots import SlotCache
 
@@ -58,12 +58,8 @@ def _ids(model: LocalModel, count: int) -> list[int]:
     return [number % rows for number in range(1, count + 1)]
 
 
-def _never(_ids: object) -> None:
-    """Let no answer end before its full length."""
-
-
 def _own_prompt(model: LocalModel) -> None:
-    greedy(OwnPrompts(model.model, [((), _ids(model, chunk_tokens(model)))], ANSWER_TOKENS), 1, _never, ANSWER_TOKENS)
+    greedy(OwnPrompts(model.model, [((), _ids(model, chunk_tokens(model)))], ANSWER_TOKENS), 1, never, ANSWER_TOKENS)
 
 
 def _two_chunks(model: LocalModel) -> None:
@@ -77,4 +73,4 @@ def _two_chunks(model: LocalModel) -> None:
         forward(model.model, cache, question, start=context.tokens)
         return
     places = SharedPlaces(model, context, Suffixes(context, 1, QUESTION_TOKENS + ANSWER_TOKENS))
-    list(greedy_continuous(places, iter([(0, question)]), 1, _never, ANSWER_TOKENS))
+    list(greedy_continuous(places, iter([(0, question)]), 1, never, ANSWER_TOKENS))

@@ -95,7 +95,7 @@ def of_reading(error: Exception) -> Exception:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class RequestTarget:
     """What a request was about, for messages: the server, the model, and what the user calls the option."""
 
     address: Address
@@ -103,7 +103,7 @@ class Asked:
     option: str = "--model"
 
 
-def explain(error: Exception, asked: Asked) -> TransientError | UserError | AnswerError:  # noqa: PLR0911 - a table
+def explain(error: Exception, asked: RequestTarget) -> TransientError | UserError | AnswerError:  # noqa: PLR0911 - a table
     """Say what an exception of the client, or of reading a reply, means.
 
     Args:
@@ -160,7 +160,7 @@ def of_environment(error: Exception, environ: Mapping[str, str]) -> UserError:
     )
 
 
-def _of_connection(error: BaseException, asked: Asked) -> TransientError | UserError:
+def _of_connection(error: BaseException, asked: RequestTarget) -> TransientError | UserError:
     """What a failed connection means; a certificate that is not trusted, or a proxy's refusal, does not pass."""
     host, cause = asked.address.host, type(error.__cause__).__name__
     reason: BaseException | None = error
@@ -179,7 +179,7 @@ def _of_connection(error: BaseException, asked: Asked) -> TransientError | UserE
     return TransientError("no connection" if refused else "the connection was dropped", unreachable=refused)
 
 
-def _of_status(error: APIStatusError, asked: Asked) -> TransientError | UserError | AnswerError:
+def _of_status(error: APIStatusError, asked: RequestTarget) -> TransientError | UserError | AnswerError:
     address, status = asked.address, int(error.status_code)
     message, named = _message(error), _named_parameter(error)
     said = _said(message, address)
@@ -201,7 +201,7 @@ def _of_status(error: APIStatusError, asked: Asked) -> TransientError | UserErro
     return RefusedError(f"{address.host} refuses the request ({status}): {said}", status, param)
 
 
-def _of_account(error: APIStatusError, asked: Asked) -> UserError | None:
+def _of_account(error: APIStatusError, asked: RequestTarget) -> UserError | None:
     """What stops the whole run: a wrong key or name, or an empty account."""
     address, status = asked.address, int(error.status_code)
     if status in (401, 403):

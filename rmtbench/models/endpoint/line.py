@@ -12,7 +12,14 @@ from rmtbench.errors import AnswerError, ServerGoneError, UserError
 from rmtbench.models.endpoint.address import Address
 from rmtbench.models.endpoint.dialect import Dialect
 from rmtbench.models.endpoint.endings import check_not_interrupted, ended_by_cap
-from rmtbench.models.endpoint.faults import Asked, RefusedError, SmallCapError, explain, of_environment, of_reading
+from rmtbench.models.endpoint.faults import (
+    RefusedError,
+    RequestTarget,
+    SmallCapError,
+    explain,
+    of_environment,
+    of_reading,
+)
 from rmtbench.models.endpoint.limits import TokenBucket
 from rmtbench.models.endpoint.replies import Reply, read_events
 from rmtbench.models.endpoint.retry import Clock, Patience, Retrying
@@ -72,7 +79,7 @@ class Line:
     """
 
     settings: LineSettings
-    asked: Asked
+    asked: RequestTarget
     client: OpenAI = field(repr=False)
     retrying: Retrying = field(repr=False)
     clock: Clock = field(repr=False)
@@ -290,4 +297,4 @@ def open_line(settings: LineSettings, model: str, *, option: str = "--model") ->
         for limit in (settings.requests_per_minute, settings.tokens_per_minute)
     )
     retrying = Retrying(address.host, settings.patience, clock, requests, tokens)
-    return Line(settings, Asked(address, model, option), client, retrying, clock)
+    return Line(settings, RequestTarget(address, model, option), client, retrying, clock)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from rmtbench.errors import UserError
 from rmtbench.rmt.base import Ids
 
 
@@ -66,3 +67,29 @@ class Task(Protocol):
             ValueError: The text cannot be told in so few segments.
         """
         ...
+
+
+def sample_of(
+    task: Task,
+    segments: int,
+    chance: random.Random,
+    where: str = "--segments",
+    remedy: str = "begin with more segments, or lengthen them with --segment-tokens",
+) -> Sample:
+    """Make one sample, or say to the user that the task cannot be told in so few segments.
+
+    Args:
+        task: Makes it.
+        segments: How many segments its text has.
+        chance: Random numbers.
+        where: The option that chose their number.
+        remedy: What to do.
+
+    Raises:
+        UserError: The text cannot be told.
+    """
+    try:
+        return task.sample(segments, chance)
+    except ValueError as error:
+        what = f"task '{task.name}' cannot be told in {segments} segments ({error})"
+        raise UserError(what, where=where, remedy=remedy) from error

@@ -72,7 +72,7 @@ def read_text(tokenizer: PreTrainedTokenizerBase, documents: Sequence[tuple[str,
 
 
 @dataclass(frozen=True)
-class Reading:
+class CorpusTask:
     """A `Task`: a corpus of the miniature in any of its styles, and one question of any kind about it.
 
     Segments are cut wherever they are full. A sample's whole text is tokenised when it is made.

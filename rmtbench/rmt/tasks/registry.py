@@ -8,7 +8,7 @@ from rmtbench.errors import UserError, nearest
 from rmtbench.models.prompt import PromptContract
 from rmtbench.rmt.tasks.babilong import open_babilong
 from rmtbench.rmt.tasks.base import Task
-from rmtbench.rmt.tasks.corpus import Reading
+from rmtbench.rmt.tasks.corpus import CorpusTask
 from rmtbench.rmt.tasks.miniature import NAMES, Draw, FactsInNoise, draw_any, draw_facts, draw_two_hops, noise_ids
 
 BABILONG = "babilong:"
@@ -65,7 +65,7 @@ def make_task(name: str, contract: PromptContract, segment_tokens: int, names: s
     if name.startswith(BABILONG):
         return open_babilong(Path(name.removeprefix(BABILONG)), contract, segment_tokens)
     if name == "reading":
-        return Reading(contract, segment_tokens, NAMES[names])
+        return CorpusTask(contract, segment_tokens, NAMES[names])
     check_task(name)
     noise = noise_ids(contract.tokenizer)
     return FactsInNoise(name, contract, segment_tokens, NAMES[names], _draw(name), noise, name == "memorize", asked)

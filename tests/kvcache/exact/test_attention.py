@@ -106,23 +106,28 @@ def test_two_parts_merged_are_attention_over_the_whole(heads: int, kv_heads: int
 
 @pytest.mark.parametrize(("heads", "kv_heads"), HEADS)
 @pytest.mark.parametrize("queries", [1, 2, 40])
-@pytest.mark.parametrize("splits", [None, 1, 2, 7])
+@pytest.mark.parametrize("threads", [1, 2, 7])
 def test_folded_queries_and_heads_come_back_in_place(
-    heads: int, kv_heads: int, queries: int, splits: int | None
+    heads: int, kv_heads: int, queries: int, threads: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(attention, "LEAST_KEYS", 1)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
     query = states(heads, queries, 16)
     key, value = states(kv_heads, 50, 16, seed=1), states(kv_heads, 50, 16, seed=2)
-    out, lse = attend_to_prefix(query, key, value, SCALE, splits=splits)
+    out, lse = attend_to_prefix(query, key, value, SCALE)
     expected = attend_by_matmul(query[None], key[None], value[None], SCALE)
     assert close(out, expected[0][0].transpose(0, 1))
     assert close(lse, expected[1][0].transpose(0, 1))
 
 
-@pytest.mark.parametrize("splits", [2, 7])
-def test_half_precision_parts_join_without_rounding(splits: int) -> None:
+@pytest.mark.parametrize("threads", [2, 7])
+def test_half_precision_parts_join_without_rounding(threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
     query, key, value = (states(3, count, 16, seed=seed).bfloat16() for seed, count in enumerate((4, 210, 210)))
-    out, _ = attend_to_prefix(query, key, value, SCALE, splits=splits)
-    exact, _ = attend_to_prefix(query.float(), key.float(), value.float(), SCALE, splits=1)
+    exact, _ = attend_to_prefix(query.float(), key.float(), value.float(), SCALE)
+    monkeypatch.setattr(attention, "LEAST_KEYS", 1)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
+    assert attention._splits(query[None], 210) == threads
+    out, _ = attend_to_prefix(query, key, value, SCALE)
     assert out.dtype == torch.bfloat16
     assert (out.float() - exact).abs().max() < 2**-7 * exact.abs().max()
 
@@ -183,9 +188,7 @@ def test_last_layer_computes_of_a_question_its_last_token_alone(stepping: list[i
     for layer in range(2):
         module = torch.nn.Module()
         module.layer_idx = layer
-        outputs.append(
-            shared_attention.shared_prefix_attention(module, query, key, value, None, SCALE, reading=reading)[0]
-        )
+        outputs.append(shared_attention.shared_prefix_attention(module, query, key, value, SCALE, reading=reading))
     first, last = (out[0] for out in outputs)
     assert first.shape == last.shape == (9, 4, 16)
     assert close(last[reading.last], first[reading.last])
@@ -224,11 +227,9 @@ def test_a_row_longer_than_its_place_is_refused() -> None:
 def test_calls_that_are_not_the_shared_prefixs_are_refused() -> None:
     module, query = torch.nn.Module(), states(1, 2, 1, 8)
     with pytest.raises(RuntimeError, match="over a shared prefix alone"):
-        shared_attention.shared_prefix_attention(module, query, query, query, None)
+        shared_attention.shared_prefix_attention(module, query, query, query, 1.0)
     prefix = PrefixKV((states(2, 4, 8),), (states(2, 4, 8),), (1, 2, 3, 4))
     reading = plan_round(prefix, Suffixes(prefix, 1, 3), [], [(0, 1)])
     for name in shared_attention.STRANGE:
         with pytest.raises(RuntimeError, match=name):
-            shared_attention.shared_prefix_attention(
-                module, query, query, query, None, 1.0, reading=reading, **{name: 3}
-            )
+            shared_attention.shared_prefix_attention(module, query, query, query, 1.0, reading=reading, **{name: 3})
