@@ -7,15 +7,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from rmtbench.analysis.corpora import corpora_of
 from rmtbench.analysis.grid import Grid, Row, cache_comparison
 from rmtbench.analysis.metrics import PAPER_METRIC, shown_values
 from rmtbench.analysis.run_figures import RunFigures
-from rmtbench.analysis.sections import Section
+from rmtbench.analysis.sections import Facts, Section
 from rmtbench.report import numbers
 from rmtbench.report.notes import mark_notes, marks, preparation_text, question_notes, score_notes, shared_notes
 from rmtbench.report.numbers import MISSING
+
+if TYPE_CHECKING:
+    from rmtbench.report.figures.make import Drawn
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +43,26 @@ class Table:
     labels: int
     notes: tuple[str, ...] = ()
     less: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Chapter:
+    """One section with its tables, the paper's and those that explain them, and its figures."""
+
+    section: Section
+    tables: tuple[Table, ...]
+    anatomy: tuple[Table, ...]
+    figures: tuple[Drawn, ...] = ()
+
+    @property
+    def title(self) -> str:
+        """Its section's."""
+        return self.section.title
+
+    @property
+    def provenance(self) -> Facts:
+        """What produced its tables."""
+        return self.section.provenance
 
 
 def corpora_table(section: Section) -> Table:
