@@ -38,7 +38,7 @@ class Planning:
     """
 
     def __init__(self, results: Path, *, fresh: bool) -> None:
-        from rmtbench.runs.estimate import finished_runs
+        from rmtbench.runs.forecast import finished_runs
 
         check_results(results)
         self.told: list[tuple[Request, Estimate]] = []

@@ -260,3 +260,11 @@ def read_json(path: Path) -> dict[str, Any]:
         raise UserError("damaged: not an object", where=str(path), remedy="start that run anew with --fresh")
     check_version(value, str(path))
     return value
+
+
+def value_at(tree: Mapping[str, Any], *path: str) -> object:
+    """The value under names within names of a JSON object; None where there is none."""
+    value: object = tree
+    for name in path:
+        value = value.get(name) if isinstance(value, Mapping) else None
+    return value
