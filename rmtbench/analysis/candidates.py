@@ -103,7 +103,7 @@ def _candidate(grid: Grid, row: Row, run: RunFigures, metric: str, unfit: str) -
     peak = device if device is not None else resident
     tokens = run.tokens
     prompt, cached = tokens.prompt or 0.0, tokens.cached or 0.0
-    interval = score_interval(run, metric)
+    low, high = score_interval(run, metric) or (None, None)
     return Candidate(
         name=grid.full_label(row),
         run_id=run.run_id,
@@ -119,8 +119,8 @@ def _candidate(grid: Grid, row: Row, run: RunFigures, metric: str, unfit: str) -
         tokens=(prompt - cached, cached, tokens.output or 0.0),
         prepared_tokens=_prepared_tokens(run, cached),
         spared=bool(spared(run)),
-        low=None if interval is None else interval.low,
-        high=None if interval is None else interval.high,
+        low=low,
+        high=high,
     )
 
 

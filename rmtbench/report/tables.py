@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from rmtbench.analysis.corpora import corpora_of
 from rmtbench.analysis.grid import Grid, Row, cache_comparison
@@ -17,9 +16,6 @@ from rmtbench.analysis.sections import Facts, Section
 from rmtbench.report import numbers
 from rmtbench.report.notes import mark_notes, marks, preparation_text, question_notes, score_notes, shared_notes
 from rmtbench.report.numbers import MISSING
-
-if TYPE_CHECKING:
-    from rmtbench.report.figures.make import Drawn
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,12 +43,11 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Chapter:
-    """One section with its tables, the paper's and those that explain them, and its figures."""
+    """One section with its tables: the paper's, and those that explain them."""
 
     section: Section
     tables: tuple[Table, ...]
     anatomy: tuple[Table, ...]
-    figures: tuple[Drawn, ...] = ()
 
     @property
     def title(self) -> str:

@@ -119,18 +119,17 @@ def write_report(
     decided = () if quick else _decide(sections, all_pairs=all_pairs)
     first = tuple(each for each in decided if each[0].metric == FIRST)
     chapters = []
-    for number, section in enumerate(sections):
+    for section in sections:
         grids = make_grids(section.runs)
         pairs = [] if quick else _pairs(grids)
         beside = published or dict(section.setting)["data source"] not in OWN
         own = [each for each in decided if each[0].section == section.title]
         made = _Made(section, grids, own, pairs, all_pairs=all_pairs, published=beside)
         _add_records(records, made)
-        chapters.append(_chapter(made, tuple(figure for figure in drawn if figure.chapter == number)))
+        chapters.append(_chapter(made))
     blocks = first_screen(sections, first, () if quick else _by_recall(sections))
-    trainings = tuple(figure for figure in drawn if figure.chapter is None)
     texts = {
-        "report.md": _document(blocks, chapters, sum(len(section.runs) for section in sections), trainings),
+        "report.md": _document(blocks, chapters, drawn),
         "report.tex": latex.document((each.title, each.provenance, each.tables + each.anatomy) for each in chapters),
         **{f"{name}.csv": csv_files.to_csv(rows) for name, rows in records.items()},
     }
@@ -216,7 +215,7 @@ def _add_records(records: dict[str, list[Record]], made: _Made) -> None:
         records.setdefault("published", []).extend(row | setting for row in beside)
 
 
-def _chapter(made: _Made, figures: tuple[Drawn, ...]) -> Chapter:
+def _chapter(made: _Made) -> Chapter:
     section, grids = made.section, made.grids
     shown = [each for each in made.pairs if each[2] and each[2][0].metric == MATRIX_METRIC and made.all_pairs]
     tables: list[Table | None] = [*map(overview_table, grids), model_table(section), corpora_table(section)]
@@ -233,7 +232,7 @@ def _chapter(made: _Made, figures: tuple[Drawn, ...]) -> Chapter:
     anatomy: list[Table | None] = [table for grid in grids for table in judge_tables(grid)]
     anatomy += [table for grid in grids for table in anatomy_tables(grid)]
     anatomy += [pairs_table(grid, size, found) for grid, size, found in shown]
-    return Chapter(section, _existing(tables), _existing(anatomy), figures)
+    return Chapter(section, _existing(tables), _existing(anatomy))
 
 
 def _leader_tables(made: _Made, grid: Grid) -> list[Table | None]:
@@ -245,19 +244,20 @@ def _existing(tables: Sequence[Table | None]) -> tuple[Table, ...]:
     return tuple(table for table in tables if table is not None)
 
 
-def _document(screen: Sequence[Block], chapters: Sequence[Chapter], runs: int, trainings: Sequence[Drawn]) -> str:
+def _document(screen: Sequence[Block], chapters: Sequence[Chapter], drawn: Sequence[Drawn]) -> str:
+    runs = sum(len(chapter.section.runs) for chapter in chapters)
     blocks = [
         markdown.heading("rmtbench report", 1),
         f"{runs} run(s). Runs under different headings must not be compared.",
         markdown.first_screen(screen),
         markdown.heading("All tables", 1),
     ]
-    for chapter in chapters:
+    for number, chapter in enumerate(chapters):
         blocks.append(markdown.heading(chapter.title, 2))
         blocks += [markdown.table(table) for table in chapter.tables]
-        blocks += [_image(figure) for figure in chapter.figures]
+        blocks += [_image(figure) for figure in drawn if figure.chapter == number]
         blocks += [markdown.table(table) for table in chapter.anatomy]
-    if trainings:
+    if trainings := [figure for figure in drawn if figure.chapter is None]:
         blocks += [markdown.heading("Trainings", 2), *map(_image, trainings)]
     blocks.append(markdown.heading("Provenance", 1))
     for chapter in chapters:

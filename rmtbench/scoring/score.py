@@ -14,7 +14,7 @@ from rmtbench.analysis.summary import summarize
 from rmtbench.errors import UserError
 from rmtbench.journal.lines import encode, refuse_link, write_whole
 from rmtbench.journal.packed import packed_of
-from rmtbench.journal.record import RunRecord, read_json, read_run
+from rmtbench.journal.record import Key, RunRecord, read_json, read_run
 from rmtbench.journal.rows import system_to_row
 from rmtbench.scoring.base import Accounting, Item, Metric, MetricKind, Progress
 from rmtbench.scoring.kinds import find_metric, is_plugin, judged_names, metric_names
@@ -81,11 +81,7 @@ def score_runs(
     # A packed run cannot be written: where all metrics are wanted, those that it has are enough.
     enough = scorer_model if metrics is None and judge is None else None
     todo = [run for run in runs if not _stands(run, asked, enough)]
-    if packed := next((each for run in todo if (each := packed_of(run.folder.path))), None):
-        remedy = f"rmtbench pack {packed} --undo makes a folder of it again"
-        raise UserError("this run is packed: see rmtbench pack --undo", where=str(packed), remedy=remedy)
-    for run in todo:
-        refuse_link(run.folder.path)
+    _refuse_packed(todo)
     if not todo:
         return []
     made = [
@@ -93,11 +89,7 @@ def score_runs(
         for kind in kinds
     ]
     keys = [(run, key) for run in todo for key in run.gold if key in run.answers]
-    datasets = {run.run_id: {row["draw"]: row["dataset"] for row in run.corpora} for run in todo}
-    items = [
-        Item(datasets[run.run_id][key[0]], run.answers[key], run.gold[key], run.spec.retrieves, run.questions[key].text)
-        for run, key in keys
-    ]
+    items = [_item(run, key) for run, key in keys]
     rows, whole, problems = _score(made, items, progress)
     places: dict[Path, list[int]] = {}
     for place, (owner, _) in enumerate(keys):
@@ -110,6 +102,21 @@ def score_runs(
         asked = _asked([kind for kind in whole if kind.name not in silent], judged, scorer_model)
         _write_summary(run.folder.path, made, asked, accounts)
     return list(dict.fromkeys(problems))
+
+
+def _refuse_packed(runs: Sequence[RunRecord]) -> None:
+    """Refuse runs that cannot be written."""
+    if packed := next((each for run in runs if (each := packed_of(run.folder.path))), None):
+        remedy = f"rmtbench pack {packed} --undo makes a folder of it again"
+        raise UserError("this run is packed: see rmtbench pack --undo", where=str(packed), remedy=remedy)
+    for run in runs:
+        refuse_link(run.folder.path)
+
+
+def _item(run: RunRecord, key: Key) -> Item:
+    """An answer of a run with its gold."""
+    dataset = next(row["dataset"] for row in run.corpora if row["draw"] == key[0])
+    return Item(dataset, run.answers[key], run.gold[key], run.spec.retrieves, run.questions[key].text)
 
 
 def _make(kind: MetricKind, make: Callable[[], Metric], chosen: AbstractSet[str]) -> Metric | UserError:
