@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import TypeVar
 
 from rmtbench.analysis.contest import Candidate, Contest, Family
-from rmtbench.analysis.grid import Grid, Row, make_grids
+from rmtbench.analysis.grid import Grid, Row
 from rmtbench.analysis.metrics import values_made
 from rmtbench.analysis.pairs import compare_all, compare_each, compare_sums
 from rmtbench.analysis.run_figures import RunFigures, Sums, spared
@@ -32,7 +32,7 @@ def make_contests(sections: Sequence[Section], metric: str, *, all_pairs: bool =
     return tuple(
         _contest(section, grid, size, metric, all_pairs=all_pairs)
         for section in sections
-        for grid in make_grids(section.runs)
+        for grid in section.grids
         for size in grid.sizes
     )
 

@@ -8,8 +8,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
+from rmtbench.analysis.grid import Grid, make_grids
 from rmtbench.analysis.run_figures import NOT_RECORDED, RunFigures
 
 Facts = tuple[tuple[str, str], ...]
@@ -19,7 +21,7 @@ IDENTITY = "model identity"
 """Names the hash over weights, adapter, configuration, tokenizer and chat format: see `rmtbench.models.identity`."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Section:
     """Runs that may be compared.
 
@@ -32,6 +34,11 @@ class Section:
     title: str
     setting: Facts
     runs: tuple[RunFigures, ...]
+
+    @cached_property
+    def grids(self) -> tuple[Grid, ...]:
+        """Its runs in their places, one grid for each source of each dataset."""
+        return make_grids(self.runs)
 
     @property
     def provenance(self) -> Facts:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from rmtbench.analysis.contest import Contest, Terms
     from rmtbench.analysis.decision import Decided
     from rmtbench.analysis.run_figures import RunFigures
+    from rmtbench.analysis.sections import Section
     from rmtbench.report.tables import Table
 
 MOST_QUESTIONS = 10**12
@@ -41,7 +42,8 @@ def decide(
     terms = _terms(asked)
     runs = read_figures(results)
     _check_metric(asked.metric, runs)
-    contests = make_contests(make_sections(runs), asked.metric, all_pairs=asked.all_pairs)
+    sections = make_sections(runs)
+    contests = make_contests(sections, asked.metric, all_pairs=asked.all_pairs)
     wanted = [each for each in contests if _wants(asked, each)]
     if not wanted:
         known = sorted({f"{each.dataset} {each.size} {each.model}" for each in contests})
@@ -56,7 +58,7 @@ def decide(
         told = {"schema": 1, "terms": asdict(terms), "verdicts": verdicts}
         typer.echo(json_format.dumps(told, ensure_ascii=False, allow_nan=False))
         return
-    _print_verdicts(decided, terms, _matrices(runs, asked) if asked.all_pairs else ())
+    _print_verdicts(decided, terms, _matrices(sections, asked) if asked.all_pairs else ())
 
 
 def _terms(asked: Deciding) -> Terms:
@@ -105,18 +107,16 @@ def _print_verdicts(decided: Sequence[Decided], terms: Terms, matrices: Sequence
         console.print(draw_table(table))
 
 
-def _matrices(runs: Sequence[RunFigures], asked: Deciding) -> list[Table]:
+def _matrices(sections: Sequence[Section], asked: Deciding) -> list[Table]:
     """Return all pairs of the data sets, sizes and models that are asked for."""
-    from rmtbench.analysis.grid import make_grids
     from rmtbench.analysis.pairs import compare_all
-    from rmtbench.analysis.sections import make_sections
     from rmtbench.report.significance import matrix_table
 
     tables = [
         matrix_table(grid, size, compare_all(grid, size, asked.metric))
-        for section in make_sections(runs)
+        for section in sections
         if _is_named(asked.model, dict(section.setting)["model"])
-        for grid in make_grids(section.runs)
+        for grid in section.grids
         if _is_named(asked.dataset, grid.name)
         for size in grid.sizes
         if asked.size in (None, size)

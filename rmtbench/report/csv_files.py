@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from rmtbench.analysis.corpora import corpora_of
 from rmtbench.analysis.figure_data import Record, six_digits
-from rmtbench.analysis.grid import Grid, Row, cache_comparison, make_grids
+from rmtbench.analysis.grid import Grid, Row, cache_comparison
 from rmtbench.analysis.metrics import shown_values
 from rmtbench.analysis.run_figures import RunFigures
 from rmtbench.analysis.sections import Section, flat_provenance
@@ -27,7 +27,7 @@ def records(sections: Sequence[Section]) -> dict[str, list[Record]]:
     Args:
         sections: All sections; a record holds its section's setting, so that files pool none of them silently.
     """
-    grids = [(section, grid) for section in sections for grid in make_grids(section.runs)]
+    grids = [(section, grid) for section in sections for grid in section.grids]
     parts = parts_of([run for section in sections for run in section.runs])
     metrics = _metrics([run for section in sections for run in section.runs])
     sheets: dict[str, list[Record]] = {"table1": [row for section in sections for row in _corpora(section)]}

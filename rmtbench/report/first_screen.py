@@ -13,7 +13,7 @@ from rmtbench.analysis.break_even import cost_line
 from rmtbench.analysis.comparability import apart, tier_of
 from rmtbench.analysis.contest import Contest, Terms
 from rmtbench.analysis.decision import Decided, Verdict
-from rmtbench.analysis.grid import Grid, make_grids
+from rmtbench.analysis.grid import Grid
 from rmtbench.analysis.metrics import FIRST, LABELS
 from rmtbench.analysis.run_figures import RunFigures, spared
 from rmtbench.analysis.sections import Section
@@ -77,7 +77,7 @@ def first_screen(
     return tuple(
         _block(section, grid, size, known.get(key := (section.title, grid.name, size)), found.get(key))
         for section in sections
-        for grid in make_grids(section.runs)
+        for grid in section.grids
         for size in grid.sizes
     )
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from rmtbench.analysis.contest import Terms
 from rmtbench.analysis.decision import Decided, decide_all
 from rmtbench.analysis.figure_data import Record
-from rmtbench.analysis.grid import Grid, make_grids
+from rmtbench.analysis.grid import Grid
 from rmtbench.analysis.metrics import FIRST, shown_answer_values
 from rmtbench.analysis.pairs import Pair, compare_all
 from rmtbench.analysis.run_figures import read_figures
@@ -120,11 +120,10 @@ def write_report(
     first = tuple(each for each in decided if each[0].metric == FIRST)
     chapters = []
     for section in sections:
-        grids = make_grids(section.runs)
-        pairs = [] if quick else _pairs(grids)
+        pairs = [] if quick else _pairs(section.grids)
         beside = published or dict(section.setting)["data source"] not in OWN
         own = [each for each in decided if each[0].section == section.title]
-        made = _Made(section, grids, own, pairs, all_pairs=all_pairs, published=beside)
+        made = _Made(section, own, pairs, all_pairs=all_pairs, published=beside)
         _add_records(records, made)
         chapters.append(_chapter(made))
     blocks = first_screen(sections, first, () if quick else _by_recall(sections))
@@ -148,7 +147,6 @@ class _Made:
     """One section with what its chapter is made of."""
 
     section: Section
-    grids: Sequence[Grid]
     decided: Sequence[Decided]
     pairs: Sequence[Compared]
     all_pairs: bool
@@ -207,7 +205,7 @@ def _add_records(records: dict[str, list[Record]], made: _Made) -> None:
             sheet += [pair_record(grid, size, pair) | setting for pair in found]
     beside = [
         row
-        for grid in made.grids
+        for grid in made.section.grids
         if made.published
         for row in (*paper_comparison_records(made.section, grid), *length_records(made.section, grid))
     ]
@@ -216,7 +214,7 @@ def _add_records(records: dict[str, list[Record]], made: _Made) -> None:
 
 
 def _chapter(made: _Made) -> Chapter:
-    section, grids = made.section, made.grids
+    section, grids = made.section, made.section.grids
     shown = [each for each in made.pairs if each[2] and each[2][0].metric == MATRIX_METRIC and made.all_pairs]
     tables: list[Table | None] = [*map(overview_table, grids), model_table(section), corpora_table(section)]
     for grid in grids:

@@ -10,7 +10,6 @@ from pathlib import Path
 from rmtbench.analysis.candidates import make_contests
 from rmtbench.analysis.contest import Terms
 from rmtbench.analysis.decision import decide_all
-from rmtbench.analysis.grid import make_grids
 from rmtbench.analysis.metrics import shown_answer_values
 from rmtbench.analysis.run_figures import read_figures
 from rmtbench.analysis.sections import make_sections
@@ -27,7 +26,7 @@ def page_of(results: Path, passages="near", environ=os.environ) -> str:
     sections = make_sections(read_figures(results, blocks.add))
     chapters = []
     for section in sections:
-        grids = make_grids(section.runs)
+        grids = section.grids
         tables = [corpora_table(section), *map(score_table, grids)]
         chapters.append(Chapter(section, (*tables,), tuple(table for grid in grids for table in anatomy_tables(grid))))
     values = shown_answer_values([run for section in sections for run in section.runs])

@@ -9,7 +9,6 @@ from typing import Any
 from rmtbench.analysis.contest import Contest, Terms
 from rmtbench.analysis.decision import Decided
 from rmtbench.analysis.figure_data import position_records
-from rmtbench.analysis.grid import make_grids
 from rmtbench.analysis.metrics import shown_answer_values
 from rmtbench.analysis.sections import Section
 from rmtbench.core import MetricValue
@@ -108,7 +107,7 @@ def _positions(section: Section, place: int, values: Sequence[MetricValue]) -> l
     names = ("dataset", "size", "metric", "label", "position", "mean", "low", "high", "facts")
     return [
         {"section": place} | {name: record[name] for name in names}
-        for grid in make_grids(section.runs)
+        for grid in section.grids
         for value in values
         for record in position_records(grid, value.name)
     ]
