@@ -7,12 +7,11 @@ from collections.abc import Iterable, Sequence
 from typing import TypeVar
 
 from rmtbench.analysis.contest import Candidate, Contest, Family
-from rmtbench.analysis.grid import Grid, Row
 from rmtbench.analysis.metrics import values_made
 from rmtbench.analysis.pairs import compare_all, compare_each, compare_sums
 from rmtbench.analysis.run_figures import RunFigures, Sums, spared
 from rmtbench.analysis.score_interval import score_interval
-from rmtbench.analysis.sections import Section
+from rmtbench.analysis.sections import Grid, Row, Section
 from rmtbench.core import MetricValue
 
 _Value = TypeVar("_Value")

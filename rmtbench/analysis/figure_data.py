@@ -9,8 +9,8 @@ from statistics import fmean
 from typing import Any
 
 from rmtbench.analysis.break_even import CostLine, cost_line
-from rmtbench.analysis.grid import Grid, Row
 from rmtbench.analysis.run_figures import FIFTHS, RunFigures, Sums
+from rmtbench.analysis.sections import Grid, Row
 from rmtbench.analysis.stats.clustered import standard_error_of_sums
 
 Record = dict[str, Any]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 
-from rmtbench.analysis.run_figures import NOT_RECORDED
+from rmtbench.analysis.recorded import NOT_RECORDED
 from rmtbench.journal.record import Key, RunRecord
 
 RIGHT = 0.5

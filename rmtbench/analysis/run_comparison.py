@@ -10,8 +10,9 @@ from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 from rmtbench.analysis.pairs import CONFIDENCE, compare_sums
+from rmtbench.analysis.recorded import NOT_RECORDED
 from rmtbench.analysis.run_changes import FieldChange, Flip, field_changes, find_flips
-from rmtbench.analysis.run_figures import NOT_RECORDED, make_run_figures
+from rmtbench.analysis.run_figures import make_run_figures
 from rmtbench.analysis.sections import setting_of
 from rmtbench.analysis.units import FEWEST_UNITS, Unit, clusters_of, unit_of
 from rmtbench.errors import UserError

@@ -24,8 +24,6 @@ from rmtbench.core import SHIPPED_MODELS, Answer, MetricValue, RunSpec, SystemTr
 from rmtbench.errors import UserError
 from rmtbench.journal.record import Asked, Key, RunRecord, find_runs, read_run
 
-NOT_RECORDED = "not recorded"
-
 Sums = Mapping[int, tuple[float, int]]
 """Sum of a metric's values and their number, by cluster: a draw, or a question if `RunFigures.unit` says so."""
 FIFTHS = 5

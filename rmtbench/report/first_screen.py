@@ -13,10 +13,9 @@ from rmtbench.analysis.break_even import cost_line
 from rmtbench.analysis.comparability import apart, tier_of
 from rmtbench.analysis.contest import Contest, Terms
 from rmtbench.analysis.decision import Decided, Verdict
-from rmtbench.analysis.grid import Grid
 from rmtbench.analysis.metrics import FIRST, LABELS
 from rmtbench.analysis.run_figures import RunFigures, spared
-from rmtbench.analysis.sections import Section
+from rmtbench.analysis.sections import Grid, Section
 from rmtbench.report import numbers
 from rmtbench.report.notes import INCOMPLETE, LOADED, RANDOM, cache_notes, marks, name_of
 from rmtbench.report.settle import settling_command

@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rmtbench.analysis.corpora import corpora_of
-from rmtbench.analysis.grid import Grid, Row, cache_comparison
 from rmtbench.analysis.metrics import PAPER_METRIC, shown_values
+from rmtbench.analysis.recorded import Facts
 from rmtbench.analysis.run_figures import RunFigures
-from rmtbench.analysis.sections import Facts, Section
+from rmtbench.analysis.sections import Grid, Row, Section, cache_comparison
 from rmtbench.report import numbers
 from rmtbench.report.notes import mark_notes, marks, preparation_text, question_notes, score_notes, shared_notes
 from rmtbench.report.numbers import MISSING

@@ -12,11 +12,10 @@ from typing import TYPE_CHECKING
 from rmtbench.analysis.contest import Terms
 from rmtbench.analysis.decision import Decided, decide_all
 from rmtbench.analysis.figure_data import Record
-from rmtbench.analysis.grid import Grid
 from rmtbench.analysis.metrics import FIRST, shown_answer_values
 from rmtbench.analysis.pairs import Pair, compare_all
 from rmtbench.analysis.run_figures import read_figures
-from rmtbench.analysis.sections import Section, make_sections
+from rmtbench.analysis.sections import Grid, Section, make_sections
 from rmtbench.errors import UserError, disk_errors
 from rmtbench.journal.lines import refuse_link
 from rmtbench.report import csv_files, latex, markdown

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 
 from rmtbench.analysis import figure_data
 from rmtbench.analysis.figure_data import Record
-from rmtbench.analysis.grid import Grid
-from rmtbench.analysis.sections import Section
+from rmtbench.analysis.sections import Grid, Section
 from rmtbench.report.csv_files import to_csv
 from rmtbench.report.figures import FOLDER, costs, scores
 
