@@ -83,7 +83,7 @@ def test_the_example_of_a_decision_is_that_of_committed_results(made: WrittenRep
     page = (ROOT / "docs" / "explanation" / "decision.md").read_text(encoding="utf-8")
     block = re.search(r"## An example\n.*?```\n(.*?)\n```", page, re.DOTALL)
     assert block is not None
-    (contest,) = [each for each in made.contests if (each.dataset, each.size) == ("hotpotqa", "large")]
+    (contest,) = [each for each, _ in made.decided if (each.dataset, each.size) == ("hotpotqa", "large")]
     terms, drawn = Terms(price_per_hour=2.5), io.StringIO()
     Console(width=120, file=drawn).print(draw_verdict(contest, terms, decide(contest, terms)))
     printed = [line.strip() for line in drawn.getvalue().splitlines() if line.strip()]

@@ -162,7 +162,7 @@ def test_imports_go_down_only_and_never_to_a_room_of_same_level(modules: dict[st
         ("report/write.py", "from rmtbench.analysis.stats.paired import paired_differences"),
         ("runs/loop.py", "from rmtbench.scoring.score import score_runs"),
         ("training/loop.py", "from rmtbench.rmt.base import Wrapper"),
-        ("analysis/stats/paired.py", "from rmtbench.analysis.grid import Grid"),
+        ("analysis/stats/paired.py", "from rmtbench.analysis.sections import Grid"),
         ("analysis/stats/paired.py", "from rmtbench.errors import UserError"),
         ("analysis/decision.py", "from rmtbench.report.tables import Table"),
         ("analysis/run_figures.py", "from rmtbench.systems.registry import find_system"),

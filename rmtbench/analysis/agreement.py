@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from rmtbench.analysis.exactness import exact_settings, is_exact
-from rmtbench.analysis.grid import Grid, row_of
 from rmtbench.analysis.run_figures import RunFigures
+from rmtbench.analysis.sections import Grid, row_of
 from rmtbench.options.identity import RunOptions
 
 

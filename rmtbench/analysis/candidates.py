@@ -7,12 +7,11 @@ from collections.abc import Iterable, Sequence
 from typing import TypeVar
 
 from rmtbench.analysis.contest import Candidate, Contest, Family
-from rmtbench.analysis.grid import Grid, Row, make_grids
 from rmtbench.analysis.metrics import values_made
 from rmtbench.analysis.pairs import compare_all, compare_each, compare_sums
 from rmtbench.analysis.run_figures import RunFigures, Sums, spared
 from rmtbench.analysis.score_interval import score_interval
-from rmtbench.analysis.sections import Section
+from rmtbench.analysis.sections import Grid, Row, Section
 from rmtbench.core import MetricValue
 
 _Value = TypeVar("_Value")
@@ -32,7 +31,7 @@ def make_contests(sections: Sequence[Section], metric: str, *, all_pairs: bool =
     return tuple(
         _contest(section, grid, size, metric, all_pairs=all_pairs)
         for section in sections
-        for grid in make_grids(section.runs)
+        for grid in section.grids
         for size in grid.sizes
     )
 
@@ -103,7 +102,7 @@ def _candidate(grid: Grid, row: Row, run: RunFigures, metric: str, unfit: str) -
     peak = device if device is not None else resident
     tokens = run.tokens
     prompt, cached = tokens.prompt or 0.0, tokens.cached or 0.0
-    interval = score_interval(run, metric)
+    low, high = score_interval(run, metric) or (None, None)
     return Candidate(
         name=grid.full_label(row),
         run_id=run.run_id,
@@ -119,8 +118,8 @@ def _candidate(grid: Grid, row: Row, run: RunFigures, metric: str, unfit: str) -
         tokens=(prompt - cached, cached, tokens.output or 0.0),
         prepared_tokens=_prepared_tokens(run, cached),
         spared=bool(spared(run)),
-        low=None if interval is None else interval.low,
-        high=None if interval is None else interval.high,
+        low=low,
+        high=high,
     )
 
 

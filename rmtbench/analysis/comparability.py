@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from typing import Literal
 
 from rmtbench.analysis.published.figures import MODEL
+from rmtbench.analysis.recorded import flat_provenance
 from rmtbench.analysis.run_figures import RunFigures
-from rmtbench.analysis.sections import flat_provenance
 
 Tier = Literal["miniature", "small and real", "real", "paper", "random weights", "no score counts"]
 SMALL_PARAMETERS = 3_000_000_000

@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from statistics import fmean
 
-from rmtbench.analysis.grid import size_order
 from rmtbench.analysis.run_figures import RunFigures
-from rmtbench.analysis.sections import Section
+from rmtbench.analysis.sections import Section, size_order
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ Pure: knows no file and no text. The page computes the same in `page/decide.js`,
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -59,6 +59,15 @@ class Verdict:
     def standing(self, place: int) -> Standing | None:
         """How a candidate stands to the leader; None for the leader itself and for those that do not fit."""
         return next((each for each in self.standings if each.place == place), None)
+
+
+Decided = tuple[Contest, Verdict]
+"""What was measured, and what the rules made of it."""
+
+
+def decide_all(contests: Iterable[Contest], terms: Terms) -> tuple[Decided, ...]:
+    """Return contests with their verdicts: see `decide`."""
+    return tuple((each, decide(each, terms)) for each in contests)
 
 
 def decide(contest: Contest, terms: Terms) -> Verdict:

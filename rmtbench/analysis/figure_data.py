@@ -9,8 +9,8 @@ from statistics import fmean
 from typing import Any
 
 from rmtbench.analysis.break_even import CostLine, cost_line
-from rmtbench.analysis.grid import Grid, Row
 from rmtbench.analysis.run_figures import FIFTHS, RunFigures, Sums
+from rmtbench.analysis.sections import Grid, Row
 from rmtbench.analysis.stats.clustered import standard_error_of_sums
 
 Record = dict[str, Any]
@@ -34,11 +34,11 @@ def score_records(grid: Grid) -> list[Record]:
         records.append(
             _who(grid, size, row, run)
             | {
-                "tokens": _digits(run.summary.corpus_tokens),
+                "tokens": six_digits(run.summary.corpus_tokens),
                 "metric": METRIC,
-                "mean": _digits(mean),
-                "low": _digits(low),
-                "high": _digits(high),
+                "mean": six_digits(mean),
+                "low": six_digits(low),
+                "high": six_digits(high),
                 "draws": run.summary.draws,
                 "questions": run.summary.expected,
             }
@@ -66,11 +66,11 @@ def position_records(grid: Grid, metric: str = METRIC) -> list[Record]:
             records.append(
                 _who(grid, size, row, run)
                 | {
-                    "position": _digits((fifth + 0.5) / FIFTHS),
+                    "position": six_digits((fifth + 0.5) / FIFTHS),
                     "metric": metric,
-                    "mean": _digits(mean),
-                    "low": _digits(low),
-                    "high": _digits(high),
+                    "mean": six_digits(mean),
+                    "low": six_digits(low),
+                    "high": six_digits(high),
                     "draws": len(fifths[fifth]) if run.unit == "draw" else run.summary.draws,
                     "facts": facts,
                 }
@@ -83,9 +83,9 @@ def time_records(grid: Grid) -> list[Record]:
     return [
         _who(grid, size, row, run)
         | {
-            "tokens": _digits(run.summary.corpus_tokens),
-            "mean_seconds": _digits(run.summary.mean_seconds["total"]),
-            "mean_seconds_with_preparation": _digits(run.seconds_with_preparation),
+            "tokens": six_digits(run.summary.corpus_tokens),
+            "mean_seconds": six_digits(run.summary.mean_seconds["total"]),
+            "mean_seconds_with_preparation": six_digits(run.seconds_with_preparation),
             "timed": run.summary.timed,
         }
         for size, row, run in _shown(grid)
@@ -98,7 +98,7 @@ def memory_records(grid: Grid) -> list[Record]:
     records: dict[tuple[str, Row], Record] = {}
     for size, row, run in _shown(grid):
         if run.summary.kept_bytes:
-            kept = {"tokens": _digits(run.summary.corpus_tokens), "kept_bytes": _digits(run.summary.kept_bytes)}
+            kept = {"tokens": six_digits(run.summary.corpus_tokens), "kept_bytes": six_digits(run.summary.kept_bytes)}
             any_top_k = replace(row, top_k=None)
             records.setdefault((size, any_top_k), _who(grid, size, row, run) | {"label": grid.label(row)} | kept)
     return list(records.values())
@@ -120,10 +120,10 @@ def cost_records(grid: Grid) -> list[Record]:
             records += [
                 _who(grid, size, row, run)
                 | {
-                    "preparation_seconds": _digits(line.fixed),
-                    "mean_seconds": _digits(line.each),
+                    "preparation_seconds": six_digits(line.fixed),
+                    "mean_seconds": six_digits(line.each),
                     "questions": questions,
-                    "total_seconds": _digits(line.total(questions)),
+                    "total_seconds": six_digits(line.total(questions)),
                 }
                 for row, run, line in lines
                 for questions in COSTS_FOR
@@ -152,8 +152,8 @@ def frontier_records(grid: Grid) -> list[Record]:
                 _who(grid, size, row, run)
                 | {
                     "metric": METRIC,
-                    "mean": _digits(mean),
-                    "mean_seconds_with_preparation": _digits(seconds),
+                    "mean": six_digits(mean),
+                    "mean_seconds_with_preparation": six_digits(seconds),
                     "on_frontier": row.traits.in_use and not beaten,
                 }
             )
@@ -197,7 +197,8 @@ def _interval(mean: float, error: float | None, draws: int) -> tuple[float | Non
     return t_interval(mean, error, draws)
 
 
-def _digits(value: float | None) -> float | None:
+def six_digits(value: float | None) -> float | None:
+    """Return six significant digits: more would be noise of the clock."""
     return None if value is None else float(f"{value:.6g}")
 
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from rmtbench.errors import UserError
+from rmtbench.journal.checks import damaged
 from rmtbench.journal.record import RunRecord
-from rmtbench.journal.rows import damaged
 
 JUDGED = "judged"
 """The value that a judge gives every answer: 1 for correct, 0 for incorrect, none where the judgement failed."""

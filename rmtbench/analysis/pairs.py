@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import TYPE_CHECKING
 
-from rmtbench.analysis.grid import Grid, Row
 from rmtbench.analysis.run_figures import RunFigures, Sums
+from rmtbench.analysis.sections import Grid, Row
 from rmtbench.analysis.units import Unit
 
 if TYPE_CHECKING:

@@ -9,7 +9,6 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from rmtbench.analysis.grid import Grid, Row
 from rmtbench.analysis.judging import JUDGED
 from rmtbench.analysis.published.figures import (
     BABILONG_POINTS,
@@ -20,6 +19,7 @@ from rmtbench.analysis.published.figures import (
     published_time,
 )
 from rmtbench.analysis.run_figures import RunFigures, spared
+from rmtbench.analysis.sections import Grid, Row
 
 FARTHEST = math.sqrt(2)
 """Times shorter or longer that a published length may be: neighbouring ones mostly lie a factor of two apart."""

@@ -4,64 +4,28 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from difflib import get_close_matches
-from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 from rmtbench.analysis.pairs import CONFIDENCE, compare_sums
-from rmtbench.analysis.run_figures import NOT_RECORDED, make_run_figures
+from rmtbench.analysis.recorded import NOT_RECORDED
+from rmtbench.analysis.run_changes import FieldChange, Flip, field_changes, find_flips
+from rmtbench.analysis.run_figures import make_run_figures
 from rmtbench.analysis.sections import setting_of
 from rmtbench.analysis.units import FEWEST_UNITS, Unit, clusters_of, unit_of
 from rmtbench.errors import UserError
-from rmtbench.journal.layout import RunFolder
-from rmtbench.journal.record import Key, RunRecord, find_runs
+from rmtbench.journal.record import Key, RunRecord
 
 if TYPE_CHECKING:
     from rmtbench.analysis.stats.paired import PairedDifference
     from rmtbench.analysis.stats.resampling import SignFlipTest
     from rmtbench.analysis.stats.times import TimeRatio
 
-RIGHT = 0.5
-"""From this value of the metric on an answer counts as right."""
 TOLD_APART = ("device", "threads", "machine", "mode")
 """What must agree for times to be compared."""
 FINISH = "finish the run with the command that began it, which resumes it"
-_PASSING = {"provenance.started", "provenance.machine.memory_bytes", "provenance.label"}
-
-
-@dataclass(frozen=True, slots=True)
-class FieldChange:
-    """A field of the spec or the provenance that differs."""
-
-    field: str
-    first: str
-    second: str
-
-
-@dataclass(frozen=True, slots=True)
-class Flip:
-    """A question that one run has right and the other wrong.
-
-    Attributes:
-        draw: Its draw.
-        question_id: Its id.
-        question: Its text.
-        references: The accepted answers.
-        first: What the first run answered.
-        second: What the second did.
-        better: Whether the second is the one that is right.
-    """
-
-    draw: int
-    question_id: str
-    question: str
-    references: tuple[str, ...]
-    first: str
-    second: str
-    better: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,36 +102,6 @@ class RunComparison:
         return 0 < margin < 1 and self._trials >= trials_to_exclude(margin)
 
 
-def find_run(name: str, results: Path) -> Path:
-    """A run's folder.
-
-    Args:
-        name: A folder, a run's name under `results` or a beginning of it that no other has, or the hash that ends it.
-        results: Where to look.
-
-    Raises:
-        UserError: No run, or several, are called so.
-    """
-    folder = Path(name)
-    if RunFolder(folder).spec.is_file():
-        return folder
-    runs = find_runs(results) if results.is_dir() else []
-    exact = [path for path in runs if name in (path.name, path.name.rpartition("-")[2])]
-    found = exact or [path for path in runs if path.name.startswith(name)]
-    if len(found) == 1:
-        return found[0]
-    close = get_close_matches(name, [path.name for path in runs], n=1, cutoff=0.4)
-    guess = f"did you mean {close[0]}? " if close and not found else ""
-    if found:
-        guess = f"{', '.join(path.name for path in found[:3])}{', and others' if len(found) > 3 else ''}. "
-    several = "several runs are called so" if exact else "several runs begin so"
-    raise UserError(
-        several if found else "no such run",
-        where=name,
-        remedy=f"{guess}Name a folder, or one of the {len(runs)} runs in {results} by its name or hash (--results)",
-    )
-
-
 def compare_runs(first: RunRecord, second: RunRecord, metric: str) -> RunComparison:
     """Hold a run against another on the questions that both were asked.
 
@@ -221,8 +155,8 @@ def compare_runs(first: RunRecord, second: RunRecord, metric: str) -> RunCompari
         other_documents=_other_documents(first, second, shared),
         times=times,
         no_times=why,
-        changes=_changes(first, second),
-        flips=tuple(_flips(first, second, shared, before, after)),
+        changes=field_changes(first, second),
+        flips=tuple(find_flips(first, second, shared, before, after)),
         unit="draw" if "draw" in (unit_of(first), unit_of(second)) else "question",
     )
 
@@ -351,54 +285,3 @@ def _times(first: RunRecord, second: RunRecord, shared: list[Key]) -> tuple[Time
     return (
         (time_ratio(pairs), "") if pairs.clusters else (None, "times are not compared: no question was timed in both")
     )
-
-
-def _changes(first: RunRecord, second: RunRecord) -> tuple[FieldChange, ...]:
-    mine, theirs = (
-        dict(_flat("spec", asdict(run.spec))) | dict(_flat("provenance", run.provenance)) for run in (first, second)
-    )
-    names = [name for name in dict.fromkeys((*mine, *theirs)) if name not in _PASSING]
-    return tuple(
-        FieldChange(name, mine.get(name, NOT_RECORDED), theirs.get(name, NOT_RECORDED))
-        for name in names
-        if mine.get(name, NOT_RECORDED) != theirs.get(name, NOT_RECORDED)
-    )
-
-
-def _flat(name: str, value: object) -> Iterator[tuple[str, str]]:
-    if isinstance(value, Mapping):
-        for inner, each in value.items():
-            yield from _flat(f"{name}.{inner}", each)
-    else:
-        yield name, "none" if value is None else str(value)
-
-
-def _flips(
-    first: RunRecord,
-    second: RunRecord,
-    shared: list[Key],
-    before: Mapping[Key, float | None],
-    after: Mapping[Key, float | None],
-) -> list[Flip]:
-    flips = []
-    for key in shared:
-        old, new = before[key], after[key]
-        if old is None or new is None or (old >= RIGHT) == (new >= RIGHT):
-            continue
-        flips.append(
-            Flip(
-                draw=key[0],
-                question_id=key[1],
-                question=first.questions[key].text,
-                references=first.gold[key].references,
-                first=_answer(first, key),
-                second=_answer(second, key),
-                better=new >= RIGHT,
-            )
-        )
-    return sorted(flips, key=lambda flip: flip.better)
-
-
-def _answer(run: RunRecord, key: Key) -> str:
-    answer = run.answers[key]
-    return f"(failed: {answer.error})" if answer.error is not None else answer.text

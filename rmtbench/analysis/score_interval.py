@@ -3,32 +3,17 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 from rmtbench.analysis.run_figures import RunFigures, Sums
-from rmtbench.analysis.units import Unit
 
 _ROUNDING = 1e-9
 
 
-@dataclass(frozen=True, slots=True)
-class ScoreInterval:
-    """Where a score may lie if the same system answered more questions of this kind.
-
-    Attributes:
-        low: Lower end, from 0.
-        high: Upper end, to 1.
-        exact: Whether it is the exact interval of a proportion, else mean ± t · SE.
-        over: What it takes for independent: draws of documents, or questions.
-    """
-
-    low: float
-    high: float
-    exact: bool
-    over: Unit
+Ends = tuple[float, float]
+"""Where a score may lie, from 0 to 1, if the same system answered more questions of this kind."""
 
 
-def score_interval(run: RunFigures, metric: str) -> ScoreInterval | None:
+def score_interval(run: RunFigures, metric: str) -> Ends | None:
     """Return the 95 % interval of a run's mean by the rules of `docs/explanation/decision.md`. NumPy is loaded here.
 
     Args:
@@ -36,7 +21,7 @@ def score_interval(run: RunFigures, metric: str) -> ScoreInterval | None:
         metric: Name of one of its metrics.
 
     Returns:
-        The interval; None for a run that is incomplete or not scored, and where no variation was seen between values
+        Both ends; None for a run that is incomplete or not scored, and where no variation was seen between values
         that are not just right or wrong.
     """
     sums = run.by_cluster.get(metric)
@@ -44,26 +29,26 @@ def score_interval(run: RunFigures, metric: str) -> ScoreInterval | None:
         return None
     if run.unit == "question" and all(_same(total, 0) or _same(total, count) for total, count in sums.values()):
         # The same question has the same outcome in every draw: it is one trial.
-        return _exact(sum(not _same(total, 0) for total, _ in sums.values()), len(sums), "question")
+        return _exact(sum(not _same(total, 0) for total, _ in sums.values()), len(sums))
     if len(sums) > 1:
         return _clustered(run, metric, sums)
     return _of_one_draw(run, metric, sums)
 
 
-def _clustered(run: RunFigures, metric: str, sums: Sums) -> ScoreInterval | None:
+def _clustered(run: RunFigures, metric: str, sums: Sums) -> Ends | None:
     from rmtbench.analysis.stats.intervals import t_interval
 
     error, mean = run.standard_errors.get(metric), _mean(sums)
     if error and error > _ROUNDING:
         low, high = t_interval(mean, error, len(sums))
-        return None if low is None or high is None else ScoreInterval(max(0.0, low), min(1.0, high), False, run.unit)
+        return None if low is None or high is None else (max(0.0, low), min(1.0, high))
     if _same(mean, 0) or _same(mean, 1):
         # All or none in every draw: a draw is one trial, whatever depends on whatever within it.
-        return _exact(0 if _same(mean, 0) else len(sums), len(sums), run.unit)
+        return _exact(0 if _same(mean, 0) else len(sums), len(sums))
     return _of_questions(sums) if _right_or_wrong(run, metric, sums) else None
 
 
-def _of_one_draw(run: RunFigures, metric: str, sums: Sums) -> ScoreInterval | None:
+def _of_one_draw(run: RunFigures, metric: str, sums: Sums) -> Ends | None:
     """The interval over one draw's questions, which says nothing of other documents."""
     from rmtbench.analysis.stats.intervals import t_interval
 
@@ -74,11 +59,11 @@ def _of_one_draw(run: RunFigures, metric: str, sums: Sums) -> ScoreInterval | No
     if count < 2 or spread <= _ROUNDING:
         return None
     low, high = t_interval(mean, math.sqrt(spread / (count - 1) / count), count)
-    return None if low is None or high is None else ScoreInterval(max(0.0, low), min(1.0, high), False, "question")
+    return None if low is None or high is None else (max(0.0, low), min(1.0, high))
 
 
-def _of_questions(sums: Sums) -> ScoreInterval:
-    return _exact(round(math.fsum(total for total, _ in sums.values())), sum(n for _, n in sums.values()), "question")
+def _of_questions(sums: Sums) -> Ends:
+    return _exact(round(math.fsum(total for total, _ in sums.values())), sum(n for _, n in sums.values()))
 
 
 def _right_or_wrong(run: RunFigures, metric: str, sums: Sums) -> bool:
@@ -90,10 +75,10 @@ def _mean(sums: Sums) -> float:
     return math.fsum(total for total, _ in sums.values()) / sum(count for _, count in sums.values())
 
 
-def _exact(right: int, trials: int, over: Unit) -> ScoreInterval:
+def _exact(right: int, trials: int) -> Ends:
     from rmtbench.analysis.stats.proportion import exact_interval
 
-    return ScoreInterval(*exact_interval(right, trials), True, over)
+    return exact_interval(right, trials)
 
 
 def _same(one: float, other: float) -> bool:

@@ -17,8 +17,9 @@ from rmtbench.options.reporting import Deciding
 
 if TYPE_CHECKING:
     from rmtbench.analysis.contest import Contest, Terms
-    from rmtbench.analysis.decision import Verdict
+    from rmtbench.analysis.decision import Decided
     from rmtbench.analysis.run_figures import RunFigures
+    from rmtbench.analysis.sections import Section
     from rmtbench.report.tables import Table
 
 MOST_QUESTIONS = 10**12
@@ -34,29 +35,30 @@ def decide(
 ) -> None:
     """Say which system to use, how sure that is, and what would change it; one verdict a dataset, size and model."""
     from rmtbench.analysis.candidates import make_contests
-    from rmtbench.analysis.decision import decide as judge
-    from rmtbench.analysis.read import read_figures
+    from rmtbench.analysis.decision import decide_all
+    from rmtbench.analysis.run_figures import read_figures
     from rmtbench.analysis.sections import make_sections
 
     terms = _terms(asked)
     runs = read_figures(results)
     _check_metric(asked.metric, runs)
-    contests = make_contests(make_sections(runs), asked.metric, all_pairs=asked.all_pairs)
+    sections = make_sections(runs)
+    contests = make_contests(sections, asked.metric, all_pairs=asked.all_pairs)
     wanted = [each for each in contests if _wants(asked, each)]
     if not wanted:
         known = sorted({f"{each.dataset} {each.size} {each.model}" for each in contests})
         raise UserError(
             "no runs of that dataset, size and model", where=str(results), remedy=f"there are: {', '.join(known)}"
         )
-    judged = [(contest, judge(contest, terms)) for contest in wanted]
+    decided = decide_all(wanted, terms)
     if json:
         from rmtbench.report.verdict_records import verdict_record
 
-        verdicts = [verdict_record(contest, terms, verdict) for contest, verdict in judged]
+        verdicts = [verdict_record(contest, terms, verdict) for contest, verdict in decided]
         told = {"schema": 1, "terms": asdict(terms), "verdicts": verdicts}
         typer.echo(json_format.dumps(told, ensure_ascii=False, allow_nan=False))
         return
-    _print_verdicts(judged, terms, _matrices(runs, asked) if asked.all_pairs else ())
+    _print_verdicts(decided, terms, _matrices(sections, asked) if asked.all_pairs else ())
 
 
 def _terms(asked: Deciding) -> Terms:
@@ -93,30 +95,28 @@ def _is_named(wanted: str | None, name: str) -> bool:
     return wanted in (None, name, name.partition(" (")[0])
 
 
-def _print_verdicts(judged: Sequence[tuple[Contest, Verdict]], terms: Terms, matrices: Sequence[Table]) -> None:
+def _print_verdicts(decided: Sequence[Decided], terms: Terms, matrices: Sequence[Table]) -> None:
     from rich.console import Console
 
     from rmtbench.cli.tables import draw_table, draw_verdict
 
     console = Console() if sys.stdout.isatty() else Console(width=120)
-    for contest, verdict in judged:
+    for contest, verdict in decided:
         console.print(draw_verdict(contest, terms, verdict))
     for table in matrices:
         console.print(draw_table(table))
 
 
-def _matrices(runs: Sequence[RunFigures], asked: Deciding) -> list[Table]:
+def _matrices(sections: Sequence[Section], asked: Deciding) -> list[Table]:
     """Return all pairs of the data sets, sizes and models that are asked for."""
-    from rmtbench.analysis.grid import make_grids
     from rmtbench.analysis.pairs import compare_all
-    from rmtbench.analysis.sections import make_sections
     from rmtbench.report.significance import matrix_table
 
     tables = [
         matrix_table(grid, size, compare_all(grid, size, asked.metric))
-        for section in make_sections(runs)
+        for section in sections
         if _is_named(asked.model, dict(section.setting)["model"])
-        for grid in make_grids(section.runs)
+        for grid in section.grids
         if _is_named(asked.dataset, grid.name)
         for size in grid.sizes
         if asked.size in (None, size)

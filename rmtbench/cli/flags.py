@@ -155,31 +155,3 @@ class RenamingCommand(TyperCommand):
             words.append(word)
         parsed: list[str] = super().parse_args(ctx, words)
         return parsed
-
-
-START = """Nothing is named to run. Three ways to begin:
-
-  rmtbench run --dataset handbook
-      The documents in the package, read by smollm2 with its reading adapter; offline.
-  rmtbench run --dataset path/to/folder
-      Your own documents and questions: see docs/reference/data.md.
-  rmtbench run --dataset hotpotqa --data-dir hotpot_dev_distractor_v1.json
-      Real data from its official file (also squad and triviaqa).
-
---dry-run behind any of them prints the runs and their cost, and starts none. All options: rmtbench run --help"""
-
-
-class RunCommand(RenamingCommand):
-    """`rmtbench run`: its help in panels, one for each family of options."""
-
-    RENAMED: ClassVar[Mapping[str, str]] = earlier_flags(all_options().values())
-
-    def __init__(self, *args: Any, **settings: Any) -> None:  # noqa: ANN401 - click's own
-        super().__init__(*args, **{**settings, "rich_markup_mode": "rich"})
-
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # noqa: ANN401
-        """Without any word say how to begin, and exit with 2 as `rmtbench` alone does."""
-        if not args and not ctx.resilient_parsing:
-            typer.echo(START)
-            ctx.exit(2)
-        return super().parse_args(ctx, args)

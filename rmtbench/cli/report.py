@@ -43,11 +43,9 @@ def report(
 
 def _print_json(written: WrittenReport) -> None:
     from rmtbench.analysis.contest import Terms
-    from rmtbench.analysis.decision import decide
     from rmtbench.report.verdict_records import verdict_record
 
-    terms = Terms()
-    verdicts = [verdict_record(each, terms, decide(each, terms)) for each in written.contests]
+    verdicts = [verdict_record(contest, Terms(), verdict) for contest, verdict in written.decided]
     told = {"schema": 1, **written.records, "verdicts": verdicts}
     typer.echo(json_format.dumps(told, ensure_ascii=False, allow_nan=False))
 

@@ -12,6 +12,7 @@ from typing import Any
 from rmtbench.cli.folders import check_results
 from rmtbench.cli.judging import say_judgements
 from rmtbench.cli.progress import next_merge, next_report, note, say_long, show_runs, telling_counter
+from rmtbench.cli.score import score_and_tell
 from rmtbench.core import SHIPPED_MODELS, Draw, RunSpec
 from rmtbench.corpora.base import TokenCounter
 from rmtbench.errors import ServerGoneError
@@ -29,7 +30,7 @@ from rmtbench.runs.needs import find_counter
 from rmtbench.runs.plan import left_out_of_all
 from rmtbench.runs.session import Session, find_store, make_draws, make_one_draw, open_session
 from rmtbench.scoring.check import check_scorer
-from rmtbench.scoring.judge_model import Judge, find_judge
+from rmtbench.scoring.judge_model import find_judge
 from rmtbench.systems.registry import find_system, working_systems
 from rmtbench.systems.resources import Resources
 
@@ -78,7 +79,7 @@ def run_request(
             note(f"error: {gone}\n  {gone.remedy}")
             return 1
     folders = [RunFolder(results / run_id(spec)) for spec in session.specs if spec not in skipped]
-    scored = _score([folder.path for folder in folders], request.scorer, told, judge)
+    problems = score_and_tell([folder.path for folder in folders], None, request.scorer, told, judge)
     not_judged = say_judgements([folder.path for folder in folders]) if judge is not None else 0
     summaries = [read_json(folder.summary) for folder in folders]
     failed = sum(summary["errors"] for summary in summaries)
@@ -90,7 +91,7 @@ def run_request(
     if any(spec.system in request.systems for spec in skipped):
         return 2
     done = [spec for spec in session.specs if spec not in skipped]
-    return 1 if failed or not scored or not_judged or unfinished(done, results, draws=request.draw_numbers) else 0
+    return 1 if failed or problems or not_judged or unfinished(done, results, draws=request.draw_numbers) else 0
 
 
 def _do(todo: Sequence[RunSpec], session: Session, results: Path, *, fresh: bool) -> list[RunSpec]:
@@ -257,10 +258,3 @@ def _say_what_is_not_read(session: Session, told: set[str]) -> None:
     if remark and remark not in told:
         told.add(remark)
         note(remark)
-
-
-def _score(folders: Sequence[Path], scorer: str, told: set[str], judge: Judge | None) -> bool:
-    """Score the runs; returns whether every metric gave its scores."""
-    from rmtbench.cli.score import score_and_tell
-
-    return not score_and_tell(folders, None, scorer, told, judge)

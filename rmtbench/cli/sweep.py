@@ -14,7 +14,8 @@ import typer
 
 from rmtbench.cli.flags import takes
 from rmtbench.cli.folders import check_results
-from rmtbench.cli.planning import Planning, data_of, duration
+from rmtbench.cli.plan_costs import duration
+from rmtbench.cli.planning import Planning, data_of
 from rmtbench.cli.progress import next_merge, next_report, note
 from rmtbench.errors import UserError, resumable
 from rmtbench.options.sweeping import Sweeping

@@ -14,11 +14,10 @@ from rich.padding import Padding
 from rich.panel import Panel
 from rich.table import Table as Drawn
 
-from rmtbench.analysis.sections import Facts
+from rmtbench.analysis.recorded import Facts
 from rmtbench.cli.shown_text import ShownText as Text
 from rmtbench.report.first_screen import Block, legends
-from rmtbench.report.tables import Table
-from rmtbench.report.write import Chapter
+from rmtbench.report.tables import Chapter, Table
 
 if TYPE_CHECKING:
     from rmtbench.analysis.contest import Contest, Terms

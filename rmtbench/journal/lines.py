@@ -14,7 +14,7 @@ import orjson
 
 from rmtbench.errors import UserError, disk_errors
 from rmtbench.files import write_atomically
-from rmtbench.journal.versions import SCHEMA, check_version
+from rmtbench.journal.checks import SCHEMA, check_version
 
 
 def dumps(row: Mapping[str, Any]) -> str:

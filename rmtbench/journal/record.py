@@ -7,12 +7,14 @@ import json
 from collections.abc import Iterator, Mapping, MutableMapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 from rmtbench.core import Answer, Gold, MetricValue, Prepared, Question, RunSpec, SystemTraits
 from rmtbench.errors import UserError
+from rmtbench.journal.checks import check_version, damaged
 from rmtbench.journal.layout import RunFolder
 from rmtbench.journal.lines import number_rows, read_numbered
 from rmtbench.journal.packed import SUFFIX, packed_of
@@ -20,7 +22,6 @@ from rmtbench.journal.rows import (
     accounts_from_row,
     answer_from_row,
     corpus_from_row,
-    damaged,
     gold_from_row,
     key_from_row,
     positions_from_row,
@@ -32,7 +33,6 @@ from rmtbench.journal.rows import (
     usage_from_row,
     value_from_row,
 )
-from rmtbench.journal.versions import check_version
 
 Key = tuple[int, str]
 """Draw number and question id: names one answer within a run."""
@@ -238,6 +238,36 @@ def find_runs(results: Path) -> list[Path]:
     return sorted(path for path in folders if _is_run(RunFolder(path)))
 
 
+def find_run(name: str, results: Path) -> Path:
+    """A run's folder.
+
+    Args:
+        name: A folder, a run's name under `results` or a beginning of it that no other has, or the hash that ends it.
+        results: Where to look.
+
+    Raises:
+        UserError: No run, or several, are called so.
+    """
+    folder = Path(name)
+    if RunFolder(folder).spec.is_file():
+        return folder
+    runs = find_runs(results) if results.is_dir() else []
+    exact = [path for path in runs if name in (path.name, path.name.rpartition("-")[2])]
+    found = exact or [path for path in runs if path.name.startswith(name)]
+    if len(found) == 1:
+        return found[0]
+    close = get_close_matches(name, [path.name for path in runs], n=1, cutoff=0.4)
+    guess = f"did you mean {close[0]}? " if close and not found else ""
+    if found:
+        guess = f"{', '.join(path.name for path in found[:3])}{', and others' if len(found) > 3 else ''}. "
+    several = "several runs are called so" if exact else "several runs begin so"
+    raise UserError(
+        several if found else "no such run",
+        where=name,
+        remedy=f"{guess}Name a folder, or one of the {len(runs)} runs in {results} by its name or hash (--results)",
+    )
+
+
 def _is_run(folder: RunFolder) -> bool:
     return folder.spec.is_file() or folder.answers.is_file()
 
@@ -259,4 +289,12 @@ def read_json(path: Path) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise UserError("damaged: not an object", where=str(path), remedy="start that run anew with --fresh")
     check_version(value, str(path))
+    return value
+
+
+def value_at(tree: Mapping[str, Any], *path: str) -> object:
+    """The value under names within names of a JSON object; None where there is none."""
+    value: object = tree
+    for name in path:
+        value = value.get(name) if isinstance(value, Mapping) else None
     return value

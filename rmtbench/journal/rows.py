@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, fields
+from functools import wraps
 from types import NoneType
-from typing import Any, cast, get_args
+from typing import Any, TypeVar, cast, get_args
 
 from rmtbench.core import (
     MARKERS,
@@ -25,12 +26,12 @@ from rmtbench.core import (
     Timings,
     TokenCounts,
 )
-from rmtbench.errors import UserError
+from rmtbench.journal.checks import NUMBER, NUMBERS, check_numbers, check_texts, damaged, number_of, text_of
 from rmtbench.options.identity import RunOptions
 
-_NUMBER = (int, float)  # made once: `int | float` would be made anew for every value of every row
-_NUMBERS = frozenset((int, float, bool))  # truth values are whole numbers
-_SCORES = _NUMBERS | {type(None)}
+T = TypeVar("T")
+
+_SCORES = NUMBERS | {type(None)}
 _KINDS: Mapping[str, tuple[type, ...]] = {
     "str": (str,), "str | None": (str, NoneType), "int": (int,), "int | None": (int, NoneType), "AnswerStyle": (str,),
 }  # fmt: skip
@@ -39,6 +40,19 @@ _SPEC_TYPES = {each.name: _KINDS[str(each.type)] for each in fields(RunSpec) if 
 UNKNOWN_TOKENS = frozenset({"cached", "reasoning"})
 UNKNOWN_TIMES = frozenset({"prefill", "first_token", "decode"})
 """Counts and times of an answer that are null where a server does not tell them."""
+
+
+def _checked(read: Callable[[Mapping[str, Any]], T]) -> Callable[[Mapping[str, Any], str], T]:
+    """Return a reader of rows that also gets file and line, and names them where a row makes no sense."""
+
+    @wraps(read)
+    def named(row: Mapping[str, Any], where: str) -> T:
+        try:
+            return read(row)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise damaged(where, error) from error
+
+    return named
 
 
 def spec_to_row(spec: RunSpec) -> dict[str, Any]:
@@ -50,18 +64,16 @@ def spec_to_row(spec: RunSpec) -> dict[str, Any]:
     return row
 
 
-def spec_from_row(row: Mapping[str, Any], where: str) -> RunSpec:
+@_checked
+def spec_from_row(row: Mapping[str, Any]) -> RunSpec:
     """A spec from its JSON values.
 
     Raises:
         UserError: A field is missing, unknown or out of range.
     """
-    try:
-        given = {name: value for name, value in row.items() if name != "settings"}
-        _check_types(given)
-        return RunSpec(**given, options=RunOptions.read(dict(row["settings"].items())))
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise damaged(where, error) from error
+    given = {name: value for name, value in row.items() if name != "settings"}
+    _check_types(given)
+    return RunSpec(**given, options=RunOptions.read(dict(row["settings"].items())))
 
 
 def _check_types(given: Mapping[str, Any]) -> None:
@@ -90,76 +102,68 @@ def answer_to_row(answer: Answer, draw: int, session: int) -> dict[str, Any]:
     }
 
 
-def answer_from_row(row: Mapping[str, Any], where: str) -> Answer:
+@_checked
+def answer_from_row(row: Mapping[str, Any]) -> Answer:
     """One answer from a journal row.
 
     Raises:
         UserError: A field is missing or of the wrong type.
     """
-    try:
-        return Answer(
-            question_id=_text(row, "question_id"),
-            text=_text(row, "text"),
-            raw=row["raw"],
-            finish=row["finish"],
-            error=row["error"],
-            tokens=TokenCounts(**_check_numbers(row["tokens"], may_be_unknown=UNKNOWN_TOKENS)),
-            timings=Timings(**_check_numbers(row["timings"], may_be_unknown=UNKNOWN_TIMES)),
-            retrieved=tuple(Retrieved(*chunk) for chunk in row["retrieved"]),
-            output_ids=tuple(row["output_ids"]),
-            warmup=row["warmup"],
-            reasoning=_text(row, "reasoning") if "reasoning" in row else "",  # absent in older rows
-            finish_reason=row.get("finish_reason"),
-        )
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise damaged(where, error) from error
+    return Answer(
+        question_id=text_of(row, "question_id"),
+        text=text_of(row, "text"),
+        raw=row["raw"],
+        finish=row["finish"],
+        error=row["error"],
+        tokens=TokenCounts(**check_numbers(row["tokens"], may_be_unknown=UNKNOWN_TOKENS)),
+        timings=Timings(**check_numbers(row["timings"], may_be_unknown=UNKNOWN_TIMES)),
+        retrieved=tuple(Retrieved(*chunk) for chunk in row["retrieved"]),
+        output_ids=tuple(row["output_ids"]),
+        warmup=row["warmup"],
+        reasoning=text_of(row, "reasoning") if "reasoning" in row else "",  # absent in older rows
+        finish_reason=row.get("finish_reason"),
+    )
 
 
-def key_from_row(row: Mapping[str, Any], where: str) -> tuple[int, str]:
+@_checked
+def key_from_row(row: Mapping[str, Any]) -> tuple[int, str]:
     """Draw number and question id, which name one answer within a run.
 
     Raises:
         UserError: One of them is missing or of the wrong type.
     """
-    try:
-        return _number(row, "draw"), _text(row, "question_id")
-    except (KeyError, TypeError) as error:
-        raise damaged(where, error) from error
+    return number_of(row, "draw"), text_of(row, "question_id")
 
 
-def scores_from_row(row: Mapping[str, Any], where: str) -> dict[str, float | None]:
+@_checked
+def scores_from_row(row: Mapping[str, Any]) -> dict[str, float | None]:
     """Metric values of one answer.
 
     Raises:
         UserError: The field is missing, or a value is neither a number nor null.
     """
-    try:
-        values: dict[str, float | None] = dict(row["scores"])
-        if not _SCORES.issuperset(map(type, values.values())):
-            _check_numbers({metric: value for metric, value in values.items() if value is not None})
-    except (KeyError, TypeError, ValueError) as error:
-        raise damaged(where, error) from error
+    values: dict[str, float | None] = dict(row["scores"])
+    if not _SCORES.issuperset(map(type, values.values())):
+        check_numbers({metric: value for metric, value in values.items() if value is not None})
     return values
 
 
-def value_from_row(row: Mapping[str, Any], where: str) -> MetricValue:
+@_checked
+def value_from_row(row: Mapping[str, Any]) -> MetricValue:
     """What one of the metrics' values is; fields that a later version adds are passed over.
 
     Raises:
         UserError: Name or label is missing, or a field is of the wrong type.
     """
-    try:
-        order = row.get("order")
-        return MetricValue(
-            name=_text(row, "name"),
-            label=_text(row, "label"),
-            order=None if order is None else _number(row, "order"),
-            of="retrieval" if row.get("of") == "retrieval" else "answers",
-            beside=_text(row, "beside") if "beside" in row else "",
-            missing=_text(row, "missing") if "missing" in row else "",
-        )
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise damaged(where, error) from error
+    order = row.get("order")
+    return MetricValue(
+        name=text_of(row, "name"),
+        label=text_of(row, "label"),
+        order=None if order is None else number_of(row, "order"),
+        of="retrieval" if row.get("of") == "retrieval" else "answers",
+        beside=text_of(row, "beside") if "beside" in row else "",
+        missing=text_of(row, "missing") if "missing" in row else "",
+    )
 
 
 def system_to_row(system: SystemTraits) -> dict[str, Any]:
@@ -167,27 +171,25 @@ def system_to_row(system: SystemTraits) -> dict[str, Any]:
     return asdict(system) | {"needs": sorted(system.needs)}
 
 
-def system_from_row(row: Mapping[str, Any], where: str) -> SystemTraits:
+@_checked
+def system_from_row(row: Mapping[str, Any]) -> SystemTraits:
     """What tables must know of a system; fields, families, colours and markers that a later version adds are ignored.
 
     Raises:
         UserError: The name is missing, or a field is of the wrong type.
     """
-    try:
-        order = row.get("order")
-        family, colour, marker = row.get("family"), row.get("colour"), str(row.get("marker") or "")
-        return SystemTraits(
-            name=_text(row, "name"),
-            needs=frozenset(str(need) for need in row.get("needs", ())),
-            label=_text(row, "label") if "label" in row else "",
-            order=None if order is None else _number(row, "order"),
-            family=cast("SystemFamily", family) if family in get_args(SystemFamily) else "other",
-            colour=cast("Colour", colour) if colour in get_args(Colour) else "black",
-            marker=marker if marker and marker in MARKERS else "d",
-            twin=_text(row, "twin") if "twin" in row else "",
-        )
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise damaged(where, error) from error
+    order = row.get("order")
+    family, colour, marker = row.get("family"), row.get("colour"), str(row.get("marker") or "")
+    return SystemTraits(
+        name=text_of(row, "name"),
+        needs=frozenset(str(need) for need in row.get("needs", ())),
+        label=text_of(row, "label") if "label" in row else "",
+        order=None if order is None else number_of(row, "order"),
+        family=cast("SystemFamily", family) if family in get_args(SystemFamily) else "other",
+        colour=cast("Colour", colour) if colour in get_args(Colour) else "black",
+        marker=marker if marker and marker in MARKERS else "d",
+        twin=text_of(row, "twin") if "twin" in row else "",
+    )
 
 
 def accounts_from_row(row: Mapping[str, Any], where: str) -> dict[str, Mapping[str, Any]]:
@@ -215,19 +217,17 @@ def gold_to_row(gold: Gold, question: Question, draw: int, positions: Sequence[f
     }
 
 
-def gold_from_row(row: Mapping[str, Any], where: str) -> tuple[int, Question, Gold]:
+@_checked
+def gold_from_row(row: Mapping[str, Any]) -> tuple[int, Question, Gold]:
     """Draw number, question and gold from their row.
 
     Raises:
         UserError: A field is missing or of the wrong type.
     """
-    try:
-        evidence = tuple(tuple(Span(*span) for span in spans) for spans in row["evidence"])
-        _check_texts("references", row["references"])
-        gold = Gold(_text(row, "question_id"), tuple(row["references"]), evidence)
-        return _number(row, "draw"), Question(gold.question_id, _text(row, "question"), row["kind"]), gold
-    except (KeyError, TypeError, ValueError) as error:
-        raise damaged(where, error) from error
+    evidence = tuple(tuple(Span(*span) for span in spans) for spans in row["evidence"])
+    check_texts("references", row["references"])
+    gold = Gold(text_of(row, "question_id"), tuple(row["references"]), evidence)
+    return number_of(row, "draw"), Question(gold.question_id, text_of(row, "question"), row["kind"]), gold
 
 
 def positions_from_row(row: Mapping[str, Any], where: str) -> tuple[float, ...]:
@@ -237,7 +237,7 @@ def positions_from_row(row: Mapping[str, Any], where: str) -> tuple[float, ...]:
         UserError: A position is not from 0 to 1.
     """
     positions = row.get("positions", [])
-    if not isinstance(positions, list) or not all(isinstance(each, _NUMBER) and 0 <= each <= 1 for each in positions):
+    if not isinstance(positions, list) or not all(isinstance(each, NUMBER) and 0 <= each <= 1 for each in positions):
         raise damaged(where, f"positions are shares from 0 to 1, not {positions!r}")
     return tuple(map(float, positions))
 
@@ -277,24 +277,22 @@ def corpus_to_row(corpus: Corpus, tokens: int | None) -> dict[str, Any]:
     }
 
 
-def corpus_from_row(row: Mapping[str, Any], where: str) -> dict[str, Any]:
+@_checked
+def corpus_from_row(row: Mapping[str, Any]) -> dict[str, Any]:
     """Identity and size of one draw, its fields checked; the documents themselves are not kept with a run.
 
     Raises:
         UserError: A field is missing or of the wrong type.
     """
-    try:
-        for name in ("draw", "documents", "questions"):
-            _number(row, name)
-        if row["tokens"] is not None:  # no tokenizer counted them
-            _number(row, "tokens")
-        for name in ("id", "sha256"):
-            _text(row, name)
-        Source(**row["source"])
-        _check_texts("source", row["source"].values())
-        return dict(row)
-    except (KeyError, TypeError) as error:
-        raise damaged(where, error) from error
+    for name in ("draw", "documents", "questions"):
+        number_of(row, name)
+    if row["tokens"] is not None:  # no tokenizer counted them
+        number_of(row, "tokens")
+    for name in ("id", "sha256"):
+        text_of(row, name)
+    Source(**row["source"])
+    check_texts("source", row["source"].values())
+    return dict(row)
 
 
 def prepared_to_row(prepared: Prepared, draw: int, session: int) -> dict[str, Any]:
@@ -310,87 +308,37 @@ def prepared_to_row(prepared: Prepared, draw: int, session: int) -> dict[str, An
     }
 
 
-def prepared_from_row(row: Mapping[str, Any], where: str) -> tuple[int, Prepared]:
+@_checked
+def prepared_from_row(row: Mapping[str, Any]) -> tuple[int, Prepared]:
     """Draw number and preparation from their row.
 
     Raises:
         UserError: A field is missing or of the wrong type.
     """
-    try:
-        seconds, counts = (_check_numbers(dict(row[name])) for name in ("seconds", "counts"))
-        return _number(row, "draw"), Prepared(
-            seconds, _number(row, "bytes"), _number(row, "tokens"), row["shared"], counts
-        )
-    except (KeyError, TypeError, ValueError) as error:
-        raise damaged(where, error) from error
+    seconds, counts = (check_numbers(dict(row[name])) for name in ("seconds", "counts"))
+    return number_of(row, "draw"), Prepared(
+        seconds, number_of(row, "bytes"), number_of(row, "tokens"), row["shared"], counts
+    )
 
 
-def provenance_from_row(row: Mapping[str, Any], where: str) -> dict[str, Any]:
+@_checked
+def provenance_from_row(row: Mapping[str, Any]) -> dict[str, Any]:
     """Provenance of one process.
 
     Raises:
         UserError: The field is missing or of the wrong type.
     """
-    try:
-        return dict(row["provenance"])
-    except (KeyError, TypeError, ValueError) as error:
-        raise damaged(where, error) from error
+    return dict(row["provenance"])
 
 
-def usage_from_row(row: Mapping[str, Any], where: str) -> tuple[int | None, int | None]:
+@_checked
+def usage_from_row(row: Mapping[str, Any]) -> tuple[int | None, int | None]:
     """Most bytes taken during one draw, resident and on the device; None where not measured.
 
     Raises:
         UserError: A field is missing or of the wrong type.
     """
-    try:
-        resident, device = (
-            None if row[name] is None else _number(row, name) for name in ("peak_resident_bytes", "peak_device_bytes")
-        )
-    except (KeyError, TypeError) as error:
-        raise damaged(where, error) from error
+    resident, device = (
+        None if row[name] is None else number_of(row, name) for name in ("peak_resident_bytes", "peak_device_bytes")
+    )
     return resident, device
-
-
-def damaged(where: str, error: Exception | str) -> UserError:
-    """The error for a row that is JSON of the right version and still makes no sense.
-
-    Args:
-        where: File and line.
-        error: What reading it raised, or the reason in words.
-    """
-    if isinstance(error, KeyError):
-        reason = f"field {error} is missing"
-    elif isinstance(error, Exception):
-        reason = f"{type(error).__name__}: {error}"
-    else:
-        reason = error
-    return UserError(f"damaged row ({reason})", where=where, remedy="start that run anew with --fresh")
-
-
-def _check_texts(name: str, values: Iterable[object]) -> None:
-    if not all(isinstance(value, str) for value in values):
-        raise TypeError(f"field {name!r} holds something else than texts")
-
-
-def _text(row: Mapping[str, Any], name: str) -> str:
-    value = row[name]
-    if not isinstance(value, str):
-        raise TypeError(f"field {name!r} is {type(value).__name__}, not a text")
-    return value
-
-
-def _number(row: Mapping[str, Any], name: str) -> int:
-    value = row[name]
-    if not isinstance(value, int):
-        raise TypeError(f"field {name!r} is {type(value).__name__}, not a whole number")
-    return value
-
-
-def _check_numbers(values: dict[str, Any], may_be_unknown: frozenset[str] = frozenset()) -> dict[str, Any]:
-    if _NUMBERS.issuperset(map(type, values.values())):
-        return values
-    for name, value in values.items():
-        if not isinstance(value, _NUMBER) and not (value is None and name in may_be_unknown):
-            raise TypeError(f"field {name!r} is {type(value).__name__}, not a number")
-    return values

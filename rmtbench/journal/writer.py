@@ -17,7 +17,7 @@ from rmtbench.journal.layout import RunFolder, run_id
 from rmtbench.journal.lines import LineWriter, encode, read_lines, read_numbered, refuse_link, write_whole
 from rmtbench.journal.lock import only_writer
 from rmtbench.journal.packed import packed_of
-from rmtbench.journal.record import Key, read_json
+from rmtbench.journal.record import Key, read_json, value_at
 from rmtbench.journal.rows import (
     answer_to_row,
     corpus_from_row,
@@ -163,7 +163,7 @@ def check_same_model(before: Mapping[str, Any], now: Mapping[str, Any], folder: 
     Raises:
         UserError: They differ.
     """
-    parts = _at(now, ("model", "identity_parts"))
+    parts = value_at(now, "model", "identity_parts")
     _check_identity(before, parts if isinstance(parts, Mapping) else {}, folder)
     paths: Sequence[tuple[str, str]] = (
         ("model", "weights_sha256"),
@@ -173,7 +173,7 @@ def check_same_model(before: Mapping[str, Any], now: Mapping[str, Any], folder: 
         ("embedder", "sha256"),
     )
     for path in paths:
-        found = [_at(before, path), _at(now, path)]
+        found = [value_at(before, *path), value_at(now, *path)]
         if path[1] == "tokenizer_sha256" and None in found:
             continue  # a served model's run that counts no tokens may have had no tokenizer
         if found[0] != found[1]:
@@ -208,7 +208,7 @@ def finished_run(
         return False
     recorded = read_json(folder.spec).get("provenance", {})
     _check_identity(recorded, parts or {}, folder)
-    before = _at(recorded, ("embedder", "files_sha256"))
+    before = value_at(recorded, "embedder", "files_sha256")
     if embedder is not None and before not in (None, embedder):
         raise _begun_otherwise("embedder", folder)
     wanted = set(range(spec.draws) if draws is None else draws)
@@ -219,7 +219,7 @@ def finished_run(
 
 def _check_identity(recorded: Mapping[str, Any], parts: Mapping[str, str], folder: RunFolder) -> None:
     """Refuse a run whose model differs; runs of before there were identities, and parts that are unknown, are alike."""
-    before = _at(recorded, ("model", "identity_parts"))
+    before = value_at(recorded, "model", "identity_parts")
     if isinstance(before, Mapping):
         other = [name for name in before if name in parts and before[name] != parts[name]]
         if other:
@@ -251,10 +251,3 @@ def _empty(folder: RunFolder) -> None:
             shutil.rmtree(path)
         else:
             path.unlink()
-
-
-def _at(tree: Mapping[str, Any], path: Sequence[str]) -> object:
-    value: object = tree
-    for name in path:
-        value = value.get(name) if isinstance(value, Mapping) else None
-    return value

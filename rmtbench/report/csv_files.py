@@ -11,11 +11,11 @@ import re
 from collections.abc import Sequence
 
 from rmtbench.analysis.corpora import corpora_of
-from rmtbench.analysis.figure_data import Record
-from rmtbench.analysis.grid import Grid, Row, cache_comparison, make_grids
+from rmtbench.analysis.figure_data import Record, six_digits
 from rmtbench.analysis.metrics import shown_values
+from rmtbench.analysis.recorded import flat_provenance
 from rmtbench.analysis.run_figures import RunFigures
-from rmtbench.analysis.sections import Section, flat_provenance
+from rmtbench.analysis.sections import Grid, Row, Section, cache_comparison
 from rmtbench.analysis.summary import TIMINGS
 from rmtbench.report.anatomy import parts_of
 from rmtbench.report.numbers import quotient
@@ -27,7 +27,7 @@ def records(sections: Sequence[Section]) -> dict[str, list[Record]]:
     Args:
         sections: All sections; a record holds its section's setting, so that files pool none of them silently.
     """
-    grids = [(section, grid) for section in sections for grid in make_grids(section.runs)]
+    grids = [(section, grid) for section in sections for grid in section.grids]
     parts = parts_of([run for section in sections for run in section.runs])
     metrics = _metrics([run for section in sections for run in section.runs])
     sheets: dict[str, list[Record]] = {"table1": [row for section in sections for row in _corpora(section)]}
@@ -140,33 +140,33 @@ def _times(run: RunFigures | None, base: RunFigures | None) -> Record:
     mean, both = _mean_seconds(run), run.seconds_with_preparation if run else None
     base_both = base.seconds_with_preparation if base else None
     return {
-        "mean_seconds": _digits(mean),
-        "median_seconds": _digits(run.summary.median_seconds["total"]) if run else None,
-        "times_faster": _digits(quotient(_mean_seconds(base), mean)),
-        "preparation_seconds_a_draw": _digits(run.preparation) if run else None,
-        "mean_seconds_with_preparation": _digits(both),
-        "times_faster_with_preparation": _digits(quotient(base_both, both)),
+        "mean_seconds": six_digits(mean),
+        "median_seconds": six_digits(run.summary.median_seconds["total"]) if run else None,
+        "times_faster": six_digits(quotient(_mean_seconds(base), mean)),
+        "preparation_seconds_a_draw": six_digits(run.preparation) if run else None,
+        "mean_seconds_with_preparation": six_digits(both),
+        "times_faster_with_preparation": six_digits(quotient(base_both, both)),
         "timed": run.summary.timed if run else None,
     }
 
 
 def _anatomy(run: RunFigures, parts: Sequence[str]) -> Record:
     summary = run.summary
-    figures: Record = {f"prepare_{part}_seconds": _digits(summary.prepare_seconds.get(part)) for part in parts}
-    figures |= {"prepare_total_seconds": _digits(run.preparation), "prepare_shared": run.shared}
+    figures: Record = {f"prepare_{part}_seconds": six_digits(summary.prepare_seconds.get(part)) for part in parts}
+    figures |= {"prepare_total_seconds": six_digits(run.preparation), "prepare_shared": run.shared}
     for part in TIMINGS:
-        figures[f"{part}_median_seconds"] = _digits(summary.median_seconds[part])
-        figures[f"{part}_p90_seconds"] = _digits(summary.p90_seconds[part])
-        figures[f"{part}_mean_seconds"] = _digits(summary.mean_seconds[part])
+        figures[f"{part}_median_seconds"] = six_digits(summary.median_seconds[part])
+        figures[f"{part}_p90_seconds"] = six_digits(summary.p90_seconds[part])
+        figures[f"{part}_mean_seconds"] = six_digits(summary.mean_seconds[part])
     return figures | {
         "timed": summary.timed,
-        "prompt_tokens": _digits(run.tokens.prompt),
-        "cached_tokens": _digits(run.tokens.cached),
-        "output_tokens": _digits(run.tokens.output),
+        "prompt_tokens": six_digits(run.tokens.prompt),
+        "cached_tokens": six_digits(run.tokens.cached),
+        "output_tokens": six_digits(run.tokens.output),
         "chunks": summary.prepared_counts.get("chunks"),
         "truncated_chunks": summary.prepared_counts.get("truncated_chunks"),
-        "cost_a_question": _digits(summary.cost.per_question) if summary.cost else None,
-        "cost_a_corpus": _digits(summary.cost.per_corpus) if summary.cost else None,
+        "cost_a_question": six_digits(summary.cost.per_question) if summary.cost else None,
+        "cost_a_corpus": six_digits(summary.cost.per_corpus) if summary.cost else None,
         "currency": summary.cost.currency if summary.cost else None,
         "kept_bytes": summary.kept_bytes,
         "peak_resident_bytes": run.peak_bytes[0],
@@ -183,11 +183,6 @@ def _mean_seconds(run: RunFigures | None) -> float | None:
 
 def _round(score: float | None) -> float | None:
     return None if score is None else round(score, 4)
-
-
-def _digits(value: float | None) -> float | None:
-    """Six significant digits: more would be noise of the clock."""
-    return None if value is None else float(f"{value:.6g}")
 
 
 def _field(value: object) -> object:

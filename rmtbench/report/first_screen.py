@@ -12,11 +12,10 @@ from rmtbench.analysis.agreement import inexact
 from rmtbench.analysis.break_even import cost_line
 from rmtbench.analysis.comparability import apart, tier_of
 from rmtbench.analysis.contest import Contest, Terms
-from rmtbench.analysis.decision import Verdict, decide
-from rmtbench.analysis.grid import Grid, make_grids
+from rmtbench.analysis.decision import Decided, Verdict
 from rmtbench.analysis.metrics import FIRST, LABELS
 from rmtbench.analysis.run_figures import RunFigures, spared
-from rmtbench.analysis.sections import Section
+from rmtbench.analysis.sections import Grid, Section
 from rmtbench.report import numbers
 from rmtbench.report.notes import INCOMPLETE, LOADED, RANDOM, cache_notes, marks, name_of
 from rmtbench.report.settle import settling_command
@@ -46,8 +45,6 @@ class Block:
         settle: How much more data would settle it; empty where it is settled.
         command: The command that adds it; empty where there is none.
         here: The same with paths of this machine, which no file holds.
-        contest: What was measured; None in a quick report.
-        verdict: What the rules made of it.
     """
 
     section: str
@@ -61,34 +58,34 @@ class Block:
     settle: str = ""
     command: str = ""
     here: str = ""
-    contest: Contest | None = None
-    verdict: Verdict | None = None
 
 
 def first_screen(
-    sections: Sequence[Section], contests: Sequence[Contest], retrieval: Sequence[Contest] = ()
+    sections: Sequence[Section], decided: Sequence[Decided], retrieval: Sequence[Decided] = ()
 ) -> tuple[Block, ...]:
     """Return a block for each data set and size, in the order of the tables.
 
     Args:
         sections: All sections.
-        contests: All contests by the first metric; none in a quick report.
+        decided: All contests by the first metric, under the usual terms; none in a quick report.
         retrieval: Contests by recall, for runs whose answers mean nothing.
     """
-    known, found = ({(each.section, each.dataset, each.size): each for each in some} for some in (contests, retrieval))
+    known, found = (
+        {(one.section, one.dataset, one.size): (one, it) for one, it in each} for each in (decided, retrieval)
+    )
     return tuple(
         _block(section, grid, size, known.get(key := (section.title, grid.name, size)), found.get(key))
         for section in sections
-        for grid in make_grids(section.runs)
+        for grid in section.grids
         for size in grid.sizes
     )
 
 
-def _block(section: Section, grid: Grid, size: str, contest: Contest | None, retrieval: Contest | None) -> Block:
+def _block(section: Section, grid: Grid, size: str, decided: Decided | None, retrieval: Decided | None) -> Block:
     runs = [run for _, run in grid.at(size) if run is not None]
     title = f"{grid.name} {size}, {dict(section.setting)['model'].removesuffix(' (random weights)')}"
     about = _about(section, runs)
-    if contest is None:
+    if decided is None:
         table, legend = _quick_table(grid, size)
         return Block(
             section=section.title,
@@ -100,15 +97,10 @@ def _block(section: Section, grid: Grid, size: str, contest: Contest | None, ret
             legend=legend,
             short=f"{title} ({_tiers(runs)}): {NO_VERDICT}",
         )
-    contest, common = _shortened(contest)
-    terms = Terms()
-    verdict = decide(contest, terms)
+    (contest, common), verdict, terms = _shortened(decided[0]), decided[1], Terms()
     said = sentences(contest, terms, verdict)
-    if verdict.choice is None and retrieval is not None:
-        by_recall = _shortened(retrieval)[0]
-        found = decide(by_recall, terms)
-        if found.choice is not None:
-            said = (*said, f"By recall: {' '.join(sentences(by_recall, terms, found))}")
+    if verdict.choice is None and retrieval is not None and retrieval[1].choice is not None:
+        said = (*said, f"By recall: {' '.join(sentences(_shortened(retrieval[0])[0], terms, retrieval[1]))}")
     settle = settling(contest, verdict)
     command, here = (settling_command(contest, verdict, runs, paths=paths) for paths in (False, True))
     if command and contest.unit == "question":
@@ -125,8 +117,6 @@ def _block(section: Section, grid: Grid, size: str, contest: Contest | None, ret
         comparable=comparable(runs),
         legend=_legend(contest, terms, verdict),
         short=f"{title} ({_tiers(runs)}): {said[0]}{_sureness(verdict)}",
-        contest=contest,
-        verdict=verdict,
     )
 
 

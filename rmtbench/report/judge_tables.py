@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rmtbench.analysis.grid import Grid, row_of
 from rmtbench.analysis.judging import BESIDE, Agreement, JudgeAccount, JudgedRun
 from rmtbench.analysis.run_figures import RunFigures
+from rmtbench.analysis.sections import Grid, row_of
 from rmtbench.report import numbers
 from rmtbench.report.anatomy import WHO, who
 from rmtbench.report.notes import mark_notes

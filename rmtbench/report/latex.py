@@ -6,7 +6,7 @@ import re
 import unicodedata
 from collections.abc import Iterable, Sequence
 
-from rmtbench.analysis.sections import Facts
+from rmtbench.analysis.recorded import Facts
 from rmtbench.report.tables import Table
 
 PREAMBLE = r"""% Columns line up from the third pass on: run pdflatex three times, or latexmk -pdf.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from rmtbench.analysis.sections import Facts
+from rmtbench.analysis.recorded import Facts
 from rmtbench.report.first_screen import Block, legends
 from rmtbench.report.tables import Table
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from rmtbench.analysis.agreement import agreement, inexact
-from rmtbench.analysis.grid import Grid, row_of
 from rmtbench.analysis.metrics import shown_answer_values, shown_values
+from rmtbench.analysis.recorded import flat_provenance
 from rmtbench.analysis.run_figures import RunFigures, spared
-from rmtbench.analysis.sections import flat_provenance
+from rmtbench.analysis.sections import Grid, row_of
 from rmtbench.report.numbers import seconds
 
 RANDOM = "†"

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from rmtbench.analysis.grid import Grid, Row
 from rmtbench.analysis.run_figures import RunFigures
+from rmtbench.analysis.sections import Grid, Row
 from rmtbench.report import numbers
 from rmtbench.report.notes import marks, preparation_text, score_notes, shared_notes
 from rmtbench.report.numbers import MISSING

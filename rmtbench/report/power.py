@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from rmtbench.analysis.grid import Grid
 from rmtbench.analysis.metrics import LABELS
 from rmtbench.analysis.pairs import Pair
 from rmtbench.analysis.power import power_of
+from rmtbench.analysis.sections import Grid
 from rmtbench.analysis.units import FEWEST_UNITS
 from rmtbench.report.numbers import MISSING
 from rmtbench.report.significance import UNDEFINED, signed

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from statistics import median
 
 from rmtbench.analysis.figure_data import Record
-from rmtbench.analysis.grid import Grid
 from rmtbench.analysis.judging import JUDGED
 from rmtbench.analysis.published.figures import (
     BABILONG_POINTS,
@@ -27,7 +26,7 @@ from rmtbench.analysis.published_comparison import (
     one_a_length,
 )
 from rmtbench.analysis.run_figures import RunFigures
-from rmtbench.analysis.sections import Section
+from rmtbench.analysis.sections import Grid, Section
 from rmtbench.report import numbers
 from rmtbench.report.notes import mark_notes, marks
 from rmtbench.report.numbers import MISSING

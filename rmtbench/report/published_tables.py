@@ -8,12 +8,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from rmtbench.analysis.figure_data import Record
-from rmtbench.analysis.grid import Grid
 from rmtbench.analysis.metrics import PAPER_METRIC
 from rmtbench.analysis.published.figures import MODEL, PAPER, published_corpus
 from rmtbench.analysis.published_comparison import Corresponding, corresponding
 from rmtbench.analysis.run_figures import RunFigures
-from rmtbench.analysis.sections import Section
+from rmtbench.analysis.sections import Grid, Section
 from rmtbench.report import numbers
 from rmtbench.report.notes import mark_notes, marks, name_of
 from rmtbench.report.numbers import MISSING

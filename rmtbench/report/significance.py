@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from rmtbench.analysis.contest import Contest
 from rmtbench.analysis.decision import Verdict
 from rmtbench.analysis.figure_data import Record
-from rmtbench.analysis.grid import Grid, Row
 from rmtbench.analysis.metrics import FIRST, LABELS
 from rmtbench.analysis.pairs import LEVEL, Pair, why_left_out
 from rmtbench.analysis.run_figures import RunFigures
+from rmtbench.analysis.sections import Grid, Row
 from rmtbench.analysis.units import FEWEST_UNITS, Unit
 from rmtbench.report.notes import RANDOM, name_of
 from rmtbench.report.numbers import MISSING

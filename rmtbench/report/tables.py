@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rmtbench.analysis.corpora import corpora_of
-from rmtbench.analysis.grid import Grid, Row, cache_comparison
 from rmtbench.analysis.metrics import PAPER_METRIC, shown_values
+from rmtbench.analysis.recorded import Facts
 from rmtbench.analysis.run_figures import RunFigures
-from rmtbench.analysis.sections import Section
+from rmtbench.analysis.sections import Grid, Row, Section, cache_comparison
 from rmtbench.report import numbers
 from rmtbench.report.notes import mark_notes, marks, preparation_text, question_notes, score_notes, shared_notes
 from rmtbench.report.numbers import MISSING
@@ -39,6 +39,25 @@ class Table:
     labels: int
     notes: tuple[str, ...] = ()
     less: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Chapter:
+    """One section with its tables: the paper's, and those that explain them."""
+
+    section: Section
+    tables: tuple[Table, ...]
+    anatomy: tuple[Table, ...]
+
+    @property
+    def title(self) -> str:
+        """Its section's."""
+        return self.section.title
+
+    @property
+    def provenance(self) -> Facts:
+        """What produced its tables."""
+        return self.section.provenance
 
 
 def corpora_table(section: Section) -> Table:

@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rmtbench.analysis.contest import Terms
+from rmtbench.analysis.decision import Decided, decide_all
 from rmtbench.analysis.figure_data import Record
-from rmtbench.analysis.grid import Grid, make_grids
 from rmtbench.analysis.metrics import FIRST, shown_answer_values
 from rmtbench.analysis.pairs import Pair, compare_all
-from rmtbench.analysis.read import read_figures
-from rmtbench.analysis.sections import Facts, Section, make_sections
+from rmtbench.analysis.run_figures import read_figures
+from rmtbench.analysis.sections import Grid, Section, make_sections
 from rmtbench.errors import UserError, disk_errors
 from rmtbench.journal.lines import refuse_link
 from rmtbench.report import csv_files, latex, markdown
@@ -38,11 +38,9 @@ from rmtbench.report.significance import (
     pair_record,
     pairs_table,
 )
-from rmtbench.report.tables import Table, corpora_table, model_table, paper_table, score_table, time_table
+from rmtbench.report.tables import Chapter, Table, corpora_table, model_table, paper_table, score_table, time_table
 
 if TYPE_CHECKING:
-    from rmtbench.analysis.contest import Contest
-    from rmtbench.analysis.decision import Verdict
     from rmtbench.report.figures.make import Drawn
 
 OURS = (
@@ -65,17 +63,6 @@ Compared = tuple[Grid, str, tuple[Pair, ...]]
 
 
 @dataclass(frozen=True, slots=True)
-class Chapter:
-    """One section's tables, under what produced them: the paper's, those that explain them, and its figures."""
-
-    title: str
-    provenance: Facts
-    tables: tuple[Table, ...]
-    anatomy: tuple[Table, ...]
-    figures: tuple[Drawn, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
 class WrittenReport:
     """A results folder as tables.
 
@@ -85,7 +72,7 @@ class WrittenReport:
         records: The same for scripts, by the name of their CSV file without its ending.
         folder: Where the files lie.
         files: Their names.
-        contests: What may be chosen between, by exact match; none in a quick report.
+        decided: What may be chosen between, by exact match under the usual terms; none in a quick report.
     """
 
     blocks: tuple[Block, ...]
@@ -93,7 +80,7 @@ class WrittenReport:
     records: Mapping[str, list[Record]]
     folder: Path
     files: tuple[str, ...]
-    contests: tuple[Contest, ...]
+    decided: tuple[Decided, ...]
 
 
 def write_report(
@@ -128,25 +115,26 @@ def write_report(
     sections = make_sections(read_figures(results, None if page_blocks is None else page_blocks.add))
     drawn, files = _figures(() if quick else sections, training_logs)
     records = csv_files.records(sections)
-    contests = {} if quick else _contests(sections, all_pairs=all_pairs)
-    first = contests.get(FIRST, ())
+    decided = () if quick else _decide(sections, all_pairs=all_pairs)
+    first = tuple(each for each in decided if each[0].metric == FIRST)
     chapters = []
-    for number, section in enumerate(sections):
-        grids = make_grids(section.runs)
-        pairs = [] if quick else _pairs(grids)
+    for section in sections:
+        pairs = [] if quick else _pairs(section.grids)
         beside = published or dict(section.setting)["data source"] not in OWN
-        made = _Made(section, grids, first, pairs, all_pairs=all_pairs, published=beside)
-        _add_records(records, made, _leaders(contests, section))
-        chapters.append(_chapter(made, tuple(figure for figure in drawn if figure.chapter == number)))
+        own = [each for each in decided if each[0].section == section.title]
+        made = _Made(section, own, pairs, all_pairs=all_pairs, published=beside)
+        _add_records(records, made)
+        chapters.append(_chapter(made))
     blocks = first_screen(sections, first, () if quick else _by_recall(sections))
-    trainings = tuple(figure for figure in drawn if figure.chapter is None)
     texts = {
-        "report.md": _document(blocks, chapters, sum(len(section.runs) for section in sections), trainings),
+        "report.md": _document(blocks, chapters, drawn),
         "report.tex": latex.document((each.title, each.provenance, each.tables + each.anatomy) for each in chapters),
         **{f"{name}.csv": csv_files.to_csv(rows) for name, rows in records.items()},
     }
     if page_blocks is not None:
-        texts["index.html"] = _page(sections, chapters, contests, page_blocks)
+        from rmtbench.report.page.build import build_page
+
+        texts["index.html"] = build_page(chapters, decided, page_blocks)
     files |= {name: text.encode("utf-8", "replace") for name, text in texts.items()}
     folder = results / "report"
     _write_all(folder, files)
@@ -158,8 +146,7 @@ class _Made:
     """One section with what its chapter is made of."""
 
     section: Section
-    grids: Sequence[Grid]
-    contests: Sequence[Contest]
+    decided: Sequence[Decided]
     pairs: Sequence[Compared]
     all_pairs: bool
     published: bool
@@ -178,43 +165,21 @@ def _figures(sections: Sequence[Section], logs: Sequence[Path]) -> tuple[tuple[D
     return drawn, files
 
 
-def _contests(sections: Sequence[Section], *, all_pairs: bool) -> dict[str, tuple[Contest, ...]]:
-    """What may be chosen between, by every value of answers. NumPy is loaded here."""
+def _decide(sections: Sequence[Section], *, all_pairs: bool) -> tuple[Decided, ...]:
+    """What may be chosen between, by every value of answers, under the usual terms. NumPy is loaded here."""
     from rmtbench.analysis.candidates import make_contests
 
     values = shown_answer_values([run for section in sections for run in section.runs])
-    return {value.name: make_contests(sections, value.name, all_pairs=all_pairs) for value in values}
+    contests = (each for value in values for each in make_contests(sections, value.name, all_pairs=all_pairs))
+    return decide_all(contests, Terms())
 
 
-def _by_recall(sections: Sequence[Section]) -> tuple[Contest, ...]:
+def _by_recall(sections: Sequence[Section]) -> tuple[Decided, ...]:
     """What may be chosen between by recall, where the answers mean nothing."""
     from rmtbench.analysis.candidates import make_contests
 
     silent = [each for each in sections if each.runs[0].random_weights or each.runs[0].reads_other_english]
-    return make_contests(silent, "recall")
-
-
-def _page(
-    sections: Sequence[Section],
-    chapters: Sequence[Chapter],
-    contests: Mapping[str, tuple[Contest, ...]],
-    blocks: Blocks,
-) -> str:
-    from rmtbench.report.page.build import build_page
-    from rmtbench.report.page.data import PagePart
-
-    parts = [
-        PagePart(section, chapter.tables + chapter.anatomy) for section, chapter in zip(sections, chapters, strict=True)
-    ]
-    return build_page(parts, [each for some in contests.values() for each in some], blocks)
-
-
-def _leaders(contests: Mapping[str, tuple[Contest, ...]], section: Section) -> list[tuple[Contest, Verdict]]:
-    """A section's contests by every metric, with their verdicts under the usual terms."""
-    from rmtbench.analysis.decision import decide
-
-    own = [each for some in contests.values() for each in some if each.section == section.title]
-    return [(each, decide(each, Terms())) for each in own]
+    return decide_all(make_contests(silent, "recall"), Terms())
 
 
 def _pairs(grids: Sequence[Grid]) -> list[Compared]:
@@ -226,10 +191,10 @@ def _pairs(grids: Sequence[Grid]) -> list[Compared]:
     ]
 
 
-def _add_records(records: dict[str, list[Record]], made: _Made, leaders: Sequence[tuple[Contest, Verdict]]) -> None:
+def _add_records(records: dict[str, list[Record]], made: _Made) -> None:
     """The figures of comparisons and of what is published, for scripts."""
     setting = {name.replace(" ", "_"): value for name, value in made.section.setting}
-    for contest, verdict in leaders:
+    for contest, verdict in made.decided:
         if rows := leader_records(contest, verdict):
             name = csv_files.slug(contest.dataset.partition(" (")[0])
             records.setdefault(f"leader-{name}", []).extend(row | setting for row in rows)
@@ -239,7 +204,7 @@ def _add_records(records: dict[str, list[Record]], made: _Made, leaders: Sequenc
             sheet += [pair_record(grid, size, pair) | setting for pair in found]
     beside = [
         row
-        for grid in made.grids
+        for grid in made.section.grids
         if made.published
         for row in (*paper_comparison_records(made.section, grid), *length_records(made.section, grid))
     ]
@@ -247,8 +212,8 @@ def _add_records(records: dict[str, list[Record]], made: _Made, leaders: Sequenc
         records.setdefault("published", []).extend(row | setting for row in beside)
 
 
-def _chapter(made: _Made, figures: tuple[Drawn, ...]) -> Chapter:
-    section, grids = made.section, made.grids
+def _chapter(made: _Made) -> Chapter:
+    section, grids = made.section, made.section.grids
     shown = [each for each in made.pairs if each[2] and each[2][0].metric == MATRIX_METRIC and made.all_pairs]
     tables: list[Table | None] = [*map(overview_table, grids), model_table(section), corpora_table(section)]
     for grid in grids:
@@ -264,33 +229,32 @@ def _chapter(made: _Made, figures: tuple[Drawn, ...]) -> Chapter:
     anatomy: list[Table | None] = [table for grid in grids for table in judge_tables(grid)]
     anatomy += [table for grid in grids for table in anatomy_tables(grid)]
     anatomy += [pairs_table(grid, size, found) for grid, size, found in shown]
-    return Chapter(section.title, section.provenance, _existing(tables), _existing(anatomy), figures)
+    return Chapter(section, _existing(tables), _existing(anatomy))
 
 
 def _leader_tables(made: _Made, grid: Grid) -> list[Table | None]:
-    from rmtbench.analysis.decision import decide
-
-    own = [each for each in made.contests if (each.section, each.dataset) == (made.section.title, grid.name)]
-    return [leader_table(each, decide(each, Terms())) for each in own]
+    own = [each for each in made.decided if (each[0].metric, each[0].dataset) == (FIRST, grid.name)]
+    return [leader_table(contest, verdict) for contest, verdict in own]
 
 
 def _existing(tables: Sequence[Table | None]) -> tuple[Table, ...]:
     return tuple(table for table in tables if table is not None)
 
 
-def _document(screen: Sequence[Block], chapters: Sequence[Chapter], runs: int, trainings: Sequence[Drawn]) -> str:
+def _document(screen: Sequence[Block], chapters: Sequence[Chapter], drawn: Sequence[Drawn]) -> str:
+    runs = sum(len(chapter.section.runs) for chapter in chapters)
     blocks = [
         markdown.heading("rmtbench report", 1),
         f"{runs} run(s). Runs under different headings must not be compared.",
         markdown.first_screen(screen),
         markdown.heading("All tables", 1),
     ]
-    for chapter in chapters:
+    for number, chapter in enumerate(chapters):
         blocks.append(markdown.heading(chapter.title, 2))
         blocks += [markdown.table(table) for table in chapter.tables]
-        blocks += [_image(figure) for figure in chapter.figures]
+        blocks += [_image(figure) for figure in drawn if figure.chapter == number]
         blocks += [markdown.table(table) for table in chapter.anatomy]
-    if trainings:
+    if trainings := [figure for figure in drawn if figure.chapter is None]:
         blocks += [markdown.heading("Trainings", 2), *map(_image, trainings)]
     blocks.append(markdown.heading("Provenance", 1))
     for chapter in chapters:

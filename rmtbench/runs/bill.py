@@ -1,6 +1,6 @@
 """What runs will ask from servers: calls, tokens sent and written, and their highest price. Known before they begin.
 
-Counts are for one draw. Nothing here calls a server.
+Counts are for one draw, but for `request_bill`. Nothing here calls a server.
 """
 
 from __future__ import annotations
@@ -10,13 +10,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rmtbench.core import RunSpec
+from rmtbench.corpora.base import TokenCounter
 from rmtbench.models.embed_windows import OVERLAP
-from rmtbench.models.endpoint.address import is_endpoint
-from rmtbench.models.endpoint.prices import Price
+from rmtbench.models.endpoint.address import is_endpoint, served_name
+from rmtbench.models.endpoint.embedder import MAX_TOKENS
+from rmtbench.models.endpoint.load import granted_tokens
+from rmtbench.models.endpoint.prices import Price, find_price
+from rmtbench.models.endpoint.tokenizer import load_endpoint_tokenizer
+from rmtbench.options.request import Request
+from rmtbench.runs.forecast import reading_of
+from rmtbench.runs.session import Session
 from rmtbench.systems.base import SystemKind
+from rmtbench.systems.registry import find_system
 
-FRAME_TOKENS = 100
-"""Tokens of a question besides the corpus that it reads: the prompt's frame, the question and its answer."""
 QUESTION_TOKENS = 20
 """Tokens of a question that is embedded."""
 MILLION = 1_000_000
@@ -109,7 +115,7 @@ def bill_of(spec: RunSpec, kind: SystemKind, sent: int, corpus: int, questions: 
     Args:
         spec: The run.
         kind: Its system.
-        sent: Tokens that the model reads for the draw: see `rmtbench.runs.estimate.tokens_to_read`.
+        sent: Tokens that the model reads for the draw: see `rmtbench.runs.forecast.reading_of`.
         corpus: Tokens of the draw's documents.
         questions: Number of the draw's questions.
         extras: What every call needs besides.
@@ -144,3 +150,72 @@ def costs_of(bill: Bill, model: Price | None, embedder: Price | None) -> Costs |
     read = bill.sent * model.input if model is not None else 0.0
     rebate = bill.cached * (model.input - model.cached_input) if model is not None else 0.0
     return Costs(currencies.pop(), (read + fixed) / MILLION, (read - rebate + fixed) / MILLION)
+
+
+def request_bill(
+    session: Session, specs: Sequence[RunSpec], documents: Sequence[int], questions: int, count_tokens: TokenCounter
+) -> Bill | None:
+    """Return what the runs of a request ask from servers; None where model and embedder are on this machine.
+
+    Args:
+        session: The request and its endpoints.
+        specs: Its unfinished runs.
+        documents: Tokens of each document of a draw.
+        questions: Number of a draw's questions.
+        count_tokens: Counts tokens of texts.
+    """
+    request, ends = session.request, session.endpoints
+    if not specs or not (ends.model or ends.embedder):
+        return None
+    bill, embedded, corpus = Bill(), False, sum(documents)
+    system = sum(count_tokens([request.system_prompt])) if request.system_prompt else 0
+    thinking = _thinking(request)
+    for spec in specs:
+        kind = find_system(spec.system)
+        sent = reading_of(spec, kind, corpus, questions).by_model
+        bill += bill_of(spec, kind, sent, corpus, questions, Extras(thinking, system))
+        if is_endpoint(spec.embedder):
+            cut = () if embedded else documents  # chunks are embedded once for all runs
+            longest = _window(spec)
+            bill += embedding_bill(cut, spec.chunk_tokens, request.embed_batch, questions, longest)
+            embedded = True
+    first = (ends.model is not None) + (ends.embedder is not None)
+    return bill * request.draws + Bill(calls=first)
+
+
+def _thinking(request: Request) -> int:
+    """Tokens of reasoning that the model's server will be granted for an answer; 0 for a model on this machine."""
+    if not is_endpoint(request.model):
+        return 0
+    if request.tokenizer is None or request.think_tokens is not None:
+        return request.think_tokens or 0  # tiktoken's encodings have no marks of reasoning
+    return granted_tokens(load_endpoint_tokenizer(served_name(request.model), request.tokenizer), None)
+
+
+def _window(spec: RunSpec) -> int | None:
+    """Longest text that a run's embedder embeds as one; None where its chunks are not cut into windows."""
+    return MAX_TOKENS.get(served_name(str(spec.embedder))) if spec.options.embed_windows else None
+
+
+def request_costs(session: Session, bill: Bill | None) -> Costs | None:
+    """Return the price of a request's bill by the prices that it knows; None without a bill or a price."""
+    if bill is None:
+        return None
+    request, ends = session.request, session.endpoints
+    found = [
+        None if line is None else find_price(ends.prices, served_name(str(name)), line.address.host)
+        for line, name in ((ends.model, request.model), (ends.embedder, request.embedder))
+    ]
+    return costs_of(bill, found[0], found[1])
+
+
+def seconds_by_limits(session: Session, bill: Bill | None) -> float:
+    """Return what a request's bill takes at least by the limits a minute that it sets, in seconds."""
+    if bill is None:
+        return 0.0
+    request = session.request
+    pairs = (
+        (bill.calls, request.requests_per_minute),
+        (bill.sent + bill.written + bill.embedded, request.tokens_per_minute),
+    )
+    return max(60 * count / limit if limit is not None else 0.0 for count, limit in pairs)

@@ -67,7 +67,11 @@ def _normal_form(dataset: str) -> Callable[[str], str]:
 def _f1(prediction: str, reference: str, dataset: str) -> float:
     if dataset == "hotpotqa" and prediction != reference and {prediction, reference} & _WHOLE_ANSWERS:
         return 0.0
-    words, truth = prediction.split(), reference.split()
+    return f1_of_tokens(prediction.split(), reference.split())
+
+
+def f1_of_tokens(words: Sequence[str], truth: Sequence[str]) -> float:
+    """Harmonic mean of the precision and recall of tokens, as often as each stands, in [0, 1]."""
     common = (Counter(words) & Counter(truth)).total()
     if common == 0:
         return 0.0

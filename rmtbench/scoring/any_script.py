@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections import Counter
 from collections.abc import Sequence
 from itertools import chain, pairwise
 
 from rmtbench.core import MetricValue
+from rmtbench.scoring.answers import f1_of_tokens
 from rmtbench.scoring.base import EachItem, Item, MetricKind
 
 _ARTICLES = re.compile(r"\b(a|an|the)\b")
@@ -40,7 +40,7 @@ def exact_match(prediction: str, references: Sequence[str]) -> float:
 def token_f1(prediction: str, references: Sequence[str]) -> float:
     """Harmonic mean of token precision and recall, best over the references, in [0, 1]."""
     words = tokens(prediction)
-    return max((_f1(words, tokens(reference)) for reference in references), default=0.0)
+    return max((f1_of_tokens(words, tokens(reference)) for reference in references), default=0.0)
 
 
 def any_script_metric(_scorer_model: str) -> EachItem:
@@ -53,14 +53,6 @@ def any_script_metric(_scorer_model: str) -> EachItem:
         return {"em_unicode": exact_match(item.text, references), "f1_unicode": token_f1(item.text, references)}
 
     return EachItem(dict.fromkeys(("em_unicode", "f1_unicode"), "any script v1"), values)
-
-
-def _f1(words: list[str], truth: list[str]) -> float:
-    common = (Counter(words) & Counter(truth)).total()
-    if common == 0:
-        return 0.0
-    precision, recall = common / len(words), common / len(truth)
-    return 2 * precision * recall / (precision + recall)
 
 
 def _apart(text: str) -> str:

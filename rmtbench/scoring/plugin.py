@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from numbers import Real
+from typing import Any
 
 from rmtbench.errors import PLUGIN_FAULTS, UserError, first_line
-from rmtbench.scoring.base import Item, Metric, MetricKind, Progress
+from rmtbench.journal.lines import encode
+from rmtbench.scoring.base import Accounting, Item, Metric, MetricKind, Progress
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,14 +21,18 @@ class Scored:
     error: str = ""
 
 
-def make_plugin(kind: MetricKind, scorer_model: str) -> Metric:
+def make_plugin(kind: MetricKind, make: Callable[[], Metric]) -> Metric:
     """Make another package's metric.
+
+    Args:
+        kind: The metric.
+        make: Makes it, with a judge or without.
 
     Raises:
         UserError: It cannot be made, or does not say what makes its values.
     """
     try:
-        metric = kind.make(scorer_model)
+        metric = make()
         dict(metric.scorers)
     except UserError:
         raise
@@ -34,6 +40,11 @@ def make_plugin(kind: MetricKind, scorer_model: str) -> Metric:
         told = f"metric '{kind.name}' cannot be made ({first_line(error)})"
         raise UserError(told, remedy="mend its package, or name others with --metrics") from error
     return metric
+
+
+def no_scores(kind: MetricKind, why: str) -> Scored:
+    """An answer without any value by a metric."""
+    return Scored({value.name: None for value in kind.values}, why)
 
 
 def score_plugin(kind: MetricKind, metric: Metric, items: Sequence[Item], progress: Progress) -> list[Scored]:
@@ -49,8 +60,22 @@ def _alone(kind: MetricKind, metric: Metric, item: Item) -> Scored:
         [scored] = _checked(kind, metric.score([item], lambda _stage, _done, _total: None), 1)
     except PLUGIN_FAULTS as error:
         why = error.what if isinstance(error, UserError) else first_line(error)
-        return Scored({value.name: None for value in kind.values}, why)
+        return no_scores(kind, why)
     return scored
+
+
+def account_plugin(metric: Accounting, items: Sequence[Item]) -> dict[str, Any]:
+    """What another package's metric says it took.
+
+    Raises:
+        UserError: It raised something, or gave something else than JSON values by name.
+    """
+    try:
+        account = metric.account(items)
+        encode(account)  # what JSON cannot hold raises an error
+    except PLUGIN_FAULTS as error:
+        raise UserError(error.what if isinstance(error, UserError) else first_line(error)) from error
+    return account
 
 
 def _checked(kind: MetricKind, rows: object, expected: int) -> list[Scored]:

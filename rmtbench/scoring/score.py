@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,11 +14,11 @@ from rmtbench.analysis.summary import summarize
 from rmtbench.errors import UserError
 from rmtbench.journal.lines import encode, refuse_link, write_whole
 from rmtbench.journal.packed import packed_of
-from rmtbench.journal.record import RunRecord, read_json, read_run
+from rmtbench.journal.record import Key, RunRecord, read_json, read_run
 from rmtbench.journal.rows import system_to_row
 from rmtbench.scoring.base import Accounting, Item, Metric, MetricKind, Progress
 from rmtbench.scoring.kinds import find_metric, is_plugin, judged_names, metric_names
-from rmtbench.scoring.plugin import Scored, make_plugin, score_plugin
+from rmtbench.scoring.plugin import Scored, account_plugin, make_plugin, no_scores, score_plugin
 
 if TYPE_CHECKING:
     from rmtbench.scoring.judge_model import Judge
@@ -26,10 +28,10 @@ DIGITS = 7
 
 @dataclass(frozen=True, slots=True)
 class _Made:
-    """A metric that was made of its kind."""
+    """A metric of its kind, or why another package's could not be made."""
 
     kind: MetricKind
-    metric: Metric
+    metric: Metric | UserError
 
 
 @dataclass(slots=True)
@@ -49,7 +51,8 @@ def score_runs(
 ) -> list[str]:
     """Write `scores.jsonl` and `summary.json` of each run; a run whose scores stand already is left alone.
 
-    A metric of another package that raises costs its own scores only, and is tried again the next time.
+    A metric of another package that raises, or that cannot be made and was not asked for by name, costs its own scores
+    only: each answer keeps the reason, and the metric is tried again the next time.
 
     Args:
         paths: Run folders.
@@ -65,60 +68,68 @@ def score_runs(
         UserError: An unknown metric, a missing scorer model or judge, a packed run without these scores, or a damaged
             run.
     """
+    chosen = frozenset(metrics or ())
     names = metric_names() if metrics is None else metrics
     kinds = [find_metric(name) for name in dict.fromkeys((*names, *(judged_names() if judge is not None else ())))]
-    judged = {kind.name: kind.judged(judge) for kind in kinds if kind.judged is not None and judge is not None}
+    judged = {
+        kind.name: _make(kind, partial(kind.judged, judge), chosen)
+        for kind in kinds
+        if kind.judged is not None and judge is not None
+    }
     runs = [read_run(path) for path in paths]
     asked = _asked(kinds, judged, scorer_model)
     # A packed run cannot be written: where all metrics are wanted, those that it has are enough.
     enough = scorer_model if metrics is None and judge is None else None
     todo = [run for run in runs if not _stands(run, asked, enough)]
-    if packed := next((each for run in todo if (each := packed_of(run.folder.path))), None):
-        remedy = f"rmtbench pack {packed} --undo makes a folder of it again"
-        raise UserError("this run is packed: see rmtbench pack --undo", where=str(packed), remedy=remedy)
-    for run in todo:
-        refuse_link(run.folder.path)
+    _refuse_packed(todo)
     if not todo:
         return []
-    made, problems = _make(kinds, judged, scorer_model, chosen=metrics is not None)
-    keys = [(run, key) for run in todo for key in run.gold if key in run.answers]
-    datasets = {run.run_id: {row["draw"]: row["dataset"] for row in run.corpora} for run in todo}
-    items = [
-        Item(datasets[run.run_id][key[0]], run.answers[key], run.gold[key], run.spec.retrieves, run.questions[key].text)
-        for run, key in keys
+    made = [
+        _Made(kind, judged[kind.name] if kind.name in judged else _make(kind, partial(kind.make, scorer_model), chosen))
+        for kind in kinds
     ]
-    rows, whole, unscored = _score(made, items, progress)
+    keys = [(run, key) for run in todo for key in run.gold if key in run.answers]
+    items = [_item(run, key) for run, key in keys]
+    rows, whole, problems = _score(made, items, progress)
     places: dict[Path, list[int]] = {}
     for place, (owner, _) in enumerate(keys):
         places.setdefault(owner.folder.path, []).append(place)
     for run in todo:
         own = places.get(run.folder.path, [])
         write_whole(run.folder.scores, b"".join(encode(_line(*keys[place][1], rows[place])) for place in own))
-        _write_summary(run.folder.path, made, _asked(whole, judged, scorer_model), [items[place] for place in own])
-    return problems + unscored
+        accounts, silent = _accounts(made, [items[place] for place in own])
+        problems += [f"{name}: it cannot say what it took ({why})" for name, why in silent.items()]
+        asked = _asked([kind for kind in whole if kind.name not in silent], judged, scorer_model)
+        _write_summary(run.folder.path, made, asked, accounts)
+    return list(dict.fromkeys(problems))
 
 
-def _make(
-    kinds: Sequence[MetricKind], judged: Mapping[str, Metric], scorer_model: str, *, chosen: bool
-) -> tuple[list[_Made], list[str]]:
-    """Make the metrics; another package's that fails is left out, unless it was asked for by name."""
-    made, problems = [], []
-    for kind in kinds:
-        try:
-            if kind.name in judged:
-                made.append(_Made(kind, judged[kind.name]))
-                continue
-            made.append(_Made(kind, (make_plugin if is_plugin(kind.name) else _make_ours)(kind, scorer_model)))
-        except UserError as error:
-            if chosen or not is_plugin(kind.name):
-                raise
-            problems.append(str(error))
-    return made, problems
+def _refuse_packed(runs: Sequence[RunRecord]) -> None:
+    """Refuse runs that cannot be written."""
+    if packed := next((each for run in runs if (each := packed_of(run.folder.path))), None):
+        remedy = f"rmtbench pack {packed} --undo makes a folder of it again"
+        raise UserError("this run is packed: see rmtbench pack --undo", where=str(packed), remedy=remedy)
+    for run in runs:
+        refuse_link(run.folder.path)
 
 
-def _make_ours(kind: MetricKind, scorer_model: str) -> Metric:
-    metric = kind.make(scorer_model)
-    dict(metric.scorers)  # a missing model stops it here
+def _item(run: RunRecord, key: Key) -> Item:
+    """An answer of a run with its gold."""
+    dataset = next(row["dataset"] for row in run.corpora if row["draw"] == key[0])
+    return Item(dataset, run.answers[key], run.gold[key], run.spec.retrieves, run.questions[key].text)
+
+
+def _make(kind: MetricKind, make: Callable[[], Metric], chosen: AbstractSet[str]) -> Metric | UserError:
+    """Make a metric; or return why another package's, unless it was asked for by name, cannot be made."""
+    try:
+        if is_plugin(kind.name):
+            return make_plugin(kind, make)
+        metric = make()
+        dict(metric.scorers)  # a missing model stops it here
+    except UserError as error:
+        if kind.name in chosen or not is_plugin(kind.name):
+            raise
+        return error
     return metric
 
 
@@ -127,9 +138,11 @@ def _score(
 ) -> tuple[list[_Row], list[MetricKind], list[str]]:
     """Every answer's values, the kinds that gave all of theirs, and a line for each kind that did not."""
     rows = [_Row() for _ in items]
-    whole, unscored = [], []
+    whole, problems = [], []
     for one in made:
-        if is_plugin(one.kind.name):
+        if isinstance(one.metric, UserError):
+            given = [no_scores(one.kind, str(one.metric))] * len(items)
+        elif is_plugin(one.kind.name):
             given = score_plugin(one.kind, one.metric, items, progress)
         else:
             given = [Scored(values) for values in one.metric.score(items, progress)]
@@ -139,10 +152,10 @@ def _score(
             row.errors.update({one.kind.name: scored.error} if scored.error else {})
         failed = [scored.error for scored in given if scored.error]
         if failed:
-            unscored.append(f"{one.kind.name}: {len(failed)} of {len(items)} answers have no score ({failed[0]})")
+            problems.append(f"{one.kind.name}: {len(failed)} of {len(items)} answers have no score ({failed[0]})")
         else:
             whole.append(one.kind)
-    return rows, whole, unscored
+    return rows, whole, problems
 
 
 def _line(draw: int, question: str, row: _Row) -> dict[str, Any]:
@@ -150,10 +163,11 @@ def _line(draw: int, question: str, row: _Row) -> dict[str, Any]:
     return line | ({"errors": row.errors} if row.errors else {})
 
 
-def _asked(kinds: Sequence[MetricKind], judged: Mapping[str, Metric], scorer_model: str) -> str:
+def _asked(kinds: Sequence[MetricKind], judged: Mapping[str, Metric | UserError], scorer_model: str) -> str:
     """What the scores of a command are made of, as a run's summary states it; who judges is part of it."""
     parts: list[Any] = [sorted(kind.name for kind in kinds), scorer_model]
-    return json.dumps(parts + [dict(judged[kind.name].scorers) for kind in kinds if kind.name in judged])
+    judges = (judged[kind.name] for kind in kinds if kind.name in judged)
+    return json.dumps(parts + [dict(each.scorers) for each in judges if not isinstance(each, UserError)])
 
 
 def _stands(run: RunRecord, asked: str, enough: str | None) -> bool:
@@ -185,13 +199,33 @@ def _without_judges(asked: str) -> list[Any]:
     return [[name for name in names if name not in known], scorer_model]
 
 
-def _write_summary(path: Path, made: Sequence[_Made], asked: str, answered: Sequence[Item]) -> None:
+def _accounts(made: Sequence[_Made], items: Sequence[Item]) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:
+    """By metric what it took, where it says so, for the items of one run; and why another package's cannot say it.
+
+    No score is lost by that, and the reason stands in place of the account.
+    """
+    accounts, silent = {}, {}
+    for one in made:
+        if not isinstance(one.metric, Accounting):
+            continue
+        if not is_plugin(one.kind.name):
+            accounts[one.kind.name] = one.metric.account(items)
+            continue
+        try:
+            accounts[one.kind.name] = account_plugin(one.metric, items)
+        except UserError as error:
+            silent[one.kind.name] = error.what
+            accounts[one.kind.name] = {"error": error.what}
+    return accounts, silent
+
+
+def _write_summary(path: Path, made: Sequence[_Made], asked: str, accounts: Mapping[str, Mapping[str, Any]]) -> None:
     run = read_run(path)
-    accounts = {one.kind.name: one.metric.account(answered) for one in made if isinstance(one.metric, Accounting)}
+    metrics = [one.metric for one in made if not isinstance(one.metric, UserError)]
     summary = {
         "run_id": run.run_id,
         "complete": run.complete,
-        "scorers": {name: by for one in made for name, by in one.metric.scorers.items()},
+        "scorers": {name: by for metric in metrics for name, by in metric.scorers.items()},
         **({} if run.system is None else {"system": system_to_row(run.system)}),
         "values": [asdict(value) for one in made for value in one.kind.values],
         "asked": asked,

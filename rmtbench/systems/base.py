@@ -29,6 +29,7 @@ from rmtbench.models.batches import batches, failed, generate_apart
 from rmtbench.systems.resources import NEEDS, Need, Resources, SharedWork
 
 __all__ = [
+    "Closing",
     "Found",
     "Need",
     "Resources",
@@ -68,6 +69,20 @@ class System(Protocol):
             RuntimeError: `prepare` was not called.
         """
         ...
+
+
+class Closing:
+    """A system that lets go of what it prepared when its block is left, whatever ends it."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of what was prepared."""
+        raise NotImplementedError
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,14 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
-from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 from rmtbench.core import Answer, Corpus, Prepared, Question, RunSpec
 from rmtbench.errors import AnswerError, ContextTooLongError, UserError
 from rmtbench.measure import Timed, add_seconds, synchroniser, timed
 from rmtbench.models.base import HeldPrefix, LanguageModel, Passage, PrefixCache
-from rmtbench.systems.base import Resources, SystemKind, make_answer
+from rmtbench.systems.base import Closing, Resources, SystemKind, make_answer
 from rmtbench.systems.in_prompt import whole_corpus
 from rmtbench.systems.resources import local_model
 
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
     from rmtbench.models.local import LocalModel
 
 
-class CacheAugmented:
+class CacheAugmented(Closing):
     """A `System` over one prefix cache."""
 
     def __init__(self, resources: Resources) -> None:
@@ -33,14 +32,10 @@ class CacheAugmented:
         self._options = resources.spec.options
         self._prefix: PrefixCache | None = None
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def close(self) -> None:
+        """Let go of what was prepared."""
         if self._prefix is not None:
-            self._prefix.__exit__(kind, error, trace)
+            self._prefix.__exit__(None, None, None)
             self._prefix = None
 
     def prepare(self, corpus: Corpus) -> Prepared:

@@ -8,13 +8,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
-from types import TracebackType
-from typing import Self
 
 from rmtbench.core import Answer, Corpus, Document, Gold, Prepared, Question, RunSpec, Span
 from rmtbench.errors import ContextTooLongError, UserError
 from rmtbench.models.base import Generation, LanguageModel, Passage, Prompt
-from rmtbench.systems.base import Resources, SystemKind, answer_batch, batches, generate_apart
+from rmtbench.systems.base import Closing, Resources, SystemKind, answer_batch, batches, generate_apart
 from rmtbench.systems.resources import local_model
 
 Choose = Callable[[Corpus], Callable[[Question], tuple[Passage, ...]]]
@@ -24,7 +22,7 @@ Generate = Callable[[Sequence[Prompt]], list[Generation]]
 """Answers a batch of prompts."""
 
 
-class InPrompt:
+class InPrompt(Closing):
     """A `System` without preparation. Its only setting is what it puts into the prompt."""
 
     def __init__(self, resources: Resources, choose: Choose, generate: Generate | None = None) -> None:
@@ -33,12 +31,8 @@ class InPrompt:
         self._choose = choose
         self._passages: Callable[[Question], tuple[Passage, ...]] | None = None
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def close(self) -> None:
+        """Let go of what was prepared."""
         self._passages = None
 
     def prepare(self, corpus: Corpus) -> Prepared:

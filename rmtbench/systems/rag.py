@@ -8,8 +8,6 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from functools import partial
-from types import TracebackType
-from typing import Self
 
 from rmtbench.core import Answer, Corpus, Prepared, Question, Retrieved
 from rmtbench.measure import Timed, add_seconds, timed
@@ -18,6 +16,7 @@ from rmtbench.models.prompt import passages_text
 from rmtbench.retrieval.base import Chunk, Hit, Index
 from rmtbench.retrieval.budget import fill, most_chunks
 from rmtbench.systems.base import (
+    Closing,
     Found,
     Resources,
     SystemKind,
@@ -30,7 +29,7 @@ from rmtbench.systems.chunk_caches import ChunkCaches, make_chunk_caches
 from rmtbench.systems.indexing import BUILDERS, RetrievalSettings
 
 
-class RetrievalAugmented:
+class RetrievalAugmented(Closing):
     """A `System` over one index, or over several indexes fused by rank."""
 
     def __init__(self, resources: Resources, parts: Sequence[str]) -> None:
@@ -46,12 +45,8 @@ class RetrievalAugmented:
         self._tokens: Sequence[int] = ()
         self._generate = resources.model.generate
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def close(self) -> None:
+        """Let go of what was prepared."""
         self._index = None
 
     def prepare(self, corpus: Corpus) -> Prepared:

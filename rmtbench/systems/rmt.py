@@ -10,15 +10,14 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
-from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 from rmtbench.core import Answer, Corpus, Prepared, Question
 from rmtbench.errors import AnswerError, UserError
 from rmtbench.measure import Stopwatch, synchroniser
 from rmtbench.models.base import Generation
 from rmtbench.options.identity import RunOptions
-from rmtbench.systems.base import Resources, SystemKind, answer_batch, batches, generate_apart
+from rmtbench.systems.base import Closing, Resources, SystemKind, answer_batch, batches, generate_apart
 
 if TYPE_CHECKING:
     import torch
@@ -27,7 +26,7 @@ if TYPE_CHECKING:
     from rmtbench.rmt.decoder import RecurrentDecoder
 
 
-class FromMemory:
+class FromMemory(Closing):
     """A `System` that reads the corpus once and keeps only the memory."""
 
     def __init__(self, resources: Resources) -> None:
@@ -36,12 +35,8 @@ class FromMemory:
         self._reading, self._decoder = _used_as(resources.spec.options, trained)
         self._memory: torch.Tensor | None = None
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def close(self) -> None:
+        """Let go of what was prepared."""
         self._memory = None
 
     def prepare(self, corpus: Corpus) -> Prepared:
@@ -113,7 +108,7 @@ class FromMemory:
         return self._model.decode(reader, prompt_tokens, [kept] * len(tails), time.perf_counter() - start)
 
 
-class QueryFirst:
+class QueryFirst(Closing):
     """A `System` that reads the corpus again for each question, which follows the text of every segment."""
 
     def __init__(self, resources: Resources) -> None:
@@ -121,12 +116,8 @@ class QueryFirst:
         self._model, self._decoder = _readers(resources)
         self._sentences: list[list[int]] | None = None
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def close(self) -> None:
+        """Let go of what was prepared."""
         self._sentences = None
 
     def prepare(self, corpus: Corpus) -> Prepared:

@@ -9,14 +9,13 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 from rmtbench.core import Answer, Corpus, Finish, Prepared, Question, TokenCounts
 from rmtbench.errors import UserError
 from rmtbench.models.base import Generation, LanguageModel, Passage, Prompt
 from rmtbench.models.prompt import CUE, INSTRUCTION, PromptContract
-from rmtbench.systems.base import Resources, SystemKind, answer_batch, batches, generate_apart
+from rmtbench.systems.base import Closing, Resources, SystemKind, answer_batch, batches, generate_apart
 
 if TYPE_CHECKING:
     from rmtbench.models.endpoint.model import EndpointModel
@@ -95,7 +94,7 @@ class _Row:
         return TokenCounts(self.read, self.cached, self.written, reasoning=self.reasoning)
 
 
-class TextMemory:
+class TextMemory(Closing):
     """A `System` whose memory is a text. It reads the sections for each question, which decides what is noted."""
 
     def __init__(self, resources: Resources) -> None:
@@ -106,12 +105,8 @@ class TextMemory:
         self._chunk, self._notes = options.rmt_chunk_tokens, options.rmt_memory_tokens
         self._sections: list[str] | None = None
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def close(self) -> None:
+        """Let go of what was prepared."""
         self._sections = None
 
     def prepare(self, corpus: Corpus) -> Prepared:

@@ -10,8 +10,8 @@ from report_runs import add_run, append, spec_of
 
 from rmtbench.analysis.candidates import make_contests
 from rmtbench.analysis.contest import Terms
-from rmtbench.analysis.decision import decide
-from rmtbench.analysis.read import read_figures
+from rmtbench.analysis.decision import decide_all
+from rmtbench.analysis.run_figures import read_figures
 from rmtbench.analysis.sections import make_sections
 from rmtbench.report.csv_files import to_csv
 from rmtbench.report.first_screen import first_screen
@@ -56,11 +56,10 @@ def random_results(results, chance):
 def check(results, *, all_pairs):
     """Everything that is said of these runs, held against each other; returns the kinds of verdicts."""
     sections = make_sections(read_figures(results))
-    contests = make_contests(sections, "em", all_pairs=all_pairs)
+    terms = Terms()
+    decided = decide_all(make_contests(sections, "em", all_pairs=all_pairs), terms)
     kinds = set()
-    for contest, block in zip(contests, first_screen(sections, contests), strict=True):
-        terms = Terms()
-        verdict = decide(contest, terms)
+    for (contest, verdict), block in zip(decided, first_screen(sections, decided), strict=True):
         told = verdict_record(contest, terms, verdict)
         kinds.add(told["kind"])
         states = {each["name"]: each["state"] for each in told["candidates"]}

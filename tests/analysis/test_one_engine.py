@@ -10,10 +10,9 @@ from rmtbench.analysis.break_even import CostLine, break_even, crossings, first_
 from rmtbench.analysis.candidates import make_contests
 from rmtbench.analysis.contest import Terms, difference
 from rmtbench.analysis.decision import decide
-from rmtbench.analysis.grid import make_grids
 from rmtbench.analysis.pairs import compare_all
-from rmtbench.analysis.read import read_figures
 from rmtbench.analysis.run_comparison import as_record, compare_runs
+from rmtbench.analysis.run_figures import read_figures
 from rmtbench.analysis.sections import make_sections
 from rmtbench.journal.record import read_run
 from rmtbench.report.write import write_report
@@ -45,7 +44,7 @@ def add_pair(results, *, fields, draws, questions):
 def test_compare_decide_and_the_report_say_one_interval(tmp_path, fields, draws, questions, unit):
     cag, full = add_pair(tmp_path, fields=fields, draws=draws, questions=questions)
     sections = make_sections(read_figures(tmp_path))
-    (grid,) = make_grids(sections[0].runs)
+    (grid,) = sections[0].grids
 
     compared = compare_runs(read_run(full.path), read_run(cag.path), "em")
     (listed,) = [

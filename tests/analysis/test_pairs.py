@@ -4,9 +4,9 @@ import json
 
 from report_runs import add_run, append, spec_of
 
-from rmtbench.analysis.grid import make_grids
 from rmtbench.analysis.pairs import compare_all
 from rmtbench.analysis.run_figures import make_run_figures
+from rmtbench.analysis.sections import make_grids
 from rmtbench.analysis.stats.multiple import holm
 from rmtbench.analysis.stats.paired import paired_differences
 from rmtbench.analysis.stats.resampling import sign_flip_test

@@ -5,7 +5,7 @@ import json
 import pytest
 from report_runs import add_run, spec_of
 
-from rmtbench.analysis.read import read_figures
+from rmtbench.analysis.run_figures import read_figures
 from rmtbench.analysis.score_interval import score_interval
 from rmtbench.analysis.stats.intervals import estimate_mean
 from rmtbench.analysis.stats.proportion import exact_interval
@@ -30,38 +30,31 @@ def interval_of(results, draws, *, metric="em", **fields):
     return score_interval(run, metric)
 
 
-def ends(found):
-    return (found.low, found.high)
-
-
 def test_several_draws_have_the_clustered_interval(tmp_path):
     draws = [[1, 1, 0, 1], [0, 1, 0, 0], [1, 1, 1, 1]]
     found, known = interval_of(tmp_path, draws), estimate_mean(draws)
-    assert (found.exact, found.over) == (False, "draw")
-    assert ends(found) == (pytest.approx(max(0.0, known.low)), pytest.approx(min(1.0, known.high)))
+    assert found == (pytest.approx(max(0.0, known.low)), pytest.approx(min(1.0, known.high)))
 
 
 def test_all_right_in_every_draw_is_one_trial_a_draw(tmp_path):
     found = interval_of(tmp_path, [[1, 1]] * 6)
-    assert (found.exact, found.over) == (True, "draw")
-    assert ends(found) == exact_interval(6, 6)
+    assert found == exact_interval(6, 6)
 
 
 def test_the_same_share_in_every_draw_is_judged_by_question(tmp_path):
     found = interval_of(tmp_path, [[1, 0, 1, 0]] * 3)
-    assert (found.exact, found.over, ends(found)) == (True, "question", exact_interval(6, 12))
+    assert found == exact_interval(6, 12)
 
 
 def test_one_draw_has_the_exact_interval_of_its_questions(tmp_path):
     found = interval_of(tmp_path, [[1] * 19 + [0] * 5])
-    assert (found.exact, found.over, ends(found)) == (True, "question", exact_interval(19, 24))
+    assert found == exact_interval(19, 24)
 
 
 def test_one_draw_of_values_between_has_the_interval_of_a_mean(tmp_path):
     values = [0.2, 0.9, 0.5, 1.0, 0.3, 0.6]
     found, known = interval_of(tmp_path, [values], metric="f1"), estimate_mean([[value] for value in values])
-    assert (found.exact, found.over) == (False, "question")
-    assert ends(found) == (pytest.approx(known.low), pytest.approx(min(1.0, known.high)))
+    assert found == (pytest.approx(known.low), pytest.approx(min(1.0, known.high)))
 
 
 def test_values_between_that_do_not_vary_have_no_interval(tmp_path):
@@ -71,7 +64,7 @@ def test_values_between_that_do_not_vary_have_no_interval(tmp_path):
 @pytest.mark.parametrize("repeats", [1, 3])
 def test_questions_about_whole_documents_count_once(tmp_path, repeats):
     found = interval_of(tmp_path, [[1] * 10 + [0] * 2] * repeats, **WHOLE)
-    assert (found.exact, found.over, ends(found)) == (True, "question", exact_interval(10, 12))
+    assert found == exact_interval(10, 12)
 
 
 def test_an_unfinished_run_has_no_interval(tmp_path):

@@ -3,9 +3,8 @@
 import pytest
 from report_runs import EMBEDDER, PROVENANCE, add_run, append, spec_of
 
-from rmtbench.analysis.grid import Row
 from rmtbench.analysis.run_figures import make_run_figures
-from rmtbench.analysis.sections import make_sections
+from rmtbench.analysis.sections import Row, make_sections
 from rmtbench.core import SystemTraits
 from rmtbench.journal.record import find_runs, read_run
 from rmtbench.report.csv_files import to_csv

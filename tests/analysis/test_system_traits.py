@@ -9,8 +9,8 @@ import pytest
 from report_runs import add_run, spec_of
 
 from rmtbench.analysis.earlier_systems import EARLIER
-from rmtbench.analysis.grid import Grid, cache_comparison, make_grids
 from rmtbench.analysis.run_figures import make_run_figures
+from rmtbench.analysis.sections import Grid, cache_comparison, make_grids
 from rmtbench.core import SystemTraits
 from rmtbench.errors import UserError
 from rmtbench.journal.layout import RunFolder

@@ -8,11 +8,10 @@ from report_runs import add_run, spec_of
 from rmtbench.analysis.candidates import make_contests
 from rmtbench.analysis.contest import Terms
 from rmtbench.analysis.decision import decide
-from rmtbench.analysis.grid import make_grids
 from rmtbench.analysis.pairs import compare_all
-from rmtbench.analysis.read import read_figures
 from rmtbench.analysis.run_comparison import compare_runs
-from rmtbench.analysis.sections import make_sections
+from rmtbench.analysis.run_figures import read_figures
+from rmtbench.analysis.sections import make_grids, make_sections
 from rmtbench.journal.record import read_run
 from rmtbench.report.verdicts import verdict_lines
 from rmtbench.report.write import write_report

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rmtbench.analysis.grid import size_order
+from rmtbench.analysis.sections import size_order
 from rmtbench.core import Source, token_budget
 from rmtbench.corpora.base import Dataset, DrawRequest
 from rmtbench.corpora.hotpotqa import HotpotQA

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from journal_runs import append
 
 from rmtbench.errors import UserError
+from rmtbench.journal.checks import SCHEMA
 from rmtbench.journal.lines import LineWriter, drop_torn_line, encode, read_lines, write_whole
-from rmtbench.journal.versions import SCHEMA
 
 ROWS = [{"n": 1, "text": "ein Fluß"}, {"n": 2, "text": "line\nbreak"}]
 

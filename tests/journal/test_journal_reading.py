@@ -8,8 +8,8 @@ import math
 import pytest
 
 from rmtbench.errors import UserError
+from rmtbench.journal.checks import SCHEMA
 from rmtbench.journal.lines import number_rows, read_numbered
-from rmtbench.journal.versions import SCHEMA
 
 
 @pytest.mark.parametrize(

@@ -8,29 +8,30 @@ import re
 from pathlib import Path
 
 from rmtbench.analysis.candidates import make_contests
-from rmtbench.analysis.grid import make_grids
+from rmtbench.analysis.contest import Terms
+from rmtbench.analysis.decision import decide_all
 from rmtbench.analysis.metrics import shown_answer_values
-from rmtbench.analysis.read import read_figures
+from rmtbench.analysis.run_figures import read_figures
 from rmtbench.analysis.sections import make_sections
 from rmtbench.report.anatomy import anatomy_tables
 from rmtbench.report.page.blocks import Blocks
 from rmtbench.report.page.build import build_page
-from rmtbench.report.page.data import PagePart
 from rmtbench.report.page.documents import Documents
 from rmtbench.report.page.passages import Passages
-from rmtbench.report.tables import corpora_table, score_table
+from rmtbench.report.tables import Chapter, corpora_table, score_table
 
 
 def page_of(results: Path, passages="near", environ=os.environ) -> str:
     blocks = Blocks(Passages(Documents(passages, environ)))
     sections = make_sections(read_figures(results, blocks.add))
-    parts = []
+    chapters = []
     for section in sections:
-        grids = make_grids(section.runs)
+        grids = section.grids
         tables = [corpora_table(section), *map(score_table, grids)]
-        parts.append(PagePart(section, (*tables, *(table for grid in grids for table in anatomy_tables(grid)))))
+        chapters.append(Chapter(section, (*tables,), tuple(table for grid in grids for table in anatomy_tables(grid))))
     values = shown_answer_values([run for section in sections for run in section.runs])
-    return build_page(parts, [each for value in values for each in make_contests(sections, value.name)], blocks)
+    contests = [each for value in values for each in make_contests(sections, value.name)]
+    return build_page(chapters, decide_all(contests, Terms()), blocks)
 
 
 def write_page(results: Path, passages="near") -> Path:

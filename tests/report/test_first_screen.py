@@ -13,7 +13,9 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from rmtbench.analysis.candidates import make_contests
-from rmtbench.analysis.read import read_figures
+from rmtbench.analysis.contest import Terms
+from rmtbench.analysis.decision import decide_all
+from rmtbench.analysis.run_figures import read_figures
 from rmtbench.analysis.sections import make_sections
 from rmtbench.cli.report import report
 from rmtbench.cli.tables import draw_first_screen
@@ -44,7 +46,9 @@ def add_systems(results, *, draws=2, apart=0.1, **fields):
 def blocks_of(results):
     """The blocks alone, without the files of a report."""
     sections = make_sections(read_figures(results))
-    return first_screen(sections, make_contests(sections, "em"), make_contests(sections, "recall"))
+    return first_screen(
+        sections, *(decide_all(make_contests(sections, metric), Terms()) for metric in ("em", "recall"))
+    )
 
 
 def drawn(blocks, results, width=120):

@@ -4,7 +4,6 @@ from pathlib import Path
 
 from report_runs import EMBEDDER, PROVENANCE, add_run, spec_of
 
-from rmtbench.analysis.grid import make_grids
 from rmtbench.analysis.run_figures import make_run_figures
 from rmtbench.analysis.sections import make_sections
 from rmtbench.journal.record import find_runs, read_run
@@ -15,7 +14,7 @@ from rmtbench.report.write import write_report
 
 def overview(results: Path) -> Table:
     (section,) = make_sections(make_run_figures(read_run(path)) for path in find_runs(results))
-    (grid,) = make_grids(section.runs)
+    (grid,) = section.grids
     return overview_table(grid)
 
 

@@ -5,7 +5,6 @@ import json
 import pytest
 from report_runs import add_run, spec_of
 
-from rmtbench.analysis.grid import make_grids
 from rmtbench.analysis.published.figures import BABILONG_POINTS, LENGTHS, LONG_CONTEXT_SETUP, MODELS, scores_at
 from rmtbench.analysis.published_comparison import FARTHEST, nearest
 from rmtbench.analysis.run_figures import make_run_figures
@@ -17,7 +16,7 @@ from rmtbench.report.write import write_report
 
 def section_of(results):
     (section,) = make_sections(make_run_figures(read_run(path)) for path in find_runs(results))
-    return section, make_grids(section.runs)
+    return section, section.grids
 
 
 def contexts_of(results):

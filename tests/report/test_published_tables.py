@@ -3,7 +3,6 @@
 import pytest
 from report_runs import add_run, spec_of
 
-from rmtbench.analysis.grid import make_grids
 from rmtbench.analysis.published.figures import CORPORA, MODELS, SCORES, TIMES, published_score, published_time
 from rmtbench.analysis.run_figures import make_run_figures
 from rmtbench.analysis.sections import make_sections
@@ -13,7 +12,7 @@ from rmtbench.report.published_tables import paper_comparison_records, paper_com
 
 def section_of(results):
     (section,) = make_sections(make_run_figures(read_run(path)) for path in find_runs(results))
-    return section, make_grids(section.runs)[0]
+    return section, section.grids[0]
 
 
 def test_only_three_published_scores_differ_from_logs():

@@ -9,7 +9,6 @@ import pytest
 from report_runs import add_run, append, spec_of
 
 from rmtbench.analysis import figure_data as records
-from rmtbench.analysis.grid import make_grids
 from rmtbench.analysis.learning_curves import points, read_log, stages
 from rmtbench.analysis.run_figures import make_run_figures
 from rmtbench.analysis.sections import make_sections
@@ -30,7 +29,7 @@ def sections_of(results):
 
 def grid_of(results):
     (section,) = sections_of(results)
-    return make_grids(section.runs)[0]
+    return section.grids[0]
 
 
 def place_evidence(folder, position):

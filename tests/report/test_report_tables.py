@@ -5,7 +5,6 @@ import json
 import pytest
 from report_runs import EMBEDDER, PROVENANCE, add_run, append, spec_of
 
-from rmtbench.analysis.grid import make_grids
 from rmtbench.analysis.run_figures import make_run_figures
 from rmtbench.analysis.sections import make_sections
 from rmtbench.journal.record import find_runs, read_run
@@ -19,7 +18,7 @@ def section_of(results):
 
 
 def grid_of(results):
-    (grid,) = make_grids(section_of(results).runs)
+    (grid,) = section_of(results).grids
     return grid
 
 
@@ -71,7 +70,7 @@ def test_own_documents_are_named_without_path_of_this_machine(tmp_path):
     add_run(tmp_path, spec_of(dataset="some/where/notes", data="own:notes@1"), kind="own")
     section = section_of(tmp_path)
     assert lines(corpora_table(section), "dataset", "source") == [("notes", "own")]
-    assert make_grids(section.runs)[0].name == "notes"
+    assert section.grids[0].name == "notes"
 
 
 # Table 2
@@ -233,7 +232,7 @@ def test_a_row_is_named_with_whatever_is_not_usual_in_it(tmp_path):
 def test_two_sources_of_one_dataset_have_a_table_each(tmp_path):
     for data in ("official:dev.json:1", "official:train.json:2"):
         add_run(tmp_path, spec_of(data=data))
-    grids = make_grids(section_of(tmp_path).runs)
+    grids = section_of(tmp_path).grids
     assert [grid.name for grid in grids] == ["hotpotqa (official:dev.json:1)", "hotpotqa (official:train.json:2)"]
 
 

@@ -9,6 +9,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from endpoint_server import KEY, serve
+from judge_server import by_reference
 from report_runs import add_run, spec_of
 
 import rmtbench
@@ -170,3 +172,64 @@ def test_a_metric_that_cannot_be_made_is_left_out_of_all(tmp_path: Path, results
     assert "metric 'letters' cannot be made (KeyError: 'weights')" in said(
         place, "score", str(results), "--metrics", "letters", code=2
     )
+
+
+JUDGED = """
+from rmtbench.core import MetricValue
+from rmtbench.scoring.base import EachItem, MetricKind
+
+class Letters(EachItem):
+    def account(self, items):
+        ACCOUNT
+
+def letters(_scorer_model):
+    return Letters({"letters": "letters v1"}, lambda item: {"letters": 0.5})
+
+METRIC = MetricKind("letters", (MetricValue("letters", "letters", order=25),), letters)
+"""
+
+
+@pytest.mark.parametrize(
+    ("code", "why"),
+    [
+        ('raise KeyError("price")', "KeyError: 'price'"),
+        ("exit(0)", "SystemExit: 0"),
+        ("return 3", "TypeError: 'int' object is not a mapping"),
+        ('return {"seconds": items}', "TypeError: Object of type Item is not JSON serializable"),
+    ],
+    ids=["raises", "ends the process", "no values", "no JSON"],
+)
+def test_a_metric_that_gives_no_account_keeps_its_scores(tmp_path: Path, results: Path, code: str, why: str) -> None:
+    place = tmp_path / "place"
+    place.mkdir()
+    install(place, module=JUDGED.replace("ACCOUNT", code))
+    told = said(place, "score", str(results), "--metrics", "em,letters", code=1)
+    assert f"not scored: letters: it cannot say what it took ({why})" in told
+    for run in results.iterdir():
+        summary = json.loads((run / "summary.json").read_text(encoding="utf-8"))
+        assert summary["accounts"] == {"letters": {"error": why}}
+        assert summary["means"]["letters"] == 0.5
+    said(place, "report", str(results), "--quick")
+    (place / "letters_plugin.py").write_text(JUDGED.replace("ACCOUNT", 'return {"seconds": 1.0}'), encoding="utf-8")
+    said(place, "score", str(results), "--metrics", "em,letters")
+    summary = json.loads((run / "summary.json").read_text(encoding="utf-8"))
+    assert summary["accounts"] == {"letters": {"seconds": 1.0}}, "it is tried again"
+
+
+def test_a_metric_that_takes_no_judge_costs_its_own_score_only(
+    tmp_path: Path, results: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = tmp_path / "place"
+    place.mkdir()
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    monkeypatch.setenv("RMTBENCH_CACHE", str(tmp_path / "cache"))
+    install(place, module=METRIC.replace("letters)\n", 'letters, judged=lambda judge: {}["prompt"])\n'))
+    why = "metric 'letters' cannot be made (KeyError: 'prompt')"
+    with serve(by_reference, model="grader") as grader:
+        words = ("score", str(results), "--judge", "openai:grader", "--judge-base-url", grader.url, "--metrics")
+        told = said(place, *words, "em", code=1)
+        assert why in said(place, *words, "letters", code=2)
+    rows = [json.loads(line) for line in next(results.glob("*/scores.jsonl")).read_text().splitlines()]
+    assert f"not scored: letters: {2 * len(rows)} of {2 * len(rows)} answers have no score ({why})" in told
+    assert all(row["errors"] == {"letters": why} for row in rows)
+    assert all(row["scores"]["judged"] in (0.0, 1.0) for row in rows)

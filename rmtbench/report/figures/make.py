@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 
 from rmtbench.analysis import figure_data
 from rmtbench.analysis.figure_data import Record
-from rmtbench.analysis.grid import Grid, make_grids
-from rmtbench.analysis.sections import Section
+from rmtbench.analysis.sections import Grid, Section
 from rmtbench.report.csv_files import to_csv
 from rmtbench.report.figures import FOLDER, costs, scores
 
@@ -69,7 +68,7 @@ def make_figures(sections: Sequence[Section]) -> tuple[tuple[Drawn, ...], dict[s
     drawn: list[Drawn] = []
     files: dict[str, bytes] = {}
     for chapter, section in enumerate(sections):
-        grids = make_grids(section.runs)
+        grids = section.grids
         systems = {run.spec.system: run.system for run in reversed(section.runs)}
         for kind in KINDS:
             shown = [record for grid in grids for record in kind.records(grid)]

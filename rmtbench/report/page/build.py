@@ -9,10 +9,11 @@ from collections.abc import Sequence
 from importlib.resources import files
 from string import Template
 
-from rmtbench.analysis.contest import Contest
+from rmtbench.analysis.decision import Decided
 from rmtbench.analysis.metrics import shown_answer_values
 from rmtbench.report.page.blocks import Blocks, elements, to_json
-from rmtbench.report.page.data import PagePart, page_data
+from rmtbench.report.page.data import page_data
+from rmtbench.report.tables import Chapter
 
 SCRIPTS = (
     "decide.js",
@@ -46,18 +47,18 @@ LIBRARY = "vendor/chart.umd.min.js"
 """Chart.js 4.6.1 (MIT), as its npm package has it but for the line that names its source map."""
 
 
-def build_page(parts: Sequence[PagePart], contests: Sequence[Contest], blocks: Blocks) -> str:
+def build_page(chapters: Sequence[Chapter], decided: Sequence[Decided], blocks: Blocks) -> str:
     """The page; the same data give the same bytes.
 
     Args:
-        parts: All sections.
-        contests: All contests by all metrics.
+        chapters: All sections with their tables.
+        decided: All contests by all metrics, under the usual terms.
         blocks: The questions and answers of all runs.
     """
     library = _read(LIBRARY)
-    script = _with_headings("\n".join(_read(name) for name in SCRIPTS), parts)
+    script = _with_headings("\n".join(_read(name) for name in SCRIPTS), chapters)
     style = "\n".join(_read(name) for name in STYLES)
-    data = to_json(page_data(parts, contests, blocks))
+    data = to_json(page_data(chapters, decided, blocks))
     return Template(_read("page.html")).substitute(
         policy=f"default-src 'none'; script-src {_hash(library)} {_hash(script)}; style-src {_hash(style)}",
         style=style,
@@ -72,9 +73,9 @@ def _read(name: str) -> str:
     return (files(__package__) / name).read_text(encoding="utf-8")
 
 
-def _with_headings(script: str, parts: Sequence[PagePart]) -> str:
+def _with_headings(script: str, chapters: Sequence[Chapter]) -> str:
     """The scripts with the headings of what these runs are compared by, which the usual runs leave as they stand."""
-    values = shown_answer_values([run for part in parts for run in part.section.runs])
+    values = shown_answer_values([run for each in chapters for run in each.section.runs])
     told = ", ".join(f"{_key(value.name)}: {to_json(value.label)}" for value in values)
     head, _, rest = script.partition(HEADINGS)
     _, end, after = rest.partition("};")

@@ -3,61 +3,50 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
 from rmtbench.analysis.contest import Contest, Terms
-from rmtbench.analysis.decision import decide
+from rmtbench.analysis.decision import Decided
 from rmtbench.analysis.figure_data import position_records
-from rmtbench.analysis.grid import make_grids
 from rmtbench.analysis.metrics import shown_answer_values
 from rmtbench.analysis.sections import Section
 from rmtbench.core import MetricValue
 from rmtbench.report.figures.style import look_of
 from rmtbench.report.page.blocks import SLICE, Blocks
-from rmtbench.report.tables import Table
+from rmtbench.report.tables import Chapter
 from rmtbench.report.verdicts import verdict_lines
 
 
-@dataclass(frozen=True, slots=True)
-class PagePart:
-    """One section's part of the page: its runs and all its tables."""
-
-    section: Section
-    tables: tuple[Table, ...]
-
-
-def page_data(parts: Sequence[PagePart], contests: Sequence[Contest], blocks: Blocks) -> dict[str, Any]:
+def page_data(chapters: Sequence[Chapter], decided: Sequence[Decided], blocks: Blocks) -> dict[str, Any]:
     """Return the page's data; passages are read and added to the blocks here.
 
     Args:
-        parts: All sections.
-        contests: All contests by all metrics.
+        chapters: All sections with their tables.
+        decided: All contests by all metrics, under the usual terms.
         blocks: The questions and answers of all runs.
     """
-    titles = [part.section.title for part in parts]
-    values = shown_answer_values([run for part in parts for run in part.section.runs])
-    names = {each.run_id: each.name for contest in contests for each in contest.candidates}
+    titles, terms = [each.title for each in chapters], Terms()
+    values = shown_answer_values([run for each in chapters for run in each.section.runs])
+    names = {each.run_id: each.name for contest, _ in decided for each in contest.candidates}
     return {
         "schema": 2,
         "sections": [
-            {"title": part.section.title, "provenance": part.section.provenance, "tables": [*map(asdict, part.tables)]}
-            for part in parts
+            {"title": each.title, "provenance": each.provenance, "tables": [*map(asdict, each.tables + each.anatomy)]}
+            for each in chapters
         ],
-        "contests": [contest_data(contest, titles.index(contest.section)) for contest in contests],
-        "positions": [row for place, part in enumerate(parts) for row in _positions(part.section, place, values)],
-        "terms": asdict(Terms()),
-        "runs": [row for place, part in enumerate(parts) for row in _runs(part.section, place, names, blocks)],
-        "looks": [_looks(part.section, names) for part in parts],
+        "contests": [
+            contest_data(contest, titles.index(contest.section)) | {"verdict": verdict_lines(contest, terms, verdict)}
+            for contest, verdict in decided
+        ],
+        "positions": [row for place, each in enumerate(chapters) for row in _positions(each.section, place, values)],
+        "terms": asdict(terms),
+        "runs": [row for place, each in enumerate(chapters) for row in _runs(each.section, place, names, blocks)],
+        "looks": [_looks(each.section, names) for each in chapters],
         "corpora": blocks.passages.cut(blocks.place),
         "draws": blocks.passages.draws,
         "slice": SLICE,
     }
-
-
-def verdict_text(contest: Contest) -> tuple[str, ...]:
-    """Return the verdict under the usual terms, as the terminal prints it: the first line is the answer."""
-    return verdict_lines(contest, Terms(), decide(contest, Terms()))
 
 
 def contest_data(contest: Contest, section: int) -> dict[str, Any]:
@@ -83,7 +72,6 @@ def contest_data(contest: Contest, section: int) -> dict[str, Any]:
         "comparisons": contest.family.count,
         "all_pairs": contest.family.all_pairs,
         "adjusted": {f"{leader},{other}": p for (leader, other), p in contest.family.adjusted.items()},
-        "verdict": verdict_text(contest),
     }
 
 
@@ -119,7 +107,7 @@ def _positions(section: Section, place: int, values: Sequence[MetricValue]) -> l
     names = ("dataset", "size", "metric", "label", "position", "mean", "low", "high", "facts")
     return [
         {"section": place} | {name: record[name] for name in names}
-        for grid in make_grids(section.runs)
+        for grid in section.grids
         for value in values
         for record in position_records(grid, value.name)
     ]

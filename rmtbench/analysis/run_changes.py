@@ -1,0 +1,106 @@
+"""What changed from one run to another: fields of spec and provenance, and questions that flipped."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+
+from rmtbench.analysis.recorded import NOT_RECORDED
+from rmtbench.journal.record import Key, RunRecord
+
+RIGHT = 0.5
+"""From this value of the metric on an answer counts as right."""
+_PASSING = {"provenance.started", "provenance.machine.memory_bytes", "provenance.label"}
+
+
+@dataclass(frozen=True, slots=True)
+class FieldChange:
+    """A field of the spec or the provenance that differs."""
+
+    field: str
+    first: str
+    second: str
+
+
+@dataclass(frozen=True, slots=True)
+class Flip:
+    """A question that one run has right and the other wrong.
+
+    Attributes:
+        draw: Its draw.
+        question_id: Its id.
+        question: Its text.
+        references: The accepted answers.
+        first: What the first run answered.
+        second: What the second did.
+        better: Whether the second is the one that is right.
+    """
+
+    draw: int
+    question_id: str
+    question: str
+    references: tuple[str, ...]
+    first: str
+    second: str
+    better: bool
+
+
+def field_changes(first: RunRecord, second: RunRecord) -> tuple[FieldChange, ...]:
+    """Return the fields of spec and provenance that differ, but for those that differ every time."""
+    mine, theirs = (
+        dict(_flat("spec", asdict(run.spec))) | dict(_flat("provenance", run.provenance)) for run in (first, second)
+    )
+    names = [name for name in dict.fromkeys((*mine, *theirs)) if name not in _PASSING]
+    return tuple(
+        FieldChange(name, mine.get(name, NOT_RECORDED), theirs.get(name, NOT_RECORDED))
+        for name in names
+        if mine.get(name, NOT_RECORDED) != theirs.get(name, NOT_RECORDED)
+    )
+
+
+def _flat(name: str, value: object) -> Iterator[tuple[str, str]]:
+    if isinstance(value, Mapping):
+        for inner, each in value.items():
+            yield from _flat(f"{name}.{inner}", each)
+    else:
+        yield name, "none" if value is None else str(value)
+
+
+def find_flips(
+    first: RunRecord,
+    second: RunRecord,
+    shared: list[Key],
+    before: Mapping[Key, float | None],
+    after: Mapping[Key, float | None],
+) -> list[Flip]:
+    """Return the questions that one run has right and the other wrong, those that became wrong first.
+
+    Args:
+        first: What is compared with.
+        second: What is compared.
+        shared: Questions with an answer in both.
+        before: The metric's values in the first run; None where it does not apply.
+        after: The same of the second.
+    """
+    flips = []
+    for key in shared:
+        old, new = before[key], after[key]
+        if old is None or new is None or (old >= RIGHT) == (new >= RIGHT):
+            continue
+        flips.append(
+            Flip(
+                draw=key[0],
+                question_id=key[1],
+                question=first.questions[key].text,
+                references=first.gold[key].references,
+                first=_answer(first, key),
+                second=_answer(second, key),
+                better=new >= RIGHT,
+            )
+        )
+    return sorted(flips, key=lambda flip: flip.better)
+
+
+def _answer(run: RunRecord, key: Key) -> str:
+    answer = run.answers[key]
+    return f"(failed: {answer.error})" if answer.error is not None else answer.text
