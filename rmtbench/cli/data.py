@@ -11,6 +11,7 @@ import typer
 from rmtbench.cli.flags import takes
 from rmtbench.cli.progress import telling_counter
 from rmtbench.options.datasets import Counting, ExportedDraw, FirstDraws
+from rmtbench.plural import many
 
 if TYPE_CHECKING:
     from rmtbench.corpora.base import Dataset, DatasetKind, TokenCounter
@@ -112,7 +113,8 @@ def export(asked: ExportedDraw) -> None:
     files = export_draw(drawn, asked.out)
     corpus = drawn.corpus
     typer.echo(
-        f"{len(files)} files in {asked.out}: {len(corpus.documents)} documents, {len(corpus.questions)} questions "
+        f"{many(len(files), 'file')} in {asked.out}: {many(len(corpus.documents), 'document')}, "
+        f"{many(len(corpus.questions), 'question')} "
         f"({corpus.id}, sha256 {corpus.sha256[:16]})"
     )
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 import typer
 
 from rmtbench.cli.plain_text import plain
+from rmtbench.plural import many
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -151,7 +152,8 @@ def _lines() -> Callable[[Event], None]:
             since, before = began[event.run_id]
             rate = (event.done - before) / max(now - since, 1e-9)
             left = (event.total - event.done) / rate if rate else float("inf")
-            note(f"{event.run_id}: {event.done} of {event.total} questions, {rate:.2f} questions/s, {left:.0f} s left")
+            done = f"{event.done:,} of {many(event.total, 'question')}"
+            note(f"{event.run_id}: {done}, {rate:.2f} questions/s, {left:.0f} s left")
             last["at"] = now
 
     return report

@@ -11,6 +11,7 @@ import typer
 
 from rmtbench.cli.flags import takes
 from rmtbench.options.reporting import Reporting
+from rmtbench.plural import many
 
 if TYPE_CHECKING:
     from rmtbench.report.write import WrittenReport
@@ -69,4 +70,5 @@ def _print(written: WrittenReport, results: Path, *, full: bool, anatomy: bool) 
         typer.echo("More: --full prints all tables, --anatomy also times and memory by part, --json all records")
     sheets, figures = (sum(name.endswith(ending) for name in written.files) for ending in (".csv", ".png"))
     page = "index.html (opens in a browser), " if "index.html" in written.files else ""
-    typer.echo(f"Written to {written.folder}: {page}report.md, report.tex, {sheets} CSV files, {figures} figures")
+    counts = f"{many(sheets, 'CSV file')}, {many(figures, 'figure')}"
+    typer.echo(f"Written to {written.folder}: {page}report.md, report.tex, {counts}")

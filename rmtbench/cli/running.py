@@ -21,6 +21,7 @@ from rmtbench.journal.record import read_json, read_run
 from rmtbench.models.load import RANDOM_LABEL
 from rmtbench.models.sources import to_convert
 from rmtbench.options.request import Request
+from rmtbench.plural import many
 from rmtbench.runs.finished import unfinished
 from rmtbench.runs.fit import check_fit, find_misfits, with_evidence
 from rmtbench.runs.loading import load_resources
@@ -84,7 +85,7 @@ def run_request(
     failed = sum(summary["errors"] for summary in summaries)
     answered = sum(summary["answered"] for summary in summaries)
     if failed:
-        note(f"{failed} of {answered} answers failed; they are kept with their reasons and count as wrong")
+        note(f"{failed} of {many(answered, 'answer')} failed; they are kept with their reasons and count as wrong")
     if say_next:
         note(next_report(results) if request.shard is None else next_merge(request.shard))
     if any(spec.system in request.systems for spec in skipped):
@@ -210,8 +211,8 @@ def _say_where_reasoning_took_all(specs: Sequence[RunSpec], results: Path) -> No
         spent = sum(a.finish == "length" and not a.raw.strip() for a in reasoned)
         if spent:
             note(
-                f"{run_id(spec)}: {spent} of {len(answers)} answers are empty, for reasoning took all of their tokens: "
-                "give more with --set think-tokens"
+                f"{run_id(spec)}: {spent} of {many(len(answers), 'answer')} empty, for reasoning took all of their "
+                "tokens: give more with --set think-tokens"
             )
 
 
@@ -219,10 +220,9 @@ def _say_what_runs(specs: Sequence[RunSpec], draws: Sequence[Draw], resources: R
     model = resources.provenance["model"]
     questions = sum(len(draw.corpus.questions) for draw in draws)
     source = draws[0].corpus.source
-    runs = f"{len(specs)} run{'' if len(specs) == 1 else 's'}"
     note(
-        f"{runs} x {questions} questions; {draws[0].corpus.dataset} {specs[0].size} ({source.kind}: "
-        f"{source.name}); {model['id']} in {model['dtype']} on {model['device']}"
+        f"{many(len(specs), 'run')} x {many(questions, 'question')}; {draws[0].corpus.dataset} {specs[0].size} "
+        f"({source.kind}: {source.name}); {model['id']} in {model['dtype']} on {model['device']}"
     )
     if specs[0].model in SHIPPED_MODELS and source.kind != "miniature":
         note(f"{specs[0].model} knows the miniature world's English alone: of these texts its answers mean nothing")

@@ -14,6 +14,7 @@ from rmtbench.cli.progress import bars_or_lines, next_report, note
 from rmtbench.errors import UserError
 from rmtbench.options.judge import Judging
 from rmtbench.options.request import all_options
+from rmtbench.plural import many
 
 if TYPE_CHECKING:
     from rmtbench.scoring.base import Progress
@@ -55,7 +56,7 @@ def score(
         raise UserError("no runs here", where=str(results), remedy="run something first: rmtbench run --help")
     problems = score_and_tell(paths, chosen, scorer, judge=asked)
     failed = say_judgements(paths) if asked is not None else 0
-    note(f"{len(paths)} runs scored; {next_report(results)}")
+    note(f"{many(len(paths), 'run')} scored; {next_report(results)}")
     raise typer.Exit(1 if problems or failed else 0)
 
 
@@ -123,7 +124,7 @@ def show_scoring() -> AbstractContextManager[Progress]:
 
 def _line(stage: str, done: int, total: int) -> None:
     if done == total:
-        note(f"scored {stage}: {total} distinct texts")
+        note(f"scored {stage}: {many(total, 'distinct text')}")
 
 
 @contextmanager

@@ -18,6 +18,7 @@ from rmtbench.cli.planning import Planning, data_of, duration
 from rmtbench.cli.progress import next_merge, next_report, note
 from rmtbench.errors import UserError, resumable
 from rmtbench.options.sweeping import Sweeping
+from rmtbench.plural import many
 
 if TYPE_CHECKING:
     from rmtbench.options.request import Request
@@ -114,7 +115,7 @@ def _run(request: Request, results: Path, told: set[str], *, fresh: bool) -> int
     from rmtbench.cli.running import run_request
 
     if not request.draw_numbers:
-        note(f"skipped: part {request.shard} has none of its {request.draws} draws")
+        note(f"skipped: part {request.shard} has none of its {many(request.draws, 'draw')}")
         return 0
     return run_request(request, results, fresh=fresh, say_next=False, told=told)
 
@@ -134,7 +135,7 @@ def _unexpected(error: Exception) -> UserError:
 def _say_plan(asked: Sweep) -> None:
     about = f": {asked.description}" if asked.description else ""
     note(f"{asked.name}{about}")
-    note(f"{len(asked.requests)} requests")
+    note(many(len(asked.requests), "request"))
     for number, one in enumerate(asked.requests, start=1):
         note(f"{number:4}  {_in_a_line(one.request)}")
 
@@ -146,8 +147,8 @@ def _in_a_line(request: Request) -> str:
 def _say_failures(failures: Sequence[tuple[SweepRequest, UserError]], count: int) -> None:
     from rmtbench.runs.sweep import in_words_of_the_file
 
-    told = f"{len(failures)} of {count} requests cannot be done; once mended, the same command does what is left:"
-    note(resumable(told, sys.argv))
+    told = f"{len(failures)} of {many(count, 'request')} cannot be done"
+    note(resumable(f"{told}; once mended, the same command does what is left:", sys.argv))
     alike: dict[tuple[str, str, str], list[Request]] = {}
     for one, error in failures:
         said = in_words_of_the_file(error, "")

@@ -16,6 +16,7 @@ from rich.table import Table as Drawn
 
 from rmtbench.analysis.sections import Facts
 from rmtbench.cli.shown_text import ShownText as Text
+from rmtbench.plural import many
 from rmtbench.report.first_screen import Block, legends
 from rmtbench.report.tables import Table
 from rmtbench.report.write import Chapter
@@ -94,7 +95,7 @@ def _shortened(table: Table, rows: int) -> Table:
     if not any(row[1] == "use" for row in kept):
         kept[-1:] = [row for row in table.rows if row[1] == "use"][:1] or kept[-1:]
     left = len(table.rows) - rows
-    note = f"{left} more row{'' if left == 1 else 's'}: --full, or report.md"
+    note = f"{many(left, 'more row')}: --full, or report.md"
     return replace(table, rows=tuple(kept), notes=(*table.notes, note))
 
 

@@ -17,6 +17,7 @@ from rmtbench.analysis.grid import Grid, make_grids
 from rmtbench.analysis.metrics import FIRST, LABELS
 from rmtbench.analysis.run_figures import RunFigures, spared
 from rmtbench.analysis.sections import Section
+from rmtbench.plural import many
 from rmtbench.report import numbers
 from rmtbench.report.notes import INCOMPLETE, LOADED, RANDOM, cache_notes, marks, name_of
 from rmtbench.report.settle import settling_command
@@ -152,10 +153,10 @@ def comparable(runs: Sequence[RunFigures]) -> str:
 def _about(section: Section, runs: Sequence[RunFigures]) -> str:
     setting = dict(section.setting)
     asked = max((run.summary.expected, run.summary.draws) for run in runs)
-    many = f"{asked[0]:,} question{'' if asked[0] == 1 else 's'} in {asked[1]} draw{'' if asked[1] == 1 else 's'}"
+    counts = f"{many(asked[0], 'question')} in {many(asked[1], 'draw')}"
     machine = f"{setting['device']} {setting['dtype']} {setting['mode'].partition(' (')[0]}"
     data = [] if _tiers(runs) == setting["data source"] else [f"{setting['data source']} data"]
-    return f"{_tiers(runs)}: {', '.join([*data, many, machine])}"
+    return f"{_tiers(runs)}: {', '.join([*data, counts, machine])}"
 
 
 def _tiers(runs: Sequence[RunFigures]) -> str:
@@ -168,7 +169,7 @@ def _sureness(verdict: Verdict) -> str:
         "best": " Proven better than each other.",
         "only": " No other fits.",
         "tie": f" The cheapest of {count + 1} that are as good.",
-        "more data": f" Not proven better than {count} other{'' if count == 1 else 's'}.",
+        "more data": f" Not proven better than {many(count, 'other')}.",
         "none": "",
     }
     return told[verdict.kind]

@@ -18,6 +18,7 @@ from rmtbench.analysis.read import read_figures
 from rmtbench.analysis.sections import Facts, Section, make_sections
 from rmtbench.errors import UserError, disk_errors
 from rmtbench.journal.lines import refuse_link
+from rmtbench.plural import many
 from rmtbench.report import csv_files, latex, markdown
 from rmtbench.report.anatomy import anatomy_tables
 from rmtbench.report.figures import FOLDER
@@ -281,7 +282,7 @@ def _existing(tables: Sequence[Table | None]) -> tuple[Table, ...]:
 def _document(screen: Sequence[Block], chapters: Sequence[Chapter], runs: int, trainings: Sequence[Drawn]) -> str:
     blocks = [
         markdown.heading("rmtbench report", 1),
-        f"{runs} run(s). Runs under different headings must not be compared.",
+        f"{many(runs, 'run')}. Runs under different headings must not be compared.",
         markdown.first_screen(screen),
         markdown.heading("All tables", 1),
     ]

@@ -17,6 +17,7 @@ from rmtbench.core import AnswerStyle
 from rmtbench.errors import UserError
 from rmtbench.models.embed_files import MINILM
 from rmtbench.options.memory import MemoryForm
+from rmtbench.plural import many
 from rmtbench.rmt.associative import blocks_of
 from rmtbench.rmt.bases import Base, load_base
 from rmtbench.rmt.config import Kind, RmtConfig, Trained, Update
@@ -106,7 +107,7 @@ class Plan:
         if len(self.steps) not in (1, len(self.segments)) or min(self.steps) < 1:
             _refuse(
                 "--steps",
-                f"{_list(self.steps)} steps for {len(self.segments)} stages",
+                f"{_list(self.steps)} steps for {many(len(self.segments), 'stage')}",
                 "give one number for all stages, or one for each, all at least 1",
             )
         if self.rows < 1:

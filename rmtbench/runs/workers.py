@@ -61,7 +61,7 @@ def run_in_workers(words: Sequence[str], workers: int, results: Path, tell: Tell
         codes = _work(words, parts, tell)
         killed = [part for part, code in zip(parts, codes, strict=True) if code < 0]
         if killed and max(codes) < 2:
-            tell(f"{len(killed)} of {workers} processes were killed; they are started once more")
+            tell(f"{len(killed)} of {workers} processes killed; started once more")
             codes = [*(code for code in codes if code >= 0), *_work(words, parts, tell, only=killed)]
         if min(codes) < 0:
             return Worked(2, [])
