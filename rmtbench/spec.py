@@ -68,7 +68,7 @@ def default_reader(values: Mapping[str, Any], environ: Mapping[str, str]) -> Map
     return READERS["generated" if miniature else kind.reader]
 
 
-def rare_settings(words: Sequence[str]) -> dict[str, str]:
+def rare_options(words: Sequence[str]) -> dict[str, str]:
     """Return the fields that ``--set NAME=VALUE`` gives.
 
     Raises:
@@ -82,7 +82,7 @@ def rare_settings(words: Sequence[str]) -> dict[str, str]:
         if name not in rare or not given:
             # The value is not repeated: a URL may hold a password.
             known = [each.replace("_", "-") for each in rare]
-            what = f"no rare setting '{name}'" if name not in rare else f"{name} is given no value"
+            what = f"no rare option '{name}'" if name not in rare else f"{name} is given no value"
             raise UserError(what, where="--set", remedy=nearest(name.replace("_", "-"), known))
         settings[name] = value.strip()
     return settings

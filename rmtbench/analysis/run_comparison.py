@@ -18,6 +18,8 @@ from rmtbench.analysis.units import FEWEST_UNITS, Unit, clusters_of, unit_of
 from rmtbench.errors import UserError
 from rmtbench.journal.layout import RunFolder
 from rmtbench.journal.record import Key, RunRecord, find_runs
+from rmtbench.options.declare import options_of
+from rmtbench.options.retrieval import Retrieval
 from rmtbench.plural import many
 
 if TYPE_CHECKING:
@@ -30,6 +32,15 @@ RIGHT = 0.5
 TOLD_APART = ("device", "threads", "machine", "mode")
 """What must agree for times to be compared."""
 FINISH = "finish the run with the command that began it, which resumes it"
+NOT_USED = "does not apply"
+"""In place of a field's value in a run whose system does not use it."""
+_RETRIEVAL = {
+    f"spec.{'' if option.column else 'options.'}{name}"
+    for name, option in options_of(Retrieval).items()
+    if option.heeded
+}
+_PARTS = ("provenance.kernels", "provenance.embedder", "provenance.reranker", "provenance.memory.", "spec.embedder")
+"""What only some systems have."""
 _PASSING = {"provenance.started", "provenance.machine.memory_bytes", "provenance.label"}
 
 
@@ -360,11 +371,18 @@ def _changes(first: RunRecord, second: RunRecord) -> tuple[FieldChange, ...]:
         dict(_flat("spec", asdict(run.spec))) | dict(_flat("provenance", run.provenance)) for run in (first, second)
     )
     names = [name for name in dict.fromkeys((*mine, *theirs)) if name not in _PASSING]
-    return tuple(
-        FieldChange(name, mine.get(name, NOT_RECORDED), theirs.get(name, NOT_RECORDED))
-        for name in names
-        if mine.get(name, NOT_RECORDED) != theirs.get(name, NOT_RECORDED)
-    )
+    told = [
+        FieldChange(name, _stated(first, second, mine, name), _stated(second, first, theirs, name)) for name in names
+    ]
+    return tuple(change for change in told if change.first != change.second)
+
+
+def _stated(run: RunRecord, other: RunRecord, fields: Mapping[str, str], name: str) -> str:
+    """Return a field's value; of a field that only other systems use, that it does not apply."""
+    if name in _RETRIEVAL and not run.spec.retrieves:
+        return NOT_USED
+    absent = NOT_USED if name.startswith(_PARTS) and run.spec.system != other.spec.system else NOT_RECORDED
+    return fields.get(name, absent)
 
 
 def _flat(name: str, value: object) -> Iterator[tuple[str, str]]:

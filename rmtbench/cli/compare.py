@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json as json_format
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -175,9 +174,7 @@ def _flips_table(made: RunComparison, most: int) -> Table:
 
 
 def _print(table: Table) -> None:
-    from rich.console import Console
-
+    from rmtbench.cli.screen import table_console
     from rmtbench.cli.tables import draw_table
 
-    console = Console() if sys.stdout.isatty() else Console(width=120)
-    console.print(draw_table(table))
+    table_console().print(draw_table(table))

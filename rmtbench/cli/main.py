@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import sys
 import traceback
@@ -24,6 +25,11 @@ USAGE_ERROR = cast("Any", typer.BadParameter.__base__)
 # By module of this room, in the order of the help: one function of its name, or a group of commands.
 COMMANDS = ("run", "sweep", "merge", "score", "report", "compare", "decide", "systems", "doctor", "pack")
 GROUPS = ("data", "cache", "bench", "train")
+ARGUMENTS: dict[tuple[str, ...], tuple[str, str]] = {
+    ("data", "check"): ("--dataset", "NAME"),
+    **{(name,): ("--results", "RESULTS") for name in ("score", "report", "decide", "pack")},
+}
+"""By command, a flag of `rmtbench run` that messages name, and the argument that the command has in its place."""
 PLAIN = None
 """Help as plain text: boxes would load rich, which takes as long as all the rest."""
 
@@ -133,10 +139,19 @@ def _complain(error: UserError, *, debug: bool) -> int:
     if debug:
         typer.echo(plain(traceback.format_exc()), err=True, nl=False)
     where = f"{error.where}: " if error.where else ""
-    typer.echo(plain(f"error: {where}{error.what}"), err=True)
+    typer.echo(plain(_as_typed(f"error: {where}{error.what}")), err=True)
     if error.remedy:
-        typer.echo(plain(f"  {resumable(error.remedy, sys.argv)}"), err=True)
+        typer.echo(plain(f"  {_as_typed(resumable(error.remedy, sys.argv))}"), err=True)
     return 2
+
+
+def _as_typed(text: str) -> str:
+    """Return a message with the names of arguments where other commands have flags for the same."""
+    words = [word for word in sys.argv[1:] if word != "--debug"]
+    for command, (flag, argument) in ARGUMENTS.items():
+        if tuple(words[: len(command)]) == command:
+            text = re.sub(rf"{flag}(?![\w-])", argument, text.replace(f"with {flag}", f"as {flag}"))
+    return text
 
 
 def _as_interrupt(_number: int, _frame: FrameType | None) -> None:

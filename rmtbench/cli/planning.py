@@ -83,6 +83,7 @@ class Planning:
         for misfit in made.skipped:
             note(f"{misfit.spec.system} skipped: {misfit.error.what}")
         self.told.append((request, made))
+        self._need(request, where, _judge_error(request))
         if made.finished == made.runs:  # what is finished needs no model any more
             return
         embedders = dict.fromkeys(run.spec.embedder for run in made.planned if not run.finished)
@@ -175,6 +176,21 @@ def _embedder_error(name: str | None) -> UserError | None:
         return None
     try:
         check_embedder(name)
+    except UserError as error:
+        return error
+    return None
+
+
+def _judge_error(request: Request) -> UserError | None:
+    """What is wrong with a judge; None where there is none, or it can be asked. Nothing is contacted or loaded."""
+    from rmtbench.models.endpoint.address import MissingKeyError
+    from rmtbench.scoring.judge_model import find_judge
+
+    try:
+        judge = find_judge(request, os.environ)
+        _ = judge and judge.name  # finds a local judge's files
+    except MissingKeyError as error:
+        return MissingError(error.what, where=f"--judge ({error.where})", remedy=error.remedy)
     except UserError as error:
         return error
     return None

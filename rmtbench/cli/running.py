@@ -11,13 +11,14 @@ from typing import Any
 
 from rmtbench.cli.folders import check_results
 from rmtbench.cli.judging import say_judgements
-from rmtbench.cli.progress import next_merge, next_report, note, say_long, show_runs, telling_counter
+from rmtbench.cli.progress import note, say_long, say_next, show_runs, telling_counter
 from rmtbench.core import SHIPPED_MODELS, Draw, RunSpec
 from rmtbench.corpora.base import TokenCounter
 from rmtbench.errors import ServerGoneError
 from rmtbench.files import cache_folder
 from rmtbench.journal.layout import RunFolder, run_id
 from rmtbench.journal.record import read_json, read_run
+from rmtbench.models.endpoint.address import is_endpoint
 from rmtbench.models.load import RANDOM_LABEL
 from rmtbench.models.sources import to_convert
 from rmtbench.options.request import Request
@@ -36,7 +37,7 @@ from rmtbench.systems.resources import Resources
 
 
 def run_request(
-    request: Request, results: Path, *, fresh: bool, say_next: bool = True, told: set[str] | None = None
+    request: Request, results: Path, *, fresh: bool, alone: bool = True, told: set[str] | None = None
 ) -> int:
     """Do all runs of a request and score them.
 
@@ -44,7 +45,7 @@ def run_request(
         request: What was asked.
         results: Folder of all runs.
         fresh: Whether finished and unfinished runs are started again.
-        say_next: Whether to print what the user can do next.
+        alone: Whether no other request follows, so that what the user can do next is printed.
         told: Remarks on data that were printed before. Those of this request are added. None for none.
 
     Returns:
@@ -86,8 +87,8 @@ def run_request(
     answered = sum(summary["answered"] for summary in summaries)
     if failed:
         note(f"{failed} of {many(answered, 'answer')} failed; they are kept with their reasons and count as wrong")
-    if say_next:
-        note(next_report(results) if request.shard is None else next_merge(request.shard))
+    if alone:
+        say_next(results, request.shard)
     if any(spec.system in request.systems for spec in skipped):
         return 2
     done = [spec for spec in session.specs if spec not in skipped]
@@ -102,6 +103,7 @@ def _do(todo: Sequence[RunSpec], session: Session, results: Path, *, fresh: bool
     store = find_store(request, cache_folder())
     if (file := to_convert(request.model)) is not None:
         note(f"converting {file.name} to float32 in {cache_folder()}: once, and it takes a few minutes")
+    _say_what_loads(todo)
     resources = load_resources(
         todo,
         session.device,
@@ -114,7 +116,8 @@ def _do(todo: Sequence[RunSpec], session: Session, results: Path, *, fresh: bool
     )
     resources = replace(resources, kv_store=store)
     draws = make_draws(session, telling_counter(resources.model.count_tokens), first.made)
-    say_long(sum(len(document.text) for draw in draws for document in draw.corpus.documents))
+    documents = [document for draw in draws for document in draw.corpus.documents]
+    say_long(len(documents), sum(len(document.text) for document in documents))
     _say_what_runs(todo, draws, resources)
     _say_what_is_left_out(request)
     _say_where_memories_differ(todo, resources)
@@ -214,6 +217,14 @@ def _say_where_reasoning_took_all(specs: Sequence[RunSpec], results: Path) -> No
                 f"{run_id(spec)}: {spent} of {many(len(answers), 'answer')} empty, for reasoning took all of their "
                 "tokens: give more with --set think-tokens"
             )
+
+
+def _say_what_loads(specs: Sequence[RunSpec]) -> None:
+    """Say which models are loaded into this process, which takes seconds and on a slow machine a minute."""
+    embedder = next((spec.embedder for spec in specs if spec.embedder is not None), None)
+    local = [name for name in (specs[0].model, embedder) if name is not None and not is_endpoint(name)]
+    if local:
+        note(f"loading {' and '.join(specs[0].model_name if name == specs[0].model else name for name in local)}")
 
 
 def _say_what_runs(specs: Sequence[RunSpec], draws: Sequence[Draw], resources: Resources) -> None:

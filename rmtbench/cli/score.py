@@ -71,9 +71,9 @@ def _judge(given: Mapping[str, Any], rare: list[str] | tuple[str, ...]) -> Judge
         return None
     from rmtbench.options.check import checked_part
     from rmtbench.scoring.judge_model import find_judge
-    from rmtbench.spec import rare_settings
+    from rmtbench.spec import rare_options
 
-    values |= rare_settings(rare)
+    values |= rare_options(rare)
     for name in values:
         option = all_options()[name]
         if option.rare and name not in RARE:
@@ -110,6 +110,8 @@ def score_and_tell(
         if why not in told:
             note(f"left out: {why}")
             told.add(why)
+    if paths:
+        note(f"scoring {many(len(paths), 'run')}")
     with show_scoring() as progress:
         problems = score_runs(paths, metrics, scorer, progress, judge)
     for problem in problems:

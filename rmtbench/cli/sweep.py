@@ -15,7 +15,7 @@ import typer
 from rmtbench.cli.flags import takes
 from rmtbench.cli.folders import check_results
 from rmtbench.cli.planning import Planning, data_of, duration
-from rmtbench.cli.progress import next_merge, next_report, note
+from rmtbench.cli.progress import note, say_next
 from rmtbench.errors import UserError, resumable
 from rmtbench.options.sweeping import Sweeping
 from rmtbench.plural import many
@@ -70,7 +70,7 @@ def _do(made: Sweep, asked: Sweeping) -> int:
     def do(one: SweepRequest) -> int:
         nonlocal number
         number += 1
-        note(f"[{number}/{count}] {_in_a_line(one.request)}")
+        note(f"[{number}/{count}] {_in_a_line(one)}")
         try:
             return _run(one.request, asked.results, told, fresh=asked.fresh)
         finally:
@@ -80,7 +80,7 @@ def _do(made: Sweep, asked: Sweeping) -> int:
     if tried.failures:
         _say_failures(tried.failures, count)
     else:
-        note(next_report(asked.results) if asked.shard is None else next_merge(asked.shard))
+        say_next(asked.results, asked.shard)
     return tried.code
 
 
@@ -97,7 +97,7 @@ def _each(made: Sweep, do: Callable[[SweepRequest], int]) -> _Tried:
     failures: list[tuple[SweepRequest, UserError]] = []
     codes = {0}
     for number, one in enumerate(made.requests, start=1):
-        place = f"[{number}/{len(made.requests)}]"
+        place = f"[{number}/{len(made.requests)}] {one.place}"
         try:
             codes.add(do(one))
         except UserError as error:
@@ -117,7 +117,7 @@ def _run(request: Request, results: Path, told: set[str], *, fresh: bool) -> int
     if not request.draw_numbers:
         note(f"skipped: part {request.shard} has none of its {many(request.draws, 'draw')}")
         return 0
-    return run_request(request, results, fresh=fresh, say_next=False, told=told)
+    return run_request(request, results, fresh=fresh, alone=False, told=told)
 
 
 def _say_progress(place: str, done: int, count: int, seconds: float) -> None:
@@ -136,12 +136,12 @@ def _say_plan(asked: Sweep) -> None:
     about = f": {asked.description}" if asked.description else ""
     note(f"{asked.name}{about}")
     note(many(len(asked.requests), "request"))
-    for number, one in enumerate(asked.requests, start=1):
-        note(f"{number:4}  {_in_a_line(one.request)}")
+    for one in asked.requests:
+        note(f"  {_in_a_line(one)}")
 
 
-def _in_a_line(request: Request) -> str:
-    return f"{','.join(request.systems)}  {data_of(request)}"
+def _in_a_line(one: SweepRequest) -> str:
+    return f"{one.place}  {','.join(one.request.systems)}  {data_of(one.request)}"
 
 
 def _say_failures(failures: Sequence[tuple[SweepRequest, UserError]], count: int) -> None:

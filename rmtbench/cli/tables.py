@@ -206,20 +206,21 @@ def _drawn(table: Table, width: int) -> RenderableType:
 
 
 def draw_verdict(contest: Contest, terms: Terms, verdict: Verdict) -> RenderableType:
-    """A verdict in a box, and all candidates under it.
+    """A verdict in a box, and all candidates under it; what all rag share is in one note, and in no name.
 
     Args:
         contest: What was measured.
         terms: What was asked for.
         verdict: What the rules made of it.
     """
-    from rmtbench.report.verdicts import candidates_table, terms_text, verdict_lines
+    from rmtbench.report.verdicts import candidates_table, terms_text, verdict_lines, without_common
 
+    contest, common = without_common(contest)
     first, *others = verdict_lines(contest, terms, verdict)
     said = Text("\n").join([Text(first, style="bold"), *map(Text, others), Text(terms_text(terms), style="dim")])
     title = Text(f"{contest.dataset} {contest.size}: {contest.section}")
-    table = draw_table(candidates_table(contest, terms, verdict))
-    return Group(Panel(said, title=title, title_align="left"), table, "")
+    table = replace(candidates_table(contest, terms, verdict), notes=(common,) if common else ())
+    return Group(Panel(said, title=title, title_align="left"), draw_table(table), "")
 
 
 def _blocks(table: Table) -> Iterator[tuple[tuple[str, ...], bool, bool]]:

@@ -133,7 +133,8 @@ def _word(given: object, words: Mapping[Any, str | None]) -> object:
 def _in_words(error: ValidationError, options: Mapping[str, Option]) -> UserError:
     """What pydantic found, for someone who does not know it."""
     first = error.errors(include_url=False)[0]
-    name = option_name(str(first["loc"][0]) if first["loc"] else "", options)
+    field = str(first["loc"][0]) if first["loc"] else ""
+    name = option_name(field, options)
     kind, message = first["type"], first["msg"]
     if kind == "too_short":
         message = "names nothing"
@@ -148,8 +149,15 @@ def _in_words(error: ValidationError, options: Mapping[str, Option]) -> UserErro
     return UserError(
         f"{what} (given: {_shortened(repr(first['input']))})",
         where=name,
-        remedy=remedy or f"see rmtbench run --help for what {name} takes",
+        remedy=remedy or _takes(options.get(field), name),
     )
+
+
+def _takes(option: Option | None, name: str) -> str:
+    """Say what an option takes: a rare one is not in the help of a command."""
+    if option is not None and option.rare:
+        return f"{name}: {option.help}"
+    return f"see rmtbench run --help for what {name} takes"
 
 
 def _shortened(text: str) -> str:

@@ -22,7 +22,7 @@ from rmtbench.report import numbers
 from rmtbench.report.notes import INCOMPLETE, LOADED, RANDOM, cache_notes, marks, name_of
 from rmtbench.report.settle import settling_command
 from rmtbench.report.tables import Table, score_text
-from rmtbench.report.verdicts import cost_text, metric_label, ranked, sentences, settling, standing_word
+from rmtbench.report.verdicts import cost_text, metric_label, ranked, sentences, settling, standing_word, without_common
 
 NO_VERDICT = "No verdict: --quick compares nothing."
 GRAVE = ("questions", "answers so far", "scorers", "embedder")
@@ -101,12 +101,12 @@ def _block(section: Section, grid: Grid, size: str, contest: Contest | None, ret
             legend=legend,
             short=f"{title} ({_tiers(runs)}): {NO_VERDICT}",
         )
-    contest, common = _shortened(contest)
+    contest, common = without_common(contest)
     terms = Terms()
     verdict = decide(contest, terms)
     said = sentences(contest, terms, verdict)
     if verdict.choice is None and retrieval is not None:
-        by_recall = _shortened(retrieval)[0]
+        by_recall = without_common(retrieval)[0]
         found = decide(by_recall, terms)
         if found.choice is not None:
             said = (*said, f"By recall: {' '.join(sentences(by_recall, terms, found))}")
@@ -175,22 +175,6 @@ def _sureness(verdict: Verdict) -> str:
     return told[verdict.kind]
 
 
-def _shortened(contest: Contest) -> tuple[Contest, str]:
-    """The contest with names that leave out what all systems that retrieve have in common, and what that is."""
-    told = [each.name.rpartition(" top-")[0].split(", ")[1:] for each in contest.candidates if " top-" in each.name]
-    common = [part for part in (told[0] if told else []) if all(part in parts for parts in told)]
-    if not common:
-        return contest, ""
-
-    def short(name: str) -> str:
-        label, _, top = name.rpartition(" top-")
-        kept = [part for place, part in enumerate(label.split(", ")) if not place or part not in common]
-        return f"{', '.join(kept)} top-{top}" if label else name
-
-    renamed = tuple(replace(each, name=short(each.name)) for each in contest.candidates)
-    return replace(contest, candidates=renamed), ", ".join(common)
-
-
 def _table(contest: Contest, terms: Terms, verdict: Verdict, runs: Sequence[RunFigures], common: str) -> Table:
     known = {run.run_id: run for run in runs}
     rows: list[tuple[str, ...]] = []
@@ -205,7 +189,7 @@ def _table(contest: Contest, terms: Terms, verdict: Verdict, runs: Sequence[RunF
         if candidate.score is not None:
             score = numbers.score_within(candidate.score, candidate.low, candidate.high, marks(run))
         rows.append((candidate.name, word, score, *_figures(run, cost_text(verdict.costs[place], terms))))
-    notes = [f"all rag: {common}"] if common else []
+    notes = [common] if common else []
     notes += [f"out: {', '.join(names)}: {reason}" for reason, names in reasons.items()]
     columns = ("system", "verdict", f"{metric_label(contest)} (95 %)", *_columns(terms))
     return _without_recall(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from rmtbench.analysis.changes import TippingPoint
 from rmtbench.analysis.contest import Contest, Terms
@@ -81,6 +82,22 @@ def terms_text(terms: Terms) -> str:
     if not terms.priced:
         parts.append("cost in seconds of the machine")
     return f"{', '.join(parts)}; differences below {terms.margin:g} do not matter"
+
+
+def without_common(contest: Contest) -> tuple[Contest, str]:
+    """Return the contest with names that leave out what all systems that retrieve share, and a note that says it."""
+    told = [each.name.rpartition(" top-")[0].split(", ")[1:] for each in contest.candidates if " top-" in each.name]
+    common = [part for part in (told[0] if told else []) if all(part in parts for parts in told)]
+    if not common:
+        return contest, ""
+
+    def short(name: str) -> str:
+        label, _, top = name.rpartition(" top-")
+        kept = [part for place, part in enumerate(label.split(", ")) if not place or part not in common]
+        return f"{', '.join(kept)} top-{top}" if label else name
+
+    renamed = tuple(replace(each, name=short(each.name)) for each in contest.candidates)
+    return replace(contest, candidates=renamed), f"all rag: {', '.join(common)}"
 
 
 def candidates_table(contest: Contest, terms: Terms, verdict: Verdict) -> Table:

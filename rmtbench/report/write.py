@@ -46,17 +46,17 @@ if TYPE_CHECKING:
     from rmtbench.analysis.decision import Verdict
     from rmtbench.report.figures.make import Drawn
 
-OURS = (
-    "table2-*.csv",
+TABLES = ("table2-*.csv", "published.csv")
+"""Files of tables of which a report may have fewer than the one before it."""
+COMPARED = (
     "pairs-*.csv",
     "leader-*.csv",
-    "published.csv",
     "index.html",
     f"{FOLDER}/*-[0-9].*",
     f"{FOLDER}/*-[0-9][0-9].*",
     f"{FOLDER}/training.*",
 )
-"""Files of which a report may have fewer than the one before it."""
+"""The same for files that a quick report does not make: it leaves those of an earlier report as they are."""
 
 OWN = ("own", "embedded")
 """Kinds of data sources beside which nothing of other people's data stands unless it is asked for."""
@@ -86,6 +86,7 @@ class WrittenReport:
         records: The same for scripts, by the name of their CSV file without its ending.
         folder: Where the files lie.
         files: Their names.
+        earlier: Names of files of an earlier report that a quick one left as they were.
         contests: What may be chosen between, by exact match; none in a quick report.
     """
 
@@ -94,6 +95,7 @@ class WrittenReport:
     records: Mapping[str, list[Record]]
     folder: Path
     files: tuple[str, ...]
+    earlier: tuple[str, ...]
     contests: tuple[Contest, ...]
 
 
@@ -147,11 +149,13 @@ def write_report(
         **{f"{name}.csv": csv_files.to_csv(rows) for name, rows in records.items()},
     }
     if page_blocks is not None:
-        texts["index.html"] = _page(sections, chapters, contests, page_blocks)
+        verdicts = [(each.title, *each.said, each.settle) for each in blocks]
+        texts["index.html"] = _page(sections, chapters, contests, page_blocks, verdicts)
     files |= {name: text.encode("utf-8", "replace") for name, text in texts.items()}
     folder = results / "report"
-    _write_all(folder, files)
-    return WrittenReport(blocks, tuple(chapters), records, folder, tuple(files), first)
+    _write_all(folder, files, TABLES if quick else (*TABLES, *COMPARED))
+    earlier = sorted(path.relative_to(folder).as_posix() for path in _present(folder, COMPARED) - _paths(folder, files))
+    return WrittenReport(blocks, tuple(chapters), records, folder, tuple(files), tuple(earlier), first)
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,6 +204,7 @@ def _page(
     chapters: Sequence[Chapter],
     contests: Mapping[str, tuple[Contest, ...]],
     blocks: Blocks,
+    verdicts: Sequence[tuple[str, ...]],
 ) -> str:
     from rmtbench.report.page.build import build_page
     from rmtbench.report.page.data import PagePart
@@ -207,7 +212,7 @@ def _page(
     parts = [
         PagePart(section, chapter.tables + chapter.anatomy) for section, chapter in zip(sections, chapters, strict=True)
     ]
-    return build_page(parts, [each for some in contests.values() for each in some], blocks)
+    return build_page(parts, [each for some in contests.values() for each in some], blocks, verdicts)
 
 
 def _leaders(contests: Mapping[str, tuple[Contest, ...]], section: Section) -> list[tuple[Contest, Verdict]]:
@@ -306,8 +311,22 @@ def _image(figure: Drawn) -> str:
     return f"![{figure.title}]({figure.stem}.svg)"
 
 
-def _write_all(folder: Path, files: Mapping[str, bytes]) -> None:
-    """Write all files under temporary names first, so that a full disk leaves the earlier report as it was."""
+def _present(folder: Path, patterns: Sequence[str]) -> set[Path]:
+    return {path for pattern in patterns for path in folder.glob(pattern)}
+
+
+def _paths(folder: Path, files: Mapping[str, bytes]) -> set[Path]:
+    return {folder / name for name in files}
+
+
+def _write_all(folder: Path, files: Mapping[str, bytes], outdated: Sequence[str]) -> None:
+    """Write all files under temporary names first, so that a full disk leaves the earlier report as it was.
+
+    Args:
+        folder: The report's folder.
+        files: Contents by name.
+        outdated: Patterns of files of an earlier report that are removed where this one has none of their name.
+    """
     waiting = {_temporary(folder / name): (folder / name, data) for name, data in files.items()}
     try:
         for place in (folder, folder / FOLDER):  # what is outdated is removed there too
@@ -320,8 +339,7 @@ def _write_all(folder: Path, files: Mapping[str, bytes]) -> None:
                 temporary.write_bytes(data)
             for temporary, (final, _) in waiting.items():
                 temporary.replace(final)
-            kept = {final for final, _ in waiting.values()}
-            for old in {path for pattern in OURS for path in folder.glob(pattern)} - kept:
+            for old in _present(folder, outdated) - _paths(folder, files):
                 old.unlink()
     except FileExistsError as error:
         raise UserError(

@@ -62,7 +62,7 @@ def _checked(kind: MetricKind, rows: object, expected: int) -> list[Scored]:
     """
     if not isinstance(rows, Sequence) or len(rows) != expected:
         count = len(rows) if isinstance(rows, Sequence) else type(rows).__name__
-        raise UserError(f"it gave {many(count, 'row')} for {many(expected, 'answer')}")
+        raise UserError(f"it gave {count} rows for {many(expected, 'answer')}")
     names = [value.name for value in kind.values]
     return [Scored({name: _number(name, row) for name in _known(row, names)}) for row in rows]
 

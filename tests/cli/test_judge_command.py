@@ -135,7 +135,7 @@ def test_a_judges_wrong_key_is_met_before_any_answer(rmtbench: Command, tmp_path
         (("--prices", "prices.toml"), "--prices: means nothing without --judge"),
         (("--judge", "openai:m", "--set", "judge-concurrency=0"), "--set judge-concurrency: must be at least 1"),
         (("--judge", "openai:m", "--set", "embed-batch=2"), "--set embed-batch: means nothing for scoring"),
-        (("--judge", "openai:m", "--set", "judges=2"), "--set: no rare setting 'judges'"),
+        (("--judge", "openai:m", "--set", "judges=2"), "--set: no rare option 'judges'"),
         (("--judge", "openai:m", "--judge-base-url", "h:1"), "--judge-base-url: not the URL of a server"),
         (("--metrics", "judged"), "--metrics judged: no model is named that judges"),
     ],

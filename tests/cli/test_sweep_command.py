@@ -73,7 +73,7 @@ def test_a_mistake_anywhere_in_the_file_is_told_before_first_run(
     said = rmtbench(*sweep({}, {"sead": 1}))
     assert said.code == 2
     what, remedy = said.err.splitlines()
-    assert what == f"error: {tmp_path / 'mine.yaml'}, run 2 (line 4): no option 'sead'"
+    assert what == f"error: {tmp_path / 'mine.yaml'}, line 4: no option 'sead'"
     assert remedy.startswith("  did you mean 'seed'? Known: adapter, answer_style")
     assert not (tmp_path / "results").exists()
 
@@ -85,11 +85,9 @@ def test_impossible_request_stops_no_other(rmtbench: Command, sweep: Words, tmp_
     count, first, do_first, second, do_second = said.err.splitlines()[-5:]
     file = tmp_path / "mine.yaml"
     assert count == "2 of 4 requests cannot be done; once mended, the same command does what is left:"
-    assert first.startswith(
-        f"error: {file}, run 1 (line 3), handbook large, random:tiny: handbook: size 'large' needs 85"
-    )
+    assert first.startswith(f"error: {file}, line 3, handbook large, random:tiny: handbook: size 'large' needs 85")
     assert do_first == "  use more data, or size all or smoke"
-    place = f"{file}, run 2 (line 4), ./nowhere all, random:tiny"
+    place = f"{file}, line 4, ./nowhere all, random:tiny"
     assert second == f"error: {place}: dataset ./nowhere: no such folder"
     assert do_second == "  give a folder that holds documents/"
 

@@ -65,7 +65,7 @@ def test_a_hub_model_that_is_not_here_is_needed_first(rmtbench: Command, tmp_pat
     assert disk == "disk: unknown"
     assert what.startswith("needed first: --model: model 'nobody/nothing' cannot be loaded")
     assert "a hub id needs the network" in remedy
-    assert place.endswith("plan.yaml, run 1 (line 2): handbook 4k, nobody/nothing")
+    assert place.endswith("plan.yaml, line 2: handbook 4k, nobody/nothing")
 
 
 def test_a_missing_folder_is_refused_whatever_the_tokenizer(rmtbench: Command, tmp_path: Path) -> None:
