@@ -39,7 +39,7 @@ _RETRIEVAL = {
     for name, option in options_of(Retrieval).items()
     if option.heeded
 }
-_PARTS = ("provenance.kernels", "provenance.embedder", "provenance.reranker", "provenance.memory.", "spec.embedder")
+_PARTS = ("provenance.kernels", "provenance.embedder", "provenance.reranker", "provenance.memory.")
 """What only some systems have."""
 _PASSING = {"provenance.started", "provenance.machine.memory_bytes", "provenance.label"}
 
@@ -370,7 +370,9 @@ def _changes(first: RunRecord, second: RunRecord) -> tuple[FieldChange, ...]:
     mine, theirs = (
         dict(_flat("spec", asdict(run.spec))) | dict(_flat("provenance", run.provenance)) for run in (first, second)
     )
-    names = [name for name in dict.fromkeys((*mine, *theirs)) if name not in _PASSING]
+    names = [
+        name for name in dict.fromkeys((*mine, *theirs)) if name not in _PASSING and mine.get(name) != theirs.get(name)
+    ]
     told = [
         FieldChange(name, _stated(first, second, mine, name), _stated(second, first, theirs, name)) for name in names
     ]

@@ -169,6 +169,7 @@ def _flips_table(made: RunComparison, most: int) -> Table:
             for flip in made.flips[:most]
         ),
         labels=6,
+        grouped=False,
         notes=(f"{rest} more; --flips N prints more, --json writes all",) if rest > 0 else (),
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -73,7 +74,8 @@ def run_request(
     if todo:
         _say_what_is_not_read(session, told)
         try:
-            skipped = _do(todo, session, results, fresh=fresh)
+            with _scoring_when_interrupted(session, results, told):
+                skipped = _do(todo, session, results, fresh=fresh)
         except ServerGoneError as gone:
             if not any(_answered(results, spec) for spec in todo):
                 raise
@@ -93,6 +95,30 @@ def run_request(
         return 2
     done = [spec for spec in session.specs if spec not in skipped]
     return 1 if failed or not scored or not_judged or unfinished(done, results, draws=request.draw_numbers) else 0
+
+
+@contextmanager
+def _scoring_when_interrupted(session: Session, results: Path, told: set[str]) -> Iterator[None]:
+    """Score the runs that are finished when the user interrupts, so that a report can show them.
+
+    No judge is asked: that may cost money. A second interruption ends the scoring, too.
+    """
+    try:
+        yield
+    except KeyboardInterrupt:
+        draws = session.request.draw_numbers
+        left = unfinished(session.specs, results, draws=draws)
+        done = [folder for spec in session.specs if spec not in left and _unscored(folder := results / run_id(spec))]
+        if done:
+            note("interrupted; a second Ctrl-C also ends the scoring")
+            _score(done, session.request.scorer, told, None)
+        raise
+
+
+def _unscored(folder: Path) -> bool:
+    """Whether a run has answers that are not scored."""
+    run = read_run(folder)
+    return any(answer.error is None and key not in run.scores for key, answer in run.answers.items())
 
 
 def _do(todo: Sequence[RunSpec], session: Session, results: Path, *, fresh: bool) -> list[RunSpec]:

@@ -81,6 +81,9 @@ def _block(block: Block, rows: int, results: str) -> Iterator[RenderableType]:
         yield Text(f"To settle it: {block.settle}")
     if block.here:
         yield _Command(f"{block.here} --results {shlex.quote(results)}")
+    if block.unscored:
+        yield Text(f"Scores are missing in {many(block.unscored, 'run')}. To make them from the answers on disk:")
+        yield _Command(f"rmtbench score {shlex.quote(results)}")
     if rows == MOST_ROWS:
         yield ""
     yield draw_table(_shortened(block.table, rows))
@@ -227,9 +230,9 @@ def _blocks(table: Table) -> Iterator[tuple[tuple[str, ...], bool, bool]]:
     """Rows, and whether each is the first and the last with its value of the first column."""
     keys = [row[0] for row in table.rows]
     for place, row in enumerate(table.rows):
-        first = place == 0 or keys[place - 1] != keys[place]
+        first = not table.grouped or place == 0 or keys[place - 1] != keys[place]
         last = place + 1 == len(keys) or keys[place + 1] != keys[place]
-        yield row, first, last and len(set(keys)) < len(keys)
+        yield row, first, table.grouped and last and len(set(keys)) < len(keys)
 
 
 def _facts(facts: Facts) -> RenderableType:

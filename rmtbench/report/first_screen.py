@@ -47,6 +47,7 @@ class Block:
         settle: How much more data would settle it; empty where it is settled.
         command: The command that adds it; empty where there is none.
         here: The same with paths of this machine, which no file holds.
+        unscored: Runs with answers that are not scored: `rmtbench score` makes their scores.
         contest: What was measured; None in a quick report.
         verdict: What the rules made of it.
     """
@@ -62,6 +63,7 @@ class Block:
     settle: str = ""
     command: str = ""
     here: str = ""
+    unscored: int = 0
     contest: Contest | None = None
     verdict: Verdict | None = None
 
@@ -89,6 +91,7 @@ def _block(section: Section, grid: Grid, size: str, contest: Contest | None, ret
     runs = [run for _, run in grid.at(size) if run is not None]
     title = f"{grid.name} {size}, {dict(section.setting)['model'].removesuffix(' (random weights)')}"
     about = _about(section, runs)
+    unscored = sum(not run.scored for run in runs if run.summary.answered)
     if contest is None:
         table, legend = _quick_table(grid, size)
         return Block(
@@ -100,6 +103,7 @@ def _block(section: Section, grid: Grid, size: str, contest: Contest | None, ret
             comparable=comparable(runs),
             legend=legend,
             short=f"{title} ({_tiers(runs)}): {NO_VERDICT}",
+            unscored=unscored,
         )
     contest, common = without_common(contest)
     terms = Terms()
@@ -126,6 +130,7 @@ def _block(section: Section, grid: Grid, size: str, contest: Contest | None, ret
         comparable=comparable(runs),
         legend=_legend(contest, terms, verdict),
         short=f"{title} ({_tiers(runs)}): {said[0]}{_sureness(verdict)}",
+        unscored=unscored,
         contest=contest,
         verdict=verdict,
     )
