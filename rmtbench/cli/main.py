@@ -16,7 +16,7 @@ import typer
 
 import rmtbench
 from rmtbench.cli.encoding import drop_output, use_known_characters
-from rmtbench.cli.plain_text import guard_streams, plain
+from rmtbench.cli.plain_text import guard_streams, one_line, plain
 from rmtbench.errors import UserError, resumable
 
 # Typer carries click inside and gives a public name only to this child of its UsageError.
@@ -139,9 +139,9 @@ def _complain(error: UserError, *, debug: bool) -> int:
     if debug:
         typer.echo(plain(traceback.format_exc()), err=True, nl=False)
     where = f"{error.where}: " if error.where else ""
-    typer.echo(plain(_as_typed(f"error: {where}{error.what}")), err=True)
+    typer.echo(one_line(_as_typed(f"error: {where}{error.what}")), err=True)
     if error.remedy:
-        typer.echo(plain(f"  {_as_typed(resumable(error.remedy, sys.argv))}"), err=True)
+        typer.echo(one_line(f"  {_as_typed(resumable(error.remedy, sys.argv))}"), err=True)
     return 2
 
 

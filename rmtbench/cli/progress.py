@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import typer
 
-from rmtbench.cli.plain_text import plain
+from rmtbench.cli.plain_text import one_line, plain
 from rmtbench.plural import many
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def say_next(results: Path, shard: str | None) -> None:
 
 def note(text: str) -> None:
     """One line for the person, on stderr: stdout belongs to results."""
-    typer.echo(plain(text), err=True)
+    typer.echo(one_line(text), err=True)
 
 
 def telling_counter(count_tokens: TokenCounter) -> TokenCounter:

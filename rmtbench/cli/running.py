@@ -79,7 +79,8 @@ def run_request(
         except ServerGoneError as gone:
             if not any(_answered(results, spec) for spec in todo):
                 raise
-            note(f"error: {gone}\n  {gone.remedy}")
+            note(f"error: {gone}")
+            note(f"  {gone.remedy}")
             return 1
     folders = [RunFolder(results / run_id(spec)) for spec in session.specs if spec not in skipped]
     scored = _score([folder.path for folder in folders], request.scorer, told, judge)

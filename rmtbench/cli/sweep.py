@@ -15,6 +15,7 @@ import typer
 from rmtbench.cli.flags import takes
 from rmtbench.cli.folders import check_results
 from rmtbench.cli.planning import Planning, data_of, duration
+from rmtbench.cli.plain_text import plain
 from rmtbench.cli.progress import note, say_next
 from rmtbench.errors import UserError, resumable
 from rmtbench.options.sweeping import Sweeping
@@ -105,7 +106,8 @@ def _each(made: Sweep, do: Callable[[SweepRequest], int]) -> _Tried:
             failures.append((one, error))
             codes.add(2)
         except Exception as error:  # noqa: BLE001 - whatever it is, the other requests can still be done
-            note(f"{place} failed:\n{traceback.format_exc()}")
+            note(f"{place} failed:")
+            typer.echo(plain(traceback.format_exc()), err=True)
             failures.append((one, _unexpected(error)))
             codes.add(1)
     return _Tried(max(codes), failures)

@@ -33,6 +33,8 @@ def checked(values: Mapping[str, Any]) -> Request:
         model = _model()(**values)
     except ValidationError as error:
         raise _in_words(error, all_options()) from error
+    except UnicodeError as error:
+        raise _not_text(values, all_options()) from error
     for name in model.model_fields_set:
         _check_home(name, getattr(model, name))
     taken = {name: getattr(model, name) for name in type(model).model_fields}
@@ -57,6 +59,8 @@ def checked_part(part: type[Part], values: Mapping[str, Any]) -> Part:
         model = create_model("Given", __config__=config, **fields)(**values)
     except ValidationError as error:
         raise _in_words(error, options_of(part)) from error
+    except UnicodeError as error:
+        raise _not_text(values, options_of(part)) from error
     return part(**{name: getattr(model, name) for name in fields})
 
 
@@ -151,6 +155,18 @@ def _in_words(error: ValidationError, options: Mapping[str, Option]) -> UserErro
         where=name,
         remedy=remedy or _takes(options.get(field), name),
     )
+
+
+def _not_text(values: Mapping[str, Any], options: Mapping[str, Option]) -> UserError:
+    """Name the first value with bytes that are no text, as the shell passes them on."""
+    name = next((name for name, value in values.items() if _is_no_text(str(value))), "")
+    return UserError(
+        "holds bytes that are not UTF-8 text", where=option_name(name, options), remedy="give it in UTF-8"
+    )
+
+
+def _is_no_text(text: str) -> bool:
+    return any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def _takes(option: Option | None, name: str) -> str:
