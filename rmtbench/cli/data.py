@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from itertools import chain
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -49,22 +50,26 @@ def list_datasets(asked: FirstDraws, as_json: AsJson = False) -> None:
     # One tokenizer for all rows, so that their counts can be compared.
     reader = _reader(asked, profile_defaults(asked.profile)["dataset"])
     count_tokens = load_token_counter(reader, asked.tokenizer)
-    rows = [_describe(kind, asked, count_tokens) for kind in known_datasets().values()]
-    rows += [_missing(name, name, error) for name, error in broken_datasets().items()]
+    here = (_describe(kind, asked, count_tokens) for kind in known_datasets().values())
+    rows = chain(here, (_missing(name, name, error) for name, error in broken_datasets().items()))
     if as_json:
-        typer.echo(json.dumps(rows, indent=1))
+        typer.echo(json.dumps(list(rows), indent=1))
         return
-    for row in rows:
-        source = row["source"]
-        typer.echo(f"{row['dataset']}: " + (f"{source['kind']}, {source['name']}" if source else "not here"))
-        for size in row["sizes"]:
-            if "problem" in size:
-                typer.echo(f"  {size['size']:7}{_reason(size['problem'])}")
-            else:
-                counts = f"{size['tokens']:9,} tokens {size['documents']:5,} documents {size['questions']:5,} questions"
-                typer.echo(f"  {size['size']:7}{counts}")
-        if row["problem"]:
-            typer.echo(f"  {_reason(row['problem'])}")
+    for row in rows:  # each as soon as it is counted
+        _print_row(row)
+
+
+def _print_row(row: dict[str, Any]) -> None:
+    source = row["source"]
+    typer.echo(f"{row['dataset']}: " + (f"{source['kind']}, {source['name']}" if source else "not here"))
+    for size in row["sizes"]:
+        if "problem" in size:
+            typer.echo(f"  {size['size']:7}{_reason(size['problem'])}")
+        else:
+            counts = f"{size['tokens']:9,} tokens {size['documents']:5,} documents {size['questions']:5,} questions"
+            typer.echo(f"  {size['size']:7}{counts}")
+    if row["problem"]:
+        typer.echo(f"  {_reason(row['problem'])}")
 
 
 @app.command()

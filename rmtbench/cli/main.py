@@ -91,6 +91,7 @@ def main() -> None:
     try:
         # Whoever reads a command line types --debug where it is noticed: behind the command that failed.
         words = [word for word in sys.argv[1:] if word != "--debug"]
+        _refuse_empty(words)
         code = make_app(words)(words, prog_name="rmtbench", standalone_mode=False)
         sys.stdout.flush()
     except UserError as error:
@@ -120,6 +121,19 @@ def main() -> None:
     if code == 130:
         typer.echo(_interrupted(sys.argv[1:]), err=True)
     sys.exit(code or 0)
+
+
+def _refuse_empty(words: Sequence[str]) -> None:
+    """Refuse an empty word: as the name of a folder it would be the current one, which nobody has named.
+
+    Raises:
+        UserError: There is one, such as of a shell variable that is not set.
+    """
+    for place, word in enumerate(words):
+        flag = words[place - 1] if place else ""
+        if word == "" or (word.startswith("--") and word.endswith("=") and word.count("=") == 1):
+            where = word.rstrip("=") or (flag if flag.startswith("-") else f"word {place + 1}")
+            raise UserError("is empty", where=where, remedy="give a value, or leave it out")
 
 
 def _interrupted(words: Sequence[str]) -> str:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from rmtbench.cli.folders import check_results
+from rmtbench.cli.folders import check_cache, check_results
 from rmtbench.cli.judging import say_judgements
 from rmtbench.cli.progress import note, say_long, say_next, show_runs, telling_counter
 from rmtbench.core import SHIPPED_MODELS, Draw, RunSpec
@@ -74,7 +74,7 @@ def run_request(
     if todo:
         _say_what_is_not_read(session, told)
         try:
-            with _scoring_when_interrupted(session, results, told):
+            with _scoring_at_an_end(session, results, told):
                 skipped = _do(todo, session, results, fresh=fresh)
         except ServerGoneError as gone:
             if not any(_answered(results, spec) for spec in todo):
@@ -99,20 +99,21 @@ def run_request(
 
 
 @contextmanager
-def _scoring_when_interrupted(session: Session, results: Path, told: set[str]) -> Iterator[None]:
-    """Score the runs that are finished when the user interrupts, so that a report can show them.
+def _scoring_at_an_end(session: Session, results: Path, told: set[str]) -> Iterator[None]:
+    """Score the runs that are finished when an error or the user ends the others, so that a report can show them.
 
     No judge is asked: that may cost money. A second interruption ends the scoring, too.
     """
     try:
         yield
-    except KeyboardInterrupt:
-        draws = session.request.draw_numbers
-        left = unfinished(session.specs, results, draws=draws)
-        done = [folder for spec in session.specs if spec not in left and _unscored(folder := results / run_id(spec))]
-        if done:
-            note("interrupted; a second Ctrl-C also ends the scoring")
-            _score(done, session.request.scorer, told, None)
+    except (KeyboardInterrupt, UserError) as end:
+        with suppress(UserError, OSError):  # why the runs ended matters more
+            left = unfinished(session.specs, results, draws=session.request.draw_numbers)
+            done = [place for spec in session.specs if spec not in left and _unscored(place := results / run_id(spec))]
+            if done:
+                if isinstance(end, KeyboardInterrupt):
+                    note("interrupted; a second Ctrl-C also ends the scoring")
+                _score(done, session.request.scorer, told, None)
         raise
 
 
@@ -127,6 +128,8 @@ def _do(todo: Sequence[RunSpec], session: Session, results: Path, *, fresh: bool
     request = session.request
     first = _FirstDraws(session)
     todo, unfounded = _with_evidence(todo, request, first)
+    if any(spec.embedder is not None for spec in todo) or request.kv_cache == "on":
+        check_cache(cache_folder())
     store = find_store(request, cache_folder())
     if (file := to_convert(request.model)) is not None:
         note(f"converting {file.name} to float32 in {cache_folder()}: once, and it takes a few minutes")

@@ -160,9 +160,7 @@ def _in_words(error: ValidationError, options: Mapping[str, Option]) -> UserErro
 def _not_text(values: Mapping[str, Any], options: Mapping[str, Option]) -> UserError:
     """Name the first value with bytes that are no text, as the shell passes them on."""
     name = next((name for name, value in values.items() if _is_no_text(str(value))), "")
-    return UserError(
-        "holds bytes that are not UTF-8 text", where=option_name(name, options), remedy="give it in UTF-8"
-    )
+    return UserError("holds bytes that are not UTF-8 text", where=option_name(name, options), remedy="give it in UTF-8")
 
 
 def _is_no_text(text: str) -> bool:
