@@ -15,7 +15,7 @@ from rmtbench.cli.judging import say_judgements
 from rmtbench.cli.progress import note, say_long, say_next, show_runs, telling_counter
 from rmtbench.core import SHIPPED_MODELS, Draw, RunSpec
 from rmtbench.corpora.base import TokenCounter
-from rmtbench.errors import ServerGoneError
+from rmtbench.errors import ServerGoneError, UserError
 from rmtbench.files import cache_folder
 from rmtbench.journal.layout import RunFolder, run_id
 from rmtbench.journal.record import read_json, read_run

@@ -14,8 +14,8 @@ import typer
 
 from rmtbench.cli.flags import takes
 from rmtbench.cli.folders import check_results
-from rmtbench.cli.planning import Planning, data_of, duration
 from rmtbench.cli.plain_text import plain
+from rmtbench.cli.planning import Planning, data_of, duration
 from rmtbench.cli.progress import note, say_next
 from rmtbench.errors import UserError, resumable
 from rmtbench.options.sweeping import Sweeping
