@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from itertools import chain
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -99,7 +100,8 @@ def check(
     typer.echo(f"{dataset.name}: sound ({source['kind']}, {source['name']}, sha256 {source['sha256'][:16]})")
     counts |= facts.notes
     for noun, count in counts.items():
-        typer.echo(f"{count:9,}  {noun}" + (f" by {counted_by}" if noun == "tokens" else ""))
+        named = re.sub(r"^(\w+)s\b", r"\1", noun) if count == 1 else noun
+        typer.echo(f"{count:9,}  {named}" + (f" by {counted_by}" if noun == "tokens" else ""))
     if facts.remark:
         typer.echo(facts.remark)
 

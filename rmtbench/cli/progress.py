@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from threading import Timer
 from typing import TYPE_CHECKING, TypeVar
 
 import typer
@@ -26,6 +27,8 @@ Report = TypeVar("Report")
 
 LONG_TEXT = 1_000_000
 """Characters that a tokenizer takes some seconds for on a slow machine."""
+SLOW_SECONDS = 3.0
+"""From then on a user wonders whether anything is being done."""
 LINE_EVERY_SECONDS = 5.0
 """A plain log says where a run is this often, so that it neither floods nor falls silent."""
 
@@ -51,6 +54,18 @@ def say_next(results: Path, shard: str | None) -> None:
 def note(text: str) -> None:
     """One line for the person, on stderr: stdout belongs to results."""
     typer.echo(one_line(text), err=True)
+
+
+@contextmanager
+def saying_if_slow(text: str) -> Iterator[None]:
+    """Print one line if the block lasts longer than `SLOW_SECONDS`; what fails at once prints its error alone."""
+    timer = Timer(SLOW_SECONDS, note, [text])
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 def telling_counter(count_tokens: TokenCounter) -> TokenCounter:

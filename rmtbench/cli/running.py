@@ -12,14 +12,13 @@ from typing import Any
 
 from rmtbench.cli.folders import check_cache, check_results
 from rmtbench.cli.judging import say_judgements
-from rmtbench.cli.progress import note, say_long, say_next, show_runs, telling_counter
+from rmtbench.cli.progress import note, say_long, say_next, saying_if_slow, show_runs, telling_counter
 from rmtbench.core import SHIPPED_MODELS, Draw, RunSpec
 from rmtbench.corpora.base import TokenCounter
 from rmtbench.errors import ServerGoneError, UserError
 from rmtbench.files import cache_folder
 from rmtbench.journal.layout import RunFolder, run_id
 from rmtbench.journal.record import read_json, read_run
-from rmtbench.models.endpoint.address import is_endpoint
 from rmtbench.models.load import RANDOM_LABEL
 from rmtbench.models.sources import to_convert
 from rmtbench.options.request import Request
@@ -133,17 +132,17 @@ def _do(todo: Sequence[RunSpec], session: Session, results: Path, *, fresh: bool
     store = find_store(request, cache_folder())
     if (file := to_convert(request.model)) is not None:
         note(f"converting {file.name} to float32 in {cache_folder()}: once, and it takes a few minutes")
-    _say_what_loads(todo)
-    resources = load_resources(
-        todo,
-        session.device,
-        cache_folder(),
-        request.rmt,
-        session.endpoints,
-        reranker=request.reranker,
-        indexes=request.index,
-        qdrant=request.qdrant,
-    )
+    with saying_if_slow(f"loading {_loaded(todo)}"):
+        resources = load_resources(
+            todo,
+            session.device,
+            cache_folder(),
+            request.rmt,
+            session.endpoints,
+            reranker=request.reranker,
+            indexes=request.index,
+            qdrant=request.qdrant,
+        )
     resources = replace(resources, kv_store=store)
     draws = make_draws(session, telling_counter(resources.model.count_tokens), first.made)
     documents = [document for draw in draws for document in draw.corpus.documents]
@@ -249,12 +248,10 @@ def _say_where_reasoning_took_all(specs: Sequence[RunSpec], results: Path) -> No
             )
 
 
-def _say_what_loads(specs: Sequence[RunSpec]) -> None:
-    """Say which models are loaded into this process, which takes seconds and on a slow machine a minute."""
+def _loaded(specs: Sequence[RunSpec]) -> str:
+    """Name the models that runs load into this process, or whose server they ask."""
     embedder = next((spec.embedder for spec in specs if spec.embedder is not None), None)
-    local = [name for name in (specs[0].model, embedder) if name is not None and not is_endpoint(name)]
-    if local:
-        note(f"loading {' and '.join(specs[0].model_name if name == specs[0].model else name for name in local)}")
+    return specs[0].model_name + (f" and {embedder}" if embedder is not None else "")
 
 
 def _say_what_runs(specs: Sequence[RunSpec], draws: Sequence[Draw], resources: Resources) -> None:
