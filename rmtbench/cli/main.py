@@ -98,6 +98,8 @@ def main() -> None:
         code = _complain(error, debug=debug)
     except USAGE_ERROR as error:
         what = error.format_message().rstrip(".")
+        what = re.sub("Input should be a valid integer, .*", "must be a whole number", what)
+        what = re.sub("Input should be a valid number, .*", "must be a number", what).replace("Input should", "must")
         remedy = f"see {error.ctx.command_path if error.ctx else 'rmtbench'} --help"
         if what.startswith("Usage:"):  # without any words it is the help, and nothing is wrong with them
             typer.echo(what)

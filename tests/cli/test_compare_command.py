@@ -252,7 +252,7 @@ def test_unknown_metric_is_refused_with_known_ones(rmtbench, tmp_path):
 @pytest.mark.parametrize("place", ["FIRST", "SECOND"])
 def test_an_empty_name_is_told_by_the_argument_that_it_is(rmtbench, tmp_path, place):
     run = make_run(tmp_path)
-    said = rmtbench("compare", *(("", run) if place == "FIRST" else (run, "")))
+    said = rmtbench("compare", *((" ", run) if place == "FIRST" else (run, " ")))
     assert said.code == 2
     assert said.err.splitlines()[0] == f"error: {place}: names no run"
     assert len(said.err.splitlines()) == 2
