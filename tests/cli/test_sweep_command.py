@@ -48,7 +48,7 @@ def test_sweep_equals_single_runs_and_says_next_once(rmtbench: Command, sweep: W
 
 def test_the_plan_is_told_first_and_each_request_as_it_begins(rmtbench: Command, sweep: Words) -> None:
     lines = rmtbench(*sweep({}, {"seed": 1, "draws": 2})).err.splitlines()
-    first = "closed-book  handbook 4k  random:tiny  1 draws  at most 2 questions each"
+    first = "closed-book  handbook 4k  random:tiny  1 draw  at most 2 questions each"
     second = "closed-book  handbook 4k  random:tiny  2 draws  at most 2 questions each"
     assert lines[:5] == ["mine: small", "2 requests", f"   1  {first}", f"   2  {second}", f"[1/2] {first}"]
     assert f"[2/2] {second}" in lines[5:]
@@ -60,7 +60,8 @@ def test_a_dry_run_prints_every_run_and_leaves_nothing(rmtbench: Command, sweep:
     assert said.code == 0
     assert not (tmp_path / "results").exists()
     assert "next: " not in said.err
-    rest = "handbook smoke  random:tiny  1 draws  at most 2 questions each  time not known"
+    assert "  line 3  rag-sparse,closed-book  handbook smoke  random:tiny  1 draw  " in said.err
+    rest = "handbook smoke  random:tiny  1 draw  at most 2 questions each  time not known"
     ids, asked = zip(*(line.split("  ", 1) for line in said.out.splitlines()), strict=True)
     assert asked == (f"rag-sparse top-1  {rest}", f"rag-sparse top-2  {rest}", f"closed-book  {rest}")
     assert rmtbench(*words).code == 0
