@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from rmtbench.errors import UserError
+from rmtbench.plural import many
 
 
 def pack(
@@ -22,9 +23,12 @@ def pack(
     found = find_runs(results)
     if not found:
         raise UserError("no runs here", where=str(results), remedy="run something first: rmtbench run --help")
+    done = 0
     for folder in found:
         whole = packed.packed_of(folder)
-        if undo:
-            note(f"{folder}: not packed" if whole is None else str(packed.unpack(whole)))
+        if undo == (whole is None):
+            done += 1
         else:
-            note(str(packed.pack(folder)) if whole is None else f"{whole}: packed already")
+            note(str(packed.pack(folder) if whole is None else packed.unpack(whole)))
+    if done:
+        note(f"{many(done, 'run')} {'not packed' if undo else 'packed already'}")

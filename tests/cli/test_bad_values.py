@@ -35,8 +35,8 @@ WORDS: dict[str, tuple[str, ...]] = {
     "pack": ("{folder}/none",),
     "data check": ("no-such-data",),
     "data export": ("--dataset", "no-such-data", "--size", "small", "--out", "{folder}/out"),
-    "train rmt": ("--out", "{folder}/out"),
-    "train adapter": ("--out", "{folder}/out"),
+    "train rmt": ("--base", "{folder}/none", "--task", "facts", "--out", "{folder}/out"),
+    "train adapter": ("--squad", "{folder}/none", "--out", "{folder}/out"),
     "cache remove": ("none",),
 }  # fmt: skip
 """What else a command must be given. None of them starts a run: data or results are missing, or it is a dry run."""

@@ -172,9 +172,9 @@ def test_a_results_folder_may_be_the_current_one(
 def test_what_is_packed_already_is_told(rmtbench: Command, tmp_path: Path) -> None:
     run = next(PACKED.glob("cag-*.zip"))
     shutil.copy(run, tmp_path)
-    assert rmtbench("pack", tmp_path).err == f"{tmp_path / run.name}: packed already\n"
+    assert rmtbench("pack", tmp_path).err == "1 run packed already\n"
     assert rmtbench("pack", tmp_path, "--undo").code == 0
-    assert rmtbench("pack", tmp_path, "--undo").err == f"{tmp_path / run.stem}: not packed\n"
+    assert rmtbench("pack", tmp_path, "--undo").err == "1 run not packed\n"
     said = rmtbench("pack", tmp_path / "nowhere")
     assert (said.code, len(said.err.splitlines())) == (2, 2)
 
