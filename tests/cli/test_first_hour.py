@@ -190,10 +190,10 @@ def test_an_error_names_what_was_typed(rmtbench: Command, tmp_path: Path) -> Non
 
 
 def test_a_rare_option_is_explained_where_help_cannot(rmtbench: Command) -> None:
-    said = rmtbench("run", "--dataset", "handbook", "--set", "candidates=x")
+    said = rmtbench("run", "--dataset", "handbook", "--set", "think-tokens=x")
     what, remedy = said.err.splitlines()
-    assert what == "error: --set candidates: must be a whole number (given: 'x')"
-    assert remedy == f"  --set candidates: {all_options()['candidates'].help}"
+    assert what == "error: --set think-tokens: must be a whole number (given: 'x')"
+    assert remedy == f"  --set think-tokens: {all_options()['think_tokens'].help}"
 
 
 def test_a_dry_run_says_that_a_judge_needs_a_key(

@@ -48,9 +48,9 @@ def test_sweep_equals_single_runs_and_says_next_once(rmtbench: Command, sweep: W
 
 def test_the_plan_is_told_first_and_each_request_as_it_begins(rmtbench: Command, sweep: Words) -> None:
     lines = rmtbench(*sweep({}, {"seed": 1, "draws": 2})).err.splitlines()
-    first = "closed-book  handbook 4k  random:tiny  1 draw  at most 2 questions each"
-    second = "closed-book  handbook 4k  random:tiny  2 draws  at most 2 questions each"
-    assert lines[:5] == ["mine: small", "2 requests", f"   1  {first}", f"   2  {second}", f"[1/2] {first}"]
+    first = "line 3  closed-book  handbook 4k  random:tiny  1 draw  at most 2 questions each"
+    second = "line 4  closed-book  handbook 4k  random:tiny  2 draws  at most 2 questions each"
+    assert lines[:5] == ["mine: small", "2 requests", f"  {first}", f"  {second}", f"[1/2] {first}"]
     assert f"[2/2] {second}" in lines[5:]
 
 
