@@ -101,7 +101,8 @@ def run_request(
 def _scoring_at_an_end(session: Session, results: Path, told: set[str]) -> Iterator[None]:
     """Score the runs that are finished when an error or the user ends the others, so that a report can show them.
 
-    No judge is asked: that may cost money. A second interruption ends the scoring, too.
+    No judge is asked: that may cost money. A second interruption ends the scoring, too. A part is scored when it is
+    merged.
     """
     try:
         yield
@@ -109,7 +110,7 @@ def _scoring_at_an_end(session: Session, results: Path, told: set[str]) -> Itera
         with suppress(UserError, OSError):  # why the runs ended matters more
             left = unfinished(session.specs, results, draws=session.request.draw_numbers)
             done = [place for spec in session.specs if spec not in left and _unscored(place := results / run_id(spec))]
-            if done:
+            if done and session.request.shard is None:
                 if isinstance(end, KeyboardInterrupt):
                     note("interrupted; a second Ctrl-C also ends the scoring")
                 _score(done, session.request.scorer, told, None)

@@ -196,6 +196,13 @@ def test_a_rare_option_is_explained_where_help_cannot(rmtbench: Command) -> None
     assert remedy == f"  --set think-tokens: {all_options()['think_tokens'].help}"
 
 
+def test_a_rare_option_without_a_value_says_what_it_takes(rmtbench: Command) -> None:
+    said = rmtbench("run", "--system", "cag", "--dataset", "handbook", "--set", "keep")
+    what, remedy = said.err.splitlines()
+    assert what == "error: --set keep: is given no value"
+    assert remedy == f"  give --set keep=VALUE: {all_options()['keep'].help}"
+
+
 def test_a_dry_run_says_that_a_judge_needs_a_key(
     rmtbench: Command, sample_run: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
