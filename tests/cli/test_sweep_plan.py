@@ -99,7 +99,7 @@ def test_plan_says_how_many_runs_it_cannot_count(rmtbench: Command, tmp_path: Pa
     said = rmtbench(*words(tmp_path, *entries), "--dry-run")
     assert said.code == 2, "an option that nothing here uses is a mistake in the file"
     lines = said.err.splitlines()
-    assert "in all 2 runs, 0 of them finished already; 1 of 3 requests are refused, and their runs not counted" in lines
+    assert "in all 2 runs, 0 of them finished already; 1 of 3 requests refused, and their runs not counted" in lines
     assert any(line.startswith("2 questions; ") and line.endswith("; unknown for 1 runs") for line in lines)
     assert "disk: about 0.1 MB of answers; unknown for 1 runs" in lines
 
