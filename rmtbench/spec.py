@@ -68,22 +68,24 @@ def default_reader(values: Mapping[str, Any], environ: Mapping[str, str]) -> Map
     return READERS["generated" if miniature else kind.reader]
 
 
-def rare_settings(words: Sequence[str]) -> dict[str, str]:
+def rare_options(words: Sequence[str]) -> dict[str, str]:
     """Return the fields that ``--set NAME=VALUE`` gives.
 
     Raises:
         UserError: A word is not of that form, or there is no such name.
     """
-    rare = [field for field, option in all_options().items() if option.rare]
+    rare = {field: option for field, option in all_options().items() if option.rare}
     settings = {}
     for word in words:
         name, given, value = word.partition("=")
         name = name.strip().replace("-", "_")
-        if name not in rare or not given:
-            # The value is not repeated: a URL may hold a password.
+        # A value is not repeated: a URL may hold a password.
+        if name not in rare:
             known = [each.replace("_", "-") for each in rare]
-            what = f"no rare setting '{name}'" if name not in rare else f"{name} is given no value"
-            raise UserError(what, where="--set", remedy=nearest(name.replace("_", "-"), known))
+            raise UserError(f"no rare option '{name}'", where="--set", remedy=nearest(name.replace("_", "-"), known))
+        if not given:
+            flag = rare[name].flag
+            raise UserError("is given no value", where=flag, remedy=f"give {flag}=VALUE: {rare[name].help}")
         settings[name] = value.strip()
     return settings
 

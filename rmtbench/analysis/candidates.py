@@ -13,6 +13,7 @@ from rmtbench.analysis.run_figures import RunFigures, Sums, spared
 from rmtbench.analysis.score_interval import score_interval
 from rmtbench.analysis.sections import Grid, Row, Section
 from rmtbench.core import MetricValue
+from rmtbench.plural import many
 
 _Value = TypeVar("_Value")
 
@@ -89,7 +90,7 @@ def _unfit(run: RunFigures, value: MetricValue, asked: object, scorer: object, c
     if why := _unusable(run, value):
         return why
     if _rank_of_questions(run) != asked:
-        return f"asked other questions ({summary.expected} in {summary.draws} draws)"
+        return f"asked other questions ({summary.expected} in {many(summary.draws, 'draw')})"
     if run.scorers.get(name, "") != scorer:
         return f"{name} made by another scorer"
     return "" if _counts(run, name) == counts else f"{name} does not apply to the same questions"
@@ -135,8 +136,8 @@ def _lacking(run: RunFigures) -> str:
     """Say what a run lacks: draws that were not begun, or answers."""
     summary = run.summary
     if summary.draws < run.spec.draws:
-        return f"{summary.draws} of {run.spec.draws} draws"
-    return f"{summary.answered} of {summary.expected} questions answered"
+        return f"{summary.draws} of {many(run.spec.draws, 'draw')}"
+    return f"{summary.answered} of {many(summary.expected, 'question')} answered"
 
 
 def _unusable(run: RunFigures, value: MetricValue) -> str:

@@ -7,9 +7,20 @@ from dataclasses import asdict, dataclass
 
 from rmtbench.analysis.recorded import NOT_RECORDED
 from rmtbench.journal.record import Key, RunRecord
+from rmtbench.options.declare import options_of
+from rmtbench.options.retrieval import Retrieval
 
 RIGHT = 0.5
 """From this value of the metric on an answer counts as right."""
+NOT_USED = "does not apply"
+"""In place of a field's value in a run whose system does not use it."""
+_RETRIEVAL = {
+    f"spec.{'' if option.column else 'options.'}{name}"
+    for name, option in options_of(Retrieval).items()
+    if option.heeded
+}
+_PARTS = ("provenance.kernels", "provenance.embedder", "provenance.reranker", "provenance.memory.")
+"""What only some systems have."""
 _PASSING = {"provenance.started", "provenance.machine.memory_bytes", "provenance.label"}
 
 
@@ -50,12 +61,21 @@ def field_changes(first: RunRecord, second: RunRecord) -> tuple[FieldChange, ...
     mine, theirs = (
         dict(_flat("spec", asdict(run.spec))) | dict(_flat("provenance", run.provenance)) for run in (first, second)
     )
-    names = [name for name in dict.fromkeys((*mine, *theirs)) if name not in _PASSING]
-    return tuple(
-        FieldChange(name, mine.get(name, NOT_RECORDED), theirs.get(name, NOT_RECORDED))
-        for name in names
-        if mine.get(name, NOT_RECORDED) != theirs.get(name, NOT_RECORDED)
-    )
+    names = [
+        name for name in dict.fromkeys((*mine, *theirs)) if name not in _PASSING and mine.get(name) != theirs.get(name)
+    ]
+    told = [
+        FieldChange(name, _stated(first, second, mine, name), _stated(second, first, theirs, name)) for name in names
+    ]
+    return tuple(change for change in told if change.first != change.second)
+
+
+def _stated(run: RunRecord, other: RunRecord, fields: Mapping[str, str], name: str) -> str:
+    """Return a field's value; of a field that only other systems use, that it does not apply."""
+    if name in _RETRIEVAL and not run.spec.retrieves:
+        return NOT_USED
+    absent = NOT_USED if name.startswith(_PARTS) and run.spec.system != other.spec.system else NOT_RECORDED
+    return fields.get(name, absent)
 
 
 def _flat(name: str, value: object) -> Iterator[tuple[str, str]]:

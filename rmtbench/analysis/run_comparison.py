@@ -17,6 +17,7 @@ from rmtbench.analysis.sections import setting_of
 from rmtbench.analysis.units import FEWEST_UNITS, Unit, clusters_of, unit_of
 from rmtbench.errors import UserError
 from rmtbench.journal.record import Key, RunRecord
+from rmtbench.plural import many
 
 if TYPE_CHECKING:
     from rmtbench.analysis.stats.paired import PairedDifference
@@ -81,10 +82,10 @@ class RunComparison:
             return f"uncertain: with one {self.unit} no interval is defined"
         clusters = self.scores.clusters
         if clusters < FEWEST_UNITS:
-            return f"uncertain: {clusters} {self.unit}s are too few to say; {FEWEST_UNITS} are the fewest"
+            return f"uncertain: {many(clusters, self.unit)} are too few to say; {FEWEST_UNITS} are the fewest"
         if low == high and -margin <= low <= 0 and not self._would_have_shown(margin):
             what = "whose difference does not vary" if low else "without a difference"
-            return f"uncertain: {self._trials} questions {what} are too few to say"
+            return f"uncertain: {many(self._trials, 'question')} {what} are too few to say"
         if low < -margin <= high:
             return "uncertain: the 95 % interval reaches to both sides of that"
         side = "worse by more than that" if high < -margin else "within that, or better"
@@ -173,7 +174,7 @@ def check_finished(made: RunComparison) -> None:
     for place, name, count in zip(("second", "first"), (made.second, made.first), made.unanswered[::-1], strict=True):
         if count:
             raise UserError(
-                f"the {place} run has yet to answer {count} question(s) that the other is asked, too",
+                f"the {place} run has yet to answer {many(count, 'question')} that the other is asked, too",
                 where=name,
                 remedy=f"{FINISH}, or leave out --fail-if-worse",
             )
@@ -210,7 +211,7 @@ def _check_scored(first: RunRecord, second: RunRecord, metric: str) -> None:
         known = sorted({name for row in run.scores.values() for name in row})
         unscored = sum(answer.error is None and key not in run.scores for key, answer in run.answers.items())
         if metric not in known or unscored:
-            told = f"has no {metric}" if not unscored else f"lacks scores of {unscored} answers"
+            told = f"has no {metric}" if not unscored else f"lacks scores of {many(unscored, 'answer')}"
             remedy = f"rmtbench score {quote(str(run.folder.path))} makes them" + (
                 f". Known: {', '.join(known)}" if known else ""
             )

@@ -85,11 +85,10 @@ def rmt(asked: RmtBench, json_file: JsonFile = None) -> None:
 
 def show_table(table: Table, figures: Mapping[str, Any], json_file: Path | None) -> None:
     """Draw a table on stderr, and write the figures as JSON."""
-    from rich.console import Console
-
+    from rmtbench.cli.screen import table_console
     from rmtbench.cli.tables import draw_table
 
-    Console(stderr=True).print(draw_table(table))
+    table_console(stderr=True).print(draw_table(table))
     _write(figures, json_file)
 
 

@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from rmtbench.cli.progress import LINE_EVERY_SECONDS, bars_or_lines, note
+from rmtbench.plural import many
 from rmtbench.report.numbers import MISSING, score, seconds, size, whole
 from rmtbench.report.tables import Table
 
@@ -122,8 +123,8 @@ def quality_table(figures: QualityFigures) -> Table:
     )
     columns = ("retriever", "recall@1", "recall@3", "recall@5", "recall@10", "MRR")
     caption = (
-        f"{figures.questions} questions in {figures.draws} draws, {figures.chunks} chunks of at most "
-        f"{figures.chunk_tokens} tokens; standard errors are clustered by draw."
+        f"{many(figures.questions, 'question')} in {many(figures.draws, 'draw')}, {many(figures.chunks, 'chunk')} "
+        f"of at most {figures.chunk_tokens} tokens; standard errors are clustered by draw."
     )
     over = figures.hybrid_over_better
     error = "" if over.standard_error is None else f" ±{over.standard_error:.3f}"

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from rmtbench.errors import UserError, nearest
+from rmtbench.plural import many
 
 if TYPE_CHECKING:
     from rmtbench.kvcache.disk.eviction import Entry
@@ -48,7 +49,7 @@ def list_caches(kv_cache: Folder = None, as_json: AsJson = False) -> None:
                 what += f" ({entry.manifest.reused_tokens:,} tokens reused)"
         typer.echo(f"{entry.name:{width}}  {size_text(entry.bytes):>8}  used {_ago(entry.last_used)}  {what}")
     total = size_text(sum(entry.bytes for entry in found))
-    typer.echo(f"{len(found)} caches, {total}, in {folder}", err=True)
+    typer.echo(f"{many(len(found), 'cache')}, {total}, in {folder}", err=True)
 
 
 @app.command()

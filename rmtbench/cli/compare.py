@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json as json_format
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,6 +11,7 @@ import typer
 
 from rmtbench.cli.folders import in_a_folder
 from rmtbench.errors import UserError, nearest
+from rmtbench.plural import many
 
 if TYPE_CHECKING:
     from rmtbench.analysis.run_comparison import RunComparison
@@ -104,8 +104,8 @@ def _lines(made: RunComparison) -> list[str]:
         "",
         (
             f"{made.metric}: {made.means[0]:.3f}, then {made.means[1]:.3f}: {signed(scores.difference)} over "
-            f"{made.questions} question(s)"
-            + (f" in {scores.clusters} draw(s)" if made.unit == "draw" else ", clustered by question")
+            + many(made.questions, "question")
+            + (f" in {many(scores.clusters, 'draw')}" if made.unit == "draw" else ", clustered by question")
         ),
         f"95 % interval {told}, p {p}, detectable difference {found}",
     ]
@@ -114,7 +114,7 @@ def _lines(made: RunComparison) -> list[str]:
     if any(made.left_out + made.unanswered):
         lines.append(f"left out: {_left_out(made)}")
     if made.other_documents:
-        lines.append(f"in {made.other_documents} draw(s) the documents or the other questions are not the same")
+        lines.append(f"in {many(made.other_documents, 'draw')} the documents or the other questions are not the same")
     if made.times is None:
         lines.append(made.no_times)
     else:
@@ -122,7 +122,7 @@ def _lines(made: RunComparison) -> list[str]:
         span = UNDEFINED if ratio.low is None or ratio.high is None else f"{ratio.low:.3g} to {ratio.high:.3g}"
         lines.append(
             f"time: the second takes {ratio.ratio:.3g} times as long (95 % interval {span}, "
-            f"{ratio.questions} questions)"
+            f"{many(ratio.questions, 'question')})"
         )
     right = sum(flip.better for flip in made.flips)
     lines.append(f"flipped: {len(made.flips) - right} right to wrong, {right} wrong to right")
@@ -133,7 +133,8 @@ def _left_out(made: RunComparison) -> str:
     counts = (*made.left_out, *made.unanswered)
     told = ("the first alone is asked", "the second alone is asked", "the first has not answered",
             "the second has not answered")  # fmt: skip
-    return ", ".join(f"{count} question(s) that {what}" for count, what in zip(counts, told, strict=True) if count)
+    pairs = zip(counts, told, strict=True)
+    return ", ".join(f"{many(count, 'question')} that {what}" for count, what in pairs if count)
 
 
 def _changes_table(made: RunComparison) -> Table:
@@ -168,14 +169,13 @@ def _flips_table(made: RunComparison, most: int) -> Table:
             for flip in made.flips[:most]
         ),
         labels=6,
+        grouped=False,
         notes=(f"{rest} more; --flips N prints more, --json writes all",) if rest > 0 else (),
     )
 
 
 def _print(table: Table) -> None:
-    from rich.console import Console
-
+    from rmtbench.cli.screen import table_console
     from rmtbench.cli.tables import draw_table
 
-    console = Console() if sys.stdout.isatty() else Console(width=120)
-    console.print(draw_table(table))
+    table_console().print(draw_table(table))

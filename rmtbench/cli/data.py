@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+from itertools import chain
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -11,6 +13,7 @@ import typer
 from rmtbench.cli.flags import takes
 from rmtbench.cli.progress import telling_counter
 from rmtbench.options.datasets import Counting, ExportedDraw, FirstDraws
+from rmtbench.plural import many
 
 if TYPE_CHECKING:
     from rmtbench.corpora.base import Dataset, DatasetKind, TokenCounter
@@ -48,22 +51,26 @@ def list_datasets(asked: FirstDraws, as_json: AsJson = False) -> None:
     # One tokenizer for all rows, so that their counts can be compared.
     reader = _reader(asked, profile_defaults(asked.profile)["dataset"])
     count_tokens = load_token_counter(reader, asked.tokenizer)
-    rows = [_describe(kind, asked, count_tokens) for kind in known_datasets().values()]
-    rows += [_missing(name, name, error) for name, error in broken_datasets().items()]
+    here = (_describe(kind, asked, count_tokens) for kind in known_datasets().values())
+    rows = chain(here, (_missing(name, name, error) for name, error in broken_datasets().items()))
     if as_json:
-        typer.echo(json.dumps(rows, indent=1))
+        typer.echo(json.dumps(list(rows), indent=1))
         return
-    for row in rows:
-        source = row["source"]
-        typer.echo(f"{row['dataset']}: " + (f"{source['kind']}, {source['name']}" if source else "not here"))
-        for size in row["sizes"]:
-            if "problem" in size:
-                typer.echo(f"  {size['size']:7}{_reason(size['problem'])}")
-            else:
-                counts = f"{size['tokens']:9,} tokens {size['documents']:5,} documents {size['questions']:5,} questions"
-                typer.echo(f"  {size['size']:7}{counts}")
-        if row["problem"]:
-            typer.echo(f"  {_reason(row['problem'])}")
+    for row in rows:  # each as soon as it is counted
+        _print_row(row)
+
+
+def _print_row(row: dict[str, Any]) -> None:
+    source = row["source"]
+    typer.echo(f"{row['dataset']}: " + (f"{source['kind']}, {source['name']}" if source else "not here"))
+    for size in row["sizes"]:
+        if "problem" in size:
+            typer.echo(f"  {size['size']:7}{_reason(size['problem'])}")
+        else:
+            counts = f"{size['tokens']:9,} tokens {size['documents']:5,} documents {size['questions']:5,} questions"
+            typer.echo(f"  {size['size']:7}{counts}")
+    if row["problem"]:
+        typer.echo(f"  {_reason(row['problem'])}")
 
 
 @app.command()
@@ -93,7 +100,8 @@ def check(
     typer.echo(f"{dataset.name}: sound ({source['kind']}, {source['name']}, sha256 {source['sha256'][:16]})")
     counts |= facts.notes
     for noun, count in counts.items():
-        typer.echo(f"{count:9,}  {noun}" + (f" by {counted_by}" if noun == "tokens" else ""))
+        named = re.sub(r"^(\w+)s\b", r"\1", noun) if count == 1 else noun
+        typer.echo(f"{count:9,}  {named}" + (f" by {counted_by}" if noun == "tokens" else ""))
     if facts.remark:
         typer.echo(facts.remark)
 
@@ -112,7 +120,8 @@ def export(asked: ExportedDraw) -> None:
     files = export_draw(drawn, asked.out)
     corpus = drawn.corpus
     typer.echo(
-        f"{len(files)} files in {asked.out}: {len(corpus.documents)} documents, {len(corpus.questions)} questions "
+        f"{many(len(files), 'file')} in {asked.out}: {many(len(corpus.documents), 'document')}, "
+        f"{many(len(corpus.questions), 'question')} "
         f"({corpus.id}, sha256 {corpus.sha256[:16]})"
     )
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json as json_format
-import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -96,11 +95,10 @@ def _is_named(wanted: str | None, name: str) -> bool:
 
 
 def _print_verdicts(decided: Sequence[Decided], terms: Terms, matrices: Sequence[Table]) -> None:
-    from rich.console import Console
-
+    from rmtbench.cli.screen import table_console
     from rmtbench.cli.tables import draw_table, draw_verdict
 
-    console = Console() if sys.stdout.isatty() else Console(width=120)
+    console = table_console()
     for contest, verdict in decided:
         console.print(draw_verdict(contest, terms, verdict))
     for table in matrices:

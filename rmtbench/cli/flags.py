@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Callable, Iterable, Mapping
 from functools import wraps
 from pathlib import Path
@@ -90,8 +91,14 @@ def _read(option: Option, word: Any) -> Any:  # noqa: ANN401 - a field's value
     """Return a field's value for that of its flag.
 
     Raises:
-        UserError: The value is not one of the named ones, or not in the option's form.
+        UserError: The value is not one of the named ones, no finite number, or not in the option's form.
     """
+    if isinstance(word, float):
+        if not math.isfinite(word):
+            raise UserError(f"must be a number (given: {word})", where=option.flag, remedy=option.help)
+        if option.above is not None and word <= option.above:
+            told = f"must be greater than {option.above:g} (given: {word:g})"
+            raise UserError(told, where=option.flag, remedy=option.help)
     if option.repeated:
         return tuple(word or ())
     if word is None:

@@ -15,12 +15,32 @@ def check_results(results: Path) -> None:
     Raises:
         UserError: It is a file, lies below one, or may not be written.
     """
-    there = next(path for path in (results, *results.absolute().parents) if path.exists())
     with disk_errors(results):
-        if not there.is_dir():
-            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
-        if not os.access(there, os.W_OK | os.X_OK):
-            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        _check_writable(results)
+
+
+def check_cache(cache: Path) -> None:
+    """Refuse a folder for caches that cannot be written, before anything is loaded; makes no folder.
+
+    Raises:
+        UserError: It is a file, lies below one, or may not be written.
+    """
+    try:
+        _check_writable(cache)
+    except OSError as error:
+        raise UserError(
+            f"caches cannot be written ({error.strerror})",
+            where=str(cache),
+            remedy="set RMTBENCH_CACHE to a folder that can be written",
+        ) from error
+
+
+def _check_writable(folder: Path) -> None:
+    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not there.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
 
 def in_a_folder(path: Path | None) -> Path | None:

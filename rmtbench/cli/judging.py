@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from rmtbench.cli.progress import note
+from rmtbench.plural import many
 
 
 def say_judgements(runs: Sequence[Path]) -> int:
@@ -30,12 +31,13 @@ def say_judgements(runs: Sequence[Path]) -> int:
     seconds = sum(each["seconds"] for each in accounts)
     counted = _sum(accounts, "prompt_tokens") + _sum(accounts, "output_tokens")
     note(
-        f"judged by {accounts[0]['name']}: {judged:,} answers, {_sum(accounts, 'calls'):,} calls, {counted:,} tokens, "
+        f"judged by {accounts[0]['name']}: {many(judged, 'answer')}, {many(_sum(accounts, 'calls'), 'call')}, "
+        f"{many(counted, 'token')}, "
         f"{seconds:,.1f} s, {_money(accounts)}; verdicts are kept and cost nothing again"
     )
     if failed:
         reasons = "; ".join(dict.fromkeys(reason for each in accounts for reason in each["reasons"]))
-        note(f"{failed:,} answers were not judged ({reasons}); rmtbench score with the same --judge asks again")
+        note(f"{many(failed, 'answer')} not judged ({reasons}); rmtbench score with the same --judge asks again")
     return failed
 
 

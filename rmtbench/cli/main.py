@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import sys
 import traceback
@@ -15,7 +16,7 @@ import typer
 
 import rmtbench
 from rmtbench.cli.encoding import drop_output, use_known_characters
-from rmtbench.cli.plain_text import guard_streams, plain
+from rmtbench.cli.plain_text import guard_streams, one_line, plain
 from rmtbench.errors import UserError, resumable
 
 # Typer carries click inside and gives a public name only to this child of its UsageError.
@@ -24,6 +25,11 @@ USAGE_ERROR = cast("Any", typer.BadParameter.__base__)
 # By module of this room, in the order of the help: one function of its name, or a group of commands.
 COMMANDS = ("run", "sweep", "merge", "score", "report", "compare", "decide", "systems", "doctor", "pack")
 GROUPS = ("data", "cache", "bench", "train")
+ARGUMENTS: dict[tuple[str, ...], tuple[str, str]] = {
+    ("data", "check"): ("--dataset", "NAME"),
+    **{(name,): ("--results", "RESULTS") for name in ("score", "report", "decide", "pack")},
+}
+"""By command, a flag of `rmtbench run` that messages name, and the argument that the command has in its place."""
 PLAIN = None
 """Help as plain text: boxes would load rich, which takes as long as all the rest."""
 
@@ -85,12 +91,15 @@ def main() -> None:
     try:
         # Whoever reads a command line types --debug where it is noticed: behind the command that failed.
         words = [word for word in sys.argv[1:] if word != "--debug"]
+        _refuse_empty(words)
         code = make_app(words)(words, prog_name="rmtbench", standalone_mode=False)
         sys.stdout.flush()
     except UserError as error:
         code = _complain(error, debug=debug)
     except USAGE_ERROR as error:
         what = error.format_message().rstrip(".")
+        what = re.sub("Input should be a valid integer, .*", "must be a whole number", what)
+        what = re.sub("Input should be a valid number, .*", "must be a number", what).replace("Input should", "must")
         remedy = f"see {error.ctx.command_path if error.ctx else 'rmtbench'} --help"
         if what.startswith("Usage:"):  # without any words it is the help, and nothing is wrong with them
             typer.echo(what)
@@ -116,6 +125,19 @@ def main() -> None:
     sys.exit(code or 0)
 
 
+def _refuse_empty(words: Sequence[str]) -> None:
+    """Refuse an empty word: as the name of a folder it would be the current one, which nobody has named.
+
+    Raises:
+        UserError: There is one, such as of a shell variable that is not set.
+    """
+    for place, word in enumerate(words):
+        flag = words[place - 1] if place else ""
+        if word == "" or (word.startswith("--") and word.endswith("=") and word.count("=") == 1):
+            where = word.rstrip("=") or (flag if flag.startswith("-") else f"word {place + 1}")
+            raise UserError("is empty", where=where, remedy="give a value, or leave it out")
+
+
 def _interrupted(words: Sequence[str]) -> str:
     """What an interruption means for a command: some keep what they have done, others begin anew."""
     resumes = {
@@ -133,10 +155,19 @@ def _complain(error: UserError, *, debug: bool) -> int:
     if debug:
         typer.echo(plain(traceback.format_exc()), err=True, nl=False)
     where = f"{error.where}: " if error.where else ""
-    typer.echo(plain(f"error: {where}{error.what}"), err=True)
+    typer.echo(one_line(_as_typed(f"error: {where}{error.what}")), err=True)
     if error.remedy:
-        typer.echo(plain(f"  {resumable(error.remedy, sys.argv)}"), err=True)
+        typer.echo(one_line(f"  {_as_typed(resumable(error.remedy, sys.argv))}"), err=True)
     return 2
+
+
+def _as_typed(text: str) -> str:
+    """Return a message with the names of arguments where other commands have flags for the same."""
+    words = [word for word in sys.argv[1:] if word != "--debug"]
+    for command, (flag, argument) in ARGUMENTS.items():
+        if tuple(words[: len(command)]) == command:
+            text = re.sub(rf"{flag}(?![\w-])", argument, text.replace(f"with {flag}", f"as {flag}"))
+    return text
 
 
 def _as_interrupt(_number: int, _frame: FrameType | None) -> None:

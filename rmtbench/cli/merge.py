@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from rmtbench.cli.progress import next_report, note
+from rmtbench.plural import many
 
 
 def merge(
@@ -25,11 +26,11 @@ def merge(
     incomplete = 0
     for run in merged:
         missing = f", no part has draw {', '.join(map(str, run.missing))}" if run.missing else ""
-        unanswered = f", {run.unanswered} questions have no answer" if run.unanswered else ""
+        unanswered = f", {many(run.unanswered, 'question')} without an answer" if run.unanswered else ""
         incomplete += bool(missing or unanswered)
-        note(f"{run.folder.name}: {len(run.parts)} part{'' if len(run.parts) == 1 else 's'}{missing}{unanswered}")
+        note(f"{run.folder.name}: {many(len(run.parts), 'part')}{missing}{unanswered}")
     problems = score_and_tell([run.folder for run in merged], None, scorer)
     note(next_report(results))
     if incomplete:
-        note(f"{incomplete} of {len(merged)} runs are incomplete: finish their parts and merge again")
+        note(f"{incomplete} of {many(len(merged), 'run')} incomplete: finish their parts and merge again")
     raise typer.Exit(1 if incomplete or problems else 0)

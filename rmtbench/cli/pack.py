@@ -7,6 +7,9 @@ from typing import Annotated
 
 import typer
 
+from rmtbench.errors import UserError
+from rmtbench.plural import many
+
 
 def pack(
     results: Annotated[Path, typer.Argument(help="Folder of runs, or one run.")],
@@ -17,9 +20,15 @@ def pack(
     from rmtbench.journal import packed
     from rmtbench.journal.record import find_runs
 
-    for folder in find_runs(results):
+    found = find_runs(results)
+    if not found:
+        raise UserError("no runs here", where=str(results), remedy="run something first: rmtbench run --help")
+    done = 0
+    for folder in found:
         whole = packed.packed_of(folder)
-        if undo and whole is not None:
-            note(str(packed.unpack(whole)))
-        elif not undo and whole is None:
-            note(str(packed.pack(folder)))
+        if undo == (whole is None):
+            done += 1
+        else:
+            note(str(packed.pack(folder) if whole is None else packed.unpack(whole)))
+    if done:
+        note(f"{many(done, 'run')} {'not packed' if undo else 'packed already'}")

@@ -14,6 +14,9 @@ from typing import Any
 _UNSAFE = "\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u061c\u2028\u2029\u202a-\u202e\u2066-\u2069"
 """Control characters but tab and line feed, marks and overrides of direction, and separators of lines."""
 _OF_DATA = re.compile(f"([{_UNSAFE}])")
+_SHOWN = 200
+"""Characters of a very long word that a message repeats."""
+_LONG_WORD = re.compile(r"\S{1000,}")
 _OF_BARS = re.compile(rf"\r|\x1b\[(?:\?25[hl]|[0-9;]{{0,64}}[ABGKm])|([{_UNSAFE}])")
 """On standard error, where rich and other libraries draw bars, colours and movements within a line or upwards pass."""
 
@@ -21,6 +24,12 @@ _OF_BARS = re.compile(rf"\r|\x1b\[(?:\?25[hl]|[0-9;]{{0,64}}[ABGKm])|([{_UNSAFE}
 def plain(text: str) -> str:
     r"""Return a text with every unsafe character as its escape, such as ``\x1b``; line feeds and tabs stay."""
     return _OF_DATA.sub(_spelt, text)
+
+
+def one_line(text: str) -> str:
+    r"""Return a text as `plain` does, on one line: line feeds are ``\n``, and a very long word is shortened."""
+    short = _LONG_WORD.sub(lambda found: f"{found[0][:_SHOWN]}...", text)
+    return plain(short.replace("\n", "\\n"))
 
 
 def guard_streams() -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rmtbench.cli.progress import note
+from rmtbench.plural import many
 
 if TYPE_CHECKING:
     from rmtbench.options.request import Request
@@ -33,20 +34,19 @@ def say_cost(told: Sequence[tuple[Request, Estimate]], results: Path, requests: 
         )
         return
     made = [each for _, each in told]
-    without = f"; {refused} of {requests} requests are refused, and their runs not counted" if refused else ""
-    without += (
-        f"; {missing} of {requests} requests have no data here, and their runs are not counted" if missing else ""
-    )
+    asked = many(requests, "request")
+    without = f"; {refused} of {asked} refused, and their runs not counted" if refused else ""
+    without += f"; {missing} of {asked} without data here, and their runs not counted" if missing else ""
     runs, left = sum(each.runs for each in made), sum(map(_left, made))
-    note(f"in all {runs} runs, {runs - left} of them finished already{without}")
+    note(f"in all {many(runs, 'run')}, {runs - left} of them finished already{without}")
     uncounted = [each for each in made if each.why and _left(each)]
     for why in dict.fromkeys(each.why for each in uncounted):
         note(f"questions and tokens cannot be counted: {why}")
     unknown = sum(map(_left, uncounted))
-    rest = f"; unknown for {unknown} runs" if unknown else ""
+    rest = f"; unknown for {many(unknown, 'run')}" if unknown else ""
     nothing_known = 0 < left == unknown
     questions, tokens = sum(each.questions or 0 for each in made), sum(each.tokens or 0 for each in made)
-    counts = f"{questions:,} questions; about {tokens:,} tokens to read{rest}"
+    counts = f"{many(questions, 'question')}; about {many(tokens, 'token')} to read{rest}"
     if any(each.rough for each in made):
         counts += f" (about {CHARACTERS_A_TOKEN} characters each, for no tokenizer is named or known)"
     note("questions and tokens to read: unknown" if nothing_known else counts)
@@ -86,7 +86,7 @@ def _judged(told: Sequence[tuple[Request, Estimate]]) -> list[str]:
     judges = dict.fromkeys(request.judge for request, each in told if request.judge is not None and _left(each))
     asked = {judge: sum(each.questions or 0 for request, each in told if request.judge == judge) for judge in judges}
     return [
-        f"judge {judge}: at most {questions:,} answers, each in one call or two; not in the price"
+        f"judge {judge}: at most {many(questions, 'answer')}, each in one call or two; not in the price"
         for judge, questions in asked.items()
     ]
 
@@ -104,7 +104,7 @@ def _left(made: Estimate) -> int:
 def _time(made: Sequence[Estimate], results: Path) -> str:
     """How long it takes, and why that is unknown of some runs."""
     timed = sum(each.timed for each in made)
-    known = f"about {duration(sum(each.seconds for each in made))} for {timed} runs, as finished ones here took"
+    known = f"about {duration(sum(each.seconds for each in made))} for {many(timed, 'run')}, as finished ones here took"
     parts = [known] if timed else []
     for counted, reason in (
         (True, f"no finished run of theirs from this machine in {results}"),
@@ -113,7 +113,7 @@ def _time(made: Sequence[Estimate], results: Path) -> str:
         some = [each for each in made if bool(each.why) is not counted]
         count = sum(_left(each) - each.timed for each in some)
         names = ", ".join(dict.fromkeys(name for each in some for name in each.unknown))
-        parts += [f"unknown for {count} runs ({names}): {reason}"] if count else []
+        parts += [f"unknown for {many(count, 'run')} ({names}): {reason}"] if count else []
     least = sum(each.limits_seconds for each in made)
     parts += [f"at least {duration(least)} by the limits a minute"] if least else []
     return "; ".join(parts) or "nothing is left to do"

@@ -15,6 +15,7 @@ from rmtbench.cli.folders import check_results
 from rmtbench.cli.plan_costs import duration, say_cost
 from rmtbench.cli.progress import note, telling_counter
 from rmtbench.errors import MissingError, UserError
+from rmtbench.plural import many
 
 if TYPE_CHECKING:
     from rmtbench.corpora.base import Dataset, TokenCounter
@@ -83,6 +84,7 @@ class Planning:
         for misfit in made.skipped:
             note(f"{misfit.spec.system} skipped: {misfit.error.what}")
         self.told.append((request, made))
+        self._need(request, where, _judge_error(request))
         if made.finished == made.runs:  # what is finished needs no model any more
             return
         embedders = dict.fromkeys(run.spec.embedder for run in made.planned if not run.finished)
@@ -180,6 +182,21 @@ def _embedder_error(name: str | None) -> UserError | None:
     return None
 
 
+def _judge_error(request: Request) -> UserError | None:
+    """What is wrong with a judge; None where there is none, or it can be asked. Nothing is contacted or loaded."""
+    from rmtbench.models.endpoint.address import MissingKeyError
+    from rmtbench.scoring.judge_model import find_judge
+
+    try:
+        judge = find_judge(request, os.environ)
+        _ = judge and judge.name  # finds a local judge's files
+    except MissingKeyError as error:
+        return MissingError(error.what, where=f"--judge ({error.where})", remedy=error.remedy)
+    except UserError as error:
+        return error
+    return None
+
+
 def _say_needs(needs: Sequence[Need]) -> None:
     """What is missing for a plan, each once with the requests that need it."""
     alike: dict[tuple[str, str], list[Need]] = {}
@@ -195,5 +212,5 @@ def _say_needs(needs: Sequence[Need]) -> None:
 
 def data_of(request: Request) -> str:
     """A request's data, model and numbers in a few words."""
-    questions = "all questions" if request.questions is None else f"at most {request.questions} questions each"
-    return f"{request.dataset} {request.size}  {request.model_name}  {request.draws} draws  {questions}"
+    questions = "all questions" if request.questions is None else f"at most {many(request.questions, 'question')} each"
+    return f"{request.dataset} {request.size}  {request.model_name}  {many(request.draws, 'draw')}  {questions}"

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from threading import Timer
 from typing import TYPE_CHECKING, TypeVar
 
 import typer
 
-from rmtbench.cli.plain_text import plain
+from rmtbench.cli.plain_text import one_line, plain
+from rmtbench.plural import many
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,8 +25,10 @@ if TYPE_CHECKING:
 
 Report = TypeVar("Report")
 
-LONG_TEXT = 3_000_000
-"""Characters that a tokenizer takes some seconds for."""
+LONG_TEXT = 1_000_000
+"""Characters that a tokenizer takes some seconds for on a slow machine."""
+SLOW_SECONDS = 3.0
+"""From then on a user wonders whether anything is being done."""
 LINE_EVERY_SECONDS = 5.0
 """A plain log says where a run is this often, so that it neither floods nor falls silent."""
 
@@ -33,30 +38,50 @@ def next_report(results: Path) -> str:
     return f"next: rmtbench report {shlex.quote(str(results))}"
 
 
-def next_merge(shard: str) -> str:
-    """Return the command that joins the parts of runs, for someone who has made one."""
-    return f"part {shard} is done; to join several machines' parts: rmtbench merge PART1 PART2 ... --results FOLDER"
+def say_next(results: Path, shard: str | None) -> None:
+    """Print the command that a user gives next: for the report, or for joining the parts of several machines.
+
+    A process of `--workers` prints none: the command that began it joins the parts.
+    """
+    from rmtbench.runs.workers import PART_OF_WORKERS
+
+    if shard is None:
+        note(next_report(results))
+    elif PART_OF_WORKERS not in os.environ:
+        note(f"part {shard} is done; to join several machines' parts: rmtbench merge PART1 PART2 ... --results FOLDER")
 
 
 def note(text: str) -> None:
     """One line for the person, on stderr: stdout belongs to results."""
-    typer.echo(plain(text), err=True)
+    typer.echo(one_line(text), err=True)
+
+
+@contextmanager
+def saying_if_slow(text: str) -> Iterator[None]:
+    """Print one line if the block lasts longer than `SLOW_SECONDS`; what fails at once prints its error alone."""
+    timer = Timer(SLOW_SECONDS, note, [text])
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 def telling_counter(count_tokens: TokenCounter) -> TokenCounter:
     """A token counter that says so before it counts so much text that it takes seconds."""
 
     def count(texts: Sequence[str]) -> Sequence[int]:
-        say_long(sum(map(len, texts)))
+        say_long(len(texts), sum(map(len, texts)))
         return count_tokens(texts)
 
     return count
 
 
-def say_long(characters: int) -> None:
+def say_long(documents: int, characters: int) -> None:
     """Say that tokens are being counted, if there is so much text that it takes seconds."""
     if characters > LONG_TEXT:
-        note(f"counting the tokens of {characters / 1e6:,.0f} million characters")
+        note(f"counting tokens of {many(documents, 'document')} ({characters / 1e6:,.0f} million characters)")
 
 
 def bars_or_lines(
@@ -131,6 +156,7 @@ def _speed(reading: ReadProgress) -> str:
 def _lines() -> Callable[[Event], None]:
     last = {"at": 0.0}
     began: dict[str, tuple[float, int]] = {}
+    told: dict[str, int] = {}
 
     def report(event: Event) -> None:
         now = time.perf_counter()
@@ -147,11 +173,14 @@ def _lines() -> Callable[[Event], None]:
             began[event.run_id] = (now, event.done)
             note(f"{event.run_id}: draw {event.draw} prepared in {event.prepare_seconds:.2f} s")
             last["at"] = now
+        elif event.kind == "end" and told.get(event.run_id) == event.done:
+            pass  # the last answer's line has said it
         elif event.kind == "end" or (event.kind == "answer" and now - last["at"] > LINE_EVERY_SECONDS):
             since, before = began[event.run_id]
             rate = (event.done - before) / max(now - since, 1e-9)
             left = (event.total - event.done) / rate if rate else float("inf")
-            note(f"{event.run_id}: {event.done} of {event.total} questions, {rate:.2f} questions/s, {left:.0f} s left")
-            last["at"] = now
+            done = f"{event.done:,} of {many(event.total, 'question')}"
+            note(f"{event.run_id}: {done}, {rate:.2f} questions/s, {left:.0f} s left")
+            last["at"], told[event.run_id] = now, event.done
 
     return report

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json as json_format
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,6 +10,7 @@ import typer
 
 from rmtbench.cli.flags import takes
 from rmtbench.options.reporting import Reporting
+from rmtbench.plural import many
 
 if TYPE_CHECKING:
     from rmtbench.report.write import WrittenReport
@@ -51,12 +51,10 @@ def _print_json(written: WrittenReport) -> None:
 
 
 def _print(written: WrittenReport, results: Path, *, full: bool, anatomy: bool) -> None:
-    from rich.console import Console
-
+    from rmtbench.cli.screen import table_console
     from rmtbench.cli.tables import draw_chapter, draw_first_screen
 
-    # A pipe has no width of its own; the tables are made for 120 columns.
-    console = Console() if sys.stdout.isatty() else Console(width=120)
+    console = table_console()
     console.print(draw_first_screen(written.blocks, str(results)))
     if full:
         for chapter in written.chapters:
@@ -67,4 +65,8 @@ def _print(written: WrittenReport, results: Path, *, full: bool, anatomy: bool) 
         typer.echo("More: --full prints all tables, --anatomy also times and memory by part, --json all records")
     sheets, figures = (sum(name.endswith(ending) for name in written.files) for ending in (".csv", ".png"))
     page = "index.html (opens in a browser), " if "index.html" in written.files else ""
-    typer.echo(f"Written to {written.folder}: {page}report.md, report.tex, {sheets} CSV files, {figures} figures")
+    counts = f"{many(sheets, 'CSV file')}, {many(figures, 'figure')}"
+    typer.echo(f"Written to {written.folder}: {page}report.md, report.tex, {counts}")
+    if written.earlier:
+        files = f"{many(len(written.earlier), 'file')} of an earlier report"
+        typer.echo(f"Not written again: {files}, such as {written.earlier[0]}; without --quick they are")

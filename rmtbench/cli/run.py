@@ -77,9 +77,9 @@ def run(
     from rmtbench.cli.planning import Planning
     from rmtbench.cli.running import run_request
     from rmtbench.cli.workers import work
-    from rmtbench.spec import make_request, rare_settings
+    from rmtbench.spec import make_request, rare_options
 
-    request = make_request(profile, {**given, **rare_settings(rare or ())}, os.environ)
+    request = make_request(profile, {**given, **rare_options(rare or ())}, os.environ)
     if dry_run:
         planning = Planning(results, fresh=fresh)
         planning.add(request)

@@ -4,24 +4,26 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from rmtbench.cli.folders import check_results
+from rmtbench.cli.folders import check_cache, check_results
 from rmtbench.cli.judging import say_judgements
-from rmtbench.cli.progress import next_merge, next_report, note, say_long, show_runs, telling_counter
+from rmtbench.cli.progress import note, say_long, say_next, saying_if_slow, show_runs, telling_counter
 from rmtbench.cli.score import score_and_tell
 from rmtbench.core import SHIPPED_MODELS, Draw, RunSpec
 from rmtbench.corpora.base import TokenCounter
-from rmtbench.errors import ServerGoneError
+from rmtbench.errors import ServerGoneError, UserError
 from rmtbench.files import cache_folder
 from rmtbench.journal.layout import RunFolder, run_id
 from rmtbench.journal.record import read_json, read_run
 from rmtbench.models.load import RANDOM_LABEL
 from rmtbench.models.sources import to_convert
 from rmtbench.options.request import Request
+from rmtbench.plural import many
 from rmtbench.runs.finished import unfinished
 from rmtbench.runs.fit import check_fit, find_misfits, with_evidence
 from rmtbench.runs.loading import load_resources
@@ -36,7 +38,7 @@ from rmtbench.systems.resources import Resources
 
 
 def run_request(
-    request: Request, results: Path, *, fresh: bool, say_next: bool = True, told: set[str] | None = None
+    request: Request, results: Path, *, fresh: bool, alone: bool = True, told: set[str] | None = None
 ) -> int:
     """Do all runs of a request and score them.
 
@@ -44,7 +46,7 @@ def run_request(
         request: What was asked.
         results: Folder of all runs.
         fresh: Whether finished and unfinished runs are started again.
-        say_next: Whether to print what the user can do next.
+        alone: Whether no other request follows, so that what the user can do next is printed.
         told: Remarks on data that were printed before. Those of this request are added. None for none.
 
     Returns:
@@ -72,11 +74,13 @@ def run_request(
     if todo:
         _say_what_is_not_read(session, told)
         try:
-            skipped = _do(todo, session, results, fresh=fresh)
+            with _scoring_at_an_end(session, results, told):
+                skipped = _do(todo, session, results, fresh=fresh)
         except ServerGoneError as gone:
             if not any(_answered(results, spec) for spec in todo):
                 raise
-            note(f"error: {gone}\n  {gone.remedy}")
+            note(f"error: {gone}")
+            note(f"  {gone.remedy}")
             return 1
     folders = [RunFolder(results / run_id(spec)) for spec in session.specs if spec not in skipped]
     problems = score_and_tell([folder.path for folder in folders], None, request.scorer, told, judge)
@@ -85,13 +89,39 @@ def run_request(
     failed = sum(summary["errors"] for summary in summaries)
     answered = sum(summary["answered"] for summary in summaries)
     if failed:
-        note(f"{failed} of {answered} answers failed; they are kept with their reasons and count as wrong")
-    if say_next:
-        note(next_report(results) if request.shard is None else next_merge(request.shard))
+        note(f"{failed} of {many(answered, 'answer')} failed; they are kept with their reasons and count as wrong")
+    if alone:
+        say_next(results, request.shard)
     if any(spec.system in request.systems for spec in skipped):
         return 2
     done = [spec for spec in session.specs if spec not in skipped]
     return 1 if failed or problems or not_judged or unfinished(done, results, draws=request.draw_numbers) else 0
+
+
+@contextmanager
+def _scoring_at_an_end(session: Session, results: Path, told: set[str]) -> Iterator[None]:
+    """Score the runs that are finished when an error or the user ends the others, so that a report can show them.
+
+    No judge is asked: that may cost money. A second interruption ends the scoring, too. A part is scored when it is
+    merged.
+    """
+    try:
+        yield
+    except (KeyboardInterrupt, UserError) as end:
+        with suppress(UserError, OSError):  # why the runs ended matters more
+            left = unfinished(session.specs, results, draws=session.request.draw_numbers)
+            done = [place for spec in session.specs if spec not in left and _unscored(place := results / run_id(spec))]
+            if done and session.request.shard is None:
+                if isinstance(end, KeyboardInterrupt):
+                    note("interrupted; a second Ctrl-C also ends the scoring")
+                score_and_tell(done, None, session.request.scorer, told)
+        raise
+
+
+def _unscored(folder: Path) -> bool:
+    """Whether a run has answers that are not scored."""
+    run = read_run(folder)
+    return any(answer.error is None and key not in run.scores for key, answer in run.answers.items())
 
 
 def _do(todo: Sequence[RunSpec], session: Session, results: Path, *, fresh: bool) -> list[RunSpec]:
@@ -99,22 +129,26 @@ def _do(todo: Sequence[RunSpec], session: Session, results: Path, *, fresh: bool
     request = session.request
     first = _FirstDraws(session)
     todo, unfounded = _with_evidence(todo, request, first)
+    if any(spec.embedder is not None for spec in todo) or request.kv_cache == "on":
+        check_cache(cache_folder())
     store = find_store(request, cache_folder())
     if (file := to_convert(request.model)) is not None:
         note(f"converting {file.name} to float32 in {cache_folder()}: once, and it takes a few minutes")
-    resources = load_resources(
-        todo,
-        session.device,
-        cache_folder(),
-        request.rmt,
-        session.endpoints,
-        reranker=request.reranker,
-        indexes=request.index,
-        qdrant=request.qdrant,
-    )
+    with saying_if_slow(f"loading {_loaded(todo)}"):
+        resources = load_resources(
+            todo,
+            session.device,
+            cache_folder(),
+            request.rmt,
+            session.endpoints,
+            reranker=request.reranker,
+            indexes=request.index,
+            qdrant=request.qdrant,
+        )
     resources = replace(resources, kv_store=store)
     draws = make_draws(session, telling_counter(resources.model.count_tokens), first.made)
-    say_long(sum(len(document.text) for draw in draws for document in draw.corpus.documents))
+    documents = [document for draw in draws for document in draw.corpus.documents]
+    say_long(len(documents), sum(len(document.text) for document in documents))
     _say_what_runs(todo, draws, resources)
     _say_what_is_left_out(request)
     _say_where_memories_differ(todo, resources)
@@ -211,19 +245,24 @@ def _say_where_reasoning_took_all(specs: Sequence[RunSpec], results: Path) -> No
         spent = sum(a.finish == "length" and not a.raw.strip() for a in reasoned)
         if spent:
             note(
-                f"{run_id(spec)}: {spent} of {len(answers)} answers are empty, for reasoning took all of their tokens: "
-                "give more with --set think-tokens"
+                f"{run_id(spec)}: {spent} of {many(len(answers), 'answer')} empty, for reasoning took all of their "
+                "tokens: give more with --set think-tokens"
             )
+
+
+def _loaded(specs: Sequence[RunSpec]) -> str:
+    """Name the models that runs load into this process, or whose server they ask."""
+    embedder = next((spec.embedder for spec in specs if spec.embedder is not None), None)
+    return specs[0].model_name + (f" and {embedder}" if embedder is not None else "")
 
 
 def _say_what_runs(specs: Sequence[RunSpec], draws: Sequence[Draw], resources: Resources) -> None:
     model = resources.provenance["model"]
     questions = sum(len(draw.corpus.questions) for draw in draws)
     source = draws[0].corpus.source
-    runs = f"{len(specs)} run{'' if len(specs) == 1 else 's'}"
     note(
-        f"{runs} x {questions} questions; {draws[0].corpus.dataset} {specs[0].size} ({source.kind}: "
-        f"{source.name}); {model['id']} in {model['dtype']} on {model['device']}"
+        f"{many(len(specs), 'run')} x {many(questions, 'question')}; {draws[0].corpus.dataset} {specs[0].size} "
+        f"({source.kind}: {source.name}); {model['id']} in {model['dtype']} on {model['device']}"
     )
     if specs[0].model in SHIPPED_MODELS and source.kind != "miniature":
         note(f"{specs[0].model} knows the miniature world's English alone: of these texts its answers mean nothing")

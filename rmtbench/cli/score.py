@@ -14,6 +14,7 @@ from rmtbench.cli.progress import bars_or_lines, next_report, note
 from rmtbench.errors import UserError
 from rmtbench.options.judge import Judging
 from rmtbench.options.request import all_options
+from rmtbench.plural import many
 
 if TYPE_CHECKING:
     from rmtbench.scoring.base import Progress
@@ -55,7 +56,7 @@ def score(
         raise UserError("no runs here", where=str(results), remedy="run something first: rmtbench run --help")
     problems = score_and_tell(paths, chosen, scorer, judge=asked)
     failed = say_judgements(paths) if asked is not None else 0
-    note(f"{len(paths)} runs scored; {next_report(results)}")
+    note(f"{many(len(paths), 'run')} scored; {next_report(results)}")
     raise typer.Exit(1 if problems or failed else 0)
 
 
@@ -70,9 +71,9 @@ def _judge(given: Mapping[str, Any], rare: list[str] | tuple[str, ...]) -> Judge
         return None
     from rmtbench.options.check import checked_part
     from rmtbench.scoring.judge_model import find_judge
-    from rmtbench.spec import rare_settings
+    from rmtbench.spec import rare_options
 
-    values |= rare_settings(rare)
+    values |= rare_options(rare)
     for name in values:
         option = all_options()[name]
         if option.rare and name not in RARE:
@@ -109,6 +110,8 @@ def score_and_tell(
         if why not in told:
             note(f"left out: {why}")
             told.add(why)
+    if paths:
+        note(f"scoring {many(len(paths), 'run')}")
     with show_scoring() as progress:
         problems = score_runs(paths, metrics, scorer, progress, judge)
     for problem in problems:
@@ -123,7 +126,7 @@ def show_scoring() -> AbstractContextManager[Progress]:
 
 def _line(stage: str, done: int, total: int) -> None:
     if done == total:
-        note(f"scored {stage}: {total} distinct texts")
+        note(f"scored {stage}: {many(total, 'distinct text')}")
 
 
 @contextmanager

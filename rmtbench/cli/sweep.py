@@ -14,11 +14,13 @@ import typer
 
 from rmtbench.cli.flags import takes
 from rmtbench.cli.folders import check_results
+from rmtbench.cli.plain_text import plain
 from rmtbench.cli.plan_costs import duration
 from rmtbench.cli.planning import Planning, data_of
-from rmtbench.cli.progress import next_merge, next_report, note
+from rmtbench.cli.progress import note, say_next
 from rmtbench.errors import UserError, resumable
 from rmtbench.options.sweeping import Sweeping
+from rmtbench.plural import many
 
 if TYPE_CHECKING:
     from rmtbench.options.request import Request
@@ -70,7 +72,7 @@ def _do(made: Sweep, asked: Sweeping) -> int:
     def do(one: SweepRequest) -> int:
         nonlocal number
         number += 1
-        note(f"[{number}/{count}] {_in_a_line(one.request)}")
+        note(f"[{number}/{count}] {_in_a_line(one)}")
         try:
             return _run(one.request, asked.results, told, fresh=asked.fresh)
         finally:
@@ -80,7 +82,7 @@ def _do(made: Sweep, asked: Sweeping) -> int:
     if tried.failures:
         _say_failures(tried.failures, count)
     else:
-        note(next_report(asked.results) if asked.shard is None else next_merge(asked.shard))
+        say_next(asked.results, asked.shard)
     return tried.code
 
 
@@ -97,7 +99,7 @@ def _each(made: Sweep, do: Callable[[SweepRequest], int]) -> _Tried:
     failures: list[tuple[SweepRequest, UserError]] = []
     codes = {0}
     for number, one in enumerate(made.requests, start=1):
-        place = f"[{number}/{len(made.requests)}]"
+        place = f"[{number}/{len(made.requests)}] {one.place}"
         try:
             codes.add(do(one))
         except UserError as error:
@@ -105,7 +107,8 @@ def _each(made: Sweep, do: Callable[[SweepRequest], int]) -> _Tried:
             failures.append((one, error))
             codes.add(2)
         except Exception as error:  # noqa: BLE001 - whatever it is, the other requests can still be done
-            note(f"{place} failed:\n{traceback.format_exc()}")
+            note(f"{place} failed:")
+            typer.echo(plain(traceback.format_exc()), err=True)
             failures.append((one, _unexpected(error)))
             codes.add(1)
     return _Tried(max(codes), failures)
@@ -115,9 +118,9 @@ def _run(request: Request, results: Path, told: set[str], *, fresh: bool) -> int
     from rmtbench.cli.running import run_request
 
     if not request.draw_numbers:
-        note(f"skipped: part {request.shard} has none of its {request.draws} draws")
+        note(f"skipped: part {request.shard} has none of its {many(request.draws, 'draw')}")
         return 0
-    return run_request(request, results, fresh=fresh, say_next=False, told=told)
+    return run_request(request, results, fresh=fresh, alone=False, told=told)
 
 
 def _say_progress(place: str, done: int, count: int, seconds: float) -> None:
@@ -135,20 +138,20 @@ def _unexpected(error: Exception) -> UserError:
 def _say_plan(asked: Sweep) -> None:
     about = f": {asked.description}" if asked.description else ""
     note(f"{asked.name}{about}")
-    note(f"{len(asked.requests)} requests")
-    for number, one in enumerate(asked.requests, start=1):
-        note(f"{number:4}  {_in_a_line(one.request)}")
+    note(many(len(asked.requests), "request"))
+    for one in asked.requests:
+        note(f"  {_in_a_line(one)}")
 
 
-def _in_a_line(request: Request) -> str:
-    return f"{','.join(request.systems)}  {data_of(request)}"
+def _in_a_line(one: SweepRequest) -> str:
+    return f"{one.place}  {','.join(one.request.systems)}  {data_of(one.request)}"
 
 
 def _say_failures(failures: Sequence[tuple[SweepRequest, UserError]], count: int) -> None:
     from rmtbench.runs.sweep import in_words_of_the_file
 
-    told = f"{len(failures)} of {count} requests cannot be done; once mended, the same command does what is left:"
-    note(resumable(told, sys.argv))
+    told = f"{len(failures)} of {many(count, 'request')} cannot be done"
+    note(resumable(f"{told}; once mended, the same command does what is left:", sys.argv))
     alike: dict[tuple[str, str, str], list[Request]] = {}
     for one, error in failures:
         said = in_words_of_the_file(error, "")

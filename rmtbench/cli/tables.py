@@ -16,6 +16,7 @@ from rich.table import Table as Drawn
 
 from rmtbench.analysis.recorded import Facts
 from rmtbench.cli.shown_text import ShownText as Text
+from rmtbench.plural import many
 from rmtbench.report.first_screen import Block, legends
 from rmtbench.report.tables import Chapter, Table
 
@@ -79,6 +80,9 @@ def _block(block: Block, rows: int, results: str) -> Iterator[RenderableType]:
         yield Text(f"To settle it: {block.settle}")
     if block.here:
         yield _Command(f"{block.here} --results {shlex.quote(results)}")
+    if block.unscored:
+        yield Text(f"Scores are missing in {many(block.unscored, 'run')}. To make them from the answers on disk:")
+        yield _Command(f"rmtbench score {shlex.quote(results)}")
     if rows == MOST_ROWS:
         yield ""
     yield draw_table(_shortened(block.table, rows))
@@ -93,7 +97,7 @@ def _shortened(table: Table, rows: int) -> Table:
     if not any(row[1] == "use" for row in kept):
         kept[-1:] = [row for row in table.rows if row[1] == "use"][:1] or kept[-1:]
     left = len(table.rows) - rows
-    note = f"{left} more row{'' if left == 1 else 's'}: --full, or report.md"
+    note = f"{many(left, 'more row')}: --full, or report.md"
     return replace(table, rows=tuple(kept), notes=(*table.notes, note))
 
 
@@ -204,29 +208,30 @@ def _drawn(table: Table, width: int) -> RenderableType:
 
 
 def draw_verdict(contest: Contest, terms: Terms, verdict: Verdict) -> RenderableType:
-    """A verdict in a box, and all candidates under it.
+    """A verdict in a box, and all candidates under it; what all rag share is in one note, and in no name.
 
     Args:
         contest: What was measured.
         terms: What was asked for.
         verdict: What the rules made of it.
     """
-    from rmtbench.report.verdicts import candidates_table, terms_text, verdict_lines
+    from rmtbench.report.verdicts import candidates_table, terms_text, verdict_lines, without_common
 
+    contest, common = without_common(contest)
     first, *others = verdict_lines(contest, terms, verdict)
     said = Text("\n").join([Text(first, style="bold"), *map(Text, others), Text(terms_text(terms), style="dim")])
     title = Text(f"{contest.dataset} {contest.size}: {contest.section}")
-    table = draw_table(candidates_table(contest, terms, verdict))
-    return Group(Panel(said, title=title, title_align="left"), table, "")
+    table = replace(candidates_table(contest, terms, verdict), notes=(common,) if common else ())
+    return Group(Panel(said, title=title, title_align="left"), draw_table(table), "")
 
 
 def _blocks(table: Table) -> Iterator[tuple[tuple[str, ...], bool, bool]]:
     """Rows, and whether each is the first and the last with its value of the first column."""
     keys = [row[0] for row in table.rows]
     for place, row in enumerate(table.rows):
-        first = place == 0 or keys[place - 1] != keys[place]
+        first = not table.grouped or place == 0 or keys[place - 1] != keys[place]
         last = place + 1 == len(keys) or keys[place + 1] != keys[place]
-        yield row, first, last and len(set(keys)) < len(keys)
+        yield row, first, table.grouped and last and len(set(keys)) < len(keys)
 
 
 def _facts(facts: Facts) -> RenderableType:

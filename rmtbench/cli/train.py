@@ -16,6 +16,7 @@ from rmtbench.cli.progress import bars_or_lines, note
 from rmtbench.errors import UserError
 from rmtbench.options.declare import options_of
 from rmtbench.options.training import AdapterTraining, MemoryTraining
+from rmtbench.plural import many
 
 if TYPE_CHECKING:
     from rmtbench.training.base import Progress, Trained
@@ -94,7 +95,7 @@ def tell_trained(trained: Trained, recipe: str, out: Path) -> None:
     """Print what a training did, or that it had finished before."""
     if not trained.new_steps:
         note(f"{out}: recipe '{recipe}' was finished before; nothing to do")
-    note(f"{trained.folder}: {trained.steps} steps, {trained.tokens} tokens, {trained.seconds:.0f} s")
+    note(f"{trained.folder}: {many(trained.steps, 'step')}, {many(trained.tokens, 'token')}, {trained.seconds:.0f} s")
 
 
 def show_training() -> AbstractContextManager[Callable[[Progress], None]]:

@@ -16,6 +16,7 @@ from pathlib import Path
 from rmtbench.core import Document
 from rmtbench.errors import UserError, first_line
 from rmtbench.files import cache_folder
+from rmtbench.plural import many
 
 TEXTS = (".txt", ".md", ".markdown", ".mdx", ".rst", ".adoc")
 CONVERTED = {
@@ -151,7 +152,8 @@ def _nothing(folder: Path, unread: Sequence[Path]) -> UserError:
     if beside:
         remedy = f"move the {beside} that lie beside it into it"
     elif unread:
-        remedy = f"it holds {len(unread)} files of other kinds, such as {unread[0].name}: save their text as .txt"
+        others = f"{many(len(unread), 'file')} of other kinds"
+        remedy = f"it holds {others}, such as {unread[0].name}: save their text as .txt"
     else:
         remedy = f"put the documents there: {KINDS}"
     return UserError("no document", where=str(folder), remedy=remedy)

@@ -65,7 +65,8 @@ def packed_of(folder: Path) -> Path | None:
     """Return the zip that stands for a run's folder, or None where there is a folder, or neither."""
     if folder.suffix == SUFFIX:
         return folder if folder.is_file() else None
-    packed = folder.with_name(folder.name + SUFFIX)
+    folder = folder if folder.name else folder.absolute()  # "." has no name
+    packed = folder.with_name(folder.name + SUFFIX) if folder.name else folder
     return packed if packed.is_file() and not folder.is_dir() else None
 
 

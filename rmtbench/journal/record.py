@@ -33,6 +33,7 @@ from rmtbench.journal.rows import (
     usage_from_row,
     value_from_row,
 )
+from rmtbench.plural import many
 
 Key = tuple[int, str]
 """Draw number and question id: names one answer within a run."""
@@ -264,7 +265,7 @@ def find_run(name: str, results: Path) -> Path:
     raise UserError(
         several if found else "no such run",
         where=name,
-        remedy=f"{guess}Name a folder, or one of the {len(runs)} runs in {results} by its name or hash (--results)",
+        remedy=f"{guess}Name a folder, or one of the {many(len(runs), 'run')} in {results} by its name or hash (--results)",
     )
 
 

@@ -9,6 +9,7 @@ from typing import TypeVar
 from rmtbench.errors import AnswerError, out_of_memory
 from rmtbench.measure import Timed, free_memory
 from rmtbench.models.base import Generation
+from rmtbench.plural import many
 
 T = TypeVar("T")
 
@@ -60,7 +61,7 @@ def in_batches(
 
 def no_room(at_once: int, told: str) -> str:
     """Return why there is no answer: so many questions at once did not fit, with the numbers that torch gives."""
-    return f"out of memory with {at_once} question{'' if at_once == 1 else 's'} at once ({told})"
+    return f"out of memory with {many(at_once, 'question')} at once ({told})"
 
 
 def failed(error: AnswerError) -> Generation:

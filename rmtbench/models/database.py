@@ -84,7 +84,7 @@ class Database:
             return UserError(
                 f"the {self.name} cannot be written ({error})",
                 where=str(self.path),
-                remedy="choose a folder for the cache that can be written",
+                remedy="set RMTBENCH_CACHE to a folder that can be written",
             )
         return self.damaged(str(error))
 

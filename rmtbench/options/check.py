@@ -33,6 +33,8 @@ def checked(values: Mapping[str, Any]) -> Request:
         model = _model()(**values)
     except ValidationError as error:
         raise _in_words(error, all_options()) from error
+    except UnicodeError as error:
+        raise _not_text(values, all_options()) from error
     for name in model.model_fields_set:
         _check_home(name, getattr(model, name))
     taken = {name: getattr(model, name) for name in type(model).model_fields}
@@ -57,6 +59,8 @@ def checked_part(part: type[Part], values: Mapping[str, Any]) -> Part:
         model = create_model("Given", __config__=config, **fields)(**values)
     except ValidationError as error:
         raise _in_words(error, options_of(part)) from error
+    except UnicodeError as error:
+        raise _not_text(values, options_of(part)) from error
     return part(**{name: getattr(model, name) for name in fields})
 
 
@@ -133,7 +137,8 @@ def _word(given: object, words: Mapping[Any, str | None]) -> object:
 def _in_words(error: ValidationError, options: Mapping[str, Option]) -> UserError:
     """What pydantic found, for someone who does not know it."""
     first = error.errors(include_url=False)[0]
-    name = option_name(str(first["loc"][0]) if first["loc"] else "", options)
+    field = str(first["loc"][0]) if first["loc"] else ""
+    name = option_name(field, options)
     kind, message = first["type"], first["msg"]
     if kind == "too_short":
         message = "names nothing"
@@ -148,8 +153,25 @@ def _in_words(error: ValidationError, options: Mapping[str, Option]) -> UserErro
     return UserError(
         f"{what} (given: {_shortened(repr(first['input']))})",
         where=name,
-        remedy=remedy or f"see rmtbench run --help for what {name} takes",
+        remedy=remedy or _takes(options.get(field), name),
     )
+
+
+def _not_text(values: Mapping[str, Any], options: Mapping[str, Option]) -> UserError:
+    """Name the first value with bytes that are no text, as the shell passes them on."""
+    name = next((name for name, value in values.items() if _is_no_text(str(value))), "")
+    return UserError("holds bytes that are not UTF-8 text", where=option_name(name, options), remedy="give it in UTF-8")
+
+
+def _is_no_text(text: str) -> bool:
+    return any("\ud800" <= character <= "\udfff" for character in text)
+
+
+def _takes(option: Option | None, name: str) -> str:
+    """Say what an option takes: a rare one is not in the help of a command."""
+    if option is not None and option.rare:
+        return f"{name}: {option.help}"
+    return f"see rmtbench run --help for what {name} takes"
 
 
 def _shortened(text: str) -> str:

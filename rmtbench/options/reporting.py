@@ -40,14 +40,14 @@ class Deciding(AllPairs):
 
     TITLE: ClassVar[str] = "rmtbench decide"
 
-    questions: int = option(200, "Questions that one corpus will get.")
-    max_seconds: float | None = option(None, "Longest wait for nine of ten answers.")
+    questions: int = option(200, "Questions that one corpus will get.", at_least=1)
+    max_seconds: float | None = option(None, "Longest wait for nine of ten answers.", above=0)
     max_memory: str | None = option(None, "Most memory, such as 8GB or 7.5GiB.")
-    price_per_hour: float = option(0.0, "Of the machine.")
-    price_input: float = option(0.0, "Of a million tokens read.")
-    price_cached: float = option(0.0, "Of a million tokens read from a cache.")
-    price_output: float = option(0.0, "Of a million tokens written.")
-    margin: float = option(0.02, "Smallest difference of the metric that matters.")
+    price_per_hour: float = option(0.0, "Of the machine.", at_least=0)
+    price_input: float = option(0.0, "Of a million tokens read.", at_least=0)
+    price_cached: float = option(0.0, "Of a million tokens read from a cache.", at_least=0)
+    price_output: float = option(0.0, "Of a million tokens written.", at_least=0)
+    margin: float = option(0.02, "Smallest difference of the metric that matters.", above=0, at_most=1)
     metric: str = option("em", "em, f1, minilm_cosine, bertscore_f1, recall, or another of the runs.")
     dataset: str | None = option(None, "Only this dataset.")
     size: str | None = option(None, "Only this size.")

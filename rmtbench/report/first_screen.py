@@ -16,11 +16,12 @@ from rmtbench.analysis.decision import Decided, Verdict
 from rmtbench.analysis.metrics import FIRST, LABELS
 from rmtbench.analysis.run_figures import RunFigures, spared
 from rmtbench.analysis.sections import Grid, Section
+from rmtbench.plural import many
 from rmtbench.report import numbers
 from rmtbench.report.notes import INCOMPLETE, LOADED, RANDOM, cache_notes, marks, name_of
 from rmtbench.report.settle import settling_command
 from rmtbench.report.tables import Table, score_text
-from rmtbench.report.verdicts import cost_text, metric_label, ranked, sentences, settling, standing_word
+from rmtbench.report.verdicts import cost_text, metric_label, ranked, sentences, settling, standing_word, without_common
 
 NO_VERDICT = "No verdict: --quick compares nothing."
 GRAVE = ("questions", "answers so far", "scorers", "embedder")
@@ -45,6 +46,7 @@ class Block:
         settle: How much more data would settle it; empty where it is settled.
         command: The command that adds it; empty where there is none.
         here: The same with paths of this machine, which no file holds.
+        unscored: Runs with answers that are not scored: `rmtbench score` makes their scores.
     """
 
     section: str
@@ -58,6 +60,7 @@ class Block:
     settle: str = ""
     command: str = ""
     here: str = ""
+    unscored: int = 0
 
 
 def first_screen(
@@ -85,6 +88,7 @@ def _block(section: Section, grid: Grid, size: str, decided: Decided | None, ret
     runs = [run for _, run in grid.at(size) if run is not None]
     title = f"{grid.name} {size}, {dict(section.setting)['model'].removesuffix(' (random weights)')}"
     about = _about(section, runs)
+    unscored = sum(not run.scored for run in runs if run.summary.answered)
     if decided is None:
         table, legend = _quick_table(grid, size)
         return Block(
@@ -96,11 +100,12 @@ def _block(section: Section, grid: Grid, size: str, decided: Decided | None, ret
             comparable=comparable(runs),
             legend=legend,
             short=f"{title} ({_tiers(runs)}): {NO_VERDICT}",
+            unscored=unscored,
         )
-    (contest, common), verdict, terms = _shortened(decided[0]), decided[1], Terms()
+    (contest, common), verdict, terms = without_common(decided[0]), decided[1], Terms()
     said = sentences(contest, terms, verdict)
     if verdict.choice is None and retrieval is not None and retrieval[1].choice is not None:
-        said = (*said, f"By recall: {' '.join(sentences(_shortened(retrieval[0])[0], terms, retrieval[1]))}")
+        said = (*said, f"By recall: {' '.join(sentences(without_common(retrieval[0])[0], terms, retrieval[1]))}")
     settle = settling(contest, verdict)
     command, here = (settling_command(contest, verdict, runs, paths=paths) for paths in (False, True))
     if command and contest.unit == "question":
@@ -117,6 +122,7 @@ def _block(section: Section, grid: Grid, size: str, decided: Decided | None, ret
         comparable=comparable(runs),
         legend=_legend(contest, terms, verdict),
         short=f"{title} ({_tiers(runs)}): {said[0]}{_sureness(verdict)}",
+        unscored=unscored,
     )
 
 
@@ -142,10 +148,10 @@ def comparable(runs: Sequence[RunFigures]) -> str:
 def _about(section: Section, runs: Sequence[RunFigures]) -> str:
     setting = dict(section.setting)
     asked = max((run.summary.expected, run.summary.draws) for run in runs)
-    many = f"{asked[0]:,} question{'' if asked[0] == 1 else 's'} in {asked[1]} draw{'' if asked[1] == 1 else 's'}"
+    counts = f"{many(asked[0], 'question')} in {many(asked[1], 'draw')}"
     machine = f"{setting['device']} {setting['dtype']} {setting['mode'].partition(' (')[0]}"
     data = [] if _tiers(runs) == setting["data source"] else [f"{setting['data source']} data"]
-    return f"{_tiers(runs)}: {', '.join([*data, many, machine])}"
+    return f"{_tiers(runs)}: {', '.join([*data, counts, machine])}"
 
 
 def _tiers(runs: Sequence[RunFigures]) -> str:
@@ -158,26 +164,10 @@ def _sureness(verdict: Verdict) -> str:
         "best": " Proven better than each other.",
         "only": " No other fits.",
         "tie": f" The cheapest of {count + 1} that are as good.",
-        "more data": f" Not proven better than {count} other{'' if count == 1 else 's'}.",
+        "more data": f" Not proven better than {many(count, 'other')}.",
         "none": "",
     }
     return told[verdict.kind]
-
-
-def _shortened(contest: Contest) -> tuple[Contest, str]:
-    """The contest with names that leave out what all systems that retrieve have in common, and what that is."""
-    told = [each.name.rpartition(" top-")[0].split(", ")[1:] for each in contest.candidates if " top-" in each.name]
-    common = [part for part in (told[0] if told else []) if all(part in parts for parts in told)]
-    if not common:
-        return contest, ""
-
-    def short(name: str) -> str:
-        label, _, top = name.rpartition(" top-")
-        kept = [part for place, part in enumerate(label.split(", ")) if not place or part not in common]
-        return f"{', '.join(kept)} top-{top}" if label else name
-
-    renamed = tuple(replace(each, name=short(each.name)) for each in contest.candidates)
-    return replace(contest, candidates=renamed), ", ".join(common)
 
 
 def _table(contest: Contest, terms: Terms, verdict: Verdict, runs: Sequence[RunFigures], common: str) -> Table:
@@ -194,7 +184,7 @@ def _table(contest: Contest, terms: Terms, verdict: Verdict, runs: Sequence[RunF
         if candidate.score is not None:
             score = numbers.score_within(candidate.score, candidate.low, candidate.high, marks(run))
         rows.append((candidate.name, word, score, *_figures(run, cost_text(verdict.costs[place], terms))))
-    notes = [f"all rag: {common}"] if common else []
+    notes = [common] if common else []
     notes += [f"out: {', '.join(names)}: {reason}" for reason, names in reasons.items()]
     columns = ("system", "verdict", f"{metric_label(contest)} (95 %)", *_columns(terms))
     return _without_recall(

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from rmtbench.analysis.judging import BESIDE, Agreement, JudgeAccount, JudgedRun
 from rmtbench.analysis.run_figures import RunFigures
 from rmtbench.analysis.sections import Grid, row_of
+from rmtbench.plural import many
 from rmtbench.report import numbers
 from rmtbench.report.anatomy import WHO, who
 from rmtbench.report.notes import mark_notes
@@ -102,7 +103,7 @@ def _failure_notes(grid: Grid, judged: Judged) -> list[str]:
     notes = []
     for run, found in judged:
         if found.not_judged:
-            reasons = "; ".join(f"{count} times: {why}" for why, count in found.account.reasons.items())
+            reasons = "; ".join(f"{many(count, 'time')}: {why}" for why, count in found.account.reasons.items())
             lowest, highest = found.bounds
             who = f"{run.spec.size} {grid.label(row_of(run))} ({run.hash})"
             notes.append(

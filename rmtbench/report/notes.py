@@ -9,6 +9,7 @@ from rmtbench.analysis.metrics import shown_answer_values, shown_values
 from rmtbench.analysis.recorded import flat_provenance
 from rmtbench.analysis.run_figures import RunFigures, spared
 from rmtbench.analysis.sections import Grid, row_of
+from rmtbench.plural import many
 from rmtbench.report.numbers import seconds
 
 RANDOM = "†"
@@ -60,8 +61,8 @@ def mark_notes(runs: Sequence[RunFigures]) -> list[str]:
         for name in sorted({run.spec.model for run in runs if run.reads_other_english})
     ]
     begun = [
-        f"{run.spec.size} {name_of(run)}: {run.summary.answered} of {run.summary.expected} questions answered, "
-        f"{run.summary.draws} of {run.spec.draws} draws begun"
+        f"{run.spec.size} {name_of(run)}: {run.summary.answered} of {many(run.summary.expected, 'question')} answered, "
+        f"{run.summary.draws} of {many(run.spec.draws, 'draw')} begun"
         for run in runs
         if not run.complete
     ]
@@ -78,7 +79,7 @@ def score_notes(grid: Grid) -> list[str]:
         notes.append(f"scores marked {INCOMPLETE} count every question without an answer as zero, and have no ±")
     unscored = [
         f"{run.spec.size} {name_of(run)}"
-        + (f": scores lack {run.unscored} of {run.summary.answered} answers" if run.summary.means else "")
+        + (f": scores lack {run.unscored} of {many(run.summary.answered, 'answer')}" if run.summary.means else "")
         for run in runs
         if not run.scored
     ]
@@ -115,7 +116,7 @@ def _unvaried(run: RunFigures, metric: str) -> bool:
 def missing_notes(runs: Sequence[RunFigures]) -> list[str]:
     """Say where a score of answers does not apply to all of them, and why."""
     return [
-        f"{run.spec.size} {name_of(run)}: {value.label} over {counted:,} of {run.summary.expected:,} answers: "
+        f"{run.spec.size} {name_of(run)}: {value.label} over {counted:,} of {many(run.summary.expected, 'answer')}: "
         f"the others {value.missing or 'have no such score'}"
         for value in shown_answer_values(runs)
         for run in runs
@@ -144,7 +145,7 @@ def truncation_notes(runs: Iterable[RunFigures]) -> list[str]:
     """Say which embedders read chunks only in part: their recall is that of the chunks' beginnings."""
     told = dict.fromkeys(
         f"{run.spec.size}: embedder {run.spec.embedder} reads only the beginning of {truncated:,} of "
-        f"{run.summary.prepared_counts['chunks']:,} chunks"
+        f"{many(run.summary.prepared_counts['chunks'], 'chunk')}"
         for run in runs
         if (truncated := run.summary.prepared_counts.get("truncated_chunks", 0))
     )
@@ -197,7 +198,7 @@ def question_notes(grid: Grid) -> list[str]:
                 groups.setdefault(run.asked, []).append(run)
         if len(groups) > 1:
             told = "; ".join(
-                f"{members[0].summary.expected} questions in {members[0].summary.draws} draw(s): "
+                f"{many(members[0].summary.expected, 'question')} in {many(members[0].summary.draws, 'draw')}: "
                 + ", ".join(name_of(run) for run in members)
                 for members in groups.values()
             )
@@ -208,9 +209,9 @@ def question_notes(grid: Grid) -> list[str]:
 def replaced_notes(grid: Grid) -> list[str]:
     """Name the runs that stand in no cell, because another run in the same setting is shown."""
     return [
-        f"not shown: {other.spec.size} {name_of(other)}: {other.summary.answered} questions answered in "
-        f"{other.summary.draws} of {other.spec.draws} draw(s); run {shown.hash} has the same setting and is complete, "
-        "has more draws or questions, or is newer"
+        f"not shown: {other.spec.size} {name_of(other)}: {many(other.summary.answered, 'question')} answered in "
+        f"{other.summary.draws} of {many(other.spec.draws, 'draw')}; run {shown.hash} has the same setting and is "
+        "complete, has more draws or questions, or is newer"
         for other, shown in grid.replaced
     ]
 

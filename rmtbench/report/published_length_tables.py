@@ -27,6 +27,7 @@ from rmtbench.analysis.published_comparison import (
 )
 from rmtbench.analysis.run_figures import RunFigures
 from rmtbench.analysis.sections import Grid, Section
+from rmtbench.plural import many
 from rmtbench.report import numbers
 from rmtbench.report.notes import mark_notes, marks
 from rmtbench.report.numbers import MISSING
@@ -240,7 +241,7 @@ def _memory_source() -> str:
 
 
 def _left_out(count: int) -> list[str]:
-    return [f"{count} more run(s) stand in published.csv"] if count else []
+    return [f"{many(count, 'more run')} in published.csv"] if count else []
 
 
 def _mean(run: RunFigures, metric: str) -> float | None:

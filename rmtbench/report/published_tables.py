@@ -13,6 +13,7 @@ from rmtbench.analysis.published.figures import MODEL, PAPER, published_corpus
 from rmtbench.analysis.published_comparison import Corresponding, corresponding
 from rmtbench.analysis.run_figures import RunFigures
 from rmtbench.analysis.sections import Grid, Section
+from rmtbench.plural import many
 from rmtbench.report import numbers
 from rmtbench.report.notes import mark_notes, marks, name_of
 from rmtbench.report.numbers import MISSING
@@ -102,11 +103,11 @@ def differences(section: Section, grid: Grid) -> tuple[str, ...]:
         corpus = published_corpus(grid.dataset, size)
         asked = sorted({(run.summary.expected, run.summary.draws) for run in runs if run.spec.size == size})
         if corpus is not None and asked and asked != [(corpus.questions, corpus.draws)]:
-            ours = ", ".join(f"{questions} in {draws} draw(s)" for questions, draws in asked)
+            ours = ", ".join(f"{questions} in {many(draws, 'draw')}" for questions, draws in asked)
             note = f" ({corpus.note})" if corpus.note else ""
             told.append(
-                f"{size}: published {corpus.questions:,} questions in {corpus.draws} draw(s) of {corpus.documents} "
-                f"{'rows' if grid.dataset == 'hotpotqa' else 'articles'}{note}; measured {ours}"
+                f"{size}: published {many(corpus.questions, 'question')} in {many(corpus.draws, 'draw')} of "
+                f"{corpus.documents} {'rows' if grid.dataset == 'hotpotqa' else 'articles'}{note}; measured {ours}"
             )
     scorers = sorted({run.scorers[PAPER_METRIC] for run in runs if PAPER_METRIC in run.scorers})
     if scorers:

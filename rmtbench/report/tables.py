@@ -30,6 +30,7 @@ class Table:
         labels: How many leading columns are words; the others are figures.
         notes: What a reader must know of single rows.
         less: Columns that a narrow terminal drops first, in this order.
+        grouped: Whether a terminal shows a repeated first column only once.
     """
 
     title: str
@@ -39,6 +40,7 @@ class Table:
     labels: int
     notes: tuple[str, ...] = ()
     less: tuple[str, ...] = ()
+    grouped: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from rmtbench.analysis.changes import TippingPoint
 from rmtbench.analysis.contest import Contest, Terms
 from rmtbench.analysis.decision import MOST_UNITS, Verdict, fewest_units
 from rmtbench.analysis.metrics import LABELS
 from rmtbench.analysis.standings import Standing
+from rmtbench.plural import many
 from rmtbench.report import numbers
 from rmtbench.report.tables import Table
 
@@ -51,7 +53,7 @@ def settling(contest: Contest, verdict: Verdict) -> str:
     unit = contest.unit
     if verdict.units_needed is None:
         return f"More than {MOST_UNITS:,} {unit}s would be needed to tell: choose by cost."
-    more = f"{_many(verdict.units_needed, f'more {unit}')} ({contest.units} so far)"
+    more = f"{many(verdict.units_needed, f'more {unit}')} ({contest.units} so far)"
     if verdict.at_least:
         fewest = fewest_units(contest)
         why = (
@@ -66,7 +68,7 @@ def settling(contest: Contest, verdict: Verdict) -> str:
 def terms_text(terms: Terms) -> str:
     """What was asked for, on one line."""
     parts = [
-        f"{_many(terms.questions, 'question')} a corpus",
+        f"{many(terms.questions, 'question')} a corpus",
         f"at most {numbers.seconds(terms.max_seconds)} to the answer" if terms.max_seconds else "no limit of time",
         f"at most {numbers.size(terms.max_memory)}" if terms.max_memory else "no limit of memory",
     ]
@@ -80,6 +82,22 @@ def terms_text(terms: Terms) -> str:
     if not terms.priced:
         parts.append("cost in seconds of the machine")
     return f"{', '.join(parts)}; differences below {terms.margin:g} do not matter"
+
+
+def without_common(contest: Contest) -> tuple[Contest, str]:
+    """Return the contest with names that leave out what all systems that retrieve share, and a note that says it."""
+    told = [each.name.rpartition(" top-")[0].split(", ")[1:] for each in contest.candidates if " top-" in each.name]
+    common = [part for part in (told[0] if told else []) if all(part in parts for parts in told)]
+    if not common:
+        return contest, ""
+
+    def short(name: str) -> str:
+        label, _, top = name.rpartition(" top-")
+        kept = [part for place, part in enumerate(label.split(", ")) if not place or part not in common]
+        return f"{', '.join(kept)} top-{top}" if label else name
+
+    renamed = tuple(replace(each, name=short(each.name)) for each in contest.candidates)
+    return replace(contest, candidates=renamed), f"all rag: {', '.join(common)}"
 
 
 def candidates_table(contest: Contest, terms: Terms, verdict: Verdict) -> Table:
@@ -106,7 +124,7 @@ def candidates_table(contest: Contest, terms: Terms, verdict: Verdict) -> Table:
     of_these = " (95 %): over the questions of one draw, so of these documents only." if one else ""
     return Table(
         title=f"Candidates, {contest.dataset} {contest.size}",
-        caption=f"Cost of {_many(terms.questions, 'question')} over one corpus, preparation included. Wait: nine of "
+        caption=f"Cost of {many(terms.questions, 'question')} over one corpus, preparation included. Wait: nine of "
         f"ten answers come sooner. Memory: the most taken while preparing and answering.{of_these}{too_little}",
         columns=(
             "system",
@@ -209,7 +227,7 @@ def _details(contest: Contest, terms: Terms, verdict: Verdict) -> list[str]:
     if verdict.choice is None or verdict.leader is None:
         return []
     cost = cost_text(verdict.costs[verdict.choice], terms)
-    lines = [f"cost: {cost} for {_many(terms.questions, 'question')}; measured on {_told(contest)}"]
+    lines = [f"cost: {cost} for {many(terms.questions, 'question')}; measured on {_told(contest)}"]
     if verdict.kind == "more data":
         lines.insert(0, f"to settle it: {settling(contest, verdict)}")
     if verdict.kind in ("tie", "more data"):
@@ -224,7 +242,7 @@ def _details(contest: Contest, terms: Terms, verdict: Verdict) -> list[str]:
 def _change(contest: Contest, change: TippingPoint) -> str:
     name, other = contest.candidates[change.system].name, contest.candidates[change.other].name
     if change.kind == "questions":
-        return f"cheaper: from {_many(change.at, 'question')} on {name} costs less than {other}"
+        return f"cheaper: from {many(change.at, 'question')} on {name} costs less than {other}"
     if change.kind == "loss":
         metric = metric_label(contest)
         high = "" if change.high is None else f" (95 %: at most {max(change.high, 0.0):.3f})"
@@ -237,12 +255,8 @@ def _change(contest: Contest, change: TippingPoint) -> str:
 
 def _told(contest: Contest) -> str:
     if contest.unit == "draw":
-        return f"{_many(contest.questions, 'question')} in {_many(contest.units, 'draw')}"
-    return f"{_many(contest.units, 'question')} about these documents"
-
-
-def _many(count: float, noun: str) -> str:
-    return f"{count:,.0f} {noun}{'' if count == 1 else 's'}"
+        return f"{many(contest.questions, 'question')} in {many(contest.units, 'draw')}"
+    return f"{many(contest.units, 'question')} about these documents"
 
 
 def _signed(value: float) -> str:

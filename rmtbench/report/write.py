@@ -18,6 +18,7 @@ from rmtbench.analysis.run_figures import read_figures
 from rmtbench.analysis.sections import Grid, Section, make_sections
 from rmtbench.errors import UserError, disk_errors
 from rmtbench.journal.lines import refuse_link
+from rmtbench.plural import many
 from rmtbench.report import csv_files, latex, markdown
 from rmtbench.report.anatomy import anatomy_tables
 from rmtbench.report.figures import FOLDER
@@ -43,17 +44,17 @@ from rmtbench.report.tables import Chapter, Table, corpora_table, model_table, p
 if TYPE_CHECKING:
     from rmtbench.report.figures.make import Drawn
 
-OURS = (
-    "table2-*.csv",
+TABLES = ("table2-*.csv", "published.csv")
+"""Files of tables of which a report may have fewer than the one before it."""
+COMPARED = (
     "pairs-*.csv",
     "leader-*.csv",
-    "published.csv",
     "index.html",
     f"{FOLDER}/*-[0-9].*",
     f"{FOLDER}/*-[0-9][0-9].*",
     f"{FOLDER}/training.*",
 )
-"""Files of which a report may have fewer than the one before it."""
+"""The same for files that a quick report does not make: it leaves those of an earlier report as they are."""
 
 OWN = ("own", "embedded")
 """Kinds of data sources beside which nothing of other people's data stands unless it is asked for."""
@@ -72,6 +73,7 @@ class WrittenReport:
         records: The same for scripts, by the name of their CSV file without its ending.
         folder: Where the files lie.
         files: Their names.
+        earlier: Names of files of an earlier report that a quick one left as they were.
         decided: What may be chosen between, by exact match under the usual terms; none in a quick report.
     """
 
@@ -80,6 +82,7 @@ class WrittenReport:
     records: Mapping[str, list[Record]]
     folder: Path
     files: tuple[str, ...]
+    earlier: tuple[str, ...]
     decided: tuple[Decided, ...]
 
 
@@ -134,11 +137,13 @@ def write_report(
     if page_blocks is not None:
         from rmtbench.report.page.build import build_page
 
-        texts["index.html"] = build_page(chapters, decided, page_blocks)
+        verdicts = [(each.title, *each.said, each.settle) for each in blocks]
+        texts["index.html"] = build_page(chapters, decided, page_blocks, verdicts)
     files |= {name: text.encode("utf-8", "replace") for name, text in texts.items()}
     folder = results / "report"
-    _write_all(folder, files)
-    return WrittenReport(blocks, tuple(chapters), records, folder, tuple(files), first)
+    _write_all(folder, files, TABLES if quick else (*TABLES, *COMPARED))
+    earlier = sorted(path.relative_to(folder).as_posix() for path in _present(folder, COMPARED) - _paths(folder, files))
+    return WrittenReport(blocks, tuple(chapters), records, folder, tuple(files), tuple(earlier), first)
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,7 +250,7 @@ def _document(screen: Sequence[Block], chapters: Sequence[Chapter], drawn: Seque
     runs = sum(len(chapter.section.runs) for chapter in chapters)
     blocks = [
         markdown.heading("rmtbench report", 1),
-        f"{runs} run(s). Runs under different headings must not be compared.",
+        f"{many(runs, 'run')}. Runs under different headings must not be compared.",
         markdown.first_screen(screen),
         markdown.heading("All tables", 1),
     ]
@@ -269,8 +274,22 @@ def _image(figure: Drawn) -> str:
     return f"![{figure.title}]({figure.stem}.svg)"
 
 
-def _write_all(folder: Path, files: Mapping[str, bytes]) -> None:
-    """Write all files under temporary names first, so that a full disk leaves the earlier report as it was."""
+def _present(folder: Path, patterns: Sequence[str]) -> set[Path]:
+    return {path for pattern in patterns for path in folder.glob(pattern)}
+
+
+def _paths(folder: Path, files: Mapping[str, bytes]) -> set[Path]:
+    return {folder / name for name in files}
+
+
+def _write_all(folder: Path, files: Mapping[str, bytes], outdated: Sequence[str]) -> None:
+    """Write all files under temporary names first, so that a full disk leaves the earlier report as it was.
+
+    Args:
+        folder: The report's folder.
+        files: Contents by name.
+        outdated: Patterns of files of an earlier report that are removed where this one has none of their name.
+    """
     waiting = {_temporary(folder / name): (folder / name, data) for name, data in files.items()}
     try:
         for place in (folder, folder / FOLDER):  # what is outdated is removed there too
@@ -283,8 +302,7 @@ def _write_all(folder: Path, files: Mapping[str, bytes]) -> None:
                 temporary.write_bytes(data)
             for temporary, (final, _) in waiting.items():
                 temporary.replace(final)
-            kept = {final for final, _ in waiting.values()}
-            for old in {path for pattern in OURS for path in folder.glob(pattern)} - kept:
+            for old in _present(folder, outdated) - _paths(folder, files):
                 old.unlink()
     except FileExistsError as error:
         raise UserError(

@@ -18,6 +18,7 @@ from rmtbench.models.embed_files import MINILM
 from rmtbench.models.load import choose_device
 from rmtbench.options.memory import MemoryForm
 from rmtbench.options.training import MemoryTraining
+from rmtbench.plural import many
 from rmtbench.rmt.associative import blocks_of
 from rmtbench.rmt.bases import Base, load_base
 from rmtbench.rmt.config import Kind, RmtConfig
@@ -52,7 +53,7 @@ def check_plan(plan: MemoryTraining) -> None:
     if len(plan.steps) not in (1, len(plan.segments)) or min(plan.steps) < 1:
         _refuse(
             "--steps",
-            f"{_list(plan.steps)} steps for {len(plan.segments)} stages",
+            f"{_list(plan.steps)} steps for {many(len(plan.segments), 'stage')}",
             "give one number for all stages, or one for each, all at least 1",
         )
     if plan.rows < 1:

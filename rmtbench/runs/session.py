@@ -19,6 +19,7 @@ from rmtbench.models.endpoint.retry import Patience
 from rmtbench.models.load import choose_device, choose_dtype
 from rmtbench.options.request import Request
 from rmtbench.options.rules import check_places
+from rmtbench.plural import many
 from rmtbench.runs.plan import plan_runs
 from rmtbench.systems.registry import find_system
 
@@ -68,7 +69,7 @@ def open_session(request: Request, environ: Mapping[str, str], opener: OpenData 
     """
     if not request.draw_numbers:
         raise UserError(
-            f"this part has none of the {request.draws} draws",
+            f"this part has none of the {many(request.draws, 'draw')}",
             where="--shard",
             remedy="give fewer parts or more --draws",
         )

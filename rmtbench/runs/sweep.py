@@ -41,6 +41,11 @@ class SweepRequest:
     where: str
     request: Request
 
+    @property
+    def place(self) -> str:
+        """The entry's place in the file, such as ``line 12``."""
+        return self.where.rpartition(", ")[2]
+
 
 @dataclass(frozen=True, slots=True)
 class Sweep:
@@ -153,8 +158,8 @@ def _not_yaml(error: Exception, path: Path) -> UserError:
 
 
 def _entry_place(path: Path, number: int, lines: list[int]) -> str:
-    line = f" (line {lines[number]})" if number < len(lines) else ""  # entries merged in stand elsewhere
-    return f"{path}, run {number + 1}{line}"
+    # Entries merged in are elsewhere in the file.
+    return f"{path}, {f'line {lines[number]}' if number < len(lines) else f'entry {number + 1}'}"
 
 
 def _in_words(error: ValidationError, path: Path, lines: list[int]) -> UserError:

@@ -26,6 +26,9 @@ from rmtbench.journal.record import find_runs
 PARTS = ".parts"
 """Folder of the parts within the results; a hidden one is no run."""
 
+PART_OF_WORKERS = "RMTBENCH_PART_OF_WORKERS"
+"""Variable that tells a process that another one began it, and will join what it does."""
+
 Tell = Callable[[str], None]
 
 
@@ -61,7 +64,7 @@ def run_in_workers(words: Sequence[str], workers: int, results: Path, tell: Tell
         codes = _work(words, parts, tell)
         killed = [part for part, code in zip(parts, codes, strict=True) if code < 0]
         if killed and max(codes) < 2:
-            tell(f"{len(killed)} of {workers} processes were killed; they are started once more")
+            tell(f"{len(killed)} of {workers} processes killed; started once more")
             codes = [*(code for code in codes if code >= 0), *_work(words, parts, tell, only=killed)]
         if min(codes) < 0:
             return Worked(2, [])
@@ -113,7 +116,7 @@ def _begin_with(results: Path, part: Path) -> None:
 def _work(words: Sequence[str], parts: Sequence[Path], tell: Tell, only: Sequence[Path] | None = None) -> list[int]:
     """Start a process for each part and wait for all; their exit codes, negative for a signal."""
     threads = str(max(1, (os.cpu_count() or 1) // len(parts)))
-    environ = {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads, **os.environ}
+    environ = {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads, **os.environ, PART_OF_WORKERS: "1"}
     running: list[tuple[subprocess.Popen[str], Thread]] = []
     try:
         for number, part in enumerate(parts, start=1):

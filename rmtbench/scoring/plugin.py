@@ -10,6 +10,7 @@ from typing import Any
 
 from rmtbench.errors import PLUGIN_FAULTS, UserError, first_line
 from rmtbench.journal.lines import encode
+from rmtbench.plural import many
 from rmtbench.scoring.base import Accounting, Item, Metric, MetricKind, Progress
 
 
@@ -86,7 +87,7 @@ def _checked(kind: MetricKind, rows: object, expected: int) -> list[Scored]:
     """
     if not isinstance(rows, Sequence) or len(rows) != expected:
         count = len(rows) if isinstance(rows, Sequence) else type(rows).__name__
-        raise UserError(f"it gave {count} rows for {expected} answers")
+        raise UserError(f"it gave {count} rows for {many(expected, 'answer')}")
     names = [value.name for value in kind.values]
     return [Scored({name: _number(name, row) for name in _known(row, names)}) for row in rows]
 

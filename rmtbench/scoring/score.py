@@ -16,6 +16,7 @@ from rmtbench.journal.lines import encode, refuse_link, write_whole
 from rmtbench.journal.packed import packed_of
 from rmtbench.journal.record import Key, RunRecord, read_json, read_run
 from rmtbench.journal.rows import system_to_row
+from rmtbench.plural import many
 from rmtbench.scoring.base import Accounting, Item, Metric, MetricKind, Progress
 from rmtbench.scoring.kinds import find_metric, is_plugin, judged_names, metric_names
 from rmtbench.scoring.plugin import Scored, account_plugin, make_plugin, no_scores, score_plugin
@@ -152,7 +153,8 @@ def _score(
             row.errors.update({one.kind.name: scored.error} if scored.error else {})
         failed = [scored.error for scored in given if scored.error]
         if failed:
-            problems.append(f"{one.kind.name}: {len(failed)} of {len(items)} answers have no score ({failed[0]})")
+            count = f"{len(failed)} of {many(len(items), 'answer')}"
+            problems.append(f"{one.kind.name}: {count} without a score ({failed[0]})")
         else:
             whole.append(one.kind)
     return rows, whole, problems

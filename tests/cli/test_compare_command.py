@@ -64,7 +64,7 @@ def test_the_same_run_twice_differs_in_nothing(rmtbench, tmp_path):
     run = make_run(tmp_path)
     said = rmtbench("compare", run, run, "--fail-if-worse", 0)
     assert said.code == 0, said.err
-    assert "em: 1.000, then 1.000: 0.000 over 32 question(s) in 8 draw(s)" in said.out
+    assert "em: 1.000, then 1.000: 0.000 over 32 questions in 8 draws" in said.out
     assert "Nothing in spec and provenance." in said.out
     assert "time: the second takes 1 times as long" in said.out
     assert "flipped: 0 right to wrong, 0 wrong to right" in said.out
@@ -75,7 +75,7 @@ def test_worse_run_fails_by_point_estimate_with_certainty(rmtbench, tmp_path):
     after = make_run(tmp_path, "oracle", right=lambda draw, number: number > 0, seconds=2.0)
     said = rmtbench("compare", before, after, "--fail-if-worse", 0.02)
     assert said.code == 1
-    assert "em: 1.000, then 0.750: −0.250 over 32 question(s) in 8 draw(s)" in said.out
+    assert "em: 1.000, then 0.750: −0.250 over 32 questions in 8 draws" in said.out
     assert "95 % interval −0.250 to −0.250, p .008" in said.out
     assert "worse by more than 0.02; certain: the whole 95 % interval is worse by more than that" in said.out
     assert "flipped: 8 right to wrong, 0 wrong to right" in said.out
@@ -113,19 +113,19 @@ def test_two_versions_of_run_are_found_by_name_and_hash(rmtbench, tmp_path):
 def test_questions_that_one_run_lacks_are_left_out_and_counted(rmtbench, tmp_path):
     many, few = make_run(tmp_path / "a"), make_run(tmp_path / "b", questions=3)
     said = rmtbench("compare", many, few)
-    assert "over 24 question(s)" in said.out
-    assert "left out: 8 question(s) that the first alone is asked\n" in said.out
-    assert "in 8 draw(s) the documents or the other questions are not the same" in said.out
-    assert "left out: 8 question(s) that the second alone is asked\n" in rmtbench("compare", few, many).out
+    assert "over 24 questions" in said.out
+    assert "left out: 8 questions that the first alone is asked\n" in said.out
+    assert "in 8 draws the documents or the other questions are not the same" in said.out
+    assert "left out: 8 questions that the second alone is asked\n" in rmtbench("compare", few, many).out
 
 
 def test_questions_of_one_run_only_are_not_paired(rmtbench, tmp_path):
     whole, part = make_run(tmp_path / "a"), answered(make_run(tmp_path / "b"), lambda row: row["question_id"] == "q0")
     said = rmtbench("compare", whole, part)
     assert said.code == 0, said.err
-    assert "over 8 question(s)" in said.out
-    assert "left out: 24 question(s) that the second has not answered\n" in said.out
-    assert "left out: 24 question(s) that the first has not answered\n" in rmtbench("compare", part, whole).out
+    assert "over 8 questions" in said.out
+    assert "left out: 24 questions that the second has not answered\n" in said.out
+    assert "left out: 24 questions that the first has not answered\n" in rmtbench("compare", part, whole).out
 
 
 @pytest.mark.parametrize("unfinished", ["second", "first"])
@@ -135,7 +135,7 @@ def test_run_that_has_yet_to_answer_what_other_did_is_not_judged(rmtbench, tmp_p
     said = rmtbench("compare", *((whole, part) if unfinished == "second" else (part, whole)), "--fail-if-worse", 0.02)
     assert (said.code, said.out) == (2, "")
     what, remedy = said.err.splitlines()
-    told = f"the {unfinished} run has yet to answer 24 question(s) that the other is asked, too"
+    told = f"the {unfinished} run has yet to answer 24 questions that the other is asked, too"
     assert what == f"error: {part.name}: {told}"
     assert remedy == "  finish the run with the command that began it, which resumes it, or leave out --fail-if-worse"
 
@@ -144,7 +144,7 @@ def test_run_with_draws_to_begin_is_not_judged(rmtbench, tmp_path):
     whole, part = make_run(tmp_path / "a"), begun(make_run(tmp_path / "b"), draws=6)
     said = rmtbench("compare", whole, part, "--fail-if-worse", 0.02)
     assert said.code == 2
-    assert "the second run has yet to answer 8 question(s)" in said.err
+    assert "the second run has yet to answer 8 questions" in said.err
 
 
 def test_run_without_answers_must_be_finished_not_scored(rmtbench, tmp_path):
@@ -159,7 +159,7 @@ def test_runs_asked_other_questions_by_design_share_some(rmtbench, tmp_path):
     eight, six = make_run(tmp_path / "a"), make_run(tmp_path / "b", draws=6)
     said = rmtbench("compare", eight, six, "--fail-if-worse", 0.15)
     assert said.code == 0, said.err
-    assert "left out: 8 question(s) that the first alone is asked\n" in said.out
+    assert "left out: 8 questions that the first alone is asked\n" in said.out
     assert "not worse by more than 0.15 on the questions that both are asked; certain: " in said.out
 
 
@@ -171,7 +171,7 @@ def test_failed_answers_count_as_wrong_when_a_run_is_judged(rmtbench, tmp_path):
     journal.write_text("".join(json.dumps({**row, **(failed if row["draw"] == 0 else {})}) + "\n" for row in rows))
     said = rmtbench("compare", whole, failing, "--fail-if-worse", 0.02)
     assert said.code == 1
-    assert "em: 1.000, then 0.875: −0.125 over 32 question(s)" in said.out
+    assert "em: 1.000, then 0.875: −0.125 over 32 questions" in said.out
     assert "left out" not in said.out
     assert "(failed: out of memory)" in said.out
 
@@ -252,7 +252,7 @@ def test_unknown_metric_is_refused_with_known_ones(rmtbench, tmp_path):
 @pytest.mark.parametrize("place", ["FIRST", "SECOND"])
 def test_an_empty_name_is_told_by_the_argument_that_it_is(rmtbench, tmp_path, place):
     run = make_run(tmp_path)
-    said = rmtbench("compare", *(("", run) if place == "FIRST" else (run, "")))
+    said = rmtbench("compare", *((" ", run) if place == "FIRST" else (run, " ")))
     assert said.code == 2
     assert said.err.splitlines()[0] == f"error: {place}: names no run"
     assert len(said.err.splitlines()) == 2

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import re
 import shlex
+import shutil
+import signal
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
-from cli_commands import CONSOLE, Command, child_environment, journals
+from cli_commands import CONSOLE, Command, child_environment, journals, rows
 
+from rmtbench.options.request import all_options
 from rmtbench.spec import make_request
 
 PACKED = Path(__file__).parents[2] / "results" / "handbook"
@@ -102,3 +107,128 @@ def test_a_shell_s_script_is_printed(tmp_path: Path) -> None:
     ended = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
     assert ended.returncode == 0, ended.stderr
     assert "complete -o default -F _rmtbench_completion rmtbench" in ended.stdout
+
+
+def test_ctrl_c_scores_the_runs_that_are_finished(
+    rmtbench: Command, sample_run: tuple[str, ...], tmp_path: Path
+) -> None:
+    results = tmp_path / "results"
+    words = [*sample_run, "--system", "closed-book,full-context", "--questions", "8", "--max-answer-tokens", "64"]
+    child = subprocess.Popen(
+        [*CONSOLE, *words], stderr=subprocess.PIPE, text=True, env=child_environment(tmp_path), start_new_session=True
+    )
+    until = time.monotonic() + 120
+    while not any(name.startswith("full") and answers for name, answers in journals(results).items()):
+        assert child.poll() is None, "it ended before it could be interrupted"
+        assert time.monotonic() < until
+        time.sleep(0.01)
+    child.send_signal(signal.SIGINT)
+    _, err = child.communicate(timeout=120)
+    assert (child.returncode, err.count("Traceback")) == (130, 0)
+    assert "scoring 1 run\n" in err
+    [whole] = results.glob("closed-book-*")
+    [part] = results.glob("full-context-*")
+    assert len(rows(whole / "scores.jsonl")) == 8
+    assert not (part / "scores.jsonl").exists()
+
+
+def test_a_report_names_the_command_that_scores(rmtbench: Command, tmp_path: Path) -> None:
+    results = tmp_path / "my results"
+    shutil.copytree(PACKED, results, ignore=shutil.ignore_patterns("report", "*-mini-*"))
+    rmtbench("pack", results, "--undo")
+    for scores in results.glob("cag-*/scores.jsonl"):
+        scores.unlink()
+    said = rmtbench("report", results)
+    assert said.code == 0
+    lines = said.out.splitlines()
+    told = lines.index("Scores are missing in 1 run. To make them from the answers on disk:")
+    assert lines[told + 1].strip() == f"rmtbench score '{results}'"
+
+
+def test_a_quick_report_leaves_a_full_one_as_it_was(rmtbench: Command, tmp_path: Path) -> None:
+    shutil.copytree(PACKED, tmp_path / "results", ignore=shutil.ignore_patterns("report"))
+    assert "earlier report" not in rmtbench("report", tmp_path / "results").out
+    before = {path: path.read_bytes() for path in (tmp_path / "results" / "report").rglob("*") if path.is_file()}
+    said = rmtbench("report", tmp_path / "results", "--quick")
+    assert [path for path in before if not path.exists()] == []
+    page = tmp_path / "results" / "report" / "index.html"
+    assert page.read_bytes() == before[page]
+    assert "of an earlier report, such as figures/" in said.out
+
+
+@pytest.mark.parametrize("folder", [".", ".."])
+def test_a_results_folder_may_be_the_current_one(
+    rmtbench: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folder: str
+) -> None:
+    results = tmp_path / "results"
+    shutil.copytree(PACKED, results, ignore=shutil.ignore_patterns("report"))
+    (results / "below").mkdir()
+    monkeypatch.chdir(results if folder == "." else results / "below")
+    for words in (("report", folder, "--quick"), ("decide", folder), ("pack", folder)):
+        said = rmtbench(*words)
+        assert said.code == 0, said.err
+
+
+def test_what_is_packed_already_is_told(rmtbench: Command, tmp_path: Path) -> None:
+    run = next(PACKED.glob("cag-*.zip"))
+    shutil.copy(run, tmp_path)
+    assert rmtbench("pack", tmp_path).err == "1 run packed already\n"
+    assert rmtbench("pack", tmp_path, "--undo").code == 0
+    assert rmtbench("pack", tmp_path, "--undo").err == "1 run not packed\n"
+    said = rmtbench("pack", tmp_path / "nowhere")
+    assert (said.code, len(said.err.splitlines())) == (2, 2)
+
+
+def test_an_error_names_what_was_typed(rmtbench: Command, tmp_path: Path) -> None:
+    said = rmtbench("data", "check", "nope")
+    assert said.err.startswith("error: NAME: no data set 'nope'\n")
+    said = rmtbench("data", "check", "./nope")
+    assert said.err.startswith("error: NAME ./nope: no such folder\n")
+    (tmp_path / "results").mkdir()
+    assert "--results" not in rmtbench("decide", tmp_path / "results").err
+    assert "error: --dataset: no data set 'nope'\n" in rmtbench("run", "--dataset", "nope").err
+
+
+def test_a_rare_option_is_explained_where_help_cannot(rmtbench: Command) -> None:
+    said = rmtbench("run", "--dataset", "handbook", "--set", "think-tokens=x")
+    what, remedy = said.err.splitlines()
+    assert what == "error: --set think-tokens: must be a whole number (given: 'x')"
+    assert remedy == f"  --set think-tokens: {all_options()['think_tokens'].help}"
+
+
+def test_a_rare_option_without_a_value_says_what_it_takes(rmtbench: Command) -> None:
+    said = rmtbench("run", "--system", "cag", "--dataset", "handbook", "--set", "keep")
+    what, remedy = said.err.splitlines()
+    assert what == "error: --set keep: is given no value"
+    assert remedy == f"  give --set keep=VALUE: {all_options()['keep'].help}"
+
+
+def test_a_dry_run_says_that_a_judge_needs_a_key(
+    rmtbench: Command, sample_run: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    said = rmtbench(*sample_run, "--judge", "openai:grader", "--dry-run")
+    assert said.code == 0
+    assert "needed first: --judge (OPENAI_API_KEY): the key for api.openai.com is missing" in said.err
+    monkeypatch.setenv("OPENAI_API_KEY", "a-key")
+    assert "needed first" not in rmtbench(*sample_run, "--judge", "openai:grader", "--dry-run").err
+
+
+def test_a_page_without_scripts_has_every_verdict(rmtbench: Command, tmp_path: Path) -> None:
+    shutil.copytree(PACKED, tmp_path / "results", ignore=shutil.ignore_patterns("report"))
+    assert rmtbench("report", tmp_path / "results").code == 0
+    page = (tmp_path / "results" / "report" / "index.html").read_text(encoding="utf-8")
+    static = page.partition("<noscript>")[2].partition("</noscript>")[0]
+    assert "<h2>handbook 4k, smollm2+reading</h2>\n<p>Use rag-hybrid top-1 for now." in static
+    assert "<h2>hotpotqa large, mini</h2>\n<p>Use cag for now." in static
+
+
+def test_compare_shows_only_what_applies(rmtbench: Command) -> None:
+    said = rmtbench("compare", "cag-handbook", "rag-sparse-top3-handbook", "--results", PACKED)
+    changed = said.out.partition("What changed")[2].partition("Questions that flipped")[0]
+    told = {line.split()[0]: line.split(maxsplit=1)[1].strip() for line in changed.splitlines() if " spec." in line}
+    assert re.fullmatch(r"does not apply +3", told["spec.top_k"])
+    assert "spec.chunk_tokens" not in told or told["spec.chunk_tokens"].startswith("does not apply")
+    flips = [line for line in said.out.splitlines() if re.search(r" 0  ", line)]
+    assert flips
+    assert all(line.startswith((" right → wrong", " wrong → right")) for line in flips)

@@ -110,7 +110,7 @@ def test_answers_that_were_not_judged_are_said_and_exit_with_1(
     with serve(judging(lambda _candidate: "perhaps"), model="grader") as grader:
         said = rmtbench("score", results, "--judge", "openai:grader", "--judge-base-url", grader.url)
     assert said.code == 1
-    assert "3 answers were not judged (two replies were no verdict)" in said.err
+    assert "3 answers not judged (two replies were no verdict)" in said.err
     assert summary_of(only_run(results))["means"]["em"] is not None
     assert summary_of(only_run(results))["means"]["judged"] is None
 
@@ -135,7 +135,7 @@ def test_a_judges_wrong_key_is_met_before_any_answer(rmtbench: Command, tmp_path
         (("--prices", "prices.toml"), "--prices: means nothing without --judge"),
         (("--judge", "openai:m", "--set", "judge-concurrency=0"), "--set judge-concurrency: must be at least 1"),
         (("--judge", "openai:m", "--set", "embed-batch=2"), "--set embed-batch: means nothing for scoring"),
-        (("--judge", "openai:m", "--set", "judges=2"), "--set: no rare setting 'judges'"),
+        (("--judge", "openai:m", "--set", "judges=2"), "--set: no rare option 'judges'"),
         (("--judge", "openai:m", "--judge-base-url", "h:1"), "--judge-base-url: not the URL of a server"),
         (("--metrics", "judged"), "--metrics judged: no model is named that judges"),
     ],
@@ -165,4 +165,4 @@ def test_a_dry_run_says_how_often_the_judge_is_asked_at_most(rmtbench: Command, 
 def test_a_local_model_can_judge(rmtbench: Command, sample_run: tuple[str, ...]) -> None:
     said = rmtbench(*sample_run, "--judge", "random:tiny")
     assert said.code == 1, "random weights know no verdict"
-    assert "were not judged (two replies were no verdict)" in said.err
+    assert " not judged (two replies were no verdict)" in said.err

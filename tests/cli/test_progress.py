@@ -3,6 +3,7 @@
 import io
 import re
 import sys
+import time
 
 import pytest
 from cli_commands import Command
@@ -62,7 +63,26 @@ def test_log_gets_one_line_prepared_and_one_line_done(monkeypatch: pytest.Monkey
 def test_a_log_never_falls_silent_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(progress, "LINE_EVERY_SECONDS", 0.0)
     told = [SPEED.fullmatch(line) for line in shown(monkeypatch, io.StringIO(), CLOSED).splitlines()[1:]]
-    assert [line and (line["done"], line["total"]) for line in told] == [("2", "4"), ("3", "4"), ("4", "4"), ("4", "4")]
+    assert [line and (line["done"], line["total"]) for line in told] == [("2", "4"), ("3", "4"), ("4", "4")]
+
+
+def test_what_loads_slowly_is_named(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    with progress.saying_if_slow("loading a model that is there at once"):
+        pass
+    monkeypatch.setattr(progress, "SLOW_SECONDS", 0.0)
+    with progress.saying_if_slow("loading mini"):
+        until = time.monotonic() + 60
+        while (err := capsys.readouterr().err) == "" and time.monotonic() < until:
+            time.sleep(0.01)
+    assert err == "loading mini\n"
+
+
+def test_much_text_is_told_before_its_tokens_are_counted(capsys: pytest.CaptureFixture[str]) -> None:
+    count = progress.telling_counter(lambda texts: [len(text) for text in texts])
+    assert count(["short"]) == [5]
+    assert capsys.readouterr().err == ""
+    count(["x" * 2_000_000] * 2)
+    assert capsys.readouterr().err == "counting tokens of 2 documents (4 million characters)\n"
 
 
 def test_the_speed_counts_the_questions_of_this_process_alone(monkeypatch: pytest.MonkeyPatch) -> None:

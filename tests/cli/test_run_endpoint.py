@@ -292,7 +292,7 @@ def test_an_embedding_of_another_width_stops_run_and_is_not_kept(rmtbench: Comma
             "no tokenizer is known for 'm'",
         ),
         (("--model", "openai:", "--base-url", "http://localhost:9/v1"), "names no model"),
-        (("--model", "mini", "--set", "patience=9"), "no rare setting 'patience'"),
+        (("--model", "mini", "--set", "patience=9"), "no rare option 'patience'"),
         (("--model", "openai:m", "--base-url", "http://x/v1", "--system", "rmt-memory"), "needs the model's weights"),
         (("--model", "openai:m", "--base-url", "http://x/v1", "--api", "responses"), "--api"),
     ],

@@ -156,7 +156,7 @@ def test_answers_emptied_by_reasoning_are_reported(rmtbench: Command, tmp_path: 
 
     with serve(instead=instead) as server:
         said = rmtbench(*words(server, own, tmp_path / "results", "--system", "closed-book"))
-    assert "4 of 4 answers are empty, for reasoning took all of their tokens: give more with --set think-tokens" in (
+    assert "4 of 4 answers empty, for reasoning took all of their tokens: give more with --set think-tokens" in (
         said.err
     )
 

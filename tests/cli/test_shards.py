@@ -69,6 +69,7 @@ def test_a_part_without_any_draw_is_refused(rmtbench: Command) -> None:
 def test_several_workers_give_what_one_process_gives(rmtbench: Command, tmp_path: Path) -> None:
     assert rmtbench(*WORDS, "--results", tmp_path / "whole").code == 0
     said = rmtbench(*WORDS, "--workers", "2", "--results", tmp_path / "shared")
+    assert "rmtbench merge" not in said.err, "the parts are joined already"
     assert said.code == 0, said.err
     assert answers(tmp_path / "shared") == answers(tmp_path / "whole")
     assert scores(tmp_path / "shared") == scores(tmp_path / "whole")

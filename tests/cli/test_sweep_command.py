@@ -48,9 +48,9 @@ def test_sweep_equals_single_runs_and_says_next_once(rmtbench: Command, sweep: W
 
 def test_the_plan_is_told_first_and_each_request_as_it_begins(rmtbench: Command, sweep: Words) -> None:
     lines = rmtbench(*sweep({}, {"seed": 1, "draws": 2})).err.splitlines()
-    first = "closed-book  handbook 4k  random:tiny  1 draws  at most 2 questions each"
-    second = "closed-book  handbook 4k  random:tiny  2 draws  at most 2 questions each"
-    assert lines[:5] == ["mine: small", "2 requests", f"   1  {first}", f"   2  {second}", f"[1/2] {first}"]
+    first = "line 3  closed-book  handbook 4k  random:tiny  1 draw  at most 2 questions each"
+    second = "line 4  closed-book  handbook 4k  random:tiny  2 draws  at most 2 questions each"
+    assert lines[:5] == ["mine: small", "2 requests", f"  {first}", f"  {second}", f"[1/2] {first}"]
     assert f"[2/2] {second}" in lines[5:]
 
 
@@ -60,7 +60,8 @@ def test_a_dry_run_prints_every_run_and_leaves_nothing(rmtbench: Command, sweep:
     assert said.code == 0
     assert not (tmp_path / "results").exists()
     assert "next: " not in said.err
-    rest = "handbook smoke  random:tiny  1 draws  at most 2 questions each  time not known"
+    assert "  line 3  rag-sparse,closed-book  handbook smoke  random:tiny  1 draw  " in said.err
+    rest = "handbook smoke  random:tiny  1 draw  at most 2 questions each  time not known"
     ids, asked = zip(*(line.split("  ", 1) for line in said.out.splitlines()), strict=True)
     assert asked == (f"rag-sparse top-1  {rest}", f"rag-sparse top-2  {rest}", f"closed-book  {rest}")
     assert rmtbench(*words).code == 0
@@ -73,7 +74,7 @@ def test_a_mistake_anywhere_in_the_file_is_told_before_first_run(
     said = rmtbench(*sweep({}, {"sead": 1}))
     assert said.code == 2
     what, remedy = said.err.splitlines()
-    assert what == f"error: {tmp_path / 'mine.yaml'}, run 2 (line 4): no option 'sead'"
+    assert what == f"error: {tmp_path / 'mine.yaml'}, line 4: no option 'sead'"
     assert remedy.startswith("  did you mean 'seed'? Known: adapter, answer_style")
     assert not (tmp_path / "results").exists()
 
@@ -85,11 +86,9 @@ def test_impossible_request_stops_no_other(rmtbench: Command, sweep: Words, tmp_
     count, first, do_first, second, do_second = said.err.splitlines()[-5:]
     file = tmp_path / "mine.yaml"
     assert count == "2 of 4 requests cannot be done; once mended, the same command does what is left:"
-    assert first.startswith(
-        f"error: {file}, run 1 (line 3), handbook large, random:tiny: handbook: size 'large' needs 85"
-    )
+    assert first.startswith(f"error: {file}, line 3, handbook large, random:tiny: handbook: size 'large' needs 85")
     assert do_first == "  use more data, or size all or smoke"
-    place = f"{file}, run 2 (line 4), ./nowhere all, random:tiny"
+    place = f"{file}, line 4, ./nowhere all, random:tiny"
     assert second == f"error: {place}: dataset ./nowhere: no such folder"
     assert do_second == "  give a folder that holds documents/"
 

@@ -37,9 +37,9 @@ def test_plan_counts_all_and_times_only_known_runs(rmtbench: Command, tmp_path: 
     after = planned.err.splitlines()
     assert after[-4] == "in all 2 runs, 1 of them finished already"
     assert after[-3].startswith("2 questions; ")
-    assert "time: unknown for 1 runs (full-context)" in after[-2]
+    assert "time: unknown for 1 run (full-context)" in after[-2]
     again = rmtbench(*asked, "--dry-run", "--fresh").err.splitlines()[-2]
-    assert "for 1 runs, as finished ones here took; unknown for 1 runs (full-context)" in again
+    assert "for 1 runs, as finished ones here took; unknown for 1 run (full-context)" in again
 
 
 def test_run_of_another_machine_predicts_no_time(rmtbench: Command, tmp_path: Path) -> None:
@@ -49,7 +49,7 @@ def test_run_of_another_machine_predicts_no_time(rmtbench: Command, tmp_path: Pa
     elsewhere["provenance"]["machine"]["cores"] += 1
     head.write_text(json.dumps(elsewhere))
     time = rmtbench(*words(tmp_path, {}, {"seed": 1}), "--dry-run").err.splitlines()[-2]
-    told = "time: unknown for 1 runs (closed-book): no finished run of theirs from this machine in "
+    told = "time: unknown for 1 run (closed-book): no finished run of theirs from this machine in "
     assert time == f"{told}{tmp_path / 'results'}"
 
 
@@ -61,11 +61,11 @@ def test_a_hub_model_that_is_not_here_is_needed_first(rmtbench: Command, tmp_pat
     assert runs == "in all 1 runs, 0 of them finished already"
     assert why.startswith("questions and tokens cannot be counted: --model: model 'nobody/nothing' cannot be loaded")
     assert counts == "questions and tokens to read: unknown"
-    assert time == "time: unknown for 1 runs (closed-book): their tokens cannot be counted"
+    assert time == "time: unknown for 1 run (closed-book): their tokens cannot be counted"
     assert disk == "disk: unknown"
     assert what.startswith("needed first: --model: model 'nobody/nothing' cannot be loaded")
     assert "a hub id needs the network" in remedy
-    assert place.endswith("plan.yaml, run 1 (line 2): handbook 4k, nobody/nothing")
+    assert place.endswith("plan.yaml, line 2: handbook 4k, nobody/nothing")
 
 
 def test_a_missing_folder_is_refused_whatever_the_tokenizer(rmtbench: Command, tmp_path: Path) -> None:
@@ -99,7 +99,7 @@ def test_plan_says_how_many_runs_it_cannot_count(rmtbench: Command, tmp_path: Pa
     said = rmtbench(*words(tmp_path, *entries), "--dry-run")
     assert said.code == 2, "an option that nothing here uses is a mistake in the file"
     lines = said.err.splitlines()
-    assert "in all 2 runs, 0 of them finished already; 1 of 3 requests are refused, and their runs not counted" in lines
+    assert "in all 2 runs, 0 of them finished already; 1 of 3 requests refused, and their runs not counted" in lines
     assert any(line.startswith("2 questions; ") and line.endswith("; unknown for 1 runs") for line in lines)
     assert "disk: about 0.1 MB of answers; unknown for 1 runs" in lines
 
@@ -114,7 +114,7 @@ def test_served_model_without_tokenizer_is_counted_by_characters(rmtbench: Comma
     )
     assert calls == "calls: about 3; 200 tokens sent, at most 8 written"
     assert price == "price: unknown for openai:some: no price is known (--prices)"
-    assert time.startswith("time: unknown for 1 runs (closed-book): no finished run of theirs from this machine in ")
+    assert time.startswith("time: unknown for 1 run (closed-book): no finished run of theirs from this machine in ")
     assert disk == "disk: about 0.1 MB of answers"
 
 

@@ -70,7 +70,7 @@ def test_server_may_ask_for_a_longer_wait_and_not_for_a_shorter(time: Time) -> N
 
 
 def test_a_wait_beyond_the_deadline_is_not_begun(time: Time) -> None:
-    with pytest.raises(AnswerError, match=r"host: status 429, 1 requests in 0 s"):
+    with pytest.raises(AnswerError, match=r"host: status 429, 1 request in 0 s"):
         call(retrying(time, deadline=30.0), failing(TransientError("status 429", 40.0)))
     assert time.slept == []
 

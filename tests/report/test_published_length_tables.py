@@ -106,7 +106,7 @@ def test_one_run_a_length_is_shown_and_records_hold_all(tmp_path):
         add_reading(tmp_path, spec_of("rag-sparse", top_k=top_k), tokens)
     table = contexts_of(tmp_path)
     assert [row[1] for row in table.rows] == ["rag-sparse top-5", "rag-sparse top-10"]
-    assert "1 more run(s) stand in published.csv" in table.notes
+    assert "1 more run in published.csv" in table.notes
     section, (grid,) = section_of(tmp_path)
     records = length_records(section, grid)
     assert [(each["top_k"], each["measured_tokens"], each["published_tokens"]) for each in records] == [
@@ -119,7 +119,7 @@ def test_no_table_is_longer_than_a_reader_can_take_in(tmp_path):
         add_reading(tmp_path, spec_of(f"their-system-{number}", draws=1), 2_000)
     table = contexts_of(tmp_path)
     assert len(table.rows) == MOST_ROWS
-    assert "3 more run(s) stand in published.csv" in table.notes
+    assert "3 more runs in published.csv" in table.notes
 
 
 @pytest.mark.parametrize(

@@ -56,7 +56,7 @@ def test_run_stands_beside_its_published_cell_with_what_differs(tmp_path):
     assert table.rows[1][3:6] == ("0.650 ±.050", "0.0673§", "0.6664")
     notes = "\n".join(table.notes)
     assert "model: published meta-llama/Llama-3.1-8B-Instruct, measured org/model-8b" in notes
-    assert "small: published 1,392 questions in 87 draw(s) of 16 rows; measured 8 in 2 draw(s)" in notes
+    assert "small: published 1,392 questions in 87 draws of 16 rows; measured 8 in 2 draws" in notes
     assert "BM25's preparation time" in notes
     assert "data: " not in notes
     record = paper_comparison_records(*section_of(tmp_path))[1]
@@ -68,7 +68,7 @@ def test_squad_is_published_in_one_draw(tmp_path, draws, told):
     spec = spec_of("cag", dataset="squad", draws=draws)
     add_run(tmp_path, spec, questions=500 // draws)
     notes = "\n".join(paper_comparison_table(*section_of(tmp_path)).notes)
-    assert ("small: published 500 questions in 1 draw(s) of 3 articles" in notes) == told
+    assert ("small: published 500 questions in 1 draw of 3 articles" in notes) == told
 
 
 def test_hotpotqa_is_published_with_one_row_a_question():

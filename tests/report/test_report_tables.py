@@ -189,8 +189,8 @@ def test_rows_that_answer_other_questions_are_told(tmp_path):
     add_run(tmp_path, spec_of("full-context", draws=1), questions=4)
     (note,) = [note for note in score_table(grid_of(tmp_path)).notes if "do not all answer the same questions" in note]
     assert note.startswith("small: ")
-    assert "8 questions in 2 draw(s): oracle" in note
-    assert "4 questions in 1 draw(s): full-context" in note
+    assert "8 questions in 2 draws: oracle" in note
+    assert "4 questions in 1 draw: full-context" in note
 
 
 def test_rows_scored_by_other_scorers_are_told(tmp_path):

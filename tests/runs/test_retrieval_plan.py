@@ -15,7 +15,7 @@ from rmtbench.journal.rows import spec_from_row, spec_to_row
 from rmtbench.models.rerank import reranker_label
 from rmtbench.runs.plan import plan_runs
 from rmtbench.runs.sweep import read_sweep
-from rmtbench.spec import make_request, rare_settings
+from rmtbench.spec import make_request, rare_options
 from rmtbench.systems.indexing import RetrievalSettings
 
 SOURCE = Source("official", "dev-v1.1.json", "ab" * 32)
@@ -174,7 +174,7 @@ def test_a_choice_that_no_system_heeds_is_refused(given: dict[str, Any], option:
 
 
 def test_rare_choices_are_set_by_name() -> None:
-    given = rare_settings(["chunk-overlap=32", "candidates=20", "dense-index=flat"])
+    given = rare_options(["chunk-overlap=32", "candidates=20", "dense-index=flat"])
     request = make_request("mini", {"systems": ("rag-dense",), "reranker": "x/y", "index": Path("here"), **given})
     assert (request.chunk_overlap, request.candidates, request.dense_index) == (32, 20, "flat")
 

@@ -48,7 +48,7 @@ def test_a_killed_process_is_started_once_more(script: Path) -> None:
     (script / "kill").touch()
     code, said = work(script / "results")
     assert code == 0
-    assert "1 of 2 processes were killed; they are started once more" in said
+    assert "1 of 2 processes killed; started once more" in said
     assert sum("--shard 2/2" in line for line in said) == 2
     assert sum("--shard 1/2" in line for line in said) == 1
 

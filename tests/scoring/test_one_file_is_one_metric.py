@@ -139,7 +139,7 @@ def test_a_metric_that_fails_costs_its_own_score_only(tmp_path: Path, results: P
     answers = {path: path.read_bytes() for path in results.glob("*/answers.jsonl")}
     told = said(place, "score", str(results), "--metrics", "em,letters", code=1)
     rows = [json.loads(line) for line in next(results.glob("*/scores.jsonl")).read_text().splitlines()]
-    assert f"not scored: letters: {2 * len(rows)} of {2 * len(rows)} answers have no score ({why})" in told
+    assert f"not scored: letters: {2 * len(rows)} of {2 * len(rows)} answers without a score ({why})" in told
     assert all(row["errors"] == {"letters": why} for row in rows)
     assert all(row["scores"]["letters"] is None for row in rows)
     assert all(row["scores"]["em"] in (0.0, 1.0) for row in rows)

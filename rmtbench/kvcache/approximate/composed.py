@@ -16,6 +16,7 @@ from rmtbench.kvcache.approximate.recompute import recompute
 from rmtbench.kvcache.disk.obtain import Obtained, obtain
 from rmtbench.kvcache.watching import NOBODY, ReadProgress, Watch
 from rmtbench.measure import Timed, add_seconds, synchroniser, timed
+from rmtbench.plural import many
 
 if TYPE_CHECKING:
     from rmtbench.kvcache.base import PrefixKV
@@ -80,7 +81,7 @@ def obtain_composed(
     seconds = add_seconds(documents.seconds, {"compose": spent - sum(documents.seconds.values())})
     if documents.whole:
         total = max(1, len(parts) - 1)
-        watch.notice(f"kv cache: {documents.whole:,} of {total:,} documents loaded, not computed")
+        watch.notice(f"kv cache: {documents.whole:,} of {many(total, 'document')} loaded, not computed")
     if share is None:
         return Timed(Obtained(context, documents.reused), seconds)
     lengths = [len(part) for part in parts]

@@ -38,6 +38,10 @@ def served_name(name: str, option: str = "--model") -> str:
     return served
 
 
+class MissingKeyError(UserError):
+    """A server needs a key, and no environment variable holds one."""
+
+
 @dataclass(frozen=True)
 class Address:
     """A server and the key for it.
@@ -122,7 +126,7 @@ def find_address(
             remedy="paste the whole key again: no dots in place of a part, no curly quotes, no line break",
         )
     if not key and (key_variable is not None or base_url is None):
-        raise UserError(
+        raise MissingKeyError(
             f"the key for {address.host} is missing: the environment variable {variable} is not set",
             where=options[1] if key_variable else variable,
             remedy=f"set {variable}, or name another variable with {options[1]}; never give a key as an option",

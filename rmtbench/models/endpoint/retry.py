@@ -16,6 +16,7 @@ from typing import TypeVar
 from rmtbench.errors import AnswerError, ServerGoneError
 from rmtbench.models.endpoint.faults import TransientError
 from rmtbench.models.endpoint.limits import TokenBucket
+from rmtbench.plural import many
 
 Result = TypeVar("Result")
 
@@ -143,7 +144,7 @@ class Retrying:
         seconds = self._clock.now() - began
         if self._gone is not None:
             return self._stop(self._gone)
-        return AnswerError(f"{self._host}: {fault.reason}, {attempts} requests in {seconds:.0f} s")
+        return AnswerError(f"{self._host}: {fault.reason}, {many(attempts, 'request')} in {seconds:.0f} s")
 
     def _stop(self, reason: str) -> ServerGoneError:
         return ServerGoneError(

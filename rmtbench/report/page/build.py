@@ -6,6 +6,7 @@ import base64
 import hashlib
 import re
 from collections.abc import Sequence
+from html import escape
 from importlib.resources import files
 from string import Template
 
@@ -47,12 +48,15 @@ LIBRARY = "vendor/chart.umd.min.js"
 """Chart.js 4.6.1 (MIT), as its npm package has it but for the line that names its source map."""
 
 
-def build_page(chapters: Sequence[Chapter], decided: Sequence[Decided], blocks: Blocks) -> str:
+def build_page(
+    chapters: Sequence[Chapter], decided: Sequence[Decided], blocks: Blocks, verdicts: Sequence[tuple[str, ...]] = ()
+) -> str:
     """The page; the same data give the same bytes.
 
     Args:
         chapters: All sections with their tables.
         decided: All contests by all metrics, under the usual terms.
+        verdicts: For readers without JavaScript: of each data set and size its name, then the sentences of its verdict.
         blocks: The questions and answers of all runs.
     """
     library = _read(LIBRARY)
@@ -65,8 +69,13 @@ def build_page(chapters: Sequence[Chapter], decided: Sequence[Decided], blocks: 
         library=library,
         script=script,
         data=data,
+        verdicts="\n".join(_static(*verdict) for verdict in verdicts),
         blocks=elements(blocks),
     )
+
+
+def _static(title: str, *sentences: str) -> str:
+    return f"<h2>{escape(title)}</h2>\n<p>{escape(' '.join(sentences))}</p>"
 
 
 def _read(name: str) -> str:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from rmtbench.errors import UserError, nearest
 from rmtbench.models.prompt import PromptContract
+from rmtbench.plural import many
 from rmtbench.rmt.tasks.babilong import open_babilong
 from rmtbench.rmt.tasks.base import Task
 from rmtbench.rmt.tasks.corpus import CorpusTask
@@ -58,7 +59,7 @@ def make_task(name: str, contract: PromptContract, segment_tokens: int, names: s
         raise UserError(f"no names '{names}'", where="--names", remedy=nearest(names, NAMES))
     if asked != 1 and (asked < 1 or not name.startswith(_SEVERAL)):
         raise UserError(
-            f"task '{name}' cannot ask {asked} questions about a text",
+            f"task '{name}' cannot ask {many(asked, 'question')} about a text",
             where="--asked",
             remedy="leave it at 1, or choose facts, facts-2, facts-4, facts-8 or two-hop",
         )
