@@ -265,7 +265,8 @@ def find_run(name: str, results: Path) -> Path:
     raise UserError(
         several if found else "no such run",
         where=name,
-        remedy=f"{guess}Name a folder, or one of the {many(len(runs), 'run')} in {results} by its name or hash (--results)",
+        remedy=f"{guess}Name a folder, or one of the {many(len(runs), 'run')} in {results} by its name or hash "
+        "(--results)",
     )
 
 
