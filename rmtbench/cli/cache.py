@@ -94,7 +94,9 @@ def gc(
 
 def _folder(given: Path | None) -> Path:
     from rmtbench.files import cache_folder
+    from rmtbench.options.check import check_home
 
+    check_home("--kv-cache", given)
     return given.expanduser() if given is not None else cache_folder() / "kv"
 
 

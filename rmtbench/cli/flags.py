@@ -108,6 +108,10 @@ def _read(option: Option, word: Any) -> Any:  # noqa: ANN401 - a field's value
             return option.read(word)
         except ValueError as error:
             raise refusal(error, option.flag) from error
+    if str(word).startswith("~"):
+        from rmtbench.options.check import check_home
+
+        check_home(option.flag, word)
     if option.choices and word not in option.choices:
         remedy = nearest(word, option.choices)
         raise UserError(f"no {option.flag[2:]} '{word}'", where=option.flag, remedy=remedy)

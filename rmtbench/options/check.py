@@ -36,7 +36,7 @@ def checked(values: Mapping[str, Any]) -> Request:
     except UnicodeError as error:
         raise _not_text(values, all_options()) from error
     for name in model.model_fields_set:
-        _check_home(name, getattr(model, name))
+        check_home(option_name(name), getattr(model, name))
     taken = {name: getattr(model, name) for name in type(model).model_fields}
     return Request(**taken, given=frozenset(model.model_fields_set))
 
@@ -64,13 +64,21 @@ def checked_part(part: type[Part], values: Mapping[str, Any]) -> Part:
     return part(**{name: getattr(model, name) for name in fields})
 
 
-def _check_home(field: str, value: object) -> None:
-    """Refuse a path below the home folder of a user who has none."""
+def check_home(flag: str, value: object) -> None:
+    """Refuse a path below the home folder of a user who has none.
+
+    Args:
+        flag: The option, for the message.
+        value: Its value; only texts and paths that begin with ``~`` are looked at.
+
+    Raises:
+        UserError: There is no such home folder.
+    """
     if isinstance(value, str | Path) and str(value).startswith("~"):
         try:
             Path(value).expanduser()
         except RuntimeError as error:
-            where = f"{option_name(field)} {value}"
+            where = f"{flag} {value}"
             raise UserError("no such user's home folder", where=where, remedy="write the path in full") from error
 
 

@@ -101,7 +101,7 @@ def test_two_commands_share_a_folder_and_lose_nothing(sample_run: tuple[str, ...
         subprocess.Popen([*CONSOLE, *words], stderr=subprocess.PIPE, text=True, env=child_environment(tmp_path))
         for words in commands
     ]
-    ended = [(child, child.communicate(timeout=300)[1]) for child in children]
+    ended = [(child, child.communicate(timeout=900)[1]) for child in children]
     for child, err in ended:
         assert child.returncode in (0, 2), err
         assert child.returncode == 0 or "another process" in err
