@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, NoReturn, Protocol
 
 from transformers import AttentionInterface, AttentionMaskInterface
 
 from rmtbench.kvcache.exact.attention import attend_to_prefix, merge
+from rmtbench.kvcache.exact.suffixes import Round
 
 if TYPE_CHECKING:
     import torch
 
-    from rmtbench.kvcache.exact.suffixes import Round
-
 NAME = "rmtbench_shared_prefix"
 """The implementation's name among those of transformers."""
+
+
+class Reading(Protocol):
+    """What a forward reads in which each token is the only one of its row."""
+
+    def step(
+        self, layer: int, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scale: float, /
+    ) -> torch.Tensor:
+        """Keep the new keys and values, and attend to all before them: see `llama_step.Attend`."""
+        ...
 
 
 def shared_prefix_attention(
@@ -25,7 +34,7 @@ def shared_prefix_attention(
     attention_mask: torch.Tensor | None = None,  # noqa: ARG001 - some models give it by this name
     scaling: float | None = None,
     *,
-    reading: Round | None = None,
+    reading: Round | Reading | None = None,
     **others: object,
 ) -> tuple[torch.Tensor, None]:
     """The attention function that transformers calls in each layer.
@@ -53,6 +62,9 @@ def shared_prefix_attention(
         raise RuntimeError(f"{type(module).__name__} has {', '.join(strange)}, which {NAME} does not know")
     layer = int(module.layer_idx)  # type: ignore[arg-type]
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
+    if not isinstance(reading, Round):
+        line = [each[0].transpose(0, 1) for each in (query, key, value)]
+        return reading.step(layer, line[0], line[1], line[2], scale)[None], None
     keys, values = reading.prefix.keys[layer], reading.prefix.values[layer]
     # What the last layer makes of a token is read for the logits alone: of a question, that is its last token.
     asked = query[:, :, reading.last] if reading.entering and layer == len(reading.prefix.keys) - 1 else query

@@ -1,0 +1,177 @@
+"""Static steps answer token for token as the forwards laid out on the host do, and bring nothing to the host."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pytest
+import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
+from transformers import AutoModelForCausalLM, LlamaConfig
+
+from rmtbench.kvcache.base import PrefixKV
+from rmtbench.kvcache.exact.prefill import prefill
+from rmtbench.kvcache.exact.shared import make_places
+from rmtbench.kvcache.exact.static_places import GRAPHS, STATIC, How, choose_step, is_plain
+from rmtbench.kvcache.exact.static_step import StaticStep, hold, rows_of_steps
+from rmtbench.kvcache.exact.suffix_attention import attend_to_suffixes
+from rmtbench.kvcache.exact.suffixes import Suffixes
+from rmtbench.kvcache.exact.trial import try_ways
+from rmtbench.models.decode import Decoded, Finishes, Ids, greedy_continuous
+from rmtbench.models.local import LocalModel
+
+CONTEXT, CAP = tuple(range(100, 150)), 9
+TAILS = [tuple(range(200 + 31 * number, 203 + 31 * number + number % 5)) for number in range(13)]
+GPU = pytest.param("cuda", marks=pytest.mark.gpu)
+
+
+def answers(
+    model: LocalModel, how: How, batch: int, finish: Finishes, tails: Sequence[Ids] = TAILS
+) -> dict[int, Decoded]:
+    """Every tail's answer; more tails than places enter as these get free."""
+    prefix = prefill(model.model, CONTEXT)
+    places = make_places(model, prefix, Suffixes(prefix, batch, max(map(len, tails)) + CAP), how)
+    return dict(greedy_continuous(places, iter(enumerate(tails)), batch, finish, CAP))
+
+
+def what(found: dict[int, Decoded]) -> dict[int, tuple[tuple[int, ...], str]]:
+    return {key: (row.ids, row.finish) for key, row in found.items()}
+
+
+def ends_early(written: dict[int, Decoded]) -> Finishes:
+    """Ends answers at different steps, the first token among them, and lets others reach the cap."""
+    ends = {row.ids[number % 4] for number, row in written.items() if number % 3}
+    return lambda ids: "eos" if ids[-1] in ends else None
+
+
+@pytest.mark.parametrize("batch", [1, 3, 8, 13])
+def test_static_steps_answer_token_for_token_as_forwards_do(tiny_model: LocalModel, batch: int) -> None:
+    finish = ends_early(answers(tiny_model, "forward", 1, lambda _ids: None))
+    expected = answers(tiny_model, "forward", batch, finish)
+    assert {row.finish for row in expected.values()} == {"eos", "length"}
+    assert len({len(row.ids) for row in expected.values()}) > 2, "the rows would end together"
+    assert what(answers(tiny_model, "static", batch, finish)) == what(expected)
+
+
+def test_the_models_own_forward_takes_static_steps_too(tiny_model: LocalModel) -> None:
+    """In bfloat16 it computes the step, so that the numbers are its own."""
+    half = replace(tiny_model, model=copy.deepcopy(tiny_model.model).to(torch.bfloat16))
+    assert try_ways(half, [STATIC]) == {STATIC: ""}
+    assert try_ways(tiny_model, [STATIC]) == {STATIC: ""}
+
+
+def test_a_captured_step_is_refused_without_a_gpu(tiny_model: LocalModel) -> None:
+    if not torch.cuda.is_available():
+        assert try_ways(tiny_model, [GRAPHS])[GRAPHS] != ""
+
+
+def test_a_row_that_ends_at_its_cap_reads_nothing_in_vain(tiny_model: LocalModel) -> None:
+    """The host knows such an end before the device does; only of other ends it learns one step late."""
+    prefix = prefill(tiny_model.model, CONTEXT)
+    suffixes = Suffixes(prefix, 2, max(map(len, TAILS)) + CAP)
+    places = make_places(tiny_model, prefix, suffixes, "static")
+    list(greedy_continuous(places, iter(enumerate(TAILS[:2])), 2, lambda _ids: None, CAP))
+    assert suffixes.lengths == [len(tail) + CAP - 1 for tail in TAILS[:2]]
+    list(greedy_continuous(places, iter(enumerate(TAILS[:1])), 2, lambda ids: "eos" if len(ids) == 3 else None, CAP))
+    assert suffixes.lengths[0] == len(TAILS[0]) + 3, "two tokens for the answer and one in vain"
+
+
+def test_a_row_that_fills_a_step_up_keeps_nothing(tiny_model: LocalModel) -> None:
+    prefix = prefill(tiny_model.model, CONTEXT)
+    suffixes = Suffixes(prefix, 4, 16)
+    places = make_places(tiny_model, prefix, suffixes, "static")
+    places.advance([], [], [(place, TAILS[place]) for place in range(4)])
+    before = [states[1].clone() for states in (*suffixes.keys, *suffixes.values)]
+    places.advance([0, 2, 3], [5, 6, 7], [])  # a step of four rows: place 1 fills it up
+    assert all(
+        torch.equal(*both) for both in zip(before, [s[1] for s in (*suffixes.keys, *suffixes.values)], strict=True)
+    )
+    assert suffixes.lengths == [len(tail) + (place != 1) for place, tail in enumerate(TAILS[:4])]
+
+
+def test_a_row_of_no_finite_logits_fails_alone(tiny_model: LocalModel) -> None:
+    bad = replace(tiny_model, model=copy.deepcopy(tiny_model.model))
+    token = 251  # in one question alone
+    bad.model.get_input_embeddings().weight.data[token] = torch.nan
+    tails = [TAILS[0], (token, 5), TAILS[2], TAILS[3], TAILS[4]]
+    found = answers(bad, "static", 2, lambda _ids: None, tails)
+    expected = answers(bad, "forward", 2, lambda _ids: None, tails)
+    assert what(found) == what(expected)
+    assert [found[number].finish for number in range(5)] == ["length", "error", "length", "length", "length"]
+
+
+def test_seconds_of_the_rows_add_up_to_the_loops(tiny_model: LocalModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of a step in vain are the ended row's."""
+    clock = iter(range(10_000))
+    monkeypatch.setattr("time.perf_counter", lambda: float(next(clock)))
+    found = answers(tiny_model, "static", 3, ends_early(answers(tiny_model, "forward", 1, lambda _ids: None)))
+    assert all(row.prefill_seconds > 0 for row in found.values())
+    assert sum(row.prefill_seconds + row.decode_seconds for row in found.values()) < next(clock)
+
+
+@pytest.mark.parametrize(
+    ("places", "rows"), [(1, [1]), (3, [1, 2, 3]), (8, [1, 2, 4, 8]), (40, [1, 2, 4, 8, 16, 32, 40])]
+)
+def test_steps_have_rows_in_powers_of_two_up_to_the_places(places: int, rows: list[int]) -> None:
+    assert rows_of_steps(places) == rows
+
+
+def test_a_step_reads_nothing_back_from_the_device() -> None:
+    """Tensors without numbers refuse to be read; and they say that they are on a GPU, which takes its ways."""
+    config = LlamaConfig(
+        vocab_size=64, hidden_size=32, intermediate_size=32, num_hidden_layers=2, num_attention_heads=4,
+        num_key_value_heads=2, max_position_embeddings=64,
+    )  # fmt: skip
+    with FakeTensorMode(), torch.device("cuda"), torch.inference_mode():
+        model = AutoModelForCausalLM.from_config(config).float().eval()
+        layers = tuple(torch.empty(2, 16, 8) for _ in range(2))
+        prefix = PrefixKV(layers, layers, tuple(range(16)))
+        held = hold(model, prefix, Suffixes(prefix, 2, 8), attend_to_suffixes)
+        logits, found = StaticStep(held, 2)()
+        assert (logits.shape, found.shape) == ((2, 64), (2, 2))
+        with pytest.raises(Exception, match=r"item|DataDependent|scalar"):
+            found[0, 0].item()
+
+
+def on_cuda(model: LocalModel) -> LocalModel:
+    """The same model, of which it is said that it is on a GPU."""
+
+    class Elsewhere(LocalModel):
+        device = "cuda"  # type: ignore[assignment]
+
+    return Elsewhere(**{name: getattr(model, name) for name in model.__dataclass_fields__})
+
+
+def test_the_way_of_a_step_is_chosen_with_its_reason(tiny_model: LocalModel) -> None:
+    assert choose_step(tiny_model, plain=True, no_graphs="") == ("forward", "the model is not on a CUDA device")
+    there = on_cuda(tiny_model)
+    assert choose_step(there, plain=True, no_graphs="") == ("graphs", "")
+    assert choose_step(there, plain=True, no_graphs="cuda-graphs is off") == ("static", "cuda-graphs is off")
+    how, why = choose_step(there, plain=False, no_graphs="")
+    assert (how, why) == ("forward", "the cache is not on the device in the model's own numbers")
+    uncaptured = replace(there, inexact={GRAPHS: "operation not permitted"})
+    expected = ("static", "the captured step is not exact here (operation not permitted)")
+    assert choose_step(uncaptured, plain=True, no_graphs="") == expected
+    assert choose_step(replace(there, inexact={STATIC: "no"}), plain=True, no_graphs="")[0] == "forward"
+
+
+def test_a_hook_on_a_layer_keeps_the_forwards(tiny_model: LocalModel) -> None:
+    there = on_cuda(tiny_model)
+    handle = there.model.base_model.layers[0].register_forward_hook(lambda *_given: None)
+    try:
+        how, why = choose_step(there, plain=True, no_graphs="")
+    finally:
+        handle.remove()
+    assert (how, why) == ("forward", "something takes part in the forward of the model's layers")
+
+
+def test_layers_brought_for_each_use_are_not_plain(tiny_model: LocalModel) -> None:
+    from rmtbench.kvcache.approximate.quantised import quantise
+    from rmtbench.kvcache.exact.offloaded import offload
+
+    prefix = prefill(tiny_model.model, CONTEXT)
+    assert is_plain(prefix)
+    assert not is_plain(quantise(prefix, 8))
+    assert not is_plain(offload(prefix, torch.device("cpu")))
