@@ -226,20 +226,33 @@ class SharedPrefixCache:
         return greedy_continuous(self._places, prompts, self._batch, model.finish, model.max_new_tokens)
 
     def _hold(self, prefix: PrefixKV) -> None:
-        """Take the rows' places, and get their steps ready."""
+        """Take the rows' places and get their steps ready; if memory is missing, half as many until they fit."""
+        while self._held is None:
+            try:
+                self._held, self._places = self._take(prefix)
+            except (RuntimeError, MemoryError) as error:
+                if self._batch == 1 or not out_of_memory(error):
+                    raise
+            else:
+                return
+            self._fewer()
+
+    def _take(self, prefix: PrefixKV) -> tuple[tuple[PrefixKV, Suffixes], SharedPlaces | StaticPlaces]:
         suffixes = Suffixes(prefix, self._batch, self._longest + self._model.max_new_tokens)
-        self._held = prefix, suffixes
-        self._places = make_places(self._model, prefix, suffixes, self._how)
+        return (prefix, suffixes), make_places(self._model, prefix, suffixes, self._how)
 
     def _halve(self) -> None:
         """Keep half of the places, for all questions from now on."""
         if self._held is None:
             raise RuntimeError("the prefix is closed")
         prefix, self._held, self._places = self._held[0], None, None  # lets go of the larger buffers first
+        self._fewer()
+        self._hold(prefix)
+
+    def _fewer(self) -> None:
         before, self._batch = self._batch, self._batch // 2
         free_memory()
         self._notice(f"out of memory with {before} questions at once; now {self._batch} at once")
-        self._hold(prefix)
 
     def _check(self, tail: Ids) -> None:
         needed, room = (count + self._model.max_new_tokens for count in (len(tail), self._longest))

@@ -11,7 +11,7 @@ from rmtbench.kvcache.exact.attention import Partial, attend_by_matmul
 from rmtbench.kvcache.exact.suffix_attention import AttendToSuffixes, Pair, Slots
 
 SHAPES = [(1, 4, 4, 16), (1, 8, 2, 64), (8, 6, 2, 24), (8, 4, 1, 32)]
-"""Rows, heads, key-value heads and width: each head its own keys, groups of several sizes, widths of no power of two."""
+"""Rows, heads, key-value heads and width: own keys, groups of several sizes, a width of no power of two."""
 ROOM, PLACES, TOKENS = 40, 11, 30
 FILLING = 3
 """The row that does not step, where there are that many."""

@@ -1,4 +1,4 @@
-"""A row's new token is kept, and attention over prefix and suffix is attention over all keys, at lengths on the device."""
+"""A row keeps its new token, and attends to prefix and suffix as to one set of keys, at lengths on the device."""
 
 from __future__ import annotations
 
