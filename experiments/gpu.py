@@ -227,7 +227,7 @@ def decode(bench: Bench) -> Mapping[str, Any]:
     """A decode step over each prefix and batch, with and without CUDA graphs, beside the bytes that it must read."""
     from rmtbench.bench.roofline import weights_read
     from rmtbench.kvcache.exact.prefill import prefill
-    from rmtbench.kvcache.exact.suffix_attention import find_attention
+    from rmtbench.kvcache.exact.static_step import find_attention
 
     read = machine(bench)["read_bytes_per_second"]
     inner = bench.model.model

@@ -8,7 +8,7 @@ import torch
 from experiments.launches import Count, as_on_a_gpu, main, measure
 
 
-def test_operators_that_compute_or_copy_are_counted_and_views_are_not() -> None:
+def test_what_computes_or_copies_is_counted_and_views_are_not() -> None:
     numbers, weight = torch.empty(2, 3, 4, device="meta"), torch.empty(5, 4, device="meta", dtype=torch.float64)
     with torch.inference_mode(), Count() as count:
         numbers.view(6, 4).transpose(0, 1)[:2]
@@ -18,7 +18,7 @@ def test_operators_that_compute_or_copy_are_counted_and_views_are_not() -> None:
     assert dict(count.found) == {"clone": 1, "_to_copy": 1, "mm": 1}
 
 
-def test_a_replay_is_one_start_and_a_static_step_asks_for_no_number() -> None:
+def test_a_replay_is_one_start_and_no_number_is_read_back() -> None:
     """Tensors without numbers raise where one is read back."""
     rows = {(row.way, row.batch): row for row in measure("tiny", [1, 8])}
     assert [way for way, batch in rows if batch == 8] == ["forward", "static, torch", "static, Triton", "CUDA graph"]

@@ -9,8 +9,7 @@ import torch
 
 from rmtbench.kvcache.base import PrefixKV
 from rmtbench.kvcache.exact.captured_step import Step, capture
-from rmtbench.kvcache.exact.static_step import StaticStep, hold, rows_of_steps, write
-from rmtbench.kvcache.exact.suffix_attention import find_attention
+from rmtbench.kvcache.exact.static_step import StaticStep, find_attention, hold, rows_of_steps, write
 from rmtbench.kvcache.exact.suffixes import Suffixes
 from rmtbench.models.decode import Ids, Tokens, likeliest, tokens_of
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 import torch
@@ -14,7 +15,7 @@ import torch
 from rmtbench.kvcache.base import PrefixKV
 from rmtbench.kvcache.exact.attention import attend_to_prefix
 from rmtbench.kvcache.exact.shared_attention import NAME
-from rmtbench.kvcache.exact.suffix_attention import AttendToSuffixes, Slots
+from rmtbench.kvcache.exact.suffix_attention import AttendToSuffixes, Slots, attend_to_suffixes
 from rmtbench.kvcache.exact.suffixes import Suffixes
 from rmtbench.models.architecture import attention_of
 from rmtbench.models.decode import likeliest
@@ -54,6 +55,15 @@ class Held:
     tokens: torch.Tensor
     lengths: torch.Tensor
     attend: AttendToSuffixes
+
+
+def find_attention(device: torch.device) -> tuple[AttendToSuffixes, str]:
+    """Return the attention of a device, and its name for a run's provenance."""
+    if device.type == "cuda" and find_spec("triton") is not None:
+        from rmtbench.kvcache.exact.suffix_kernel import attend_to_suffixes as by_triton
+
+        return by_triton, "triton"
+    return attend_to_suffixes, "torch"
 
 
 def hold(model: PreTrainedModel, prefix: PrefixKV, suffixes: Suffixes, attend: AttendToSuffixes) -> Held:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib.util import find_spec
 
 import torch
 
@@ -66,12 +65,3 @@ def attend_to_suffixes(
     out = (scores - lse[..., None]).exp() @ values
     own = out.view(rows, heads, width), lse.view(rows, heads)
     return merge((prefix[0].to(wide), prefix[1].to(wide)), own).to(query.dtype)
-
-
-def find_attention(device: torch.device) -> tuple[AttendToSuffixes, str]:
-    """Return the attention of a device, and its name for a run's provenance."""
-    if device.type == "cuda" and find_spec("triton") is not None:
-        from rmtbench.kvcache.exact.suffix_kernel import attend_to_suffixes as by_triton
-
-        return by_triton, "triton"
-    return attend_to_suffixes, "torch"

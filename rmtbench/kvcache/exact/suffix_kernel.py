@@ -14,7 +14,7 @@ PRODUCTS, MOST_KEYS = 8192, 32
 
 
 @triton.jit  # type: ignore[untyped-decorator]
-def _kernel(  # many: a kernel takes pointers and strides
+def _kernel(  # many, long: a kernel takes pointers and strides, and calls no other
     query: torch.Tensor,
     new_keys: torch.Tensor,
     new_values: torch.Tensor,

@@ -16,7 +16,7 @@ from rmtbench.kvcache.exact.prefill import CHUNK_TOKENS
 from rmtbench.kvcache.exact.reading import read_in_chunks
 from rmtbench.kvcache.exact.shared import FOR_FEW, read_shared
 from rmtbench.kvcache.exact.static_places import choose_step
-from rmtbench.kvcache.exact.suffix_attention import find_attention
+from rmtbench.kvcache.exact.static_step import find_attention
 from rmtbench.kvcache.exact.trial import SHARED
 from rmtbench.measure import synchroniser
 from rmtbench.models.architecture import check_shared_prefix

@@ -6,7 +6,8 @@ import pytest
 import torch
 from suffix_cases import SHAPES, by_rows, make_case
 
-from rmtbench.kvcache.exact.suffix_attention import attend_to_suffixes, find_attention
+from rmtbench.kvcache.exact.static_step import find_attention
+from rmtbench.kvcache.exact.suffix_attention import attend_to_suffixes
 
 
 @pytest.mark.parametrize("shape", SHAPES)
