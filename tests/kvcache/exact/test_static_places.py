@@ -5,10 +5,12 @@ from __future__ import annotations
 import copy
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
 
+from rmtbench.core import RunSpec
 from rmtbench.kvcache.exact.prefill import prefill
 from rmtbench.kvcache.exact.shared import make_places
 from rmtbench.kvcache.exact.static_places import GRAPHS, STATIC, How, choose_step, is_plain
@@ -17,6 +19,8 @@ from rmtbench.kvcache.exact.suffixes import Suffixes
 from rmtbench.kvcache.exact.trial import try_ways
 from rmtbench.models.decode import Decoded, Finishes, Ids, greedy_continuous
 from rmtbench.models.local import LocalModel
+from rmtbench.options.identity import RunOptions
+from rmtbench.runs.served import check_served
 
 CONTEXT, CAP = tuple(range(100, 150)), 9
 TAILS = [tuple(range(200 + 31 * number, 203 + 31 * number + number % 5)) for number in range(13)]
@@ -133,6 +137,22 @@ def test_the_way_of_a_step_is_chosen_with_its_reason(tiny_model: LocalModel) -> 
     expected = ("static", "the captured step is not exact here (operation not permitted)")
     assert choose_step(uncaptured, plain=True, no_graphs="") == expected
     assert choose_step(replace(there, inexact={STATIC: "no"}), plain=True, no_graphs="")[0] == "forward"
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU can capture it")
+@pytest.mark.parametrize(("system", "way"), [("cag", GRAPHS), ("full-context", None)])
+def test_a_step_that_cannot_be_captured_is_found_before_runs(
+    tiny_model: LocalModel, tmp_path: Path, system: str, way: str | None
+) -> None:
+    """Here there is no GPU to capture it; the static step itself is exact. What uses no graph tries none."""
+    spec = RunSpec(system, "towns", "all", "x", "x")
+    found = check_served(on_cuda(tiny_model), [spec], tmp_path)
+    assert set(found.inexact) == {way} - {None}
+    how, why = choose_step(found, plain=True, no_graphs="")
+    assert how == ("graphs" if way is None else "static")
+    assert why.startswith("" if way is None else "the captured step is not exact here (")
+    off = RunSpec(system, "towns", "all", "x", "x", options=RunOptions(cuda_graphs="off"))
+    assert check_served(on_cuda(tiny_model), [off], tmp_path).inexact == {}
 
 
 def test_a_hook_on_a_layer_keeps_the_forwards(tiny_model: LocalModel) -> None:
