@@ -29,6 +29,7 @@ from rmtbench.measure import peak_device_bytes, peak_resident_bytes, reset_peak_
 
 if TYPE_CHECKING:
     from rmtbench.kvcache.base import PrefixKV
+    from rmtbench.kvcache.exact.static_places import How
     from rmtbench.models.local import LocalModel
 
 ROUNDS = 3
@@ -58,10 +59,22 @@ class Bench:
 
     @cached_property
     def model(self) -> LocalModel:
-        """Random weights of the geometry, made on the device."""
+        """Random weights of the geometry, made on the device; and which decode steps are not exact with them."""
+        from rmtbench.kvcache.exact.trial import try_steps
         from rmtbench.models.load import load_model
 
-        return load_model(f"random:{self.geometry}", dtype=str(self.dtype).partition(".")[2], device=self.device)
+        dtype = str(self.dtype).partition(".")[2]
+        return try_steps(load_model(f"random:{self.geometry}", dtype=dtype, device=self.device))
+
+    @property
+    def ways(self) -> Sequence[How]:
+        """How decode steps can be computed here: by a forward laid out on the host, in fixed buffers, as a graph."""
+        from rmtbench.kvcache.exact.static_places import GRAPHS, STATIC
+
+        if STATIC in self.model.inexact:
+            return ("forward",)
+        graphs = self.device.startswith("cuda") and GRAPHS not in self.model.inexact
+        return ("forward", "static", "graphs") if graphs else ("forward", "static")
 
     def ids(self, count: int, seed: int = 0) -> list[int]:
         """Random tokens."""
@@ -211,9 +224,10 @@ def prefills(bench: Bench) -> Mapping[str, Any]:
 
 
 def decode(bench: Bench) -> Mapping[str, Any]:
-    """A decode step over each prefix and batch, beside the bytes that it must read."""
+    """A decode step over each prefix and batch, with and without CUDA graphs, beside the bytes that it must read."""
     from rmtbench.bench.roofline import weights_read
     from rmtbench.kvcache.exact.prefill import prefill
+    from rmtbench.kvcache.exact.static_step import find_attention
 
     read = machine(bench)["read_bytes_per_second"]
     inner = bench.model.model
@@ -222,47 +236,74 @@ def decode(bench: Bench) -> Mapping[str, Any]:
     for length in bench.lengths:
         prefix = prefill(inner, bench.ids(length))
         for batch in bench.batches:
-            step = _step_seconds(bench, prefix, batch)
             limit = (weights + prefix.bytes) / read
-            rows.append({"tokens": length, "batch": batch, "step_seconds": step, "read_limit_seconds": limit})
-    return {"weights_bytes_read": weights, "read_bytes_per_second": read, "rows": rows}
+            for way in bench.ways:
+                step = _step_seconds(bench, prefix, batch, way)
+                about = {"tokens": length, "batch": batch, "way": way}
+                rows.append({**about, "step_seconds": step, "read_limit_seconds": limit})
+    return {
+        "weights_bytes_read": weights,
+        "read_bytes_per_second": read,
+        "suffix_attention": find_attention(inner.device)[1],
+        "not_exact": dict(bench.model.inexact),
+        "rows": rows,
+    }
 
 
-def _step_seconds(bench: Bench, prefix: PrefixKV, batch: int) -> float:
+def _step_seconds(bench: Bench, prefix: PrefixKV, batch: int, way: How | None = None) -> float:
     """Median of several answers, each `ANSWER_TOKENS` long, as the shared prefix gives them."""
-    from rmtbench.kvcache.exact.shared import SharedPlaces
+    ask = _asking(bench, prefix, batch, way)
+    ask()
+    return statistics.median(ask() for _ in range(ROUNDS))
+
+
+def _asking(bench: Bench, prefix: PrefixKV, batch: int, way: How | None) -> Callable[[], float]:
+    """Return what answers a batch and gives the seconds of a step; the way is that of `cag` where none is named."""
+    from rmtbench.kvcache.exact.shared import make_places
+    from rmtbench.kvcache.exact.static_places import choose_step, is_plain
     from rmtbench.kvcache.exact.suffixes import Suffixes
     from rmtbench.models.decode import greedy_continuous
 
-    places = SharedPlaces(bench.model, prefix, Suffixes(prefix, batch, QUESTION_TOKENS + ANSWER_TOKENS))
+    if way is None:
+        way, _ = choose_step(bench.model, plain=is_plain(prefix), no_graphs="")
+    places = make_places(bench.model, prefix, Suffixes(prefix, batch, QUESTION_TOKENS + ANSWER_TOKENS), way)
     questions = [bench.ids(QUESTION_TOKENS, seed) for seed in range(1, batch + 1)]
 
     def ask() -> float:
         ended = list(greedy_continuous(places, iter(enumerate(questions)), batch, lambda _ids: None, ANSWER_TOKENS))
         return sum(row.decode_seconds for _, row in ended) / (ANSWER_TOKENS - 1)
 
-    ask()
-    return statistics.median(ask() for _ in range(ROUNDS))
+    return ask
 
 
 def decode_profile(bench: Bench) -> Mapping[str, Any]:
-    """Operators of one answer at batch 1, by their own time; and how many kernels a step starts."""
-    from torch.profiler import ProfilerActivity, profile
-
+    """Operators of one answer at batch 1, by their own time; and how often a step makes the host start something."""
     from rmtbench.kvcache.exact.prefill import prefill
 
     prefix = prefill(bench.model.model, bench.ids(bench.lengths[0]))
+    return {"ways": [{"way": way, **_profile(bench, prefix, way)} for way in bench.ways]}
+
+
+STARTS = ("cudaLaunchKernel", "cudaLaunchKernelExC", "cuLaunchKernel", "cuLaunchKernelEx", "cudaGraphLaunch")
+"""Calls of the host that start work on a GPU, as the profiler names them."""
+
+
+def _profile(bench: Bench, prefix: PrefixKV, way: How) -> Mapping[str, Any]:
+    from torch.profiler import ProfilerActivity, profile
+
+    ask = _asking(bench, prefix, 1, way)
+    ask()
     cuda = bench.device.startswith("cuda")
     kinds = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if cuda else [])]
     with profile(activities=kinds) as found:
-        _step_seconds(bench, prefix, 1)
+        ask()
     events = found.key_averages()
-    launches = sum(event.count for event in events if event.key == "cudaLaunchKernel")
-    steps = (ROUNDS + 1) * (ANSWER_TOKENS - 1)
+    starts = sum(event.count for event in events if event.key in STARTS)
     own = "self_device_time_total" if cuda else "self_cpu_time_total"
     top = sorted(events, key=lambda event: getattr(event, own), reverse=True)[:20]
     rows = [{"operator": event.key, "calls": event.count, "microseconds": getattr(event, own)} for event in top]
-    return {"kernels_per_step": launches / steps if cuda else None, "rows": rows}
+    # The first token's forward reads the question, and starts about as much as a step that is laid out on the host.
+    return {"starts_of_an_answer": starts if cuda else None, "answer_tokens": ANSWER_TOKENS, "rows": rows}
 
 
 def prompts_of_new_lengths(bench: Bench) -> Mapping[str, Any]:

@@ -163,6 +163,7 @@ def run(asked: KvBench, *, report: Callable[[str], None] = lambda _line: None) -
     Raises:
         UserError: A model cannot be loaded or served, or there is no such device or dtype.
     """
+    from rmtbench.kvcache.exact.trial import try_steps
     from rmtbench.kvcache.exact.warm_up import warm_up
     from rmtbench.models.load import choose_device, choose_dtype, load_model
 
@@ -171,7 +172,9 @@ def run(asked: KvBench, *, report: Callable[[str], None] = lambda _line: None) -
     rows: list[KvRow] = []
     halves, weights = [], 0
     for geometry in geometries:
-        model = load_model(geometry, dtype=dtype, device=device)
+        model = try_steps(load_model(geometry, dtype=dtype, device=device))
+        for way, why in model.inexact.items():
+            report(f"{geometry}: no {way} ({why})")
         warm_up(model)  # the first calls set kernels up, which no row should include
         weights = weights_read(model.model)
         for length in asked.lengths:
@@ -183,7 +186,7 @@ def run(asked: KvBench, *, report: Callable[[str], None] = lambda _line: None) -
                     f"{row.questions_per_second:.3g} questions/s, {row.step_seconds * 1000:.3g} ms a step"
                 )
         del model
-        halves.append(_agreement(load_model(geometry, dtype="bfloat16", device=device), geometry))
+        halves.append(_agreement(try_steps(load_model(geometry, dtype="bfloat16", device=device)), geometry))
     loop = _of_geometries(rows, geometries, "speedup_vs_loop", SMALL, 32)
     full = _of_geometries(rows, geometries, "speedup_vs_no_cache", LARGE, 1)
     limit = _roofline(rows, weights, device)
@@ -259,12 +262,13 @@ def random_ids(model: LocalModel, count: int, seed: int) -> list[int]:
 
 def _shared(model: LocalModel, prefix: PrefixKV, questions: Sequence[Ids], batch: int) -> _Measured:
     """Answer over the shared prefix, as `cag` does."""
-    from rmtbench.kvcache.exact.shared import SharedPlaces
+    from rmtbench.kvcache.exact.shared import make_places
+    from rmtbench.kvcache.exact.static_places import choose_step
     from rmtbench.kvcache.exact.suffixes import Suffixes
     from rmtbench.models.decode import greedy_continuous, never
 
     suffixes = Suffixes(prefix, batch, QUESTION_TOKENS + ANSWER_TOKENS)
-    places = SharedPlaces(model, prefix, suffixes)
+    places = make_places(model, prefix, suffixes, choose_step(model, plain=True, no_graphs="")[0])
 
     def ask(some: Sequence[Ids]) -> tuple[list[tuple[int, ...]], Round]:
         start = time.perf_counter()
@@ -325,10 +329,12 @@ def _no_cache(model: LocalModel, context: Ids, question: Ids) -> tuple[_Measured
     """Answer one question by reading its whole context, as `full-context` does. Return the context's cache too."""
     from rmtbench.kvcache.base import PrefixKV
     from rmtbench.kvcache.exact.prefill import prefill
-    from rmtbench.kvcache.exact.shared import SharedPlaces
+    from rmtbench.kvcache.exact.shared import FOR_FEW, make_places
+    from rmtbench.kvcache.exact.static_places import choose_step
     from rmtbench.kvcache.exact.suffixes import Suffixes
     from rmtbench.models.decode import greedy_continuous, never
 
+    how, _ = choose_step(model, plain=True, no_graphs=FOR_FEW)
     wait, rounds = synchroniser(model.device), list[Round]()
     reset_peak_memory(model.device)
     begun, read = time.perf_counter(), None
@@ -339,7 +345,7 @@ def _no_cache(model: LocalModel, context: Ids, question: Ids) -> tuple[_Measured
         wait()
         before = time.perf_counter() - start
         suffixes = Suffixes(read, 1, len(question) + ANSWER_TOKENS)
-        places = SharedPlaces(model, read, suffixes)
+        places = make_places(model, read, suffixes, how)
         [(_, row)] = greedy_continuous(places, iter([(0, question)]), 1, never, ANSWER_TOKENS)
         step = row.decode_seconds / (ANSWER_TOKENS - 1)
         rounds.append((time.perf_counter() - start, before + row.prefill_seconds, step))

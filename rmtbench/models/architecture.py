@@ -105,7 +105,7 @@ def check_batch(model: PreTrainedModel, rows: int) -> None:
         )
 
 
-def register_attention(name: str, attention: Callable[..., torch.Tensor]) -> None:
+def register_attention(name: str, attention: Callable[..., torch.Tensor], *, refuse_masks: bool = False) -> None:
     """Make an attention of ours known to transformers, which then makes no mask for it: it knows itself who sees what.
 
     Args:
@@ -113,6 +113,8 @@ def register_attention(name: str, attention: Callable[..., torch.Tensor]) -> Non
         attention: Gets the layer's module, queries ``[rows, heads, tokens, width]``, keys and values ``[rows, key-value
             heads, tokens, width]`` and the factor of the scores; by name `attention_mask`, None unless the caller made
             one, and what else the model or the caller says. Returns ``[rows, tokens, heads, width]``.
+        refuse_masks: Fail where transformers is asked for a mask, in place of making none: for an attention whose
+            callers give their own, where a mask that is left out would not be noticed.
     """
     from transformers import AttentionInterface, AttentionMaskInterface
 
@@ -129,7 +131,12 @@ def register_attention(name: str, attention: Callable[..., torch.Tensor]) -> Non
         return attention(module, query, key, value, scale, attention_mask=attention_mask, **others), None
 
     AttentionInterface.register(name, attend)
-    AttentionMaskInterface.register(name, lambda *_args, **_kwargs: None)
+
+    def no_mask(*_args: object, **_kwargs: object) -> None:
+        if refuse_masks:
+            raise RuntimeError(f"{name} takes no masks but its own")
+
+    AttentionMaskInterface.register(name, no_mask)
 
 
 @contextmanager

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from rmtbench.core import Finish
 
@@ -63,6 +64,31 @@ class Places(Protocol):
         ...
 
 
+Tokens = Callable[[], Sequence[int | None]]
+"""Waits until a forward has ended, and returns its rows' next tokens; None where the logits are not finite."""
+
+
+@runtime_checkable
+class DevicePlaces(Protocol):
+    """Places that keep their rows' last tokens on the device: a forward begins before the host knows them."""
+
+    def start(self, stepping: Sequence[int], entering: Sequence[tuple[int, Ids]]) -> Tokens:
+        """Begin one forward; rows that step read the token that was chosen for them last.
+
+        Args:
+            stepping: Places whose rows go on, ascending.
+            entering: Places where rows begin, and what is left to read of their prompts.
+
+        Returns:
+            What waits for the tokens of the stepping rows, then of those that entered.
+        """
+        ...
+
+    def clear(self, place: int) -> None:
+        """Forget what a failed row left in its place: see `Places`."""
+        ...
+
+
 NOT_FINITE = "the model's logits are not finite (NaN or infinite)"
 """Why a row has no answer: its weights are damaged, or its numbers overflow the dtype."""
 
@@ -83,7 +109,10 @@ class Decoded:
 
 @dataclass(slots=True)
 class _Row:
-    """A row in its place. Seconds are its share of the forwards; `first` and `end` are readings of the clock."""
+    """A row in its place. Seconds are its share of the forwards; `first` and `end` are readings of the clock.
+
+    `asked` counts the tokens that forwards were begun for.
+    """
 
     key: int
     tail: Ids
@@ -93,6 +122,7 @@ class _Row:
     first: float = 0.0
     end: float = 0.0
     finish: Finish | None = None
+    asked: int = 0
 
     def decoded(self, prefill: float, decode: float) -> Decoded:
         if self.finish is None:  # pragma: no cover - rows leave their places only when they have ended
@@ -120,15 +150,18 @@ def greedy(reader: Reader, rows: int, finish: Finishes, max_tokens: int) -> list
         One result a row, in order. `prefill_seconds` runs to the first token of all rows, `decode_seconds` from there
         to the row's own end.
     """
-    start = time.perf_counter()
-    ended = _loop(_Whole(reader), ((row, ()) for row in range(rows)), rows, finish, max_tokens)
+    start, places = time.perf_counter(), _AtOnce(_Whole(reader))
+    ended = _loop(places, ((row, ()) for row in range(rows)), rows, finish, max_tokens)
     return [row.decoded(row.first - start, row.end - row.first) for row in sorted(ended, key=lambda ended: ended.key)]
 
 
 def greedy_continuous(
-    places: Places, prompts: Iterator[tuple[int, Ids]], count: int, finish: Finishes, max_tokens: int
+    places: Places | DevicePlaces, prompts: Iterator[tuple[int, Ids]], count: int, finish: Finishes, max_tokens: int
 ) -> Iterator[tuple[int, Decoded]]:
     """Answer greedily as many prompts as there come: when a row ends, the next prompt takes its place.
+
+    Over `DevicePlaces` the host is one forward behind: while it looks whether a row has ended, the next forward runs.
+    So a row that ends by a token, and not by `max_tokens`, has read one token in vain.
 
     Args:
         places: Holds what all prompts continue.
@@ -142,63 +175,147 @@ def greedy_continuous(
         the tokens that it reads: a question's are prefill, those of an answer decode. So all rows' seconds add up to
         the loop's, without those that whoever takes the results spends between them.
     """
-    for row in _loop(places, prompts, count, finish, max_tokens):
+    if isinstance(places, DevicePlaces):
+        ended = _loop(places, prompts, count, finish, max_tokens, behind=True)
+    else:
+        ended = _loop(_AtOnce(places), prompts, count, finish, max_tokens)
+    for row in ended:
         yield row.key, row.decoded(row.prefill, row.decode)
 
 
+@dataclass(frozen=True, slots=True)
+class _Forward:
+    """A forward that has begun: its rows with their places, in the order of its tokens."""
+
+    rows: Sequence[tuple[int, _Row]]
+    entering: int
+    tokens: Tokens
+
+    def reads(self, number: int) -> int:
+        """Tokens that it reads of a row: one, or the whole tail of a row that enters."""
+        return len(self.rows[number][1].tail) if number >= len(self.rows) - self.entering else 1
+
+
 def _loop(
-    places: Places, prompts: Iterator[tuple[int, Ids]], count: int, finish: Finishes, max_tokens: int
+    places: DevicePlaces,
+    prompts: Iterator[tuple[int, Ids]],
+    count: int,
+    finish: Finishes,
+    max_tokens: int,
+    *,
+    behind: bool = False,
 ) -> Iterator[_Row]:
-    """The one loop: forward, choose, end; rows come out as they end."""
+    """The one loop: begin a forward, wait for its tokens, or for those of the one before it; end rows.
+
+    Args:
+        places: Where rows are.
+        prompts: Keys and what is left to read.
+        count: How many places there are.
+        finish: Tells whether a row has ended.
+        max_tokens: Most tokens of an answer.
+        behind: Whether a forward begins before the tokens of the one before it are waited for.
+
+    Yields:
+        Rows that have ended, while no forward is running.
+    """
     live: dict[int, _Row] = {}
+    running: deque[_Forward] = deque()
+    ended: list[_Row] = []
     mark = time.perf_counter()
     while True:
-        entering = [
-            (place, _Row(key, tail))
-            for place, (key, tail) in zip([place for place in range(count) if place not in live], prompts, strict=False)
-        ]
-        stepping = sorted(live)
-        if not stepping and not entering:
+        if not ended:  # else what runs ends first: nothing runs while whoever takes results uses the device
+            entering = [
+                (place, _Row(key, tail))
+                for place, (key, tail) in zip(
+                    [place for place in range(count) if place not in live], prompts, strict=False
+                )
+            ]
+            stepping = [place for place in sorted(live) if live[place].asked < max_tokens]
+            if stepping or entering:
+                running.append(_begin(places, [(place, live[place]) for place in stepping], entering))
+                live.update(entering)
+                if behind and len(running) == 1:
+                    continue
+        if not running:
             return
-        logits = places.advance(
-            stepping, [live[place].ids[-1] for place in stepping], [(place, row.tail) for place, row in entering]
-        )
-        chosen = _choose(logits)  # waits for the device: the tokens are known from here on
+        forward = running.popleft()
+        chosen = forward.tokens()  # waits for the device: the tokens are known from here on
         now = time.perf_counter()
-        share = (now - mark) / max(1, len(stepping) + sum(len(row.tail) for _, row in entering))
+        _share(forward, now - mark, now)
         mark = now
-        for place in stepping:
-            live[place].decode += share
-        for place, row in entering:
-            row.prefill, row.first = share * len(row.tail), now
-            live[place] = row
-        order = [*stepping, *(place for place, _ in entering)]
-        for place, token in zip(order, chosen, strict=True):
-            row = live[place]
-            if token is None:
-                row.finish = "error"
-                places.clear(place)
-            else:
-                row.ids.append(token)
-                row.finish = finish(row.ids) or ("length" if len(row.ids) == max_tokens else None)
-            row.end = time.perf_counter()
-        ended = [live.pop(place) for place in order if live[place].finish is not None]
-        for row in ended:
+        for (place, row), token in zip(forward.rows, chosen, strict=True):
+            if row.finish is None:  # else it had ended when this forward began
+                row.finish = _take(row, token, finish, max_tokens)
+                if token is None:
+                    places.clear(place)
+                if row.finish is not None:
+                    ended.append(live.pop(place))
+        while ended and not running:
             before = time.perf_counter()
-            yield row
+            yield ended.pop(0)
             mark += time.perf_counter() - before
 
 
-def _choose(logits: torch.Tensor) -> list[int | None]:
-    """Each row's likeliest token; None where the best logit is not finite, as it is if any logit is NaN.
+def _begin(places: DevicePlaces, stepping: list[tuple[int, _Row]], entering: list[tuple[int, _Row]]) -> _Forward:
+    """Begin a forward that asks one token for each of these rows."""
+    tokens = places.start([place for place, _ in stepping], [(place, row.tail) for place, row in entering])
+    rows = [*stepping, *entering]
+    for _, row in rows:
+        row.asked += 1
+    return _Forward(rows, len(entering), tokens)
 
-    Both come in one transfer, as float32, in which every token id below 2^24 is exact.
+
+def _share(forward: _Forward, seconds: float, now: float) -> None:
+    """Share a forward's seconds out among its rows by the tokens that it read of each."""
+    share = seconds / max(1, sum(forward.reads(number) for number in range(len(forward.rows))))
+    for number, (_, row) in enumerate(forward.rows):
+        if number < len(forward.rows) - forward.entering:
+            row.decode += share
+        else:
+            row.prefill, row.first = share * len(row.tail), now
+
+
+def _take(row: _Row, token: int | None, finish: Finishes, max_tokens: int) -> Finish | None:
+    """Append a row's next token; return why it ends with it, or None if it goes on."""
+    ended: Finish | None = "error"
+    if token is not None:
+        row.ids.append(token)
+        ended = finish(row.ids) or ("length" if len(row.ids) == max_tokens else None)
+    row.end = time.perf_counter()
+    return ended
+
+
+def likeliest(logits: torch.Tensor) -> torch.Tensor:
+    """Each row's likeliest token beside its logit, ``[rows, 2]`` in float32, in which ids below 2^24 are exact.
+
+    Both come to the host in one transfer: see `tokens_of`.
     """
     import torch
 
     best = logits.argmax(dim=-1, keepdim=True)
-    values = torch.cat([best.float(), logits.gather(-1, best).float()], dim=-1).tolist()
-    return [int(token) if math.isfinite(value) else None for token, value in values]
+    return torch.cat([best.float(), logits.gather(-1, best).float()], dim=-1)
+
+
+def tokens_of(found: Sequence[tuple[float, float]]) -> list[int | None]:
+    """Tokens from what `likeliest` found; None where the best logit is not finite, as it is if any logit is NaN."""
+    return [int(token) if math.isfinite(value) else None for token, value in found]
+
+
+class _AtOnce:
+    """`Places` as `DevicePlaces`: each forward is waited for where it begins."""
+
+    def __init__(self, places: Places) -> None:
+        self._places, self._last = places, dict[int, int]()
+
+    def start(self, stepping: Sequence[int], entering: Sequence[tuple[int, Ids]]) -> Tokens:
+        logits = self._places.advance(stepping, [self._last[place] for place in stepping], entering)
+        chosen = tokens_of(likeliest(logits).tolist())
+        order = [*stepping, *(place for place, _ in entering)]
+        self._last |= {place: token for place, token in zip(order, chosen, strict=True) if token is not None}
+        return lambda: chosen
+
+    def clear(self, place: int) -> None:
+        self._places.clear(place)
 
 
 class _Whole:

@@ -75,4 +75,4 @@ def _attention(
     return attend(query, key, value, attention_mask, scale).transpose(1, 2).contiguous()
 
 
-register_attention(NAME, _attention)
+register_attention(NAME, _attention, refuse_masks=True)

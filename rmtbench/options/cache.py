@@ -80,6 +80,14 @@ class CacheChoices:
         heeded="keeps a cache",
         not_served=_SERVERS_OWN,
     )
+    cuda_graphs: Literal["on", "off"] = option(
+        "on",
+        "Replay decode steps as CUDA graphs, where model and cache allow it.",
+        rare=True,
+        on_off=True,
+        heeded="keeps a cache",
+        not_served=_SERVERS_OWN,
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -60,14 +60,23 @@ def _ways(model: LocalModel, spec: RunSpec) -> list[list[str]]:
             check_batch(model.model, spec.batch)
             return [[PLAIN, PLAIN_BATCH] if many else [PLAIN]]
         check_shared_prefix(model.model)
-        return [[SHARED, SHARED_BATCH] if many else [SHARED]]
+        return _with_steps(model, [SHARED, SHARED_BATCH] if many else [SHARED], graphs=options.cuda_graphs == "on")
     if "whole-corpus" in kind.needs:
-        return [[PLAIN]] if prefix_for(model)[0] == "plain" else [[SHARED], [PLAIN]]
+        return [[PLAIN]] if prefix_for(model)[0] == "plain" else [*_with_steps(model, [SHARED]), [PLAIN]]
     if options.chunk_cache is not None:
-        return [[SHARED]]
+        return _with_steps(model, [SHARED])
     check_batch(model.model, spec.batch)
     own = [OWN, OWN_BATCH] if many else [OWN]
     return [[*own, EMBEDDED] if kind.memory is not None else own]
+
+
+def _with_steps(model: LocalModel, ways: list[str], *, graphs: bool = False) -> list[list[str]]:
+    """Return the choices of decode steps over a shared prefix, the fastest first; on the CPU there is one."""
+    from rmtbench.kvcache.exact.static_places import GRAPHS, STATIC
+
+    if not model.device.startswith("cuda"):
+        return [ways]
+    return [*([[*ways, STATIC, GRAPHS]] if graphs else []), [*ways, STATIC], ways]
 
 
 def _refused(model: LocalModel, spec: RunSpec, ways: Sequence[str], inexact: dict[str, str], folder: Path) -> UserError:

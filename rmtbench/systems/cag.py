@@ -13,6 +13,7 @@ from rmtbench.core import Answer, Corpus, Prepared, Question, RunSpec
 from rmtbench.errors import AnswerError, ContextTooLongError, UserError
 from rmtbench.measure import Timed, add_seconds, synchroniser, timed
 from rmtbench.models.base import HeldPrefix, LanguageModel, Passage, PrefixCache
+from rmtbench.options.identity import RunOptions
 from rmtbench.systems.base import Closing, Resources, SystemKind, make_answer
 from rmtbench.systems.in_prompt import whole_corpus
 from rmtbench.systems.resources import local_model
@@ -134,8 +135,16 @@ class CacheAugmented(Closing):
             return timed("place", place, synchroniser(model.device))
         from rmtbench.kvcache.exact.shared import shared_prefix
 
-        notice = self._resources.watch.notice
-        return Timed(shared_prefix(model, context, longest=longest, batch=batch, notice=notice), {})
+        notice, no_graphs = self._resources.watch.notice, _no_graphs(self._options)
+        make: Callable[[], PrefixCache] = partial(
+            shared_prefix, model, context, longest=longest, batch=batch, notice=notice, no_graphs=no_graphs
+        )
+        # On the CPU that takes memory and nothing else; on a GPU it may record CUDA graphs.
+        return timed("place", make, synchroniser(model.device)) if model.device != "cpu" else Timed(make(), {})
+
+
+def _no_graphs(options: RunOptions) -> str:
+    return "cuda-graphs is off" if options.cuda_graphs == "off" else ""
 
 
 def _kernels(model: LanguageModel, spec: RunSpec) -> Mapping[str, object]:
@@ -143,7 +152,9 @@ def _kernels(model: LanguageModel, spec: RunSpec) -> Mapping[str, object]:
         return {}
     from rmtbench.kvcache.exact.uncached import kernels_of
 
-    return kernels_of(local, spec.options.cache_layout)
+    options = spec.options
+    plain = options.kv_bits is None and options.kv_place == "device"
+    return kernels_of(local, options.cache_layout, plain=plain, no_graphs=_no_graphs(options))
 
 
 KIND = SystemKind(

@@ -67,7 +67,7 @@ class ChunkCaches:
 
     def _answer(self, prompt: Prompt) -> Generation:
         from rmtbench.kvcache.approximate.compose import compose
-        from rmtbench.kvcache.exact.shared import SharedPrefixCache
+        from rmtbench.kvcache.exact.shared import FOR_FEW, SharedPrefixCache
 
         model, read = self._model, 0
         start = time.perf_counter()
@@ -84,7 +84,7 @@ class ChunkCaches:
         context = compose(parts, get, self._frequencies)
         synchroniser(model.device)()
         # `shared_prefix` would check the model again, within the question's time.
-        with SharedPrefixCache(model, context, longest=tail, batch=1) as prefix:
+        with SharedPrefixCache(model, context, longest=tail, batch=1, no_graphs=FOR_FEW) as prefix:
             before = time.perf_counter() - start
             [answer] = prefix.generate([prompt.question])
         cached = max(0, context.tokens - read)

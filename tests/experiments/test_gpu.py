@@ -24,12 +24,10 @@ def test_every_step_gives_its_file_on_the_cpu(tmp_path: Path, capsys: pytest.Cap
     assert [row["what"] for row in found["operators"]["rows"]] == ["prefix"] * 4 + ["ragged"] * 2
     assert all(row["output_error"] < 1e-4 for row in found["operators"]["rows"])
     assert found["offload"]["layers_wrong"] == 0
-    assert [(row["tokens"], row["batch"]) for row in found["decode"]["rows"]] == [
-        (300, 1),
-        (300, 3),
-        (600, 1),
-        (600, 3),
+    assert [(row["tokens"], row["batch"], row["way"]) for row in found["decode"]["rows"]] == [
+        (tokens, batch, way) for tokens in (300, 600) for batch in (1, 3) for way in ("forward", "static")
     ]
+    assert [each["way"] for each in found["profile"]["ways"]] == ["forward", "static"]
     assert [row["way"] for row in found["places"]["rows"]] == ["device", "host", "8 bits", "4 bits"]
 
 

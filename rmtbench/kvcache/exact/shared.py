@@ -16,6 +16,7 @@ from rmtbench.errors import AnswerError, out_of_memory
 from rmtbench.kvcache.base import PrefixKV
 from rmtbench.kvcache.exact.reading import ReadContext, read_in_chunks, tokenise
 from rmtbench.kvcache.exact.shared_attention import NAME
+from rmtbench.kvcache.exact.static_places import How, StaticPlaces, choose_step, is_plain
 from rmtbench.kvcache.exact.suffixes import Suffixes, plan_round
 from rmtbench.kvcache.watching import NOBODY
 from rmtbench.measure import Timed, add_seconds, free_memory
@@ -35,17 +36,19 @@ class SharedPlaces:
         self._step = find_step(model.model)
 
     @torch.inference_mode()
-    def advance(self, stepping: Sequence[int], tokens: Ids, entering: Sequence[tuple[int, Ids]]) -> torch.Tensor:
-        """One forward over all these tokens in a line: see the protocol."""
+    def advance(
+        self, stepping: Sequence[int], tokens: Ids | torch.Tensor, entering: Sequence[tuple[int, Ids]]
+    ) -> torch.Tensor:
+        """One forward over all these tokens in a line: see the protocol. Tokens may be on the device."""
         reading = plan_round(self._prefix, self._suffixes, stepping, [(place, len(tail)) for place, tail in entering])
-        line = [*tokens, *(token for _, tail in entering for token in tail)]
         model, device = self._model, self._model.device
+        read = [token for _, tail in entering for token in tail]
+        line = torch.cat([torch.as_tensor(each, dtype=torch.long, device=device) for each in (tokens, read)])
         if self._step is not None and not entering:
-            positions = reading.slots + self._prefix.tokens
-            return self._step(torch.tensor(line, device=device), positions, reading.step)
+            return self._step(line, reading.slots + self._prefix.tokens, reading.step)
         with attention_of(model, NAME):
             logits: torch.Tensor = model(
-                input_ids=torch.tensor([line], device=device),
+                input_ids=line[None],
                 position_ids=(reading.slots + self._prefix.tokens)[None],
                 # A mask of four dimensions is passed on as it is, so that transformers makes none of its own.
                 attention_mask=torch.ones((1, 1, 1, 1), dtype=torch.bool, device=device),
@@ -57,8 +60,15 @@ class SharedPlaces:
 
     def clear(self, place: int) -> None:
         """Forget a failed row: see the protocol."""
-        for tensor in (*self._suffixes.keys, *self._suffixes.values):
-            tensor[place] = 0
+        self._suffixes.clear(place)
+
+
+def make_places(model: LocalModel, prefix: PrefixKV, suffixes: Suffixes, how: How) -> SharedPlaces | StaticPlaces:
+    """Return the rows' places over a prefix, whose steps are computed in a certain way: see `choose_step`."""
+    places = SharedPlaces(model, prefix, suffixes)
+    if how == "forward":
+        return places
+    return StaticPlaces(model, prefix, suffixes, places.advance, graphs=how == "graphs")
 
 
 class SharedPrefixCache:
@@ -69,7 +79,8 @@ class SharedPrefixCache:
         tensors: The context's keys and values; they are not copied.
         longest: Tokens of the longest question.
         batch: Most questions at once: places that are kept for them. If memory is missing, half of them.
-        notice: Gets a line when places were halved.
+        notice: Gets a line when places were halved, and where graphs may be used and cannot.
+        no_graphs: Why decode steps are not replayed as CUDA graphs; empty where they may be: see `choose_step`.
     """
 
     def __init__(
@@ -80,14 +91,17 @@ class SharedPrefixCache:
         longest: int,
         batch: int,
         notice: Callable[[str], None] = NOBODY.notice,
+        no_graphs: str = "",
     ) -> None:
         self._model, self._batch, self._longest, self._notice = model, batch, longest, notice
         self._tokens = tensors.tokens
         self._turn: object = None
-        self._held: tuple[PrefixKV, Suffixes] | None = (
-            tensors,
-            Suffixes(tensors, batch, longest + model.max_new_tokens),
-        )
+        self._how, why = choose_step(model, plain=is_plain(tensors), no_graphs=no_graphs)
+        if why and not no_graphs and model.device.startswith("cuda"):
+            notice(f"decode steps are not replayed as CUDA graphs: {why}")
+        self._held: tuple[PrefixKV, Suffixes] | None = None
+        self._places: SharedPlaces | StaticPlaces | None = None
+        self._hold(tensors)
 
     def __enter__(self) -> Self:
         return self
@@ -95,7 +109,7 @@ class SharedPrefixCache:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._held = self._turn = None
+        self._held = self._places = self._turn = None
 
     @property
     def tokens(self) -> int:
@@ -208,21 +222,39 @@ class SharedPrefixCache:
             yield number, Decoded((), "error", 0.0, 0.0, no_room(1, lacking))
 
     def _in_places(self, prompts: Iterator[tuple[int, Ids]]) -> Iterator[tuple[int, Decoded]]:
-        if self._held is None:
+        if self._places is None:
             raise RuntimeError("the prefix is closed")
         model = self._model
-        places = SharedPlaces(model, *self._held)
-        return greedy_continuous(places, prompts, self._batch, model.finish, model.max_new_tokens)
+        return greedy_continuous(self._places, prompts, self._batch, model.finish, model.max_new_tokens)
+
+    def _hold(self, prefix: PrefixKV) -> None:
+        """Take the rows' places and get their steps ready; if memory is missing, half as many until they fit."""
+        while self._held is None:
+            try:
+                self._held, self._places = self._take(prefix)
+            except (RuntimeError, MemoryError) as error:
+                if self._batch == 1 or not out_of_memory(error):
+                    raise
+            else:
+                return
+            self._fewer()
+
+    def _take(self, prefix: PrefixKV) -> tuple[tuple[PrefixKV, Suffixes], SharedPlaces | StaticPlaces]:
+        suffixes = Suffixes(prefix, self._batch, self._longest + self._model.max_new_tokens)
+        return (prefix, suffixes), make_places(self._model, prefix, suffixes, self._how)
 
     def _halve(self) -> None:
         """Keep half of the places, for all questions from now on."""
         if self._held is None:
             raise RuntimeError("the prefix is closed")
-        tensors, self._held = self._held[0], None  # lets go of the larger buffers first
+        prefix, self._held, self._places = self._held[0], None, None  # lets go of the larger buffers first
+        self._fewer()
+        self._hold(prefix)
+
+    def _fewer(self) -> None:
         before, self._batch = self._batch, self._batch // 2
         free_memory()
         self._notice(f"out of memory with {before} questions at once; now {self._batch} at once")
-        self._held = tensors, Suffixes(tensors, self._batch, self._longest + self._model.max_new_tokens)
 
     def _check(self, tail: Ids) -> None:
         needed, room = (count + self._model.max_new_tokens for count in (len(tail), self._longest))
@@ -238,6 +270,7 @@ def shared_prefix(
     longest: int,
     batch: int,
     notice: Callable[[str], None] = NOBODY.notice,
+    no_graphs: str = "",
 ) -> SharedPrefixCache:
     """Make a context's keys and values ready for questions; they are not copied.
 
@@ -246,13 +279,18 @@ def shared_prefix(
         context: What it read.
         longest: Tokens of the longest question: room for it and its answer is kept `batch` times over.
         batch: Most questions at once.
-        notice: Gets a line when memory was missing and fewer are answered at once.
+        notice: Gets a line when memory was missing and fewer are answered at once, and where graphs cannot be used.
+        no_graphs: Why decode steps are not replayed as CUDA graphs; empty where they may be.
 
     Raises:
         UserError: The model has attention of another kind.
     """
     check_shared_prefix(model.model)
-    return SharedPrefixCache(model, context, longest=longest, batch=batch, notice=notice)
+    return SharedPrefixCache(model, context, longest=longest, batch=batch, notice=notice, no_graphs=no_graphs)
+
+
+FOR_FEW = "the context is read for one question"
+"""Why no CUDA graph is recorded where a context is not kept: each recording runs the step several times."""
 
 
 def read_shared(
@@ -262,7 +300,7 @@ def read_shared(
     batch: int,
     read: ReadContext = read_in_chunks,
 ) -> Timed[SharedPrefixCache]:
-    """Read a context once and keep its keys and values.
+    """Read a context once and keep its keys and values, for few questions: no CUDA graph is recorded for them.
 
     Args:
         model: The model that reads it.
@@ -281,5 +319,5 @@ def read_shared(
     check_shared_prefix(model.model)
     tokens = tokenise(model, passages, questions)
     context = read(model, tokens.value.ids)
-    prefix = shared_prefix(model, context.value, longest=tokens.value.longest, batch=batch)
+    prefix = shared_prefix(model, context.value, longest=tokens.value.longest, batch=batch, no_graphs=FOR_FEW)
     return Timed(prefix, add_seconds(tokens.seconds, context.seconds))

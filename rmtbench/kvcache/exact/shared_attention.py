@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from rmtbench.kvcache.exact.attention import attend_to_prefix, merge
+from rmtbench.kvcache.exact.suffixes import Round
 from rmtbench.models.architecture import register_attention
 
 if TYPE_CHECKING:
     import torch
 
-    from rmtbench.kvcache.exact.suffixes import Round
-
 NAME = "rmtbench_shared_prefix"
 """The implementation's name among those of transformers."""
+
+
+class Reading(Protocol):
+    """What a forward reads in which each token is the only one of its row."""
+
+    def step(
+        self, layer: int, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scale: float, /
+    ) -> torch.Tensor:
+        """Keep the new keys and values, and attend to all before them: see `llama_step.Attend`."""
+        ...
 
 
 def shared_prefix_attention(
@@ -23,7 +32,7 @@ def shared_prefix_attention(
     value: torch.Tensor,
     scale: float,
     *,
-    reading: Round | None = None,
+    reading: Round | Reading | None = None,
     **others: object,
 ) -> torch.Tensor:
     """The attention that transformers calls in each layer: see `register_attention`.
@@ -49,6 +58,9 @@ def shared_prefix_attention(
     if strange:
         raise RuntimeError(f"{type(module).__name__} has {', '.join(strange)}, which {NAME} does not know")
     layer = int(module.layer_idx)  # type: ignore[arg-type]
+    if not isinstance(reading, Round):
+        line = [each[0].transpose(0, 1) for each in (query, key, value)]  # [tokens, heads, width]
+        return reading.step(layer, line[0], line[1], line[2], scale)[None]
     keys, values = reading.prefix.keys[layer], reading.prefix.values[layer]
     # What the last layer makes of a token is read for the logits alone: of a question, that is its last token.
     asked = query[:, :, reading.last] if reading.entering and layer == len(reading.prefix.keys) - 1 else query
@@ -63,4 +75,4 @@ STRANGE = ("sliding_window", "softcap", "s_aux", "position_bias")
 """What a model may tell its attention that changes the scores: windows, caps, sinks and biases."""
 
 
-register_attention(NAME, shared_prefix_attention)
+register_attention(NAME, shared_prefix_attention, refuse_masks=True)

@@ -27,6 +27,11 @@ class Suffixes:
         """Memory held."""
         return sum(tensor.nbytes for tensor in (*self.keys, *self.values))
 
+    def clear(self, place: int) -> None:
+        """Forget a failed row: a number that is not finite would spoil the next row there, though it is hidden."""
+        for tensor in (*self.keys, *self.values):
+            tensor[place] = 0
+
 
 @dataclass(frozen=True)
 class Rows:

@@ -8,7 +8,8 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
@@ -16,6 +17,7 @@ import torch
 from rmtbench.errors import first_line
 from rmtbench.kvcache.exact.prefill import fill, prefill
 from rmtbench.kvcache.exact.shared import SharedPlaces
+from rmtbench.kvcache.exact.static_places import GRAPHS, STATIC, StaticPlaces
 from rmtbench.kvcache.exact.suffixes import Suffixes
 from rmtbench.models.decode import Ids, Reader
 from rmtbench.models.readers import OwnPrompts, SharedPrefix
@@ -91,6 +93,14 @@ def try_ways(model: LocalModel, ways: Sequence[str]) -> dict[str, str]:
             return dict.fromkeys(ways, "what it computes for a token changes with the tokens behind it")
         wanted = [logits[-STEPS - 1 :] for logits in expected]
         return {way: _try(_WAYS[way], model, text, wanted) for way in ways}
+
+
+def try_steps(model: LocalModel) -> LocalModel:
+    """Return the model with what its trial found against the decode steps of a GPU; on the CPU there is none to try."""
+    if not model.device.startswith("cuda"):
+        return model
+    found = {way: why for way, why in try_ways(model, [STATIC, GRAPHS]).items() if why}
+    return replace(model, inexact={**model.inexact, **found})
 
 
 def make_text(model: LocalModel) -> Text:
@@ -218,6 +228,18 @@ def _shared_batch(model: LocalModel, text: Text) -> Iterator[tuple[int, torch.Te
     yield 1, other
 
 
+def _static(model: LocalModel, text: Text, *, graphs: bool = False) -> Iterator[tuple[int, torch.Tensor]]:
+    """Both enter one after the other and go on together; then one goes on alone."""
+    tensors = prefill(model.model, text.context, chunk_tokens=CHUNK)
+    suffixes = Suffixes(tensors, len(text.tails), max(TAILS) + STEPS)
+    enter = SharedPlaces(model, tensors, suffixes).advance
+    places, (first, second) = StaticPlaces(model, tensors, suffixes, enter, graphs=graphs), text.answers
+    yield 1, places.advance([], [], [(1, text.tails[1])])[0]
+    yield from zip((1, 0), places.advance([1], [second[0]], [(0, text.tails[0])]), strict=True)
+    yield from enumerate(places.advance([0, 1], [first[0], second[1]], []))
+    yield 0, places.advance([0], [first[1]], [])[0]
+
+
 def _places(model: LocalModel, text: Text, count: int) -> SharedPlaces:
     tensors = prefill(model.model, text.context, chunk_tokens=CHUNK)
     return SharedPlaces(model, tensors, Suffixes(tensors, count, max(TAILS) + STEPS))
@@ -230,6 +252,8 @@ _WAYS: Mapping[str, Way] = {
     PLAIN_BATCH: _plain_batch,
     SHARED: _shared,
     SHARED_BATCH: _shared_batch,
+    STATIC: _static,
+    GRAPHS: partial(_static, graphs=True),
     EMBEDDED: _embedded,
 }
 

@@ -14,7 +14,9 @@ from rmtbench.kvcache.exact import chunk_attention, shared_attention
 from rmtbench.kvcache.exact.plain import read_prefix
 from rmtbench.kvcache.exact.prefill import CHUNK_TOKENS
 from rmtbench.kvcache.exact.reading import read_in_chunks
-from rmtbench.kvcache.exact.shared import read_shared
+from rmtbench.kvcache.exact.shared import FOR_FEW, read_shared
+from rmtbench.kvcache.exact.static_places import choose_step
+from rmtbench.kvcache.exact.static_step import find_attention
 from rmtbench.kvcache.exact.trial import SHARED
 from rmtbench.measure import synchroniser
 from rmtbench.models.architecture import check_shared_prefix, plain_causal
@@ -59,20 +61,33 @@ def prefix_for(model: LocalModel) -> tuple[str, str]:
     return ("plain", f"{type(model.model).__name__} differs over the {SHARED} ({found})") if found else ("shared", "")
 
 
-def kernels_of(model: LocalModel, prefix: str) -> dict[str, object]:
+def kernels_of(model: LocalModel, prefix: str, *, plain: bool = True, no_graphs: str = FOR_FEW) -> dict[str, object]:
     """By which attention a context and the questions behind it are read, for a run's provenance.
 
     Args:
         model: The model.
         prefix: How its keys and values are kept: see `rmtbench.options.cache.LAYOUTS`.
+        plain: Whether they stay on the device, in the model's own numbers.
+        no_graphs: Why no CUDA graphs are wanted; empty where they are.
 
     Returns:
         `context` and `questions`, names among transformers' attention implementations, and `chunk_tokens`, the tokens
-        of the context that are read at once.
+        of the context that are read at once. On a CUDA device also `step`, how decode steps over a shared prefix are
+        computed, with the reason where that is not by CUDA graphs, and `suffixes`, who computes the attention to the
+        rows' own tokens there.
     """
     own = str(model.model.config._attn_implementation)  # noqa: SLF001 - the only place that tells
     return {
         "context": chunk_attention.NAME if plain_causal(model.model) else own,
         "questions": own if prefix == "plain" else shared_attention.NAME,
         "chunk_tokens": CHUNK_TOKENS,
+        **(_step_of(model, plain=plain, no_graphs=no_graphs) if prefix != "plain" else {}),
     }
+
+
+def _step_of(model: LocalModel, *, plain: bool, no_graphs: str) -> dict[str, object]:
+    device = model.model.device
+    if device.type != "cuda":
+        return {}
+    how, why = choose_step(model, plain=plain, no_graphs=no_graphs)
+    return {"step": how, "step_reason": why, "suffixes": "torch" if how == "forward" else find_attention(device)[1]}

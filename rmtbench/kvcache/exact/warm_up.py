@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from rmtbench.errors import out_of_memory
 from rmtbench.kvcache.exact.prefill import CHUNK_TOKENS, fill, prefill
-from rmtbench.kvcache.exact.shared import SharedPlaces
+from rmtbench.kvcache.exact.shared import FOR_FEW, make_places
+from rmtbench.kvcache.exact.static_places import choose_step
 from rmtbench.kvcache.exact.suffixes import Suffixes
 from rmtbench.kvcache.exact.uncached import prefix_for
 from rmtbench.measure import free_memory, synchroniser
@@ -72,5 +73,6 @@ def _two_chunks(model: LocalModel) -> None:
         cache.window.next = context.tokens
         forward(model.model, cache, question, start=context.tokens)
         return
-    places = SharedPlaces(model, context, Suffixes(context, 1, QUESTION_TOKENS + ANSWER_TOKENS))
+    how, _ = choose_step(model, plain=True, no_graphs=FOR_FEW)
+    places = make_places(model, context, Suffixes(context, 1, QUESTION_TOKENS + ANSWER_TOKENS), how)
     list(greedy_continuous(places, iter([(0, question)]), 1, never, ANSWER_TOKENS))

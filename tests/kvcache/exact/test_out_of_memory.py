@@ -14,10 +14,12 @@ import torch
 from rmtbench.core import Draw, RunSpec
 from rmtbench.errors import UserError
 from rmtbench.journal.record import read_run
+from rmtbench.kvcache.base import PrefixKV
 from rmtbench.kvcache.exact.plain import read_prefix
 from rmtbench.kvcache.exact.prefill import prefill
 from rmtbench.kvcache.exact.reading import tokenise
 from rmtbench.kvcache.exact.shared import shared_prefix
+from rmtbench.kvcache.exact.suffixes import Suffixes
 from rmtbench.models.base import Generation, Passage, Prompt
 from rmtbench.models.batches import generate_apart
 from rmtbench.models.local import LocalModel
@@ -65,6 +67,23 @@ def over_shared(model: LocalModel, batch: int, told: list[str]) -> list[Generati
 
 def ids(found: Sequence[Generation]) -> list[tuple[int, ...]]:
     return [row.output_ids for row in found]
+
+
+def test_places_that_do_not_fit_are_halved_before_any_question(
+    tiny_model: LocalModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def take(prefix: PrefixKV, places: int, room: int) -> Suffixes:
+        if places > 1:
+            raise torch.OutOfMemoryError(f"CUDA out of memory.\n{NUMBERS}")
+        return Suffixes(prefix, places, room)
+
+    expected, told = ids(over_shared(tiny_model, 1, [])), list[str]()
+    monkeypatch.setattr("rmtbench.kvcache.exact.shared.Suffixes", take)
+    tokens = tokenise(tiny_model, CONTEXT, QUESTIONS).value
+    read = prefill(tiny_model.model, tokens.ids)
+    with shared_prefix(tiny_model, read, longest=tokens.longest, batch=4, notice=told.append) as prefix:
+        assert told == [f"out of memory with {n} questions at once; now {n // 2} at once" for n in (4, 2)]
+        assert ids(list(prefix.stream(QUESTIONS))) == expected
 
 
 def test_a_shared_prefix_halves_its_places_and_answers_the_same(tiny_model: LocalModel) -> None:
