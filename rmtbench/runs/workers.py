@@ -104,7 +104,7 @@ def _begin_with(results: Path, part: Path) -> None:
     for run in find_runs(results):
         packed = packed_of(run)
         if packed is None:
-            shutil.copytree(run, made / run.name, ignore=shutil.ignore_patterns(".lock"))
+            shutil.copytree(run, made / run.name, ignore=shutil.ignore_patterns(".lock*"))
         else:
             shutil.copy2(packed, made / packed.name)
     made.rename(part)

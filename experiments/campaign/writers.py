@@ -1,0 +1,74 @@
+"""The commands that write, each small: what they need before, how they are called, and which of their files are results."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+Words = Sequence[str]
+
+BASIC = ("--dataset", "squad", "--size", "smoke", "--questions", "4", "--model", "mini", "--max-answer-tokens", "16",
+         "--top-k", "1", "--results", "results")  # fmt: skip
+MEMORY = ("train", "rmt", "--base", "random:tiny", "--task", "detect", "--segments", "1,2", "--steps", "4", "--rows", "2",
+          "--memory-tokens", "4", "--segment-tokens", "32", "--device", "cpu", "--threads", "1", "--out", "trained")  # fmt: skip
+SWEEP = """name: two
+description: two systems over one small corpus
+runs:
+  - {system: [closed-book, rag-sparse], dataset: squad, size: smoke, model: mini, top_k: [1], questions: 3}
+  - {system: cag, dataset: handbook, model: "random:tiny", questions: 2}
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Writer:
+    """A command under test.
+
+    Attributes:
+        name: In the table.
+        words: The command line.
+        before: Commands that are run undisturbed before, once for all trials.
+        files: Files that stand beside it, by name.
+        remove: Files that are removed after `before`, as patterns.
+        same: Patterns of files whose bytes must be those of the undisturbed run.
+        children: Whether it starts processes of its own.
+    """
+
+    name: str
+    words: Words
+    before: Sequence[Words] = ()
+    files: Mapping[str, str] = field(default_factory=dict)
+    remove: Sequence[str] = ()
+    same: Sequence[str] = ()
+    children: bool = False
+
+
+def run_of(system: str, *more: str) -> Words:
+    """Return the words of a small run."""
+    return ("run", "--system", system, *BASIC, *more)
+
+
+INDEX = ("indexes/**/*.bin", "indexes/**/*.u32", "indexes/**/index.json")
+WRITERS: Sequence[Writer] = (
+    *(
+        Writer(f"run {system}", run_of(system))
+        for system in ("closed-book", "oracle", "full-context", "cag", "rag-sparse", "rag-dense", "rag-hybrid", "rmt-query-first")
+    ),
+    Writer("run rmt-text", run_of("rmt-text", "--set", "rmt-memory-tokens=32")),
+    Writer("run rmt-memory", run_of("rmt-memory", "--rmt", "trained/model", "--model", "random:tiny"),
+           before=[(*MEMORY, "--mode", "memory")]),  # fmt: skip
+    Writer("run, two draws", run_of("closed-book,rag-sparse", "--draws", "2", "--questions", "2")),
+    Writer("cache store", run_of("cag", "--kv-cache", "store"), same=["store/*/*.safetensors", "store/*/token-ids.u32"]),
+    Writer("index, sparse", run_of("rag-sparse", "--index", "indexes"), same=INDEX),
+    Writer("index, dense", run_of("rag-dense", "--index", "indexes"), same=INDEX),
+    Writer("sweep", ("sweep", "two.yaml", "--results", "results"), files={"two.yaml": SWEEP}),
+    Writer("score", ("score", "results"), before=[run_of("closed-book,rag-sparse")],
+           remove=["results/*/scores.jsonl", "results/*/summary.json"]),  # fmt: skip
+    Writer("report", ("report", "results"), before=[run_of("closed-book,rag-sparse,cag")],
+           same=["results/report/*.md", "results/report/*.csv", "results/report/*.tex"]),  # fmt: skip
+    Writer("merge", ("merge", "one", "two", "--results", "results"),
+           before=[run_of("closed-book", "--draws", "2", "--questions", "3", "--shard", f"{part}/2", "--results", name)
+                   for part, name in ((1, "one"), (2, "two"))]),  # fmt: skip
+    Writer("train", MEMORY, same=["trained/model/*.safetensors"]),
+    Writer("pack", ("pack", "results"), before=[run_of("closed-book")], same=["results/*.zip"]),
+    Writer("workers", run_of("closed-book,rag-sparse", "--draws", "2", "--questions", "2", "--workers", "2"), children=True),
+)  # fmt: skip
