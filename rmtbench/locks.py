@@ -19,6 +19,9 @@ POLL_SECONDS = 0.1
 LEASE_SECONDS = 60.0
 """Seconds without a heartbeat after which a holder on another machine counts as dead; a heartbeat comes each third."""
 
+EMPTY_SECONDS = 2.0
+"""Seconds after which a lease that names nobody counts as left by a killed process; `filelock` would keep it forever."""
+
 _WITHOUT_FLOCK = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP)
 """What file systems without `flock` answer."""
 
@@ -56,6 +59,7 @@ class Claim:
         self._flock = FileLock(path, fallback_to_soft=False)
         self._lease = SoftFileLease(lease_of(path), lease_duration=LEASE_SECONDS, thread_local=False)
         self._tried: float | None = None
+        self._empty: tuple[object, float] | None = None
         self.superseded = False
         self.refused_by_flock = False
 
@@ -76,6 +80,7 @@ class Claim:
         try:
             self._lease.acquire(blocking=False)
         except Timeout:
+            self._break_empty(now)
             self._flock.release()
             return False
         except BaseException:
@@ -84,6 +89,16 @@ class Claim:
         # One that is dead on this machine is known to be at once; others have to be watched.
         self.superseded = before is not None and now - self._tried >= LEASE_SECONDS
         return True
+
+    def _break_empty(self, now: float) -> None:
+        """Remove a lease without a word in it: its holder was killed before it had written its name."""
+        sign = self.sign_of_life()
+        if sign is None or lease_of(Path(self._flock.lock_file)).stat().st_size:
+            self._empty = None
+        elif self._empty is None or self._empty[0] != sign:
+            self._empty = (sign, now)
+        elif now - self._empty[1] >= EMPTY_SECONDS:
+            self._lease.force_break()
 
     def _take_flock(self) -> bool:
         from filelock import Timeout
@@ -112,8 +127,8 @@ class Claim:
     def holder(self) -> str:
         """Return who has it: a process id, with its machine if that is another one; or ``unknown``."""
         owner = self._lease.owner
-        if owner is None:
-            return "unknown"
+        if owner is None:  # an earlier version, which has only the flock and its process id in that file
+            return Path(self._flock.lock_file).read_text(encoding="utf-8", errors="replace").strip() or "unknown"
         machine = owner.hostname.partition("?")[0]  # behind that is its container
         return str(owner.pid) if machine == socket.gethostname() else f"{owner.pid} on {machine}"
 

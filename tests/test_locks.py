@@ -91,3 +91,13 @@ def test_a_writer_that_was_taken_over_writes_no_more(tmp_path: Path) -> None:
             (tmp_path / "other.lease").replace(tmp_path / ".lock.lease")
             with pytest.raises(UserError, match=rf"another one \(pid {other.pid} on node7\) has taken over"):
                 check()
+
+
+def test_a_lease_that_names_nobody_is_no_lock_for_ever(tmp_path: Path) -> None:
+    lease_of(tmp_path / "lock").touch()  # killed between making its lease and writing into it
+    with hold(tmp_path / "lock"):
+        assert lease_of(tmp_path / "lock").stat().st_size
+    lease_of(tmp_path / "lock").write_text("filelock/2\npid=1")  # killed while writing into it
+    with hold(tmp_path / "lock"):
+        pass
+    assert not lease_of(tmp_path / "lock").exists()

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import random
 import shutil
+import subprocess
 import sys
 import time
 from collections.abc import Mapping
@@ -90,7 +91,10 @@ def _plan(chosen: list[str], share: float) -> list[tuple[str, int]]:
 
 def _make(name: str, number: int, seed: int, bench: Bench) -> Trial:
     began = time.monotonic()
-    trial = KINDS[name][0](bench, random.Random(f"{seed} {name} {number}"), number)
+    try:
+        trial = KINDS[name][0](bench, random.Random(f"{seed} {name} {number}"), number)
+    except (RuntimeError, OSError, subprocess.SubprocessError) as error:  # the campaign's own fault, and no result
+        trial = Trial("broken trial", name, number, codes=[-1], said=[f"{type(error).__name__}: {error}"])
     return replace(trial, seconds=round(time.monotonic() - began, 2))
 
 
@@ -112,4 +116,6 @@ def _read(lines: Path) -> list[dict[str, object]]:
 
 
 if __name__ == "__main__":
-    typer.run(campaign)
+    app = typer.Typer(pretty_exceptions_enable=False)
+    app.command()(campaign)
+    app()

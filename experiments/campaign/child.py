@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 import time
+import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib import import_module
@@ -126,13 +127,13 @@ def _be(
             seen.write_text(json.dumps(asdict(made)))
         if modules is not None:
             modules.write_text(json.dumps(sorted(name for name in sys.modules if not name.startswith("_"))))
+    except BaseException:  # noqa: BLE001 - it must not go on as the parent
+        traceback.print_exc()
     finally:
         os._exit(code)
 
 
 def _main() -> int:
-    import traceback
-
     from rmtbench.cli.main import main
 
     try:

@@ -70,6 +70,8 @@ static int refused(void) {
     return 0;
 }
 static int dying(void) { return kind == KILL && writes == at; }
+/* None, half or all of the data: by the number. */
+static size_t share(size_t size) { return writes % 3 == 0 ? 0 : writes % 3 == 1 ? size / 2 : size; }
 static void die(void) { kill(getpid(), SIGKILL); for (;;) pause(); }
 
 static int unreadable(void) {
@@ -85,21 +87,21 @@ static int unreadable(void) {
 ssize_t write(int descriptor, const void *data, size_t size) {
     if (ours(descriptor)) {
         if (refused()) return -1;
-        if (dying()) { NEXT(write)(descriptor, data, size / 2); die(); }
+        if (dying()) { NEXT(write)(descriptor, data, share(size)); die(); }
     }
     return NEXT(write)(descriptor, data, size);
 }
 ssize_t pwrite(int descriptor, const void *data, size_t size, off_t place) {
     if (ours(descriptor)) {
         if (refused()) return -1;
-        if (dying()) { NEXT(pwrite)(descriptor, data, size / 2, place); die(); }
+        if (dying()) { NEXT(pwrite)(descriptor, data, share(size), place); die(); }
     }
     return NEXT(pwrite)(descriptor, data, size, place);
 }
 ssize_t pwrite64(int descriptor, const void *data, size_t size, off64_t place) {
     if (ours(descriptor)) {
         if (refused()) return -1;
-        if (dying()) { NEXT(pwrite64)(descriptor, data, size / 2, place); die(); }
+        if (dying()) { NEXT(pwrite64)(descriptor, data, share(size), place); die(); }
     }
     return NEXT(pwrite64)(descriptor, data, size, place);
 }
@@ -113,7 +115,7 @@ ssize_t writev(int descriptor, const struct iovec *parts, int count) {
 size_t fwrite(const void *data, size_t size, size_t count, FILE *stream) {
     if (ours(fileno(stream))) {
         if (refused()) return 0;
-        if (dying()) { NEXT(fwrite)(data, size, count / 2, stream); fflush(stream); die(); }
+        if (dying()) { NEXT(fwrite)(data, size, share(count), stream); fflush(stream); die(); }
     }
     return NEXT(fwrite)(data, size, count, stream);
 }

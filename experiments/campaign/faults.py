@@ -76,7 +76,7 @@ def arm(folder: Path, fault: Fault) -> None:
     """Let the layer do this from now on to the files below a folder."""
     layer = ctypes.CDLL(None)
     layer.campaign_arm.argtypes = [ctypes.c_char_p, ctypes.c_int, ctypes.c_long, ctypes.c_double]
-    layer.campaign_arm(os.fsencode(folder), _NUMBERS[fault.what], fault.at, fault.size)
+    layer.campaign_arm(os.fsencode(f"{folder}/"), _NUMBERS[fault.what], fault.at, fault.size)
 
 
 def counts() -> Counts:

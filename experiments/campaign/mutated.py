@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import random
-import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +15,7 @@ from typing import Any
 from experiments.campaign.child import run
 from experiments.campaign.compare import compare, facts
 from experiments.campaign.trial import Bench, Trial
-from experiments.campaign.writers import BASIC, MEMORY, SWEEP, Words, Writer, run_of
+from experiments.campaign.writers import MEMORY, SWEEP, Words, Writer, run_of
 
 OFFICIAL = {"squad": "dev-v1.1.json", "hotpotqa": "hotpot_dev_distractor_v1.json", "triviaqa": "wikipedia-dev.json"}
 PLUGIN = '''

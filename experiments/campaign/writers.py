@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 Words = Sequence[str]
 
 BASIC = ("--dataset", "squad", "--size", "smoke", "--questions", "4", "--model", "mini", "--max-answer-tokens", "16",
-         "--top-k", "1", "--results", "results")  # fmt: skip
+         "--results", "results")  # fmt: skip
 MEMORY = ("train", "rmt", "--base", "random:tiny", "--task", "detect", "--segments", "1,2", "--steps", "4", "--rows", "2",
           "--memory-tokens", "4", "--segment-tokens", "32", "--device", "cpu", "--threads", "1", "--out", "trained")  # fmt: skip
 SWEEP = """name: two
@@ -44,7 +44,7 @@ class Writer:
 
 def run_of(system: str, *more: str) -> Words:
     """Return the words of a small run."""
-    return ("run", "--system", system, *BASIC, *more)
+    return ("run", "--system", system, *BASIC, *(("--top-k", "1") if "rag" in system else ()), *more)
 
 
 INDEX = ("indexes/**/*.bin", "indexes/**/*.u32", "indexes/**/index.json")
@@ -53,7 +53,7 @@ WRITERS: Sequence[Writer] = (
         Writer(f"run {system}", run_of(system))
         for system in ("closed-book", "oracle", "full-context", "cag", "rag-sparse", "rag-dense", "rag-hybrid", "rmt-query-first")
     ),
-    Writer("run rmt-text", run_of("rmt-text", "--set", "rmt-memory-tokens=32")),
+    Writer("run rmt-text", run_of("rmt-text", "--rmt-memory-tokens", "32")),
     Writer("run rmt-memory", run_of("rmt-memory", "--rmt", "trained/model", "--model", "random:tiny"),
            before=[(*MEMORY, "--mode", "memory")]),  # fmt: skip
     Writer("run, two draws", run_of("closed-book,rag-sparse", "--draws", "2", "--questions", "2")),

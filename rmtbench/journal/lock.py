@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from rmtbench.errors import UserError, disk_errors
-from rmtbench.locks import HeldError, hold
+from rmtbench.locks import HeldError, hold, lease_of
 
 
 @contextmanager
@@ -44,3 +44,14 @@ def only_writer(path: Path) -> Iterator[Callable[[], None]]:
                 )
 
         yield check
+
+
+def forget_dead_writer(path: Path) -> None:
+    """Remove the lease that a killed process has left of a run that needs no other writer.
+
+    Args:
+        path: The lock file.
+    """
+    if lease_of(path).exists():
+        with suppress(HeldError, OSError), hold(path):
+            pass

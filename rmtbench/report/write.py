@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from rmtbench.analysis.pairs import Pair, compare_all
 from rmtbench.analysis.read import read_figures
 from rmtbench.analysis.sections import Facts, Section, make_sections
 from rmtbench.errors import UserError, disk_errors
+from rmtbench.files import remove_left_temporaries, temporary_of
 from rmtbench.journal.lines import refuse_link
 from rmtbench.report import csv_files, latex, markdown
 from rmtbench.report.anatomy import anatomy_tables
@@ -307,7 +307,7 @@ def _image(figure: Drawn) -> str:
 
 def _write_all(folder: Path, files: Mapping[str, bytes]) -> None:
     """Write all files under temporary names first, so that a full disk leaves the earlier report as it was."""
-    waiting = {_temporary(folder / name): (folder / name, data) for name, data in files.items()}
+    waiting = {temporary_of(folder / name): (folder / name, data) for name, data in files.items()}
     try:
         for place in (folder, folder / FOLDER):  # what is outdated is removed there too
             refuse_link(place)
@@ -316,6 +316,7 @@ def _write_all(folder: Path, files: Mapping[str, bytes]) -> None:
             for temporary, (final, data) in waiting.items():
                 final.parent.mkdir(exist_ok=True)
                 refuse_link(temporary)
+                remove_left_temporaries(final)
                 temporary.write_bytes(data)
             for temporary, (final, _) in waiting.items():
                 temporary.replace(final)
@@ -330,7 +331,3 @@ def _write_all(folder: Path, files: Mapping[str, bytes]) -> None:
         for temporary in waiting:
             with suppress(OSError):
                 temporary.unlink(missing_ok=True)
-
-
-def _temporary(path: Path) -> Path:
-    return path.with_name(f".{path.name}.{os.getpid()}.tmp")
