@@ -20,7 +20,7 @@ LEASE_SECONDS = 60.0
 """Seconds without a heartbeat after which a holder on another machine counts as dead; a heartbeat comes each third."""
 
 EMPTY_SECONDS = 2.0
-"""Seconds after which a lease that names nobody counts as left by a killed process; `filelock` would keep it forever."""
+"""Seconds after which a lease that names nobody counts as left by a killed process; `filelock` would never do so."""
 
 _WITHOUT_FLOCK = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP)
 """What file systems without `flock` answer."""

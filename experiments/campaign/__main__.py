@@ -43,7 +43,9 @@ def campaign(
     seconds: Annotated[float, typer.Option(min=1, help="Stop after so long; the same command goes on.")] = 3600,
     trials: Annotated[float, typer.Option(min=0.001, help="Of each kind, as a share of a whole campaign's.")] = 1.0,
     kinds: Annotated[str, typer.Option(help=f"Comma-separated: {', '.join(KINDS)}.")] = ",".join(KINDS),
-    out: Annotated[Path, typer.Option(help="Folder of the trials' lines and of all that is made.")] = Path("build/campaign"),
+    out: Annotated[Path, typer.Option(help="Folder of the trials' lines and of all that is made.")] = Path(
+        "build/campaign"
+    ),
     only: Annotated[int | None, typer.Option(help="Make this trial of the kinds again, and keep its folder.")] = None,
 ) -> None:
     """Injure every command in every way, and check that nothing is lost, doubled, changed or left lying about."""
@@ -92,7 +94,7 @@ def _plan(chosen: list[str], share: float) -> list[tuple[str, int]]:
 def _make(name: str, number: int, seed: int, bench: Bench) -> Trial:
     began = time.monotonic()
     try:
-        trial = KINDS[name][0](bench, random.Random(f"{seed} {name} {number}"), number)
+        trial = KINDS[name][0](bench, random.Random(f"{seed} {name} {number}"), number)  # noqa: S311 - no secret
     except (RuntimeError, OSError, subprocess.SubprocessError) as error:  # the campaign's own fault, and no result
         trial = Trial("broken trial", name, number, codes=[-1], said=[f"{type(error).__name__}: {error}"])
     return replace(trial, seconds=round(time.monotonic() - began, 2))
@@ -112,7 +114,9 @@ def _tell(name: str, trial: Trial) -> None:
 def _read(lines: Path) -> list[dict[str, object]]:
     if not lines.exists():
         return []
-    return [json.loads(line) for line in lines.read_text(encoding="utf-8").splitlines(keepends=True) if line[-1] == "\n"]
+    return [
+        json.loads(line) for line in lines.read_text(encoding="utf-8").splitlines(keepends=True) if line[-1] == "\n"
+    ]
 
 
 if __name__ == "__main__":

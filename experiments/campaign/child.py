@@ -9,7 +9,7 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib import import_module
 from pathlib import Path
@@ -21,7 +21,7 @@ LONGEST_SECONDS = 180.0
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """How a command ended: exit code (negative for a signal), what it said on stderr, and what its files went through."""
+    """How a command ended: exit code (negative for a signal), what it said on stderr, and what its files saw."""
 
     code: int
     err: str
@@ -31,7 +31,9 @@ class Ended:
     @property
     def traceback(self) -> bool:
         """Whether it showed a traceback, or another sign that an exception escaped."""
-        return any(mark in self.err for mark in ("Traceback (most recent call last)", "Exception ignored in", "Error in sys"))
+        return any(
+            mark in self.err for mark in ("Traceback (most recent call last)", "Exception ignored in", "Error in sys")
+        )
 
 
 class Child:
@@ -90,6 +92,19 @@ def run(words: Sequence[str], place: Path, fault: Fault | None = None) -> Ended:
     return Child(words, place, fault=fault).end()
 
 
+def in_child(action: Callable[[], None]) -> None:
+    """Call something in a process of its own: what uses torch would leave threads here, which no fork takes along."""
+    pid = os.fork()
+    if pid == 0:
+        try:
+            action()
+        except BaseException:  # noqa: BLE001 - it must not go on as the parent
+            traceback.print_exc()
+        finally:
+            os._exit(0)
+    os.waitpid(pid, 0)
+
+
 def warm(words: Sequence[Sequence[str]], place: Path) -> None:
     """Load here what commands load, so that children need not: each is run once, and its modules are imported."""
     listed = place / "modules.json"
@@ -118,6 +133,7 @@ def _be(
         os.environ.update(environment(place))
         os.environ.pop("RMTBENCH_DATA", None)
         sys.argv = ["rmtbench", *words]
+        sys.path.insert(0, str(place / "site"))  # where a trial has its plugins
         if is_loaded():
             arm(place, fault or Fault())
         code = _main()

@@ -55,7 +55,7 @@ def facts(place: Path, same: Sequence[str]) -> Facts:
     for name in ROWS:
         for path in sorted(place.glob(f"results/[!.]*/{name}")):
             for line in path.read_bytes().splitlines(keepends=True):
-                key, text = _row(path, name, line)
+                key, text = _row(name, line)
                 rows.setdefault(f"{path.relative_to(place)} {key}", []).append(text)
     for pattern in same:
         for path in place.glob(pattern):
@@ -77,7 +77,7 @@ def compare(found: Facts, wanted: Facts) -> Differences:
     return Differences(lost, doubled, changed, sorted(found.names - wanted.names))
 
 
-def _row(path: Path, name: str, line: bytes) -> tuple[str, str]:
+def _row(name: str, line: bytes) -> tuple[str, str]:
     try:
         row: dict[str, Any] = json.loads(line)
     except ValueError:

@@ -27,7 +27,7 @@ def full(bench: Bench, chance: random.Random, number: int) -> Trial:
 
 
 def small(bench: Bench, chance: random.Random, number: int) -> Trial:
-    """Give a command a tmpfs that is too small for it, then a large one: mapped files and child processes meet it too."""
+    """Give a command a tmpfs that is too small, then a large one: mapped files and child processes meet it too."""
     writer = turn(number)
     usual = bench.undisturbed(writer)
     mount = bench.place("tmpfs")
@@ -43,17 +43,18 @@ def small(bench: Bench, chance: random.Random, number: int) -> Trial:
         trial = Trial("small tmpfs", f"{writer.name}: {room - needed:,} bytes free", number, int(first.code != 0))
         return judge(trial, bench, writer, place, [first], last=last)
     finally:
-        subprocess.run(["umount", "-l", str(mount)], check=True)  # noqa: S603, S607 - our own mount
+        _unmount(mount)
         shutil.rmtree(mount.with_name("place.logs"), ignore_errors=True)
 
 
 def can_mount(folder: Path) -> bool:
     """Return whether a tmpfs may be mounted here."""
     folder.mkdir(parents=True, exist_ok=True)
-    made = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "none", str(folder)], check=False, capture_output=True)  # noqa: S603, S607
-    if made.returncode == 0:
-        subprocess.run(["umount", str(folder)], check=True)  # noqa: S603, S607 - our own mount
-    return made.returncode == 0
+    command = ["mount", "-t", "tmpfs", "-o", "size=64k", "none", str(folder)]
+    if subprocess.run(command, check=False, capture_output=True).returncode:  # noqa: S603 - our own words
+        return False
+    _unmount(folder)
+    return True
 
 
 def unreadable(bench: Bench, chance: random.Random, number: int) -> Trial:
@@ -72,6 +73,9 @@ def _mount(folder: Path, options: str) -> None:
     subprocess.run(["mount", "-t", "tmpfs", "-o", options, "none", str(folder)], check=True)  # noqa: S603, S607
 
 
+def _unmount(folder: Path) -> None:
+    subprocess.run(["umount", "-l", str(folder)], check=True)  # noqa: S603, S607 - our own mount
+
+
 def _bytes(folder: Path) -> int:
     return sum(-(-path.stat().st_size // 4096) * 4096 + 4096 for path in folder.rglob("*"))
-

@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +58,9 @@ def _documents(place: Path) -> None:
     folder = place / "own"
     (folder / "documents").mkdir(parents=True)
     for number in range(10):
-        (folder / "documents" / f"town-{number}.md").write_text(f"# Town {number}\n\nThe mill of town {number} is old.\n")
+        (folder / "documents" / f"town-{number}.md").write_text(
+            f"# Town {number}\n\nThe mill of town {number} is old.\n"
+        )
     rows = [{"question": f"How old is mill {number} of the town?", "answers": ["old"]} for number in range(QUESTIONS)]
     (folder / "questions.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
 
@@ -90,12 +93,11 @@ def _serve(ready: Path, note: Path, share: float, seed: int) -> None:
     import threading
 
     sys.path.insert(0, str(Path(__file__).parents[2] / "tests"))
-    from endpoint_server import Plan, serve  # a real server on a real socket, which the tests use, too
-
+    tests: Any = import_module("endpoint_server")  # a real server on a real socket, which the tests use, too
     over = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: over.set())
-    plan = Plan(share=share, seed=seed)
-    with serve(plan=plan) as server:
+    plan = tests.Plan(share=share, seed=seed)
+    with tests.serve(plan=plan) as server:
         ready.write_text(server.url)
         over.wait()
     note.write_text(json.dumps({"requests": plan.requests, "done": dict(plan.done)}))

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NoReturn
 
 SOURCE = Path(__file__).with_name("faults.c")
 
@@ -69,6 +69,10 @@ def start_under_layer(words: Sequence[str], folder: Path) -> bool:
         subprocess.run(command, check=True)  # noqa: S603 - our own words
         made.replace(library)
     environ = {**os.environ, "LD_PRELOAD": str(library), "OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
+    return _start_again(words, environ)
+
+
+def _start_again(words: Sequence[str], environ: dict[str, str]) -> NoReturn:
     os.execve(sys.executable, [sys.executable, "-m", "experiments.campaign", *words], environ)  # noqa: S606
 
 

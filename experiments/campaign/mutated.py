@@ -18,7 +18,7 @@ from experiments.campaign.trial import Bench, Trial
 from experiments.campaign.writers import MEMORY, SWEEP, Words, Writer, run_of
 
 OFFICIAL = {"squad": "dev-v1.1.json", "hotpotqa": "hotpot_dev_distractor_v1.json", "triviaqa": "wikipedia-dev.json"}
-PLUGIN = '''
+PLUGIN = """
 from rmtbench.core import Prepared
 from rmtbench.systems.base import SystemKind
 from rmtbench.systems.registry import find_system
@@ -36,7 +36,7 @@ class Mine:
         yield from self.inner.answer(questions)
 
 KIND = SystemKind(name="mine", help="a plugin", make=Mine)
-'''
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,30 +60,87 @@ def _small(*more: str) -> Words:
 
 INPUTS: Sequence[Input] = (
     *(
-        Input(Writer(f"{name} file", (*_small("--dataset", name), "--data-dir", "data"),
-                     before=[("data", "export", "--dataset", name, "--size", "smoke", "--out", "data")]), "data/**/*.*")
+        Input(
+            Writer(
+                f"{name} file",
+                (*_small("--dataset", name), "--data-dir", "data"),
+                before=[("data", "export", "--dataset", name, "--size", "smoke", "--out", "data")],
+            ),
+            "data/**/*.*",
+        )
         for name in OFFICIAL
     ),
     Input(Writer("sweep file", ("sweep", "two.yaml", "--results", "results"), files={"two.yaml": SWEEP}), "two.yaml"),
-    Input(Writer("results, reported", ("report", "results"), before=[run_of("closed-book,rag-sparse")]), "results/*/*.json*"),
-    Input(Writer("results, scored", ("score", "results"), before=[run_of("closed-book,rag-sparse")]), "results/*/*.json*"),
-    Input(Writer("results, resumed", run_of("closed-book", "--questions", "3"), before=[run_of("closed-book", "--questions", "3")]),
-          "results/*/*.json*"),
-    Input(Writer("results, merged", ("merge", "one", "two", "--results", "results"),
-                 before=[_small("--draws", "2", "--questions", "2", "--shard", f"{part}/2", "--results", name)
-                         for part, name in ((1, "one"), (2, "two"))]), "*/*/*.json*"),
-    Input(Writer("kv cache", run_of("cag", "--kv-cache", "store"),
-                 before=[(*run_of("cag", "--kv-cache", "store"), "--results", "before")]), "store/*/*", kept=True),
-    Input(Writer("index, sparse", run_of("rag-sparse", "--index", "indexes"),
-                 before=[(*run_of("rag-sparse", "--index", "indexes"), "--results", "before")]), "indexes/**/*.*"),
-    Input(Writer("index, dense", run_of("rag-dense", "--index", "indexes"),
-                 before=[(*run_of("rag-dense", "--index", "indexes"), "--results", "before")]), "indexes/**/*.*"),
-    Input(Writer("embeddings, hashes and verdicts", run_of("rag-dense"),
-                 before=[(*run_of("rag-dense"), "--results", "before")]), "cache/**/*.*", kept=True),
-    Input(Writer("memory", (*run_of("rmt-memory"), "--rmt", "trained/model", "--model", "random:tiny"),
-                 before=[(*MEMORY, "--mode", "memory")]), "trained/model/*"),
+    Input(
+        Writer("results, reported", ("report", "results"), before=[run_of("closed-book,rag-sparse")]),
+        "results/*/*.json*",
+    ),
+    Input(
+        Writer("results, scored", ("score", "results"), before=[run_of("closed-book,rag-sparse")]), "results/*/*.json*"
+    ),
+    Input(
+        Writer(
+            "results, resumed",
+            run_of("closed-book", "--questions", "3"),
+            before=[run_of("closed-book", "--questions", "3")],
+        ),
+        "results/*/*.json*",
+    ),
+    Input(
+        Writer(
+            "results, merged",
+            ("merge", "one", "two", "--results", "results"),
+            before=[
+                _small("--draws", "2", "--questions", "2", "--shard", f"{part}/2", "--results", name)
+                for part, name in ((1, "one"), (2, "two"))
+            ],
+        ),
+        "*/*/*.json*",
+    ),
+    Input(
+        Writer(
+            "kv cache",
+            run_of("cag", "--kv-cache", "store"),
+            before=[(*run_of("cag", "--kv-cache", "store"), "--results", "before")],
+        ),
+        "store/*/*",
+        kept=True,
+    ),
+    Input(
+        Writer(
+            "index, sparse",
+            run_of("rag-sparse", "--index", "indexes"),
+            before=[(*run_of("rag-sparse", "--index", "indexes"), "--results", "before")],
+        ),
+        "indexes/**/*.*",
+    ),
+    Input(
+        Writer(
+            "index, dense",
+            run_of("rag-dense", "--index", "indexes"),
+            before=[(*run_of("rag-dense", "--index", "indexes"), "--results", "before")],
+        ),
+        "indexes/**/*.*",
+    ),
+    Input(
+        Writer(
+            "embeddings, hashes and verdicts",
+            run_of("rag-dense"),
+            before=[(*run_of("rag-dense"), "--results", "before")],
+        ),
+        "cache/**/*.*",
+        kept=True,
+    ),
+    Input(
+        Writer(
+            "memory",
+            (*run_of("rmt-memory"), "--rmt", "trained/model", "--model", "random:tiny"),
+            before=[(*MEMORY, "--mode", "memory")],
+        ),
+        "trained/model/*",
+    ),
     Input(Writer("checkpoint", MEMORY, before=[MEMORY]), "trained/**/*.*"),
-)  # fmt: skip
+)
 
 
 def mutated(bench: Bench, chance: random.Random, number: int) -> Trial:
@@ -104,9 +161,15 @@ def mutated(bench: Bench, chance: random.Random, number: int) -> Trial:
         changed = [*found.lost, *found.doubled, *found.changed]
     wrong = ended.code not in (0, 1, 2) or silent
     return Trial(
-        "mutated input", name, number, 1, changed=changed, tracebacks=int(ended.traceback),
-        codes=[ended.code] if wrong else [], said=[ended.err[-1500:]] if wrong or ended.traceback or changed else [],
-    )  # fmt: skip
+        "mutated input",
+        name,
+        number,
+        1,
+        changed=changed,
+        tracebacks=int(ended.traceback),
+        codes=[ended.code] if wrong else [],
+        said=[ended.err[-1500:]] if wrong or ended.traceback or changed else [],
+    )
 
 
 def _flip(path: Path, chance: random.Random) -> str:
@@ -145,8 +208,14 @@ def _noise(path: Path, chance: random.Random) -> str:
     return ""
 
 
+INSERTED = (b"\x00", b"\xff\xfe", b"\xef\xbb\xbf", b"\r\n", b"{" * 100_000, b"\xed\xa0\x80")
+
+
 def _insert(path: Path, chance: random.Random) -> str:
-    data, what = path.read_bytes(), chance.choice([b"\x00", b"\xff\xfe", b"\xef\xbb\xbf", b"\r\n", b"{" * 100_000, b"\xed\xa0\x80"])
+    data, what = (
+        path.read_bytes(),
+        chance.choice([b"\x00", b"\xff\xfe", b"\xef\xbb\xbf", b"\r\n", b"{" * 100_000, b"\xed\xa0\x80"]),
+    )
     place = chance.choice([0, chance.randrange(len(data) + 1)])
     path.write_bytes(data[:place] + what + data[place:])
     return f"{what[:4]!r} at {place}"
@@ -164,7 +233,24 @@ def _lines(path: Path, chance: random.Random) -> str:
     return f"line {place + 1} {how}"
 
 
-ODD: Sequence[Any] = (None, True, -1, 0, 1.5, 1e308, 10**30, "", "x", "\x1b[2J\u202e", "../../etc/passwd", [], {}, [[]], [None], "NaN")
+ODD: Sequence[Any] = (
+    None,
+    True,
+    -1,
+    0,
+    1.5,
+    1e308,
+    10**30,
+    "",
+    "x",
+    "\x1b[2J\u202e",
+    "../../etc/passwd",
+    [],
+    {},
+    [[]],
+    [None],
+    "NaN",
+)
 
 
 def _value(path: Path, chance: random.Random) -> str:

@@ -11,7 +11,17 @@ from experiments.campaign.trial import Bench, Trial, judge
 from experiments.campaign.writers import WRITERS, Words
 
 _BY_NAME = {writer.name: writer for writer in WRITERS}
-SHARED = ("run, two draws", "cache store", "index, sparse", "index, dense", "sweep", "merge", "report", "score", "train")
+SHARED = (
+    "run, two draws",
+    "cache store",
+    "index, sparse",
+    "index, dense",
+    "sweep",
+    "merge",
+    "report",
+    "score",
+    "train",
+)
 REFUSED = "another process (pid"
 
 
@@ -35,4 +45,3 @@ def together(bench: Bench, chance: random.Random, number: int) -> Trial:
 
 def _apart(words: Words, member: int) -> Sequence[str]:
     return [f"results-{member}" if word == "results" else word for word in words]
-

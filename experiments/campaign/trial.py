@@ -6,9 +6,10 @@ import random
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
-from experiments.campaign.child import Ended, run
+from experiments.campaign.child import Ended, in_child, run
 from experiments.campaign.compare import Differences, Facts, compare, facts
 from experiments.campaign.faults import Counts
 from experiments.campaign.writers import WRITERS, Writer
@@ -88,7 +89,10 @@ class Bench:
         shutil.rmtree(begun, ignore_errors=True)
         begun.mkdir(parents=True)
         for file, text in writer.files.items():
+            (begun / file).parent.mkdir(parents=True, exist_ok=True)
             (begun / file).write_text(text, encoding="utf-8")
+        if writer.make is not None:
+            in_child(partial(writer.make, begun))
         # All commands see the same paths: some files are named after them.
         shutil.copytree(begun, whole, dirs_exist_ok=True)
         for words in writer.before:
