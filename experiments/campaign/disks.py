@@ -31,16 +31,21 @@ def small(bench: Bench, chance: random.Random, number: int) -> Trial:
     writer = turn(number)
     usual = bench.undisturbed(writer)
     mount = bench.place("tmpfs")
-    needed = _bytes(bench.undisturbed(writer).begun)
-    room = needed + int(chance.random() ** 2 * 400_000)
-    _mount(mount, f"size={-(-room // 4096) * 4096 + 65536}")
+    before, after = (_bytes(bench.folder / name) for name in (usual.begun, usual.whole))
+    room = before + int(chance.random() * (after - before))
+    _mount(mount, f"size={room}")
     try:
         place = mount / "place"
         shutil.copytree(usual.begun, place, symlinks=True)
         first = run(writer.words, place)
         _mount(mount, "remount,size=2g")
         last = run(writer.words, place)
-        trial = Trial("small tmpfs", f"{writer.name}: {room - needed:,} bytes free", number, int(first.code != 0))
+        trial = Trial(
+            "small tmpfs",
+            f"{writer.name}: {room - before:,} of {after - before:,} bytes free",
+            number,
+            int(first.code != 0),
+        )
         return judge(trial, bench, writer, place, [first], last=last)
     finally:
         _unmount(mount)

@@ -50,8 +50,9 @@ def faulty(bench: Bench, chance: random.Random, number: int) -> Trial:
 
 
 def _words(url: str) -> Sequence[str]:
-    return ("run", "--system", SYSTEMS, "--dataset", "own", "--model", "openai:mini", "--base-url", url, "--concurrency",
-            str(AT_ONCE), "--max-answer-tokens", "8", "--top-k", "1", "--results", "results")  # fmt: skip
+    server = ("--model", "openai:mini", "--base-url", url, "--concurrency", str(AT_ONCE))
+    more = ("--max-answer-tokens", "8", "--top-k", "1", "--results", "results")
+    return ("run", "--system", SYSTEMS, "--dataset", "own", *server, *more)
 
 
 def _documents(place: Path) -> None:

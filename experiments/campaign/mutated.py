@@ -19,7 +19,6 @@ from experiments.campaign.writers import MEMORY, SWEEP, Words, Writer, run_of
 
 OFFICIAL = {"squad": "dev-v1.1.json", "hotpotqa": "hotpot_dev_distractor_v1.json", "triviaqa": "wikipedia-dev.json"}
 PLUGIN = """
-from rmtbench.core import Prepared
 from rmtbench.systems.base import SystemKind
 from rmtbench.systems.registry import find_system
 
@@ -35,8 +34,30 @@ class Mine:
     def answer(self, questions):
         yield from self.inner.answer(questions)
 
-KIND = SystemKind(name="mine", help="a plugin", make=Mine)
+KIND = SystemKind("mine", "a plugin", Mine)
 """
+INSTALLED = {
+    "site/mine.py": PLUGIN,
+    "site/mine-1.dist-info/METADATA": "Metadata-Version: 2.1\nName: mine\nVersion: 1\n",
+    "site/mine-1.dist-info/entry_points.txt": "[rmtbench.systems]\nmine = mine:KIND\n",
+}
+OWN = {
+    "own/documents/mill.md": "# The mill\n\nThe mill stands by the Oss. It is old.\n",
+    "own/documents/bridge.txt": "The bridge over the Oss was built in 1707.\n",
+    "own/questions.jsonl": '{"question": "Where is the mill?", "answers": ["by the Oss"], "evidence": ["mill.md"]}\n'
+    '{"question": "When was the bridge built?", "answers": ["1707", "in 1707"]}\n',
+}
+
+
+def _adapter(place: Path) -> None:
+    from peft import LoraConfig, get_peft_model
+    from transformers import AutoModelForCausalLM
+
+    import rmtbench
+
+    base = AutoModelForCausalLM.from_pretrained(Path(rmtbench.__file__).parent / "assets" / "models" / "mini")
+    config = LoraConfig(r=2, target_modules=["q_proj", "v_proj"], init_lora_weights=False, task_type="CAUSAL_LM")
+    get_peft_model(base, config).save_pretrained(str(place / "adapter"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +80,9 @@ def _small(*more: str) -> Words:
 
 
 INPUTS: Sequence[Input] = (
+    Input(Writer("own folder", run_of("rag-sparse", "--dataset", "own", "--size", "all"), files=OWN), "own/**/*.*"),
+    Input(Writer("plugin", run_of("mine"), files=INSTALLED), "site/**/*.*"),
+    Input(Writer("adapter", run_of("closed-book", "--adapter", "adapter"), make=_adapter), "adapter/adapter*"),
     *(
         Input(
             Writer(

@@ -61,6 +61,7 @@ class Undisturbed:
     """What a command does if nothing happens to it."""
 
     begun: Path
+    whole: Path
     facts: Facts
     counts: Counts
     seconds: float
@@ -103,7 +104,7 @@ class Bench:
         shutil.rmtree(begun)
         shutil.copytree(whole, begun)
         ended = _must(run(writer.words, whole), writer)
-        return Undisturbed(begun, facts(whole, writer.same), ended.counts, ended.seconds)
+        return Undisturbed(begun, whole, facts(whole, writer.same), ended.counts, ended.seconds)
 
     def place(self, name: str = "place") -> Path:
         """Return an empty folder."""

@@ -9,11 +9,13 @@ from pathlib import Path
 Words = Sequence[str]
 
 BASIC = tuple(
-    ["--dataset", "squad", "--size", "smoke", "--questions", "4", "--model", "mini", "--max-answer-tokens", "16", "--results", "results"]
+    "--dataset squad --size smoke --questions 4 --model mini --max-answer-tokens 16 --results results".split()  # noqa: SIM905
 )
 MEMORY = tuple(
-    ["train", "rmt", "--base", "random:tiny", "--task", "detect", "--segments", "1,2", "--steps", "4", "--rows", "2", "--memory-tokens", "4", "--segment-tokens", "32", "--device", "cpu", "--threads", "1", "--out", "trained"]
+    "train rmt --base random:tiny --task detect --segments 1,2 --steps 4 --rows 2 --memory-tokens 4 "  # noqa: SIM905
+    "--segment-tokens 32 --device cpu --threads 1 --out trained".split()
 )
+SYSTEMS = ("closed-book", "oracle", "full-context", "cag", "rag-sparse", "rag-dense", "rag-hybrid", "rmt-query-first")
 SWEEP = """name: two
 description: two systems over one small corpus
 runs:
@@ -54,10 +56,7 @@ def run_of(system: str, *more: str) -> Words:
 
 INDEX = ("indexes/**/*.bin", "indexes/**/*.u32", "indexes/**/index.json")
 WRITERS: Sequence[Writer] = (
-    *(
-        Writer(f"run {system}", run_of(system))
-        for system in ["closed-book", "oracle", "full-context", "cag", "rag-sparse", "rag-dense", "rag-hybrid", "rmt-query-first"]
-    ),
+    *(Writer(f"run {system}", run_of(system)) for system in SYSTEMS),
     Writer("run rmt-text", run_of("rmt-text", "--rmt-memory-tokens", "32")),
     Writer(
         "run rmt-memory",
