@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 RESULTS ?= results
 
-.PHONY: install demo test test-slow test-browser check format bench-retrieval bench-scoring bench-kv bench-report bench-overhead bench-reading bench-rmt bench-kv-store gpu docs docs-site figures terminal dist clean help
+.PHONY: install demo test test-slow test-browser campaign check format bench-retrieval bench-scoring bench-kv bench-report bench-overhead bench-reading bench-rmt bench-kv-store gpu docs docs-site figures terminal dist clean help
 
 help:
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 18
@@ -34,6 +34,10 @@ test-slow: $(STAMP)  ## run the tests that take minutes
 
 test-browser: $(STAMP)  ## look at the report's page in Chromium (RMTBENCH_CHROMIUM, or playwright install chromium)
 	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m browser -rs
+
+SEED ?= 0
+campaign: $(STAMP)  ## injure every command (kills, full disks, bad clocks, many writers, faulty servers, bad input), an hour
+	HF_HUB_OFFLINE=1 $(BIN)/python -m experiments.campaign --seed $(SEED) --seconds 3600
 
 check: $(STAMP)  ## lint, formatting and types
 	$(BIN)/ruff check .

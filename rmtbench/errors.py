@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import difflib
 import errno
+import os
+import re
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -82,20 +84,35 @@ def disk_errors(path: Path, option: str = "--results") -> Iterator[None]:
     """
     try:
         yield
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+    except Exception as error:
+        number = _error_number(error)
+        if number in (errno.ENOSPC, errno.EDQUOT):
             raise UserError(
                 "the disk is full",
                 where=str(path),
                 remedy="free some room and give the same command again: everything written so far is kept",
             ) from error
-        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR):
+        if number in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR):
             raise UserError(
-                f"cannot be written ({error.strerror})",
+                f"cannot be written ({os.strerror(number)})",
                 where=str(path),
                 remedy=f"choose another folder with {option}",
             ) from error
         raise
+
+
+def _error_number(error: Exception) -> int | None:
+    """Return the system's number of an error while writing; None for an error of another kind.
+
+    safetensors, which is written in Rust, gives it in a text. torch says only that a file has not the length it should
+    have, for which a full disk is the usual reason.
+    """
+    if isinstance(error, OSError):
+        return error.errno
+    text = str(error)
+    if found := re.search(r"\(os error (\d+)\)", text):
+        return int(found[1])
+    return errno.ENOSPC if "inline_container" in text or "PytorchStreamWriter" in text else None
 
 
 class AnswerError(Exception):

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import json
 import os
+import platform
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -29,7 +31,8 @@ def write_atomically(path: Path, data: bytes) -> None:
     Raises:
         OSError: The system refuses; it names `path`, since nobody knows the temporary name.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = temporary_of(path)
+    remove_left_temporaries(path)
     try:
         if temporary.is_symlink() and not temporary.is_char_device():
             temporary.unlink()  # not ours: it would lead the data elsewhere
@@ -42,6 +45,34 @@ def write_atomically(path: Path, data: bytes) -> None:
         # A folder that cannot be written cannot be tidied either, and that must not hide the reason.
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+def temporary_of(path: Path) -> Path:
+    """Return the name under which this process writes a file before it is whole."""
+    return path.with_name(f".{path.name}.{_machine()}-{os.getpid()}.tmp")
+
+
+def remove_left_temporaries(path: Path) -> None:
+    """Remove what processes of this machine left of a file when they were killed while they wrote it."""
+    for left in path.parent.glob(f".{glob.escape(path.name)}.{_machine()}-*.tmp"):
+        process = left.name.removesuffix(".tmp").rpartition("-")[2]
+        if process.isdecimal() and not _is_alive(int(process)):
+            with suppress(OSError):
+                left.unlink()
+
+
+def _machine() -> str:
+    return hashlib.sha256(platform.node().encode("utf-8", "surrogateescape")).hexdigest()[:8]
+
+
+def _is_alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True
 
 
 def hash_file(path: Path) -> str:

@@ -1,24 +1,36 @@
-"""Locks between processes, by `filelock`. The operating system drops a lock when its holder dies, however it dies."""
+"""Locks between processes and machines, by `filelock`.
+
+A lock has two parts. A `flock`, where the file system has one, ends with its holder. A lease works on every file
+system: its holder touches a file, and a lease that nobody touched for `LEASE_SECONDS` may be taken over. A lease gives
+no guarantee: a holder that was stopped that long may continue. So every writer asks `Claim.lost` before it writes.
+"""
 
 from __future__ import annotations
 
-import os
+import errno
+import socket
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from filelock import BaseFileLock
 
 POLL_SECONDS = 0.1
+
+LEASE_SECONDS = 60.0
+"""Seconds without a heartbeat after which a holder on another machine counts as dead; a heartbeat comes each third."""
+
+EMPTY_SECONDS = 2.0
+"""Seconds after which a lease that names nobody counts as left by a killed process; `filelock` would never do so."""
+
+_WITHOUT_FLOCK = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP)
+"""What file systems without `flock` answer."""
 
 
 class HeldError(Exception):
     """Another holder has the lock.
 
     Attributes:
-        holder: Its process id as a text, or ``unknown``.
+        holder: Its process id as a text, with its machine if that is another one; or ``unknown``.
     """
 
     def __init__(self, holder: str) -> None:
@@ -26,9 +38,119 @@ class HeldError(Exception):
         self.holder = holder
 
 
+class Claim:
+    """A lock that may be held: see the module.
+
+    Attributes:
+        superseded: Whether the lease of the holder before ran out, so that it may be alive on another machine.
+        refused_by_flock: Whether the last `take` met a living holder on this machine.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Make a lock; nothing is held yet.
+
+        Args:
+            path: The file of the `flock`; made if missing, left in place. The lease is beside it while it is held.
+        """
+        from filelock import FileLock, SoftFileLease  # a tenth of a second, and most commands take no lock
+
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # A marker file in place of a flock would outlive its holder: for that there is the lease.
+        self._flock = FileLock(path, fallback_to_soft=False)
+        self._lease = SoftFileLease(lease_of(path), lease_duration=LEASE_SECONDS, thread_local=False)
+        self._tried: float | None = None
+        self._empty: tuple[object, float] | None = None
+        self.superseded = False
+        self.refused_by_flock = False
+
+    def take(self) -> bool:
+        """Take the lock unless another holder has it; returns whether it is held now.
+
+        Raises:
+            OSError: A file cannot be made.
+        """
+        from filelock import Timeout
+
+        now = time.monotonic()
+        self._tried = now if self._tried is None else self._tried
+        self.refused_by_flock = not self._take_flock()
+        if self.refused_by_flock:
+            return False
+        before = self._lease.owner
+        try:
+            self._lease.acquire(blocking=False)
+        except Timeout:
+            self._break_empty(now)
+            self._flock.release()
+            return False
+        except BaseException:
+            self._flock.release()
+            raise
+        # One that is dead on this machine is known to be at once; others have to be watched.
+        self.superseded = before is not None and now - self._tried >= LEASE_SECONDS
+        return True
+
+    def _break_empty(self, now: float) -> None:
+        """Remove a lease without a word in it: its holder was killed before it had written its name."""
+        sign = self.sign_of_life()
+        if sign is None or lease_of(Path(self._flock.lock_file)).stat().st_size:
+            self._empty = None
+        elif self._empty is None or self._empty[0] != sign:
+            self._empty = (sign, now)
+        elif now - self._empty[1] >= EMPTY_SECONDS:
+            self._lease.force_break()
+
+    def _take_flock(self) -> bool:
+        from filelock import Timeout
+
+        try:
+            self._flock.acquire(blocking=False)
+        except Timeout:
+            return False
+        except OSError as error:
+            if error.errno not in _WITHOUT_FLOCK:
+                raise
+        return True
+
+    def release(self) -> None:
+        """Let others have it."""
+        self._lease.release()
+        self._flock.release()
+
+    def lost(self) -> bool:
+        """Return whether another holder has taken it over, because this process was stopped for a while."""
+        if self._lease.is_lock_held_by_us:
+            return False
+        time.sleep(POLL_SECONDS)  # whoever looks whether a lease has run out moves it aside for a moment
+        return not self._lease.is_lock_held_by_us
+
+    def holder(self) -> str:
+        """Return who has it: a process id, with its machine if that is another one; or ``unknown``."""
+        owner = self._lease.owner
+        if owner is None:  # an earlier version, which has only the flock and its process id in that file
+            return Path(self._flock.lock_file).read_text(encoding="utf-8", errors="replace").strip() or "unknown"
+        machine = owner.hostname.partition("?")[0]  # behind that is its container
+        return str(owner.pid) if machine == socket.gethostname() else f"{owner.pid} on {machine}"
+
+    def sign_of_life(self) -> object:
+        """Return what changes with each heartbeat of the holder; None without a holder."""
+        try:
+            facts = lease_of(Path(self._flock.lock_file)).stat()
+        except FileNotFoundError:
+            return None
+        return facts.st_mtime_ns, facts.st_ino, facts.st_ctime_ns
+
+
+def lease_of(path: Path) -> Path:
+    """Return the file of the lease that belongs to a lock file."""
+    return path.with_name(f"{path.name}.lease")
+
+
 @contextmanager
-def hold(path: Path) -> Iterator[None]:
-    """Hold a lock file for the length of the block, and write this process's id into it.
+def hold(path: Path) -> Iterator[Claim]:
+    """Hold a lock for the length of the block.
+
+    A holder on another machine is watched until its next heartbeat, or until it counts as dead.
 
     Args:
         path: The lock file; made if missing, left in place.
@@ -37,35 +159,42 @@ def hold(path: Path) -> Iterator[None]:
         HeldError: Another process, or another part of this one, holds it.
         OSError: The file cannot be made.
     """
-    lock = _lock(path)
-    if not _take(lock):
-        raise HeldError(_holder(path))
-    with _held(lock, path):
-        yield
+    claim = Claim(path)
+    held, sign = claim.take(), claim.sign_of_life()
+    # A flock ends with its holder, so that refused by one means that it lives.
+    while not held and not claim.refused_by_flock and claim.sign_of_life() in (sign, None):
+        time.sleep(POLL_SECONDS)
+        held = claim.take()
+    if not held:
+        raise HeldError(claim.holder())
+    with _held(claim):
+        yield claim
 
 
 @contextmanager
-def take_turn(path: Path, waiting: Callable[[str], None]) -> Iterator[None]:
-    """Hold a lock file for the length of the block, after whoever holds it now.
+def take_turn(path: Path, waiting: Callable[[str], None], what: str = "cache") -> Iterator[Claim]:
+    """Hold a lock for the length of the block, after whoever holds it now.
 
     Args:
         path: The lock file; made if missing, left in place.
         waiting: Told once whose end is awaited.
+        what: What its holder makes, for that message.
 
     Raises:
         OSError: The file cannot be made.
     """
-    lock = _lock(path)
-    if not _take(lock):
-        waiting(f"waiting for process {_holder(path)}, which makes this cache now")
-        lock.acquire(poll_interval=POLL_SECONDS)
-    with _held(lock, path):
-        yield
+    claim = Claim(path)
+    if not claim.take():
+        waiting(f"waiting for process {claim.holder()}, which makes this {what} now")
+        while not claim.take():
+            time.sleep(POLL_SECONDS)
+    with _held(claim):
+        yield claim
 
 
 @contextmanager
 def turn_if_free(path: Path) -> Iterator[bool]:
-    """Hold a lock file for the length of the block if nobody else does; yields whether it is held.
+    """Hold a lock for the length of the block if nobody else does; yields whether it is held.
 
     Args:
         path: The lock file; made if missing, left in place.
@@ -73,40 +202,15 @@ def turn_if_free(path: Path) -> Iterator[bool]:
     Raises:
         OSError: The file cannot be made.
     """
-    lock = _lock(path)
-    free = _take(lock)
-    try:
+    claim = Claim(path)
+    free = claim.take()
+    with _held(claim):
         yield free
-    finally:
-        lock.release()
-
-
-def _lock(path: Path) -> BaseFileLock:
-    """Without flock there is no lock: a marker file in its place would outlive its holder."""
-    from filelock import FileLock  # a tenth of a second, and most commands take no lock
-
-    path.parent.mkdir(parents=True, exist_ok=True)
-    return FileLock(path, fallback_to_soft=False)
-
-
-def _take(lock: BaseFileLock) -> bool:
-    from filelock import Timeout
-
-    try:
-        lock.acquire(blocking=False)
-    except Timeout:
-        return False
-    return True
 
 
 @contextmanager
-def _held(lock: BaseFileLock, path: Path) -> Iterator[None]:
+def _held(claim: Claim) -> Iterator[None]:
     try:
-        path.write_text(str(os.getpid()), encoding="utf-8")
         yield
     finally:
-        lock.release()
-
-
-def _holder(path: Path) -> str:
-    return path.read_text(encoding="utf-8").strip() or "unknown"
+        claim.release()

@@ -92,6 +92,10 @@ def main() -> None:
         # Whoever reads a command line types --debug where it is noticed: behind the command that failed.
         words = [word for word in sys.argv[1:] if word != "--debug"]
         _refuse_empty(words)
+        if (driver := os.environ.pop("RMTBENCH_DRIVER", "")).isdecimal():  # one of several processes of a command
+            from rmtbench.runs.workers import end_with_driver
+
+            end_with_driver(int(driver))
         code = make_app(words)(words, prog_name="rmtbench", standalone_mode=False)
         sys.stdout.flush()
     except UserError as error:

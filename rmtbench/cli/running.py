@@ -19,6 +19,7 @@ from rmtbench.corpora.base import TokenCounter
 from rmtbench.errors import ServerGoneError, UserError
 from rmtbench.files import cache_folder
 from rmtbench.journal.layout import RunFolder, run_id
+from rmtbench.journal.lock import forget_dead_writer
 from rmtbench.journal.record import read_json, read_run
 from rmtbench.models.load import RANDOM_LABEL
 from rmtbench.models.sources import to_convert
@@ -70,6 +71,7 @@ def run_request(
     for spec in session.specs:
         if spec not in todo:
             note(f"{run_id(spec)}: finished already; --fresh begins anew")
+            forget_dead_writer(RunFolder(results / run_id(spec)).lock)
     skipped: list[RunSpec] = []
     if todo:
         _say_what_is_not_read(session, told)

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from rmtbench.core import Document
 from rmtbench.errors import UserError, first_line
-from rmtbench.files import cache_folder
+from rmtbench.files import cache_folder, write_atomically
 from rmtbench.plural import many
 
 TEXTS = (".txt", ".md", ".markdown", ".mdx", ".rst", ".adoc")
@@ -177,9 +177,7 @@ def _converted(path: Path, data: bytes) -> str:
     text = _convert(path)
     with suppress(OSError):  # without a folder to write to, the file is converted again the next time
         kept.parent.mkdir(parents=True, exist_ok=True)
-        part = kept.with_name(f"{kept.name}.{os.getpid()}")
-        part.write_text(text, encoding="utf-8")
-        part.replace(kept)
+        write_atomically(kept, text.encode())
     return text
 
 

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from rmtbench.errors import UserError, disk_errors
-from rmtbench.locks import HeldError, hold
+from rmtbench.locks import HeldError, hold, lease_of
 
 
 @contextmanager
-def only_writer(path: Path) -> Iterator[None]:
+def only_writer(path: Path) -> Iterator[Callable[[], None]]:
     """Hold the lock file for the length of the block.
 
     Args:
         path: The lock file; made if missing, left in place.
+
+    Yields:
+        What to call before each write: it raises a `UserError` if another process has taken over meanwhile.
 
     Raises:
         UserError: Another process holds it, or the file cannot be made.
@@ -23,11 +26,32 @@ def only_writer(path: Path) -> Iterator[None]:
     with ExitStack() as stack:
         try:
             with disk_errors(path):
-                stack.enter_context(hold(path))
+                claim = stack.enter_context(hold(path))
         except HeldError as error:
             raise UserError(
                 f"another process (pid {error.holder}) is writing this run",
                 where=str(path.parent),
                 remedy="wait for it to end, or choose another folder with --results",
             ) from error
-        yield
+
+        def check() -> None:
+            if claim.lost():
+                raise UserError(
+                    f"this process was stopped for a while, and another one (pid {claim.holder()}) has taken over",
+                    where=str(path.parent),
+                    remedy="everything written so far is kept; once the other process has ended, give the same command "
+                    "again",
+                )
+
+        yield check
+
+
+def forget_dead_writer(path: Path) -> None:
+    """Remove the lease that a killed process has left of a run that needs no other writer.
+
+    Args:
+        path: The lock file.
+    """
+    if lease_of(path).exists():
+        with suppress(HeldError, OSError), hold(path):
+            pass

@@ -101,8 +101,9 @@ def _merge_run(folders: Sequence[Path], target: Path) -> Merged:
     _refuse_other_places(target)
     with disk_errors(target):
         target.mkdir(parents=True, exist_ok=True)
-        with only_writer(RunFolder(target).lock):
+        with only_writer(RunFolder(target).lock) as check_lock:
             _refuse_losses(RunFolder(target), joined["answers"])
+            check_lock()
             _write(target, first.head, lines)
     draws = {row["draw"] for row in joined["corpora"]}
     wanted = spec_from_row(first.head.get("spec") or {}, str(first.folder.spec)).draws

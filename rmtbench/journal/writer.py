@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from shlex import quote
@@ -29,6 +29,7 @@ from rmtbench.journal.rows import (
     spec_to_row,
     system_to_row,
 )
+from rmtbench.locks import lease_of
 
 
 class RunWriter:
@@ -50,6 +51,7 @@ class RunWriter:
         self._writers: dict[Path, LineWriter] = {}
         self._corpora: dict[int, str] = {}
         self._gold: set[Key] = set()
+        self._check_lock: Callable[[], None] = _never_opened
 
     def __enter__(self) -> Self:
         if packed := packed_of(self.folder.path):
@@ -62,7 +64,7 @@ class RunWriter:
         with disk_errors(self.folder.path):
             self.folder.path.mkdir(parents=True, exist_ok=True)
         with self._stack as stack:
-            stack.enter_context(only_writer(self.folder.lock))
+            self._check_lock = stack.enter_context(only_writer(self.folder.lock))
             if self._fresh:
                 _empty(self.folder)
             self._read_state()
@@ -140,6 +142,7 @@ class RunWriter:
     def _append(self, path: Path, row: Mapping[str, Any]) -> None:
         if path not in self._writers:
             self._writers[path] = self._stack.enter_context(LineWriter(path))
+        self._check_lock()
         self._writers[path].append(row)
 
     def _read_state(self) -> None:
@@ -245,9 +248,13 @@ def _corpora(path: Path) -> dict[int, dict[str, Any]]:
 
 def _empty(folder: RunFolder) -> None:
     for path in folder.path.iterdir():
-        if path == folder.lock:
+        if path in (folder.lock, lease_of(folder.lock)):
             continue
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)
         else:
             path.unlink()
+
+
+def _never_opened() -> None:
+    raise RuntimeError("write outside the with block")

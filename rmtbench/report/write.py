@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from rmtbench.analysis.pairs import Pair, compare_all
 from rmtbench.analysis.run_figures import read_figures
 from rmtbench.analysis.sections import Grid, Section, make_sections
 from rmtbench.errors import UserError, disk_errors
+from rmtbench.files import remove_left_temporaries, temporary_of
 from rmtbench.journal.lines import refuse_link
 from rmtbench.plural import many
 from rmtbench.report import csv_files, latex, markdown
@@ -290,7 +290,7 @@ def _write_all(folder: Path, files: Mapping[str, bytes], outdated: Sequence[str]
         files: Contents by name.
         outdated: Patterns of files of an earlier report that are removed where this one has none of their name.
     """
-    waiting = {_temporary(folder / name): (folder / name, data) for name, data in files.items()}
+    waiting = {temporary_of(folder / name): (folder / name, data) for name, data in files.items()}
     try:
         for place in (folder, folder / FOLDER):  # what is outdated is removed there too
             refuse_link(place)
@@ -299,6 +299,7 @@ def _write_all(folder: Path, files: Mapping[str, bytes], outdated: Sequence[str]
             for temporary, (final, data) in waiting.items():
                 final.parent.mkdir(exist_ok=True)
                 refuse_link(temporary)
+                remove_left_temporaries(final)
                 temporary.write_bytes(data)
             for temporary, (final, _) in waiting.items():
                 temporary.replace(final)
@@ -312,7 +313,3 @@ def _write_all(folder: Path, files: Mapping[str, bytes], outdated: Sequence[str]
         for temporary in waiting:
             with suppress(OSError):
                 temporary.unlink(missing_ok=True)
-
-
-def _temporary(path: Path) -> Path:
-    return path.with_name(f".{path.name}.{os.getpid()}.tmp")

@@ -9,7 +9,7 @@ import json
 import shutil
 from array import array
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +17,7 @@ from rmtbench.retrieval.base import Chunk, Report, silent
 from rmtbench.retrieval.bm25 import inverse_frequency, weigh
 from rmtbench.retrieval.bm25_files import settings_facts
 from rmtbench.retrieval.chunks import indexed_text
-from rmtbench.retrieval.identity import START, extend, only_builder, write_manifest
+from rmtbench.retrieval.identity import START, extend, only_builder, publish, write_manifest
 from rmtbench.retrieval.vocabulary import write_vocabulary
 from rmtbench.retrieval.words import PLAIN, Words
 
@@ -33,9 +33,17 @@ FREQUENT = 0.25
 
 
 def build_bm25(
-    chunks: Iterable[Chunk], folder: Path, settings: Words = PLAIN, *, block: int = BLOCK, report: Report = silent
+    chunks: Iterable[Chunk],
+    folder: Path,
+    settings: Words = PLAIN,
+    *,
+    block: int = BLOCK,
+    report: Report = silent,
+    waiting: Callable[[str], None] = lambda _text: None,
 ) -> None:
     """Make the index. It continues what an interrupted call with the same chunks has made.
+
+    While another process makes it, this one waits, and then there is nothing left to do.
 
     Args:
         chunks: Read more than once; need not be in memory.
@@ -43,19 +51,24 @@ def build_bm25(
         settings: How texts become words.
         block: Words held in memory at once; does not change the index.
         report: Gets the number of chunks counted so far.
+        waiting: Told once whose end is awaited.
 
     Raises:
-        UserError: Another process is making the index.
+        UserError: This process was stopped for a while, and another one has taken over.
     """
-    with only_builder(folder) as unfinished:
+    with only_builder(folder, waiting) as unfinished:
+        if unfinished is None:
+            return
         digest = _Blocks(unfinished, settings, block).count(chunks, report)
         done = unfinished / "done"
         shutil.rmtree(done, ignore_errors=True)
         done.mkdir()
         facts = _merge([_open(path) for path in _paths(unfinished)], done, block)
         write_manifest(done, {**facts, **settings_facts(settings), "chunks_sha256": digest.hex()})
-        done.replace(folder)
-        shutil.rmtree(unfinished)
+        whole = unfinished.with_name(f"{unfinished.name}-whole")
+        done.rename(whole)
+        shutil.rmtree(unfinished)  # before the index has its name: later nobody would look for it
+        publish(whole, folder)
 
 
 class _Blocks:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +27,7 @@ from rmtbench.retrieval.identity import (
     damaged,
     extend,
     only_builder,
+    publish,
     read_manifest,
     write_manifest,
 )
@@ -62,8 +63,11 @@ def build_dense_files(
     report: Report = silent,
     *,
     windows: bool = True,
+    waiting: Callable[[str], None] = lambda _text: None,
 ) -> Timed[Path]:
     """Embed chunks block by block and index them. After an interruption, the same call continues behind the last block.
+
+    While another process makes the index, this one waits, and then there is nothing left to do.
 
     Args:
         chunks: What to index.
@@ -72,19 +76,23 @@ def build_dense_files(
         kind: ``auto``, or a `Kind`.
         report: Gets the number of chunks embedded so far.
         windows: Whether a chunk longer than its embedder reads is embedded by windows, or only its beginning.
+        waiting: Told once whose end is awaited.
 
     Returns:
-        The folder, with the seconds of ``embed`` and ``index``.
+        The folder, with the seconds of ``embed`` and ``index``; without any if another process has made it meanwhile.
 
     Raises:
-        UserError: The kind needs FAISS, which is not installed, or another process is making the index.
+        UserError: The kind needs FAISS, which is not installed, or this process was stopped for a while, and another
+            one has taken over.
     """
     watch, chosen = Stopwatch(), choose_kind(kind, len(chunks))
     if chosen != "flat":
         from rmtbench.retrieval.faiss_files import import_faiss
 
         import_faiss()
-    with only_builder(folder) as unfinished:
+    with only_builder(folder, waiting) as unfinished:
+        if unfinished is None:
+            return Timed(folder, watch.seconds)
         with watch.part("embed"):
             done = _embed(chunks, unfinished, embedder, report, windows=windows)
         with watch.part("index"):
@@ -94,7 +102,7 @@ def build_dense_files(
         cut = {"windows": RULE, "vectors": done.vectors} if windows else {}
         made_from = {"embedder_sha256": embedder.sha256, "chunks_sha256": done.digest.hex()}
         write_manifest(unfinished, {**facts, **cut, **made_from})
-        unfinished.replace(folder)
+        publish(unfinished, folder)
     return Timed(folder, watch.seconds)
 
 

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-import fcntl
+import errno
+import glob
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping
+import secrets
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from rmtbench.errors import UserError
+from rmtbench.locks import take_turn
 from rmtbench.retrieval.base import Chunk
 
 SCHEMA = 1
@@ -41,31 +45,68 @@ def chunks_hash(chunks: Iterable[Chunk]) -> str:
 
 
 @contextmanager
-def only_builder(folder: Path) -> Iterator[Path]:
-    """Hold the right to make an index for the length of the block; the system drops it when the process dies.
+def only_builder(folder: Path, waiting: Callable[[str], None] = lambda _text: None) -> Iterator[Path | None]:
+    """Hold the right to make an index for the length of the block, after whoever makes it now.
+
+    Every process makes it in a folder of its own, which it gets by renaming what an interrupted one left. So one that
+    was stopped for a while, and continues after another one has taken over, finds its folder gone and spoils nothing.
 
     Args:
         folder: Where the index will be.
+        waiting: Told once whose end is awaited.
 
     Yields:
-        The folder in which it is made.
+        The folder in which to make it; None if the index is there, because another process has made it meanwhile.
 
     Raises:
-        UserError: Another process is making it.
+        UserError: This process was stopped for a while, and another one has taken over.
+        OSError: The disk refuses.
     """
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with folder.with_name(folder.name + ".lock").open("a") as stream:
+    with take_turn(folder.with_name(folder.name + ".lock"), waiting, "index") as claim:
+        if folder.exists():
+            yield None
+            return
+        own = _begin(folder, copied=claim.superseded)
         try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
+            yield own
+        except FileNotFoundError as error:
+            if own.exists() or not claim.lost():
+                raise
             raise UserError(
-                "another process is making this index",
+                f"this process was stopped for a while, and another one ({claim.holder()}) makes this index now",
                 where=str(folder),
-                remedy="wait for it to end, or name another folder with --index",
+                remedy="give the same command again: it waits for the other one",
             ) from error
-        unfinished = folder.with_name(folder.name + ".unfinished")
-        unfinished.mkdir(exist_ok=True)
-        yield unfinished
+
+
+def _begin(folder: Path, *, copied: bool) -> Path:
+    """Return a folder of this process, with what an interrupted one left: its files, or copies if it may be alive."""
+    own = folder.with_name(f"{folder.name}.unfinished-{secrets.token_hex(4)}")
+    left = sorted(folder.parent.glob(f"{glob.escape(folder.name)}.unfinished*"), key=lambda path: path.stat().st_mtime)
+    if left and not copied:
+        left.pop().rename(own)
+    elif left:
+        # It may still have files open, and would write into the same ones. Progress is noted behind what it is about.
+        shutil.copytree(left[-1], own)
+    else:
+        own.mkdir()
+    for path in left:
+        shutil.rmtree(path, ignore_errors=True)
+    return own
+
+
+def publish(made: Path, folder: Path) -> None:
+    """Give a whole index its name, unless another process has made it meanwhile.
+
+    Raises:
+        OSError: The disk refuses.
+    """
+    try:
+        made.replace(folder)
+    except OSError as error:
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+            raise
+        shutil.rmtree(made)
 
 
 def write_manifest(folder: Path, facts: Mapping[str, Any]) -> None:

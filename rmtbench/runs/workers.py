@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Thread
@@ -22,12 +23,15 @@ from rmtbench.journal.lock import only_writer
 from rmtbench.journal.merge import Merged, merge
 from rmtbench.journal.packed import packed_of
 from rmtbench.journal.record import find_runs
+from rmtbench.locks import take_turn
 
 PARTS = ".parts"
 """Folder of the parts within the results; a hidden one is no run."""
 
 PART_OF_WORKERS = "RMTBENCH_PART_OF_WORKERS"
 """Variable that tells a process that another one began it, and will join what it does."""
+DRIVER = "RMTBENCH_DRIVER"
+"""Variable that tells a process which one has started it."""
 
 Tell = Callable[[str], None]
 
@@ -61,6 +65,7 @@ def run_in_workers(words: Sequence[str], workers: int, results: Path, tell: Tell
         _refuse_other_numbers(folder, parts)
         for part in parts:
             _begin_with(results, part)
+        _await_orphans(parts, tell)
         codes = _work(words, parts, tell)
         killed = [part for part, code in zip(parts, codes, strict=True) if code < 0]
         if killed and max(codes) < 2:
@@ -73,6 +78,32 @@ def run_in_workers(words: Sequence[str], workers: int, results: Path, tell: Tell
         if max(codes) < 2:
             shutil.rmtree(folder, ignore_errors=True)
     return Worked(max(codes), merged)
+
+
+def end_with_driver(driver: int) -> None:
+    """Have the system interrupt this process when the one that has started it dies, however that is.
+
+    Without it, the processes of a killed command would go on, and keep the same command from resuming. Where the system
+    has no such call, the next command waits for them.
+
+    Args:
+        driver: Process id of the one that has started it.
+    """
+    import ctypes
+
+    set_signal_at_parents_death = 1  # PR_SET_PDEATHSIG of <linux/prctl.h>
+    with suppress(AttributeError, OSError):
+        ctypes.CDLL(None).prctl(set_signal_at_parents_death, signal.SIGINT)
+    if os.getppid() != driver:  # it died before that
+        raise KeyboardInterrupt
+
+
+def _await_orphans(parts: Sequence[Path], tell: Tell) -> None:
+    """Wait until the processes of a killed command, which are interrupted, have ended."""
+    for part in parts:
+        for run in find_runs(part):
+            with take_turn(RunFolder(run).lock, tell, "part"):
+                pass
 
 
 def _changed(results: Path, parts: Sequence[Path]) -> set[str]:
@@ -107,7 +138,7 @@ def _begin_with(results: Path, part: Path) -> None:
     for run in find_runs(results):
         packed = packed_of(run)
         if packed is None:
-            shutil.copytree(run, made / run.name, ignore=shutil.ignore_patterns(".lock"))
+            shutil.copytree(run, made / run.name, ignore=shutil.ignore_patterns(".lock*"))
         else:
             shutil.copy2(packed, made / packed.name)
     made.rename(part)
@@ -116,7 +147,8 @@ def _begin_with(results: Path, part: Path) -> None:
 def _work(words: Sequence[str], parts: Sequence[Path], tell: Tell, only: Sequence[Path] | None = None) -> list[int]:
     """Start a process for each part and wait for all; their exit codes, negative for a signal."""
     threads = str(max(1, (os.cpu_count() or 1) // len(parts)))
-    environ = {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads, **os.environ, PART_OF_WORKERS: "1"}
+    mine = {PART_OF_WORKERS: "1", DRIVER: str(os.getpid())}
+    environ = {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads, **os.environ, **mine}
     running: list[tuple[subprocess.Popen[str], Thread]] = []
     try:
         for number, part in enumerate(parts, start=1):

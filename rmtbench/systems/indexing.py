@@ -105,7 +105,7 @@ def build_sparse(
     watch = Stopwatch()
     if not folder.exists():
         with watch.part("index"):
-            build_bm25(chunks, folder, settings.words)
+            build_bm25(chunks, folder, settings.words, waiting=resources.watch.notice)
     with watch.part("load"):
         index = open_bm25(folder, chunks, settings.words)
     return Timed(Built(index, {}), watch.seconds)
@@ -166,7 +166,10 @@ def _dense_index(
     kind = (settings.kept or "").rpartition(" ")[2]
     made: Mapping[str, float] = {}
     if not folder.exists():
-        made = build_dense_files(chunks, folder, documents, kind, windows=settings.windows).seconds
+        built = build_dense_files(
+            chunks, folder, documents, kind, windows=settings.windows, waiting=resources.watch.notice
+        )
+        made = built.seconds
     opened = timed("load", lambda: open_dense(folder, chunks, questions, kind, windows=settings.windows))
     return Timed(opened.value, add_seconds(made, opened.seconds))
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from rmtbench.errors import UserError
+from rmtbench.errors import UserError, disk_errors
 from rmtbench.files import hash_file
 from rmtbench.training.base import Recipe
 
@@ -89,8 +89,12 @@ def save(
     optimizers: Sequence[torch.optim.Optimizer],
     state: State,
 ) -> None:
-    """Write a checkpoint in place of the one before, which stays until this one is whole."""
-    with replaced(folder) as new:
+    """Write a checkpoint in place of the one before, which stays until this one is whole.
+
+    Raises:
+        UserError: The disk is full, or the folder cannot be written.
+    """
+    with disk_errors(folder, "--out"), replaced(folder) as new:
         tensors = {"module": module.state_dict(), "optimizers": [each.state_dict() for each in optimizers]}
         torch.save(tensors, new / TENSORS)
         described = {

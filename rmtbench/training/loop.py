@@ -19,7 +19,7 @@ from types import FrameType
 
 import torch
 
-from rmtbench.errors import UserError
+from rmtbench.errors import UserError, disk_errors
 from rmtbench.training import log
 from rmtbench.training.base import CHECKPOINT, LOG, MODEL, Objective, Progress, Recipe, Stage, Trained
 from rmtbench.training.checkpoint import LogSums, State, replaced, restore, save
@@ -147,7 +147,7 @@ class _Training:
         """Write the model under `name`, once; a folder that somebody removed is written again if it still can be."""
         if name in self.state.exported and (name != MODEL or (self._out / MODEL).exists()):
             return
-        with replaced(self._out / name) as folder:
+        with disk_errors(self._out / name, "--out"), replaced(self._out / name) as folder:
             self._objective.export(folder)
         self.state.exported = sorted({*self.state.exported, name})
         self.save()

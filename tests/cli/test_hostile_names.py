@@ -1,6 +1,5 @@
 """Results, experiments and corpora from strangers cannot write outside their folder, whatever their names are."""
 
-import os
 import shutil
 from pathlib import Path
 
@@ -12,7 +11,7 @@ from hypothesis import strategies as st
 from rmtbench.core import Corpus, Document, Draw, Gold, Question, RunSpec, Source
 from rmtbench.corpora.export import export_draw
 from rmtbench.errors import UserError
-from rmtbench.files import write_atomically
+from rmtbench.files import temporary_of, write_atomically
 from rmtbench.journal.layout import run_id
 from rmtbench.journal.packed import unpack
 from rmtbench.journal.writer import RunWriter
@@ -94,11 +93,11 @@ def test_a_linked_file_of_a_report_is_replaced_not_followed(results: Path, outsi
 
 def test_a_linked_temporary_file_is_not_written_through(results: Path, outside: Path) -> None:
     (results / "report").mkdir()
-    planted = results / "report" / f".report.md.{os.getpid()}.tmp"
+    planted = temporary_of(results / "report" / "report.md")
     planted.symlink_to(outside / "precious")
     with pytest.raises(UserError, match="symbolic link"):
         write_report(results, quick=True)
-    planted = outside.parent / f".x.{os.getpid()}.tmp"
+    planted = temporary_of(outside.parent / "x")
     planted.symlink_to(outside / "precious")
     write_atomically(outside.parent / "x", b"ours")
     assert (outside.parent / "x").read_bytes() == b"ours"

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from journal_runs import append
 
 from rmtbench.errors import UserError
+from rmtbench.files import temporary_of
 from rmtbench.journal.checks import SCHEMA
 from rmtbench.journal.lines import LineWriter, drop_torn_line, encode, read_lines, write_whole
 
@@ -132,7 +133,7 @@ def test_a_full_disk_leaves_old_file_when_whole_one_is_replaced(tmp_path):
     path = tmp_path / "summary.json"
     write_whole(path, b"old")
     # The name under which the new content is written first.
-    (tmp_path / f".summary.json.{os.getpid()}.tmp").symlink_to("/dev/full")
+    temporary_of(path).symlink_to("/dev/full")
     with pytest.raises(UserError, match="the disk is full"):
         write_whole(path, b"new")
     assert path.read_bytes() == b"old"

@@ -41,7 +41,8 @@ def test_a_killed_writer_leaves_no_lock_behind(tmp_path, holder):
     holder.kill()
     holder.wait()
     with only_writer(tmp_path / ".lock"):
-        assert (tmp_path / ".lock").read_text() == str(os.getpid())
+        assert f"pid={os.getpid()}" in (tmp_path / ".lock.lease").read_text()
+    assert [path.name for path in tmp_path.iterdir()] == [".lock"]
 
 
 def test_the_lock_is_free_again_after_block_even_after_an_error(tmp_path):

@@ -2,7 +2,6 @@
 
 import csv
 import json
-import os
 import subprocess
 import sys
 
@@ -11,6 +10,7 @@ from golden_runs import GOLDEN, make_golden_runs
 from report_runs import add_run, append, spec_of
 
 from rmtbench.errors import UserError
+from rmtbench.files import temporary_of
 from rmtbench.report.csv_files import to_csv
 from rmtbench.report.markdown import escape, table
 from rmtbench.report.tables import Table
@@ -255,7 +255,7 @@ def test_a_full_disk_leaves_the_old_report_whole(tmp_path):
     before = files_of(write_report(tmp_path, quick=True).folder)
     add_run(tmp_path, spec_of("oracle"))
     # The last file's temporary name leads to a device that is always full.
-    (tmp_path / "report" / f".anatomy.csv.{os.getpid()}.tmp").symlink_to("/dev/full")
+    temporary_of(tmp_path / "report" / "anatomy.csv").symlink_to("/dev/full")
     with pytest.raises(UserError, match="the disk is full"):
         write_report(tmp_path, quick=True)
     assert files_of(tmp_path / "report") == before

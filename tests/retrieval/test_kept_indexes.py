@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import threading
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -183,13 +187,17 @@ def test_the_kind_of_a_dense_index_goes_by_size_or_by_wish() -> None:
     assert [choose_kind(kind, 10) for kind in ("flat", "pq", "hnsw", "ivf")] == ["flat", "pq", "hnsw", "ivf"]
 
 
-def test_second_builder_of_index_is_refused(tmp_path: Path) -> None:
-    with only_builder(tmp_path / "index"):
-        for build in (
-            lambda: build_bm25(CHUNKS, tmp_path / "index"),
-            lambda: build_dense_files(CHUNKS, tmp_path / "index", Hashing()),
-        ):
-            with pytest.raises(UserError, match="another process is making this index"):
-                build()
-    build_bm25(CHUNKS, tmp_path / "index")
-    assert open_bm25(tmp_path / "index", CHUNKS).search(["mill"], 1)
+def test_second_builder_waits_and_takes_what_the_first_made(tmp_path: Path) -> None:
+    told: list[str] = []
+    with only_builder(tmp_path / "index") as first:
+        assert first is not None
+        waiter = threading.Thread(target=build_bm25, args=(CHUNKS, tmp_path / "index"), kwargs={"waiting": told.append})
+        waiter.start()
+        while not told:
+            time.sleep(0.01)
+        build_bm25(CHUNKS, tmp_path / "other")
+        shutil.copytree(tmp_path / "other", first, dirs_exist_ok=True)
+        first.rename(tmp_path / "index")
+    waiter.join()
+    assert told == [f"waiting for process {os.getpid()}, which makes this index now"]
+    assert files(tmp_path / "index") == files(tmp_path / "other")

@@ -49,7 +49,8 @@ def test_embedding_that_broke_off_goes_on_behind_its_last_block(
     with pytest.raises(KeyboardInterrupt):
         build_dense_files(CHUNKS, tmp_path / "index", WordEmbedder(), report=stop, windows=windows)
     for name in ("vectors.bin", *(["starts.bin"] if windows else [])):  # a torn block
-        with (tmp_path / "index.unfinished" / name).open("ab") as stream:
+        [unfinished] = tmp_path.glob("index.unfinished-*")
+        with (unfinished / name).open("ab") as stream:
             stream.write(b"torn")
     embedder = WordEmbedder()
     build_dense_files(CHUNKS, tmp_path / "index", embedder, windows=windows)

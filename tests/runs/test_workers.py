@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -95,3 +98,23 @@ def test_a_new_part_knows_what_the_results_have(tmp_path: Path) -> None:
     part.parent.mkdir()
     workers._begin_with(tmp_path / "results", part)
     assert [path.name for path in part.rglob("*")] == ["a-run", "spec.json"]
+
+
+def test_processes_end_with_the_command_that_started_them(tmp_path: Path) -> None:
+    words = ("run", "--system", "closed-book", "--dataset", "handbook", "--model", "random:tiny", "--questions", "400",
+             "--results", str(tmp_path), "--draws", "2", "--workers", "2")  # fmt: skip
+    environ = {**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
+    with subprocess.Popen(
+        [sys.executable, "-m", "rmtbench", "run", *words], env=environ, stderr=subprocess.PIPE
+    ) as driver:
+        while not list(tmp_path.glob(f"{PARTS}/*/*/answers.jsonl")):
+            assert driver.poll() is None
+            time.sleep(0.05)
+        children = Path(f"/proc/{driver.pid}/task/{driver.pid}/children").read_text().split()
+        assert len(children) == 2
+        driver.kill()
+    until = time.monotonic() + 60
+    while any(Path(f"/proc/{child}").exists() for child in children) and time.monotonic() < until:
+        time.sleep(0.05)
+    assert not any(Path(f"/proc/{child}").exists() for child in children)
+    assert sum(path.read_bytes().count(b"\n") for path in tmp_path.glob(f"{PARTS}/*/*/answers.jsonl")) < 800

@@ -15,9 +15,11 @@ from rmtbench.kvcache.disk.identity import model_identity
 from rmtbench.kvcache.disk.unfinished import UnfinishedCache
 from rmtbench.kvcache.exact.prefill import CHUNK_TOKENS, prefill
 from rmtbench.kvcache.watching import NOBODY, Watch
-from rmtbench.locks import take_turn
+from rmtbench.locks import Claim, take_turn
 from rmtbench.measure import Stopwatch, Timed, add_seconds, synchroniser, timed
 from rmtbench.models.local import LocalModel
+
+TAKEN_OVER = "this process was stopped for a while and another one has taken over, so that nothing more is stored here"
 
 
 @dataclass(frozen=True)
@@ -80,7 +82,7 @@ def obtain(
                 turn = take_turn(lock_of(store.folder, wanted.name), watch.notice)
                 waited = timed("load", partial(stack.enter_context, turn))
                 spent = add_seconds(found.seconds, waited.seconds)
-                return _complete(model, wanted, store, watch, spent, host=host)
+                return _complete(model, wanted, store, watch, waited.value, spent, host=host)
     return _placed(model, found.value, found.seconds, host=host)
 
 
@@ -89,18 +91,21 @@ def _complete(
     wanted: stored.Wanted,
     store: stored.CacheStore,
     watch: Watch,
+    claim: Claim,
     spent: Mapping[str, float],
     *,
     host: bool,
 ) -> Timed[Obtained]:
     """Look again while holding the lock, then continue from the longest beginning that is stored.
 
-    `spent` are the seconds so far; they are part of the result's.
+    `spent` are the seconds so far; they are part of the result's. A process that was stopped so long that another one
+    has taken over computes the rest and stores nothing more.
     """
     ids, chunk_tokens = wanted.ids, wanted.identity["chunk_tokens"]
     room = partial(make_room, store.folder, limit=store.limit, told=watch.notice)
     unfinished = UnfinishedCache(stored.unfinished_folder(store, wanted), ids, room)
     clock, saving = Stopwatch(synchroniser(model.device)), Stopwatch()
+    alone = _Alone(claim, partial(watch.notice, f"kv cache {wanted.name}: {TAKEN_OVER}"))
     with clock.part("load"):
         whole = stored.load(store, wanted, watch)  # another process may have made it meanwhile
         known = unfinished.ready() if whole is None else None
@@ -116,20 +121,48 @@ def _complete(
     with saving.part("save"):
         for start in range(begun, reused, chunk_tokens):
             assert known is not None  # noqa: S101 - else nothing is reused
-            unfinished.keep(start, known.cut(start, min(start + chunk_tokens, reused)))
+            alone.write(partial(unfinished.keep, start, known.cut(start, min(start + chunk_tokens, reused))))
     saved_before = saving.seconds["save"]
 
     def keep(start: int, chunk: PrefixKV) -> None:
         with saving.part("save"):
-            unfinished.keep(start, chunk)
+            alone.write(partial(unfinished.keep, start, chunk))
 
     with clock.part("prefill"):
         tensors = prefill(model.model, ids, chunk_tokens=chunk_tokens, known=known, keep=keep, watch=watch, host=host)
     computing = clock.seconds["prefill"] - (saving.seconds["save"] - saved_before)  # chunks were saved in between
     so_far = add_seconds(spent, {"load": clock.seconds["load"]}, saving.seconds, {"prefill": computing})
     publish = partial(stored.publish, store, wanted, unfinished, tensors, so_far, reused)
-    published = timed("save", publish, synchroniser(model.device))
+    published = timed("save", partial(alone.write, publish), synchroniser(model.device))
     return Timed(Obtained(tensors, reused), add_seconds(so_far, published.seconds))
+
+
+class _Alone:
+    """Writes for as long as the lock is held."""
+
+    def __init__(self, claim: Claim, tell: Callable[[], None]) -> None:
+        self._claim, self._tell = claim, tell
+        self._alone = True
+
+    def write(self, step: Callable[[], None]) -> None:
+        """Do a step, unless another process has taken over; that is told once.
+
+        Raises:
+            UserError: There is no room for the cache.
+            OSError: The disk refuses.
+        """
+        if not self._alone:
+            return
+        if not self._claim.lost():
+            try:
+                step()
+            except FileNotFoundError:
+                if not self._claim.lost():
+                    raise
+            else:
+                return
+        self._alone = False
+        self._tell()
 
 
 def _once(notice: Callable[[str], None]) -> Callable[[str], None]:

@@ -174,7 +174,7 @@ def publish(
     flush(unfinished.folder)
     target = store.folder / wanted.name
     if target.exists():
-        remove(target)  # damaged, else it would have been loaded
+        remove(target)  # damaged, or made meanwhile where a lock was not respected: either is made good by this one
     unfinished.folder.rename(target)
     flush(store.folder)
     (target / CHUNKS).unlink(missing_ok=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import torch
 import transformers
 
 import rmtbench
+from rmtbench.files import write_atomically
 from rmtbench.kvcache.exact.trial import try_ways
 from rmtbench.models.identity import canonical
 from rmtbench.models.local import LocalModel
@@ -74,8 +74,6 @@ def _write(path: Path, known: dict[str, str]) -> None:
     """Whole or not at all: two processes may write the same verdict at once."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        beside = path.with_suffix(f".{os.getpid()}")
-        beside.write_text(json.dumps(known, indent=1), encoding="utf-8")
-        beside.replace(path)
+        write_atomically(path, json.dumps(known, indent=1).encode())
     except OSError:
         return

@@ -1,0 +1,1 @@
+"""Faults on purpose: commands are killed, starved of disk, given bad clocks and bad input, and must lose nothing."""
