@@ -39,6 +39,10 @@ class MemoryForm:
         None, "Tokens that are reconstructed together.", rare=True, at_least=1, shown="a whole segment"
     )
 
+    associative_keys: int | None = option(
+        None, "Numbers of a key of associative memory, which decide its size.", rare=True, at_least=1, shown="by width"
+    )
+
     def __post_init__(self) -> None:
         if self.memory != "accumulate" and self.memory_last is not None:
             self._refuse("memory_last", "--memory accumulate")

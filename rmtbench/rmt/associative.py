@@ -99,17 +99,18 @@ class Layer(torch.nn.Module):
 class Associations(torch.nn.Module):
     """The associative memory of a base model, whose layers it reads for and listens to; their code is unchanged."""
 
-    def __init__(self, model: PreTrainedModel, seed: int) -> None:
+    def __init__(self, model: PreTrainedModel, seed: int, keys: int | None = None) -> None:
         """Attach to a model.
 
         Args:
             model: A decoder of transformers.
             seed: Of the weights; the caller's random state is left as it was.
+            keys: Numbers of a key; None for as many as give about as many features as the model is wide.
         """
         super().__init__()
         blocks = blocks_of(model)
         width = int(model.get_input_embeddings().weight.shape[1])
-        keys = max(1, min(WIDEST, width // (2 * SHIFTS)))
+        keys = keys or max(1, min(WIDEST, width // (2 * SHIFTS)))
         self._features, self._width = 2 * SHIFTS * keys, width
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)

@@ -1,4 +1,4 @@
-"""From a plan to a training, the one of key-value pairs included: its stages are numbers of pairs in one text."""
+"""From a plan to a training, those of key-value pairs included: their stages are numbers of pairs in one text."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from rmtbench.errors import UserError
+from rmtbench.rmt.associative_retrieval import ASSOCIATIVE_RETRIEVAL, REWRITE
 from rmtbench.rmt.config import RmtConfig
 from rmtbench.rmt.decoder import RecurrentDecoder
-from rmtbench.rmt.key_values import KEY_VALUES, PAIR, RecallPairs, build_base, draw_pairs
+from rmtbench.rmt.key_values import KEY_VALUE_TASK, PairTask, RecallPairs, build_base
 from rmtbench.rmt.recipes import LEAST_ROWS, Plan, curve, described, recipe_of
 from rmtbench.rmt.recipes import make_training as make_usual
 from rmtbench.rmt.storage import start_from
@@ -21,6 +22,8 @@ from rmtbench.training.base import LOG, Objective, Promotion, Recipe, Stage
 
 FULL_ROWS_UP_TO = 16
 """Pairs up to which a step has all rows; beyond, fewer, so that a step reads no more."""
+PAIR_TASKS: Mapping[str, PairTask] = {each.name: each for each in (KEY_VALUE_TASK, ASSOCIATIVE_RETRIEVAL, REWRITE)}
+"""By name."""
 JUDGED_STEPS = 20
 """Steps by which a promotion is decided."""
 
@@ -31,11 +34,12 @@ def make_training(plan: Plan, out: Path, device: str = "cpu", *, fused: bool = F
     Raises:
         UserError: As there; or the base model does not know the symbols of pairs.
     """
-    if plan.task != KEY_VALUES:
+    task = PAIR_TASKS.get(plan.task)
+    if task is None:
         return make_usual(plan, out, device, fused=fused)
     if plan.kind != "decoder" or plan.mode != "memory" or plan.asked != 1 or fused:
         raise UserError(
-            f"{KEY_VALUES} is read by a decoder and every pair is asked for at its end",
+            f"{task.name} is read by a decoder and every pair is asked for at its end",
             where="--task",
             remedy="leave --kind, --mode, --asked and --fused out",
         )
@@ -53,13 +57,13 @@ def make_training(plan: Plan, out: Path, device: str = "cpu", *, fused: bool = F
     model = RecurrentDecoder(base.to(device), config, identity)
     start = start_from(plan.start, model) if plan.start else None
     begun = None if start is None else start.weights_sha256
-    recipe = make_recipe(plan, _data(plan, config, identity.weights_sha256, begun))
+    recipe = make_recipe(plan, _data(plan, task, config, identity.weights_sha256, begun))
 
     def notes() -> Mapping[str, Any]:
-        told = {"task": KEY_VALUES, **described(plan), **curve(out / LOG, recipe, "pairs")}
+        told = {"task": task.name, **described(plan), **curve(out / LOG, recipe, "pairs")}
         return told if start is None else {**told, "start": {"weights_sha256": start.weights_sha256, **start.notes}}
 
-    return RecallPairs(model, notes, mixed_precision=plan.mixed_precision), recipe
+    return RecallPairs(model, notes, task=task, mixed_precision=plan.mixed_precision), recipe
 
 
 def make_recipe(plan: Plan, data: str) -> Recipe:
@@ -88,14 +92,15 @@ def _rows(rows: int, pairs: int) -> int:
     return max(min(LEAST_ROWS, rows), min(rows, rows * FULL_ROWS_UP_TO // pairs))
 
 
-def _data(plan: Plan, config: RmtConfig, weights: str, start: str | None) -> str:
+def _data(plan: Plan, task: PairTask, config: RmtConfig, weights: str, start: str | None) -> str:
     """What is learnt from and by whom: a training is not gone on with where either has changed."""
-    if plan.segment_tokens % PAIR:
+    size = task.pair_tokens
+    if not task.apart and plan.segment_tokens % size:
         raise UserError(
-            f"segments of {plan.segment_tokens} tokens cut pairs of {PAIR} in two",
+            f"segments of {plan.segment_tokens} tokens cut pairs of {size} in two",
             where="--segment-tokens",
-            remedy=f"give a multiple of {PAIR}, such as {PAIR * plan.segments[-1]} for all pairs in one segment",
+            remedy=f"give a multiple of {size}, such as {size * plan.segments[-1]} for all pairs in one segment",
         )
-    pairs = draw_pairs(2, plan.segments[-1], random.Random(0)).tolist()  # noqa: S311 - reproducible is wanted
+    pairs = task.draw(2, plan.segments[-1], random.Random(0)).written.tolist()  # noqa: S311 - reproducible is wanted
     told = [weights, start, config.described(), plan.mixed_precision, pairs]
     return hashlib.sha256(json.dumps(told).encode()).hexdigest()
