@@ -7,7 +7,7 @@ from pathlib import Path
 
 from rmtbench.options.benches import MemoryReading
 from rmtbench.options.declare import REQUIRED, option
-from rmtbench.options.machine import Device, Threads
+from rmtbench.options.machine import Device, Precision, Threads
 from rmtbench.options.texts import whole_numbers
 
 
@@ -32,6 +32,19 @@ class KvStoreBench(Device, Threads):
     )
     damaged: int = option(100, "Caches to damage.", at_least=0)
     folder: Path | None = option(None, "Disk to measure (default: that of temporary files).")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DiagonalBench(Precision, Threads):
+    """Segments read one after the other and diagonally, with a per-layer memory."""
+
+    model: str = option("random:llama-0.1b", "Model, as for rmtbench run.")
+    segment_tokens: tuple[int, ...] = option(
+        (32, 128, 512), "Tokens of a segment, comma-separated.", read=whole_numbers
+    )
+    segments: tuple[int, ...] = option((32,), "Segments of a text, comma-separated.", read=whole_numbers)
+    memory_tokens: int = option(16, "Memory tokens.", at_least=1)
+    rounds: int = option(3, "Readings of each text in each way.", at_least=1)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -55,6 +55,28 @@ def key_values_table(figures: Mapping[str, Any]) -> Table:
     return Table("Key-value pairs that a memory holds", caption, columns, rows, 1)
 
 
+def diagonal_table(figures: Mapping[str, Any]) -> Table:
+    """The figures of `experiments.benches.diagonal.run`: one row a length.
+
+    Args:
+        figures: As the bench gives them.
+    """
+    rows = tuple(
+        (
+            str(row["segment_tokens"]),
+            whole(row["segments"]),
+            seconds(row["sequential_seconds"]),
+            seconds(row["diagonal_seconds"]),
+            f"{row['times_faster']:.2f} ({row['slowest']:.2f} to {row['fastest']:.2f})",
+            f"{row['largest_difference']:.1e} of {row['largest_number']:.1e}",
+        )
+        for row in figures["rows"]
+    )
+    columns = ("segment", "segments", "one by one", "diagonally", "times faster", "largest difference")
+    caption = f"{figures['layers']} layers, batch 1; medians of {figures['rounds']} rounds, both ways in turns."
+    return Table("Segments of a per-layer memory, read in two orders", caption, columns, rows, 0)
+
+
 def kv_store_table(figures: Mapping[str, Any]) -> Table:
     """The figures of `experiments.benches.kv_store.run`: one row a model and length.
 

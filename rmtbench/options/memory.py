@@ -82,6 +82,12 @@ class MemoryChoices:
         shown="as trained",
         heeded="keeps a memory",
     )
+    rmt_schedule: Literal["sequential", "diagonal"] = option(
+        "sequential",
+        "How segments are read: one after the other, or layers on different segments in one batch (per-layer memory).",
+        rare=True,
+        heeded="keeps a memory",
+    )
     rmt_inner_steps: int | None = option(
         None,
         "Gradient steps that write a segment.",

@@ -20,7 +20,9 @@ class MemoryTraining(Device, Threads, MemoryForm):
 
     out: Path = option(REQUIRED, "Folder for checkpoint, log and the trained memory, under model/.")
     base: str = option(REQUIRED, "Base model: hub id, folder, mini, mini-short, minilm, random:GEOMETRY.")
-    task: str = option(REQUIRED, "What to learn: memorize, detect, facts-4, reading, key-values, associative-retrieval, …")
+    task: str = option(
+        REQUIRED, "What to learn: memorize, detect, facts-4, reading, key-values, associative-retrieval, …"
+    )
     segments: tuple[int, ...] = option(
         (1, 2, 4, 8, 16, 32), "Segments of a text (or its pairs), stage by stage.", read=whole_numbers
     )

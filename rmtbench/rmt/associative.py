@@ -138,13 +138,16 @@ class Associations(torch.nn.Module):
             held: Its rows of the memory tensor, ``[rows, self.rows, hidden]``.
             places: How many tokens at the end of the input are written places.
         """
-        parts = held.view(len(held), len(self.layers), -1, self._width)
-        amounts = parts[:, :, self._features :].flatten(2)[..., : self._features]
-        self._now = AssociationPass(parts[:, :, : self._features], amounts, places)
+        self._now = AssociationPass(*self.parts(held), places)
         try:
             yield self._now
         finally:
             self._now = None
+
+    def parts(self, held: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Values and amounts, as in `AssociationPass`, of a memory's rows ``[rows, self.rows, hidden]``."""
+        parts = held.reshape(len(held), len(self.layers), -1, self._width)
+        return parts[:, :, : self._features], parts[:, :, self._features :].flatten(2)[..., : self._features]
 
     def packed(self, passed: AssociationPass) -> torch.Tensor:
         """What a call has written, as rows of the memory tensor."""
@@ -161,7 +164,7 @@ class Associations(torch.nn.Module):
             return None
         states = args[0] if args else named["hidden_states"]
         with torch.autocast(states.device.type, enabled=False):
-            found = self._layer(number).read(states.float(), self._now.values[:, number], self._now.amounts[:, number])
+            found = self._layer(number).read(at_least_float32(states), self._now.values[:, number], self._now.amounts[:, number])
         states = states + found.to(states.dtype)
         return ((states, *args[1:]), named) if args else (args, {**named, "hidden_states": states})
 
@@ -171,7 +174,7 @@ class Associations(torch.nn.Module):
         states = output[0] if isinstance(output, tuple) else output
         with torch.autocast(states.device.type, enabled=False):
             self._now.written[number] = self._layer(number).write(
-                states[:, -self._now.places :].float(), self._now.values[:, number], self._now.amounts[:, number]
+                at_least_float32(states[:, -self._now.places :]), self._now.values[:, number], self._now.amounts[:, number]
             )
 
     def _layer(self, number: int) -> Layer:
@@ -185,6 +188,11 @@ def blocks_of(model: PreTrainedModel) -> Sequence[torch.nn.Module]:
     lists = [child for child in model.base_model.modules() if isinstance(child, torch.nn.ModuleList)]
     largest = max(lists, key=lambda blocks: sum(weight.numel() for weight in blocks.parameters()))
     return list(largest)
+
+
+def at_least_float32(states: torch.Tensor) -> torch.Tensor:
+    """States in float32, in which associations are kept, or in float64 as they are."""
+    return states if states.dtype == torch.float64 else states.float()
 
 
 def features(keys: torch.Tensor) -> torch.Tensor:

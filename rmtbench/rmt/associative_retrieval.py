@@ -1,8 +1,8 @@
 """Associative retrieval, the test of ARMT (Rodkin et al., 2024, arXiv:2407.04841): one key-value pair a segment.
 
 After all pairs the memory alone is asked for the value of a key. In the first variant keys differ. In the other, keys
-are written again with other values, and the last one is right. As in the paper's code, symbols are of 16: a key has two
-of them, a value one. Unlike there, every key of a text is asked, each by itself, and no marks stand in a pair.
+are written again with other values, and the last one is right. A key is one symbol of 62, a value one of 16 others. In
+the paper's code both are of 16, and keys get longer with the number of pairs; one key of a text is asked, here each.
 """
 
 from __future__ import annotations
@@ -13,9 +13,8 @@ import torch
 
 from rmtbench.rmt.key_values import SYMBOLS, Pairs, PairTask
 
-OF = 16
-"""Symbols of a key, and of a value: those are others."""
-KEYS = OF**2
+KEYS, VALUES = SYMBOLS, 16
+"""Symbols that a key and a value may be."""
 
 
 def draw_once(texts: int, pairs: int, chance: random.Random) -> Pairs:
@@ -47,7 +46,7 @@ def draw_rewritten(texts: int, pairs: int, chance: random.Random) -> Pairs:
         order = keys + chance.choices(keys, k=pairs - len(keys))
         chance.shuffle(order)
         text = _pairs(order, chance)
-        last = {key: pair for key, pair in zip(order, text, strict=True)}
+        last = dict(zip(order, text, strict=True))  # the last pair of a key replaces those before
         written.append(text)
         asked.append(list(last.values()))
     return Pairs(torch.tensor(written), torch.tensor(asked))
@@ -55,8 +54,8 @@ def draw_rewritten(texts: int, pairs: int, chance: random.Random) -> Pairs:
 
 def _pairs(keys: list[int], chance: random.Random) -> list[list[int]]:
     """Pairs of these keys with random values."""
-    return [[*divmod(key, OF), SYMBOLS + chance.randrange(OF)] for key in keys]
+    return [[key, SYMBOLS + chance.randrange(VALUES)] for key in keys]
 
 
-ASSOCIATIVE_RETRIEVAL = PairTask("associative-retrieval", draw_once, key_tokens=2, pair_tokens=3, apart=True)
-REWRITE = PairTask("associative-retrieval-rewrite", draw_rewritten, key_tokens=2, pair_tokens=3, apart=True)
+ASSOCIATIVE_RETRIEVAL = PairTask("associative-retrieval", draw_once, key_tokens=1, pair_tokens=2, apart=True)
+REWRITE = PairTask("associative-retrieval-rewrite", draw_rewritten, key_tokens=1, pair_tokens=2, apart=True)

@@ -136,9 +136,7 @@ def draw_pairs(texts: int, pairs: int, chance: random.Random) -> torch.Tensor:
     return torch.tensor(drawn).view(texts, pairs, PAIR)
 
 
-def read_pairs(
-    model: RecurrentDecoder, pairs: torch.Tensor, times: int = 1, size: int | None = None
-) -> torch.Tensor:
+def read_pairs(model: RecurrentDecoder, pairs: torch.Tensor, times: int = 1, size: int | None = None) -> torch.Tensor:
     """The memory after texts of pairs.
 
     Args:
