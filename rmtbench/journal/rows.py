@@ -87,6 +87,7 @@ def answer_to_row(answer: Answer, draw: int, session: int) -> dict[str, Any]:
         "output_ids": list(answer.output_ids),
         "warmup": answer.warmup,
         "session": session,
+        **({"notes": list(answer.notes), "note_heads": answer.note_heads} if answer.notes else {}),
     }
 
 
@@ -110,6 +111,8 @@ def answer_from_row(row: Mapping[str, Any], where: str) -> Answer:
             warmup=row["warmup"],
             reasoning=_text(row, "reasoning") if "reasoning" in row else "",  # absent in older rows
             finish_reason=row.get("finish_reason"),
+            notes=tuple(map(str, row.get("notes", ()))),
+            note_heads=_number(row, "note_heads") if "note_heads" in row else 1,
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise damaged(where, error) from error

@@ -88,6 +88,13 @@ class MemoryChoices:
         rare=True,
         heeded="keeps a memory",
     )
+    rmt_heads: int = option(
+        1,
+        "Parts of the notes of rmt-text; a section rewrites the one that was written longest ago.",
+        rare=True,
+        at_least=1,
+        heeded="writes notes",
+    )
     rmt_inner_steps: int | None = option(
         None,
         "Gradient steps that write a segment.",

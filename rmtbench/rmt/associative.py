@@ -164,7 +164,9 @@ class Associations(torch.nn.Module):
             return None
         states = args[0] if args else named["hidden_states"]
         with torch.autocast(states.device.type, enabled=False):
-            found = self._layer(number).read(at_least_float32(states), self._now.values[:, number], self._now.amounts[:, number])
+            found = self._layer(number).read(
+                at_least_float32(states), self._now.values[:, number], self._now.amounts[:, number]
+            )
         states = states + found.to(states.dtype)
         return ((states, *args[1:]), named) if args else (args, {**named, "hidden_states": states})
 
@@ -174,7 +176,9 @@ class Associations(torch.nn.Module):
         states = output[0] if isinstance(output, tuple) else output
         with torch.autocast(states.device.type, enabled=False):
             self._now.written[number] = self._layer(number).write(
-                at_least_float32(states[:, -self._now.places :]), self._now.values[:, number], self._now.amounts[:, number]
+                at_least_float32(states[:, -self._now.places :]),
+                self._now.values[:, number],
+                self._now.amounts[:, number],
             )
 
     def _layer(self, number: int) -> Layer:
