@@ -51,7 +51,7 @@ class DiagonalBench(Precision, Threads):
 class KeyValuesBench(Device, Threads):
     """Memories trained on key-value pairs."""
 
-    memory: tuple[Path, ...] = option(REQUIRED, "Folder of a memory trained on key-values; repeatable.", repeated=True)
+    memory: tuple[Path, ...] = option(REQUIRED, "Folder of a memory trained on pairs; repeatable.", repeated=True)
     pairs: tuple[int, ...] = option((4, 8, 16, 32, 64, 96), "Pairs of a text, comma-separated.", read=whole_numbers)
     steps: tuple[int, ...] = option((1, 2, 3, 5), "Gradient steps, or forward readings of a text.", read=whole_numbers)
     texts: int = option(64, "Texts of each number of pairs.", at_least=2)

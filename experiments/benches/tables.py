@@ -40,6 +40,8 @@ def key_values_table(figures: Mapping[str, Any]) -> Table:
     rows = tuple(
         (
             row["memory"],
+            row["task"],
+            row["update"],
             row["write"],
             str(row["pairs"]),
             str(row["steps"]),
@@ -50,8 +52,8 @@ def key_values_table(figures: Mapping[str, Any]) -> Table:
         )
         for row in figures["rows"]
     )
-    columns = ("memory", "write", "pairs", "steps", "right", "nats a token", "kept", "writing a text")
-    caption = f"{figures['texts']} texts of each number of pairs; a value is right in both symbols."
+    columns = ("memory", "task", "update", "write", "pairs", "steps", "right", "nats a token", "kept", "writing a text")
+    caption = f"{figures['texts']} texts of each number of pairs; a value is right in all its symbols."
     return Table("Key-value pairs that a memory holds", caption, columns, rows, 1)
 
 
