@@ -75,7 +75,10 @@ def measure(local: LocalModel, asked: DiagonalBench, report: Callable[[str], Non
 
 
 def with_memory(base: Any, identity: BaseIdentity, size: int, tokens: int) -> RecurrentDecoder:  # noqa: ANN401
-    """A per-layer memory around a model, whose associations write and read something."""
+    """A per-layer memory around a model, whose associations write and read something.
+
+    They write little: random ones that write much blow the last digit up from segment to segment, in either order.
+    """
     config = RmtConfig("decoder", segment_tokens=size, memory_tokens=tokens, update="per-layer", trained="memory")
     model = RecurrentDecoder(base, config, identity).eval()
     assert model.associations is not None  # noqa: S101 - for the type checker
@@ -83,7 +86,7 @@ def with_memory(base: Any, identity: BaseIdentity, size: int, tokens: int) -> Re
     with torch.no_grad():
         for name, weight in model.associations.named_parameters():
             if name.endswith("value.weight"):
-                spread = torch.randn(weight.shape, generator=chance) * weight.shape[1] ** -0.5
+                spread = torch.randn(weight.shape, generator=chance) * 0.1 * weight.shape[1] ** -0.5
                 weight.copy_(spread.to(weight.device))
     return model
 

@@ -30,6 +30,8 @@ def test_every_step_gives_its_file_on_the_cpu(tmp_path: Path, capsys: pytest.Cap
         (600, 1),
         (600, 3),
     ]
+    assert [row["segment_tokens"] for row in found["diagonal"]["rows"]] == [16, 32]
+    assert all(row["largest_difference"] < 1e-3 * row["largest_number"] for row in found["diagonal"]["rows"])
     assert [row["way"] for row in found["places"]["rows"]] == ["device", "host", "8 bits", "4 bits"]
 
 
