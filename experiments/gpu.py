@@ -360,6 +360,21 @@ def recurrent_memory(bench: Bench) -> Mapping[str, Any]:
     return _command("bench", "rmt", "--lengths", lengths, "--samples", "1", "--device", bench.device)
 
 
+def diagonal_batching(bench: Bench) -> Mapping[str, Any]:
+    """A per-layer memory over 128 segments of several lengths: one after the other, and diagonally."""
+    from experiments.benches.diagonal import measure
+    from experiments.benches.options import DiagonalBench
+
+    short = bench.device == "cpu"
+    asked = DiagonalBench(
+        segment_tokens=(16, 32) if short else (128, 512, 1024),
+        segments=(4,) if short else (128,),
+        memory_tokens=4 if short else 16,
+        rounds=ROUNDS,
+    )
+    return measure(bench.model, asked)
+
+
 def paper_times(bench: Bench) -> Mapping[str, Any]:
     """Table 3 of "Don't Do RAG" in time: with and without the cache, by size, random weights of the true geometry."""
     if bench.geometry != "llama-3.1-8b":
@@ -387,6 +402,7 @@ STEPS: Mapping[str, Callable[[Bench], Mapping[str, Any]]] = {
     "prompts": prompts_of_new_lengths,
     "places": other_places,
     "rmt": recurrent_memory,
+    "diagonal": diagonal_batching,
     "table3": paper_times,
 }
 """In the order in which they are done: what everything else rests on comes first."""

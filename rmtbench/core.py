@@ -301,7 +301,8 @@ class Answer:
     """One answer as it was given.
 
     `text` is the final answer that is scored, `raw` all that the model wrote after its `reasoning`. `finish_reason` is
-    a server's own word for `finish`; None where it gave none, and for a model on this machine.
+    a server's own word for `finish`; None where it gave none, and for a model on this machine. `notes` is what was
+    written after each section of the corpus, in order, and the last `note_heads` of them are what was left at the end.
     """
 
     question_id: str
@@ -316,6 +317,8 @@ class Answer:
     warmup: bool = False
     reasoning: str = ""
     finish_reason: str | None = None
+    notes: tuple[str, ...] = ()
+    note_heads: int = 1
 
     def __post_init__(self) -> None:
         if (self.error is not None) != (self.finish == "error"):

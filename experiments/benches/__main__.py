@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from experiments.benches.options import KeyValuesBench, KvStoreBench, PerplexityBench
+from experiments.benches.options import DiagonalBench, KeyValuesBench, KvStoreBench, PerplexityBench
 from rmtbench.cli.bench import JsonFile, show_figures, show_table
 from rmtbench.cli.flags import takes
 from rmtbench.cli.progress import note
@@ -179,6 +179,17 @@ def trial(
     from experiments.benches.trial import run
 
     show_figures(run(model, adapter), json_file)
+
+
+@app.command("diagonal")
+@takes(DiagonalBench)
+def diagonal(asked: DiagonalBench, json_file: JsonFile = None) -> None:
+    """Reading with a per-layer memory: segments one after the other, and diagonally."""
+    from experiments.benches.diagonal import run
+    from experiments.benches.tables import diagonal_table
+
+    figures = run(asked, report=note)
+    show_table(diagonal_table(figures), figures, json_file)
 
 
 def main() -> None:

@@ -1,4 +1,7 @@
-"""How many key-value pairs a memory of fixed size holds: accuracy by pairs, and by how often or long it was written."""
+"""How many key-value pairs a memory of fixed size holds: accuracy by pairs, and by how often or long it was written.
+
+Each memory is asked the task that it was trained on: key-values, or associative retrieval.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,8 @@ from rmtbench.errors import UserError
 from rmtbench.measure import synchroniser
 from rmtbench.rmt.decoder import RecurrentDecoder
 from rmtbench.rmt.gradient import reconstruction, windows_of
-from rmtbench.rmt.key_values import KEY_VALUES, PAIR, build_base, draw_pairs, read_pairs, recall
+from rmtbench.rmt.key_value_recipe import PAIR_TASKS
+from rmtbench.rmt.key_values import Pairs, PairTask, build_base, recall
 from rmtbench.rmt.storage import Stored, from_pretrained, read_stored
 from rmtbench.runs.provenance import surroundings
 
@@ -37,7 +41,7 @@ def run(
     device: str = "cpu",
     report: Callable[[str], None] = lambda _: None,
 ) -> dict[str, Any]:
-    """Measure memories that `rmtbench train rmt --task key-values` has trained, all on the same texts.
+    """Measure memories that `rmtbench train rmt` has trained on pairs, those of one task on the same texts.
 
     Args:
         memories: Their folders.
@@ -50,7 +54,8 @@ def run(
         report: Told each row.
 
     Returns:
-        `rows`: `memory`, `write`, `pairs`, `steps`, `accuracy` of values (both symbols right) with `standard_error`
+        `rows`: `memory`, `task`, `update`, `write`, `pairs`, `steps`, `accuracy` of values (all symbols right) with
+        `standard_error`
         over texts, `nats` of a token of the text given the memory (None where it is written forward), `bytes` kept,
         `seconds` that writing a text took. `published`, and what measured.
 
@@ -62,36 +67,37 @@ def run(
     rows = []
     for folder in memories:
         stored, model = load(folder, device)
+        task = PAIR_TASKS[stored.notes["task"]]
         for count in pairs:
             chance = random.Random(f"{seed}/{count}")  # noqa: S311 - reproducible is what is wanted
-            drawn = draw_pairs(texts, count, chance)
+            drawn = task.draw(texts, count, chance)
             for number in steps:
                 row = {
                     "memory": folder.name if folder.name != "model" else folder.resolve().parent.name,
+                    "task": task.name,
+                    "update": stored.config.update,
                     "write": stored.config.form.write,
                     "memory_tokens": stored.config.memory_tokens,
                     "trained_steps": stored.config.form.inner_steps if stored.config.by_gradient else 1,
-                    **_measure(model, drawn, number),
+                    **_measure(model, task, drawn, number),
                 }
                 report(f"{row['memory']}: {count} pairs, {number} steps: {row['accuracy']:.3f}")
                 rows.append(row)
-    return {"task": KEY_VALUES, "texts": texts, "seed": seed, "rows": rows, "published": PUBLISHED} | surroundings(
-        device
-    )
+    return {"texts": texts, "seed": seed, "rows": rows, "published": PUBLISHED} | surroundings(device)
 
 
 def load(folder: Path, device: str = "cpu") -> tuple[Stored, RecurrentDecoder]:
     """A trained memory on the base model that it was trained with.
 
     Raises:
-        UserError: The folder holds no memory of key-value pairs.
+        UserError: The folder holds no memory of pairs.
     """
     stored = read_stored(folder)
-    if stored.notes.get("task") != KEY_VALUES:
+    if stored.notes.get("task") not in PAIR_TASKS:
         raise UserError(
             f"this memory was trained on '{stored.notes.get('task')}'",
             where=f"--memory {folder}",
-            remedy=f"name one that `rmtbench train rmt --task {KEY_VALUES}` has written",
+            remedy=f"name one that `rmtbench train rmt --task {'|'.join(PAIR_TASKS)}` has written",
         )
     base, identity = build_base(stored.base.id, int(stored.notes["seed"]))
     model = from_pretrained(folder, base.to(device), identity).eval()
@@ -101,7 +107,7 @@ def load(folder: Path, device: str = "cpu") -> tuple[Stored, RecurrentDecoder]:
 
 
 @torch.inference_mode()
-def _measure(model: RecurrentDecoder, drawn: torch.Tensor, steps: int) -> dict[str, Any]:
+def _measure(model: RecurrentDecoder, task: PairTask, drawn: Pairs, steps: int) -> dict[str, Any]:
     """One number of pairs, written in one number of steps."""
     config = model.config
     if config.by_gradient:
@@ -111,25 +117,27 @@ def _measure(model: RecurrentDecoder, drawn: torch.Tensor, steps: int) -> dict[s
     sync = synchroniser(str(model.device))
     right: list[list[float]] = []
     nats, seconds, kept = 0.0, 0.0, 0
-    together = max(1, TOGETHER // drawn.shape[1])
-    for part in (drawn[first : first + together] for first in range(0, len(drawn), together)):
+    texts, count, length = drawn.written.shape
+    together = max(1, TOGETHER // count)
+    for some in (slice(first, first + together) for first in range(0, texts, together)):
+        part = Pairs(drawn.written[some], drawn.asked[some])
         sync()
         began = time.perf_counter()
-        memory = read_pairs(model, part, times)
+        memory = task.read(model, part, times)
         sync()
         seconds += time.perf_counter() - began
         kept = memory[0].nbytes
-        right += recall(model, memory, part)[1].float().tolist()
+        right += recall(model, memory, part.asked, task.key_tokens)[1].float().tolist()
         if config.by_gradient:
-            windows = windows_of(part.flatten(1).tolist(), config.form.window_tokens, model.device)
+            windows = windows_of(part.written.flatten(1).tolist(), config.form.window_tokens, model.device)
             nats += float(reconstruction(model, model.tokens_of(memory), windows)[0].sum())
     values = [value for text in right for value in text]
     return {
-        "pairs": drawn.shape[1],
+        "pairs": count,
         "steps": steps,
         "accuracy": sum(values) / len(values),
         "standard_error": clustered_standard_error(right),
-        "nats": nats / (len(values) * PAIR) if config.by_gradient else None,
+        "nats": nats / (texts * count * length) if config.by_gradient else None,
         "bytes": kept,
-        "seconds": seconds / len(drawn),
+        "seconds": seconds / texts,
     }

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from rmtbench.options.benches import MemoryReading
 from rmtbench.options.declare import REQUIRED, option
-from rmtbench.options.machine import Device, Threads
+from rmtbench.options.machine import Device, Precision, Threads
 from rmtbench.options.texts import whole_numbers
 
 
@@ -35,10 +35,23 @@ class KvStoreBench(Device, Threads):
 
 
 @dataclass(frozen=True, kw_only=True)
+class DiagonalBench(Precision, Threads):
+    """Segments read one after the other and diagonally, with a per-layer memory."""
+
+    model: str = option("random:llama-0.1b", "Model, as for rmtbench run.")
+    segment_tokens: tuple[int, ...] = option(
+        (32, 128, 512), "Tokens of a segment, comma-separated.", read=whole_numbers
+    )
+    segments: tuple[int, ...] = option((32,), "Segments of a text, comma-separated.", read=whole_numbers)
+    memory_tokens: int = option(16, "Memory tokens.", at_least=1)
+    rounds: int = option(3, "Readings of each text in each way.", at_least=1)
+
+
+@dataclass(frozen=True, kw_only=True)
 class KeyValuesBench(Device, Threads):
     """Memories trained on key-value pairs."""
 
-    memory: tuple[Path, ...] = option(REQUIRED, "Folder of a memory trained on key-values; repeatable.", repeated=True)
+    memory: tuple[Path, ...] = option(REQUIRED, "Folder of a memory trained on pairs; repeatable.", repeated=True)
     pairs: tuple[int, ...] = option((4, 8, 16, 32, 64, 96), "Pairs of a text, comma-separated.", read=whole_numbers)
     steps: tuple[int, ...] = option((1, 2, 3, 5), "Gradient steps, or forward readings of a text.", read=whole_numbers)
     texts: int = option(64, "Texts of each number of pairs.", at_least=2)

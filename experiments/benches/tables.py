@@ -40,6 +40,8 @@ def key_values_table(figures: Mapping[str, Any]) -> Table:
     rows = tuple(
         (
             row["memory"],
+            row["task"],
+            row["update"],
             row["write"],
             str(row["pairs"]),
             str(row["steps"]),
@@ -50,9 +52,31 @@ def key_values_table(figures: Mapping[str, Any]) -> Table:
         )
         for row in figures["rows"]
     )
-    columns = ("memory", "write", "pairs", "steps", "right", "nats a token", "kept", "writing a text")
-    caption = f"{figures['texts']} texts of each number of pairs; a value is right in both symbols."
+    columns = ("memory", "task", "update", "write", "pairs", "steps", "right", "nats a token", "kept", "writing a text")
+    caption = f"{figures['texts']} texts of each number of pairs; a value is right in all its symbols."
     return Table("Key-value pairs that a memory holds", caption, columns, rows, 1)
+
+
+def diagonal_table(figures: Mapping[str, Any]) -> Table:
+    """The figures of `experiments.benches.diagonal.run`: one row a length.
+
+    Args:
+        figures: As the bench gives them.
+    """
+    rows = tuple(
+        (
+            str(row["segment_tokens"]),
+            whole(row["segments"]),
+            seconds(row["sequential_seconds"]),
+            seconds(row["diagonal_seconds"]),
+            f"{row['times_faster']:.2f} ({row['slowest']:.2f} to {row['fastest']:.2f})",
+            f"{row['largest_difference']:.1e} of {row['largest_number']:.1e}",
+        )
+        for row in figures["rows"]
+    )
+    columns = ("segment", "segments", "one by one", "diagonally", "times faster", "largest difference")
+    caption = f"{figures['layers']} layers, batch 1; medians of {figures['rounds']} rounds, both ways in turns."
+    return Table("Segments of a per-layer memory, read in two orders", caption, columns, rows, 0)
 
 
 def kv_store_table(figures: Mapping[str, Any]) -> Table:

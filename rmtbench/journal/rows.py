@@ -99,6 +99,7 @@ def answer_to_row(answer: Answer, draw: int, session: int) -> dict[str, Any]:
         "output_ids": list(answer.output_ids),
         "warmup": answer.warmup,
         "session": session,
+        **({"notes": list(answer.notes), "note_heads": answer.note_heads} if answer.notes else {}),
     }
 
 
@@ -122,6 +123,8 @@ def answer_from_row(row: Mapping[str, Any]) -> Answer:
         warmup=row["warmup"],
         reasoning=text_of(row, "reasoning") if "reasoning" in row else "",  # absent in older rows
         finish_reason=row.get("finish_reason"),
+        notes=tuple(map(str, row.get("notes", ()))),
+        note_heads=number_of(row, "note_heads") if "note_heads" in row else 1,
     )
 
 

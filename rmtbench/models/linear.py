@@ -29,6 +29,8 @@ class OneDnnLinear(torch.nn.Linear):
         """Multiply ``[..., in]`` to ``[..., out]``."""
         if torch.is_grad_enabled() or input.dtype != torch.float32 or torch.is_autocast_enabled("cpu"):
             return super().forward(input)
+        if torch._C._functorch.is_batchedtensor(input):  # noqa: SLF001 - oneDNN takes the weights of one layer alone
+            return super().forward(input)
         found: torch.Tensor = torch.ops.mkldnn._linear_pointwise(input, self.weight, self.bias, "none", [], "")  # noqa: SLF001 - named so
         return found
 

@@ -39,6 +39,10 @@ class MemoryForm:
         None, "Tokens that are reconstructed together.", rare=True, at_least=1, shown="a whole segment"
     )
 
+    associative_keys: int | None = option(
+        None, "Numbers of a key of associative memory, which decide its size.", rare=True, at_least=1, shown="by width"
+    )
+
     def __post_init__(self) -> None:
         if self.memory != "accumulate" and self.memory_last is not None:
             self._refuse("memory_last", "--memory accumulate")
@@ -77,6 +81,19 @@ class MemoryChoices:
         at_least=1,
         shown="as trained",
         heeded="keeps a memory",
+    )
+    rmt_schedule: Literal["sequential", "diagonal"] = option(
+        "sequential",
+        "How segments are read: one after the other, or layers on different segments in one batch (per-layer memory).",
+        rare=True,
+        heeded="keeps a memory",
+    )
+    rmt_heads: int = option(
+        1,
+        "Parts of the notes of rmt-text; a section rewrites the one that was written longest ago.",
+        rare=True,
+        at_least=1,
+        heeded="writes notes",
     )
     rmt_inner_steps: int | None = option(
         None,

@@ -20,9 +20,11 @@ class MemoryTraining(Device, Threads, MemoryForm):
 
     out: Path = option(REQUIRED, "Folder for checkpoint, log and the trained memory, under model/.")
     base: str = option(REQUIRED, "Base model: hub id, folder, mini, mini-short, minilm, random:GEOMETRY.")
-    task: str = option(REQUIRED, "What to learn: memorize, detect, facts-4, two-hop, reading, key-values, …")
+    task: str = option(
+        REQUIRED, "What to learn: memorize, detect, facts-4, reading, key-values, associative-retrieval, …"
+    )
     segments: tuple[int, ...] = option(
-        (1, 2, 4, 8, 16, 32), "Segments of a text (key-values: its pairs), stage by stage.", read=whole_numbers
+        (1, 2, 4, 8, 16, 32), "Segments of a text (or its pairs), stage by stage.", read=whole_numbers
     )
     curriculum: bool = option(True, "Without: only the last stage, with as much to read.")
     steps: tuple[int, ...] = option((300,), "Most steps of every stage, or of each (300,200,…).", read=whole_numbers)
@@ -35,8 +37,8 @@ class MemoryTraining(Device, Threads, MemoryForm):
     names: Literal["seen", "held-out", "all"] = option("seen", "Names in the texts: seen, held-out or all.")
     segment_tokens: int = option(128, "Tokens of a segment.")
     memory_tokens: int = option(16, "Memory tokens.")
-    update: Literal["latched", "gated", "overwrite", "associative"] = option(
-        "latched", "Memory: latched, gated, overwrite (paper), associative (ARMT)."
+    update: Literal["latched", "gated", "overwrite", "associative", "per-layer"] = option(
+        "latched", "Memory: latched, gated, overwrite (RMT), associative, per-layer (ARMT)."
     )
     trained: Literal["all", "layers", "lora", "memory"] = option(
         "all", "What trains: all, layers, lora, or only memory."

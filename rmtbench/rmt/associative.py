@@ -99,17 +99,18 @@ class Layer(torch.nn.Module):
 class Associations(torch.nn.Module):
     """The associative memory of a base model, whose layers it reads for and listens to; their code is unchanged."""
 
-    def __init__(self, model: PreTrainedModel, seed: int) -> None:
+    def __init__(self, model: PreTrainedModel, seed: int, keys: int | None = None) -> None:
         """Attach to a model.
 
         Args:
             model: A decoder of transformers.
             seed: Of the weights; the caller's random state is left as it was.
+            keys: Numbers of a key; None for as many as give about as many features as the model is wide.
         """
         super().__init__()
         blocks = blocks_of(model)
         width = int(model.get_input_embeddings().weight.shape[1])
-        keys = max(1, min(WIDEST, width // (2 * SHIFTS)))
+        keys = keys or max(1, min(WIDEST, width // (2 * SHIFTS)))
         self._features, self._width = 2 * SHIFTS * keys, width
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
@@ -137,13 +138,16 @@ class Associations(torch.nn.Module):
             held: Its rows of the memory tensor, ``[rows, self.rows, hidden]``.
             places: How many tokens at the end of the input are written places.
         """
-        parts = held.view(len(held), len(self.layers), -1, self._width)
-        amounts = parts[:, :, self._features :].flatten(2)[..., : self._features]
-        self._now = AssociationPass(parts[:, :, : self._features], amounts, places)
+        self._now = AssociationPass(*self.parts(held), places)
         try:
             yield self._now
         finally:
             self._now = None
+
+    def parts(self, held: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Values and amounts, as in `AssociationPass`, of a memory's rows ``[rows, self.rows, hidden]``."""
+        parts = held.reshape(len(held), len(self.layers), -1, self._width)
+        return parts[:, :, : self._features], parts[:, :, self._features :].flatten(2)[..., : self._features]
 
     def packed(self, passed: AssociationPass) -> torch.Tensor:
         """What a call has written, as rows of the memory tensor."""
@@ -160,7 +164,9 @@ class Associations(torch.nn.Module):
             return None
         states = args[0] if args else named["hidden_states"]
         with torch.autocast(states.device.type, enabled=False):
-            found = self._layer(number).read(states.float(), self._now.values[:, number], self._now.amounts[:, number])
+            found = self._layer(number).read(
+                at_least_float32(states), self._now.values[:, number], self._now.amounts[:, number]
+            )
         states = states + found.to(states.dtype)
         return ((states, *args[1:]), named) if args else (args, {**named, "hidden_states": states})
 
@@ -170,7 +176,9 @@ class Associations(torch.nn.Module):
         states = output[0] if isinstance(output, tuple) else output
         with torch.autocast(states.device.type, enabled=False):
             self._now.written[number] = self._layer(number).write(
-                states[:, -self._now.places :].float(), self._now.values[:, number], self._now.amounts[:, number]
+                at_least_float32(states[:, -self._now.places :]),
+                self._now.values[:, number],
+                self._now.amounts[:, number],
             )
 
     def _layer(self, number: int) -> Layer:
@@ -184,6 +192,11 @@ def blocks_of(model: PreTrainedModel) -> Sequence[torch.nn.Module]:
     lists = [child for child in model.base_model.modules() if isinstance(child, torch.nn.ModuleList)]
     largest = max(lists, key=lambda blocks: sum(weight.numel() for weight in blocks.parameters()))
     return list(largest)
+
+
+def at_least_float32(states: torch.Tensor) -> torch.Tensor:
+    """States in float32, in which associations are kept, or in float64 as they are."""
+    return states if states.dtype == torch.float64 else states.float()
 
 
 def features(keys: torch.Tensor) -> torch.Tensor:

@@ -11,7 +11,7 @@ from rmtbench.options.memory import MemoryForm
 
 Kind = Literal["decoder", "encoder"]
 Trained = Literal["memory", "lora", "layers", "all"]
-Update = Literal["overwrite", "gated", "latched", "associative"]
+Update = Literal["overwrite", "gated", "latched", "associative", "per-layer"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,8 @@ class RmtConfig:
             all but embeddings and head (``layers``), or ``all``.
         update: ``overwrite`` takes the last hidden states as they are, as in the paper (Bulatov et al., 2022);
             ``gated``, a variant of ours, mixes a map of them into the old memory; ``latched`` does so by a gate that
-            can close entirely; ``associative`` is that, with an associative memory in every layer of a decoder.
+            can close entirely; ``associative`` is that, with an associative memory in every layer of a decoder;
+            ``per-layer`` has only the associative memory, and the same memory tokens in every segment, as in ARMT.
         lora_rank: Rank of the adapters.
         lora_alpha: Their scale is this over the rank.
         special_ids: Token ids of an encoder's [CLS] and [SEP]; None for a decoder.
@@ -72,7 +73,7 @@ class RmtConfig:
             )
         if self.backprop_segments is not None:
             self._at_least_one("backprop_segments")
-        if self.update == "associative" and self.kind == "encoder":
+        if self.associates and self.kind == "encoder":
             raise UserError(
                 "an encoder has no associative memory", where="update", remedy="choose latched, or a decoder"
             )
@@ -101,6 +102,11 @@ class RmtConfig:
     def accumulates(self) -> bool:
         """Whether every segment's memory is kept."""
         return self.form.memory == "accumulate"
+
+    @property
+    def associates(self) -> bool:
+        """Whether every layer has an associative memory."""
+        return self.update in ("associative", "per-layer")
 
     @property
     def by_gradient(self) -> bool:
@@ -160,7 +166,10 @@ class RmtConfig:
         if self.by_gradient and self.update != "overwrite":
             remedy = "set update to overwrite, which a memory written by gradient has"
             raise UserError("a memory written by gradient has no gate", where="update", remedy=remedy)
-        if self.accumulates and self.update == "associative":
+        if self.form.associative_keys is not None and not self.associates:
+            remedy = "give --update associative or per-layer, or leave it out"
+            raise UserError("means nothing without associations", where="associative_keys", remedy=remedy)
+        if self.accumulates and self.associates:
             remedy = "choose latched, gated or overwrite"
             raise UserError("associations do not accumulate segment by segment", where="update", remedy=remedy)
 

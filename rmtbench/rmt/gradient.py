@@ -126,7 +126,11 @@ def reconstruction(
 
 
 def states_after(
-    model: RecurrentModule, tokens: torch.Tensor, ids: torch.Tensor, row_of: torch.Tensor
+    model: RecurrentModule,
+    tokens: torch.Tensor,
+    ids: torch.Tensor,
+    row_of: torch.Tensor,
+    memory: torch.Tensor | None = None,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Read sequences that each continue a row's memory; the memory is read once for all sequences of its row.
 
@@ -135,6 +139,7 @@ def states_after(
         tokens: Memory tokens, ``[rows, memory tokens, hidden]``.
         ids: ``[sequences, longest]``; causality hides what stands behind a sequence's end.
         row_of: The row of each sequence, ``[sequences]``.
+        memory: A memory whose associations the layers read, ``[rows, ..., hidden]``; None where there are none.
 
     Returns:
         Last hidden states: of the last memory token of each sequence's row, ``[sequences, hidden]``, and of its tokens,
@@ -143,15 +148,18 @@ def states_after(
     from transformers import DynamicCache
 
     base = model.base.base_model
-    read = base(inputs_embeds=model.joined(tokens), use_cache=True)
+    held = tokens if memory is None else memory
+    with model.using(held):
+        read = base(inputs_embeds=model.joined(tokens), use_cache=True)
     layers = [(layer.keys[row_of], layer.values[row_of]) for layer in read.past_key_values.layers]
     first = tokens.shape[1]
-    states: torch.Tensor = base(
-        inputs_embeds=model.joined(model.embed(ids)),
-        past_key_values=DynamicCache(layers),
-        position_ids=torch.arange(first, first + ids.shape[1], device=ids.device)[None],
-        use_cache=True,
-    ).last_hidden_state
+    with model.using(held[row_of]):
+        states: torch.Tensor = base(
+            inputs_embeds=model.joined(model.embed(ids)),
+            past_key_values=DynamicCache(layers),
+            position_ids=torch.arange(first, first + ids.shape[1], device=ids.device)[None],
+            use_cache=True,
+        ).last_hidden_state
     return read.last_hidden_state[row_of, -1], states
 
 

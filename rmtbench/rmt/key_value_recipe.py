@@ -1,4 +1,4 @@
-"""From a plan to a training, the one of key-value pairs included: its stages are numbers of pairs in one text."""
+"""From a plan to a training, those of key-value pairs included: their stages are numbers of pairs in one text."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from typing import Any
 from rmtbench.errors import UserError
 from rmtbench.models.load import choose_device
 from rmtbench.options.training import MemoryTraining
+from rmtbench.rmt.associative_retrieval import ASSOCIATIVE_RETRIEVAL, REWRITE
 from rmtbench.rmt.config import RmtConfig
 from rmtbench.rmt.decoder import RecurrentDecoder
-from rmtbench.rmt.key_values import KEY_VALUES, PAIR, RecallPairs, build_base, draw_pairs
+from rmtbench.rmt.key_values import KEY_VALUE_TASK, PairTask, RecallPairs, build_base
 from rmtbench.rmt.recipes import check_plan, config_of, curve, described, recipe_of, stages_of
 from rmtbench.rmt.recipes import make_training as make_usual
 from rmtbench.rmt.storage import start_from
@@ -21,6 +22,8 @@ from rmtbench.training.base import LOG, Objective, Recipe
 
 FULL_ROWS_UP_TO = 16
 """Pairs up to which a step has all rows; beyond, fewer, so that a step reads no more."""
+PAIR_TASKS: Mapping[str, PairTask] = {each.name: each for each in (KEY_VALUE_TASK, ASSOCIATIVE_RETRIEVAL, REWRITE)}
+"""By name."""
 JUDGED_STEPS = 20
 """Steps by which a promotion is decided."""
 
@@ -31,12 +34,13 @@ def make_training(plan: MemoryTraining) -> tuple[Objective, Recipe]:
     Raises:
         UserError: As `rmtbench.rmt.recipes.make_training`; or the base model does not know the symbols of pairs.
     """
-    if plan.task != KEY_VALUES:
+    task = PAIR_TASKS.get(plan.task)
+    if task is None:
         return make_usual(plan)
     check_plan(plan)
     if plan.kind != "decoder" or plan.mode != "memory" or plan.asked != 1 or plan.fused:
         raise UserError(
-            f"{KEY_VALUES} is read by a decoder and every pair is asked for at its end",
+            f"{task.name} is read by a decoder and every pair is asked for at its end",
             where="--task",
             remedy="leave --kind, --mode, --asked and --fused out",
         )
@@ -45,13 +49,13 @@ def make_training(plan: MemoryTraining) -> tuple[Objective, Recipe]:
     model = RecurrentDecoder(base.to(choose_device(plan.device)), config, identity)
     start = start_from(plan.start, model) if plan.start else None
     begun = None if start is None else start.weights_sha256
-    recipe = make_recipe(plan, _data(plan, config, identity.weights_sha256, begun))
+    recipe = make_recipe(plan, _data(plan, task, config, identity.weights_sha256, begun))
 
     def notes() -> Mapping[str, Any]:
-        told = {"task": KEY_VALUES, **described(plan), **curve(plan.out / LOG, recipe, "pairs")}
+        told = {"task": task.name, **described(plan), **curve(plan.out / LOG, recipe, "pairs")}
         return told if start is None else {**told, "start": {"weights_sha256": start.weights_sha256, **start.notes}}
 
-    return RecallPairs(model, notes, mixed_precision=plan.mixed_precision), recipe
+    return RecallPairs(model, notes, task=task, mixed_precision=plan.mixed_precision), recipe
 
 
 def make_recipe(plan: MemoryTraining, data: str) -> Recipe:
@@ -65,14 +69,15 @@ def make_recipe(plan: MemoryTraining, data: str) -> Recipe:
     return recipe_of(plan, stages if plan.curriculum else stages[-1:], data)
 
 
-def _data(plan: MemoryTraining, config: RmtConfig, weights: str, start: str | None) -> str:
+def _data(plan: MemoryTraining, task: PairTask, config: RmtConfig, weights: str, start: str | None) -> str:
     """What is learnt from and by whom: a training is not gone on with where either has changed."""
-    if plan.segment_tokens % PAIR:
+    size = task.pair_tokens
+    if not task.apart and plan.segment_tokens % size:
         raise UserError(
-            f"segments of {plan.segment_tokens} tokens cut pairs of {PAIR} in two",
+            f"segments of {plan.segment_tokens} tokens cut pairs of {size} in two",
             where="--segment-tokens",
-            remedy=f"give a multiple of {PAIR}, such as {PAIR * plan.segments[-1]} for all pairs in one segment",
+            remedy=f"give a multiple of {size}, such as {size * plan.segments[-1]} for all pairs in one segment",
         )
-    pairs = draw_pairs(2, plan.segments[-1], random.Random(0)).tolist()  # noqa: S311 - reproducible is wanted
+    pairs = task.draw(2, plan.segments[-1], random.Random(0)).written.tolist()  # noqa: S311 - reproducible is wanted
     told = [weights, start, config.described(), plan.mixed_precision, pairs]
     return hashlib.sha256(json.dumps(told).encode()).hexdigest()

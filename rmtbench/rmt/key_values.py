@@ -10,6 +10,7 @@ import hashlib
 import random
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +37,42 @@ PAIR = 4
 KEYS = SYMBOLS**2
 POSITIONS = 1024
 WIDTH_OF_A_HEAD = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Pairs:
+    """Texts of pairs.
+
+    Attributes:
+        written: All pairs in their order, ``[texts, pairs, tokens of a pair]``.
+        asked: Those whose values are right at the end, ``[texts, keys, tokens of a pair]``.
+    """
+
+    written: torch.Tensor
+    asked: torch.Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class PairTask:
+    """A task over pairs.
+
+    Attributes:
+        name: What stands after ``--task``.
+        draw: Draws so many texts of so many pairs.
+        key_tokens: Tokens of a key, which a pair begins with.
+        pair_tokens: Tokens of a pair.
+        apart: Whether each pair is a segment; else segments are of `RmtConfig.segment_tokens`.
+    """
+
+    name: str
+    draw: Callable[[int, int, random.Random], Pairs]
+    key_tokens: int
+    pair_tokens: int
+    apart: bool = False
+
+    def read(self, model: RecurrentDecoder, pairs: Pairs, times: int = 1) -> torch.Tensor:
+        """The memory after texts, ``[texts, kept tokens, hidden]``; arguments as for `read_pairs`."""
+        return read_pairs(model, pairs.written, times, self.pair_tokens if self.apart else None)
 
 
 def build_base(name: str, seed: int) -> tuple[PreTrainedModel, BaseIdentity]:
@@ -99,58 +136,75 @@ def draw_pairs(texts: int, pairs: int, chance: random.Random) -> torch.Tensor:
     return torch.tensor(drawn).view(texts, pairs, PAIR)
 
 
-def read_pairs(model: RecurrentDecoder, pairs: torch.Tensor, times: int = 1) -> torch.Tensor:
+def read_pairs(model: RecurrentDecoder, pairs: torch.Tensor, times: int = 1, size: int | None = None) -> torch.Tensor:
     """The memory after texts of pairs.
 
     Args:
         model: Reads.
-        pairs: ``[texts, pairs, PAIR]``.
+        pairs: ``[texts, pairs, tokens of a pair]``.
         times: How often each text is read, each time with the memory of the time before.
+        size: Tokens of a segment; None for the model's.
 
     Returns:
         ``[texts, kept tokens, hidden]``.
     """
-    size = model.config.segment_tokens
+    size = size or model.config.segment_tokens
     rows = [list(cut(text, size)) * times for text in pairs.flatten(1).tolist()]
     return read_rows(model, rows)
 
 
-def recall(model: RecurrentDecoder, memory: torch.Tensor, pairs: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def recall(
+    model: RecurrentDecoder, memory: torch.Tensor, pairs: torch.Tensor, key_tokens: int = PAIR // 2
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Ask every value by its key, from memory alone.
 
     Args:
         model: Reads.
         memory: Of each text, ``[texts, kept tokens, hidden]``.
-        pairs: ``[texts, pairs, PAIR]``.
+        pairs: ``[texts, pairs, tokens of a pair]``.
+        key_tokens: Tokens of a key.
 
     Returns:
-        Mean nats of a value's symbol, and which values are right in both symbols, ``[texts, pairs]``: those that greedy
+        Mean nats of a value's symbol, and which values are right in all symbols, ``[texts, pairs]``: those that greedy
         decoding would write.
     """
     texts, count, _ = pairs.shape
     ids = pairs.flatten(0, 1).to(model.device)
     row_of = torch.arange(texts, device=model.device).repeat_interleave(count)
-    _, states = states_after(model, model.tokens_of(memory), ids[:, :-1], row_of)
-    logits = model.logits(states[:, 1:]).float()  # [texts * pairs, 2, vocabulary]
-    expected = ids[:, 2:]
+    _, states = states_after(model, model.tokens_of(memory), ids[:, :-1], row_of, memory)
+    logits = model.logits(states[:, key_tokens - 1 :]).float()  # [texts * pairs, tokens of a value, vocabulary]
+    expected = ids[:, key_tokens:]
     nats = torch.nn.functional.cross_entropy(logits.flatten(0, 1), expected.flatten())
     return nats, (logits.argmax(-1) == expected).all(-1).view(texts, count)
 
 
+def _draw_key_values(texts: int, pairs: int, chance: random.Random) -> Pairs:
+    drawn = draw_pairs(texts, pairs, chance)
+    return Pairs(drawn, drawn)
+
+
+KEY_VALUE_TASK = PairTask(KEY_VALUES, _draw_key_values, key_tokens=PAIR // 2, pair_tokens=PAIR)
+
+
 class RecallPairs:
-    """An `Objective`: cross entropy of every pair's value, asked by its key after the whole text."""
+    """An `Objective`: cross entropy of every key's value, asked after the whole text."""
 
     def __init__(
-        self, model: RecurrentDecoder, notes: Callable[[], Mapping[str, Any]] = dict, *, mixed_precision: bool = True
+        self,
+        model: RecurrentDecoder,
+        notes: Callable[[], Mapping[str, Any]] = dict,
+        *,
+        task: PairTask = KEY_VALUE_TASK,
+        mixed_precision: bool = True,
     ) -> None:
-        self._model, self._notes, self._mixed_precision = model, notes, mixed_precision
+        self._model, self._notes, self._task, self._mixed_precision = model, notes, task, mixed_precision
 
     @property
     def module(self) -> torch.nn.Module:
         """The recurrent decoder."""
         return self._model
 
-    def sample(self, stage: Stage, chance: random.Random) -> tuple[torch.Tensor, bool]:
+    def sample(self, stage: Stage, chance: random.Random) -> tuple[Pairs, bool]:
         """Draw texts.
 
         Args:
@@ -162,15 +216,16 @@ class RecallPairs:
         """
         full, rows = int(stage.settings["pairs"]), int(stage.settings["rows"])
         fewer = full > 1 and chance.random() < stage.settings["mixed"]
-        return draw_pairs(rows, chance.randrange(1, full) if fewer else full, chance), not fewer
+        return self._task.draw(rows, chance.randrange(1, full) if fewer else full, chance), not fewer
 
-    def loss(self, batch: tuple[torch.Tensor, bool]) -> tuple[torch.Tensor, Mapping[str, float], int]:
+    def loss(self, batch: tuple[Pairs, bool]) -> tuple[torch.Tensor, Mapping[str, float], int]:
         """Read the texts and ask; the figure is the share of values without an error."""
         pairs, full = batch
         device = self._model.device.type
         with torch.autocast(device, torch.bfloat16, enabled=self._mixed_precision):
-            loss, right = recall(self._model, read_pairs(self._model, pairs), pairs)
-        return loss, {"accuracy" if full else "shorter": float(right.float().mean())}, pairs.numel()
+            memory = self._task.read(self._model, pairs)
+            loss, right = recall(self._model, memory, pairs.asked, self._task.key_tokens)
+        return loss, {"accuracy" if full else "shorter": float(right.float().mean())}, pairs.written.numel()
 
     def export(self, folder: Path) -> None:
         """Write what `rmtbench.rmt.storage.from_pretrained` reads, in float32."""

@@ -90,6 +90,14 @@ class LatchedMemory(GatedMemory):
         return opened_entirely(scores)
 
 
+class FixedMemory(Memory):
+    """Memory tokens that are the same in every segment, as in ARMT: what is kept is in the layers' associations."""
+
+    def renew(self, memory: torch.Tensor, states: torch.Tensor) -> torch.Tensor:  # noqa: ARG002 - a superclass has it
+        """The tokens as they were."""
+        return memory
+
+
 class GradientMemory(Memory):
     """The memory that gradient steps start from, with their rates; see `rmtbench.rmt.gradient`.
 
@@ -143,4 +151,5 @@ _UPDATES: Mapping[Update, type[Memory]] = {
     "gated": GatedMemory,
     "latched": LatchedMemory,
     "associative": LatchedMemory,
+    "per-layer": FixedMemory,
 }

@@ -34,7 +34,8 @@ class RecurrentModule(torch.nn.Module):
         self.base = model
         head = getattr(model.get_output_embeddings(), "weight", None)
         self.memory = make_memory(config, model.get_input_embeddings().weight, head)
-        self.associations = Associations(model, config.seed) if config.update == "associative" else None
+        keys = config.form.associative_keys
+        self.associations = Associations(model, config.seed, keys) if config.associates else None
         model.requires_grad_(config.trained in ("layers", "all"))
         if config.trained == "layers":
             for part in (model.get_input_embeddings(), model.get_output_embeddings()):

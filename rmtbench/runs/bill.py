@@ -129,7 +129,8 @@ def bill_of(spec: RunSpec, kind: SystemKind, sent: int, corpus: int, questions: 
     if "notes" in kind.needs:
         notes, section = spec.options.rmt_memory_tokens or 0, spec.options.rmt_chunk_tokens or 1
         sections = questions * math.ceil(corpus / section)
-        calls, written, sent = calls + sections, written + sections * (notes + extras.thinking), sent + sections * notes
+        new = notes // spec.options.rmt_heads
+        calls, written, sent = calls + sections, written + sections * (new + extras.thinking), sent + sections * notes
     return Bill(calls=calls, sent=sent + calls * extras.system, cached=cached, written=written)
 
 

@@ -233,9 +233,9 @@ def _memories(specs: Sequence[RunSpec], model: LocalModel, rmt: Path | None) -> 
 
 def _writer(specs: Sequence[RunSpec], model: LocalModel | EndpointModel) -> LanguageModel | None:
     """Return the model that writes notes; None if no system needs one."""
-    tokens = next((s.options.rmt_memory_tokens for s in specs if "notes" in find_system(s.system).needs), None)
-    if tokens is None:
+    options = next((s.options for s in specs if "notes" in find_system(s.system).needs), None)
+    if options is None or options.rmt_memory_tokens is None:
         return None
     from rmtbench.systems.rmt_text import note_writer
 
-    return note_writer(model, tokens)
+    return note_writer(model, options.rmt_memory_tokens, options.rmt_heads)

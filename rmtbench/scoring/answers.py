@@ -29,14 +29,14 @@ def exact_match(prediction: str, references: Sequence[str], dataset: str) -> flo
         references: All accepted answers.
         dataset: Decides the normal form.
     """
-    normalize = _normal_form(dataset)
+    normalize = normal_form(dataset)
     form = normalize(prediction)
     return float(any(form == normalize(reference) for reference in references))
 
 
 def token_f1(prediction: str, references: Sequence[str], dataset: str) -> float:
     """Harmonic mean of token precision and recall of the normal forms, best over the references, in [0, 1]."""
-    normalize = _normal_form(dataset)
+    normalize = normal_form(dataset)
     form = normalize(prediction)
     return max((_f1(form, normalize(reference), dataset) for reference in references), default=0.0)
 
@@ -59,7 +59,8 @@ def token_f1_metric(_scorer_model: str) -> EachItem:
     )
 
 
-def _normal_form(dataset: str) -> Callable[[str], str]:
+def normal_form(dataset: str) -> Callable[[str], str]:
+    """What brings an answer into the normal form that a data set's official rules compare."""
     kind = known_datasets().get(dataset)
     return normalize_squad if kind is None else _NORMALIZE[kind.normal_form]
 

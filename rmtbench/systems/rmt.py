@@ -43,8 +43,8 @@ class FromMemory(Closing):
         """Read the corpus, however long it is, into one memory, or each document into its own.
 
         Raises:
-            UserError: The tokenizer does not tell which characters a token is, or what is kept exceeds the model's
-                positions.
+            UserError: The tokenizer does not tell which characters a token is, what is kept exceeds the model's
+                positions, or the memory's layers cannot be run apart.
         """
         watch = Stopwatch(synchroniser(self._model.device))
         with watch.part("tokenize"):
@@ -71,9 +71,11 @@ class FromMemory(Closing):
         """One memory of all texts, ``[1, kept tokens, hidden]``: those of several stand side by side, in order."""
         import torch
 
+        from rmtbench.rmt.diagonal import read_diagonally
         from rmtbench.rmt.streaming import read_streams
 
-        parts = [read_streams(self._reading, [text]) for text in texts] or [self._reading.initial_memory(1)]
+        read = read_diagonally if self._resources.spec.options.rmt_schedule == "diagonal" else read_streams
+        parts = [read(self._reading, [text]) for text in texts] or [self._reading.initial_memory(1)]
         memory = parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
         limit, longest = self._model.context_limit, self._model.max_new_tokens
         if self._decoder.config.accumulates and limit is not None and memory.shape[1] + longest >= limit:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from rmtbench.core import Answer, Corpus, Finish, Prepared, Question, TokenCounts
@@ -31,6 +31,12 @@ NOTES_INSTRUCTION = (
 )
 
 
+OTHER_NOTES = "Other notes"
+HEADS_INSTRUCTION = (
+    f' Passages called "{OTHER_NOTES}" are notes too, and stay as they are: do not write again what they say.'
+)
+
+
 class NotesContract(PromptContract):
     """The prompt contract for writing notes. They may have many lines, and end where the model ends them."""
 
@@ -46,25 +52,35 @@ class NotesContract(PromptContract):
         return raw.strip()
 
 
-def note_writer(model: LocalModel | EndpointModel, memory_tokens: int) -> LanguageModel:
+def note_writer(model: LocalModel | EndpointModel, memory_tokens: int, heads: int = 1) -> LanguageModel:
     """Return the same model under the contract that writes notes.
 
     Args:
         model: The model that answers the questions.
-        memory_tokens: Most tokens of the notes.
+        memory_tokens: Most tokens of all notes.
+        heads: Parts of the notes, of which one is written at a time.
+
+    Raises:
+        UserError: A part has no token.
     """
+    if memory_tokens < heads:
+        raise UserError(
+            f"{heads} parts of notes of {memory_tokens} tokens have less than a token each",
+            where="--set rmt-heads",
+            remedy="choose fewer parts, or more tokens with --rmt-memory-tokens",
+        )
     given = model.contract
     # A prompt that ends inside an open reasoning block has no cue.
     tail = given.tail if given.reasoning.opened else f"{given.tail.removesuffix(CUE[given.style])}{NOTES}:"
     contract = NotesContract(
         tokenizer=given.tokenizer,
         style="direct",
-        head=given.head.replace(INSTRUCTION[given.style], NOTES_INSTRUCTION),
+        head=given.head.replace(INSTRUCTION[given.style], NOTES_INSTRUCTION + HEADS_INSTRUCTION * (heads > 1)),
         bridge=given.bridge,
         tail=tail,
         reasoning=given.reasoning,
     )
-    return replace(model, contract=contract, max_answer_tokens=memory_tokens)
+    return replace(model, contract=contract, max_answer_tokens=memory_tokens // heads)
 
 
 @dataclass(slots=True)
@@ -72,7 +88,8 @@ class _Row:
     """The state of one question: its notes, what they have cost, and why it has failed, if it has."""
 
     question: str
-    notes: str = NO_NOTES
+    heads: int = 1
+    notes: list[str] = field(default_factory=list)  # after each section, in order
     seconds: float = 0.0
     read: int = 0
     cached: int | None = None
@@ -90,6 +107,18 @@ class _Row:
             self.cached = (self.cached or 0) + generation.cached_tokens
 
     @property
+    def left(self) -> list[str]:
+        """The latest notes of every head that has any, the one written longest ago first."""
+        return self.notes[-self.heads :]
+
+    def passages(self) -> list[Passage]:
+        """What the next notes are written from: those of other heads, then those that will be replaced."""
+        full = len(self.left) == self.heads
+        others = self.left[1:] if full else self.left
+        shown = [Passage(f"{OTHER_NOTES} {number}", text) for number, text in enumerate(others, start=1)]
+        return [*shown, Passage(NOTES, self.left[0] if full else NO_NOTES)]
+
+    @property
     def tokens(self) -> TokenCounts:
         return TokenCounts(self.read, self.cached, self.written, reasoning=self.reasoning)
 
@@ -103,6 +132,7 @@ class TextMemory(Closing):
         if options.rmt_chunk_tokens is None or options.rmt_memory_tokens is None:
             raise ValueError("the spec says nothing of the length of sections and notes")
         self._chunk, self._notes = options.rmt_chunk_tokens, options.rmt_memory_tokens
+        self._heads = options.rmt_heads
         self._sections: list[str] | None = None
 
     def close(self) -> None:
@@ -134,29 +164,33 @@ class TextMemory(Closing):
             raise RuntimeError("answer before prepare")
         for batch in batches(questions, self._resources.spec.batch):
             started = time.perf_counter()
-            rows = [_Row(question.text) for question in batch]
+            rows = [_Row(question.text, self._heads) for question in batch]
             self._take_notes(rows, self._sections)
             generations = self._answer_from_notes(rows)
             given = answer_batch(batch, generations.copy, started)
             for answer, row in zip(given, rows, strict=True):
-                yield replace(answer, tokens=row.tokens)
+                yield replace(answer, tokens=row.tokens, notes=tuple(row.notes), note_heads=row.heads)
 
     def _take_notes(self, rows: Sequence[_Row], sections: Sequence[str]) -> None:
-        """Rewrite the notes of every row section by section. After a failed call, a row gets no more calls."""
+        """Rewrite a head of every row's notes section by section, the one written longest ago.
+
+        After a failed call, a row gets no more calls.
+        """
         writer = self._writer()
         for number, section in enumerate(sections, start=1):
             live = [row for row in rows if row.failed is None]
             title = f"Section {number} of {len(sections)}"
-            prompts = [Prompt((Passage(NOTES, row.notes), Passage(title, section)), row.question) for row in live]
+            prompts = [Prompt((*row.passages(), Passage(title, section)), row.question) for row in live]
             for row, generation in zip(live, generate_apart(writer.generate, prompts) if live else [], strict=True):
                 row.add(generation)
                 if generation.error is not None:
                     row.failed = replace(generation, error=f"{title}: {generation.error}")
-                row.notes = generation.final
+                else:
+                    row.notes.append(generation.final)
 
     def _answer_from_notes(self, rows: Sequence[_Row]) -> list[Generation]:
         live = [row for row in rows if row.failed is None]
-        prompts = [Prompt((Passage(NOTES, row.notes),), row.question) for row in live]
+        prompts = [Prompt(tuple(Passage(NOTES, text) for text in row.left), row.question) for row in live]
         answers = iter(generate_apart(self._resources.model.generate, prompts) if live else [])
         generations = []
         for row in rows:

@@ -28,6 +28,8 @@ def test_every_step_gives_its_file_on_the_cpu(tmp_path: Path, capsys: pytest.Cap
         (tokens, batch, way) for tokens in (300, 600) for batch in (1, 3) for way in ("forward", "static")
     ]
     assert [each["way"] for each in found["profile"]["ways"]] == ["forward", "static"]
+    assert [row["segment_tokens"] for row in found["diagonal"]["rows"]] == [16, 32]
+    assert all(row["largest_difference"] < 1e-3 * row["largest_number"] for row in found["diagonal"]["rows"])
     assert [row["way"] for row in found["places"]["rows"]] == ["device", "host", "8 bits", "4 bits"]
 
 

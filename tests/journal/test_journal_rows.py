@@ -45,6 +45,7 @@ fields = {
     "raw": texts,
     "reasoning": texts,
     "finish_reason": st.none() | texts,
+    "notes": st.lists(texts, min_size=1, max_size=3).map(tuple) | st.just(()),
     # What a server does not tell is null.
     "tokens": st.builds(TokenCounts, counts, st.none() | counts, counts, counts, st.none() | counts),
     "timings": st.builds(Timings, seconds, *[st.none() | seconds] * 3, seconds),

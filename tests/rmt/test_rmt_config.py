@@ -47,7 +47,7 @@ GIVE_SPECIAL = "give the tokenizer's cls_token_id and sep_token_id to an encoder
             {"update": "gate"},
             "update",
             "no update 'gate'",
-            "did you mean 'gated'? Known: associative, gated, latched, overwrite",
+            "did you mean 'gated'? Known: associative, gated, latched, overwrite, per-layer",
         ),
         ({"kind": "encode"}, "kind", "no kind 'encode'", "did you mean 'encoder'? Known: decoder, encoder"),
         ({"kind": "encoder"}, "special_ids", NEEDS_SPECIAL, GIVE_SPECIAL),

@@ -115,7 +115,8 @@ def test_stages_count_pairs_and_read_no_more_as_they_grow() -> None:
     ]  # fmt: skip
     assert [stage.promotion is None for stage in stages] == [False, False, False, True]
     objective = RecallPairs(make_training(plan)[0].module)
-    pairs, full = objective.sample(stages[2], random.Random(0))
+    drawn, full = objective.sample(stages[2], random.Random(0))
+    pairs = drawn.written
     assert pairs.shape == (32, 32 if full else pairs.shape[1], PAIR)
     assert {objective.sample(stages[2], random.Random(seed))[1] for seed in range(20)} == {True, False}
 

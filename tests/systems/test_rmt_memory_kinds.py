@@ -155,3 +155,31 @@ def test_what_exceeds_the_context_is_refused_with_a_remedy(kinds: Kinds, towns: 
     ):
         system.prepare(towns.corpus)
     assert "--set rmt-last=N" in caught.value.remedy
+
+
+def test_segments_read_diagonally_give_the_same_answers(towns: Draw, tiny_model: LocalModel) -> None:
+    config = RmtConfig("decoder", segment_tokens=SEGMENT, memory_tokens=MEMORY, update="per-layer")
+    made = RecurrentDecoder(copy.deepcopy(tiny_model.model), config, BaseIdentity.of(tiny_model.provenance)).eval()
+    assert made.associations is not None
+    with torch.no_grad():
+        for layer in made.associations.layers:
+            layer.value.weight.copy_(torch.eye(WIDTH))
+    answers = []
+    for options in ({}, {"rmt_schedule": "diagonal"}):
+        spec = RunSpec(
+            "rmt-memory", "towns", "all", "random:tiny", "own:towns@0",
+            max_answer_tokens=8, options=RunOptions.read(options),
+        )  # fmt: skip
+        resources = Resources(spec, tiny_model, memories={"": LoadedMemory(made, {})})
+        with find_system("rmt-memory").make(resources) as system:
+            prepared = system.prepare(towns.corpus)
+            answers.append([answer.output_ids for answer in system.answer(towns.corpus.questions)])
+    assert answers[0] == answers[1]
+    assert prepared.bytes == (MEMORY + made.associations.rows) * WIDTH * 4
+
+
+def test_a_memory_that_passes_on_is_not_read_diagonally(kinds: Kinds, towns: Draw) -> None:
+    with kinds(MemoryForm(), rmt_schedule="diagonal") as system, pytest.raises(UserError) as caught:
+        system.prepare(towns.corpus)
+    assert caught.value.where == "--set rmt-schedule=diagonal"
+    assert "from the last layer of a segment to the first layer of the next" in caught.value.what
