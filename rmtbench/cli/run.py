@@ -11,6 +11,8 @@ from typing import Annotated, Any
 import typer
 
 from rmtbench.cli.flags import RunCommand, takes_options
+from rmtbench.errors import UserError
+from rmtbench.options.engine import check_engine
 
 COMMAND = RunCommand
 PANEL = "Run"
@@ -51,11 +53,19 @@ def run(
     from rmtbench.spec import make_request, rare_settings
 
     request = make_request(profile, {**given, **rare_settings(rare or ())}, os.environ)
+    check_engine(request)
     if dry_run:
         planning = Planning(results, fresh=fresh)
         planning.add(request)
         planning.say(1)
         raise typer.Exit(0)
-    if request.workers > 1:
+    if request.engine == "ray":
+        from rmtbench.cli.ray import do_on_ray
+
+        [code] = do_on_ray([request], request, results, fresh=fresh)
+        if isinstance(code, UserError):
+            raise code
+        raise typer.Exit(code)
+    if request.workers is not None and request.workers > 1:
         raise typer.Exit(work(sys.argv[1:], [request], request.workers, results, fresh=fresh))
     raise typer.Exit(run_request(request, results, fresh=fresh))
