@@ -125,8 +125,10 @@ class RunWriter:
             if (corpus.draw, question.id) not in self._gold:
                 positions = evidence_positions(corpus, gold)
                 self._append(self.folder.gold, gold_to_row(gold, question, corpus.draw, positions))
+                self._gold.add((corpus.draw, question.id))
         if known is None:
             self._append(self.folder.corpora, corpus_to_row(corpus, tokens))
+            self._corpora[corpus.draw] = corpus.sha256
 
     def prepared(self, prepared: Prepared, draw: int, session: int | None = None) -> None:
         """Note what preparing a draw cost."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import signal
+import socket
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -35,6 +36,8 @@ SETTINGS = {
 OBJECT_STORE_BYTES = 500_000_000
 """Shared memory of a cluster of our own: draws are texts."""
 
+CONNECT_SECONDS = 10.0
+
 STARTS = 3
 """Workers in a row that may end before they are ready."""
 
@@ -42,19 +45,33 @@ Say = Callable[[str], None]
 
 
 def check_ray() -> None:
-    """Refuse to go on without Ray; imports nothing.
+    """Refuse to go on without Ray, or without the cluster that is named; imports nothing.
 
     Raises:
-        UserError: Ray is not installed, or the address is that of a client.
+        UserError: Ray is not installed, the address is that of a client, or nothing listens there.
     """
     if importlib.util.find_spec("ray") is None:
         raise UserError("Ray is not installed", where="--engine ray", remedy="pip install 'rmtbench[ray]'")
-    if os.environ.get(ADDRESS, "").startswith("ray://"):
+    address = os.environ.get(ADDRESS, "")
+    if address.startswith("ray://"):
         raise UserError(
             "Ray's client cannot do this",
-            where=f"{ADDRESS}={os.environ[ADDRESS]}",
+            where=f"{ADDRESS}={address}",
             remedy="give the command on a node of the cluster, with HOST:PORT or auto",
         )
+    host, colon, port = address.rpartition(":")
+    if not (colon and port.isdecimal()):
+        return
+    try:  # Ray itself tries for minutes
+        socket.create_connection((host.strip("[]"), int(port)), timeout=CONNECT_SECONDS).close()
+    except (OSError, OverflowError) as error:
+        raise _unreachable(address, error) from error
+
+
+def _unreachable(address: str, error: BaseException) -> UserError:
+    where = f"{ADDRESS}={address}" if address else "--engine ray"
+    remedy = f"check {ADDRESS}, and that the cluster has this version of Ray and Python"
+    return UserError(f"no Ray cluster here ({first_line(error)})", where=where, remedy=remedy)
 
 
 @contextmanager
@@ -112,9 +129,7 @@ def _cluster() -> Iterator[None]:
         try:
             ray.init(**settings)
         except (OSError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
-            where = f"{ADDRESS}={address}" if address else "--engine ray"
-            remedy = f"check {ADDRESS}, and that the cluster has this version of Ray and Python"
-            raise UserError(f"no Ray cluster here ({first_line(error)})", where=where, remedy=remedy) from error
+            raise _unreachable(os.environ.get(ADDRESS, ""), error) from error
         finally:
             signal.signal(signal.SIGTERM, before)
         yield

@@ -80,11 +80,15 @@ def share(
 
 @dataclass(eq=False)
 class _Task:
-    """One draw of a job, or its check, and how often it was lost."""
+    """One draw of a job, or its check, and how often it was lost.
+
+    `ahead` marks the check of a worker that loads what the job needs while another one checks it.
+    """
 
     owner: _OpenJob
     draw: Draw | None
     lost: int = 0
+    ahead: bool = False
 
     @property
     def place(self) -> tuple[int, int]:
@@ -108,6 +112,7 @@ class _OpenJob:
     stack: ExitStack = field(default_factory=ExitStack)
     runs: dict[str, _OpenRun] = field(default_factory=dict)
     sessions: dict[tuple[int, str], int] = field(default_factory=dict)
+    checked: bool = False
 
     @property
     def questions(self) -> int:
@@ -207,14 +212,21 @@ class _Sharing:
         work = None if self._exhausted else next(self._work, None)
         if work is None:
             self._exhausted = True
-            return None
+            return self._ahead()
         self._open.append(_OpenJob(work))
         return _Task(self._open[-1], None)
+
+    def _ahead(self) -> _Task | None:
+        """Return a check for a worker that else would wait and then load: its answer is not needed."""
+        unchecked = [job for job in self._open if not job.checked]
+        if not self._idle or not unchecked or self._loaded.get(self._idle[0]) is unchecked[0]:
+            return None
+        return _Task(unchecked[0], None, ahead=True)
 
     def _give(self, worker: int, task: _Task) -> None:
         job = task.owner.work.job
         if task.draw is None:
-            self._pool.begin(worker, Check(job, task.owner.work.draws))
+            self._pool.begin(worker, Check(job, () if task.ahead else task.owner.work.draws))
         else:
             self._pool.begin(worker, DrawTask(job, task.draw, task.owner.remaining(task.draw)))
         self._running[worker] = task
@@ -247,7 +259,8 @@ class _Sharing:
         try:
             if isinstance(message, Failed):
                 self._fail(owner, message.error)
-            elif isinstance(message, Checked):
+            elif isinstance(message, Checked) and not task.ahead:
+                owner.checked = True
                 owner.open(self._choose(owner.work, message), self._results, fresh=self._fresh)
                 self._waiting += [_Task(owner, draw) for draw in owner.work.draws if owner.remaining(draw)]
         except UserError as error:
@@ -260,7 +273,7 @@ class _Sharing:
         job = owner.work.job
         what = "the model" if task.draw is None else f"draw {task.draw.corpus.draw}"
         if tries < TRIES:
-            self._waiting.append(_Task(owner, task.draw, tries))
+            self._waiting.append(_Task(owner, task.draw, tries, task.ahead))
             text = f"a worker was lost ({lost.why}); another one takes {what} of {job.request.dataset}"
             self._report(Event("notice", next(iter(owner.runs), ""), 0, 0, owner.questions, text=text))
             return
@@ -277,6 +290,7 @@ class _Sharing:
 
     def _fail(self, owner: _OpenJob, error: UserError | str) -> None:
         """Give a job up: nothing more of it is handed out, and what runs may end."""
+        owner.checked = True
         if all(failure.job != owner.work.job for failure in self._failures):
             self._failures.append(JobFailure(owner.work.job, error))
         self._waiting = [task for task in self._waiting if task.owner is not owner]
