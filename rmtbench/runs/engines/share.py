@@ -9,6 +9,7 @@ from pathlib import Path
 
 from rmtbench.core import Answer, Draw, Prepared, RunSpec
 from rmtbench.errors import UserError
+from rmtbench.journal.layout import run_id
 from rmtbench.journal.order import order_by_draw
 from rmtbench.journal.writer import RunWriter
 from rmtbench.runs.engines.base import (
@@ -171,7 +172,7 @@ class _Sharing:
         self._waiting: list[_Task] = []
         self._running: dict[int, _Task] = {}
         self._open: list[_OpenJob] = []
-        self._loaded: dict[int, _OpenJob] = {}
+        self._loaded: dict[int, int] = {}
         self._exhausted = False
         self._failures: list[JobFailure] = []
 
@@ -206,7 +207,7 @@ class _Sharing:
         """
         if self._waiting:
             loaded = self._loaded.get(self._idle[0]) if self._idle else None
-            task = min(self._waiting, key=lambda each: (each.owner is not loaded, each.place))
+            task = min(self._waiting, key=lambda each: (each.place[0] != loaded, each.place))
             self._waiting.remove(task)
             return task
         work = None if self._exhausted else next(self._work, None)
@@ -219,7 +220,7 @@ class _Sharing:
     def _ahead(self) -> _Task | None:
         """Return a check for a worker that else would wait and then load: its answer is not needed."""
         unchecked = [job for job in self._open if not job.checked]
-        if not self._idle or not unchecked or self._loaded.get(self._idle[0]) is unchecked[0]:
+        if not self._idle or not unchecked or self._loaded.get(self._idle[0]) == unchecked[0].work.job.number:
             return None
         return _Task(unchecked[0], None, ahead=True)
 
@@ -230,7 +231,7 @@ class _Sharing:
         else:
             self._pool.begin(worker, DrawTask(job, task.draw, task.owner.remaining(task.draw)))
         self._running[worker] = task
-        self._loaded[worker] = task.owner
+        self._loaded[worker] = job.number
 
     def _take(self, worker: int, message: Message | Ready | Lost) -> None:
         if isinstance(message, Ready):
@@ -271,11 +272,14 @@ class _Sharing:
         """Let another worker do a task."""
         owner, tries = task.owner, task.lost + 1
         job = owner.work.job
+        if self._has_failed(owner):
+            self._close_if_done(owner)
+            return
         what = "the model" if task.draw is None else f"draw {task.draw.corpus.draw}"
         if tries < TRIES:
             self._waiting.append(_Task(owner, task.draw, tries, task.ahead))
             text = f"a worker was lost ({lost.why}); another one takes {what} of {job.request.dataset}"
-            self._report(Event("notice", next(iter(owner.runs), ""), 0, 0, owner.questions, text=text))
+            self._report(Event("notice", run_id(job.specs[0]), 0, 0, owner.questions, text=text))
             return
         self._fail(
             owner,
@@ -291,9 +295,12 @@ class _Sharing:
     def _fail(self, owner: _OpenJob, error: UserError | str) -> None:
         """Give a job up: nothing more of it is handed out, and what runs may end."""
         owner.checked = True
-        if all(failure.job != owner.work.job for failure in self._failures):
+        if not self._has_failed(owner):
             self._failures.append(JobFailure(owner.work.job, error))
         self._waiting = [task for task in self._waiting if task.owner is not owner]
+
+    def _has_failed(self, owner: _OpenJob) -> bool:
+        return any(failure.job is owner.work.job for failure in self._failures)
 
     def _close_if_done(self, owner: _OpenJob) -> None:
         if not any(task.owner is owner for task in (*self._waiting, *self._running.values())):
