@@ -5,8 +5,9 @@ from __future__ import annotations
 import importlib.util
 import signal
 import subprocess
+import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -63,19 +64,40 @@ def test_an_entry_of_a_file_names_no_engine(rmtbench: Command, tmp_path: Path) -
 Start = Callable[..., subprocess.Popen]
 
 
-@pytest.fixture
-def start(tmp_path: Path) -> Start:
-    """Start the sweep with more words, into a folder of that name."""
-    study = tmp_path / "study.yaml"
-    study.write_text(STUDY)
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the study, its cache and all results."""
+    made = tmp_path_factory.mktemp("ray")
+    (made / "study.yaml").write_text(STUDY)
+    return made
 
-    def begin(folder: str, *words: str, **variables: str) -> subprocess.Popen:
-        command = [*CONSOLE, "sweep", str(study), "--results", str(tmp_path / folder), *words]
-        inherited = {name: value for name, value in child_environment(tmp_path).items() if name != "RAY_ADDRESS"}
-        environment = {**inherited, "TMPDIR": str(tmp_path), **variables}
+
+@pytest.fixture(scope="module")
+def temporary() -> Iterator[Path]:
+    """The folder of temporary files, with a name so short that Ray's sockets have room in it."""
+    with tempfile.TemporaryDirectory(prefix="r") as made:
+        yield Path(made)
+
+
+@pytest.fixture(scope="module")
+def start(folder: Path, temporary: Path) -> Start:
+    """Start the sweep with more words, into a results folder of that name."""
+
+    def begin(results: str, *words: str, **variables: str) -> subprocess.Popen:
+        command = [*CONSOLE, "sweep", str(folder / "study.yaml"), "--results", str(folder / results), *words]
+        inherited = {name: value for name, value in child_environment(folder).items() if name != "RAY_ADDRESS"}
+        environment = {**inherited, "TMPDIR": str(temporary), **variables}
         return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
     return begin
+
+
+@pytest.fixture(scope="module")
+def plain(start: Start, folder: Path) -> Path:
+    """What one process makes of the study."""
+    code, err = ended(start("plain"))
+    assert code == 0, err
+    return folder / "plain"
 
 
 def ended(process: subprocess.Popen) -> tuple[int, str]:
@@ -114,15 +136,15 @@ TOTAL = 2 * 3 * DRAWS * QUESTIONS
 
 @pytest.mark.slow
 @with_ray
-def test_two_ray_workers_make_what_one_process_makes(start: Start, tmp_path: Path) -> None:
-    for folder, words in (("plain", ()), ("workers", ("--workers", "2")), ("ray", RAY)):
-        code, err = ended(start(folder, *words))
+def test_two_ray_workers_make_what_one_process_makes(start: Start, folder: Path, plain: Path) -> None:
+    for results, words in (("workers", ("--workers", "2")), ("ray", RAY)):
+        code, err = ended(start(results, *words))
         assert code == 0, err
-    assert answered(tmp_path / "plain") == TOTAL
-    assert made(tmp_path / "workers") == made(tmp_path / "plain")
-    assert made(tmp_path / "ray") == made(tmp_path / "plain")
-    assert len(made(tmp_path / "ray")) == 4 * 6
-    for sessions in (tmp_path / "ray").glob("*/sessions.jsonl"):
+    assert answered(plain) == TOTAL
+    assert made(folder / "workers") == made(plain)
+    assert made(folder / "ray") == made(plain)
+    assert len(made(plain)) == 4 * 6
+    for sessions in (folder / "ray").glob("*/sessions.jsonl"):
         for row in rows(sessions):
             engine = row["provenance"]["engine"]
             assert (engine["name"], engine["workers"]) == ("ray", 2)
@@ -135,38 +157,47 @@ def test_two_ray_workers_make_what_one_process_makes(start: Start, tmp_path: Pat
 
 @pytest.mark.slow
 @with_ray
-@pytest.mark.parametrize("killed", ["worker", "command", "interrupted"])
-def test_a_kill_in_the_middle_changes_no_answer(start: Start, tmp_path: Path, killed: str) -> None:
-    assert ended(start("plain"))[0] == 0
-    results = tmp_path / "ray"
-    process = start("ray", *RAY)
+def test_the_draw_of_a_killed_worker_goes_to_another(start: Start, folder: Path, plain: Path) -> None:
+    process = start("lost", *RAY)
+    wait_for(TOTAL // 4, folder / "lost", process)
+    children = psutil.Process(process.pid).children(recursive=True)
+    actors = [child for child in children if "ray::Actor" in "".join(child.cmdline()[:1])]
+    assert len(actors) == 2
+    actors[0].kill()
+    code, err = ended(process)
+    assert code == 0, err
+    assert err.count("a worker was lost") == 1
+    assert made(folder / "lost") == made(plain)
+
+
+@pytest.mark.slow
+@with_ray
+@pytest.mark.parametrize(("sign", "code"), [(signal.SIGKILL, -9), (signal.SIGINT, 130)])
+def test_a_stopped_command_resumes(
+    start: Start, folder: Path, temporary: Path, plain: Path, sign: signal.Signals, code: int
+) -> None:
+    results = folder / sign.name
+    process = start(sign.name, *RAY)
     wait_for(TOTAL // 4, results, process)
-    descendants = psutil.Process(process.pid).children(recursive=True)
-    if killed == "worker":
-        actors = [child for child in descendants if child.cmdline()[:1] and "ray::Actor" in child.cmdline()[0]]
-        assert len(actors) == 2
-        actors[0].kill()
-        code, err = ended(process)
-        assert code == 0, err
-        assert err.count("a worker was lost") == 1
-    else:
-        process.send_signal(signal.SIGKILL if killed == "command" else signal.SIGINT)
-        _, err = process.communicate(timeout=120)
-        assert process.returncode == (-9 if killed == "command" else 130), err
-        assert TOTAL // 4 <= answered(results) < TOTAL
-        _, alive = psutil.wait_procs(descendants, timeout=60)
-        assert alive == [], "nothing of the cluster outlives its command"
-        code, err = ended(start("ray", *RAY))
-        assert code == 0, err
-    assert answered(results) == TOTAL
-    assert made(results) == made(tmp_path / "plain")
-    if killed != "command":
-        assert list(tmp_path.glob("rmtbench-ray-*")) == []
+    children = psutil.Process(process.pid).children(recursive=True)
+    process.send_signal(sign)
+    _, err = process.communicate(timeout=300)
+    assert process.returncode == code, err
+    assert "Traceback" not in err
+    assert TOTAL // 4 <= answered(results) < TOTAL
+    _, alive = psutil.wait_procs(children, timeout=60)
+    assert alive == [], "nothing of the cluster outlives its command"
+    if sign == signal.SIGINT:
+        assert "interrupted: every answer so far is kept; the same command resumes" in err
+        assert list(temporary.glob("rmtbench-ray-*")) == []
+    code, err = ended(start(sign.name, *RAY))
+    assert code == 0, err
+    assert made(results) == made(plain)
 
 
 @pytest.mark.slow
 @with_ray
 def test_a_cluster_that_cannot_be_reached_is_said_so(start: Start) -> None:
-    code, err = ended(start("ray", *RAY, RAY_ADDRESS="127.0.0.1:1"))
+    code, err = ended(start("unreached", *RAY, RAY_ADDRESS="127.0.0.1:1"))
     assert code == 2
     assert "RAY_ADDRESS=127.0.0.1:1: no Ray cluster here" in err

@@ -36,6 +36,9 @@ SETTINGS = {
 OBJECT_STORE_BYTES = 500_000_000
 """Shared memory of a cluster of our own: draws are texts."""
 
+LONGEST_FOLDER = 20
+"""Bytes of the folder of temporary files; the rest of 107 are the names that Ray and we give."""
+
 CONNECT_SECONDS = 10.0
 
 STARTS = 3
@@ -117,7 +120,7 @@ def _cluster() -> Iterator[None]:
         if address := os.environ.get(ADDRESS):
             settings |= {"address": address}
         else:
-            folder = tempfile.TemporaryDirectory(prefix="rmtbench-ray-", ignore_cleanup_errors=True)
+            folder = tempfile.TemporaryDirectory(prefix="rmtbench-ray-", dir=_short(), ignore_cleanup_errors=True)
             stack.enter_context(folder)
             settings |= {
                 "address": "local",
@@ -133,6 +136,12 @@ def _cluster() -> Iterator[None]:
         finally:
             signal.signal(signal.SIGTERM, before)
         yield
+
+
+def _short() -> str:
+    """Return where the files of a cluster may lie: the names of its sockets take at most 107 bytes."""
+    usual = tempfile.gettempdir()
+    return usual if len(os.fsencode(usual)) <= LONGEST_FOLDER else "/tmp"  # noqa: S108 - a random name below it
 
 
 class Actor:
