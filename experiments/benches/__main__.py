@@ -192,6 +192,35 @@ def diagonal(asked: DiagonalBench, json_file: JsonFile = None) -> None:
     show_table(diagonal_table(figures), figures, json_file)
 
 
+@app.command("engines")
+def engines(
+    size: Annotated[str, typer.Option(help="Size of the miniature.")] = "2k",
+    questions: Annotated[int, typer.Option(min=1, help="At most so many a draw.")] = 6,
+    workers: Annotated[int, typer.Option(min=1, help="Workers of --workers and of Ray.")] = 2,
+    tiny_draws: Annotated[int, typer.Option(min=2, help="Draws of next to no work, for the cost of one.")] = 100,
+    json_file: JsonFile = None,
+) -> None:
+    """A study of 24 draws in one process, in several and on Ray: the same answers, time, and what a draw costs more."""
+    from experiments.benches.engines import run
+
+    show_figures(run(size=size, questions=questions, workers=workers, tiny_draws=tiny_draws, report=note), json_file)
+
+
+@app.command("scaling")
+def scaling(
+    results: Annotated[Path, typer.Option(help="Finished runs, for the times of draws.")] = Path("results/mini-draws"),
+    draws: Annotated[int, typer.Option(min=1, help="Draws of the study.")] = 141,
+    workers: Annotated[list[int] | None, typer.Option(min=1, help="Workers; repeatable (default 8, 32, 128).")] = None,
+    load_seconds: Annotated[float, typer.Option(min=0, help="What a worker needs before its first draw.")] = 10,
+    json_file: JsonFile = None,
+) -> None:
+    """How a study of many draws scales to many workers, simulated with recorded times."""
+    from experiments.benches.scaling import run
+
+    figures = run(results, draws=draws, workers=workers or [8, 32, 128], load_seconds=load_seconds)
+    show_figures(figures, json_file)
+
+
 def main() -> None:
     """Run one bench. For wrong input, exit with 2 and two lines on stderr."""
     try:

@@ -11,6 +11,8 @@ from typing import Annotated, Any, ClassVar
 import typer
 
 from rmtbench.cli.flags import RenamingCommand, earlier_flags, takes_options
+from rmtbench.errors import UserError
+from rmtbench.options.engine import check_engine
 from rmtbench.options.request import all_options
 
 PANEL = "Run"
@@ -80,11 +82,19 @@ def run(
     from rmtbench.spec import make_request, rare_options
 
     request = make_request(profile, {**given, **rare_options(rare or ())}, os.environ)
+    check_engine(request)
     if dry_run:
         planning = Planning(results, fresh=fresh)
         planning.add(request)
         planning.say(1)
         raise typer.Exit(0)
-    if request.workers > 1:
+    if request.engine == "ray":
+        from rmtbench.cli.ray import do_on_ray
+
+        [code] = do_on_ray([request], request, results, fresh=fresh)
+        if isinstance(code, UserError):
+            raise code
+        raise typer.Exit(code)
+    if request.workers is not None and request.workers > 1:
         raise typer.Exit(work(sys.argv[1:], [request], request.workers, results, fresh=fresh))
     raise typer.Exit(run_request(request, results, fresh=fresh))

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -26,16 +26,15 @@ from rmtbench.models.sources import to_convert
 from rmtbench.options.request import Request
 from rmtbench.plural import many
 from rmtbench.runs.finished import unfinished
-from rmtbench.runs.fit import check_fit, find_misfits, with_evidence
+from rmtbench.runs.fit import Misfit, find_misfits, refusal_of, with_evidence
 from rmtbench.runs.loading import load_resources
 from rmtbench.runs.loop import execute
 from rmtbench.runs.needs import find_counter
 from rmtbench.runs.plan import left_out_of_all
 from rmtbench.runs.session import Session, find_store, make_draws, make_one_draw, open_session
 from rmtbench.scoring.check import check_scorer
-from rmtbench.scoring.judge_model import find_judge
+from rmtbench.scoring.judge_model import Judge, find_judge
 from rmtbench.systems.registry import find_system, working_systems
-from rmtbench.systems.resources import Resources
 
 
 def run_request(
@@ -60,6 +59,48 @@ def run_request(
         KeyboardInterrupt: The user interrupted. Every answer so far is on disk.
     """
     told = set() if told is None else told
+    opened = open_request(request, results, told, fresh=fresh)
+    skipped: list[RunSpec] = []
+    if opened.todo:
+        try:
+            with _scoring_at_an_end(opened.session, results, told):
+                skipped = _do(opened.todo, opened.session, results, fresh=fresh)
+        except ServerGoneError as gone:
+            if not any(_answered(results, spec) for spec in opened.todo):
+                raise
+            note(f"error: {gone}")
+            note(f"  {gone.remedy}")
+            return 1
+    return close_request(opened, skipped, results, told, alone=alone)
+
+
+@dataclass(frozen=True)
+class OpenRequest:
+    """A request after its data was opened and its runs were planned.
+
+    Attributes:
+        session: The data and the runs.
+        judge: What judges the answers; None if nothing does.
+        todo: The runs that are not finished.
+    """
+
+    session: Session
+    judge: Judge | None
+    todo: Sequence[RunSpec]
+
+
+def open_request(request: Request, results: Path, told: set[str], *, fresh: bool) -> OpenRequest:
+    """Open what a request needs besides its model, and print what is finished and what is left out.
+
+    Args:
+        request: What was asked.
+        results: Folder of all runs.
+        told: Remarks on data that were printed before. Those of this request are added.
+        fresh: Whether finished and unfinished runs are started again.
+
+    Raises:
+        UserError: Something that was asked for is missing.
+    """
     session = open_session(request, os.environ)
     judge = find_judge(request, os.environ)
     todo = unfinished(session.specs, results, fresh=fresh, draws=request.draw_numbers)
@@ -72,21 +113,27 @@ def run_request(
         if spec not in todo:
             note(f"{run_id(spec)}: finished already; --fresh begins anew")
             forget_dead_writer(RunFolder(results / run_id(spec)).lock)
-    skipped: list[RunSpec] = []
     if todo:
         _say_what_is_not_read(session, told)
-        try:
-            with _scoring_at_an_end(session, results, told):
-                skipped = _do(todo, session, results, fresh=fresh)
-        except ServerGoneError as gone:
-            if not any(_answered(results, spec) for spec in todo):
-                raise
-            note(f"error: {gone}")
-            note(f"  {gone.remedy}")
-            return 1
+    return OpenRequest(session, judge, todo)
+
+
+def close_request(
+    opened: OpenRequest, skipped: Sequence[RunSpec], results: Path, told: set[str], *, alone: bool
+) -> int:
+    """Score the runs of a request; returns the exit code, as `run_request` does.
+
+    Args:
+        opened: The request.
+        skipped: Its runs that were not done.
+        results: Folder of all runs.
+        told: Remarks that were printed before.
+        alone: Whether no other request follows, so that what the user can do next is printed.
+    """
+    session, request = opened.session, opened.session.request
     folders = [RunFolder(results / run_id(spec)) for spec in session.specs if spec not in skipped]
-    problems = score_and_tell([folder.path for folder in folders], None, request.scorer, told, judge)
-    not_judged = say_judgements([folder.path for folder in folders]) if judge is not None else 0
+    problems = score_and_tell([folder.path for folder in folders], None, request.scorer, told, opened.judge)
+    not_judged = say_judgements([folder.path for folder in folders]) if opened.judge is not None else 0
     summaries = [read_json(folder.summary) for folder in folders]
     failed = sum(summary["errors"] for summary in summaries)
     answered = sum(summary["answered"] for summary in summaries)
@@ -129,8 +176,8 @@ def _unscored(folder: Path) -> bool:
 def _do(todo: Sequence[RunSpec], session: Session, results: Path, *, fresh: bool) -> list[RunSpec]:
     """Execute the runs that have something to read and fit the model's context; return those that do not."""
     request = session.request
-    first = _FirstDraws(session)
-    todo, unfounded = _with_evidence(todo, request, first)
+    first = FirstDraws(session)
+    todo, unfounded = split_by_evidence(todo, request, first)
     if any(spec.embedder is not None for spec in todo) or request.kv_cache == "on":
         check_cache(cache_folder())
     store = find_store(request, cache_folder())
@@ -151,10 +198,10 @@ def _do(todo: Sequence[RunSpec], session: Session, results: Path, *, fresh: bool
     draws = make_draws(session, telling_counter(resources.model.count_tokens), first.made)
     documents = [document for draw in draws for document in draw.corpus.documents]
     say_long(len(documents), sum(len(document.text) for document in documents))
-    _say_what_runs(todo, draws, resources)
-    _say_what_is_left_out(request)
-    _say_where_memories_differ(todo, resources)
-    todo, skipped = _fitting(todo, draws, resources)
+    kinds = [find_system(spec.system) for spec in todo]
+    memories = {spec: memory.provenance for spec in todo if (memory := resources.memory_of(spec)) is not None}
+    say_what_runs(request, todo, draws, resources.provenance["model"], memories)
+    todo, skipped = split_by_fit(todo, find_misfits(todo, kinds, draws, resources.model))
     with show_runs() as report:
         execute(todo, draws, resources, results, report, fresh=fresh)
     if session.endpoints.model is not None:
@@ -163,7 +210,7 @@ def _do(todo: Sequence[RunSpec], session: Session, results: Path, *, fresh: bool
     return [*unfounded, *skipped]
 
 
-class _FirstDraws:
+class FirstDraws:
     """Iterates over the draws before the model is loaded. It loads a tokenizer only if a draw counts tokens.
 
     Attributes:
@@ -179,6 +226,10 @@ class _FirstDraws:
             self.made.append(make_one_draw(self._session, number, self._count_tokens))
             yield self.made[-1]
 
+    def all(self) -> tuple[Draw, ...]:
+        """Make the draws that are not made yet, and return all of them."""
+        return tuple(make_draws(self._session, telling_counter(self._count_tokens), self.made))
+
     def _count_tokens(self, texts: Sequence[str]) -> Sequence[int]:
         return self._counter(texts)
 
@@ -188,7 +239,7 @@ class _FirstDraws:
         return find_counter(request.model, request.tokenizer, request.adapter)
 
 
-def _with_evidence(
+def split_by_evidence(
     todo: Sequence[RunSpec], request: Request, draws: Iterable[Draw]
 ) -> tuple[Sequence[RunSpec], list[RunSpec]]:
     """Split runs into those that have something to read, and those that read only evidence and have none.
@@ -202,20 +253,16 @@ def _with_evidence(
     return kept, [misfit.spec for misfit in misfits]
 
 
-def _fitting(
-    todo: Sequence[RunSpec], draws: Sequence[Draw], resources: Resources
-) -> tuple[Sequence[RunSpec], list[RunSpec]]:
+def split_by_fit(todo: Sequence[RunSpec], misfits: Sequence[Misfit]) -> tuple[Sequence[RunSpec], list[RunSpec]]:
     """Return the runs that fit the model's context and those that do not, and print the reason in one line.
 
     Raises:
         UserError: None fits.
     """
-    kinds = [find_system(spec.system) for spec in todo]
-    misfits = find_misfits(todo, kinds, draws, resources.model)
     skipped = [misfit.spec for misfit in misfits]
     fitting = [spec for spec in todo if spec not in skipped]
     if not fitting:
-        check_fit(todo, kinds, draws, resources.model)
+        raise refusal_of(misfits)
     if misfits:
         names = ", ".join(dict.fromkeys(spec.system for spec in skipped))
         error = misfits[0].error
@@ -258,8 +305,22 @@ def _loaded(specs: Sequence[RunSpec]) -> str:
     return specs[0].model_name + (f" and {embedder}" if embedder is not None else "")
 
 
-def _say_what_runs(specs: Sequence[RunSpec], draws: Sequence[Draw], resources: Resources) -> None:
-    model = resources.provenance["model"]
+def say_what_runs(
+    request: Request,
+    specs: Sequence[RunSpec],
+    draws: Sequence[Draw],
+    model: Mapping[str, Any],
+    memories: Mapping[RunSpec, Mapping[str, Any]],
+) -> None:
+    """Print what is about to run, with what, and what of it means nothing.
+
+    Args:
+        request: What was asked.
+        specs: The runs.
+        draws: Their draws.
+        model: What results record about the model.
+        memories: What results record about the trained memories, by run.
+    """
     questions = sum(len(draw.corpus.questions) for draw in draws)
     source = draws[0].corpus.source
     note(
@@ -270,12 +331,13 @@ def _say_what_runs(specs: Sequence[RunSpec], draws: Sequence[Draw], resources: R
         note(f"{specs[0].model} knows the miniature world's English alone: of these texts its answers mean nothing")
     if model["label"] == RANDOM_LABEL:
         note(f"{model['id']} has random weights: its answers are meaningless, its timings are real")
+    _say_what_is_left_out(request)
+    _say_where_memories_differ(memories)
 
 
-def _say_where_memories_differ(specs: Sequence[RunSpec], resources: Resources) -> None:
-    for spec in specs:
-        memory, mode = resources.memory_of(spec), find_system(spec.system).memory
-        notes: dict[str, Any] = {} if memory is None else memory.provenance["notes"]
+def _say_where_memories_differ(memories: Mapping[RunSpec, Mapping[str, Any]]) -> None:
+    for spec, memory in memories.items():
+        mode, notes = find_system(spec.system).memory, memory["notes"]
         trained, style = notes.get("mode", mode), notes.get("style", spec.answer_style)
         if trained != mode:
             note(f"{spec.system}: its memory was trained for {trained}, not for {mode}")

@@ -19,6 +19,7 @@ from rmtbench.cli.plan_costs import duration
 from rmtbench.cli.planning import Planning, data_of
 from rmtbench.cli.progress import note, say_next
 from rmtbench.errors import UserError, resumable
+from rmtbench.options.engine import Engine, check_engine
 from rmtbench.options.sweeping import Sweeping
 from rmtbench.plural import many
 
@@ -31,21 +32,30 @@ if TYPE_CHECKING:
 def sweep(
     asked: Sweeping,
     file: Annotated[Path, typer.Argument(help="YAML: name, profile, description, runs (see experiments/).")],
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="cpus=N, gpus=N: what each worker of --engine ray has; repeatable."),
+    ] = None,
 ) -> None:
     """Do all runs of a file. The same command again resumes; finished runs are left alone."""
+    from rmtbench.options.settings import read_settings
     from rmtbench.runs.sweep import read_sweep
 
+    engine = read_settings(Engine, {"engine": asked.engine, "workers": asked.workers}, settings or ())
+    check_engine(engine)
     made = read_sweep(file, asked.data_dir, asked.profile, asked.rmt, asked.shard)
     check_results(asked.results)
-    if asked.workers > 1 and not asked.dry_run:
+    if engine.engine == "local" and (engine.workers or 1) > 1 and not asked.dry_run:
         from rmtbench.cli.workers import work
 
         requests = [one.request for one in made.requests]
-        raise typer.Exit(work(sys.argv[1:], requests, asked.workers, asked.results, fresh=asked.fresh))
+        raise typer.Exit(work(sys.argv[1:], requests, engine.workers or 1, asked.results, fresh=asked.fresh))
     for old, new in made.renamed.items():
         note(f"{old} is now {new}; the earlier name goes with the next release")
     _say_plan(made)
-    raise typer.Exit(_plan(made, asked) if asked.dry_run else _do(made, asked))
+    if asked.dry_run:
+        raise typer.Exit(_plan(made, asked))
+    raise typer.Exit(_do_on_ray(made, asked, engine) if engine.engine == "ray" else _do(made, asked))
 
 
 def _plan(made: Sweep, asked: Sweeping) -> int:
@@ -78,7 +88,26 @@ def _do(made: Sweep, asked: Sweeping) -> int:
         finally:
             _say_progress(f"[{number}/{count}]", number, count, time.monotonic() - began)
 
-    tried = _each(made, do)
+    return _say_end(_each(made, do), asked, count)
+
+
+def _do_on_ray(made: Sweep, asked: Sweeping, engine: Engine) -> int:
+    """Let the workers of a Ray cluster do all requests; returns the exit code."""
+    from rmtbench.cli.ray import do_on_ray
+
+    def begin(number: int, count: int, request: Request) -> bool:
+        note(f"[{number}/{count}] {_in_a_line(made.requests[number - 1])}")
+        return _has_draws(request)
+
+    requests = [one.request for one in made.requests]
+    ends = do_on_ray(requests, engine, asked.results, fresh=asked.fresh, begin=begin)
+    failures = [(one, end) for one, end in zip(made.requests, ends, strict=True) if isinstance(end, UserError)]
+    codes = {2 if isinstance(end, UserError) else end for end in ends}
+    return _say_end(_Tried(max(codes), failures), asked, len(requests))
+
+
+def _say_end(tried: _Tried, asked: Sweeping, count: int) -> int:
+    """Print what could not be done, or what the user can do next; returns the exit code."""
     if tried.failures:
         _say_failures(tried.failures, count)
     else:
@@ -117,10 +146,16 @@ def _each(made: Sweep, do: Callable[[SweepRequest], int]) -> _Tried:
 def _run(request: Request, results: Path, told: set[str], *, fresh: bool) -> int:
     from rmtbench.cli.running import run_request
 
-    if not request.draw_numbers:
-        note(f"skipped: part {request.shard} has none of its {many(request.draws, 'draw')}")
+    if not _has_draws(request):
         return 0
     return run_request(request, results, fresh=fresh, alone=False, told=told)
+
+
+def _has_draws(request: Request) -> bool:
+    """Whether this part has any draw of a request; prints it if not."""
+    if not request.draw_numbers:
+        note(f"skipped: part {request.shard} has none of its {many(request.draws, 'draw')}")
+    return bool(request.draw_numbers)
 
 
 def _say_progress(place: str, done: int, count: int, seconds: float) -> None:

@@ -14,15 +14,13 @@ from rmtbench.journal.checks import damaged
 from rmtbench.journal.layout import RunFolder
 from rmtbench.journal.lines import encode, read_numbered, refuse_link
 from rmtbench.journal.lock import only_writer
+from rmtbench.journal.order import BY_DRAW
 from rmtbench.journal.packed import packed_of
 from rmtbench.journal.record import find_runs, read_json
 from rmtbench.journal.rows import key_from_row, spec_from_row
 from rmtbench.journal.writer import check_same_model
 
 Row = Mapping[str, Any]
-
-_BY_DRAW = ("corpora", "gold", "prepared", "answers", "usage")
-"""Files of a run whose rows name their draw, as attributes of `RunFolder`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +90,7 @@ def _merge_run(folders: Sequence[Path], target: Path) -> Merged:
                 f"it is another run than {first.folder.path}", where=str(other.folder.spec), remedy="merge it by itself"
             )
         check_same_model(first.head.get("provenance", {}), other.head.get("provenance", {}), other.folder)
-    joined = {name: _join(name, parts) for name in _BY_DRAW}
+    joined = {name: _join(name, parts) for name in BY_DRAW}
     sessions = _sessions(parts)
     lines = {
         **{name: b"".join(map(encode, rows)) for name, rows in joined.items()},
@@ -114,7 +112,7 @@ def _merge_run(folders: Sequence[Path], target: Path) -> Merged:
 
 def _read(folder: RunFolder) -> _Part:
     rows: dict[str, dict[int, list[Row]]] = {}
-    for name in _BY_DRAW:
+    for name in BY_DRAW:
         found = rows.setdefault(name, {})
         for where, row in read_numbered(getattr(folder, name)):
             if not isinstance(row.get("draw"), int):

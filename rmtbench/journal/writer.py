@@ -46,7 +46,7 @@ class RunWriter:
         self.folder = RunFolder(results / self.run_id)
         self.done: set[Key] = set()
         self._spec, self._fresh = spec, fresh
-        self._session = 0
+        self._sessions = 0
         self._stack = ExitStack()
         self._writers: dict[Path, LineWriter] = {}
         self._corpora: dict[int, str] = {}
@@ -80,12 +80,15 @@ class RunWriter:
         """The questions of a draw that have no answer yet, in their order."""
         return [question for question in corpus.questions if (corpus.draw, question.id) not in self.done]
 
-    def begin(self, provenance: Mapping[str, Any], system: SystemTraits | None = None) -> None:
-        """Note that this process answers from here on, and with what.
+    def begin(self, provenance: Mapping[str, Any], system: SystemTraits | None = None) -> int:
+        """Note that a process answers from here on, and with what.
 
         Args:
             provenance: Models, hashes, versions and machine.
             system: What tables must know of the run's system; None leaves it out.
+
+        Returns:
+            The process's number, for its rows: they name the process begun last if none is given.
 
         Raises:
             UserError: The run was begun with other weights, tokenizer or code contract.
@@ -98,7 +101,9 @@ class RunWriter:
                 head["system"] = system_to_row(system)
             pretty = json.dumps(json.loads(encode(head)), ensure_ascii=False, indent=1)
             write_whole(self.folder.spec, (pretty + "\n").encode())
-        self._append(self.folder.sessions, {"session": self._session, "provenance": provenance})
+        session, self._sessions = self._sessions, self._sessions + 1
+        self._append(self.folder.sessions, {"session": session, "provenance": provenance})
+        return session
 
     def add_draw(self, draw: Draw, tokens: int | None) -> None:
         """Note a draw and its gold, unless they stand there already.
@@ -122,22 +127,27 @@ class RunWriter:
             if (corpus.draw, question.id) not in self._gold:
                 positions = evidence_positions(corpus, gold)
                 self._append(self.folder.gold, gold_to_row(gold, question, corpus.draw, positions))
+                self._gold.add((corpus.draw, question.id))
         if known is None:
             self._append(self.folder.corpora, corpus_to_row(corpus, tokens))
+            self._corpora[corpus.draw] = corpus.sha256
 
-    def prepared(self, prepared: Prepared, draw: int) -> None:
+    def prepared(self, prepared: Prepared, draw: int, session: int | None = None) -> None:
         """Note what preparing a draw cost."""
-        self._append(self.folder.prepared, prepared_to_row(prepared, draw, self._session))
+        self._append(self.folder.prepared, prepared_to_row(prepared, draw, self._process(session)))
 
-    def answer(self, answer: Answer, draw: int) -> None:
+    def answer(self, answer: Answer, draw: int, session: int | None = None) -> None:
         """Append one answer to the journal; it is safe from a kill when this returns."""
-        self._append(self.folder.answers, answer_to_row(answer, draw, self._session))
+        self._append(self.folder.answers, answer_to_row(answer, draw, self._process(session)))
         self.done.add((draw, answer.question_id))
 
-    def usage(self, draw: int, resident: int, device: int | None) -> None:
+    def usage(self, draw: int, resident: int, device: int | None, session: int | None = None) -> None:
         """Note the most memory, in bytes, that preparing and answering a draw took."""
-        row = {"draw": draw, "session": self._session, "peak_resident_bytes": resident, "peak_device_bytes": device}
-        self._append(self.folder.usage, row)
+        memory = {"peak_resident_bytes": resident, "peak_device_bytes": device}
+        self._append(self.folder.usage, {"draw": draw, "session": self._process(session), **memory})
+
+    def _process(self, session: int | None) -> int:
+        return max(0, self._sessions - 1) if session is None else session
 
     def _append(self, path: Path, row: Mapping[str, Any]) -> None:
         if path not in self._writers:
@@ -152,7 +162,7 @@ class RunWriter:
         self.done = _keys(folder.answers)
         self._gold = _keys(folder.gold)
         self._corpora = {draw: row["sha256"] for draw, row in _corpora(folder.corpora).items()}
-        self._session = sum(1 for _ in read_lines(folder.sessions))
+        self._sessions = sum(1 for _ in read_lines(folder.sessions))
 
 
 def check_same_model(before: Mapping[str, Any], now: Mapping[str, Any], folder: RunFolder) -> None:

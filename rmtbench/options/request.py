@@ -10,6 +10,7 @@ from rmtbench.options.cache import Cache
 from rmtbench.options.data import Data
 from rmtbench.options.declare import Option, options_of
 from rmtbench.options.endpoint import Endpoint
+from rmtbench.options.engine import Engine
 from rmtbench.options.judge import Judge
 from rmtbench.options.memory import Memory
 from rmtbench.options.model import Model, with_adapter
@@ -17,12 +18,12 @@ from rmtbench.options.prompt import Prompt
 from rmtbench.options.retrieval import Retrieval
 from rmtbench.options.run import Run
 
-FAMILIES: tuple[type, ...] = (Run, Data, Model, Prompt, Retrieval, Cache, Memory, Endpoint, Judge)
+FAMILIES: tuple[type, ...] = (Run, Engine, Data, Model, Prompt, Retrieval, Cache, Memory, Endpoint, Judge)
 """In the order of `--help` and the docs."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Request(Run, Data, Model, Prompt, Retrieval, Cache, Memory, Endpoint, Judge):
+class Request(Run, Engine, Data, Model, Prompt, Retrieval, Cache, Memory, Endpoint, Judge):
     """One command's worth of runs: every system in every setting over one dataset and size.
 
     `given` names the fields that the user or a profile gave a value, the default included.

@@ -32,4 +32,3 @@ class Run:
     shard: str | None = option(
         None, "Do part N of M of the draws only, as N/M; rmtbench merge joins the parts.", check=_shard
     )
-    workers: int = option(1, "Processes on this machine that share the draws.", at_least=1)

@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import ClassVar
 
 from rmtbench.options.declare import option
+from rmtbench.options.engine import Engine
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sweeping:
+class Sweeping(Engine):
     """Where the runs of a file go, and how they are done."""
 
     TITLE: ClassVar[str] = "rmtbench sweep"
@@ -21,7 +22,6 @@ class Sweeping:
     data_dir: Path | None = option(None, "Official files: a folder or one file (in place of the file's data_dir).")
     profile: str | None = option(None, "mini or paper (in place of the file's profile).")
     rmt: Path | None = option(None, "Folder of a trained memory, for rmt-... (in place of the file's rmt).")
-    workers: int = option(1, "Processes on this machine that share the draws.", at_least=1)
     shard: str | None = option(
         None, "Do part N of M of every run's draws only, as N/M; rmtbench merge joins the parts."
     )

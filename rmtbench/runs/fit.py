@@ -63,11 +63,15 @@ def check_fit(
     Raises:
         UserError: The reason of the first one. It names all systems that do not fit.
     """
-    misfits = find_misfits(specs, kinds, draws, model)
-    if misfits:
-        first = misfits[0].error
-        systems = ", ".join(sorted({misfit.spec.system for misfit in misfits}))
-        raise UserError(first.what, where=f"{first.where} ({systems})", remedy=first.remedy)
+    if misfits := find_misfits(specs, kinds, draws, model):
+        raise refusal_of(misfits)
+
+
+def refusal_of(misfits: Sequence[Misfit]) -> UserError:
+    """Return the reason of the first misfit, with the names of all systems that do not fit."""
+    first = misfits[0].error
+    systems = ", ".join(sorted({misfit.spec.system for misfit in misfits}))
+    return UserError(first.what, where=f"{first.where} ({systems})", remedy=first.remedy)
 
 
 def find_without_evidence(specs: Sequence[RunSpec], draws: Iterable[Draw]) -> list[Misfit]:

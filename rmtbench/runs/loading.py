@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from qdrant_client import QdrantClient
 
 
-def load_resources(
+def load_resources(  # many: all that the runs of a command share
     specs: Sequence[RunSpec],
     device: str,
     cache: Path,
@@ -40,6 +40,7 @@ def load_resources(
     reranker: str | None = None,
     indexes: Path | None = None,
     qdrant: str | None = None,
+    local: LocalModel | None = None,
 ) -> Resources:
     """Load the model and whatever else the runs need, so that nothing is imported or loaded inside a timed part.
 
@@ -52,6 +53,7 @@ def load_resources(
         reranker: Folder or hub id of a reranker; None for none.
         indexes: Folder of kept indexes; None for none.
         qdrant: Where Qdrant keeps embeddings; None if it keeps none.
+        local: The runs' model, if it is loaded already.
 
     Raises:
         UserError: A model, embedder or trained memory is missing, the model cannot be read exactly, or the memory
@@ -64,7 +66,7 @@ def load_resources(
     if is_endpoint(spec.model):
         model = _served_model(specs, endpoints)
     else:
-        model = check_served(_local_model(spec, device), specs, cache / "verdicts")
+        model = check_served(local or _local_model(spec, device), specs, cache / "verdicts")
         _warm_up_reading(model)
         memories = _memories(specs, model, rmt)
     around = surroundings(device, AS_SERVED if is_endpoint(spec.model) else None)

@@ -5,16 +5,17 @@ Reports events to a callback and prints nothing.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
-from rmtbench.core import Answer, Draw, Question, RunSpec
+from rmtbench.core import Answer, Corpus, Draw, Prepared, Question, RunSpec, SystemTraits
 from rmtbench.corpora.base import TokenCounter
 from rmtbench.errors import UserError, out_of_memory
+from rmtbench.journal.record import Key
 from rmtbench.journal.writer import RunWriter
 from rmtbench.kvcache.watching import ReadProgress, Watch
 from rmtbench.measure import peak_device_bytes, peak_resident_bytes, reset_peak_memory
@@ -102,40 +103,73 @@ def execute(
     check_fit(specs, kinds, draws, model)
     with ExitStack() as stack:
         writers = [stack.enter_context(RunWriter(results, spec, fresh=fresh)) for spec in specs]
-        runs = [_Run(*each, resources, report) for each in zip(specs, kinds, writers, strict=True)]
+        runs = [RunInProgress(*each, resources, report) for each in zip(specs, kinds, writers, strict=True)]
         for run in runs:
             run.begin(draws)
         for draw, count in zip(draws, tokens, strict=True):
             with SharedWork() as shared:
-                for run in runs:
-                    run.writer.add_draw(draw, count)
+                for run, writer in zip(runs, writers, strict=True):
+                    writer.add_draw(draw, count)
                     run.do(draw, shared)
-        return [run.outcome for run in runs]
+        ended = zip(runs, writers, strict=True)
+        return [Outcome(made.run_id, made.folder.path, len(made.done), run.failed) for run, made in ended]
 
 
-class _Run:
-    """The state of one run: its system, its journal, and its counts over the draws."""
+class Journal(Protocol):
+    """Where a run's answers go: a `RunWriter`, or a way to the process that has one.
 
-    def __init__(
-        self, spec: RunSpec, kind: SystemKind, writer: RunWriter, resources: Resources, report: OnEvent
-    ) -> None:
+    Attributes:
+        run_id: The run's name.
+        done: Keys of the answers that it has.
+    """
+
+    run_id: str
+    done: set[Key]
+
+    def remaining(self, corpus: Corpus) -> Sequence[Question]:
+        """Return the questions of a draw that have no answer yet, in their order."""
+        ...
+
+    def begin(self, provenance: Mapping[str, Any], system: SystemTraits | None = None) -> object:
+        """Note that this process answers from here on, and with what."""
+        ...
+
+    def prepared(self, prepared: Prepared, draw: int) -> None:
+        """Note what preparing a draw cost."""
+        ...
+
+    def answer(self, answer: Answer, draw: int) -> None:
+        """Keep an answer."""
+        ...
+
+    def usage(self, draw: int, resident: int, device: int | None) -> None:
+        """Note the most memory, in bytes, that a draw took."""
+        ...
+
+
+class RunInProgress:
+    """The state of one run in one process: its system, its journal, and its counts over the draws.
+
+    Attributes:
+        spec: What the run asks.
+        kind: Its system.
+        writer: Its journal.
+        failed: Answers of this process that failed.
+    """
+
+    def __init__(self, spec: RunSpec, kind: SystemKind, writer: Journal, resources: Resources, report: OnEvent) -> None:
         self.spec, self.kind, self.writer = spec, kind, writer
+        self.failed = 0
         self._resources, self._report = resources, report
-        self._failed = 0
         # The first batch of each run and process still sets up kernels and caches: it is marked, and not timed.
         self._warmups = spec.at_once
-
-    @property
-    def outcome(self) -> Outcome:
-        """What is on disk now."""
-        return Outcome(self.writer.run_id, self.writer.folder.path, len(self.writer.done), self._failed)
 
     def begin(self, draws: Sequence[Draw]) -> None:
         """Record what produces the answers, if any are missing."""
         if any(self.writer.remaining(draw.corpus) for draw in draws):
-            self.writer.begin(self._provenance(), self.kind.traits)
+            self.writer.begin(self.provenance(), self.kind.traits)
 
-    def _provenance(self) -> dict[str, Any]:
+    def provenance(self) -> dict[str, Any]:
         """Return what results record about the run: of all that was loaded, only the parts that it uses."""
         provenance = dict(self._resources.provenance)
         if "embedder" not in self.kind.needs:
@@ -175,7 +209,7 @@ class _Run:
                 counted = replace(answer, warmup=self._warmups > 0)
                 self._warmups -= 1
                 writer.answer(counted, corpus.draw)
-                self._failed += counted.error is not None
+                self.failed += counted.error is not None
                 self._report(replace(self._event("answer", draw, total), answer=counted))
         self._warmups = 0  # the first batch ends with its draw, even if it is not full
         writer.usage(corpus.draw, peak_resident_bytes(), peak_device_bytes(self.spec.device))

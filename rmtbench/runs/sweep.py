@@ -19,12 +19,14 @@ from rmtbench.corpora.open import is_folder, open_dataset
 from rmtbench.corpora.registry import known_datasets
 from rmtbench.errors import UserError, nearest
 from rmtbench.options.check import as_keys
+from rmtbench.options.declare import options_of
+from rmtbench.options.engine import Engine
 from rmtbench.options.request import Request, all_options, renamed
 from rmtbench.spec import make_request, profile_defaults
 from rmtbench.systems.registry import find_system
 
-OPTIONS = {option.key: option for option in all_options().values()}
-"""Keys of an entry: the options of `rmtbench run`, but for the profile and the places, which are the sweep's."""
+OPTIONS = {option.key: option for field, option in all_options().items() if field not in options_of(Engine)}
+"""Keys of an entry: the options of `rmtbench run`, but for the profile, places and engine, which are the sweep's."""
 
 FLAGS = ("data_dir", "rmt")
 """Fields that `rmtbench sweep` takes as flags, too."""
@@ -188,6 +190,9 @@ def _requests(
             raise UserError(f"'{key}' is now '{renamed()[key]}'", where=where, remedy="keep one of both")
     entry = {renamed().get(key, key): value for key, value in entry.items()}
     for key in entry:
+        if key in options_of(Engine):
+            remedy = f"leave it out, and give it behind rmtbench sweep: {options_of(Engine)[key].flag}"
+            raise UserError(f"'{key}' is the whole command's", where=where, remedy=remedy)
         if key not in OPTIONS:
             raise UserError(f"no option '{key}'", where=where, remedy=nearest(str(key), OPTIONS))
     listed = {key: _values(entry[key], f"{where}, {key}") for key in entry if key in (*MULTIPLIED, *LISTS)}

@@ -56,7 +56,7 @@ def test_fractions_and_truths_are_values_where_option_takes_them(write: Write) -
 
 
 def test_every_option_of_a_run_may_stand_in_an_entry() -> None:
-    of_the_sweep = {"profile", "results", "fresh", "dry_run", "rare"}
+    of_the_sweep = {"profile", "results", "fresh", "dry_run", "rare", "engine", "workers"}
     flags = set(inspect.signature(run).parameters) - of_the_sweep
     assert flags | {key for key, option in OPTIONS.items() if option.rare} == set(OPTIONS)
     assert not any(OPTIONS[key].rare for key in flags)
