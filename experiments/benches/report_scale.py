@@ -6,7 +6,7 @@ The model's label says that they are synthetic, so that every heading of a repor
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import islice, product
@@ -49,12 +49,12 @@ PACKED = 5
 """Every so many runs one is packed."""
 DOCUMENTS, CHUNKS, CHUNK = 20, 10, 800
 """Documents of a draw, chunks of a document, and characters of a chunk."""
-WORDS = (
+WORDS: Sequence[str] = (  # noqa: SIM905
     "amber anchor archive bridge canal castle clock copper council court delta engine ferry forest garden glass "
     "granite harbour island kingdom lantern letter library market mayor meadow mill mountain museum north opera "
     "orchard palace planet poet queen railway river school seven signal silver spring station theatre thirteen "
     "tower valley village"
-).split()  # noqa: SIM905 (one word a line would be a page)
+).split(" ")
 SCORED = {value.name for value in USUAL}
 LABEL = "synthetic answers"
 

@@ -47,7 +47,7 @@ def journal_key(folder: RunFolder) -> str:
     if packed := packed_of(folder.path):
         return hash_file(packed)
     digest = hashlib.sha256()
-    for path in (folder.scores, folder.answers, folder.gold):  # in the order in which a run is read
+    for path in (folder.scores, folder.answers, folder.gold, folder.corpora):  # in the order in which a run is read
         own = hash_file(path) if path.exists() else "missing"
         digest.update(f"{path.name} {own}\n".encode())
     return digest.hexdigest()

@@ -153,7 +153,7 @@ def make_columns(run: RunRecord) -> Columns:
             strays=len(strays),
             usual=tuple(next(iter(run.scores.values()), ())),
             scores=_scores(run, [*keys, *strays]),
-            spans=_spans(run),
+            spans=spans_of(run),
         )
     except OverflowError as error:
         raise damaged(str(run.folder.path), error) from error
@@ -196,7 +196,8 @@ def _scores(run: RunRecord, keys: Sequence[Key]) -> dict[str, Scores]:
     return found
 
 
-def _spans(run: RunRecord) -> Spans:
+def spans_of(run: RunRecord) -> Spans:
+    """Return which parts of documents a run's answers retrieved and its evidence names."""
     found = {
         (draw, span.document_id, span.start, span.end)
         for (draw, _), gold in run.gold.items()

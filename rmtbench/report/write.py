@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +14,8 @@ from rmtbench.analysis.figure_data import Record
 from rmtbench.analysis.grid import Grid, make_grids
 from rmtbench.analysis.metrics import FIRST, shown_answer_values
 from rmtbench.analysis.pairs import Pair, compare_all
-from rmtbench.analysis.read import read_figures
+from rmtbench.analysis.read import is_large, read_figures, read_large, runs_of
+from rmtbench.analysis.run_figures import RunFigures
 from rmtbench.analysis.sections import Facts, Section, make_sections
 from rmtbench.errors import UserError, disk_errors
 from rmtbench.journal.lines import refuse_link
@@ -24,6 +25,8 @@ from rmtbench.report.figures import FOLDER
 from rmtbench.report.first_screen import Block, first_screen
 from rmtbench.report.judge_tables import judge_tables
 from rmtbench.report.overview import overview_table
+from rmtbench.report.page.answer_files import FOLDER as ANSWERS
+from rmtbench.report.page.answer_files import AnswerFiles, BlocksBeside
 from rmtbench.report.page.blocks import Blocks
 from rmtbench.report.page.documents import Choice, Documents
 from rmtbench.report.page.passages import Passages
@@ -54,6 +57,9 @@ OURS = (
     f"{FOLDER}/*-[0-9].*",
     f"{FOLDER}/*-[0-9][0-9].*",
     f"{FOLDER}/training.*",
+    f"{ANSWERS}/run-*.js",
+    f"{ANSWERS}/questions-*.js",
+    f"{ANSWERS}/passages-*.js",
 )
 """Files of which a report may have fewer than the one before it."""
 
@@ -124,8 +130,9 @@ def write_report(
         UserError: There are no runs, one is damaged or of another version, or the files cannot be written; then the
             files of an earlier report are left as they were.
     """
-    page_blocks = None if quick else Blocks(Passages(Documents(passages)))
-    sections = make_sections(read_figures(results, None if page_blocks is None else page_blocks.add))
+    folder = results / "report"
+    page_blocks = None if quick else _page_blocks(results, folder, passages)
+    sections = make_sections(read_figures(results) if page_blocks is None else _read_texts(results, page_blocks))
     drawn, files = _figures(() if quick else sections, training_logs)
     records = csv_files.records(sections)
     contests = {} if quick else _contests(sections, all_pairs=all_pairs)
@@ -148,9 +155,30 @@ def write_report(
     if page_blocks is not None:
         texts["index.html"] = _page(sections, chapters, contests, page_blocks)
     files |= {name: text.encode("utf-8", "replace") for name, text in texts.items()}
-    folder = results / "report"
-    _write_all(folder, files)
+    _write_all(folder, files, page_blocks.files if isinstance(page_blocks, BlocksBeside) else ())
     return WrittenReport(blocks, tuple(chapters), records, folder, tuple(files), first)
+
+
+def _page_blocks(results: Path, folder: Path, passages: Choice) -> Blocks:
+    """What the page's texts are gathered in: the page itself, or files beside it where there are many."""
+    documents = Passages(Documents(passages))
+    if not is_large(runs_of(results)):
+        return Blocks(documents)
+    refuse_link(folder)
+    return BlocksBeside(documents, folder=folder / ANSWERS)
+
+
+def _read_texts(results: Path, blocks: Blocks) -> list[RunFigures]:
+    """All runs in figures; their texts go into the blocks."""
+    if not isinstance(blocks, BlocksBeside):
+        return read_figures(results, blocks.add)
+    runs = []
+    writer = AnswerFiles(blocks.folder, blocks.passages.documents.choice)
+    for run in read_large(results, runs_of(results), writer):
+        if run.made is not None:
+            blocks.add_texts(run.figures, run.made)
+        runs.append(run.figures)
+    return runs
 
 
 @dataclass(frozen=True, slots=True)
@@ -305,11 +333,17 @@ def _image(figure: Drawn) -> str:
     return f"![{figure.title}]({figure.stem}.svg)"
 
 
-def _write_all(folder: Path, files: Mapping[str, bytes]) -> None:
-    """Write all files under temporary names first, so that a full disk leaves the earlier report as it was."""
+def _write_all(folder: Path, files: Mapping[str, bytes], beside: Collection[str]) -> None:
+    """Write all files under temporary names first, so that a full disk leaves the earlier report as it was.
+
+    Args:
+        folder: The report's.
+        files: By name within it.
+        beside: Names of the page's files of answers, which are there already.
+    """
     waiting = {_temporary(folder / name): (folder / name, data) for name, data in files.items()}
     try:
-        for place in (folder, folder / FOLDER):  # what is outdated is removed there too
+        for place in (folder, folder / FOLDER, folder / ANSWERS):  # what is outdated is removed there too
             refuse_link(place)
         with disk_errors(folder):
             folder.mkdir(exist_ok=True)
@@ -319,7 +353,7 @@ def _write_all(folder: Path, files: Mapping[str, bytes]) -> None:
                 temporary.write_bytes(data)
             for temporary, (final, _) in waiting.items():
                 temporary.replace(final)
-            kept = {final for final, _ in waiting.values()}
+            kept = {final for final, _ in waiting.values()} | {folder / ANSWERS / name for name in beside}
             for old in {path for pattern in OURS for path in folder.glob(pattern)} - kept:
                 old.unlink()
     except FileExistsError as error:

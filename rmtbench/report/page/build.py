@@ -58,8 +58,9 @@ def build_page(parts: Sequence[PagePart], contests: Sequence[Contest], blocks: B
     script = _with_headings("\n".join(_read(name) for name in SCRIPTS), parts)
     style = "\n".join(_read(name) for name in STYLES)
     data = to_json(page_data(parts, contests, blocks))
+    beside = " 'self' file:" if blocks.beside else ""  # the files of answers, beside the page or on its server
     return Template(_read("page.html")).substitute(
-        policy=f"default-src 'none'; script-src {_hash(library)} {_hash(script)}; style-src {_hash(style)}",
+        policy=f"default-src 'none'; script-src {_hash(library)} {_hash(script)}{beside}; style-src {_hash(style)}",
         style=style,
         library=library,
         script=script,

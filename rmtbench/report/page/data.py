@@ -49,7 +49,7 @@ def page_data(parts: Sequence[PagePart], contests: Sequence[Contest], blocks: Bl
         "terms": asdict(Terms()),
         "runs": [row for place, part in enumerate(parts) for row in _runs(part.section, place, names, blocks)],
         "looks": [_looks(part.section, names) for part in parts],
-        "corpora": blocks.passages.cut(blocks.place),
+        "corpora": blocks.cut_passages(),
         "draws": blocks.passages.draws,
         "slice": SLICE,
     }
