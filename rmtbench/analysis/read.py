@@ -52,19 +52,22 @@ class ReadRun(Generic[Made]):
     made: Made | None
 
 
-def read_figures(results: Path, seen: Callable[[RunRecord], None] | None = None) -> list[RunFigures]:
+def read_figures(
+    results: Path, seen: Callable[[RunRecord], None] | None = None, *, processes: int = 1
+) -> list[RunFigures]:
     """Read all runs of a folder.
 
     Args:
         results: The folder that holds the runs, or one run's folder.
         seen: Called with every run before its answers are let go; None where no text of a run is needed.
+        processes: As for `read_large`.
 
     Raises:
         UserError: There are no runs, or one is damaged or of another version.
     """
     paths = runs_of(results)
     if seen is None and is_large(paths):
-        return _figures(read_large(results, paths, None))
+        return _figures(read_large(results, paths, None, processes=processes))
     runs = []
     known: dict[bytes, Asked] = {}
     with _no_search_for_cycles():
@@ -102,13 +105,17 @@ def is_large(paths: Sequence[Path]) -> bool:
     return False
 
 
-def read_large(results: Path, paths: Sequence[Path], texts: Texts[Made] | None) -> Iterator[ReadRun[Made]]:
-    """Read many runs by several processes, from their columns where these were kept.
+def read_large(
+    results: Path, paths: Sequence[Path], texts: Texts[Made] | None, *, processes: int = 1
+) -> Iterator[ReadRun[Made]]:
+    """Read many runs, from their columns where these were kept.
 
     Args:
         results: The folder that holds the runs.
         paths: The runs.
         texts: What else is made of each; None for nothing.
+        processes: At most so many read at once: one is this process, and more are other ones, which import the main
+            module of this one.
 
     Yields:
         Each run, in an order that depends on the runs alone.
@@ -117,7 +124,7 @@ def read_large(results: Path, paths: Sequence[Path], texts: Texts[Made] | None) 
         UserError: A run is damaged or of another version, or a process was killed.
     """
     tasks = _tasks(paths)
-    with _mapped(partial(_read_some, texts=texts), tasks) as found:
+    with _mapped(partial(_read_some, texts=texts), tasks, min(processes, len(tasks))) as found:
         for runs in found:
             yield from runs
     remove_outdated(results, paths)
@@ -144,10 +151,9 @@ def _tasks(paths: Sequence[Path]) -> list[list[Path]]:
 
 @contextmanager
 def _mapped(
-    read: Callable[[Sequence[Path]], list[ReadRun[Made]]], tasks: Sequence[Sequence[Path]]
+    read: Callable[[Sequence[Path]], list[ReadRun[Made]]], tasks: Sequence[Sequence[Path]], processes: int
 ) -> Iterator[Iterator[list[ReadRun[Made]]]]:
-    """The results of all tasks, in their order; of one processor without any other process."""
-    processes = min(MOST_PROCESSES, _processors(), len(tasks))
+    """The results of all tasks, in their order."""
     if processes < 2:
         yield map(read, tasks)
         return
@@ -167,9 +173,10 @@ def _mapped(
         pool.shutdown(cancel_futures=True)
 
 
-def _processors() -> int:
-    """How many this process may use, where the system says so."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def usual_processes() -> int:
+    """Return how many processes a command reads with: one a processor that it may use, up to `MOST_PROCESSES`."""
+    own = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(MOST_PROCESSES, own)
 
 
 def _leave_interrupts() -> None:

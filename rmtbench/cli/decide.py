@@ -35,11 +35,11 @@ def decide(
     """Say which system to use, how sure that is, and what would change it; one verdict a dataset, size and model."""
     from rmtbench.analysis.candidates import make_contests
     from rmtbench.analysis.decision import decide as judge
-    from rmtbench.analysis.read import read_figures
+    from rmtbench.analysis.read import read_figures, usual_processes
     from rmtbench.analysis.sections import make_sections
 
     terms = _terms(asked)
-    runs = read_figures(results)
+    runs = read_figures(results, processes=usual_processes())
     _check_metric(asked.metric, runs)
     contests = make_contests(make_sections(runs), asked.metric, all_pairs=asked.all_pairs)
     wanted = [each for each in contests if _wants(asked, each)]

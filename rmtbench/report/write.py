@@ -110,6 +110,7 @@ def write_report(
     passages: Choice = "near",
     published: bool = False,
     all_pairs: bool = False,
+    processes: int = 1,
 ) -> WrittenReport:
     """Read all runs of a folder and write tables, figures and ``index.html`` into its ``report`` folder.
 
@@ -122,6 +123,7 @@ def write_report(
         passages: Which documents are read again, so that the page shows the text of passages.
         published: Set published figures of other people's data beside own documents, too.
         all_pairs: Compare all pairs and correct for their number, in verdicts too; else the leader with each other.
+        processes: As for `rmtbench.analysis.read.read_large`.
 
     Returns:
         What was written, for printing.
@@ -132,7 +134,7 @@ def write_report(
     """
     folder = results / "report"
     page_blocks = None if quick else _page_blocks(results, folder, passages)
-    sections = make_sections(read_figures(results) if page_blocks is None else _read_texts(results, page_blocks))
+    sections = make_sections(_read(results, page_blocks, processes))
     drawn, files = _figures(() if quick else sections, training_logs)
     records = csv_files.records(sections)
     contests = {} if quick else _contests(sections, all_pairs=all_pairs)
@@ -168,13 +170,13 @@ def _page_blocks(results: Path, folder: Path, passages: Choice) -> Blocks:
     return BlocksBeside(documents, folder=folder / ANSWERS)
 
 
-def _read_texts(results: Path, blocks: Blocks) -> list[RunFigures]:
+def _read(results: Path, blocks: Blocks | None, processes: int) -> list[RunFigures]:
     """All runs in figures; their texts go into the blocks."""
     if not isinstance(blocks, BlocksBeside):
-        return read_figures(results, blocks.add)
+        return read_figures(results, None if blocks is None else blocks.add, processes=processes)
     runs = []
     writer = AnswerFiles(blocks.folder, blocks.passages.documents.choice)
-    for run in read_large(results, runs_of(results), writer):
+    for run in read_large(results, runs_of(results), writer, processes=processes):
         if run.made is not None:
             blocks.add_texts(run.figures, run.made)
         runs.append(run.figures)
