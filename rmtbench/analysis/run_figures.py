@@ -19,10 +19,10 @@ from rmtbench.analysis.earlier_systems import system_of
 from rmtbench.analysis.exactness import compared_in_tokens
 from rmtbench.analysis.judging import JudgedRun, judged_run
 from rmtbench.analysis.stats.clustered import clustered_standard_error
-from rmtbench.analysis.summary import Summary, answer_tokens, summary_of, values_by_cluster, values_of
+from rmtbench.analysis.summary import Summary, chosen, summary_of, values_by_cluster, values_of
 from rmtbench.analysis.sums import compact, sum_clusters
 from rmtbench.analysis.units import Unit, question_clusters, unit_of
-from rmtbench.core import SHIPPED_MODELS, MetricValue, RunSpec, SystemTraits, TokenCounts
+from rmtbench.core import SHIPPED_MODELS, MetricValue, RunSpec, SystemTraits
 from rmtbench.journal.columns import ANSWERED, FAILED, GIVEN, SCORED, WARM_UP, Columns, RunColumns, columns_of
 from rmtbench.journal.record import RunRecord
 
@@ -191,7 +191,7 @@ def figures_of(run: RunColumns) -> RunFigures:
         standard_errors={metric: clustered_standard_error(list(found.values())) for metric, found in values.items()},
         by_cluster=sum_clusters(values),
         by_position=_by_position(columns, clusters),
-        tokens=_mean_tokens(answer_tokens(columns)),
+        tokens=_mean_tokens(columns),
         peak_bytes=head.peak_bytes,
         warmups=columns.count(WARM_UP),
         shared=any(prepared.shared for _, prepared in head.prepared),
@@ -222,16 +222,18 @@ def spared(run: RunFigures) -> str:
     return "" if "index" in dict(run.spec.settings) else "embeddings of some draws"
 
 
-def _mean_tokens(counts: Sequence[TokenCounts]) -> MeanTokens:
-    if not counts:
+def _mean_tokens(columns: Columns) -> MeanTokens:
+    given = [state & (ANSWERED | FAILED) == ANSWERED for state in columns.states]
+    prompt, output, cached, reasoning = (
+        chosen(columns.tokens[name], given) for name in ("prompt", "output", "cached", "reasoning")
+    )
+    if not prompt:
         return MeanTokens(None, None, None)
-    told = any(each.cached is not None for each in counts)
-    reasoning = [each.reasoning for each in counts]
     return MeanTokens(
-        prompt=statistics.fmean(each.prompt for each in counts),
-        cached=statistics.fmean(each.cached or 0 for each in counts) if told else None,
-        output=statistics.fmean(each.output for each in counts),
-        reasoning=None if None in reasoning else statistics.fmean(each or 0 for each in reasoning),
+        prompt=statistics.fmean(prompt),
+        cached=math.fsum(cached) / len(prompt) if cached else None,  # one that is not told counts as 0
+        output=statistics.fmean(output),
+        reasoning=statistics.fmean(reasoning) if len(reasoning) == len(prompt) else None,
     )
 
 

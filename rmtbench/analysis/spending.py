@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,12 +28,12 @@ class Cost:
     per_corpus: float | None
 
 
-def cost_of(run: RunHead, answers: Sequence[TokenCounts]) -> Cost | None:
+def cost_of(run: RunHead, tokens_of_answers: Callable[[], Sequence[TokenCounts]]) -> Cost | None:
     """What a run cost by the prices that its first process recorded.
 
     Args:
         run: The run.
-        answers: The tokens of every answer that did not fail.
+        tokens_of_answers: Returns the tokens of every answer that did not fail; asked only where there is a price.
 
     Returns:
         Its cost; None where the model, or an embedder that a server is asked for, has no price, or where the two are in
@@ -42,6 +42,7 @@ def cost_of(run: RunHead, answers: Sequence[TokenCounts]) -> Cost | None:
     price = _price(run.provenance, "model")
     if price is None:
         return None
+    answers = tokens_of_answers()
     prepared_tokens = [_prepared_tokens(prepared) for prepared in run.first_prepared.values()]
     embedding = _price(run.provenance, "embedder")
     if any(tokens.embedded for tokens in (*answers, *prepared_tokens)) and (

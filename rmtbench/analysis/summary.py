@@ -133,7 +133,7 @@ def summary_of(run: RunColumns, by_metric: Values | None = None) -> Summary:
         },
         kept_bytes=_mean(prepared.bytes for prepared in first.values()),
         prepared_counts=dict(counts),
-        cost=cost_of(head, answer_tokens(columns)),
+        cost=cost_of(head, lambda: answer_tokens(columns)),
     )
 
 

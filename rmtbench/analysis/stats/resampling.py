@@ -24,6 +24,8 @@ EXACT_CLUSTERS = 20
 """Up to so many clusters every pattern of signs is tried: half a million sums."""
 BLOCK = 2**21
 """Numbers drawn at a time, which bounds the memory."""
+_NEAR = 2**13
+"""Sums of patterns that are held at a time."""
 _EVERY = 64
 """Of the values in which a quantile is looked for, one in so many tells where the ends are."""
 
@@ -153,9 +155,8 @@ def sign_flip_test(clusters: Clusters, *, seed: int, resamples: int = RESAMPLES)
     observed = abs(math.fsum(sums)) - slack
     sizes = np.array(sorted(abs(each) for each in sums if abs(each) > slack))
     if len(sizes) <= EXACT_CLUSTERS:
-        sums_of_all = _all_patterns(sizes)
-        hits = int(np.count_nonzero(np.abs(sums_of_all, out=sums_of_all) >= observed))
-        p = hits / len(sums_of_all)
+        # The first keeps its sign, since the other half of the patterns mirrors this one.
+        p = _count_as_far(sizes[:1] if len(sizes) else np.zeros(1), sizes[1:], observed) / 2 ** max(0, len(sizes) - 1)
         return SignFlipTest(p, exact=True, patterns=2 ** len(sizes), clusters=len(kept))
     hits = 0
     for kept_sign in _random_patterns(seed, resamples, len(sizes)):
@@ -182,12 +183,20 @@ def _drawn_patterns(seed: int, resamples: int, clusters: int) -> Iterator[NDArra
         yield chance.integers(2, size=(rows.stop - rows.start, clusters)).astype(np.float64)
 
 
-def _all_patterns(sizes: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The sums under every pattern of signs; the first keeps its own, since the other half mirrors this one."""
-    sums = sizes[:1] if len(sizes) else np.zeros(1)
-    for size in sizes[1:]:
+def _count_as_far(sums: NDArray[np.float64], sizes: NDArray[np.float64], observed: float) -> int:
+    """Count the sums at least so far from zero, once every size was added to each sum or taken from it.
+
+    Args:
+        sums: So far, ``[patterns]``.
+        sizes: What is left, in the order in which it is added.
+        observed: How far.
+    """
+    for place, size in enumerate(sizes):
+        if len(sums) >= _NEAR:  # larger ones leave the processor's cache
+            rest = sizes[place + 1 :]
+            return _count_as_far(sums + size, rest, observed) + _count_as_far(sums - size, rest, observed)
         sums = np.concatenate((sums + size, sums - size))
-    return sums
+    return int(np.count_nonzero(np.abs(sums) >= observed))
 
 
 def blocks(resamples: int, clusters: int) -> Iterator[slice]:
