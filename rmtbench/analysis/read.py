@@ -6,8 +6,6 @@ Large folders are read by several processes, and what they find is kept beside t
 from __future__ import annotations
 
 import gc
-import os
-import signal
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -23,10 +21,10 @@ from rmtbench.journal.columns import Columns, RunColumns, columns_of
 from rmtbench.journal.layout import RunFolder
 from rmtbench.journal.packed import packed_of
 from rmtbench.journal.record import Asked, RunRecord, find_runs, read_head, read_run, read_spec, read_summarized
+from rmtbench.processes import mapped
 
 LARGE_BYTES = 32 * 2**20
 """Of the answers of all runs together: beyond, columns are kept, and the page's answers are files beside it."""
-MOST_PROCESSES = 8
 TOGETHER = 8
 """Runs that a process reads at a time, of one corpus, so that it reads their questions once."""
 
@@ -114,8 +112,7 @@ def read_large(
         results: The folder that holds the runs.
         paths: The runs.
         texts: What else is made of each; None for nothing.
-        processes: At most so many read at once: one is this process, and more are other ones, which import the main
-            module of this one.
+        processes: At most so many read at once: see `rmtbench.processes.mapped`.
 
     Yields:
         Each run, in an order that depends on the runs alone.
@@ -124,7 +121,7 @@ def read_large(
         UserError: A run is damaged or of another version, or a process was killed.
     """
     tasks = _tasks(paths)
-    with _mapped(partial(_read_some, texts=texts), tasks, min(processes, len(tasks))) as found:
+    with mapped(partial(_read_some, texts=texts), tasks, processes) as found:
         for runs in found:
             yield from runs
     remove_outdated(results, paths)
@@ -147,41 +144,6 @@ def _tasks(paths: Sequence[Path]) -> list[list[Path]]:
         spec = read_spec(RunFolder(path))[1]
         alike.setdefault((spec.dataset, spec.size, spec.data, str(spec.draws), str(spec.seed)), []).append(path)
     return [group[at : at + TOGETHER] for group in alike.values() for at in range(0, len(group), TOGETHER)]
-
-
-@contextmanager
-def _mapped(
-    read: Callable[[Sequence[Path]], list[ReadRun[Made]]], tasks: Sequence[Sequence[Path]], processes: int
-) -> Iterator[Iterator[list[ReadRun[Made]]]]:
-    """The results of all tasks, in their order."""
-    if processes < 2:
-        yield map(read, tasks)
-        return
-    from concurrent.futures import ProcessPoolExecutor
-    from concurrent.futures.process import BrokenProcessPool
-    from multiprocessing import get_context
-
-    pool = ProcessPoolExecutor(processes, mp_context=get_context("spawn"), initializer=_leave_interrupts)
-    try:
-        yield pool.map(read, tasks)
-    except BrokenProcessPool as error:
-        raise UserError(
-            "a process that read runs was killed, probably for want of memory",
-            remedy="give the command again with more memory; the runs are as they were",
-        ) from error
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def usual_processes() -> int:
-    """Return how many processes a command reads with: one a processor that it may use, up to `MOST_PROCESSES`."""
-    own = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(MOST_PROCESSES, own)
-
-
-def _leave_interrupts() -> None:
-    """Ctrl-C ends the process that asked; the others end with it, in silence."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _read_some(paths: Sequence[Path], texts: Texts[Made] | None) -> list[ReadRun[Made]]:

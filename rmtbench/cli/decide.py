@@ -35,8 +35,9 @@ def decide(
     """Say which system to use, how sure that is, and what would change it; one verdict a dataset, size and model."""
     from rmtbench.analysis.candidates import make_contests
     from rmtbench.analysis.decision import decide as judge
-    from rmtbench.analysis.read import read_figures, usual_processes
+    from rmtbench.analysis.read import read_figures
     from rmtbench.analysis.sections import make_sections
+    from rmtbench.processes import usual_processes
 
     terms = _terms(asked)
     runs = read_figures(results, processes=usual_processes())

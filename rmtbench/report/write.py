@@ -135,7 +135,7 @@ def write_report(
     folder = results / "report"
     page_blocks = None if quick else _page_blocks(results, folder, passages)
     sections = make_sections(_read(results, page_blocks, processes))
-    drawn, files = _figures(() if quick else sections, training_logs)
+    drawn, files = _figures(() if quick else sections, training_logs, processes)
     records = csv_files.records(sections)
     contests = {} if quick else _contests(sections, all_pairs=all_pairs)
     first = contests.get(FIRST, ())
@@ -195,13 +195,15 @@ class _Made:
     published: bool
 
 
-def _figures(sections: Sequence[Section], logs: Sequence[Path]) -> tuple[tuple[Drawn, ...], dict[str, bytes]]:
+def _figures(
+    sections: Sequence[Section], logs: Sequence[Path], processes: int
+) -> tuple[tuple[Drawn, ...], dict[str, bytes]]:
     """The sections' figures and the trainings' curves; for tables alone nothing that draws is loaded."""
     if not sections and not logs:
         return (), {}
     from rmtbench.report.figures.make import make_figures, training_figure
 
-    drawn, files = make_figures(sections)
+    drawn, files = make_figures(sections, processes=processes)
     if logs:
         curves, curve_files = training_figure(logs)
         drawn, files = (*drawn, curves), files | curve_files
