@@ -135,7 +135,8 @@ def write_report(
     folder = results / "report"
     page_blocks = None if quick else _page_blocks(results, folder, passages)
     sections = make_sections(_read(results, page_blocks, processes))
-    drawn, files = _figures(() if quick else sections, training_logs, processes)
+    large = isinstance(page_blocks, BlocksBeside)  # of few answers the figures take less time than other processes
+    drawn, files = _figures(() if quick else sections, training_logs, processes if large else 1)
     records = csv_files.records(sections)
     contests = {} if quick else _contests(sections, all_pairs=all_pairs)
     first = contests.get(FIRST, ())

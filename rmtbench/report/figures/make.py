@@ -76,7 +76,7 @@ def make_figures(sections: Sequence[Section], *, processes: int = 1) -> tuple[tu
                 drawn.append(Drawn(f"{FOLDER}/{kind.name}-{chapter + 1}", kind.title, label_of(section), chapter))
                 tasks.append(_Task(place, shown, drawn[-1].label, systems))
     files: dict[str, bytes] = {}
-    with mapped(_draw, tasks, processes if len(sections) > 1 else 1) as found:
+    with mapped(_draw, tasks, processes) as found:
         for figure, task, (png, svg) in zip(drawn, tasks, found, strict=True):
             files |= {
                 f"{figure.stem}.png": png,
