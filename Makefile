@@ -57,7 +57,7 @@ bench-scoring: $(STAMP)  ## BERTScore of four systems, beside four calls of bert
 bench-kv: $(STAMP)  ## questions over a cached context, beside the ways that others have
 	$(BIN)/rmtbench bench kv --json $(RESULTS)/bench-kv.json
 
-bench-report: $(STAMP)  ## a report of 200 runs with 200,000 answers: time and peak memory
+bench-report: $(STAMP)  ## a report of 200 synthetic runs with 200,000 answers, twice: time and peak memory
 	$(BIN)/python -m experiments.benches report --json $(RESULTS)/bench-report.json
 
 bench-overhead: $(STAMP)  ## share of a run that is neither model, embedder nor retrieval

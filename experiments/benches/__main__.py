@@ -71,16 +71,30 @@ def kv_quality(
     show_table(kv_quality_table(figures), figures, json_file)
 
 
-@app.command("report")
-def report(
-    runs: Annotated[int, typer.Option(min=1, max=240, help="Runs to report on.")] = 200,
-    answers: Annotated[int, typer.Option(min=10, help="Answers of all runs together.")] = 200_000,
-    json_file: JsonFile = None,
-) -> None:
-    """Time and peak memory of a whole report over results made for it."""
-    from experiments.benches.report import run
+RunsOption = Annotated[int, typer.Option(min=1, max=2000, help="Synthetic runs.")]
+AnswersOption = Annotated[int, typer.Option(min=40, help="Answers of each run.")]
 
-    show_figures(run(runs=runs, answers=answers), json_file)
+
+@app.command("report")
+def report(runs: RunsOption = 200, answers: AnswersOption = 1000, json_file: JsonFile = None) -> None:
+    """Time and memory of a report, with and without what an earlier one kept, over synthetic runs."""
+    from experiments.benches.report import run
+    from experiments.benches.report_scale import Scale
+
+    show_figures(run(Scale(runs, answers)), json_file)
+
+
+@app.command("report-scale")
+def report_scale(
+    out: Annotated[Path, typer.Option(help="Results folder; runs that are there are left alone.")],
+    runs: RunsOption = 2000,
+    answers: AnswersOption = 1000,
+) -> None:
+    """Write synthetic runs for a report of any size; every heading of the report says that they are synthetic."""
+    from experiments.benches.report_scale import Scale, write_runs
+
+    for number, path in enumerate(write_runs(out, Scale(runs, answers)), start=1):
+        note(f"{number} of {runs}: {path.name}")
 
 
 @app.command("overhead")

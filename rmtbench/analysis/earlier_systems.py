@@ -6,7 +6,7 @@ These runs had only systems of this package, or other packages' systems, which h
 from __future__ import annotations
 
 from rmtbench.core import SystemTraits
-from rmtbench.journal.record import RunRecord
+from rmtbench.journal.record import RunHead
 
 _EARLIER = (
     SystemTraits("closed-book", order=10, family="reference", colour="grey", marker="x"),
@@ -46,7 +46,7 @@ EARLIER = {system.name: system for system in _EARLIER}
 """By name, as they were when files began to say it. New systems are not added here: their runs say it themselves."""
 
 
-def system_of(run: RunRecord) -> SystemTraits:
+def system_of(run: RunHead) -> SystemTraits:
     """Return what tables must know of a run's system: as its files say, else as it was before files said it."""
     return run.system or traits_of(run.spec.system)
 

@@ -8,7 +8,7 @@ from typing import Any, Self
 
 from rmtbench.errors import UserError
 from rmtbench.journal.checks import damaged
-from rmtbench.journal.record import RunRecord
+from rmtbench.journal.columns import ABSENT, ANSWERED, EMPTY, FAILED, GIVEN, NOT_APPLICABLE, RunColumns, Scores
 
 JUDGED = "judged"
 """The value that a judge gives every answer: 1 for correct, 0 for incorrect, none where the judgement failed."""
@@ -150,7 +150,7 @@ class JudgedRun:
         return self.correct / answers, (self.correct + self.not_judged) / answers
 
 
-def judged_run(run: RunRecord) -> JudgedRun | None:
+def judged_run(run: RunColumns) -> JudgedRun | None:
     """Return the judgements of a run; None of one that was not judged.
 
     Args:
@@ -159,31 +159,37 @@ def judged_run(run: RunRecord) -> JudgedRun | None:
     Raises:
         UserError: Its summary is damaged.
     """
-    account = run.accounts.get(JUDGED)
-    scores = {key: values for key, values in run.scores.items() if JUDGED in values}
-    if account is None or not scores:
+    account, judged = run.head.accounts.get(JUDGED), run.columns.scores.get(JUDGED)
+    if account is None or judged is None:
         return None
-    values = [row[JUDGED] for row in scores.values()]
-    asked = [row for key, row in scores.items() if key in run.answers and _was_asked(run, key)]
+    values = [
+        None if kind == NOT_APPLICABLE else value
+        for value, kind in zip(judged.values, judged.kinds, strict=True)
+        if kind != ABSENT
+    ]
+    asked = [
+        at
+        for at, state in enumerate(run.columns.states)
+        # About failed and empty answers no judge is asked, and all metrics agree.
+        if state & (ANSWERED | FAILED | EMPTY) == ANSWERED and judged.kinds[at] != ABSENT
+    ]
     return JudgedRun(
-        account=JudgeAccount.read(account, str(run.folder.summary)),
+        account=JudgeAccount.read(account, str(run.head.folder.summary)),
         correct=values.count(1.0),
         incorrect=values.count(0.0),
         not_judged=values.count(None),
         agreement={
-            metric: _agreement(asked, metric, least)
+            metric: _agreement(asked, judged, run.columns.scores.get(metric), least)
             for metric, least in BESIDE.items()
-            if all(metric in row for row in asked)
+            if all(metric in run.columns.scores and run.columns.scores[metric].kinds[at] != ABSENT for at in asked)
         },
     )
 
 
-def _was_asked(run: RunRecord, key: tuple[int, str]) -> bool:
-    """Whether a judge was asked about an answer: about failed and empty ones nobody is, and all metrics agree."""
-    answer = run.answers[key]
-    return answer.error is None and bool(answer.text.strip())
-
-
-def _agreement(rows: Iterable[Mapping[str, float | None]], metric: str, least: float) -> Agreement:
-    pairs = [(row[JUDGED] == 1.0, (row[metric] or 0.0) >= least) for row in rows if row[JUDGED] is not None]
+def _agreement(asked: Iterable[int], judged: Scores, scores: Scores | None, least: float) -> Agreement:
+    pairs = [
+        (judged.values[at] == 1.0, scores is not None and scores.values[at] >= least)
+        for at in asked
+        if judged.kinds[at] == GIVEN
+    ]
     return Agreement(*(pairs.count(pair) for pair in ((True, True), (True, False), (False, True), (False, False))))

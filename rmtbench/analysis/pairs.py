@@ -6,7 +6,7 @@ for the same pair. NumPy and SciPy are imported when a comparison is asked for.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import TYPE_CHECKING
@@ -121,11 +121,7 @@ def compare_all(grid: Grid, size: str, metric: str) -> tuple[Pair, ...]:
 
     runs = [(row, run) for row, run in grid.at(size) if run is not None and not why_left_out(run, metric)]
     sums = [run.by_cluster[metric] for _, run in runs]
-    shared: dict[tuple[int, ...], list[tuple[int, int]]] = {}
-    for first, second in combinations(range(len(runs)), 2):
-        mine, theirs = runs[first][1], runs[second][1]
-        if mine.scorers.get(metric) == theirs.scorers.get(metric) and (clusters := _shared(mine, theirs, metric)):
-            shared.setdefault(clusters, []).append((first, second))
+    shared = _pairs_by_clusters([run for _, run in runs], metric)
     found: dict[tuple[int, int], tuple[PairedDifference, int]] = {}
     for clusters, pairs in shared.items():
         members = sorted({place for pair in pairs for place in pair})
@@ -163,6 +159,29 @@ def why_left_out(run: RunFigures, metric: str) -> str:
     if not run.scored or run.summary.means.get(metric) is None:
         return "not scored"
     return ""
+
+
+def _pairs_by_clusters(runs: Sequence[RunFigures], metric: str) -> dict[tuple[int, ...], list[tuple[int, int]]]:
+    """Every two runs with the same scorer that share clusters, by these clusters."""
+    # Runs that were asked alike share the same with a third one: most pairs of a study need no look.
+    numbers: dict[Hashable, int] = {}
+    asked = [numbers.setdefault(_asked_in(run, metric), len(numbers)) for run in runs]
+    known: dict[tuple[int, int], tuple[int, ...]] = {}
+    shared: dict[tuple[int, ...], list[tuple[int, int]]] = {}
+    for first, second in combinations(range(len(runs)), 2):
+        mine, theirs, alike = runs[first], runs[second], (asked[first], asked[second])
+        if mine.scorers.get(metric) != theirs.scorers.get(metric):
+            continue
+        if alike not in known:
+            known[alike] = _shared(mine, theirs, metric)
+        if known[alike]:
+            shared.setdefault(known[alike], []).append((first, second))
+    return shared
+
+
+def _asked_in(run: RunFigures, metric: str) -> Hashable:
+    """All that `_shared` knows of a run."""
+    return run.unit, run.asked, tuple((each, count) for each, (_, count) in run.by_cluster.get(metric, {}).items())
 
 
 def _shared(one: RunFigures, other: RunFigures, metric: str) -> tuple[int, ...]:

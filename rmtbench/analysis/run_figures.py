@@ -1,28 +1,30 @@
-"""The runs of a folder, each reduced to the numbers that tables print: one run's answers are in memory at a time.
+"""One run reduced to the numbers that tables print, so that its answers need not stay in memory.
 
 Knows no table and no layout.
 """
 
 from __future__ import annotations
 
-import gc
 import math
 import statistics
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path, PurePath
+from functools import reduce
+from itertools import islice
+from operator import add
+from pathlib import PurePath
 from typing import Any
 
 from rmtbench.analysis.earlier_systems import system_of
 from rmtbench.analysis.exactness import compared_in_tokens
 from rmtbench.analysis.judging import JudgedRun, judged_run
 from rmtbench.analysis.stats.clustered import clustered_standard_error
-from rmtbench.analysis.summary import Summary, summarize, values_by_cluster, values_of
-from rmtbench.analysis.units import Unit, clusters_of, unit_of
-from rmtbench.core import SHIPPED_MODELS, Answer, MetricValue, RunSpec, SystemTraits, TokenCounts
-from rmtbench.errors import UserError
-from rmtbench.journal.record import Asked, Key, RunRecord, find_runs, read_run
+from rmtbench.analysis.summary import Summary, chosen, summary_of, values_by_cluster, values_of
+from rmtbench.analysis.sums import compact, sum_clusters
+from rmtbench.analysis.units import Unit, question_clusters, unit_of
+from rmtbench.core import SHIPPED_MODELS, MetricValue, RunSpec, SystemTraits
+from rmtbench.journal.columns import ANSWERED, FAILED, GIVEN, SCORED, WARM_UP, Columns, RunColumns, columns_of
+from rmtbench.journal.record import RunRecord
 
 Sums = Mapping[int, tuple[float, int]]
 """Sum of a metric's values and their number, by cluster: a draw, or a question if `RunFigures.unit` says so."""
@@ -92,7 +94,7 @@ class RunFigures:
     shared: bool
     unscored: int
     complete: bool
-    written: tuple[int, ...] = ()
+    written: Sequence[int] = ()
     unit: Unit = "draw"
     units: int = 0
     values: tuple[MetricValue, ...] = ()
@@ -162,75 +164,41 @@ class RunFigures:
         return frozenset((row["draw"], row["sha256"]) for row in self.corpora)
 
 
-def read_figures(results: Path, seen: Callable[[RunRecord], None] | None = None) -> list[RunFigures]:
-    """Read all runs of a folder.
-
-    Args:
-        results: The folder that holds the runs, or one run's folder.
-        seen: Called with every run before its answers are let go.
-
-    Raises:
-        UserError: There are no runs, or one is damaged or of another version.
-    """
-    paths = find_runs(results)
-    if not paths:
-        raise UserError("no runs here", where=str(results), remedy="run something first: rmtbench run --help")
-    runs = []
-    known: dict[bytes, Asked] = {}
-    with _no_search_for_cycles():
-        for path in paths:
-            run = read_run(path, known)
-            if seen is not None:
-                seen(run)
-            runs.append(make_run_figures(run))
-    return runs
-
-
-@contextmanager
-def _no_search_for_cycles() -> Iterator[None]:
-    """Rows of a journal make no cycles, and the search for them takes a seventh of the time of reading."""
-    searched = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if searched:
-            gc.enable()
-
-
 def make_run_figures(run: RunRecord) -> RunFigures:
     """Reduce a run to its figures."""
-    unit, clusters, system = unit_of(run), clusters_of(run), system_of(run)
+    return figures_of(columns_of(run))
+
+
+def figures_of(run: RunColumns) -> RunFigures:
+    """Reduce a run's columns to its figures."""
+    head, columns, system = run.head, run.columns, system_of(run.head)
+    unit, clusters = unit_of(head), question_clusters(head, columns.draws, columns.ids)
     values = values_of(run)
-    summary = summarize(run, values)
+    summary = summary_of(run, values)
     if unit != "draw":
-        values = {metric: values_by_cluster(run, metric, clusters) for metric in values}
-    answered = [answer for answer in run.answers.values() if answer.error is None]
+        values = {metric: values_by_cluster(columns, metric, clusters) for metric in values}
     return RunFigures(
-        run_id=run.run_id,
-        spec=run.spec,
+        run_id=head.run_id,
+        spec=head.spec,
         system=system,
-        provenance=run.provenance,
-        sessions=tuple(run.sessions),
-        scorers=run.scorers,
-        corpora=tuple(run.corpora),
+        provenance=head.provenance,
+        sessions=tuple(head.sessions),
+        scorers=head.scorers,
+        corpora=tuple(head.corpora),
         summary=summary,
         standard_errors={metric: clustered_standard_error(list(found.values())) for metric, found in values.items()},
-        by_cluster={
-            metric: {cluster: (math.fsum(each), len(each)) for cluster, each in found.items()}
-            for metric, found in values.items()
-        },
-        by_position=_by_position(run, clusters),
-        tokens=_mean_tokens([answer.tokens for answer in answered]),
-        peak_bytes=run.peak_bytes,
-        warmups=sum(answer.warmup for answer in run.answers.values()),
-        shared=any(prepared.shared for _, prepared in run.prepared),
-        unscored=sum(answer.error is None and key not in run.scores for key, answer in run.answers.items()),
+        by_cluster=sum_clusters(values),
+        by_position=_by_position(columns, clusters),
+        tokens=_mean_tokens(columns),
+        peak_bytes=head.peak_bytes,
+        warmups=columns.count(WARM_UP),
+        shared=any(prepared.shared for _, prepared in head.prepared),
+        unscored=sum(state & (ANSWERED | FAILED | SCORED) == ANSWERED for state in columns.states),
         complete=run.complete,
-        written=_written_by(run) if compared_in_tokens(run.spec, system) else (),
+        written=columns.written if compared_in_tokens(head.spec, system) else (),
         unit=unit,
-        units=len(run.corpora) if unit == "draw" else len(set(clusters.values())),
-        values=run.values,
+        units=len(head.corpora) if unit == "draw" else len(set(clusters)),
+        values=head.values,
         judging=judged_run(run),
         squares={
             metric: math.fsum(value * value for each in found.values() for value in each)
@@ -252,45 +220,46 @@ def spared(run: RunFigures) -> str:
     return "" if "index" in dict(run.spec.settings) else "embeddings of some draws"
 
 
-def _mean_tokens(counts: Sequence[TokenCounts]) -> MeanTokens:
-    if not counts:
+def _mean_tokens(columns: Columns) -> MeanTokens:
+    given = [state & (ANSWERED | FAILED) == ANSWERED for state in columns.states]
+    prompt, output, cached, reasoning = (
+        chosen(columns.tokens[name], given) for name in ("prompt", "output", "cached", "reasoning")
+    )
+    if not prompt:
         return MeanTokens(None, None, None)
-    told = any(each.cached is not None for each in counts)
-    reasoning = [each.reasoning for each in counts]
     return MeanTokens(
-        prompt=statistics.fmean(each.prompt for each in counts),
-        cached=statistics.fmean(each.cached or 0 for each in counts) if told else None,
-        output=statistics.fmean(each.output for each in counts),
-        reasoning=None if None in reasoning else statistics.fmean(each or 0 for each in reasoning),
+        prompt=statistics.fmean(prompt),
+        cached=math.fsum(cached) / len(prompt) if cached else None,  # one that is not told counts as 0
+        output=statistics.fmean(output),
+        reasoning=statistics.fmean(reasoning) if len(reasoning) == len(prompt) else None,
     )
 
 
-def _written_by(run: RunRecord) -> tuple[int, ...]:
-    return tuple(_hash_of(run.answers.get(key)) for key in run.gold)
-
-
-def _hash_of(answer: Answer | None) -> int:
-    # A hash of numbers is the same in every process; one of texts is not.
-    return hash(answer.output_ids) if answer is not None and answer.error is None and answer.output_ids else 0
-
-
-def _by_position(run: RunRecord, clusters: Mapping[Key, int]) -> dict[str, dict[int, Sums]]:
+def _by_position(columns: Columns, clusters: Sequence[int]) -> dict[str, dict[int, Sums]]:
     """Return sums of each metric's values by fifth of the corpus and cluster. A question counts once for each fact."""
-    found: dict[str, dict[tuple[int, int], tuple[float, int]]] = {}
-    unscored = dict.fromkeys(next(iter(run.scores.values()), {}), 0.0)
-    for key, places in run.positions.items():
-        spots = [(min(int(place * FIFTHS), FIFTHS - 1), clusters[key]) for place in places]
-        for metric, value in run.scores.get(key, unscored).items():
-            if value is None:
-                continue
-            sums = found.setdefault(metric, {})
-            for spot in spots:
-                total, count = sums.get(spot, (0.0, 0))
-                sums[spot] = (total + value, count + 1)
-    return {
-        metric: {
-            fifth: {cluster: each for (other, cluster), each in sums.items() if other == fifth}
-            for fifth in sorted({fifth for fifth, _ in sums})
-        }
-        for metric, sums in found.items()
-    }
+    spots: dict[tuple[int, int], list[int]] = {}
+    places = iter(columns.places)
+    for at, count in enumerate(columns.positions):
+        for place in islice(places, count):
+            spots.setdefault((min(int(place * FIFTHS), FIFTHS - 1), clusters[at]), []).append(at)
+    if not spots:
+        return {}
+    found: dict[str, dict[int, Sums]] = {}
+    for metric, scores in columns.scores.items():
+        # A question without a row of scores has 0 of what rows usually hold; a row without the metric says nothing.
+        missing = not_scored(columns) if metric in columns.usual else frozenset()
+        held = [kind == GIVEN or at in missing for at, kind in enumerate(scores.kinds)]
+        fifths: dict[int, dict[int, tuple[float, int]]] = {}
+        for (fifth, cluster), questions in spots.items():
+            values = [scores.values[at] for at in questions if held[at]]
+            if values:
+                # One after the other, as they were always added: `sum` is exact from Python 3.12 on.
+                fifths.setdefault(fifth, {})[cluster] = reduce(add, values, 0.0), len(values)
+        if fifths:
+            found[metric] = {fifth: compact(fifths[fifth]) for fifth in sorted(fifths)}
+    return found
+
+
+def not_scored(columns: Columns) -> frozenset[int]:
+    """Return the places of the questions without a row of scores."""
+    return frozenset(at for at, state in enumerate(columns.states) if not state & SCORED)

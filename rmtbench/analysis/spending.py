@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from rmtbench.core import Prepared, TokenCounts
-from rmtbench.journal.record import RunRecord
+from rmtbench.journal.record import RunHead
 
 MILLION = 1_000_000
 
@@ -28,11 +28,12 @@ class Cost:
     per_corpus: float | None
 
 
-def cost_of(run: RunRecord) -> Cost | None:
+def cost_of(run: RunHead, tokens_of_answers: Callable[[], Sequence[TokenCounts]]) -> Cost | None:
     """What a run cost by the prices that its first process recorded.
 
     Args:
         run: The run.
+        tokens_of_answers: Returns the tokens of every answer that did not fail; asked only where there is a price.
 
     Returns:
         Its cost; None where the model, or an embedder that a server is asked for, has no price, or where the two are in
@@ -41,7 +42,7 @@ def cost_of(run: RunRecord) -> Cost | None:
     price = _price(run.provenance, "model")
     if price is None:
         return None
-    answers = [answer.tokens for answer in run.answers.values() if answer.error is None]
+    answers = tokens_of_answers()
     prepared_tokens = [_prepared_tokens(prepared) for prepared in run.first_prepared.values()]
     embedding = _price(run.provenance, "embedder")
     if any(tokens.embedded for tokens in (*answers, *prepared_tokens)) and (

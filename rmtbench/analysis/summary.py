@@ -2,13 +2,30 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import compress
 
 from rmtbench.analysis.spending import Cost, cost_of
-from rmtbench.journal.record import Key, RunRecord
+from rmtbench.core import TokenCounts
+from rmtbench.journal.columns import (
+    ANSWERED,
+    COUNTS,
+    CUT_OFF,
+    EMPTY,
+    FAILED,
+    NOT_APPLICABLE,
+    SCORED,
+    WARM_UP,
+    Columns,
+    Numbers,
+    RunColumns,
+    columns_of,
+)
+from rmtbench.journal.record import RunRecord
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,107 +74,123 @@ class Summary:
 
 
 Values = Mapping[str, Mapping[int, list[float]]]
-"""For each metric, its values for each question, by draw: see `values_by_draw`."""
+"""For each metric, its values for each question, by draw: see `values_of`."""
 
 TIMINGS = ("retrieve", "prefill", "first_token", "decode", "total")
 """The parts of an answer's time, in order."""
 
 
-def summarize(run: RunRecord, by_metric: Values | None = None) -> Summary:
+def summarize(run: RunRecord) -> Summary:
     """Compute a run's figures from its files.
 
     Args:
         run: The run; it may be incomplete.
-        by_metric: Its `values_of`, if the caller has them.
 
     Returns:
         Its figures. A metric that was never scored is missing, not zero.
     """
-    answers = list(run.answers.values())
+    return summary_of(columns_of(run))
+
+
+def summary_of(run: RunColumns, by_metric: Values | None = None) -> Summary:
+    """Compute a run's figures as `summarize` does, from its columns.
+
+    Args:
+        run: The run; it may be incomplete.
+        by_metric: Its `values_of`, if the caller has them.
+    """
+    head, columns = run.head, run.columns
     means: dict[str, float | None] = {}
     applicable: dict[str, int] = {}
     for metric, draws in (values_of(run) if by_metric is None else by_metric).items():
         values = [value for draw in draws.values() for value in draw]
         means[metric] = statistics.fmean(values) if values else None
         applicable[metric] = len(values)
-    timed = [answer for answer in answers if answer.error is None and not answer.warmup]
-    seconds = {name: _known(getattr(answer.timings, name) for answer in timed) for name in TIMINGS}
-    first = run.first_prepared
+    timed = [state & (ANSWERED | FAILED | WARM_UP) == ANSWERED for state in columns.states]
+    seconds = {name: chosen(columns.seconds[name], timed) for name in TIMINGS}
+    first = head.first_prepared
     parts = dict.fromkeys(part for prepared in first.values() for part in prepared.seconds)
     counts: Counter[str] = Counter()
     for prepared in first.values():
         counts.update(prepared.counts)
     return Summary(
-        expected=run.expected,
-        answered=len(answers),
-        errors=run.errors,
-        cut_off=sum(answer.finish == "length" for answer in answers),
-        empty=sum(not answer.text.strip() for answer in answers),
-        draws=len(run.corpora),
-        documents=_mean(row["documents"] for row in run.corpora),
-        corpus_tokens=_mean(_known(row["tokens"] for row in run.corpora)),
+        expected=columns.questions,
+        answered=columns.answered,
+        errors=columns.count(FAILED),
+        cut_off=columns.count(CUT_OFF),
+        empty=columns.count(EMPTY),
+        draws=len(head.corpora),
+        documents=_mean(row["documents"] for row in head.corpora),
+        corpus_tokens=_mean(row["tokens"] for row in head.corpora if row["tokens"] is not None),
         means=means,
         applicable=applicable,
         median_seconds=_over(seconds, statistics.median),
         p90_seconds=_over(seconds, _p90),
         mean_seconds=_over(seconds, statistics.fmean),
-        timed=len(timed),
+        timed=sum(timed),
         prepare_seconds={
             part: statistics.fmean(prepared.seconds.get(part, 0.0) for prepared in first.values()) for part in parts
         },
         kept_bytes=_mean(prepared.bytes for prepared in first.values()),
         prepared_counts=dict(counts),
-        cost=cost_of(run),
+        cost=cost_of(head, lambda: answer_tokens(columns)),
     )
 
 
-def values_of(run: RunRecord) -> Values:
-    """Return `values_by_draw` of every metric that was scored, by name."""
-    return {
-        metric: values_by_draw(run, metric)
-        for metric in sorted({metric for values in run.scores.values() for metric in values})
-    }
+def answer_tokens(columns: Columns) -> Sequence[TokenCounts]:
+    """Return the tokens of every answer that did not fail."""
+    kept = [state & (ANSWERED | FAILED) == ANSWERED for state in columns.states]
+    rows = zip(*(compress(columns.tokens[name], kept) for name in COUNTS), strict=True)
+    return [TokenCounts(*(None if math.isnan(each) else int(each) for each in row)) for row in rows]  # type: ignore[arg-type]
+
+
+def values_of(run: RunColumns) -> Values:
+    """Return each metric's values by draw, of every metric that was scored: see `values_by_cluster`."""
+    return {metric: values_by_cluster(run.columns, metric, run.columns.draws) for metric in run.columns.scores}
 
 
 def values_by_draw(run: RunRecord, metric: str) -> dict[int, list[float]]:
-    """Return one metric's values for each question, by draw.
+    """Return one metric's values by draw, as `values_by_cluster` does.
 
     Args:
         run: A scored run.
         metric: Name of the metric.
+    """
+    columns = columns_of(run).columns
+    return values_by_cluster(columns, metric, columns.draws)
+
+
+def values_by_cluster(columns: Columns, metric: str, clusters: Sequence[int]) -> dict[int, list[float]]:
+    """Return one metric's values for each question, by cluster.
+
+    Args:
+        columns: A scored run.
+        metric: Name of the metric.
+        clusters: The cluster of each question.
 
     Returns:
-        Values by draw number, over the questions where the metric applies. A question without an answer or a score
+        Values by cluster, over the questions where the metric applies. A question without an answer or a score
         counts as zero, unless the metric applies to none of the scored answers.
     """
-    return values_by_cluster(run, metric, {key: key[0] for key in run.gold})
-
-
-def values_by_cluster(run: RunRecord, metric: str, clusters: Mapping[Key, int]) -> dict[int, list[float]]:
-    """Return one metric's values as `values_by_draw` does, by other clusters than draws.
-
-    Args:
-        run: A scored run.
-        metric: Name of the metric.
-        clusters: The number of each question's cluster.
-    """
-    if all(row.get(metric, 0.0) is None for row in run.scores.values()):
+    scores = columns.scores[metric]
+    if scores.kinds.count(NOT_APPLICABLE) == columns.count(SCORED) + columns.strays:
         return {}
     values: dict[int, list[float]] = {}
-    for key in run.gold:
-        row = run.scores.get(key)
-        value = row.get(metric, 0.0) if row is not None else 0.0
-        if value is not None:
-            values.setdefault(clusters[key], []).append(value)
+    for cluster, value, kind in zip(
+        clusters, scores.values, scores.kinds, strict=False
+    ):  # what follows has no question
+        if kind != NOT_APPLICABLE:
+            values.setdefault(cluster, []).append(value)
     return values
+
+
+def chosen(numbers: Numbers, mask: Sequence[bool]) -> list[float]:
+    """Return those of a column's numbers that a mask chooses and that are not null."""
+    return [value for value in compress(numbers, mask) if not math.isnan(value)]
 
 
 def _over(seconds: Mapping[str, list[float]], reduce: Callable[[list[float]], float]) -> dict[str, float | None]:
     return {name: reduce(values) if values else None for name, values in seconds.items()}
-
-
-def _known(values: Iterable[float | None]) -> list[float]:
-    return [value for value in values if value is not None]
 
 
 def _p90(values: list[float]) -> float:

@@ -6,10 +6,10 @@ many there are; its questions are, of the questions that these documents will ge
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
-from rmtbench.journal.record import Key, RunRecord
+from rmtbench.journal.record import Key, RunHead, RunRecord
 
 Unit = Literal["draw", "question"]
 """What is independent of its like: everything within one is dependent."""
@@ -21,7 +21,7 @@ WHOLE_SIZE = "all"
 WHOLE_KINDS = frozenset({"own", "embedded"})
 
 
-def unit_of(run: RunRecord) -> Unit:
+def unit_of(run: RunHead) -> Unit:
     """What errors are clustered by."""
     kinds = {row["source"]["kind"] for row in run.corpora} or {run.spec.data.partition(":")[0]}
     return "question" if run.spec.size == WHOLE_SIZE and kinds <= WHOLE_KINDS else "draw"
@@ -29,7 +29,19 @@ def unit_of(run: RunRecord) -> Unit:
 
 def clusters_of(run: RunRecord) -> Mapping[Key, int]:
     """The cluster of every question: its draw's number, or its own, which is the same in all draws."""
+    keys = list(run.gold)
+    return dict(zip(keys, question_clusters(run, [key[0] for key in keys], [key[1] for key in keys]), strict=True))
+
+
+def question_clusters(run: RunHead, draws: Sequence[int], ids: Sequence[str]) -> Sequence[int]:
+    """Return the cluster of each question: see `clusters_of`.
+
+    Args:
+        run: The run.
+        draws: The draw of each question.
+        ids: Its name.
+    """
     if unit_of(run) == "draw":
-        return {key: key[0] for key in run.gold}
-    numbers = {name: number for number, name in enumerate(sorted({name for _, name in run.gold}))}
-    return {key: numbers[key[1]] for key in run.gold}
+        return draws
+    numbers = {name: number for number, name in enumerate(sorted(set(ids)))}
+    return [numbers[name] for name in ids]

@@ -35,11 +35,12 @@ def decide(
     """Say which system to use, how sure that is, and what would change it; one verdict a dataset, size and model."""
     from rmtbench.analysis.candidates import make_contests
     from rmtbench.analysis.decision import decide_all
-    from rmtbench.analysis.run_figures import read_figures
+    from rmtbench.analysis.read import read_figures
     from rmtbench.analysis.sections import make_sections
+    from rmtbench.processes import usual_processes
 
     terms = _terms(asked)
-    runs = read_figures(results)
+    runs = read_figures(results, processes=usual_processes())
     _check_metric(asked.metric, runs)
     sections = make_sections(runs)
     contests = make_contests(sections, asked.metric, all_pairs=asked.all_pairs)

@@ -24,6 +24,7 @@ def report(
     json: Annotated[bool, typer.Option("--json", help="Print verdicts and all records as one JSON object.")] = False,
 ) -> None:
     """Say which system to use and show one table; write all tables, figures and a page to RESULTS/report."""
+    from rmtbench.processes import usual_processes
     from rmtbench.report.write import write_report
 
     written = write_report(
@@ -33,6 +34,7 @@ def report(
         passages="near" if asked.passages is None else "all" if asked.passages else "none",
         published=asked.published,
         all_pairs=asked.all_pairs,
+        processes=usual_processes(),
     )
     if json:
         _print_json(written)

@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping, MutableMapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from difflib import get_close_matches
 from io import BytesIO
 from pathlib import Path
@@ -48,9 +48,9 @@ class Asked:
     positions: Mapping[Key, tuple[float, ...]]
 
 
-@dataclass(frozen=True, slots=True)
-class RunRecord:
-    """One run as it lies on disk.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunHead:
+    """What the small files of a run say: all but its questions, answers and scores.
 
     Attributes:
         folder: Its files.
@@ -58,18 +58,12 @@ class RunRecord:
         spec: What was asked.
         provenance: Models, hashes, versions and machine of the first process that answered.
         corpora: One row a draw: id, documents, questions, tokens, sha256, source; where a draw stands twice, the first.
-        questions: The questions by draw and id, in their order.
-        gold: Their gold, by the same keys.
-        positions: Where each of their supporting facts stands in the corpus, from 0 to 1, by the same keys; no entry
-            for a question without evidence, or of a run that was written before positions were kept.
         prepared: What each draw's preparation cost, one entry a process that prepared it.
-        answers: The answers by the same keys; where a key stands twice, the first one counts.
-        scores: Metric values by the same keys; empty before scoring.
         scorers: What produced each metric (name and hash), by metric; empty before scoring.
-        system: What tables must know of its system; None for a run that was begun before files said it.
-        values: What the metrics' values are; empty before scoring, and of runs that were scored before files said it.
         sessions: Provenance of every process that wrote to the run, the first one included.
         peak_bytes: Most memory that any process of the run took, resident and on the device; None where not measured.
+        values: What the metrics' values are; empty before scoring, and of runs that were scored before files said it.
+        system: What tables must know of its system; None for a run that was begun before files said it.
         accounts: What making some metrics took, by metric: see `rmtbench.scoring.base.Accounting`.
     """
 
@@ -78,12 +72,7 @@ class RunRecord:
     spec: RunSpec
     provenance: Mapping[str, Any]
     corpora: Sequence[Mapping[str, Any]]
-    questions: Mapping[Key, Question]
-    gold: Mapping[Key, Gold]
-    positions: Mapping[Key, tuple[float, ...]]
     prepared: Sequence[tuple[int, Prepared]]
-    answers: Mapping[Key, Answer]
-    scores: Mapping[Key, Mapping[str, float | None]]
     scorers: Mapping[str, str]
     sessions: Sequence[Mapping[str, Any]]
     peak_bytes: tuple[int | None, int | None]
@@ -92,18 +81,47 @@ class RunRecord:
     accounts: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     @property
-    def complete(self) -> bool:
-        """Whether every draw was begun and every question of it has an answer (a failed one counts)."""
-        asked = sum(row["questions"] for row in self.corpora)
-        return len(self.corpora) == self.spec.draws and asked == len(self.gold) == len(self.answers)
-
-    @property
     def first_prepared(self) -> dict[int, Prepared]:
         """What each draw's preparation cost the first process that did it, by draw in order of appearance."""
         first: dict[int, Prepared] = {}
         for draw, prepared in self.prepared:
             first.setdefault(draw, prepared)
         return first
+
+    def holds_all(self, questions: int, answers: int) -> bool:
+        """Whether so many questions and answers are those of a complete run: every draw begun, every question answered.
+
+        Args:
+            questions: That the run has on disk.
+            answers: The same; a failed one counts.
+        """
+        asked = sum(row["questions"] for row in self.corpora)
+        return len(self.corpora) == self.spec.draws and asked == questions == answers
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunRecord(RunHead):
+    """One run as it lies on disk.
+
+    Attributes:
+        questions: The questions by draw and id, in their order.
+        gold: Their gold, by the same keys.
+        positions: Where each of their supporting facts stands in the corpus, from 0 to 1, by the same keys; no entry
+            for a question without evidence, or of a run that was written before positions were kept.
+        answers: The answers by the same keys; where a key stands twice, the first one counts.
+        scores: Metric values by the same keys; empty before scoring.
+    """
+
+    questions: Mapping[Key, Question]
+    gold: Mapping[Key, Gold]
+    positions: Mapping[Key, tuple[float, ...]]
+    answers: Mapping[Key, Answer]
+    scores: Mapping[Key, Mapping[str, float | None]]
+
+    @property
+    def complete(self) -> bool:
+        """Whether every draw was begun and every question of it has an answer (a failed one counts)."""
+        return self.holds_all(len(self.gold), len(self.answers))
 
     @property
     def expected(self) -> int:
@@ -114,6 +132,15 @@ class RunRecord:
     def errors(self) -> int:
         """Answers that failed; they stay in the denominator."""
         return sum(answer.error is not None for answer in self.answers.values())
+
+
+@dataclass(frozen=True, slots=True)
+class Summarized:
+    """What a run's `summary.json` says of its scores: see the fields of `RunHead`."""
+
+    scorers: Mapping[str, str]
+    values: tuple[MetricValue, ...]
+    accounts: Mapping[str, Mapping[str, Any]]
 
 
 def read_run(path: Path, known: MutableMapping[bytes, Asked] | None = None) -> RunRecord:
@@ -131,55 +158,99 @@ def read_run(path: Path, known: MutableMapping[bytes, Asked] | None = None) -> R
         UserError: A file is missing, damaged or of another version.
     """
     folder = RunFolder(path)
-    head = read_json(folder.spec)
-    for name, kind in (("run_id", str), ("spec", dict), ("provenance", dict)):
-        if not isinstance(head.get(name), kind):
-            raise damaged(str(folder.spec), f"field {name!r} is missing or of the wrong type")
-    spec = spec_from_row(head["spec"], str(folder.spec))
+    read_spec(folder)
     # Read in the reverse of the order in which a run writes, so that a run that is still going on reads as an earlier
     # moment of itself and never as answers without their questions.
+    summarized = read_summarized(folder)
     with _remade():
-        summary = read_json(folder.summary) if folder.summary.exists() else {}
-        accounts = accounts_from_row(summary, str(folder.summary))
-        values = _values(summary, str(folder.summary))
-        scorers = _scorers(summary, str(folder.summary))
         scores = {key_from_row(row, where): scores_from_row(row, where) for where, row in read_numbered(folder.scores)}
     answers: dict[Key, Answer] = {}
     for where, row in read_numbered(folder.answers):
         answers.setdefault(key_from_row(row, where), answer_from_row(row, where))
-    prepared = [prepared_from_row(row, where) for where, row in read_numbered(folder.prepared)]
     asked = _read_asked(folder.gold, known if known is not None else {})
+    head = read_head(folder, summarized)
+    if stray := next((key for key in answers if key not in asked.gold), None):
+        raise damaged(str(folder.gold), f"draw {stray[0]}, question {stray[1]!r} has an answer and stands not here")
+    begun = {row["draw"] for row in head.corpora}
+    if (lost := next((draw for draw, _ in answers if draw not in begun), None)) is not None:
+        raise damaged(str(folder.corpora), f"draw {lost} has answers and stands not here")
+    return RunRecord(
+        **{each.name: getattr(head, each.name) for each in fields(RunHead)},
+        questions=asked.questions,
+        gold=asked.gold,
+        positions=asked.positions,
+        answers=answers,
+        scores=scores,
+    )
+
+
+def read_spec(folder: RunFolder) -> tuple[dict[str, Any], RunSpec]:
+    """Read what a run was asked.
+
+    Args:
+        folder: The run.
+
+    Returns:
+        The whole file, and its spec.
+
+    Raises:
+        UserError: The file is missing, damaged or of another version.
+    """
+    head = read_json(folder.spec)
+    for name, kind in (("run_id", str), ("spec", dict), ("provenance", dict)):
+        if not isinstance(head.get(name), kind):
+            raise damaged(str(folder.spec), f"field {name!r} is missing or of the wrong type")
+    return head, spec_from_row(head["spec"], str(folder.spec))
+
+
+def read_summarized(folder: RunFolder) -> Summarized:
+    """Read what is known of a run's scores besides themselves: nothing before scoring.
+
+    Args:
+        folder: The run.
+
+    Raises:
+        UserError: The file is damaged or of another version.
+    """
+    with _remade():
+        summary, where = read_json(folder.summary) if folder.summary.exists() else {}, str(folder.summary)
+        return Summarized(_scorers(summary, where), _values(summary, where), accounts_from_row(summary, where))
+
+
+def read_head(folder: RunFolder, summarized: Summarized) -> RunHead:
+    """Read a run's small files.
+
+    Args:
+        folder: The run.
+        summarized: What `read_summarized` returned before questions, answers and scores were read.
+
+    Raises:
+        UserError: One is missing, damaged or of another version.
+    """
+    head, spec = read_spec(folder)
+    prepared = [prepared_from_row(row, where) for where, row in read_numbered(folder.prepared)]
     corpora: dict[int, dict[str, Any]] = {}
     for where, row in read_numbered(folder.corpora):
         corpus = corpus_from_row(row, where)
         corpora.setdefault(corpus["draw"], corpus)
     sessions = [provenance_from_row(row, where) for where, row in read_numbered(folder.sessions)]
     usage = [usage_from_row(row, where) for where, row in read_numbered(folder.usage)]
-    if stray := next((key for key in answers if key not in asked.gold), None):
-        raise damaged(str(folder.gold), f"draw {stray[0]}, question {stray[1]!r} has an answer and stands not here")
-    if (lost := next((draw for draw, _ in answers if draw not in corpora), None)) is not None:
-        raise damaged(str(folder.corpora), f"draw {lost} has answers and stands not here")
-    return RunRecord(
+    return RunHead(
         folder=folder,
         run_id=head["run_id"],
         spec=spec,
         provenance=head["provenance"],
         corpora=list(corpora.values()),
-        questions=asked.questions,
-        gold=asked.gold,
-        positions=asked.positions,
         prepared=prepared,
-        answers=answers,
-        scores=scores,
-        scorers=scorers,
-        values=values,
-        system=system_from_row(head["system"], str(folder.spec)) if "system" in head else None,
+        scorers=summarized.scorers,
         sessions=sessions or [head["provenance"]],
         peak_bytes=(
             max((resident for resident, _ in usage if resident is not None), default=None),
             max((device for _, device in usage if device is not None), default=None),
         ),
-        accounts=accounts,
+        values=summarized.values,
+        system=system_from_row(head["system"], str(folder.spec)) if "system" in head else None,
+        accounts=summarized.accounts,
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +13,8 @@ from rmtbench.analysis.decision import Decided, decide_all
 from rmtbench.analysis.figure_data import Record
 from rmtbench.analysis.metrics import FIRST, shown_answer_values
 from rmtbench.analysis.pairs import Pair, compare_all
-from rmtbench.analysis.run_figures import read_figures
+from rmtbench.analysis.read import is_large, read_figures, read_large, runs_of
+from rmtbench.analysis.run_figures import RunFigures
 from rmtbench.analysis.sections import Grid, Section, make_sections
 from rmtbench.errors import UserError, disk_errors
 from rmtbench.files import remove_left_temporaries, temporary_of
@@ -25,6 +26,8 @@ from rmtbench.report.figures import FOLDER
 from rmtbench.report.first_screen import Block, first_screen
 from rmtbench.report.judge_tables import judge_tables
 from rmtbench.report.overview import overview_table
+from rmtbench.report.page.answer_files import FOLDER as ANSWERS
+from rmtbench.report.page.answer_files import AnswerFiles, BlocksBeside
 from rmtbench.report.page.blocks import Blocks
 from rmtbench.report.page.documents import Choice, Documents
 from rmtbench.report.page.passages import Passages
@@ -53,6 +56,9 @@ COMPARED = (
     f"{FOLDER}/*-[0-9].*",
     f"{FOLDER}/*-[0-9][0-9].*",
     f"{FOLDER}/training.*",
+    f"{ANSWERS}/run-*.js",
+    f"{ANSWERS}/questions-*.js",
+    f"{ANSWERS}/passages-*.js",
 )
 """The same for files that a quick report does not make: it leaves those of an earlier report as they are."""
 
@@ -94,6 +100,7 @@ def write_report(
     passages: Choice = "near",
     published: bool = False,
     all_pairs: bool = False,
+    processes: int = 1,
 ) -> WrittenReport:
     """Read all runs of a folder and write tables, figures and ``index.html`` into its ``report`` folder.
 
@@ -106,6 +113,7 @@ def write_report(
         passages: Which documents are read again, so that the page shows the text of passages.
         published: Set published figures of other people's data beside own documents, too.
         all_pairs: Compare all pairs and correct for their number, in verdicts too; else the leader with each other.
+        processes: As for `rmtbench.analysis.read.read_large`.
 
     Returns:
         What was written, for printing.
@@ -114,9 +122,11 @@ def write_report(
         UserError: There are no runs, one is damaged or of another version, or the files cannot be written; then the
             files of an earlier report are left as they were.
     """
-    page_blocks = None if quick else Blocks(Passages(Documents(passages)))
-    sections = make_sections(read_figures(results, None if page_blocks is None else page_blocks.add))
-    drawn, files = _figures(() if quick else sections, training_logs)
+    folder = results / "report"
+    page_blocks = None if quick else _page_blocks(results, folder, passages)
+    sections = make_sections(_read(results, page_blocks, processes))
+    large = isinstance(page_blocks, BlocksBeside)  # of few answers the figures take less time than other processes
+    drawn, files = _figures(() if quick else sections, training_logs, processes if large else 1)
     records = csv_files.records(sections)
     decided = () if quick else _decide(sections, all_pairs=all_pairs)
     first = tuple(each for each in decided if each[0].metric == FIRST)
@@ -140,10 +150,32 @@ def write_report(
         verdicts = [(each.title, *each.said, each.settle) for each in blocks]
         texts["index.html"] = build_page(chapters, decided, page_blocks, verdicts)
     files |= {name: text.encode("utf-8", "replace") for name, text in texts.items()}
-    folder = results / "report"
-    _write_all(folder, files, TABLES if quick else (*TABLES, *COMPARED))
+    answers = page_blocks.files if isinstance(page_blocks, BlocksBeside) else ()
+    _write_all(folder, files, TABLES if quick else (*TABLES, *COMPARED), answers)
     earlier = sorted(path.relative_to(folder).as_posix() for path in _present(folder, COMPARED) - _paths(folder, files))
     return WrittenReport(blocks, tuple(chapters), records, folder, tuple(files), tuple(earlier), first)
+
+
+def _page_blocks(results: Path, folder: Path, passages: Choice) -> Blocks:
+    """What the page's texts are gathered in: the page itself, or files beside it where there are many."""
+    documents = Passages(Documents(passages))
+    if not is_large(runs_of(results)):
+        return Blocks(documents)
+    refuse_link(folder)
+    return BlocksBeside(documents, folder=folder / ANSWERS)
+
+
+def _read(results: Path, blocks: Blocks | None, processes: int) -> list[RunFigures]:
+    """All runs in figures; their texts go into the blocks."""
+    if not isinstance(blocks, BlocksBeside):
+        return read_figures(results, None if blocks is None else blocks.add, processes=processes)
+    runs = []
+    writer = AnswerFiles(blocks.folder, blocks.passages.documents.choice)
+    for run in read_large(results, runs_of(results), writer, processes=processes):
+        if run.made is not None:
+            blocks.add_texts(run.figures, run.made)
+        runs.append(run.figures)
+    return runs
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,13 +189,15 @@ class _Made:
     published: bool
 
 
-def _figures(sections: Sequence[Section], logs: Sequence[Path]) -> tuple[tuple[Drawn, ...], dict[str, bytes]]:
+def _figures(
+    sections: Sequence[Section], logs: Sequence[Path], processes: int
+) -> tuple[tuple[Drawn, ...], dict[str, bytes]]:
     """The sections' figures and the trainings' curves; for tables alone nothing that draws is loaded."""
     if not sections and not logs:
         return (), {}
     from rmtbench.report.figures.make import make_figures, training_figure
 
-    drawn, files = make_figures(sections)
+    drawn, files = make_figures(sections, processes=processes)
     if logs:
         curves, curve_files = training_figure(logs)
         drawn, files = (*drawn, curves), files | curve_files
@@ -282,17 +316,18 @@ def _paths(folder: Path, files: Mapping[str, bytes]) -> set[Path]:
     return {folder / name for name in files}
 
 
-def _write_all(folder: Path, files: Mapping[str, bytes], outdated: Sequence[str]) -> None:
+def _write_all(folder: Path, files: Mapping[str, bytes], outdated: Sequence[str], beside: Collection[str]) -> None:
     """Write all files under temporary names first, so that a full disk leaves the earlier report as it was.
 
     Args:
         folder: The report's folder.
         files: Contents by name.
         outdated: Patterns of files of an earlier report that are removed where this one has none of their name.
+        beside: Names of the page's files of answers, which are there already.
     """
     waiting = {temporary_of(folder / name): (folder / name, data) for name, data in files.items()}
     try:
-        for place in (folder, folder / FOLDER):  # what is outdated is removed there too
+        for place in (folder, folder / FOLDER, folder / ANSWERS):  # what is outdated is removed there too
             refuse_link(place)
         with disk_errors(folder):
             folder.mkdir(exist_ok=True)
@@ -303,7 +338,8 @@ def _write_all(folder: Path, files: Mapping[str, bytes], outdated: Sequence[str]
                 temporary.write_bytes(data)
             for temporary, (final, _) in waiting.items():
                 temporary.replace(final)
-            for old in _present(folder, outdated) - _paths(folder, files):
+            kept = _paths(folder, files) | {folder / ANSWERS / name for name in beside}
+            for old in _present(folder, outdated) - kept:
                 old.unlink()
     except FileExistsError as error:
         raise UserError(

@@ -11,7 +11,7 @@ from report_runs import add_run, append, spec_of
 from rmtbench.analysis.candidates import make_contests
 from rmtbench.analysis.contest import Terms
 from rmtbench.analysis.decision import decide_all
-from rmtbench.analysis.run_figures import read_figures
+from rmtbench.analysis.read import read_figures
 from rmtbench.analysis.sections import make_sections
 from rmtbench.report.csv_files import to_csv
 from rmtbench.report.first_screen import first_screen

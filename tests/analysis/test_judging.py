@@ -11,6 +11,7 @@ from report_runs import add_run, spec_of
 from rmtbench.analysis.judging import Agreement, judged_run
 from rmtbench.analysis.run_figures import make_run_figures
 from rmtbench.errors import UserError
+from rmtbench.journal.columns import columns_of
 from rmtbench.journal.record import read_run
 
 ACCOUNT = {
@@ -40,7 +41,7 @@ ROWS = [
 
 
 def test_answers_are_counted_by_judge_and_metric(tmp_path: Path) -> None:
-    found = judged_run(read_run(judged(tmp_path, ROWS, failed=1)))
+    found = judged_run(columns_of(read_run(judged(tmp_path, ROWS, failed=1))))
     assert (found.correct, found.incorrect, found.not_judged) == (3, 4, 1)
     # Neither the answer that was not judged nor the failed one says anything of agreement.
     assert found.agreement["em"] == Agreement(both=1, judge=2, metric=1, neither=2)
@@ -55,7 +56,7 @@ def test_the_mean_is_over_verdicts_bounds_over_all_answers(tmp_path: Path) -> No
 
 
 def test_a_run_that_was_not_judged_has_no_judgements(tmp_path: Path) -> None:
-    assert judged_run(read_run(add_run(tmp_path, spec_of()).path)) is None
+    assert judged_run(columns_of(read_run(add_run(tmp_path, spec_of()).path))) is None
 
 
 @pytest.mark.parametrize(
@@ -72,7 +73,7 @@ def test_a_damaged_account_is_named_and_can_be_made_again(tmp_path: Path, accoun
 
 
 def test_without_a_verdict_there_is_no_mean(tmp_path: Path) -> None:
-    found = judged_run(read_run(judged(tmp_path, [(None, 1.0, 1.0)] * 8)))
+    found = judged_run(columns_of(read_run(judged(tmp_path, [(None, 1.0, 1.0)] * 8))))
     assert (found.mean, found.bounds) == (None, (0.0, 1.0))
     assert (found.agreement["em"].rate, found.agreement["em"].kappa) == (None, None)
 

@@ -11,8 +11,8 @@ from rmtbench.analysis.candidates import make_contests
 from rmtbench.analysis.contest import Terms, difference
 from rmtbench.analysis.decision import decide
 from rmtbench.analysis.pairs import compare_all
+from rmtbench.analysis.read import read_figures
 from rmtbench.analysis.run_comparison import as_record, compare_runs
-from rmtbench.analysis.run_figures import read_figures
 from rmtbench.analysis.sections import make_sections
 from rmtbench.journal.record import read_run
 from rmtbench.report.write import write_report

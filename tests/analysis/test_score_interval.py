@@ -5,7 +5,7 @@ import json
 import pytest
 from report_runs import add_run, spec_of
 
-from rmtbench.analysis.run_figures import read_figures
+from rmtbench.analysis.read import read_figures
 from rmtbench.analysis.score_interval import score_interval
 from rmtbench.analysis.stats.intervals import estimate_mean
 from rmtbench.analysis.stats.proportion import exact_interval

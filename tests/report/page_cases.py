@@ -11,7 +11,7 @@ from rmtbench.analysis.candidates import make_contests
 from rmtbench.analysis.contest import Terms
 from rmtbench.analysis.decision import decide_all
 from rmtbench.analysis.metrics import shown_answer_values
-from rmtbench.analysis.run_figures import read_figures
+from rmtbench.analysis.read import read_figures
 from rmtbench.analysis.sections import make_sections
 from rmtbench.report.anatomy import anatomy_tables
 from rmtbench.report.page.blocks import Blocks

@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 from rmtbench.analysis.candidates import make_contests
 from rmtbench.analysis.contest import Terms
 from rmtbench.analysis.decision import decide_all
-from rmtbench.analysis.run_figures import read_figures
+from rmtbench.analysis.read import read_figures
 from rmtbench.analysis.sections import make_sections
 from rmtbench.cli.report import report
 from rmtbench.cli.tables import draw_first_screen

@@ -8,7 +8,7 @@ from typing import Any
 
 from report_runs import add_run, spec_of
 
-from rmtbench.analysis.run_figures import read_figures
+from rmtbench.analysis.read import read_figures
 from rmtbench.analysis.sections import make_grids
 from rmtbench.journal.layout import RunFolder
 from rmtbench.report.judge_tables import judge_tables

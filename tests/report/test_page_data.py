@@ -13,7 +13,7 @@ from report_runs import METRICS, add_run, spec_of
 from rmtbench.analysis.candidates import make_contests
 from rmtbench.analysis.contest import Terms
 from rmtbench.analysis.decision import decide
-from rmtbench.analysis.run_figures import read_figures
+from rmtbench.analysis.read import read_figures
 from rmtbench.analysis.sections import make_sections
 from rmtbench.report.figures.style import look_of
 from rmtbench.report.page import blocks, build

@@ -7,7 +7,7 @@ from pathlib import Path
 from report_runs import add_run, spec_of
 
 from rmtbench.analysis.metrics import names_to_decide_by
-from rmtbench.analysis.run_figures import read_figures
+from rmtbench.analysis.read import read_figures
 from rmtbench.analysis.sections import make_grids
 from rmtbench.journal.layout import RunFolder
 from rmtbench.journal.packed import pack

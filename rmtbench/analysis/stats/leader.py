@@ -44,20 +44,36 @@ def against_each(
     values = values[:, np.ptp(values, axis=0) > 0]
     exact = values.shape[1] <= EXACT_CLUSTERS
     flipped = np.concatenate([signs @ values.T for signs in _patterns(values.shape[1], seed, resamples)])
+    sums = np.ascontiguousarray(flipped.T)  # [systems, patterns]
     found = {}
     for one in range(len(values)):
-        sizes = np.abs(flipped[:, [one]] - flipped)  # [patterns, systems]
         observed = np.abs((values[one] - values).sum(axis=1))
         others = sorted((place for place in range(len(values)) if place != one), key=lambda at: (-observed[at], at))
-        # The largest of what is left at each step: [patterns, others]
-        largest = np.maximum.accumulate(sizes[:, others[::-1]], axis=1)[:, ::-1]
+        hits = _hits(sums, one, others, observed)
         highest = 0.0
-        for step, other in enumerate(others):
-            # Patterns that tie with the observed one but for rounding are as far from zero.
-            hits = int(np.count_nonzero(largest[:, step] >= observed[other] - 1e-9 * (1 + observed[other])))
-            highest = max(highest, hits / len(flipped) if exact else (1 + hits) / (1 + len(flipped)))
+        for other, count in zip(others, hits, strict=True):
+            highest = max(highest, count / sums.shape[1] if exact else (1 + count) / (1 + sums.shape[1]))
             found[one, other] = highest
     return found
+
+
+def _hits(sums: NDArray[np.float64], one: int, others: Sequence[int], observed: NDArray[np.float64]) -> list[int]:
+    """For each of the others, patterns whose largest difference of it and those behind it is as large as observed.
+
+    Args:
+        sums: Of each system under each pattern, ``[systems, patterns]``.
+        one: The system that the others are held against.
+        others: From the largest observed difference to the smallest.
+        observed: The difference of each system, ``[systems]``.
+    """
+    hits = []
+    largest = np.zeros(sums.shape[1])
+    for other in reversed(others):
+        apart = sums[one] - sums[other]
+        np.maximum(largest, np.abs(apart, out=apart), out=largest)
+        # Patterns that tie with the observed one but for rounding are as far from zero.
+        hits.append(int(np.count_nonzero(largest >= observed[other] - 1e-9 * (1 + observed[other]))))
+    return hits[::-1]
 
 
 def _patterns(clusters: int, seed: int, resamples: int) -> Iterator[NDArray[np.float64]]:

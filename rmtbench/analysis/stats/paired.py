@@ -6,6 +6,7 @@ answered the same questions and differ in nothing else.
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
@@ -37,7 +38,8 @@ class PairedDifference:
         low: Lower end of the cluster bootstrap's interval; None where it is undefined.
         high: Upper end.
         clusters: How many draws, or whatever else is independent.
-        sums: The difference in each cluster, summed over its questions: what the sign-flip test needs.
+        sums: The difference in each cluster, summed over its questions, as doubles: what the sign-flip test needs. Of
+            many pairs these are most of the memory, and numbers of their own would take four times as much.
         seed: Of that test.
     """
 
@@ -46,7 +48,7 @@ class PairedDifference:
     low: float | None
     high: float | None
     clusters: int
-    sums: tuple[float, ...] = field(default=(), repr=False, compare=False)
+    sums: bytes = field(default=b"", repr=False, compare=False)
     seed: int = field(default=0, repr=False, compare=False)
 
     @property
@@ -146,13 +148,13 @@ def paired_differences(
         low, high = percentile_interval(redrawn[first] - redrawn[second], clusters, level=level)
         found[first, second] = PairedDifference(
             difference, None if error is None else round(error, DIGITS), round(low, DIGITS), round(high, DIGITS),
-            clusters, tuple(apart), seed,
+            clusters, array("d", apart).tobytes(), seed,
         )  # fmt: skip
     return found
 
 
 @lru_cache(maxsize=8192)
-def _flip(sums: tuple[float, ...], seed: int) -> SignFlipTest | None:
+def _flip(sums: bytes, seed: int) -> SignFlipTest | None:
     """The test of one pair: verdicts, tables and files ask for the same ones."""
     # It flips whole clusters, so that their sums are all that it needs.
-    return sign_flip_test([[each] for each in sums], seed=seed)
+    return sign_flip_test([[each] for each in array("d", sums)], seed=seed)

@@ -6,8 +6,9 @@ Clusters are added up first, so that the cost depends on draws and not on questi
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -23,6 +24,10 @@ EXACT_CLUSTERS = 20
 """Up to so many clusters every pattern of signs is tried: half a million sums."""
 BLOCK = 2**21
 """Numbers drawn at a time, which bounds the memory."""
+_NEAR = 2**13
+"""Sums of patterns that are held at a time."""
+_EVERY = 64
+"""Of the values in which a quantile is looked for, one in so many tells where the ends are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,8 +97,34 @@ def percentile_interval(means: NDArray[np.float64], clusters: int, *, level: flo
     from scipy.special import ndtr
 
     tail = float(ndtr(t_quantile(1 - upper_tail(level), clusters - 1) * math.sqrt(clusters / (clusters - 1))))
-    low, high = np.quantile(means, (tail, 1 - tail))
-    return float(low), float(high)
+    return _quantile(means, tail), _quantile(means, 1 - tail)
+
+
+def _quantile(values: NDArray[np.float64], share: float) -> float:
+    """Return what `numpy.quantile` does, to the last bit; five times as fast near the ends of many values.
+
+    Only the values beyond a bound are ordered. The bound is taken from every 64th value; one that leaves too few
+    beyond it costs time and no digit.
+    """
+    place = (len(values) - 1) * share
+    below = math.floor(place)
+    ranks = below, min(below + 1, len(values) - 1)
+    few = values[::_EVERY]
+    left = min(ranks[1], len(values) - 1 - ranks[0]) / len(values) * len(few)  # of the sample beyond the rank
+    reach = math.ceil(left + 3 * math.sqrt(left) + 2)
+    if reach >= len(few) / 4:
+        return float(np.quantile(values, share))
+    if share < 0.5:
+        beyond, before = values[values <= np.partition(few, reach)[reach]], 0
+    else:
+        beyond = values[values >= np.partition(few, len(few) - 1 - reach)[len(few) - 1 - reach]]
+        before = len(values) - len(beyond)
+    if not before <= ranks[0] <= ranks[1] < before + len(beyond):
+        return float(np.quantile(values, share))
+    ordered = np.partition(beyond, [rank - before for rank in ranks])
+    low, high = (float(ordered[rank - before]) for rank in ranks)
+    weight = place - below  # from here on as numpy interpolates
+    return high - (high - low) * (1 - weight) if weight >= 0.5 else low + (high - low) * weight
 
 
 def sign_flip_test(clusters: Clusters, *, seed: int, resamples: int = RESAMPLES) -> SignFlipTest | None:
@@ -124,22 +155,48 @@ def sign_flip_test(clusters: Clusters, *, seed: int, resamples: int = RESAMPLES)
     observed = abs(math.fsum(sums)) - slack
     sizes = np.array(sorted(abs(each) for each in sums if abs(each) > slack))
     if len(sizes) <= EXACT_CLUSTERS:
-        p = float(np.mean(np.abs(_all_patterns(sizes)) >= observed))
+        # The first keeps its sign, since the other half of the patterns mirrors this one.
+        p = _count_as_far(sizes[:1] if len(sizes) else np.zeros(1), sizes[1:], observed) / 2 ** max(0, len(sizes) - 1)
         return SignFlipTest(p, exact=True, patterns=2 ** len(sizes), clusters=len(kept))
-    chance = np.random.default_rng(seed)
     hits = 0
-    for rows in blocks(resamples, len(sizes)):
-        kept_sign = chance.integers(2, size=(rows.stop - rows.start, len(sizes)))
+    for kept_sign in _random_patterns(seed, resamples, len(sizes)):
         hits += int(np.count_nonzero(np.abs(2 * (kept_sign @ sizes) - sizes.sum()) >= observed))
     return SignFlipTest((1 + hits) / (1 + resamples), exact=False, patterns=resamples, clusters=len(kept))
 
 
-def _all_patterns(sizes: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The sums under every pattern of signs; the first keeps its own, since the other half mirrors this one."""
-    sums = sizes[:1] if len(sizes) else np.zeros(1)
-    for size in sizes[1:]:
+def _random_patterns(seed: int, resamples: int, clusters: int) -> Iterable[NDArray[np.float64]]:
+    """Patterns of kept signs, 1 or 0, ``[patterns, clusters]`` at a time: the same ones for every pair."""
+    if resamples * clusters <= BLOCK:
+        return _one_block(seed, resamples, clusters)
+    return _drawn_patterns(seed, resamples, clusters)
+
+
+@lru_cache(maxsize=4)
+def _one_block(seed: int, resamples: int, clusters: int) -> tuple[NDArray[np.float64], ...]:
+    """All patterns at once, kept: pairs of one study have as many clusters, and drawing takes longest."""
+    return tuple(_drawn_patterns(seed, resamples, clusters))
+
+
+def _drawn_patterns(seed: int, resamples: int, clusters: int) -> Iterator[NDArray[np.float64]]:
+    chance = np.random.default_rng(seed)
+    for rows in blocks(resamples, clusters):
+        yield chance.integers(2, size=(rows.stop - rows.start, clusters)).astype(np.float64)
+
+
+def _count_as_far(sums: NDArray[np.float64], sizes: NDArray[np.float64], observed: float) -> int:
+    """Count the sums at least so far from zero, once every size was added to each sum or taken from it.
+
+    Args:
+        sums: So far, ``[patterns]``.
+        sizes: What is left, in the order in which it is added.
+        observed: How far.
+    """
+    for place, size in enumerate(sizes):
+        if len(sums) >= _NEAR:  # larger ones leave the processor's cache
+            rest = sizes[place + 1 :]
+            return _count_as_far(sums + size, rest, observed) + _count_as_far(sums - size, rest, observed)
         sums = np.concatenate((sums + size, sums - size))
-    return sums
+    return int(np.count_nonzero(np.abs(sums) >= observed))
 
 
 def blocks(resamples: int, clusters: int) -> Iterator[slice]:

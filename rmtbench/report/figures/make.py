@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from rmtbench.analysis import figure_data
 from rmtbench.analysis.figure_data import Record
 from rmtbench.analysis.sections import Grid, Section
+from rmtbench.processes import mapped
 from rmtbench.report.csv_files import to_csv
 from rmtbench.report.figures import FOLDER, costs, scores
 
@@ -54,36 +55,51 @@ class Drawn:
     chapter: int | None
 
 
-def make_figures(sections: Sequence[Section]) -> tuple[tuple[Drawn, ...], dict[str, bytes]]:
+def make_figures(sections: Sequence[Section], *, processes: int = 1) -> tuple[tuple[Drawn, ...], dict[str, bytes]]:
     """Draw every figure that the runs hold the data of.
 
     Args:
         sections: Runs of different ones share no figure.
+        processes: At most so many draw at once: see `rmtbench.processes.mapped`.
 
     Returns:
         The figures, and their files by path within the report's folder.
     """
-    from rmtbench.report.figures.style import house_style, to_bytes
-
     drawn: list[Drawn] = []
-    files: dict[str, bytes] = {}
+    tasks: list[_Task] = []
     for chapter, section in enumerate(sections):
         grids = section.grids
         systems = {run.spec.system: run.system for run in reversed(section.runs)}
-        for kind in KINDS:
-            shown = [record for grid in grids for record in kind.records(grid)]
-            if not shown:
-                continue
-            figure = Drawn(f"{FOLDER}/{kind.name}-{chapter + 1}", kind.title, label_of(section), chapter)
-            drawn.append(figure)
-            with house_style():
-                png, svg = to_bytes(kind.draw(shown, figure.label, systems))
+        for place, kind in enumerate(KINDS):
+            if shown := [record for grid in grids for record in kind.records(grid)]:
+                drawn.append(Drawn(f"{FOLDER}/{kind.name}-{chapter + 1}", kind.title, label_of(section), chapter))
+                tasks.append(_Task(place, shown, drawn[-1].label, systems))
+    files: dict[str, bytes] = {}
+    with mapped(_draw, tasks, processes) as found:
+        for figure, task, (png, svg) in zip(drawn, tasks, found, strict=True):
             files |= {
                 f"{figure.stem}.png": png,
                 f"{figure.stem}.svg": svg,
-                f"{figure.stem}.csv": to_csv(shown).encode(),
+                f"{figure.stem}.csv": to_csv(task.records).encode(),
             }
     return tuple(drawn), files
+
+
+@dataclass(frozen=True, slots=True)
+class _Task:
+    """One figure to draw: the position of its kind, and what that kind's function takes."""
+
+    kind: int
+    records: Sequence[Record]
+    label: str
+    systems: Systems
+
+
+def _draw(task: _Task) -> tuple[bytes, bytes]:
+    from rmtbench.report.figures.style import house_style, to_bytes
+
+    with house_style():
+        return to_bytes(KINDS[task.kind].draw(task.records, task.label, task.systems))
 
 
 def training_figure(logs: Sequence[Path]) -> tuple[Drawn, dict[str, bytes]]:

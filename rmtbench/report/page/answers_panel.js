@@ -51,22 +51,24 @@ function answersPanel(panel, page) {
   const named = pairNames(a, b);
   let shown = [], turn = 0, picked = 0;
 
-  const search = make("input", {type: "search", value: state.find, maxlength: 300, oninput: () => { page.note({find: search.value}); refilter(); }});
-  const kind = make("select", {onchange: () => { page.note({kind: kind.value}, true); refilter(); }}, make("option", {value: "", text: "any"}));
+  const search = make("input", {type: "search", value: state.find, maxlength: 300, oninput: () => { page.note({find: search.value}); refilter().catch(missing); }});
+  const kind = make("select", {onchange: () => { page.note({kind: kind.value}, true); refilter().catch(missing); }}, make("option", {value: "", text: "any"}));
   const count = make("p", {class: "dim", "aria-live": "polite"});
   const detail = make("div", {class: "detail", tabindex: 0, role: "region", "aria-label": "The chosen question"});
-  const list = answerList({label: "Questions", row: listed, chosen: pick});
+  const list = answerList({label: "Questions", row: listed, chosen: (at, how) => pick(at, how).catch(missing)});
   panel.append(...answerTools(systems, wanted, runs, (changes) => page.go({...changes, question: ""}), kind, search), count,
     make("div", {class: "split"}, list.element, detail));
-  start();
+  start().catch(missing);
 
+  // Texts beside a page can be missing, where the page was passed on without them.
+  function missing(error) { detail.replaceChildren(make("p", {class: "warning", role: "alert", text: error.message})); }
   async function start() {
     await set.load();
     const kinds = set.kinds();
     kind.append(...kinds.map((value) => make("option", {value, text: Texts.plain(value, 40)})));
     kind.value = kinds.includes(state.kind) ? state.kind : "";
     kind.disabled = !kinds.length;
-    refilter();
+    await refilter();
   }
   async function refilter() {
     const mine = turn += 1, found = await set.matching({...wanted, kind: kind.value, find: search.value});

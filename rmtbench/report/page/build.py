@@ -63,8 +63,9 @@ def build_page(
     script = _with_headings("\n".join(_read(name) for name in SCRIPTS), chapters)
     style = "\n".join(_read(name) for name in STYLES)
     data = to_json(page_data(chapters, decided, blocks))
+    beside = " 'self' file:" if blocks.beside else ""  # the files of answers, beside the page or on its server
     return Template(_read("page.html")).substitute(
-        policy=f"default-src 'none'; script-src {_hash(library)} {_hash(script)}; style-src {_hash(style)}",
+        policy=f"default-src 'none'; script-src {_hash(library)} {_hash(script)}{beside}; style-src {_hash(style)}",
         style=style,
         library=library,
         script=script,

@@ -43,7 +43,7 @@ def page_data(chapters: Sequence[Chapter], decided: Sequence[Decided], blocks: B
         "terms": asdict(terms),
         "runs": [row for place, each in enumerate(chapters) for row in _runs(each.section, place, names, blocks)],
         "looks": [_looks(each.section, names) for each in chapters],
-        "corpora": blocks.passages.cut(blocks.place),
+        "corpora": blocks.cut_passages(),
         "draws": blocks.passages.draws,
         "slice": SLICE,
     }

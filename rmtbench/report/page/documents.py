@@ -23,6 +23,11 @@ NEAR = ("own", "embedded")
 ASK = "rmtbench report --passages reads it from where the data lies"
 
 
+def is_offered(choice: Choice, kind: str) -> bool:
+    """Whether documents of a kind of source are to be read at all."""
+    return choice == "all" or (choice == "near" and kind in NEAR)
+
+
 @dataclass(frozen=True, slots=True)
 class Wanted:
     """One draw's documents, as the run describes them.
@@ -65,7 +70,7 @@ class Documents:
 
     def offers(self, wanted: Wanted) -> bool:
         """Whether these documents are to be read at all."""
-        return self.choice == "all" or (self.choice == "near" and wanted.kind in NEAR)
+        return is_offered(self.choice, wanted.kind)
 
     def read(self, wanted: Wanted) -> Mapping[str, Document] | str:
         """Return the draw's documents by id, or a sentence that says why they are not here."""

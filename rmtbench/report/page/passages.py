@@ -5,16 +5,36 @@ A run keeps places, not texts. The documents are read again where they lie, and 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
-from rmtbench.core import Document
-from rmtbench.journal.record import RunRecord
+from rmtbench.core import Document, RunSpec
+from rmtbench.journal.columns import Spans
 from rmtbench.report.page.documents import Documents, Wanted
 
-Spans = dict[str, set[tuple[int, int]]]
+Needed = dict[str, set[tuple[int, int]]]
 """Characters ``(start, end)`` of the documents' texts, by document id."""
+
+
+Place = int | str
+"""Where the page finds a block: the number of an element, or ``FILE#NUMBER`` in a file beside the page."""
+
+
+class Described(Protocol):
+    """A run as far as its documents go."""
+
+    @property
+    def run_id(self) -> str:
+        """Its name."""
+
+    @property
+    def spec(self) -> RunSpec:
+        """What was asked."""
+
+    @property
+    def corpora(self) -> Sequence[Mapping[str, Any]]:
+        """A row a draw."""
 
 
 @dataclass(slots=True)
@@ -28,24 +48,32 @@ class Passages:
     """
 
     documents: Documents = field(default_factory=Documents)
-    corpora: list[tuple[Wanted, Spans]] = field(default_factory=list)
+    corpora: list[tuple[Wanted, Needed]] = field(default_factory=list)
     draws: list[dict[int, int]] = field(default_factory=list)
     _known: dict[str, int] = field(default_factory=dict)
     _sets: dict[tuple[tuple[int, int], ...], int] = field(default_factory=dict)
 
-    def add(self, run: RunRecord) -> int:
-        """Note what one run needs; returns the position of its draws in `draws`."""
+    def add(self, run: Described, spans: Callable[[], Spans]) -> int:
+        """Note what one run needs.
+
+        Args:
+            run: The run.
+            spans: Returns what it retrieved and its evidence; called only where these documents are to be read.
+
+        Returns:
+            The position of its draws in `draws`.
+        """
         places = {int(row["draw"]): self._corpus(run, row) for row in run.corpora}
-        spans = {draw: self.corpora[place][1] for draw, place in places.items() if self._readable(place)}
-        if spans:
-            self._collect(run, spans)
+        needed = {draw: self.corpora[place][1] for draw, place in places.items() if self._readable(place)}
+        if needed:
+            _collect(spans(), needed)
         key = tuple(sorted(places.items()))
         if key not in self._sets:
             self._sets[key] = len(self.draws)
             self.draws.append(places)
         return self._sets[key]
 
-    def cut(self, place: Callable[[object], int]) -> list[dict[str, Any]]:
+    def cut(self, place: Callable[[object], Place]) -> list[dict[str, Any]]:
         """Read the documents of every corpus and keep the passages needed.
 
         Args:
@@ -63,7 +91,7 @@ class Passages:
                 rows.append({"texts": place(cut_passages(found, spans)), "why": ""})
         return rows
 
-    def _corpus(self, run: RunRecord, row: Mapping[str, Any]) -> int:
+    def _corpus(self, run: Described, row: Mapping[str, Any]) -> int:
         digest = str(row.get("sha256") or f"{run.run_id}, draw {row['draw']}")
         if digest not in self._known:
             self._known[digest] = len(self.corpora)
@@ -72,14 +100,6 @@ class Passages:
 
     def _readable(self, place: int) -> bool:
         return self.documents.offers(self.corpora[place][0])
-
-    def _collect(self, run: RunRecord, spans: Mapping[int, Spans]) -> None:
-        for (draw, _), gold in run.gold.items():
-            if draw in spans:
-                _note(spans[draw], ((s.document_id, s.start, s.end) for fact in gold.evidence for s in fact))
-        for (draw, _), answer in run.answers.items():
-            if draw in spans:
-                _note(spans[draw], ((chunk.document_id, chunk.start, chunk.end) for chunk in answer.retrieved))
 
 
 def cut_passages(documents: Mapping[str, Document], spans: Mapping[str, Iterable[tuple[int, int]]]) -> dict[str, Any]:
@@ -106,7 +126,7 @@ def cut_passages(documents: Mapping[str, Document], spans: Mapping[str, Iterable
     return cut
 
 
-def _note(spans: Spans, found: Iterable[tuple[str, int, int]]) -> None:
-    for name, start, end in found:
-        if 0 <= start < end:
-            spans.setdefault(name, set()).add((start, end))
+def _collect(spans: Spans, needed: Mapping[int, Needed]) -> None:
+    for draw, name, start, end in zip(spans.draws, spans.names, spans.starts, spans.ends, strict=True):
+        if draw in needed:
+            needed[draw].setdefault(spans.documents[name], set()).add((start, end))
