@@ -186,7 +186,7 @@ def run(asked: KvBench, *, report: Callable[[str], None] = lambda _line: None) -
                     f"{row.questions_per_second:.3g} questions/s, {row.step_seconds * 1000:.3g} ms a step"
                 )
         del model
-        halves.append(_agreement(load_model(geometry, dtype="bfloat16", device=device), geometry))
+        halves.append(_agreement(try_steps(load_model(geometry, dtype="bfloat16", device=device)), geometry))
     loop = _of_geometries(rows, geometries, "speedup_vs_loop", SMALL, 32)
     full = _of_geometries(rows, geometries, "speedup_vs_no_cache", LARGE, 1)
     limit = _roofline(rows, weights, device)

@@ -172,9 +172,11 @@ def greedy_continuous(
         the tokens that it reads: a question's are prefill, those of an answer decode. So all rows' seconds add up to
         the loop's, without those that whoever takes the results spends between them.
     """
-    behind = isinstance(places, DevicePlaces)
-    each = places if isinstance(places, DevicePlaces) else _AtOnce(places)
-    for row in _loop(each, prompts, count, finish, max_tokens, behind=behind):
+    if isinstance(places, DevicePlaces):
+        ended = _loop(places, prompts, count, finish, max_tokens, behind=True)
+    else:
+        ended = _loop(_AtOnce(places), prompts, count, finish, max_tokens)
+    for row in ended:
         yield row.key, row.decoded(row.prefill, row.decode)
 
 

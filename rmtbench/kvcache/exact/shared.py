@@ -79,7 +79,7 @@ class SharedPrefixCache:
         tensors: The context's keys and values; they are not copied.
         longest: Tokens of the longest question.
         batch: Most questions at once: places that are kept for them. If memory is missing, half of them.
-        notice: Gets a line when places were halved.
+        notice: Gets a line when places were halved, and where graphs may be used and cannot.
         no_graphs: Why decode steps are not replayed as CUDA graphs; empty where they may be: see `choose_step`.
     """
 
@@ -96,7 +96,9 @@ class SharedPrefixCache:
         self._model, self._batch, self._longest, self._notice = model, batch, longest, notice
         self._tokens = tensors.tokens
         self._turn: object = None
-        self._how, _ = choose_step(model, plain=is_plain(tensors), no_graphs=no_graphs)
+        self._how, why = choose_step(model, plain=is_plain(tensors), no_graphs=no_graphs)
+        if why and not no_graphs and model.device.startswith("cuda"):
+            notice(f"decode steps are not replayed as CUDA graphs: {why}")
         self._held: tuple[PrefixKV, Suffixes] | None = None
         self._places: SharedPlaces | StaticPlaces | None = None
         self._hold(tensors)
@@ -277,7 +279,7 @@ def shared_prefix(
         context: What it read.
         longest: Tokens of the longest question: room for it and its answer is kept `batch` times over.
         batch: Most questions at once.
-        notice: Gets a line when memory was missing and fewer are answered at once.
+        notice: Gets a line when memory was missing and fewer are answered at once, and where graphs cannot be used.
         no_graphs: Why decode steps are not replayed as CUDA graphs; empty where they may be.
 
     Raises:

@@ -97,27 +97,28 @@ def attend_to_suffixes(
         begun = begun.contiguous()
     out = torch.empty_like(asked)
     group_block, width_block = (triton.next_power_of_2(each) for each in (heads // kv_heads, width))
-    _kernel[(rows, kv_heads)](
-        asked,
-        key,
-        value,
-        *kept,
-        slots.places,
-        slots.lengths,
-        slots.steps,
-        begun,
-        lse,
-        out,
-        scale,
-        room,
-        begun.stride(0),
-        begun.stride(1),
-        lse.stride(0),
-        lse.stride(1),
-        GROUP=heads // kv_heads,
-        WIDTH=width,
-        GROUP_BLOCK=group_block,
-        WIDTH_BLOCK=width_block,
-        KEY_BLOCK=max(1, min(MOST_KEYS, PRODUCTS // (group_block * width_block))),
-    )
+    with torch.cuda.device_of(query):  # Triton starts kernels on the current device, wherever the tensors are
+        _kernel[(rows, kv_heads)](
+            asked,
+            key,
+            value,
+            *kept,
+            slots.places,
+            slots.lengths,
+            slots.steps,
+            begun,
+            lse,
+            out,
+            scale,
+            room,
+            begun.stride(0),
+            begun.stride(1),
+            lse.stride(0),
+            lse.stride(1),
+            GROUP=heads // kv_heads,
+            WIDTH=width,
+            GROUP_BLOCK=group_block,
+            WIDTH_BLOCK=width_block,
+            KEY_BLOCK=max(1, min(MOST_KEYS, PRODUCTS // (group_block * width_block))),
+        )
     return out

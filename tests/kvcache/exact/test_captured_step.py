@@ -11,6 +11,7 @@ from rmtbench.kvcache.base import PrefixKV
 from rmtbench.kvcache.exact.prefill import prefill
 from rmtbench.kvcache.exact.shared import make_places
 from rmtbench.kvcache.exact.static_places import GRAPHS, STATIC, How, StaticPlaces
+from rmtbench.kvcache.exact.static_step import find_attention
 from rmtbench.kvcache.exact.suffixes import Suffixes
 from rmtbench.kvcache.exact.trial import try_ways
 from rmtbench.models.decode import Decoded, greedy_continuous
@@ -73,6 +74,10 @@ def test_a_replay_waits_for_nothing(model: LocalModel) -> None:
     finally:
         torch.cuda.set_sync_debug_mode("default")
     assert all(len(each()) == 3 for each in wait)
+
+
+def test_a_gpu_attends_to_suffixes_by_triton() -> None:
+    assert find_attention(torch.device("cuda"))[1] == "triton"
 
 
 def test_capture_changes_nothing_that_is_kept(model: LocalModel) -> None:

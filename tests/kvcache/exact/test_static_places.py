@@ -12,7 +12,7 @@ import torch
 
 from rmtbench.core import RunSpec
 from rmtbench.kvcache.exact.prefill import prefill
-from rmtbench.kvcache.exact.shared import make_places
+from rmtbench.kvcache.exact.shared import make_places, shared_prefix
 from rmtbench.kvcache.exact.static_places import GRAPHS, STATIC, How, choose_step, is_plain
 from rmtbench.kvcache.exact.static_step import rows_of_steps
 from rmtbench.kvcache.exact.suffixes import Suffixes
@@ -153,6 +153,18 @@ def test_a_step_that_cannot_be_captured_is_found_before_runs(
     assert why.startswith("" if way is None else "the captured step is not exact here (")
     off = RunSpec(system, "towns", "all", "x", "x", options=RunOptions(cuda_graphs="off"))
     assert check_served(on_cuda(tiny_model), [off], tmp_path).inexact == {}
+
+
+def test_a_kept_context_says_why_it_uses_no_graphs(tiny_model: LocalModel) -> None:
+    prefix, told = prefill(tiny_model.model, CONTEXT), list[str]()
+    there = replace(on_cuda(tiny_model), inexact={GRAPHS: "not permitted"})
+    with shared_prefix(there, prefix, longest=40, batch=2, notice=told.append) as held:
+        found = [row.output_ids for row in held.generate(["Who?", "Where does it end?", "Why?"])]
+    assert told == ["decode steps are not replayed as CUDA graphs: the captured step is not exact here (not permitted)"]
+    with shared_prefix(tiny_model, prefix, longest=40, batch=2, notice=told.append) as held:
+        assert found == [row.output_ids for row in held.generate(["Who?", "Where does it end?", "Why?"])]
+    with shared_prefix(there, prefix, longest=40, batch=2, notice=told.append, no_graphs="cuda-graphs is off"):
+        assert len(told) == 1
 
 
 def test_a_hook_on_a_layer_keeps_the_forwards(tiny_model: LocalModel) -> None:

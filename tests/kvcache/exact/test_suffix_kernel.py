@@ -9,7 +9,6 @@ import pytest
 import torch
 from suffix_cases import SHAPES, by_rows, make_case
 
-from rmtbench.kvcache.exact.static_step import find_attention
 from rmtbench.kvcache.exact.suffix_attention import attend_to_suffixes
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
@@ -20,6 +19,8 @@ if DEVICE == "cpu":
 
 pytest.importorskip("triton", reason="Triton is not installed")
 suffix_kernel = pytest.importorskip("rmtbench.kvcache.exact.suffix_kernel")
+pytestmark = [pytest.mark.gpu] if DEVICE == "cuda" else []
+"""Where there is a GPU, `make gpu` runs them there."""
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -51,8 +52,3 @@ def test_strides_of_the_prefixs_outputs_are_heeded() -> None:
     expected = case.answer(suffix_kernel.attend_to_suffixes)
     given = (case.query, case.new, case.kept, case.slots, turned, 0.2)
     assert torch.equal(suffix_kernel.attend_to_suffixes(*given), expected)
-
-
-@pytest.mark.gpu
-def test_a_gpu_attends_by_triton() -> None:
-    assert find_attention(torch.device("cuda"))[1] == "triton"
