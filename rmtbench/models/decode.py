@@ -111,7 +111,7 @@ class Decoded:
 class _Row:
     """A row in its place. Seconds are its share of the forwards; `first` and `end` are readings of the clock.
 
-    `asked` counts the tokens that forwards were begun for, `running` the forwards among them that have not ended.
+    `asked` counts the tokens that forwards were begun for.
     """
 
     key: int
@@ -123,7 +123,6 @@ class _Row:
     end: float = 0.0
     finish: Finish | None = None
     asked: int = 0
-    running: int = 0
 
     def decoded(self, prefill: float, decode: float) -> Decoded:
         if self.finish is None:  # pragma: no cover - rows leave their places only when they have ended
@@ -213,26 +212,26 @@ def _loop(
         behind: Whether a forward begins before the tokens of the one before it are waited for.
 
     Yields:
-        Rows that have ended, once no forward that reads them is still running.
+        Rows that have ended, while no forward is running.
     """
     live: dict[int, _Row] = {}
     running: deque[_Forward] = deque()
+    ended: list[_Row] = []
     mark = time.perf_counter()
     while True:
-        entering = [
-            (place, _Row(key, tail))
-            for place, (key, tail) in zip([place for place in range(count) if place not in live], prompts, strict=False)
-        ]
-        stepping = [place for place in sorted(live) if live[place].asked < max_tokens]
-        if stepping or entering:
-            rows = [*((place, live[place]) for place in stepping), *entering]
-            tokens = places.start(stepping, [(place, row.tail) for place, row in entering])
-            running.append(_Forward(rows, len(entering), tokens))
-            live.update(entering)
-            for _, row in rows:
-                row.asked, row.running = row.asked + 1, row.running + 1
-            if behind and len(running) == 1:
-                continue
+        if not ended:  # else what runs ends first: nothing runs while whoever takes results uses the device
+            entering = [
+                (place, _Row(key, tail))
+                for place, (key, tail) in zip(
+                    [place for place in range(count) if place not in live], prompts, strict=False
+                )
+            ]
+            stepping = [place for place in sorted(live) if live[place].asked < max_tokens]
+            if stepping or entering:
+                running.append(_begin(places, [(place, live[place]) for place in stepping], entering))
+                live.update(entering)
+                if behind and len(running) == 1:
+                    continue
         if not running:
             return
         forward = running.popleft()
@@ -241,23 +240,31 @@ def _loop(
         _share(forward, now - mark, now)
         mark = now
         for (place, row), token in zip(forward.rows, chosen, strict=True):
-            if row.finish is None:
+            if row.finish is None:  # else it had ended when this forward began
                 row.finish = _take(row, token, finish, max_tokens)
                 if token is None:
                     places.clear(place)
                 if row.finish is not None:
-                    del live[place]
-        for row in [row for _, row in forward.rows if row.finish is not None and not row.running]:
+                    ended.append(live.pop(place))
+        while ended and not running:
             before = time.perf_counter()
-            yield row
+            yield ended.pop(0)
             mark += time.perf_counter() - before
+
+
+def _begin(places: DevicePlaces, stepping: list[tuple[int, _Row]], entering: list[tuple[int, _Row]]) -> _Forward:
+    """Begin a forward that asks one token for each of these rows."""
+    tokens = places.start([place for place, _ in stepping], [(place, row.tail) for place, row in entering])
+    rows = [*stepping, *entering]
+    for _, row in rows:
+        row.asked += 1
+    return _Forward(rows, len(entering), tokens)
 
 
 def _share(forward: _Forward, seconds: float, now: float) -> None:
     """Share a forward's seconds out among its rows by the tokens that it read of each."""
     share = seconds / max(1, sum(forward.reads(number) for number in range(len(forward.rows))))
     for number, (_, row) in enumerate(forward.rows):
-        row.running -= 1
         if number < len(forward.rows) - forward.entering:
             row.decode += share
         else:

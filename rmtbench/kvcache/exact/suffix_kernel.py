@@ -97,7 +97,8 @@ def attend_to_suffixes(
         begun = begun.contiguous()
     out = torch.empty_like(asked)
     group_block, width_block = (triton.next_power_of_2(each) for each in (heads // kv_heads, width))
-    with torch.cuda.device_of(query):  # Triton starts kernels on the current device, wherever the tensors are
+    # Triton starts kernels on the current device, wherever the tensors are.
+    with torch.cuda.device_of(query):  # type: ignore[no-untyped-call]
         _kernel[(rows, kv_heads)](
             asked,
             key,

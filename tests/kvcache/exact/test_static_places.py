@@ -101,15 +101,6 @@ def test_a_row_of_no_finite_logits_fails_alone(tiny_model: LocalModel) -> None:
     assert [found[number].finish for number in range(5)] == ["length", "error", "length", "length", "length"]
 
 
-def test_seconds_of_the_rows_add_up_to_the_loops(tiny_model: LocalModel, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Those of a step in vain are the ended row's."""
-    clock = iter(range(10_000))
-    monkeypatch.setattr("time.perf_counter", lambda: float(next(clock)))
-    found = answers(tiny_model, "static", 3, ends_early(answers(tiny_model, "forward", 1, lambda _ids: None)))
-    assert all(row.prefill_seconds > 0 for row in found.values())
-    assert sum(row.prefill_seconds + row.decode_seconds for row in found.values()) < next(clock)
-
-
 @pytest.mark.parametrize(
     ("places", "rows"), [(1, [1]), (3, [1, 2, 3]), (8, [1, 2, 4, 8]), (40, [1, 2, 4, 8, 16, 32, 40])]
 )
