@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from transformers import AutoConfig, AutoModelForCausalLM
 
 from rmtbench.core import RunSpec
 from rmtbench.kvcache.exact.prefill import prefill
@@ -59,6 +60,21 @@ def test_the_models_own_forward_takes_static_steps_too(tiny_model: LocalModel) -
     half = replace(tiny_model, model=copy.deepcopy(tiny_model.model).to(torch.bfloat16))
     assert try_ways(half, [STATIC]) == {STATIC: ""}
     assert try_ways(tiny_model, [STATIC]) == {STATIC: ""}
+
+
+FAMILIES = {"gpt2": {"n_positions": 128}, "qwen3": {"head_dim": 16}, "mixtral": {"sliding_window": None}}
+"""Learned positions, normalised keys, and a router of experts."""
+
+
+@pytest.mark.parametrize("kind", FAMILIES)
+def test_a_static_step_is_exact_for_other_families(tiny_model: LocalModel, kind: str) -> None:
+    sizes = {"vocab_size": 30522, "hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 2,
+             "num_attention_heads": 2, "num_key_value_heads": 2, "initializer_range": 0.15}  # fmt: skip
+    with torch.random.fork_rng():
+        torch.manual_seed(5)
+        config = AutoConfig.for_model(kind, **(sizes | FAMILIES[kind]))
+        model = replace(tiny_model, model=AutoModelForCausalLM.from_config(config).eval())
+    assert try_ways(model, [STATIC]) == {STATIC: ""}
 
 
 def test_a_captured_step_is_refused_without_a_gpu(tiny_model: LocalModel) -> None:
