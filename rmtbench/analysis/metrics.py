@@ -65,4 +65,5 @@ def names_to_decide_by(runs: Iterable[RunFigures]) -> list[str]:
 
 def _differ(run: RunFigures, value: MetricValue) -> bool:
     own = run.by_cluster.get(value.name)
-    return own is not None and own != run.by_cluster.get(value.beside)
+    has_values = own is not None and any(count for _, count in own.values())
+    return has_values and own != run.by_cluster.get(value.beside)

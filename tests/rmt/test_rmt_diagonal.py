@@ -128,7 +128,7 @@ def wrapped_as(name: str, **changes: Any) -> RecurrentDecoder:
     return made.eval()
 
 
-def test_a_layer_that_gets_more_than_the_last_one_gives_is_refused() -> None:
+def test_a_layer_with_another_input_is_refused() -> None:
     model = model_of("llama", 2)
     model.base.base_model.layers[1].register_forward_pre_hook(lambda _, args: (args[0] + 1, *args[1:]))
     with pytest.raises(UserError, match="layer 1 of LlamaForCausalLM reads more than the layer before it gives"):

@@ -57,3 +57,18 @@ def test_a_packed_run_is_left_with_the_scores_that_it_has(tmp_path: Path) -> Non
     packed = pack(run.path).read_bytes()
     score_runs([run.path])
     assert run.path.with_name(run.path.name + ".zip").read_bytes() == packed
+
+
+def test_capture_and_retention_show_where_notes_were_taken(tmp_path: Path) -> None:
+    _, without = scored(tmp_path / "without", "blue", "em", "notes")
+    assert "captured" not in without.columns
+    run = add_run(tmp_path / "with", spec_of(), score=None)
+    lines = run.answers.read_text(encoding="utf-8").splitlines()
+    # Notes of two parts: the answer is in what is left of the first, and was lost in the second.
+    notes = ['"notes":["it is blue","x"],"note_heads":2', '"notes":["it is blue","x","y"],"note_heads":2']
+    written = [line.replace('"warmup"', f'{notes[place]},"warmup"') for place, line in enumerate(lines[:2])]
+    run.answers.write_text("\n".join([*written, *lines[2:], ""]), encoding="utf-8")
+    score_runs([run.path], ("em", "notes"))
+    table = score_table(make_grids(read_figures(tmp_path / "with"))[0])
+    shown = dict(zip(table.columns, table.rows[0], strict=True))
+    assert (shown["captured"].split()[0], shown["retained"].split()[0]) == ("1.000", "0.500")
