@@ -130,8 +130,13 @@ def wait_for(answers: int, results: Path, process: subprocess.Popen) -> None:
         time.sleep(0.005)
 
 
+def descendants(process: subprocess.Popen, *names: str) -> list[psutil.Process]:
+    """The processes below one whose program has one of the names."""
+    below = psutil.Process(process.pid).children(recursive=True)
+    return [child for child in below if any(name in "".join(child.cmdline()[:1]) for name in names)]
+
+
 RAY = ("--engine", "ray", "--workers", "2")
-TOTAL = 2 * 3 * DRAWS * QUESTIONS
 
 
 @pytest.mark.slow
@@ -140,10 +145,10 @@ def test_two_ray_workers_make_what_one_process_makes(start: Start, folder: Path,
     for results, words in (("workers", ("--workers", "2")), ("ray", RAY)):
         code, err = ended(start(results, *words))
         assert code == 0, err
-    assert answered(plain) == TOTAL
     assert made(folder / "workers") == made(plain)
     assert made(folder / "ray") == made(plain)
     assert len(made(plain)) == 4 * 6
+    assert answered(plain) > 3 * DRAWS
     for sessions in (folder / "ray").glob("*/sessions.jsonl"):
         for row in rows(sessions):
             engine = row["provenance"]["engine"]
@@ -159,9 +164,8 @@ def test_two_ray_workers_make_what_one_process_makes(start: Start, folder: Path,
 @with_ray
 def test_the_draw_of_a_killed_worker_goes_to_another(start: Start, folder: Path, plain: Path) -> None:
     process = start("lost", *RAY)
-    wait_for(TOTAL // 4, folder / "lost", process)
-    children = psutil.Process(process.pid).children(recursive=True)
-    actors = [child for child in children if "ray::Actor" in "".join(child.cmdline()[:1])]
+    wait_for(answered(plain) // 4, folder / "lost", process)
+    actors = descendants(process, "ray::Actor")
     assert len(actors) == 2
     actors[0].kill()
     code, err = ended(process)
@@ -178,18 +182,19 @@ def test_a_stopped_command_resumes(
 ) -> None:
     results = folder / sign.name
     process = start(sign.name, *RAY)
-    wait_for(TOTAL // 4, results, process)
-    children = psutil.Process(process.pid).children(recursive=True)
+    wait_for(answered(plain) // 4, results, process)
+    before, cluster = set(temporary.iterdir()), descendants(process, "ray::Actor", "raylet", "gcs_server")
+    assert len(cluster) >= 4
     process.send_signal(sign)
     _, err = process.communicate(timeout=300)
     assert process.returncode == code, err
     assert "Traceback" not in err
-    assert TOTAL // 4 <= answered(results) < TOTAL
-    _, alive = psutil.wait_procs(children, timeout=60)
-    assert alive == [], "nothing of the cluster outlives its command"
+    assert answered(plain) // 4 <= answered(results) < answered(plain)
+    _, alive = psutil.wait_procs(cluster, timeout=60)
+    assert alive == [], "no cluster outlives its command"
     if sign == signal.SIGINT:
         assert "interrupted: every answer so far is kept; the same command resumes" in err
-        assert list(temporary.glob("rmtbench-ray-*")) == []
+        assert len(before - set(temporary.iterdir())) == 1, "its folder is removed"
     code, err = ended(start(sign.name, *RAY))
     assert code == 0, err
     assert made(results) == made(plain)

@@ -92,11 +92,11 @@ def ray_pool(asked: Engine, device: str, say: Say) -> Iterator[RayPool]:
     import ray
 
     with _cluster():
-        nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-        shares = shares_of([Node(each.get("CPU", 0), each.get("GPU", 0)) for each in nodes], asked, device)
-        each = f"{shares.cpus:g} CPUs" + (f" and {shares.gpus:g} GPUs" if shares.gpus else "")
+        found = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+        nodes = [Node(each["CPU"], each.get("GPU", 0)) for each in found if each.get("CPU")]  # a head may lend none
+        shares = shares_of(nodes, asked, device)
         where = os.environ.get(ADDRESS, "this machine")
-        say(f"ray {ray.__version__}, {where}: workers: {shares.workers}, each with {each}")
+        say(f"ray {ray.__version__}, {where}: workers: {shares.workers}; each has {shares.each}")
         pool = RayPool(shares)
         try:
             yield pool

@@ -30,6 +30,11 @@ class Shares:
         """Threads of each worker."""
         return max(1, int(self.cpus))
 
+    @property
+    def each(self) -> str:
+        """What each worker has, in words."""
+        return f"CPUs: {self.cpus:g}" + (f", GPUs: {self.gpus:g}" if self.gpus else "")
+
 
 def shares_of(nodes: Sequence[Node], asked: Engine, device: str) -> Shares:
     """Divide a cluster among workers: one a GPU if a GPU answers, else one a node, where nothing else was asked.
@@ -50,10 +55,10 @@ def shares_of(nodes: Sequence[Node], asked: Engine, device: str) -> Shares:
     room = sum(_fitting(node, cpus, gpus) for node in nodes)
     workers = asked.workers if asked.workers is not None else room
     if not 0 < workers <= room:
-        each = f"{cpus:g} CPUs" + (f" and {gpus:g} GPUs" if gpus else "")
-        total = f"{sum(node.cpus for node in nodes):g} CPUs and {sum(node.gpus for node in nodes):g} GPUs"
+        total = Shares(0, sum(node.cpus for node in nodes), sum(node.gpus for node in nodes)).each
+        each = Shares(workers, cpus, gpus).each
         raise UserError(
-            f"the cluster has room for {room} workers of {each} (in all {total} on {len(nodes)} nodes)",
+            f"the cluster has room for workers: {room}, if each has {each} (in all {total}; nodes: {len(nodes)})",
             where="--engine ray",
             remedy="give fewer --workers, or smaller --set cpus and --set gpus",
         )
