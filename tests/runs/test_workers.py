@@ -104,9 +104,8 @@ def test_processes_end_with_the_command_that_started_them(tmp_path: Path) -> Non
     words = ("run", "--system", "closed-book", "--dataset", "handbook", "--model", "random:tiny", "--questions", "400",
              "--results", str(tmp_path), "--draws", "2", "--workers", "2")  # fmt: skip
     environ = {**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
-    with subprocess.Popen(
-        [sys.executable, "-m", "rmtbench", "run", *words], env=environ, stderr=subprocess.PIPE
-    ) as driver:
+    command = [sys.executable, "-m", "rmtbench", *words]
+    with subprocess.Popen(command, env=environ, stderr=subprocess.DEVNULL) as driver:
         while not list(tmp_path.glob(f"{PARTS}/*/*/answers.jsonl")):
             assert driver.poll() is None
             time.sleep(0.05)
