@@ -9,7 +9,9 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from rmtbench.errors import UserError
@@ -113,23 +115,28 @@ def _answers(results: Path) -> dict[str, list[dict[str, Any]]]:
 def overhead(draws: int) -> dict[str, float]:
     """Return the seconds of a draw of next to no work, in this process and by one Ray worker, and their difference.
 
+    Medians, and one thread each: a busy machine disturbs many threads more than one.
+
     Args:
         draws: How many are done by each; the first one, which waits for the model, is not counted.
 
     Raises:
         UserError: Ray is not installed.
     """
+    import torch
+
     given = {"systems": ("closed-book",), "dataset": "squad", "size": "smoke", "model": "random:tiny"}
     request = make_request("mini", {**given, "draws": draws, "questions": 1, "max_answer_tokens": 1})
     session = open_session(request, os.environ)
     with tempfile.TemporaryDirectory() as folder:
         resources = load_resources(session.specs, session.device, Path(folder) / "cache")
+        torch.set_num_threads(1)
         made = make_draws(session, resources.model.count_tokens)
         here = _Clock()
         execute(session.specs, made, resources, Path(folder) / "here", here)
         work = Work(Job(0, request, tuple(session.specs), session.device), tuple(made))
         there = _Clock()
-        with ray_pool(Engine(engine="ray", workers=1), session.device, _ignore) as pool:
+        with ray_pool(Engine(engine="ray", workers=1, cpus=1.0), session.device, _ignore) as pool:
             share(iter([work]), pool, Path(folder) / "there", lambda made, _: made.job.specs, there)
     return {
         "tiny_draw_seconds_here": here.seconds_a_draw,
@@ -150,8 +157,8 @@ class _Clock:
 
     @property
     def seconds_a_draw(self) -> float:
-        """Mean from the end of the first draw to that of the last."""
-        return (self._ends[-1] - self._ends[0]) / (len(self._ends) - 1)
+        """Median time from the end of a draw to that of the next one."""
+        return median(after - before for before, after in pairwise(self._ends))
 
 
 def _ignore(_text: str) -> None:

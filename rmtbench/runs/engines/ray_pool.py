@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import secrets
 import signal
 import socket
 import tempfile
@@ -73,7 +74,7 @@ def check_ray() -> None:
 
 def _unreachable(address: str, error: BaseException) -> UserError:
     where = f"{ADDRESS}={address}" if address else "--engine ray"
-    remedy = f"check {ADDRESS}, and that the cluster has this version of Ray and Python"
+    remedy = f"check {ADDRESS}, RAY_AUTH_MODE=token if it asks for one, and that it has this version of Ray and Python"
     return UserError(f"no Ray cluster here ({first_line(error)})", where=where, remedy=remedy)
 
 
@@ -89,9 +90,9 @@ def ray_pool(asked: Engine, device: str, say: Say) -> Iterator[RayPool]:
     Raises:
         UserError: The cluster cannot be reached, or has no room for the workers.
     """
-    import ray
-
     with _cluster():
+        import ray
+
         found = [node["Resources"] for node in ray.nodes() if node["Alive"]]
         nodes = [Node(each["CPU"], each.get("GPU", 0)) for each in found if each.get("CPU")]  # a head may lend none
         shares = shares_of(nodes, asked, device)
@@ -107,7 +108,8 @@ def ray_pool(asked: Engine, device: str, say: Say) -> Iterator[RayPool]:
 @contextmanager
 def _cluster() -> Iterator[None]:
     """Be connected to a cluster while the block lasts. Ray reports nothing to its makers, and prints nothing here."""
-    for name, value in SETTINGS.items():
+    own = not os.environ.get(ADDRESS)
+    for name, value in {**SETTINGS, **(_secret() if own else {})}.items():  # before Ray is imported, which reads them
         os.environ.setdefault(name, value)
     import ray
     from ray._private import worker
@@ -117,9 +119,7 @@ def _cluster() -> Iterator[None]:
     settings: dict[str, Any] = {"log_to_driver": False, "logging_level": "CRITICAL"}
     before = signal.getsignal(signal.SIGTERM)  # Ray sets its own, which exits without a word
     with ExitStack() as stack:
-        if address := os.environ.get(ADDRESS):
-            settings |= {"address": address}
-        else:
+        if own:
             folder = tempfile.TemporaryDirectory(prefix="rmtbench-ray-", dir=_short(), ignore_cleanup_errors=True)
             stack.enter_context(folder)
             settings |= {
@@ -128,6 +128,8 @@ def _cluster() -> Iterator[None]:
                 "object_store_memory": OBJECT_STORE_BYTES,
                 "_temp_dir": folder.name,
             }
+        else:
+            settings |= {"address": os.environ[ADDRESS]}
         stack.callback(ray.shutdown)
         try:
             ray.init(**settings)
@@ -136,6 +138,11 @@ def _cluster() -> Iterator[None]:
         finally:
             signal.signal(signal.SIGTERM, before)
         yield
+
+
+def _secret() -> dict[str, str]:
+    """Return what keeps others out of a cluster of our own. Ray would write such a token into the user's home."""
+    return {} if "RAY_AUTH_MODE" in os.environ else {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
 
 
 def _short() -> str:
