@@ -112,7 +112,10 @@ def _error_number(error: Exception) -> int | None:
     text = str(error)
     if found := re.search(r"\(os error (\d+)\)", text):
         return int(found[1])
-    return errno.ENOSPC if "inline_container" in text or "PytorchStreamWriter" in text else None
+    return errno.ENOSPC if any(mark in text for mark in _OF_TORCHS_WRITER) else None
+
+
+_OF_TORCHS_WRITER = ("inline_container", "PytorchStreamWriter", "iostream error")
 
 
 class AnswerError(Exception):

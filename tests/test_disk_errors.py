@@ -29,6 +29,12 @@ def test_torch_on_a_full_disk_is_no_fault_of_ours(tmp_path: Path, small_files: N
         torch.save({"weight": torch.zeros(100_000)}, tmp_path / "tensors.pt")
 
 
+@pytest.mark.parametrize("said", ["basic_ios::clear: iostream error", "PytorchStreamWriter failed writing file data/0"])
+def test_other_words_of_torch_for_it_are_known(tmp_path: Path, said: str) -> None:
+    with pytest.raises(UserError, match="the disk is full"), disk_errors(tmp_path, "--out"):
+        raise RuntimeError(said)
+
+
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
 def test_safetensors_on_a_full_disk_is_no_fault_of_ours(tmp_path: Path, number: int) -> None:
     said = f"Error while serializing: I/O error: {os.strerror(number)} (os error {number})"  # as its Rust code words it
