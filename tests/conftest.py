@@ -16,6 +16,7 @@ from rmtbench.models.local import LocalModel
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+os.environ.pop("COLUMNS", None)  # pytest-xdist sets it, and tables would be drawn as wide
 # A shell starts a command in the background with SIGINT ignored, and children inherit that: tests that interrupt a
 # process would wait for ever.
 signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -71,10 +71,10 @@ def test_another_metric_decides_where_it_is_asked(rmtbench, results):
     [
         (("--metric", "wit"), "no metric 'wit' to decide by"),
         (("--max-memory", "lots"), "'lots' is no size"),
-        (("--questions", "0"), "at least one question"),
+        (("--questions", "0"), "greater than or equal to 1"),
         (("--questions", "1000000000001"), "--questions: at most 1,000,000,000,000 questions"),
         (("--questions", "1" + "0" * 24), "--questions: at most 1,000,000,000,000 questions"),
-        (("--margin", "2"), "a margin between 0 and 1"),
+        (("--margin", "2"), "less than or equal to 1"),
         (("--dataset", "squad"), "no runs of that dataset, size and model"),
     ],
 )

@@ -149,4 +149,4 @@ def test_much_text_is_said_to_be_counted(
     words = {"check": ("data", "check", "ok", "--model", "random:tiny"), "run": run, "plan": (*run, "--dry-run")}
     said = rmtbench(*words[command])
     assert said.code == 0, said.err
-    assert "counting the tokens of 1 million characters" in said.err
+    assert "counting tokens of 3 documents (1 million characters)" in said.err

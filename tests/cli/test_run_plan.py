@@ -82,9 +82,9 @@ def test_what_is_finished_is_not_planned_again(rmtbench: Command, tmp_path: Path
         assert rmtbench(*words(server, tmp_path / "results", *more)).code == 0
         done = rmtbench(*words(server, tmp_path / "results", *more, "--dry-run")).err
         other = rmtbench(*words(server, tmp_path / "results", *more, "--seed", "1", "--dry-run")).err
-    assert "in all 1 runs, 1 of them finished already" in done
+    assert "in all 1 run, 1 of them finished already" in done
     assert "price" not in done
-    assert "for 1 runs, as finished ones here took" in planned(other, "time")
+    assert "for 1 run, as finished ones here took" in planned(other, "time")
 
 
 def test_reasoning_and_limits_a_minute_count_in_the_plan(rmtbench: Command, tmp_path: Path, prices: Path) -> None:

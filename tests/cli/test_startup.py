@@ -69,4 +69,4 @@ def test_python_runs_the_package_as_the_console_script_does(tmp_path: Path) -> N
     command = [sys.executable, "-m", "rmtbench", "data", "check", "no-such-data"]
     ended = subprocess.run(command, capture_output=True, text=True, env=child_environment(tmp_path), check=False)
     assert (ended.returncode, ended.stdout) == (2, "")
-    assert ended.stderr.startswith("error: --dataset: no data set 'no-such-data'\n")
+    assert ended.stderr.startswith("error: NAME: no data set 'no-such-data'\n")

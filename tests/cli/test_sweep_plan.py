@@ -39,7 +39,7 @@ def test_plan_counts_all_and_times_only_known_runs(rmtbench: Command, tmp_path: 
     assert after[-3].startswith("2 questions; ")
     assert "time: unknown for 1 run (full-context)" in after[-2]
     again = rmtbench(*asked, "--dry-run", "--fresh").err.splitlines()[-2]
-    assert "for 1 runs, as finished ones here took; unknown for 1 run (full-context)" in again
+    assert "for 1 run, as finished ones here took; unknown for 1 run (full-context)" in again
 
 
 def test_run_of_another_machine_predicts_no_time(rmtbench: Command, tmp_path: Path) -> None:
@@ -58,7 +58,7 @@ def test_a_hub_model_that_is_not_here_is_needed_first(rmtbench: Command, tmp_pat
     assert said.code == 0, said.err
     assert said.out.splitlines()[0].endswith("  time not known")
     runs, why, counts, time, disk, what, remedy, place = said.err.splitlines()[-8:]
-    assert runs == "in all 1 runs, 0 of them finished already"
+    assert runs == "in all 1 run, 0 of them finished already"
     assert why.startswith("questions and tokens cannot be counted: --model: model 'nobody/nothing' cannot be loaded")
     assert counts == "questions and tokens to read: unknown"
     assert time == "time: unknown for 1 run (closed-book): their tokens cannot be counted"
@@ -100,8 +100,8 @@ def test_plan_says_how_many_runs_it_cannot_count(rmtbench: Command, tmp_path: Pa
     assert said.code == 2, "an option that nothing here uses is a mistake in the file"
     lines = said.err.splitlines()
     assert "in all 2 runs, 0 of them finished already; 1 of 3 requests refused, and their runs not counted" in lines
-    assert any(line.startswith("2 questions; ") and line.endswith("; unknown for 1 runs") for line in lines)
-    assert "disk: about 0.1 MB of answers; unknown for 1 runs" in lines
+    assert any(line.startswith("2 questions; ") and line.endswith("; unknown for 1 run") for line in lines)
+    assert "disk: about 0.1 MB of answers; unknown for 1 run" in lines
 
 
 def test_served_model_without_tokenizer_is_counted_by_characters(rmtbench: Command, tmp_path: Path) -> None:
@@ -128,7 +128,7 @@ def test_a_finished_run_needs_no_model_any_more_in_a_plan_either(
     said = rmtbench(*words(tmp_path, {"model": str(model)}), "--dry-run")
     assert said.code == 0, said.err
     runs, counts, time, _ = said.err.splitlines()[-4:]
-    assert runs == "in all 1 runs, 1 of them finished already"
+    assert runs == "in all 1 run, 1 of them finished already"
     assert (counts, time) == ("0 questions; about 0 tokens to read", "time: nothing is left to do")
 
 

@@ -267,7 +267,7 @@ def test_a_bad_row_is_told_with_line_and_field(
             [asking()],
             "documents",
             "no document",
-            "it holds 1 files of other kinds, such as a.png: save their text as .txt",
+            "it holds 1 file of other kinds, such as a.png: save their text as .txt",
         ),
         ({"a.md": " \n"}, [asking()], "documents/a.md", "the document is empty", "fill it in or remove it"),
         (

@@ -60,7 +60,7 @@ def test_agreement_is_told_run_by_run_with_its_four_counts(tmp_path: Path) -> No
         for note in agreement.notes
     )
     assert any(
-        "1 not judged (1 times: two replies were no verdict)" in note and "mean is 0.500, as correct 0.625" in note
+        "1 not judged (1 time: two replies were no verdict)" in note and "mean is 0.500, as correct 0.625" in note
         for note in agreement.notes
     )
 

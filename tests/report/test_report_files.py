@@ -67,20 +67,18 @@ def test_files_of_removed_dataset_go_and_others_stay(tmp_path):
     add_run(tmp_path, spec_of())
     (tmp_path / "report").mkdir()
     (tmp_path / "report" / "figures").mkdir()
-    gone = (
-        "table2-gone.csv",
-        "pairs-gone.csv",
-        "leader-gone.csv",
-        "published.csv",
-        "index.html",
-        "figures/score-by-length-12.png",
-    )
-    for name in (*gone, "table1.csv", "my-notes.md", "figures/mine.png"):
+    gone = ("table2-gone.csv", "published.csv")
+    compared = ("pairs-gone.csv", "leader-gone.csv", "figures/score-by-length-12.png")  # a quick report makes none
+    for name in (*gone, *compared, "table1.csv", "my-notes.md", "figures/mine.png"):
         (tmp_path / "report" / name).write_text("old")
     write_report(tmp_path, quick=True)
+    assert set(compared) <= set(files_of(tmp_path / "report"))
+    write_report(tmp_path)
+    assert not set(compared) & set(files_of(tmp_path / "report"))
+    written = {"index.html", *(name for name in files_of(tmp_path / "report") if name.startswith("figures/"))}
     assert set(files_of(tmp_path / "report")) == {
         "report.md", "report.tex", "table1.csv", "table2-hotpotqa.csv", "table3.csv", "anatomy.csv", "published.csv",
-        "my-notes.md", "figures/mine.png",
+        "my-notes.md", "figures/mine.png", *written,
     }  # fmt: skip
 
 

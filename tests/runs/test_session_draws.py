@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rmtbench.cli.running import _FirstDraws
+from rmtbench.cli.running import FirstDraws
 from rmtbench.runs.session import make_draws, make_one_draw, open_session
 from rmtbench.spec import make_request
 
@@ -30,7 +30,7 @@ def test_draws_before_the_model_are_made_as_far_as_asked() -> None:
         "mini", {"systems": ("oracle",), "dataset": "handbook", "model": "random:tiny", "draws": 2}, {}
     )
     session = open_session(request, {})
-    draws = _FirstDraws(session)
+    draws = FirstDraws(session)
     assert draws.made == []
     first = next(iter(draws))
     assert draws.made == [first]

@@ -230,6 +230,6 @@ def test_a_metric_that_takes_no_judge_costs_its_own_score_only(
         told = said(place, *words, "em", code=1)
         assert why in said(place, *words, "letters", code=2)
     rows = [json.loads(line) for line in next(results.glob("*/scores.jsonl")).read_text().splitlines()]
-    assert f"not scored: letters: {2 * len(rows)} of {2 * len(rows)} answers have no score ({why})" in told
+    assert f"not scored: letters: {2 * len(rows)} of {2 * len(rows)} answers without a score ({why})" in told
     assert all(row["errors"] == {"letters": why} for row in rows)
     assert all(row["scores"]["judged"] in (0.0, 1.0) for row in rows)

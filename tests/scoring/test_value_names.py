@@ -7,8 +7,8 @@ from rmtbench.scoring.kinds import find_metric, judged_names, metric_names, our_
 
 
 def test_ours_are_found_in_the_order_of_their_columns() -> None:
-    assert list(our_metrics()) == ["em", "f1", "judged", "any_script", "minilm_cosine", "bertscore", "recall"]
-    assert metric_names()[:6] == ("em", "f1", "any_script", "minilm_cosine", "bertscore", "recall")
+    assert list(our_metrics()) == ["em", "f1", "judged", "any_script", "minilm_cosine", "bertscore", "recall", "notes"]
+    assert metric_names()[:7] == ("em", "f1", "any_script", "minilm_cosine", "bertscore", "recall", "notes")
 
 
 def test_what_a_judge_makes_is_made_only_where_one_is_named() -> None:

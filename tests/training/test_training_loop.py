@@ -197,7 +197,7 @@ def test_a_checkpoint_that_cannot_be_written_leaves_one_before(tmp_path, whole, 
 
     with monkeypatch.context() as patch:
         patch.setattr(torch, "save", full)
-        with pytest.raises(OSError, match="No space"):
+        with pytest.raises(UserError, match="the disk is full"):
             run(tmp_path, checkpoint_every_seconds=0)
     _, told = run(tmp_path)
     assert told[0].step == 9
