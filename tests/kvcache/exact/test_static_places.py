@@ -19,12 +19,19 @@ from rmtbench.kvcache.exact.static_step import rows_of_steps
 from rmtbench.kvcache.exact.suffixes import Suffixes
 from rmtbench.kvcache.exact.trial import try_ways
 from rmtbench.models.decode import Decoded, Finishes, Ids, greedy_continuous
+from rmtbench.models.load import load_model
 from rmtbench.models.local import LocalModel
 from rmtbench.options.identity import RunOptions
 from rmtbench.runs.served import check_served
 
 CONTEXT, CAP = tuple(range(100, 150)), 9
 TAILS = [tuple(range(200 + 31 * number, 203 + 31 * number + number % 5)) for number in range(13)]
+
+
+@pytest.fixture(scope="module")
+def tiny_model() -> LocalModel:
+    """One of its own: transformers leaves hooks in a model whose attention weights were asked for."""
+    return replace(load_model("random:tiny"), max_answer_tokens=8)
 
 
 def answers(
