@@ -173,7 +173,7 @@ def hold(path: Path) -> Iterator[Claim]:
 
 @contextmanager
 def take_turn(path: Path, waiting: Callable[[str], None], what: str = "cache") -> Iterator[Claim]:
-    """Hold a lock for the length of the block, after whoever holds it now.
+    """Wait for a lock, then hold it for the length of the block.
 
     Args:
         path: The lock file; made if missing, left in place.

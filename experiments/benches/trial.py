@@ -1,4 +1,4 @@
-"""How long the trial of a model takes at load: each way of reading tried anew, and its stored verdict read."""
+"""Measure the trial of a model at load: each way of reading, without and with a stored verdict."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which runs may stand in one table, and where: sections of runs that agree in model, data source, machine and mode.
+"""Group runs into sections that may share a table: they agree in model, data source, machine and mode.
 
 In a section each run has its place by dataset, size and row. If two runs have one place, only one of them is shown.
 """

@@ -58,7 +58,7 @@ def note(text: str) -> None:
 
 @contextmanager
 def saying_if_slow(text: str) -> Iterator[None]:
-    """Print one line if the block lasts longer than `SLOW_SECONDS`; what fails at once prints its error alone."""
+    """Print one line if the block takes longer than `SLOW_SECONDS`. A block that fails sooner prints only its error."""
     timer = Timer(SLOW_SECONDS, note, [text])
     timer.daemon = True
     timer.start()

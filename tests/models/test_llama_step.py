@@ -113,7 +113,7 @@ def own_answers_of(model: PreTrainedModel) -> list[torch.Tensor]:
 
 
 class Doubled(torch.nn.Module):
-    """A norm of another class, which has the weight and the variance's floor of the one that it stands for."""
+    """A norm of another class, with the same weight and epsilon as the one that it replaces."""
 
     def __init__(self, norm: Any) -> None:
         super().__init__()

@@ -31,7 +31,7 @@ ROWS = (1, 2, 4, 8, 16, 32)
 def rows_of_steps(places: int) -> list[int]:
     """Rows of the steps that serve up to so many places, ascending.
 
-    A step never has more rows than there are places, so the rows that fill it up stand in places that are free.
+    A step has at most as many rows as there are places, so padding rows use free places.
     """
     return [*(rows for rows in ROWS if rows < places), places]
 
