@@ -1,9 +1,8 @@
 """Associative retrieval, the test of ARMT (Rodkin et al., 2024, arXiv:2407.04841): one key-value pair a segment.
 
-After all pairs, the model gets a key and its memory, and must write the value. In the first variant keys differ. In the
-second, keys are written again with other values, and the last value is right. A key is one symbol of 62, a value one of
-16 others. In the paper's code both are of 16 and keys get longer with the number of pairs. There one key of a text is
-asked, here each.
+After all pairs, the model gets a key and its memory, and must write the value. In the rewriting variant keys come again
+with other values, and the last one is right. A key is one symbol of 62, a value one of 16 others; in the paper's code
+both are of 16, and keys get longer with the number of pairs. There one key of a text is asked, here each.
 """
 
 from __future__ import annotations
