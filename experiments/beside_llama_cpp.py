@@ -165,7 +165,7 @@ class LlamaCpp:
 
 def ours(model: LocalModel, prefix: PrefixKV, batch: int) -> Ask:
     """Return a function that answers questions over a held prefix, as `cag` does."""
-    from rmtbench.kvcache.exact.shared import SharedPlaces
+    from rmtbench.kvcache.exact.shared_places import SharedPlaces
     from rmtbench.kvcache.exact.suffixes import Suffixes
     from rmtbench.models.decode import greedy_continuous
 

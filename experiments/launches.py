@@ -23,7 +23,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from rmtbench.kvcache.base import PrefixKV
 from rmtbench.kvcache.exact import attention, suffixes
 from rmtbench.kvcache.exact.attention import Partial, attend_by_matmul
-from rmtbench.kvcache.exact.shared import SharedPlaces
+from rmtbench.kvcache.exact.shared_places import SharedPlaces
 from rmtbench.kvcache.exact.static_step import StaticStep, hold
 from rmtbench.kvcache.exact.suffix_attention import Pair, Slots, attend_to_suffixes
 from rmtbench.kvcache.exact.suffixes import Suffixes

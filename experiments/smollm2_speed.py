@@ -45,7 +45,7 @@ def ours(model: LocalModel) -> Way:
     """Return a way that reads a context and answers over it, as `cag` does."""
     from experiments.beside_llama_cpp import QUESTION_TOKENS
     from rmtbench.kvcache.exact.prefill import prefill
-    from rmtbench.kvcache.exact.shared import SharedPlaces
+    from rmtbench.kvcache.exact.shared_places import SharedPlaces
     from rmtbench.kvcache.exact.suffixes import Suffixes
     from rmtbench.models.decode import greedy_continuous
 

@@ -262,7 +262,7 @@ def random_ids(model: LocalModel, count: int, seed: int) -> list[int]:
 
 def _shared(model: LocalModel, prefix: PrefixKV, questions: Sequence[Ids], batch: int) -> _Measured:
     """Answer over the shared prefix, as `cag` does."""
-    from rmtbench.kvcache.exact.shared import make_places
+    from rmtbench.kvcache.exact.shared_places import make_places
     from rmtbench.kvcache.exact.static_places import choose_step
     from rmtbench.kvcache.exact.suffixes import Suffixes
     from rmtbench.models.decode import greedy_continuous, never
@@ -329,7 +329,8 @@ def _no_cache(model: LocalModel, context: Ids, question: Ids) -> tuple[_Measured
     """Answer one question by reading its whole context, as `full-context` does. Return the context's cache too."""
     from rmtbench.kvcache.base import PrefixKV
     from rmtbench.kvcache.exact.prefill import prefill
-    from rmtbench.kvcache.exact.shared import FOR_FEW, make_places
+    from rmtbench.kvcache.exact.shared import FOR_FEW
+    from rmtbench.kvcache.exact.shared_places import make_places
     from rmtbench.kvcache.exact.static_places import choose_step
     from rmtbench.kvcache.exact.suffixes import Suffixes
     from rmtbench.models.decode import greedy_continuous, never
@@ -436,7 +437,7 @@ def _first_logits(
 ) -> torch.Tensor:
     import torch
 
-    from rmtbench.kvcache.exact.shared import SharedPlaces
+    from rmtbench.kvcache.exact.shared_places import SharedPlaces
     from rmtbench.kvcache.exact.suffixes import Suffixes
     from rmtbench.models.readers import OwnPrompts
 

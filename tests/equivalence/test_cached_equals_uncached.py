@@ -12,7 +12,8 @@ from teacher_forced import largest_difference, logits_by_reader, logits_by_trans
 
 from rmtbench.core import Answer, Draw, Question, RunSpec
 from rmtbench.kvcache.exact.plain import PlainPrefix, read_prefix
-from rmtbench.kvcache.exact.shared import SharedPlaces, SharedPrefixCache, read_shared
+from rmtbench.kvcache.exact.shared import SharedPrefixCache, read_shared
+from rmtbench.kvcache.exact.shared_places import SharedPlaces
 from rmtbench.models.base import PrefixCache, Prompt
 from rmtbench.models.local import LocalModel
 from rmtbench.models.readers import SharedPrefix

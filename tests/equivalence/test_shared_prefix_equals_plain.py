@@ -15,7 +15,8 @@ from rmtbench.corpora.miniature.dataset import Miniature
 from rmtbench.corpora.miniature.styles import Style
 from rmtbench.kvcache.exact import attention
 from rmtbench.kvcache.exact.plain import read_prefix
-from rmtbench.kvcache.exact.shared import SharedPlaces, read_shared
+from rmtbench.kvcache.exact.shared import read_shared
+from rmtbench.kvcache.exact.shared_places import SharedPlaces
 from rmtbench.kvcache.exact.uncached import uncached_reader
 from rmtbench.models.base import Prompt
 from rmtbench.models.load import load_model

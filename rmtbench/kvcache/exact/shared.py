@@ -10,65 +10,19 @@ from itertools import chain
 from types import TracebackType
 from typing import Self
 
-import torch
-
 from rmtbench.errors import AnswerError, out_of_memory
 from rmtbench.kvcache.base import PrefixKV
 from rmtbench.kvcache.exact.reading import ReadContext, read_in_chunks, tokenise
-from rmtbench.kvcache.exact.shared_attention import NAME
-from rmtbench.kvcache.exact.static_places import How, StaticPlaces, choose_step, is_plain
-from rmtbench.kvcache.exact.suffixes import Suffixes, plan_round
+from rmtbench.kvcache.exact.shared_places import SharedPlaces, make_places
+from rmtbench.kvcache.exact.static_places import StaticPlaces, choose_step, is_plain
+from rmtbench.kvcache.exact.suffixes import Suffixes
 from rmtbench.kvcache.watching import NOBODY
 from rmtbench.measure import Timed, add_seconds, free_memory
-from rmtbench.models.architecture import attention_of, check_shared_prefix
+from rmtbench.models.architecture import check_shared_prefix
 from rmtbench.models.base import Generation, Passage
 from rmtbench.models.batches import no_room
 from rmtbench.models.decode import Decoded, Ids, greedy_continuous
-from rmtbench.models.llama_step import find_step
 from rmtbench.models.local import LocalModel
-
-
-class SharedPlaces:
-    """The rows' places over one prefix, as `rmtbench.models.decode.Places`."""
-
-    def __init__(self, model: LocalModel, prefix: PrefixKV, suffixes: Suffixes) -> None:
-        self._model, self._prefix, self._suffixes = model.model, prefix, suffixes
-        self._step = find_step(model.model)
-
-    @torch.inference_mode()
-    def advance(
-        self, stepping: Sequence[int], tokens: Ids | torch.Tensor, entering: Sequence[tuple[int, Ids]]
-    ) -> torch.Tensor:
-        """One forward over all these tokens in a line: see the protocol. Tokens may be on the device."""
-        reading = plan_round(self._prefix, self._suffixes, stepping, [(place, len(tail)) for place, tail in entering])
-        model, device = self._model, self._model.device
-        read = [token for _, tail in entering for token in tail]
-        line = torch.cat([torch.as_tensor(each, dtype=torch.long, device=device) for each in (tokens, read)])
-        if self._step is not None and not entering:
-            return self._step(line, reading.slots + self._prefix.tokens, reading.step)
-        with attention_of(model, NAME):
-            logits: torch.Tensor = model(
-                input_ids=line[None],
-                position_ids=(reading.slots + self._prefix.tokens)[None],
-                # A mask of four dimensions is passed on as it is, so that transformers makes none of its own.
-                attention_mask=torch.ones((1, 1, 1, 1), dtype=torch.bool, device=device),
-                use_cache=False,
-                logits_to_keep=reading.last,
-                reading=reading,
-            ).logits
-        return logits[0]
-
-    def clear(self, place: int) -> None:
-        """Forget a failed row: see the protocol."""
-        self._suffixes.clear(place)
-
-
-def make_places(model: LocalModel, prefix: PrefixKV, suffixes: Suffixes, how: How) -> SharedPlaces | StaticPlaces:
-    """Return the rows' places over a prefix, whose steps are computed in a certain way: see `choose_step`."""
-    places = SharedPlaces(model, prefix, suffixes)
-    if how == "forward":
-        return places
-    return StaticPlaces(model, prefix, suffixes, places.advance, graphs=how == "graphs")
 
 
 class SharedPrefixCache:

@@ -16,7 +16,7 @@ import torch
 
 from rmtbench.errors import first_line
 from rmtbench.kvcache.exact.prefill import fill, prefill
-from rmtbench.kvcache.exact.shared import SharedPlaces
+from rmtbench.kvcache.exact.shared_places import SharedPlaces
 from rmtbench.kvcache.exact.static_places import GRAPHS, STATIC, StaticPlaces
 from rmtbench.kvcache.exact.suffixes import Suffixes
 from rmtbench.models.decode import Ids, Reader

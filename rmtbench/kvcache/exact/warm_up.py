@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from rmtbench.errors import out_of_memory
 from rmtbench.kvcache.exact.prefill import CHUNK_TOKENS, fill, prefill
-from rmtbench.kvcache.exact.shared import FOR_FEW, make_places
+from rmtbench.kvcache.exact.shared import FOR_FEW
+from rmtbench.kvcache.exact.shared_places import make_places
 from rmtbench.kvcache.exact.static_places import choose_step
 from rmtbench.kvcache.exact.suffixes import Suffixes
 from rmtbench.kvcache.exact.uncached import prefix_for

@@ -9,7 +9,7 @@ import torch
 
 from rmtbench.kvcache.base import PrefixKV
 from rmtbench.kvcache.exact.prefill import prefill
-from rmtbench.kvcache.exact.shared import make_places
+from rmtbench.kvcache.exact.shared_places import make_places
 from rmtbench.kvcache.exact.static_places import GRAPHS, STATIC, How, StaticPlaces
 from rmtbench.kvcache.exact.static_step import find_attention
 from rmtbench.kvcache.exact.suffixes import Suffixes

@@ -13,7 +13,8 @@ from transformers import AutoConfig, AutoModelForCausalLM
 
 from rmtbench.core import RunSpec
 from rmtbench.kvcache.exact.prefill import prefill
-from rmtbench.kvcache.exact.shared import make_places, shared_prefix
+from rmtbench.kvcache.exact.shared import shared_prefix
+from rmtbench.kvcache.exact.shared_places import make_places
 from rmtbench.kvcache.exact.static_places import GRAPHS, STATIC, How, choose_step, is_plain
 from rmtbench.kvcache.exact.static_step import rows_of_steps
 from rmtbench.kvcache.exact.suffixes import Suffixes
