@@ -25,7 +25,8 @@ from rmtbench.measure import peak_resident_bytes, reset_peak_memory
 from rmtbench.options.benches import ScaleBench
 from rmtbench.retrieval.base import Chunk, Hit
 from rmtbench.retrieval.dense import DenseIndex
-from rmtbench.retrieval.dense_files import choose_kind, index_vectors, open_vectors
+from rmtbench.retrieval.dense_build import choose_kind, index_vectors
+from rmtbench.retrieval.dense_files import open_vectors
 from rmtbench.runs.provenance import surroundings
 
 VOCABULARY = 50_000

@@ -161,7 +161,8 @@ def _dense_index(
         with watch.part("index"):
             index = DenseIndex(matrix, questions, cut.starts)
         return Timed(index, watch.seconds)
-    from rmtbench.retrieval.dense_files import build_dense_files, open_dense
+    from rmtbench.retrieval.dense_build import build_dense_files
+    from rmtbench.retrieval.dense_files import open_dense
 
     kind = (settings.kept or "").rpartition(" ")[2]
     made: Mapping[str, float] = {}

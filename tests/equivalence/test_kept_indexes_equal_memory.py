@@ -19,7 +19,8 @@ from rmtbench.retrieval.bm25_build import build_bm25
 from rmtbench.retrieval.bm25_files import open_bm25
 from rmtbench.retrieval.chunks import chunk_documents
 from rmtbench.retrieval.dense import DenseIndex
-from rmtbench.retrieval.dense_files import index_vectors, open_vectors
+from rmtbench.retrieval.dense_build import index_vectors
+from rmtbench.retrieval.dense_files import open_vectors
 from rmtbench.retrieval.ranking import BLOCK, candidates, top_k
 from rmtbench.retrieval.words import Words
 

@@ -13,7 +13,8 @@ from rmtbench.models.base import Embedder
 from rmtbench.models.embed import load_embedder
 from rmtbench.retrieval.base import Chunk, Hit, Index
 from rmtbench.retrieval.dense import DenseIndex, build_dense, embed_chunks
-from rmtbench.retrieval.dense_files import ApproximateIndex, build_dense_files, open_dense
+from rmtbench.retrieval.dense_build import build_dense_files
+from rmtbench.retrieval.dense_files import ApproximateIndex, open_dense
 from rmtbench.retrieval.windows import cut_chunks
 
 DEPTHS = (1, 3, 10, 200)
@@ -81,7 +82,7 @@ def test_where_nothing_is_long_every_bit_is_that_of_whole_chunks() -> None:
 @pytest.mark.parametrize("kind", ["flat", "pq", "hnsw", "ivf"])
 def test_in_files(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("faiss")
-    monkeypatch.setattr("rmtbench.retrieval.dense_files.BLOCK", 16)
+    monkeypatch.setattr("rmtbench.retrieval.dense_build.BLOCK", 16)
     build_dense_files(CHUNKS, tmp_path / "index", PROMPTED, kind)
     index = open_dense(tmp_path / "index", CHUNKS, PROMPTED, kind)
     assert index.vectors == len(cut_chunks(CHUNKS, PROMPTED).parts)

@@ -11,24 +11,24 @@ from test_windows import CHUNKS, files
 from word_embedder import WordEmbedder
 
 from rmtbench import locks
-from rmtbench.retrieval import dense_files
+from rmtbench.retrieval import dense_build
 from rmtbench.retrieval.bm25_build import build_bm25
-from rmtbench.retrieval.dense_files import build_dense_files
+from rmtbench.retrieval.dense_build import build_dense_files
 
 MAKER = """
 from test_windows import CHUNKS
 from word_embedder import WordEmbedder
 from rmtbench.errors import UserError
-from rmtbench.retrieval import dense_files
+from rmtbench.retrieval import dense_build
 from rmtbench.retrieval.bm25_build import build_bm25
-dense_files.BLOCK = 16
+dense_build.BLOCK = 16
 def report(done):
     if done == {stop}:
         pause()
 told = []
 try:
     if {kind!r} == "dense":
-        dense_files.build_dense_files(CHUNKS, Path({folder!r}), WordEmbedder(), report=report, waiting=told.append)
+        dense_build.build_dense_files(CHUNKS, Path({folder!r}), WordEmbedder(), report=report, waiting=told.append)
     else:
         build_bm25(CHUNKS, Path({folder!r}), block=200, report=report, waiting=told.append)
 except UserError as error:
@@ -40,7 +40,7 @@ print(told[-1] if told else "made", flush=True)
 @pytest.fixture(autouse=True)
 def short_times(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(locks, "LEASE_SECONDS", LEASE_SECONDS)
-    monkeypatch.setattr(dense_files, "BLOCK", 16)
+    monkeypatch.setattr(dense_build, "BLOCK", 16)
 
 
 def build(kind: str, folder: Path, told: list[str]) -> None:

@@ -19,7 +19,8 @@ from rmtbench.retrieval.base import Chunk
 from rmtbench.retrieval.bm25 import FastBM25Index
 from rmtbench.retrieval.bm25_build import build_bm25
 from rmtbench.retrieval.bm25_files import open_bm25
-from rmtbench.retrieval.dense_files import build_dense_files, choose_kind, open_dense
+from rmtbench.retrieval.dense_build import build_dense_files, choose_kind
+from rmtbench.retrieval.dense_files import open_dense
 from rmtbench.retrieval.identity import START, chunks_hash, extend, only_builder
 from rmtbench.retrieval.words import PLAIN, Words
 
@@ -167,7 +168,7 @@ def test_kept_vectors_refuse_other_chunks_or_embedders(tmp_path: Path) -> None:
 def test_embedding_that_broke_off_goes_on_behind_its_last_block(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("rmtbench.retrieval.dense_files.BLOCK", 16)
+    monkeypatch.setattr("rmtbench.retrieval.dense_build.BLOCK", 16)
 
     def stop(done: int) -> None:
         if done == 32:

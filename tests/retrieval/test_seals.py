@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rmtbench.retrieval.dense_files import index_vectors, open_vectors
+from rmtbench.retrieval.dense_build import index_vectors
+from rmtbench.retrieval.dense_files import open_vectors
 from rmtbench.retrieval.seals import is_sealed, remove_sealed, write_seal
 
 

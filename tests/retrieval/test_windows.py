@@ -12,7 +12,8 @@ from word_embedder import WordEmbedder
 from rmtbench.errors import UserError
 from rmtbench.retrieval.base import Chunk
 from rmtbench.retrieval.dense import DenseIndex, embed_chunks
-from rmtbench.retrieval.dense_files import build_dense_files, open_dense
+from rmtbench.retrieval.dense_build import build_dense_files
+from rmtbench.retrieval.dense_files import open_dense
 from rmtbench.retrieval.windows import cut_chunks, whole_chunks
 
 TEXTS = [" ".join(f"w{number * 7 % (place + 3)}" for number in range(place)) for place in range(1, 61)]
@@ -40,7 +41,7 @@ def test_embedding_that_broke_off_goes_on_behind_its_last_block(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("rmtbench.retrieval.dense_files.BLOCK", 16)
+    monkeypatch.setattr("rmtbench.retrieval.dense_build.BLOCK", 16)
 
     def stop(done: int) -> None:
         if done == 32:
@@ -66,7 +67,7 @@ def test_unfinished_index_of_other_setting_is_not_gone_on_with(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("rmtbench.retrieval.dense_files.BLOCK", 16)
+    monkeypatch.setattr("rmtbench.retrieval.dense_build.BLOCK", 16)
 
     def stop(_done: int) -> None:
         raise KeyboardInterrupt
