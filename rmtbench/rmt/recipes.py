@@ -21,9 +21,10 @@ from rmtbench.options.training import MemoryTraining
 from rmtbench.plural import many
 from rmtbench.rmt.associative import blocks_of
 from rmtbench.rmt.bases import Base, load_base
+from rmtbench.rmt.batches import close_task
 from rmtbench.rmt.config import Kind, RmtConfig
 from rmtbench.rmt.decoder import RecurrentDecoder
-from rmtbench.rmt.learning import AnswerFromMemory, ChooseFromMemory, close_task
+from rmtbench.rmt.learning import AnswerFromMemory, ChooseFromMemory
 from rmtbench.rmt.storage import Stored, start_from, wrap
 from rmtbench.rmt.tasks.base import Task, sample_of
 from rmtbench.rmt.tasks.registry import BABILONG, make_task

@@ -16,7 +16,8 @@ from rmtbench.errors import UserError
 from rmtbench.models.decode import greedy
 from rmtbench.rmt import learning
 from rmtbench.rmt.base import Ids
-from rmtbench.rmt.learning import AnswerFromMemory, Batch, ChooseFromMemory, answer_states, close_task, memories
+from rmtbench.rmt.batches import Batch, close_task
+from rmtbench.rmt.learning import AnswerFromMemory, ChooseFromMemory, answer_states, memories
 from rmtbench.rmt.storage import read_stored
 from rmtbench.rmt.tasks.base import Sample
 from rmtbench.rmt.walk import read_rows, walk
