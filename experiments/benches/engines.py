@@ -15,11 +15,13 @@ from statistics import median
 from typing import Any
 
 from rmtbench.errors import UserError
-from rmtbench.journal.record import find_runs, read_run
+from rmtbench.journal.find import find_runs
+from rmtbench.journal.record import read_run
 from rmtbench.options.engine import Engine
 from rmtbench.runs.engines.base import Job
+from rmtbench.runs.engines.open_job import Work
 from rmtbench.runs.engines.ray_pool import check_ray, ray_pool
-from rmtbench.runs.engines.share import Work, share
+from rmtbench.runs.engines.share import share
 from rmtbench.runs.loading import load_resources
 from rmtbench.runs.loop import Event, execute
 from rmtbench.runs.session import make_draws, open_session

@@ -22,8 +22,9 @@ from rmtbench.models.endpoint.address import is_endpoint
 from rmtbench.options.engine import Engine
 from rmtbench.options.request import Request
 from rmtbench.runs.engines.base import Checked, Job
+from rmtbench.runs.engines.open_job import Work
 from rmtbench.runs.engines.ray_pool import check_ray, ray_pool
-from rmtbench.runs.engines.share import Work, share
+from rmtbench.runs.engines.share import share
 
 End = int | UserError
 """How a request ended: its exit code, or why it could not be done."""

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, suppress
-from dataclasses import dataclass, field, replace
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from rmtbench.core import Answer, Draw, Prepared, RunSpec
+from rmtbench.core import Draw, RunSpec
 from rmtbench.errors import UserError
 from rmtbench.journal.layout import run_id
-from rmtbench.journal.order import order_by_draw
-from rmtbench.journal.writer import RunWriter
 from rmtbench.runs.engines.base import (
     Begun,
     Check,
@@ -19,35 +17,17 @@ from rmtbench.runs.engines.base import (
     DrawTask,
     Ended,
     Failed,
-    Job,
     Lost,
     Message,
     Pool,
     Ready,
     Row,
 )
+from rmtbench.runs.engines.open_job import JobFailure, OpenJob, Work, keep_row
 from rmtbench.runs.loop import Event, OnEvent
-from rmtbench.systems.registry import find_system
 
 TRIES = 3
 """Workers that may be lost with one task before it is given up."""
-
-
-@dataclass(frozen=True)
-class Work:
-    """A job and its draws, in order."""
-
-    job: Job
-    draws: tuple[Draw, ...]
-
-
-@dataclass(frozen=True)
-class JobFailure:
-    """A job that could not be done to its end: the user's error, or the traceback of another."""
-
-    job: Job
-    error: UserError | str
-
 
 Choose = Callable[[Work, Checked], Sequence[RunSpec]]
 """Gets what a worker found out about a job, and returns the runs to do."""
@@ -86,7 +66,7 @@ class _Task:
     `ahead` marks the check of a worker that loads what the job needs while another one checks it.
     """
 
-    owner: _OpenJob
+    owner: OpenJob
     draw: Draw | None
     lost: int = 0
     ahead: bool = False
@@ -95,69 +75,6 @@ class _Task:
     def place(self) -> tuple[int, int]:
         """Jobs in order, in each the check and then the draws in order."""
         return (self.owner.work.job.number, -1 if self.draw is None else self.draw.corpus.draw)
-
-
-@dataclass(frozen=True)
-class _OpenRun:
-    """A run and its journal."""
-
-    spec: RunSpec
-    writer: RunWriter
-
-
-@dataclass(eq=False)
-class _OpenJob:
-    """A job whose draws are being done: its journals, and the number that each worker has in them."""
-
-    work: Work
-    stack: ExitStack = field(default_factory=ExitStack)
-    runs: dict[str, _OpenRun] = field(default_factory=dict)
-    sessions: dict[tuple[int, str], int] = field(default_factory=dict)
-    checked: bool = False
-
-    @property
-    def questions(self) -> int:
-        """Questions of all its draws."""
-        return sum(len(draw.corpus.questions) for draw in self.work.draws)
-
-    def open(self, specs: Sequence[RunSpec], results: Path, *, fresh: bool) -> None:
-        """Open the journals of the runs that are to be done.
-
-        Raises:
-            UserError: Another process writes one of them, or it is damaged.
-        """
-        for spec in specs:
-            writer = self.stack.enter_context(RunWriter(results, spec, fresh=fresh))
-            self.stack.callback(_in_order, writer)
-            self.runs[writer.run_id] = _OpenRun(spec, writer)
-
-    def remaining(self, draw: Draw) -> dict[str, frozenset[str]]:
-        """Return what is answered of a draw, by run; runs that have all of it are left out."""
-        number = draw.corpus.draw
-        return {
-            name: frozenset(question for at, question in run.writer.done if at == number)
-            for name, run in self.runs.items()
-            if run.writer.remaining(draw.corpus)
-        }
-
-    def begin(self, worker: int, draw: Draw, begun: Begun) -> None:
-        """Note that a worker begins a draw.
-
-        Raises:
-            UserError: It has another model than a run was begun with, or the draw was begun with other documents.
-        """
-        for name, provenance in begun.provenance.items():
-            if (worker, name) not in self.sessions:
-                run = self.runs[name]
-                self.sessions[worker, name] = run.writer.begin(provenance, find_system(run.spec.system).traits)
-        for run in self.runs.values():
-            run.writer.add_draw(draw, begun.tokens)
-
-
-def _in_order(writer: RunWriter) -> None:
-    # What cannot be put in order is still complete, and an error here would hide that of the run.
-    with suppress(UserError):
-        order_by_draw(writer.folder)
 
 
 class _Sharing:
@@ -171,7 +88,7 @@ class _Sharing:
         self._idle: list[int] = []
         self._waiting: list[_Task] = []
         self._running: dict[int, _Task] = {}
-        self._open: list[_OpenJob] = []
+        self._open: list[OpenJob] = []
         self._loaded: dict[int, int] = {}
         self._exhausted = False
         self._failures: list[JobFailure] = []
@@ -214,7 +131,7 @@ class _Sharing:
         if work is None:
             self._exhausted = True
             return self._ahead()
-        self._open.append(_OpenJob(work))
+        self._open.append(OpenJob(work))
         return _Task(self._open[-1], None)
 
     def _ahead(self) -> _Task | None:
@@ -292,17 +209,17 @@ class _Sharing:
         )
         self._close_if_done(owner)
 
-    def _fail(self, owner: _OpenJob, error: UserError | str) -> None:
+    def _fail(self, owner: OpenJob, error: UserError | str) -> None:
         """Give a job up: nothing more of it is handed out, and what runs may end."""
         owner.checked = True
         if not self._has_failed(owner):
             self._failures.append(JobFailure(owner.work.job, error))
         self._waiting = [task for task in self._waiting if task.owner is not owner]
 
-    def _has_failed(self, owner: _OpenJob) -> bool:
+    def _has_failed(self, owner: OpenJob) -> bool:
         return any(failure.job is owner.work.job for failure in self._failures)
 
-    def _close_if_done(self, owner: _OpenJob) -> None:
+    def _close_if_done(self, owner: OpenJob) -> None:
         if not any(task.owner is owner for task in (*self._waiting, *self._running.values())):
             self._open.remove(owner)
             owner.stack.close()
@@ -322,20 +239,6 @@ class _Sharing:
         if session is None:
             return  # its journal refused this worker, and the job has failed
         writer = owner.runs[message.run_id].writer
-        event = message if isinstance(message, Event) else _kept(writer, message, session)
+        event = message if isinstance(message, Event) else keep_row(writer, message, session)
         if event is not None:
             self._report(replace(event, done=len(writer.done), total=owner.questions))
-
-
-def _kept(writer: RunWriter, row: Row, session: int) -> Event | None:
-    """Write a row; return what is told of it."""
-    value, number = row.value, row.draw
-    event = Event("prepared", writer.run_id, number, 0, 0)
-    if isinstance(value, Prepared):
-        writer.prepared(value, number, session)
-        return replace(event, prepare_seconds=value.total_seconds)
-    if isinstance(value, Answer):
-        writer.answer(value, number, session)
-        return replace(event, kind="answer", answer=value)
-    writer.usage(number, value.resident, value.device, session)
-    return None

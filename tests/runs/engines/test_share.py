@@ -14,7 +14,8 @@ from rmtbench.errors import UserError
 from rmtbench.journal.layout import run_id
 from rmtbench.options.request import Request
 from rmtbench.runs.engines.base import Check, Checked, DrawTask, Job, Lost, Message, Ready
-from rmtbench.runs.engines.share import TRIES, JobFailure, Work, share
+from rmtbench.runs.engines.open_job import JobFailure, Work
+from rmtbench.runs.engines.share import TRIES, share
 from rmtbench.runs.engines.worker import Worker
 from rmtbench.runs.loading import load_resources
 from rmtbench.runs.loop import Event, execute
