@@ -11,7 +11,8 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any, Literal
 
-from rmtbench.journal.record import find_runs, read_run
+from rmtbench.journal.find import find_runs
+from rmtbench.journal.record import read_run
 
 Order = Literal["arrival", "longest first"]
 ORDERS: tuple[Order, ...] = ("arrival", "longest first")

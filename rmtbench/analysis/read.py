@@ -18,9 +18,10 @@ from rmtbench.analysis.run_figures import RunFigures, figures_of, make_run_figur
 from rmtbench.errors import UserError
 from rmtbench.journal.column_cache import journal_key, load_columns, remove_outdated, save_columns
 from rmtbench.journal.columns import Columns, RunColumns, columns_of
+from rmtbench.journal.find import find_runs
 from rmtbench.journal.layout import RunFolder
 from rmtbench.journal.packed import packed_of
-from rmtbench.journal.record import Asked, RunRecord, find_runs, read_head, read_run, read_spec, read_summarized
+from rmtbench.journal.record import Asked, RunRecord, read_head, read_run, read_spec, read_summarized
 from rmtbench.processes import mapped
 
 LARGE_BYTES = 32 * 2**20

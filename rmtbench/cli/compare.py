@@ -45,7 +45,8 @@ def compare(
 ) -> None:
     """Compare two runs on the questions that both answered: difference, certainty, what changed, what flipped."""
     from rmtbench.analysis.run_comparison import as_record, check_finished, compare_runs
-    from rmtbench.journal.record import find_run, read_run
+    from rmtbench.journal.find import find_run
+    from rmtbench.journal.record import read_run
 
     _check_words(first, second)
     before, after = (read_run(find_run(name, results)) for name in (first, second))

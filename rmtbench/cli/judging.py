@@ -20,8 +20,8 @@ def say_judgements(runs: Sequence[Path]) -> int:
         How many answers were not judged.
     """
     from rmtbench.analysis.judging import JUDGED
+    from rmtbench.journal.checks import read_json
     from rmtbench.journal.layout import RunFolder
-    from rmtbench.journal.record import read_json
 
     summaries = (read_json(RunFolder(path).summary) for path in runs)
     accounts = [found for summary in summaries if (found := summary.get("accounts", {}).get(JUDGED))]

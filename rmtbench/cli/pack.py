@@ -18,7 +18,7 @@ def pack(
     """Make one file of each run, for keeping; every command reads it as it reads a folder, and none adds to it."""
     from rmtbench.cli.progress import note
     from rmtbench.journal import packed
-    from rmtbench.journal.record import find_runs
+    from rmtbench.journal.find import find_runs
 
     found = find_runs(results)
     if not found:

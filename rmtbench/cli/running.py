@@ -18,9 +18,10 @@ from rmtbench.core import SHIPPED_MODELS, Draw, RunSpec
 from rmtbench.corpora.base import TokenCounter
 from rmtbench.errors import ServerGoneError, UserError
 from rmtbench.files import cache_folder
+from rmtbench.journal.checks import read_json
 from rmtbench.journal.layout import RunFolder, run_id
 from rmtbench.journal.lock import forget_dead_writer
-from rmtbench.journal.record import read_json, read_run
+from rmtbench.journal.record import read_run
 from rmtbench.models.load import RANDOM_LABEL
 from rmtbench.models.sources import to_convert
 from rmtbench.options.request import Request

@@ -47,7 +47,7 @@ def score(
 ) -> None:
     """Score every run of a folder from its journal; no answer is made again."""
     from rmtbench.cli.judging import say_judgements
-    from rmtbench.journal.record import find_runs
+    from rmtbench.journal.find import find_runs
 
     chosen = None if metrics == "all" else tuple(name.strip() for name in metrics.split(","))
     asked = _judge({"judge": judge, "judge_base_url": judge_base_url, "prices": prices}, rare or ())

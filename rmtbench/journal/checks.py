@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 from rmtbench.errors import UserError
@@ -94,3 +96,31 @@ def check_numbers(values: dict[str, Any], may_be_unknown: frozenset[str] = froze
         if not isinstance(value, NUMBER) and not (value is None and name in may_be_unknown):
             raise TypeError(f"field {name!r} is {type(value).__name__}, not a number")
     return values
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read one versioned JSON object.
+
+    Raises:
+        UserError: The file is missing, is not a JSON object, or has another schema version.
+    """
+    try:
+        value = json.loads(path.read_bytes())
+    except FileNotFoundError as error:
+        raise UserError("missing", where=str(path), remedy="start that run anew with --fresh") from error
+    except (ValueError, RecursionError) as error:
+        raise UserError(
+            f"damaged: not JSON ({error})", where=str(path), remedy="start that run anew with --fresh"
+        ) from error
+    if not isinstance(value, dict):
+        raise UserError("damaged: not an object", where=str(path), remedy="start that run anew with --fresh")
+    check_version(value, str(path))
+    return value
+
+
+def value_at(tree: Mapping[str, Any], *path: str) -> object:
+    """The value under names within names of a JSON object; None where there is none."""
+    value: object = tree
+    for name in path:
+        value = value.get(name) if isinstance(value, Mapping) else None
+    return value

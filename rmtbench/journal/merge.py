@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from rmtbench.errors import UserError, disk_errors
-from rmtbench.journal.checks import damaged
+from rmtbench.journal.checks import damaged, read_json
+from rmtbench.journal.find import find_runs
 from rmtbench.journal.layout import RunFolder
 from rmtbench.journal.lines import encode, read_numbered, refuse_link
 from rmtbench.journal.lock import only_writer
 from rmtbench.journal.order import BY_DRAW
 from rmtbench.journal.packed import packed_of
-from rmtbench.journal.record import find_runs, read_json
 from rmtbench.journal.rows import key_from_row, spec_from_row
 from rmtbench.journal.writer import check_same_model
 

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterator, Mapping, MutableMapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
-from difflib import get_close_matches
 from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 from rmtbench.core import Answer, Gold, MetricValue, Prepared, Question, RunSpec, SystemTraits
 from rmtbench.errors import UserError
-from rmtbench.journal.checks import check_version, damaged
+from rmtbench.journal.checks import damaged, read_json
 from rmtbench.journal.layout import RunFolder
 from rmtbench.journal.lines import number_rows, read_numbered
-from rmtbench.journal.packed import SUFFIX, packed_of
 from rmtbench.journal.rows import (
     accounts_from_row,
     answer_from_row,
@@ -33,7 +30,6 @@ from rmtbench.journal.rows import (
     usage_from_row,
     value_from_row,
 )
-from rmtbench.plural import many
 
 Key = tuple[int, str]
 """Draw number and question id: names one answer within a run."""
@@ -291,83 +287,3 @@ def _read_asked(path: Path, known: MutableMapping[bytes, Asked]) -> Asked:
                 positions[draw, question.id] = places
         known[digest] = Asked(questions, gold, positions)
     return known[digest]
-
-
-def find_runs(results: Path) -> list[Path]:
-    """The runs directly under `results` (or `results` itself, if it is one), folders and packed ones, by name.
-
-    A packed run is given by the folder that it was. A folder with answers and no spec counts as a run: reading it says
-    what is missing, instead of leaving it out.
-
-    Raises:
-        UserError: The folder does not exist.
-    """
-    if not results.is_dir() and packed_of(results) is None:
-        raise UserError("no such folder", where=str(results), remedy="run something first: rmtbench run --help")
-    if _is_run(RunFolder(results)):
-        return [results.with_suffix("") if results.suffix == SUFFIX else results]
-    folders = {path.with_suffix("") if path.suffix == SUFFIX else path for path in results.iterdir()}
-    return sorted(path for path in folders if _is_run(RunFolder(path)))
-
-
-def find_run(name: str, results: Path) -> Path:
-    """A run's folder.
-
-    Args:
-        name: A folder, a run's name under `results` or a beginning of it that no other has, or the hash that ends it.
-        results: Where to look.
-
-    Raises:
-        UserError: No run, or several, are called so.
-    """
-    folder = Path(name)
-    if RunFolder(folder).spec.is_file():
-        return folder
-    runs = find_runs(results) if results.is_dir() else []
-    exact = [path for path in runs if name in (path.name, path.name.rpartition("-")[2])]
-    found = exact or [path for path in runs if path.name.startswith(name)]
-    if len(found) == 1:
-        return found[0]
-    close = get_close_matches(name, [path.name for path in runs], n=1, cutoff=0.4)
-    guess = f"did you mean {close[0]}? " if close and not found else ""
-    if found:
-        guess = f"{', '.join(path.name for path in found[:3])}{', and others' if len(found) > 3 else ''}. "
-    several = "several runs are called so" if exact else "several runs begin so"
-    raise UserError(
-        several if found else "no such run",
-        where=name,
-        remedy=f"{guess}Name a folder, or one of the {many(len(runs), 'run')} in {results} by its name or hash "
-        "(--results)",
-    )
-
-
-def _is_run(folder: RunFolder) -> bool:
-    return folder.spec.is_file() or folder.answers.is_file()
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """Read one versioned JSON object.
-
-    Raises:
-        UserError: The file is missing, is not a JSON object, or has another schema version.
-    """
-    try:
-        value = json.loads(path.read_bytes())
-    except FileNotFoundError as error:
-        raise UserError("missing", where=str(path), remedy="start that run anew with --fresh") from error
-    except (ValueError, RecursionError) as error:
-        raise UserError(
-            f"damaged: not JSON ({error})", where=str(path), remedy="start that run anew with --fresh"
-        ) from error
-    if not isinstance(value, dict):
-        raise UserError("damaged: not an object", where=str(path), remedy="start that run anew with --fresh")
-    check_version(value, str(path))
-    return value
-
-
-def value_at(tree: Mapping[str, Any], *path: str) -> object:
-    """The value under names within names of a JSON object; None where there is none."""
-    value: object = tree
-    for name in path:
-        value = value.get(name) if isinstance(value, Mapping) else None
-    return value

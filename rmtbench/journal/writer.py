@@ -13,11 +13,12 @@ from typing import Any, Self
 
 from rmtbench.core import Answer, Corpus, Draw, Prepared, Question, RunSpec, SystemTraits
 from rmtbench.errors import UserError, disk_errors
+from rmtbench.journal.checks import read_json, value_at
 from rmtbench.journal.layout import RunFolder, run_id
 from rmtbench.journal.lines import LineWriter, encode, read_lines, read_numbered, refuse_link, write_whole
 from rmtbench.journal.lock import only_writer
 from rmtbench.journal.packed import packed_of
-from rmtbench.journal.record import Key, read_json, value_at
+from rmtbench.journal.record import Key
 from rmtbench.journal.rows import (
     answer_to_row,
     corpus_from_row,

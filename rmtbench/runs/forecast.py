@@ -9,8 +9,10 @@ from pathlib import Path
 
 from rmtbench.core import RunSpec
 from rmtbench.errors import UserError
+from rmtbench.journal.checks import read_json, value_at
+from rmtbench.journal.find import find_runs
 from rmtbench.journal.layout import RunFolder, run_id
-from rmtbench.journal.record import Asked, RunRecord, find_runs, read_json, read_run, value_at
+from rmtbench.journal.record import Asked, RunRecord, read_run
 from rmtbench.models.endpoint.address import is_endpoint
 from rmtbench.runs.provenance import machine_facts
 from rmtbench.systems.base import SystemKind

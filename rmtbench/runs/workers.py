@@ -18,11 +18,11 @@ from pathlib import Path
 from threading import Thread
 
 from rmtbench.errors import UserError, disk_errors
+from rmtbench.journal.find import find_runs
 from rmtbench.journal.layout import RunFolder
 from rmtbench.journal.lock import only_writer
 from rmtbench.journal.merge import Merged, merge
 from rmtbench.journal.packed import packed_of
-from rmtbench.journal.record import find_runs
 from rmtbench.locks import take_turn
 
 PARTS = ".parts"

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 from rmtbench.analysis.summary import summarize
 from rmtbench.errors import UserError
+from rmtbench.journal.checks import read_json
 from rmtbench.journal.lines import encode, refuse_link, write_whole
 from rmtbench.journal.packed import packed_of
-from rmtbench.journal.record import Key, RunRecord, read_json, read_run
+from rmtbench.journal.record import Key, RunRecord, read_run
 from rmtbench.journal.rows import system_to_row
 from rmtbench.plural import many
 from rmtbench.scoring.base import Accounting, Item, Metric, MetricKind, Progress

@@ -11,7 +11,8 @@ from rmtbench.analysis.stats.multiple import holm
 from rmtbench.analysis.stats.paired import paired_differences
 from rmtbench.analysis.stats.resampling import sign_flip_test
 from rmtbench.analysis.summary import values_by_draw
-from rmtbench.journal.record import find_runs, read_run
+from rmtbench.journal.find import find_runs
+from rmtbench.journal.record import read_run
 from rmtbench.report.significance import matrix_table, pair_record, pairs_table
 
 

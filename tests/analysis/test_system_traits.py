@@ -13,8 +13,9 @@ from rmtbench.analysis.run_figures import make_run_figures
 from rmtbench.analysis.sections import Grid, cache_comparison, make_grids
 from rmtbench.core import SystemTraits
 from rmtbench.errors import UserError
+from rmtbench.journal.find import find_runs
 from rmtbench.journal.layout import RunFolder
-from rmtbench.journal.record import find_runs, read_run
+from rmtbench.journal.record import read_run
 from rmtbench.journal.rows import system_from_row, system_to_row
 from rmtbench.systems.registry import our_systems
 

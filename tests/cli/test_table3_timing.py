@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rmtbench.journal.record import find_runs, read_run
+from rmtbench.journal.find import find_runs
+from rmtbench.journal.record import read_run
 
 if TYPE_CHECKING:
     from cli_commands import Command

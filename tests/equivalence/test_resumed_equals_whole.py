@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from rmtbench.core import Draw, RunSpec
-from rmtbench.journal.record import find_runs, read_run
+from rmtbench.journal.find import find_runs
+from rmtbench.journal.record import read_run
 from rmtbench.models.local import LocalModel
 from rmtbench.runs.loop import Event, Outcome, execute
 from rmtbench.systems.resources import Resources

@@ -9,8 +9,9 @@ import pytest
 from journal_runs import SPEC, answer, write_run
 
 from rmtbench.errors import UserError
+from rmtbench.journal.find import find_runs
 from rmtbench.journal.packed import pack, unpack
-from rmtbench.journal.record import find_runs, read_run
+from rmtbench.journal.record import read_run
 from rmtbench.journal.writer import RunWriter, finished_run
 
 ANSWERS = {(draw, name): answer(name) for draw in (0, 1) for name in ("q0", "q1")}

@@ -7,8 +7,9 @@ import pytest
 from journal_runs import SPEC, answer, append, write_run
 
 from rmtbench.errors import UserError
+from rmtbench.journal.find import find_runs
 from rmtbench.journal.lines import encode
-from rmtbench.journal.record import find_runs, read_run
+from rmtbench.journal.record import read_run
 from rmtbench.journal.rows import answer_to_row
 
 ALL = {(draw, question): answer(question, 1.0 + draw) for draw in (0, 1) for question in ("q0", "q1")}

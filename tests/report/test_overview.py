@@ -6,7 +6,8 @@ from report_runs import EMBEDDER, PROVENANCE, add_run, spec_of
 
 from rmtbench.analysis.run_figures import make_run_figures
 from rmtbench.analysis.sections import make_sections
-from rmtbench.journal.record import find_runs, read_run
+from rmtbench.journal.find import find_runs
+from rmtbench.journal.record import read_run
 from rmtbench.report.overview import overview_table
 from rmtbench.report.tables import Table
 from rmtbench.report.write import write_report

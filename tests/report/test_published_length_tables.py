@@ -9,7 +9,8 @@ from rmtbench.analysis.published.figures import BABILONG_POINTS, LENGTHS, LONG_C
 from rmtbench.analysis.published_comparison import FARTHEST, nearest
 from rmtbench.analysis.run_figures import make_run_figures
 from rmtbench.analysis.sections import make_sections
-from rmtbench.journal.record import find_runs, read_run
+from rmtbench.journal.find import find_runs
+from rmtbench.journal.record import read_run
 from rmtbench.report.published_length_tables import MOST_ROWS, context_table, length_records, memory_table
 from rmtbench.report.write import write_report
 

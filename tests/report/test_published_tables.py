@@ -6,7 +6,8 @@ from report_runs import add_run, spec_of
 from rmtbench.analysis.published.figures import CORPORA, MODELS, SCORES, TIMES, published_score, published_time
 from rmtbench.analysis.run_figures import make_run_figures
 from rmtbench.analysis.sections import make_sections
-from rmtbench.journal.record import find_runs, read_run
+from rmtbench.journal.find import find_runs
+from rmtbench.journal.record import read_run
 from rmtbench.report.published_tables import paper_comparison_records, paper_comparison_table
 
 

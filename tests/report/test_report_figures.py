@@ -14,7 +14,8 @@ from rmtbench.analysis.run_figures import make_run_figures
 from rmtbench.analysis.sections import make_sections
 from rmtbench.core import Corpus, Document, Gold, Question, Source, Span, SystemTraits
 from rmtbench.errors import UserError
-from rmtbench.journal.record import find_runs, read_run
+from rmtbench.journal.find import find_runs
+from rmtbench.journal.record import read_run
 from rmtbench.journal.rows import evidence_positions
 from rmtbench.report.figures.make import make_figures, training_figure
 from rmtbench.report.figures.style import look_of

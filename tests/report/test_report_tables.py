@@ -7,7 +7,8 @@ from report_runs import EMBEDDER, PROVENANCE, add_run, append, spec_of
 
 from rmtbench.analysis.run_figures import make_run_figures
 from rmtbench.analysis.sections import make_sections
-from rmtbench.journal.record import find_runs, read_run
+from rmtbench.journal.find import find_runs
+from rmtbench.journal.record import read_run
 from rmtbench.report.anatomy import anatomy_tables
 from rmtbench.report.tables import corpora_table, paper_table, score_table, time_table
 
