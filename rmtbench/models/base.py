@@ -157,6 +157,19 @@ class HeldPrefix:
     counts: Mapping[str, int] = field(default_factory=dict)
 
 
+class PrefixCaching(Protocol):
+    """A model behind a server that holds a context ready for questions in a cache of its own."""
+
+    def hold_context(self, passages: Sequence[Passage], /) -> Timed[HeldPrefix]:
+        """Let the server read a context once.
+
+        Raises:
+            ContextTooLongError: The context does not fit the model.
+            AnswerError: The server gives no reply.
+        """
+        ...
+
+
 Role = Literal["query", "passage", "symmetric"]
 """What a text is to an embedder: a query, a passage that is searched, or one of two texts that are compared."""
 

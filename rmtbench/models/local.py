@@ -3,24 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from rmtbench.core import Finish
 from rmtbench.errors import ContextTooLongError
-from rmtbench.measure import Timed
 from rmtbench.models.architecture import check_batch
-from rmtbench.models.base import Generation, HeldPrefix, Passage, Prompt
+from rmtbench.models.base import Generation, Passage, Prompt
 from rmtbench.models.decode import Decoded, Reader, greedy
 from rmtbench.models.prompt import PromptContract
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
-
-
-HoldHere = Callable[["LocalModel", Sequence[Passage]], Timed[HeldPrefix]]
-"""Reads a context with a model whose weights are on this machine, and holds its keys and values."""
 
 
 @dataclass(frozen=True)
@@ -103,10 +98,6 @@ class LocalModel:
         self.check_length(max(lengths))
         reader = OwnPrompts(self.model, pairs, self.max_new_tokens)
         return self.decode(reader, lengths, [0] * len(pairs), time.perf_counter() - start)
-
-    def hold_context(self, passages: Sequence[Passage], hold_here: HoldHere, /) -> Timed[HeldPrefix]:
-        """Read a context once, as `hold_here` does it: see `rmtbench.models.caching`."""
-        return hold_here(self, passages)
 
     def decode(
         self, reader: Reader, prompt_tokens: Sequence[int], cached_tokens: Sequence[int], before: float

@@ -46,9 +46,12 @@ class CacheAugmented(Closing):
             UserError: The corpus does not fit the model's context, the server gives no reply, or the model has no
                 cache of the kind that was asked for.
         """
-        hold_here = partial(self._hold_here, [question.text for question in corpus.questions])
+        passages = whole_corpus(corpus)
         try:
-            held = self._resources.caching.hold_context(whole_corpus(corpus), hold_here)
+            if (local := self._resources.local) is not None:
+                held = self._hold_here(local, passages, [question.text for question in corpus.questions])
+            else:
+                held = self._resources.caching.hold_context(passages)
         except ContextTooLongError as error:
             raise UserError(str(error), where=f"corpus {corpus.id}", remedy="choose a smaller --size") from error
         except AnswerError as error:
@@ -75,7 +78,7 @@ class CacheAugmented(Closing):
         for question, answer in zip(questions, answers, strict=True):
             yield make_answer(question, answer.value, answer.total_seconds)
 
-    def _hold_here(self, questions: Sequence[str], model: LocalModel, passages: Sequence[Passage]) -> Timed[HeldPrefix]:
+    def _hold_here(self, model: LocalModel, passages: Sequence[Passage], questions: Sequence[str]) -> Timed[HeldPrefix]:
         """Tokenise the corpus, load or read it, transform it, and hold it ready for questions."""
         from rmtbench.kvcache.exact.reading import tokenise
 

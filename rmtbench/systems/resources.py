@@ -12,13 +12,12 @@ from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, cast
 from rmtbench.core import Gold, RunSpec
 from rmtbench.errors import UserError
 from rmtbench.kvcache.watching import NOBODY, Watch
-from rmtbench.models.base import Embedder, LanguageModel, Reranker
+from rmtbench.models.base import Embedder, LanguageModel, PrefixCaching, Reranker
 
 if TYPE_CHECKING:
     from qdrant_client import QdrantClient
 
     from rmtbench.kvcache.disk.store import CacheStore
-    from rmtbench.models.caching import PrefixCaching
     from rmtbench.models.local import LocalModel
     from rmtbench.rmt.decoder import RecurrentDecoder
 
@@ -129,10 +128,10 @@ class Resources:
 
     @property
     def caching(self) -> PrefixCaching:
-        """The model, which can hold a context ready for questions.
+        """The model behind a server, which holds a context there; of a model on this machine, `local` reads it here.
 
         Raises:
-            UserError: It cannot.
+            UserError: It holds none.
         """
         if not hasattr(self.model, "hold_context"):
             where = f"--system {self.spec.system}"

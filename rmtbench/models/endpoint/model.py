@@ -92,12 +92,8 @@ class EndpointModel:
         """
         return [self._answer(prompt) for prompt in prompts]
 
-    def hold_context(self, passages: Sequence[Passage], _hold_here: object = None, /) -> Timed[HeldPrefix]:
+    def hold_context(self, passages: Sequence[Passage], /) -> Timed[HeldPrefix]:
         """Let the server read a context, so that its own prefix cache may hold it for the questions that follow.
-
-        Args:
-            passages: The context.
-            _hold_here: Not called: see `rmtbench.models.caching`.
 
         Returns:
             The context with the warming call's tokens and, as ``prefill``, its wall seconds. What the server does not
