@@ -166,7 +166,7 @@ def test_imports_go_down_only_and_never_to_a_room_of_same_level(modules: dict[st
         ("analysis/stats/paired.py", "from rmtbench.errors import UserError"),
         ("analysis/decision.py", "from rmtbench.report.tables import Table"),
         ("analysis/run_figures.py", "from rmtbench.systems.registry import find_system"),
-        ("journal/record.py", "from rmtbench.analysis.summary import summarize"),
+        ("journal/record.py", "from rmtbench.analysis.run_figures import summarize"),
         ("bench/kv.py", "from rmtbench.cli.run import run"),
         ("cli/run.py", "from rmtbench.bench.kv import run"),
     ],
@@ -180,7 +180,7 @@ def test_an_import_against_the_levels_would_be_seen(path: str, line: str) -> Non
     [
         ("rmt/wrapper.py", "from rmtbench.training.loop import train"),
         ("report/write.py", "from rmtbench.analysis.pairs import compare_all"),
-        ("scoring/score.py", "from rmtbench.analysis.summary import summarize"),
+        ("scoring/score.py", "from rmtbench.analysis.run_figures import summarize"),
         ("analysis/run_figures.py", "from rmtbench.analysis.stats.clustered import clustered_standard_error"),
         ("cli/main.py", "from rmtbench import __version__\nfrom rmtbench.cli import run\nimport torch"),
         ("corpora/miniature/world.py", "from ..base import Dataset\nfrom . import names"),

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import reduce
-from itertools import islice
+from itertools import compress, islice
 from operator import add
 from pathlib import PurePath
 from typing import Any
@@ -18,18 +19,82 @@ from typing import Any
 from rmtbench.analysis.earlier_systems import system_of
 from rmtbench.analysis.exactness import compared_in_tokens
 from rmtbench.analysis.judging import JudgedRun, judged_run
+from rmtbench.analysis.spending import Cost, cost_of
 from rmtbench.analysis.stats.clustered import clustered_standard_error
-from rmtbench.analysis.summary import Summary, chosen, summary_of, values_by_cluster, values_of
 from rmtbench.analysis.sums import compact, sum_clusters
 from rmtbench.analysis.units import Unit, question_clusters, unit_of
-from rmtbench.core import SHIPPED_MODELS, MetricValue, RunSpec, SystemTraits
-from rmtbench.journal.columns import ANSWERED, FAILED, GIVEN, SCORED, WARM_UP, Columns, RunColumns, columns_of
+from rmtbench.core import SHIPPED_MODELS, MetricValue, RunSpec, SystemTraits, TokenCounts
+from rmtbench.journal.columns import (
+    ANSWERED,
+    COUNTS,
+    CUT_OFF,
+    EMPTY,
+    FAILED,
+    GIVEN,
+    NOT_APPLICABLE,
+    SCORED,
+    WARM_UP,
+    Columns,
+    Numbers,
+    RunColumns,
+    columns_of,
+)
 from rmtbench.journal.record import RunRecord
 
 Sums = Mapping[int, tuple[float, int]]
 """Sum of a metric's values and their number, by cluster: a draw, or a question if `RunFigures.unit` says so."""
+Values = Mapping[str, Mapping[int, list[float]]]
+"""For each metric, its values for each question, by draw: see `values_of`."""
+
+TIMINGS = ("retrieve", "prefill", "first_token", "decode", "total")
+"""The parts of an answer's time, in order."""
 FIFTHS = 5
 """Number of parts of a corpus, for scores by position of the evidence."""
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """One run in figures. Times leave out failed answers and the warm-up answers; scores leave out no answer.
+
+    Attributes:
+        expected: Questions asked: the denominator of every score.
+        answered: Answers on disk, failed ones included.
+        errors: Failed answers.
+        cut_off: Answers that ended at the token limit.
+        empty: Answers without text.
+        draws: Draws begun.
+        documents: Mean number of documents of a draw.
+        corpus_tokens: Mean number of tokens in a draw's documents; None if they were not counted.
+        means: Mean of each metric over the questions where it applies. A missing or failed answer counts as zero.
+        applicable: Number of questions in each mean.
+        median_seconds: Median of each timing over the timed answers that have it; None without any.
+        p90_seconds: Their 90th percentile.
+        mean_seconds: Their mean.
+        timed: Number of timed answers.
+        prepare_seconds: Mean seconds of a draw by part, over the first preparation of each draw.
+        kept_bytes: Mean bytes of a draw that are kept for answering.
+        prepared_counts: What was prepared, by name, over all draws: see `rmtbench.core.Prepared`.
+        cost: What was paid; None if no price is known, as for a local model.
+    """
+
+    expected: int
+    answered: int
+    errors: int
+    cut_off: int
+    empty: int
+    draws: int
+    documents: float | None
+    corpus_tokens: float | None
+    means: dict[str, float | None]
+    applicable: dict[str, int]
+    median_seconds: dict[str, float | None]
+    p90_seconds: dict[str, float | None]
+    mean_seconds: dict[str, float | None]
+    timed: int
+    prepare_seconds: dict[str, float]
+    kept_bytes: float | None
+    prepared_counts: dict[str, int]
+    cost: Cost | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,9 +239,9 @@ def figures_of(run: RunColumns) -> RunFigures:
     head, columns, system = run.head, run.columns, system_of(run.head)
     unit, clusters = unit_of(head), question_clusters(head, columns.draws, columns.ids)
     values = values_of(run)
-    summary = summary_of(run, values)
+    summary = _summary(run, values)
     if unit != "draw":
-        values = {metric: values_by_cluster(columns, metric, clusters) for metric in values}
+        values = {metric: _by_cluster(columns, metric, clusters) for metric in values}
     return RunFigures(
         run_id=head.run_id,
         spec=head.spec,
@@ -207,6 +272,103 @@ def figures_of(run: RunColumns) -> RunFigures:
     )
 
 
+def summarize(run: RunRecord) -> Summary:
+    """Return the means and counts of a run, which may be incomplete. A metric never scored is missing, not zero."""
+    columns = columns_of(run)
+    return _summary(columns, values_of(columns))
+
+
+def _summary(run: RunColumns, by_metric: Values) -> Summary:
+    head, columns = run.head, run.columns
+    means: dict[str, float | None] = {}
+    applicable: dict[str, int] = {}
+    for metric, draws in by_metric.items():
+        values = [value for draw in draws.values() for value in draw]
+        means[metric] = statistics.fmean(values) if values else None
+        applicable[metric] = len(values)
+    timed = [state & (ANSWERED | FAILED | WARM_UP) == ANSWERED for state in columns.states]
+    seconds = {name: _chosen(columns.seconds[name], timed) for name in TIMINGS}
+    first = head.first_prepared
+    parts = dict.fromkeys(part for prepared in first.values() for part in prepared.seconds)
+    counts: Counter[str] = Counter()
+    for prepared in first.values():
+        counts.update(prepared.counts)
+    return Summary(
+        expected=columns.questions,
+        answered=columns.answered,
+        errors=columns.count(FAILED),
+        cut_off=columns.count(CUT_OFF),
+        empty=columns.count(EMPTY),
+        draws=len(head.corpora),
+        documents=_mean(row["documents"] for row in head.corpora),
+        corpus_tokens=_mean(row["tokens"] for row in head.corpora if row["tokens"] is not None),
+        means=means,
+        applicable=applicable,
+        median_seconds=_over(seconds, statistics.median),
+        p90_seconds=_over(seconds, _p90),
+        mean_seconds=_over(seconds, statistics.fmean),
+        timed=sum(timed),
+        prepare_seconds={
+            part: statistics.fmean(prepared.seconds.get(part, 0.0) for prepared in first.values()) for part in parts
+        },
+        kept_bytes=_mean(prepared.bytes for prepared in first.values()),
+        prepared_counts=dict(counts),
+        cost=cost_of(head, lambda: _answer_tokens(columns)),
+    )
+
+
+def _answer_tokens(columns: Columns) -> Sequence[TokenCounts]:
+    """Return the tokens of every answer that did not fail."""
+    kept = [state & (ANSWERED | FAILED) == ANSWERED for state in columns.states]
+    rows = zip(*(compress(columns.tokens[name], kept) for name in COUNTS), strict=True)
+    return [TokenCounts(*(None if math.isnan(each) else int(each) for each in row)) for row in rows]  # type: ignore[arg-type]
+
+
+def values_of(run: RunColumns) -> Values:
+    """Return the values of every metric that was scored, by draw; a question without a score counts as zero."""
+    return {metric: _by_cluster(run.columns, metric, run.columns.draws) for metric in run.columns.scores}
+
+
+def _by_cluster(columns: Columns, metric: str, clusters: Sequence[int]) -> dict[int, list[float]]:
+    """Return one metric's values over the questions where it applies, by cluster.
+
+    A question without an answer or a score counts as zero, unless the metric applies to none of the scored answers.
+    """
+    scores = columns.scores[metric]
+    if scores.kinds.count(NOT_APPLICABLE) == columns.count(SCORED) + columns.strays:
+        return {}
+    values: dict[int, list[float]] = {}
+    for cluster, value, kind in zip(
+        clusters, scores.values, scores.kinds, strict=False
+    ):  # what follows has no question
+        if kind != NOT_APPLICABLE:
+            values.setdefault(cluster, []).append(value)
+    return values
+
+
+def _chosen(numbers: Numbers, mask: Sequence[bool]) -> list[float]:
+    """Return those of a column's numbers that a mask chooses and that are not null."""
+    return [value for value in compress(numbers, mask) if not math.isnan(value)]
+
+
+def _over(seconds: Mapping[str, list[float]], reduce: Callable[[list[float]], float]) -> dict[str, float | None]:
+    return {name: reduce(values) if values else None for name, values in seconds.items()}
+
+
+def _p90(values: list[float]) -> float:
+    """Return the 90th percentile, linearly interpolated as `numpy.quantile` does by default."""
+    ordered = sorted(values)
+    place = 0.9 * (len(ordered) - 1)
+    below = int(place)
+    above = min(below + 1, len(ordered) - 1)
+    return ordered[below] + (ordered[above] - ordered[below]) * (place - below)
+
+
+def _mean(values: Iterable[float]) -> float | None:
+    listed = list(values)
+    return statistics.fmean(listed) if listed else None
+
+
 def spared(run: RunFigures) -> str:
     """Return what this run's preparation took from an earlier run's work; empty if nothing."""
     parts, counts = run.summary.prepare_seconds, run.summary.prepared_counts
@@ -223,7 +385,7 @@ def spared(run: RunFigures) -> str:
 def _mean_tokens(columns: Columns) -> MeanTokens:
     given = [state & (ANSWERED | FAILED) == ANSWERED for state in columns.states]
     prompt, output, cached, reasoning = (
-        chosen(columns.tokens[name], given) for name in ("prompt", "output", "cached", "reasoning")
+        _chosen(columns.tokens[name], given) for name in ("prompt", "output", "cached", "reasoning")
     )
     if not prompt:
         return MeanTokens(None, None, None)
@@ -245,9 +407,10 @@ def _by_position(columns: Columns, clusters: Sequence[int]) -> dict[str, dict[in
     if not spots:
         return {}
     found: dict[str, dict[int, Sums]] = {}
+    unscored = frozenset(at for at, state in enumerate(columns.states) if not state & SCORED)
     for metric, scores in columns.scores.items():
         # A question without a row of scores has 0 of what rows usually hold; a row without the metric says nothing.
-        missing = not_scored(columns) if metric in columns.usual else frozenset()
+        missing = unscored if metric in columns.usual else frozenset()
         held = [kind == GIVEN or at in missing for at, kind in enumerate(scores.kinds)]
         fifths: dict[int, dict[int, tuple[float, int]]] = {}
         for (fifth, cluster), questions in spots.items():
@@ -258,8 +421,3 @@ def _by_position(columns: Columns, clusters: Sequence[int]) -> dict[str, dict[in
         if fifths:
             found[metric] = {fifth: compact(fifths[fifth]) for fifth in sorted(fifths)}
     return found
-
-
-def not_scored(columns: Columns) -> frozenset[int]:
-    """Return the places of the questions without a row of scores."""
-    return frozenset(at for at, state in enumerate(columns.states) if not state & SCORED)

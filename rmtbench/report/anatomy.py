@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from rmtbench.analysis.agreement import agreement, inexact
-from rmtbench.analysis.run_figures import RunFigures
+from rmtbench.analysis.run_figures import TIMINGS, RunFigures
 from rmtbench.analysis.sections import Grid, row_of
-from rmtbench.analysis.summary import TIMINGS
 from rmtbench.report import numbers
 from rmtbench.report.notes import mark_notes, marks, preparation_text, shared_notes
 from rmtbench.report.numbers import MISSING

@@ -14,9 +14,8 @@ from rmtbench.analysis.corpora import corpora_of
 from rmtbench.analysis.figure_data import Record, six_digits
 from rmtbench.analysis.metrics import shown_values
 from rmtbench.analysis.recorded import flat_provenance
-from rmtbench.analysis.run_figures import RunFigures
+from rmtbench.analysis.run_figures import TIMINGS, RunFigures
 from rmtbench.analysis.sections import Grid, Row, Section, cache_comparison
-from rmtbench.analysis.summary import TIMINGS
 from rmtbench.report.anatomy import parts_of
 from rmtbench.report.numbers import quotient
 

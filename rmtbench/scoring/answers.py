@@ -1,4 +1,4 @@
-"""Exact match and token F1 by the official rules of SQuAD v1.1, HotpotQA and TriviaQA.
+"""The metrics `em` and `f1`: exact match and token F1 by the official rules of SQuAD v1.1, HotpotQA and TriviaQA.
 
 Other data sets are scored by SQuAD's rules. The best of all references counts.
 """
@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 
+from rmtbench.core import MetricValue
 from rmtbench.corpora.registry import known_datasets
 from rmtbench.normalize import normalize_hotpotqa, normalize_squad, normalize_triviaqa
-from rmtbench.scoring.base import EachItem, Item
+from rmtbench.scoring.base import EachItem, Item, MetricKind
 
 _NORMALIZE: Mapping[str, Callable[[str], str]] = {
     "squad": normalize_squad,
@@ -78,3 +79,9 @@ def f1_of_tokens(words: Sequence[str], truth: Sequence[str]) -> float:
         return 0.0
     precision, recall = common / len(words), common / len(truth)
     return 2 * precision * recall / (precision + recall)
+
+
+METRIC = (
+    MetricKind("em", (MetricValue("em", "EM", order=10),), exact_match_metric),
+    MetricKind("f1", (MetricValue("f1", "F1", order=20),), token_f1_metric),
+)

@@ -1,6 +1,7 @@
 """All metrics by name: those that this package's modules declare, and those that other packages name.
 
-A module declares one `MetricKind` under the name ``METRIC``; another package names one in the entry-point group.
+A module declares one `MetricKind`, or several as a tuple, under the name ``METRIC``; another package names one in the
+entry-point group.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rmtbench.analysis.summary import summarize
+from rmtbench.analysis.run_figures import summarize
 from rmtbench.errors import UserError
 from rmtbench.journal.checks import read_json
 from rmtbench.journal.lines import encode, refuse_link, write_whole

@@ -5,12 +5,12 @@ import json
 from report_runs import add_run, append, spec_of
 
 from rmtbench.analysis.pairs import compare_all
-from rmtbench.analysis.run_figures import make_run_figures
+from rmtbench.analysis.run_figures import make_run_figures, values_of
 from rmtbench.analysis.sections import make_grids
 from rmtbench.analysis.stats.multiple import holm
 from rmtbench.analysis.stats.paired import paired_differences
 from rmtbench.analysis.stats.resampling import sign_flip_test
-from rmtbench.analysis.summary import values_by_draw
+from rmtbench.journal.columns import columns_of
 from rmtbench.journal.find import find_runs
 from rmtbench.journal.record import read_run
 from rmtbench.report.significance import matrix_table, pair_record, pairs_table
@@ -37,7 +37,7 @@ def test_every_pair_has_the_figures_that_its_questions_have(tmp_path):
     assert [(pair.first[0].system, pair.second[0].system) for pair in pairs] == [
         ("closed-book", "full-context"), ("closed-book", "cag"), ("full-context", "cag"),
     ]  # fmt: skip
-    values = {run.spec.system: values_by_draw(run, "em") for run in map(read_run, find_runs(tmp_path))}
+    values = {run.spec.system: values_of(columns_of(run))["em"] for run in map(read_run, find_runs(tmp_path))}
     for pair in pairs:
         first, second = (values[run[0].system] for run in (pair.first, pair.second))
         totals = [[sum(values) for values in run.values()] for run in (first, second)]

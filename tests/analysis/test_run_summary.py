@@ -3,8 +3,9 @@
 import pytest
 from journal_runs import answer, append, write_run
 
-from rmtbench.analysis.summary import summarize, values_by_draw
+from rmtbench.analysis.run_figures import summarize, values_of
 from rmtbench.core import Prepared
+from rmtbench.journal.columns import columns_of
 from rmtbench.journal.record import read_run
 from rmtbench.journal.rows import prepared_to_row
 
@@ -71,7 +72,7 @@ def test_metric_that_applies_nowhere_is_not_zero(tmp_path):
 
 def test_values_are_kept_by_draw(tmp_path):
     run = scored(write_run(tmp_path, {}), {(0, "q0"): {"em": 1.0}, (1, "q1"): {"em": 0.5}})
-    assert values_by_draw(run, "em") == {0: [1.0, 0.0], 1: [0.0, 0.5]}
+    assert values_of(columns_of(run))["em"] == {0: [1.0, 0.0], 1: [0.0, 0.5]}
 
 
 def test_preparation_is_the_first_one_of_each_draw(tmp_path):
