@@ -183,7 +183,7 @@ def main(out: Path, model: str, tokens: int, batches: tuple[int, ...], threads: 
     import llama_cpp
     import torch
 
-    from rmtbench.bench.kv import random_ids
+    from rmtbench.bench.kv_ways import random_ids
     from rmtbench.kvcache.exact.prefill import prefill
     from rmtbench.models.load import load_model
 

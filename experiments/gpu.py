@@ -78,7 +78,7 @@ class Bench:
 
     def ids(self, count: int, seed: int = 0) -> list[int]:
         """Random tokens."""
-        from rmtbench.bench.kv import random_ids
+        from rmtbench.bench.kv_ways import random_ids
 
         return random_ids(self.model, count, seed)
 

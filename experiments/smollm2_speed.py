@@ -113,7 +113,7 @@ def main(out: Path, lengths: tuple[int, ...], threads: int, rounds: int) -> None
     import typer
     import xllamacpp
 
-    from rmtbench.bench.kv import random_ids
+    from rmtbench.bench.kv_ways import random_ids
     from rmtbench.models.load import load_model
     from rmtbench.models.sources import packaged_file
 

@@ -40,15 +40,9 @@ def read_by_memory(
     query_first: bool = False,
     watch: Callable[[int], None] = lambda _tokens: None,
 ) -> dict[str, Any]:
-    """Read texts segment by segment and answer each text's question from memory only.
+    """Read texts segment by segment, at most `batch` of them side by side, and answer each one's question from memory.
 
-    Args:
-        local: Prompts and decodes.
-        model: Reads.
-        texts: What to read.
-        batch: Maximum texts read side by side.
-        query_first: Whether every segment ends with the question.
-        watch: Gets the number of tokens read so far.
+    `query_first` ends every segment with the question. `watch` gets the number of tokens read so far.
 
     Returns:
         A row: see `rmtbench.bench.rmt.RmtFigures`.
@@ -69,11 +63,6 @@ def read_in_full(
     local: LocalModel, texts: Texts, *, watch: Callable[[int], None] = lambda _tokens: None
 ) -> dict[str, Any]:
     """Read the same texts in full, one by one, in the prompts of the contract.
-
-    Args:
-        local: Reads and answers.
-        texts: What to read.
-        watch: Gets the number of tokens read so far.
 
     Returns:
         A row like that of `read_by_memory`. If the text or its keys and values do not fit, it has `error` in place

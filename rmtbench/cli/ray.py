@@ -7,15 +7,8 @@ from itertools import chain
 from pathlib import Path
 
 from rmtbench.cli.progress import note, show_runs
-from rmtbench.cli.running import (
-    FirstDraws,
-    OpenRequest,
-    close_request,
-    open_request,
-    say_what_runs,
-    split_by_evidence,
-    split_by_fit,
-)
+from rmtbench.cli.remarks import say_what_runs
+from rmtbench.cli.running import FirstDraws, OpenRequest, close_request, open_request, split_by_evidence, split_by_fit
 from rmtbench.core import RunSpec
 from rmtbench.errors import UserError
 from rmtbench.models.endpoint.address import is_endpoint

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 from rmtbench.cli.folders import check_cache, check_results
 from rmtbench.cli.judging import say_judgements
 from rmtbench.cli.progress import note, say_long, say_next, saying_if_slow, show_runs, telling_counter
+from rmtbench.cli.remarks import (
+    say_what_is_not_read,
+    say_what_runs,
+    say_where_no_cache_was_hit,
+    say_where_reasoning_took_all,
+)
 from rmtbench.cli.score import score_and_tell
-from rmtbench.core import SHIPPED_MODELS, Draw, RunSpec
+from rmtbench.core import Draw, RunSpec
 from rmtbench.corpora.base import TokenCounter
 from rmtbench.errors import ServerGoneError, UserError
 from rmtbench.files import cache_folder
@@ -22,7 +27,6 @@ from rmtbench.journal.checks import read_json
 from rmtbench.journal.layout import RunFolder, run_id
 from rmtbench.journal.lock import forget_dead_writer
 from rmtbench.journal.record import read_run
-from rmtbench.models.load import RANDOM_LABEL
 from rmtbench.models.sources import to_convert
 from rmtbench.options.request import Request
 from rmtbench.plural import many
@@ -31,11 +35,10 @@ from rmtbench.runs.fit import Misfit, find_misfits, refusal_of, with_evidence
 from rmtbench.runs.loading import load_resources
 from rmtbench.runs.loop import execute
 from rmtbench.runs.needs import find_counter
-from rmtbench.runs.plan import left_out_of_all
 from rmtbench.runs.session import Session, find_store, make_draws, make_one_draw, open_session
 from rmtbench.scoring.check import check_scorer
 from rmtbench.scoring.judge_model import Judge, find_judge
-from rmtbench.systems.registry import find_system, working_systems
+from rmtbench.systems.registry import find_system
 
 
 def run_request(
@@ -115,7 +118,7 @@ def open_request(request: Request, results: Path, told: set[str], *, fresh: bool
             note(f"{run_id(spec)}: finished already; --fresh begins anew")
             forget_dead_writer(RunFolder(results / run_id(spec)).lock)
     if todo:
-        _say_what_is_not_read(session, told)
+        say_what_is_not_read(session, told)
     return OpenRequest(session, judge, todo)
 
 
@@ -206,8 +209,8 @@ def _do(todo: Sequence[RunSpec], session: Session, results: Path, *, fresh: bool
     with show_runs() as report:
         execute(todo, draws, resources, results, report, fresh=fresh)
     if session.endpoints.model is not None:
-        _say_where_no_cache_was_hit(todo, results)
-        _say_where_reasoning_took_all(todo, results)
+        say_where_no_cache_was_hit(todo, results)
+        say_where_reasoning_took_all(todo, results)
     return [*unfounded, *skipped]
 
 
@@ -276,89 +279,7 @@ def _answered(results: Path, spec: RunSpec) -> bool:
     return journal.is_file() and journal.stat().st_size > 0
 
 
-def _say_where_no_cache_was_hit(specs: Sequence[RunSpec], results: Path) -> None:
-    for spec in specs:
-        if "prefix-cache" not in find_system(spec.system).needs:
-            continue
-        answers = [answer for answer in read_run(results / run_id(spec)).answers.values() if answer.error is None]
-        told = [answer.tokens.cached for answer in answers if answer.tokens.cached is not None]
-        if answers and not told:
-            note(f"{run_id(spec)}: the server does not say whether its prefix cache was hit")
-        elif answers and not any(told):
-            note(f"{run_id(spec)}: the server's prefix cache was never hit: its usage has 0 cached tokens")
-
-
-def _say_where_reasoning_took_all(specs: Sequence[RunSpec], results: Path) -> None:
-    for spec in specs:
-        answers = read_run(results / run_id(spec)).answers.values()
-        reasoned = [a for a in answers if a.reasoning or a.tokens.reasoning]
-        spent = sum(a.finish == "length" and not a.raw.strip() for a in reasoned)
-        if spent:
-            note(
-                f"{run_id(spec)}: {spent} of {many(len(answers), 'answer')} empty, for reasoning took all of their "
-                "tokens: give more with --set think-tokens"
-            )
-
-
 def _loaded(specs: Sequence[RunSpec]) -> str:
     """Name the models that runs load into this process, or whose server they ask."""
     embedder = next((spec.embedder for spec in specs if spec.embedder is not None), None)
     return specs[0].model_name + (f" and {embedder}" if embedder is not None else "")
-
-
-def say_what_runs(
-    request: Request,
-    specs: Sequence[RunSpec],
-    draws: Sequence[Draw],
-    model: Mapping[str, Any],
-    memories: Mapping[RunSpec, Mapping[str, Any]],
-) -> None:
-    """Print what is about to run, with what, and what of it means nothing.
-
-    Args:
-        request: What was asked.
-        specs: The runs.
-        draws: Their draws.
-        model: What results record about the model.
-        memories: What results record about the trained memories, by run.
-    """
-    questions = sum(len(draw.corpus.questions) for draw in draws)
-    source = draws[0].corpus.source
-    note(
-        f"{many(len(specs), 'run')} x {many(questions, 'question')}; {draws[0].corpus.dataset} {specs[0].size} "
-        f"({source.kind}: {source.name}); {model['id']} in {model['dtype']} on {model['device']}"
-    )
-    if specs[0].model in SHIPPED_MODELS and source.kind != "miniature":
-        note(f"{specs[0].model} knows the miniature world's English alone: of these texts its answers mean nothing")
-    if model["label"] == RANDOM_LABEL:
-        note(f"{model['id']} has random weights: its answers are meaningless, its timings are real")
-    _say_what_is_left_out(request)
-    _say_where_memories_differ(memories)
-
-
-def _say_where_memories_differ(memories: Mapping[RunSpec, Mapping[str, Any]]) -> None:
-    for spec, memory in memories.items():
-        mode, notes = find_system(spec.system).memory, memory["notes"]
-        trained, style = notes.get("mode", mode), notes.get("style", spec.answer_style)
-        if trained != mode:
-            note(f"{spec.system}: its memory was trained for {trained}, not for {mode}")
-        if style != spec.answer_style:
-            note(f"{spec.system}: its memory was trained to answer in the style {style}, not {spec.answer_style}")
-
-
-def _say_what_is_left_out(request: Request) -> None:
-    left_out = [name for name in left_out_of_all(request) if name not in request.systems]
-    broken = working_systems()[1] if "all" in request.systems else {}
-    for name, error in broken.items():
-        note(f"all leaves out a broken plugin, {name}: {error}")
-    left_out = [name for name in left_out if name not in broken]
-    if "all" in request.systems and left_out:
-        where = f"with --rmt where {request.model_name} has no memory shipped"
-        note(f"all leaves out {', '.join(left_out)}: name them, {where}")
-
-
-def _say_what_is_not_read(session: Session, told: set[str]) -> None:
-    remark = session.remark
-    if remark and remark not in told:
-        told.add(remark)
-        note(remark)

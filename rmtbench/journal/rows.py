@@ -1,4 +1,8 @@
-"""Nouns to JSON rows and back. The field names here are the file format; see `docs/reference/files.md`."""
+"""Nouns to JSON rows and back. The field names here are the file format; see `docs/reference/files.md`.
+
+Every reader raises a `UserError` with file and line where a field is missing, of the wrong type or out of
+range.
+"""
 
 from __future__ import annotations
 
@@ -66,11 +70,7 @@ def spec_to_row(spec: RunSpec) -> dict[str, Any]:
 
 @_checked
 def spec_from_row(row: Mapping[str, Any]) -> RunSpec:
-    """A spec from its JSON values.
-
-    Raises:
-        UserError: A field is missing, unknown or out of range.
-    """
+    """A spec from its JSON values."""
     given = {name: value for name, value in row.items() if name != "settings"}
     _check_types(given)
     return RunSpec(**given, options=RunOptions.read(dict(row["settings"].items())))
@@ -105,11 +105,7 @@ def answer_to_row(answer: Answer, draw: int, session: int) -> dict[str, Any]:
 
 @_checked
 def answer_from_row(row: Mapping[str, Any]) -> Answer:
-    """One answer from a journal row.
-
-    Raises:
-        UserError: A field is missing or of the wrong type.
-    """
+    """One answer from a journal row."""
     return Answer(
         question_id=text_of(row, "question_id"),
         text=text_of(row, "text"),
@@ -130,21 +126,13 @@ def answer_from_row(row: Mapping[str, Any]) -> Answer:
 
 @_checked
 def key_from_row(row: Mapping[str, Any]) -> tuple[int, str]:
-    """Draw number and question id, which name one answer within a run.
-
-    Raises:
-        UserError: One of them is missing or of the wrong type.
-    """
+    """Draw number and question id, which name one answer within a run."""
     return number_of(row, "draw"), text_of(row, "question_id")
 
 
 @_checked
 def scores_from_row(row: Mapping[str, Any]) -> dict[str, float | None]:
-    """Metric values of one answer.
-
-    Raises:
-        UserError: The field is missing, or a value is neither a number nor null.
-    """
+    """Metric values of one answer."""
     values: dict[str, float | None] = dict(row["scores"])
     if not _SCORES.issuperset(map(type, values.values())):
         check_numbers({metric: value for metric, value in values.items() if value is not None})
@@ -153,11 +141,7 @@ def scores_from_row(row: Mapping[str, Any]) -> dict[str, float | None]:
 
 @_checked
 def value_from_row(row: Mapping[str, Any]) -> MetricValue:
-    """What one of the metrics' values is; fields that a later version adds are passed over.
-
-    Raises:
-        UserError: Name or label is missing, or a field is of the wrong type.
-    """
+    """What one of the metrics' values is; fields that a later version adds are passed over."""
     order = row.get("order")
     return MetricValue(
         name=text_of(row, "name"),
@@ -176,11 +160,7 @@ def system_to_row(system: SystemTraits) -> dict[str, Any]:
 
 @_checked
 def system_from_row(row: Mapping[str, Any]) -> SystemTraits:
-    """What tables must know of a system; fields, families, colours and markers that a later version adds are ignored.
-
-    Raises:
-        UserError: The name is missing, or a field is of the wrong type.
-    """
+    """What tables must know of a system; what a later version adds to fields or values is passed over."""
     order = row.get("order")
     family, colour, marker = row.get("family"), row.get("colour"), str(row.get("marker") or "")
     return SystemTraits(
@@ -196,11 +176,7 @@ def system_from_row(row: Mapping[str, Any]) -> SystemTraits:
 
 
 def accounts_from_row(row: Mapping[str, Any], where: str) -> dict[str, Mapping[str, Any]]:
-    """What making some metrics took, by metric; nothing in a summary that was written without.
-
-    Raises:
-        UserError: It is no object of objects.
-    """
+    """What making some metrics took, by metric; nothing in a summary that was written without."""
     accounts = row.get("accounts", {})
     if not isinstance(accounts, dict) or not all(isinstance(each, dict) for each in accounts.values()):
         raise damaged(where, "field 'accounts' holds something else than an object for each metric")
@@ -222,11 +198,7 @@ def gold_to_row(gold: Gold, question: Question, draw: int, positions: Sequence[f
 
 @_checked
 def gold_from_row(row: Mapping[str, Any]) -> tuple[int, Question, Gold]:
-    """Draw number, question and gold from their row.
-
-    Raises:
-        UserError: A field is missing or of the wrong type.
-    """
+    """Draw number, question and gold from their row."""
     evidence = tuple(tuple(Span(*span) for span in spans) for spans in row["evidence"])
     check_texts("references", row["references"])
     gold = Gold(text_of(row, "question_id"), tuple(row["references"]), evidence)
@@ -234,11 +206,7 @@ def gold_from_row(row: Mapping[str, Any]) -> tuple[int, Question, Gold]:
 
 
 def positions_from_row(row: Mapping[str, Any], where: str) -> tuple[float, ...]:
-    """Where a question's facts stand in its corpus; none in a row that was written before positions were kept.
-
-    Raises:
-        UserError: A position is not from 0 to 1.
-    """
+    """Where a question's facts stand in its corpus; none in a row that was written before positions were kept."""
     positions = row.get("positions", [])
     if not isinstance(positions, list) or not all(isinstance(each, NUMBER) and 0 <= each <= 1 for each in positions):
         raise damaged(where, f"positions are shares from 0 to 1, not {positions!r}")
@@ -282,11 +250,7 @@ def corpus_to_row(corpus: Corpus, tokens: int | None) -> dict[str, Any]:
 
 @_checked
 def corpus_from_row(row: Mapping[str, Any]) -> dict[str, Any]:
-    """Identity and size of one draw, its fields checked; the documents themselves are not kept with a run.
-
-    Raises:
-        UserError: A field is missing or of the wrong type.
-    """
+    """Identity and size of one draw, its fields checked; the documents themselves are not kept with a run."""
     for name in ("draw", "documents", "questions"):
         number_of(row, name)
     if row["tokens"] is not None:  # no tokenizer counted them
@@ -313,11 +277,7 @@ def prepared_to_row(prepared: Prepared, draw: int, session: int) -> dict[str, An
 
 @_checked
 def prepared_from_row(row: Mapping[str, Any]) -> tuple[int, Prepared]:
-    """Draw number and preparation from their row.
-
-    Raises:
-        UserError: A field is missing or of the wrong type.
-    """
+    """Draw number and preparation from their row."""
     seconds, counts = (check_numbers(dict(row[name])) for name in ("seconds", "counts"))
     return number_of(row, "draw"), Prepared(
         seconds, number_of(row, "bytes"), number_of(row, "tokens"), row["shared"], counts
@@ -326,21 +286,13 @@ def prepared_from_row(row: Mapping[str, Any]) -> tuple[int, Prepared]:
 
 @_checked
 def provenance_from_row(row: Mapping[str, Any]) -> dict[str, Any]:
-    """Provenance of one process.
-
-    Raises:
-        UserError: The field is missing or of the wrong type.
-    """
+    """Provenance of one process."""
     return dict(row["provenance"])
 
 
 @_checked
 def usage_from_row(row: Mapping[str, Any]) -> tuple[int | None, int | None]:
-    """Most bytes taken during one draw, resident and on the device; None where not measured.
-
-    Raises:
-        UserError: A field is missing or of the wrong type.
-    """
+    """Most bytes taken during one draw, resident and on the device; None where not measured."""
     resident, device = (
         None if row[name] is None else number_of(row, name) for name in ("peak_resident_bytes", "peak_device_bytes")
     )

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from rmtbench.analysis.recorded import Facts
+from rmtbench.plural import many
 from rmtbench.report.first_screen import Block, legends
-from rmtbench.report.tables import Table
+from rmtbench.report.tables import Chapter, Table
+
+if TYPE_CHECKING:
+    from rmtbench.report.figures.make import Drawn
 
 
 def escape(text: str) -> str:
@@ -59,6 +64,32 @@ def first_screen(blocks: Sequence[Block]) -> str:
             parts.append(f"```\n{block.command}\n```")
         parts += [table(block.table), escape(block.comparable)]
     return "\n\n".join([*parts, *map(escape, legends(blocks))])
+
+
+def document(screen: Sequence[Block], chapters: Sequence[Chapter], drawn: Sequence[Drawn]) -> str:
+    """The whole report: the first screen, then each section's tables and figures, and what produced them."""
+    runs = sum(len(chapter.section.runs) for chapter in chapters)
+    blocks = [
+        heading("rmtbench report", 1),
+        f"{many(runs, 'run')}. Runs under different headings must not be compared.",
+        first_screen(screen),
+        heading("All tables", 1),
+    ]
+    for number, chapter in enumerate(chapters):
+        blocks.append(heading(chapter.title, 2))
+        blocks += map(table, chapter.tables)
+        blocks += [_image(figure) for figure in drawn if figure.chapter == number]
+        blocks += map(table, chapter.anatomy)
+    if trainings := [figure for figure in drawn if figure.chapter is None]:
+        blocks += [heading("Trainings", 2), *map(_image, trainings)]
+    blocks.append(heading("Provenance", 1))
+    for chapter in chapters:
+        blocks += [heading(f"What produced: {chapter.title}", 2), facts(chapter.provenance)]
+    return "\n\n".join(blocks) + "\n"
+
+
+def _image(figure: Drawn) -> str:
+    return f"![{figure.title}]({figure.stem}.svg)"
 
 
 def _line(cells: Sequence[str]) -> str:

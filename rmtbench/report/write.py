@@ -19,7 +19,6 @@ from rmtbench.analysis.sections import Grid, Section, make_sections
 from rmtbench.errors import UserError, disk_errors
 from rmtbench.files import remove_left_temporaries, temporary_of
 from rmtbench.journal.lines import refuse_link
-from rmtbench.plural import many
 from rmtbench.report import csv_files, latex, markdown
 from rmtbench.report.anatomy import anatomy_tables
 from rmtbench.report.figures import FOLDER
@@ -140,7 +139,7 @@ def write_report(
         chapters.append(_chapter(made))
     blocks = first_screen(sections, first, () if quick else _by_recall(sections))
     texts = {
-        "report.md": _document(blocks, chapters, drawn),
+        "report.md": markdown.document(blocks, chapters, drawn),
         "report.tex": latex.document((each.title, each.provenance, each.tables + each.anatomy) for each in chapters),
         **{f"{name}.csv": csv_files.to_csv(rows) for name, rows in records.items()},
     }
@@ -278,34 +277,6 @@ def _leader_tables(made: _Made, grid: Grid) -> list[Table | None]:
 
 def _existing(tables: Sequence[Table | None]) -> tuple[Table, ...]:
     return tuple(table for table in tables if table is not None)
-
-
-def _document(screen: Sequence[Block], chapters: Sequence[Chapter], drawn: Sequence[Drawn]) -> str:
-    runs = sum(len(chapter.section.runs) for chapter in chapters)
-    blocks = [
-        markdown.heading("rmtbench report", 1),
-        f"{many(runs, 'run')}. Runs under different headings must not be compared.",
-        markdown.first_screen(screen),
-        markdown.heading("All tables", 1),
-    ]
-    for number, chapter in enumerate(chapters):
-        blocks.append(markdown.heading(chapter.title, 2))
-        blocks += [markdown.table(table) for table in chapter.tables]
-        blocks += [_image(figure) for figure in drawn if figure.chapter == number]
-        blocks += [markdown.table(table) for table in chapter.anatomy]
-    if trainings := [figure for figure in drawn if figure.chapter is None]:
-        blocks += [markdown.heading("Trainings", 2), *map(_image, trainings)]
-    blocks.append(markdown.heading("Provenance", 1))
-    for chapter in chapters:
-        blocks += [
-            markdown.heading(f"What produced: {chapter.title}", 2),
-            markdown.facts(chapter.provenance),
-        ]
-    return "\n\n".join(blocks) + "\n"
-
-
-def _image(figure: Drawn) -> str:
-    return f"![{figure.title}]({figure.stem}.svg)"
 
 
 def _present(folder: Path, patterns: Sequence[str]) -> set[Path]:
