@@ -9,7 +9,7 @@ import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 from experiments.benches.reading import choose_questions
 from rmtbench.corpora.base import DrawRequest
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from rmtbench.corpora.miniature.asking import Asked
     from rmtbench.kvcache.base import PrefixKV
     from rmtbench.models.local import LocalModel
-
-T = TypeVar("T")
 
 BATCH = 16
 SEED = 0

@@ -236,10 +236,7 @@ INSERTED = (b"\x00", b"\xff\xfe", b"\xef\xbb\xbf", b"\r\n", b"{" * 100_000, b"\x
 
 
 def _insert(path: Path, chance: random.Random) -> str:
-    data, what = (
-        path.read_bytes(),
-        chance.choice([b"\x00", b"\xff\xfe", b"\xef\xbb\xbf", b"\r\n", b"{" * 100_000, b"\xed\xa0\x80"]),
-    )
+    data, what = path.read_bytes(), chance.choice(INSERTED)
     place = chance.choice([0, chance.randrange(len(data) + 1)])
     path.write_bytes(data[:place] + what + data[place:])
     return f"{what[:4]!r} at {place}"
