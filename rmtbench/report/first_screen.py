@@ -246,7 +246,9 @@ def _marked(runs: Sequence[RunFigures]) -> tuple[str, ...]:
 
 
 def _columns_legend(terms: Terms, runs: Sequence[RunFigures]) -> str:
-    answer = "a question's share of its batch's time" if any(run.spec.batch > 1 for run in runs) else "time to an answer"
+    answer = (
+        "a question's share of its batch's time" if any(run.spec.batch > 1 for run in runs) else "time to an answer"
+    )
     return (
         f"median/p90: {answer}. prepare: time to get one corpus ready. "
         f"for {terms.questions:,}: time of the machine for so many questions, preparation included."
