@@ -113,7 +113,7 @@ def _candidate(grid: Grid, row: Row, run: RunFigures, metric: str, unfit: str) -
         preparation=run.preparation or 0.0,
         seconds=run.machine_seconds,
         # In a batch a row's time is its share; whoever asked waits for the whole.
-        slow=None if slow is None else slow * run.spec.batch,
+        slow=None if slow is None else slow * run.largest_batch,
         memory=None if peak is None else float(peak),
         kept=summary.kept_bytes or 0.0,
         tokens=(prompt - cached, cached, tokens.output or 0.0),
@@ -125,10 +125,12 @@ def _candidate(grid: Grid, row: Row, run: RunFigures, metric: str, unfit: str) -
 
 
 def _prepared_tokens(run: RunFigures, cached: float) -> float:
-    """Tokens read to get a corpus ready: as the system counted them, else what each question finds in a cache."""
-    counts = run.summary.prepared_counts
-    if "read_tokens" in counts and run.summary.draws:
-        return (counts["read_tokens"] + counts.get("reused_tokens", 0)) / run.summary.draws
+    """Tokens read to get a corpus ready: as the system or the server counted them, else what questions find cached."""
+    counts, draws = run.summary.prepared_counts, run.summary.draws
+    if "read_tokens" in counts and draws:
+        return (counts["read_tokens"] + counts.get("reused_tokens", 0)) / draws
+    if "warming_prompt_tokens" in counts and draws:
+        return counts["warming_prompt_tokens"] / draws
     return cached
 
 

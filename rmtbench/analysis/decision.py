@@ -142,7 +142,9 @@ def _more(contest: Contest, leader: int, unknown: Sequence[Standing], margin: fl
         effect = max(abs(pair.difference), margin)
         needed = clusters_needed(effect, pair.standard_error, pair.clusters, significance=level, fewest=fewest)
         if needed is None:
-            needed = fewest if pair.clusters < 2 else fewest_without_variation(contest, margin)
+            # One that is equally large in every unit is proven by the fewest; one that is never there needs more.
+            proving = pair.clusters < 2 or abs(pair.difference) > margin
+            needed = fewest if proving else fewest_without_variation(contest, margin)
             at_least = True
         most = max(most, needed)
     return (None if most > MOST_UNITS else max(1, most - contest.units)), at_least

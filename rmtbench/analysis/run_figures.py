@@ -212,8 +212,20 @@ class RunFigures:
     @property
     def machine_seconds(self) -> float | None:
         """Mean seconds of the machine for a question. Questions that a server answers at the same time share them."""
-        mean = self.summary.mean_seconds["total"]
-        return None if mean is None else mean / self.spec.concurrency
+        mean, asked = self.summary.mean_seconds["total"], sum(self._questions)
+        if mean is None or not asked:
+            return mean
+        return mean * sum(count / min(self.spec.concurrency, count) for count in self._questions) / asked
+
+    @property
+    def largest_batch(self) -> int:
+        """The most questions that were answered in one batch: no draw has more than its questions."""
+        return min(self.spec.batch, max(self._questions, default=1))
+
+    @property
+    def _questions(self) -> list[int]:
+        """Number of questions of each draw that has some."""
+        return [row["questions"] for row in self.corpora if row["questions"]]
 
     @property
     def seconds_with_preparation(self) -> float | None:

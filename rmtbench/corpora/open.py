@@ -172,4 +172,6 @@ def _open_own(name: str) -> Dataset:
             remedy=f"{nearest(REPLACED.get(name, name), known_datasets())}, or the path of a folder",
         )
     folder = Path(name).expanduser()
-    return read_folder(folder, folder.resolve().name, "own")
+    own = folder.resolve().name
+    # Scores, exports and published tables go by a data set's name: a folder must not be taken for one.
+    return read_folder(folder, f"own-{own}" if own in known_datasets() else own, "own")

@@ -25,7 +25,7 @@ from rmtbench.journal.packed import packed_of
 
 FOLDER = ".columns"
 """Within the folder that holds the runs; its name begins with a dot, so that no command takes it for a run."""
-VERSION = 1
+VERSION = 2
 """Raise it when a column is added, or when what one means changes: older files are then made again."""
 
 _MAGIC = b"rmtbench columns\n"

@@ -178,7 +178,8 @@ def _numbers(values: Iterable[float | None]) -> Numbers:
 
 
 def _written(answer: Answer | None) -> int:
-    if answer is None or answer.error is not None or not answer.output_ids:
+    """A hash of an answer's tokens, of an empty answer's too; 0 if there is no answer, or its tokens are unknown."""
+    if answer is None or answer.error is not None or (not answer.output_ids and (answer.text or answer.raw)):
         return 0
     try:
         data = orjson.dumps(answer.output_ids)

@@ -53,9 +53,11 @@ def who(grid: Grid, run: RunFigures) -> tuple[str, ...]:
 
 
 def _answer_table(grid: Grid, runs: Sequence[RunFigures]) -> Table:
+    shared = " Each time is a question's share of its batch's." if any(run.spec.batch > 1 for run in runs) else ""
     return Table(
         title=f"Anatomy: time of an answer, {grid.name}",
-        caption="Median/90th percentile, without warm-up and failed answers. Total also holds what lies between them.",
+        caption="Median/90th percentile, without warm-up and failed answers. Total also holds what lies between them."
+        + shared,
         columns=(*WHO, *(part.replace("_", " ") for part in TIMINGS)),
         rows=tuple(
             (

@@ -120,7 +120,7 @@ def _block(section: Section, grid: Grid, size: str, decided: Decided | None, ret
         here=here,
         table=_table(contest, terms, verdict, runs, common),
         comparable=comparable(runs),
-        legend=_legend(contest, terms, verdict),
+        legend=_legend(contest, terms, verdict, runs),
         short=f"{title} ({_tiers(runs)}): {said[0]}{_sureness(verdict)}",
         unscored=unscored,
     )
@@ -205,7 +205,7 @@ def _quick_table(grid: Grid, size: str) -> tuple[Table, tuple[str, ...]]:
             rows.append((grid.full_label(row), score_text(run, FIRST), *_figures(run, cost)))
     columns = ("system", LABELS[FIRST], *_columns(terms))
     table = Table("", "", columns, tuple(rows), labels=1, notes=_marked(runs), less=LEAST)
-    return _without_recall(table, runs), (_columns_legend(terms),)
+    return _without_recall(table, runs), (_columns_legend(terms, runs),)
 
 
 def _columns(terms: Terms) -> tuple[str, ...]:
@@ -245,14 +245,17 @@ def _marked(runs: Sequence[RunFigures]) -> tuple[str, ...]:
     return (*(note for holds, note in told if holds), *exactness, *cache_notes(runs))
 
 
-def _columns_legend(terms: Terms) -> str:
+def _columns_legend(terms: Terms, runs: Sequence[RunFigures]) -> str:
+    answer = (
+        "a question's share of its batch's time" if any(run.spec.batch > 1 for run in runs) else "time to an answer"
+    )
     return (
-        "median/p90: time to an answer. prepare: time to get one corpus ready. "
+        f"median/p90: {answer}. prepare: time to get one corpus ready. "
         f"for {terms.questions:,}: time of the machine for so many questions, preparation included."
     )
 
 
-def _legend(contest: Contest, terms: Terms, verdict: Verdict) -> tuple[str, ...]:
+def _legend(contest: Contest, terms: Terms, verdict: Verdict, runs: Sequence[RunFigures]) -> tuple[str, ...]:
     states = {each.state for each in verdict.standings}
     told = []
     if "unknown" in states:
@@ -263,4 +266,4 @@ def _legend(contest: Contest, terms: Terms, verdict: Verdict) -> tuple[str, ...]
         one = (contest.unit, contest.units) == ("draw", 1)
         basis = "the questions of this one draw: other documents may move it further" if one else contest.unit
         told.append(f"(95 %): interval of the score, by {basis}.")
-    return (_columns_legend(terms), *told)
+    return (_columns_legend(terms, runs), *told)

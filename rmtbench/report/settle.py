@@ -9,11 +9,14 @@ from pathlib import PurePath
 from rmtbench.analysis.contest import Contest
 from rmtbench.analysis.decision import Verdict
 from rmtbench.analysis.run_figures import RunFigures
-from rmtbench.core import RunSpec
-from rmtbench.options.declare import options_of
+from rmtbench.core import SHIPPED_MODELS, RunSpec
+from rmtbench.models.endpoint.address import is_endpoint
+from rmtbench.options.declare import Option, options_of
 from rmtbench.options.identity import RunOptions
+from rmtbench.options.request import all_options
 
-USUAL = {field.name: field.default for field in RunSpec.__dataclass_fields__.values()}
+NAMED = ("dataset", "size", "model", "adapter", "systems", "top_k", "draws", "questions")
+"""Columns of a run's spec that a command names in its own way."""
 SETTINGS = {("embed_windows", "on")}
 """Settings of runs that nobody has to give."""
 MEMORY = "memory"
@@ -36,37 +39,72 @@ def settling_command(contest: Contest, verdict: Verdict, runs: Sequence[RunFigur
     known = {run.run_id: run for run in runs}
     wanted = [known[contest.candidates[place].run_id].spec for place in verdict.alike]
     if contest.unit == "draw":
-        return _command(wanted, paths=paths, draws=contest.units + verdict.units_needed)
+        return command_for(wanted, paths=paths, draws=contest.units + verdict.units_needed)
     if wanted[0].data.partition(":")[0] != "own":
         return ""
     limited = any(spec.questions is not None for spec in wanted)
-    return _command(wanted, paths=paths, questions=contest.units + verdict.units_needed if limited else None)
+    return command_for(wanted, paths=paths, questions=contest.units + verdict.units_needed if limited else None)
 
 
-def _command(specs: Sequence[RunSpec], *, paths: bool, draws: int | None = None, questions: int | None = None) -> str:
-    """`rmtbench run` for these runs; empty if they differ in an option, or have one that only a label is left of."""
+def command_for(
+    specs: Sequence[RunSpec], *, paths: bool, draws: int | None = None, questions: int | None = None
+) -> str:
+    """`rmtbench run` for these runs; empty if one cannot make them all."""
     first = specs[0]
     dataset = first.dataset if paths else PurePath(first.dataset).name
     words = ["rmtbench run", f"--dataset {shlex.quote(dataset)}", f"--size {first.size}"]
-    if first.data.partition(":")[0] == "official":
-        words.append("--data-dir FOLDER")
+    source = first.data.partition(":")[0]
+    words += {"official": ["--data-dir FOLDER"], "hub": ["--profile paper"]}.get(source, [])
     words.append(f"--model {shlex.quote(first.model)}")
     if first.adapter is not None:
         words.append(f"--adapter {shlex.quote(first.adapter)}")
     words.append(f"--system {','.join(dict.fromkeys(spec.system for spec in specs))}")
     if ks := sorted({spec.top_k for spec in specs if spec.top_k is not None}):
         words.append(f"--top-k {','.join(map(str, ks))}")
-    for name in ("chunk_tokens", "batch", "questions", "seed"):
-        values = {getattr(spec, name) for spec in specs if name != "chunk_tokens" or spec.retrieves}
-        if name == "questions" and questions is not None:
-            values = {questions}
-        if len(values) == 1 and values != {USUAL[name]}:
-            words.append(f"--{name.replace('_', '-')} {values.pop()}")
+    columns = _columns(specs)
+    if columns is None:
+        return ""
+    words += columns
+    if questions is None:
+        questions = first.questions
+    if questions is not None:
+        words.append(f"--questions {questions}")
     told = _settings(specs)
     if told is None:
         return ""
     words += told if draws is None else [*told, f"--draws {draws}"]
     return " ".join(words)
+
+
+def _columns(specs: Sequence[RunSpec]) -> list[str] | None:
+    """Flags of what is a field of the runs' specs and not usual; None if two runs differ in one."""
+    told = []
+    for name, option in all_options().items():
+        if not option.column or name in NAMED:
+            continue
+        heeding = [spec for spec in specs if _heeds(spec, option)]
+        values = {getattr(spec, name) for spec in heeding}
+        if len(values) > 1:
+            return None
+        if heeding and (value := values.pop()) != _usual(heeding[0], option):
+            told.append(_flag(option.flag, str(value)))
+    return told
+
+
+def _heeds(spec: RunSpec, option: Option) -> bool:
+    """Whether a run's value of an option was chosen, and is no default that its system does not use."""
+    if option.place and is_endpoint(spec.model):
+        return False
+    return {"retrieves": spec.retrieves, "embeds": spec.embedder is not None}.get(option.heeded, True)
+
+
+def _usual(spec: RunSpec, option: Option) -> object:
+    """What a run has where nobody gives an option, on this machine or one like it."""
+    if option.field == "answer_style":
+        return "bridge" if spec.model in SHIPPED_MODELS else "direct"
+    if option.field == "dtype":
+        return "float32" if spec.device == "cpu" else "bfloat16"
+    return "cpu" if option.field == "device" else option.default
 
 
 def _settings(specs: Sequence[RunSpec]) -> list[str] | None:

@@ -1,4 +1,4 @@
-"""Okapi BM25 twice: the rank-bm25 package as it is, and the same scores from arrays made beforehand.
+"""Okapi BM25 twice: by the rank-bm25 package, and the same scores from arrays made beforehand.
 
 Both search title and text. A word is a run of letters, digits and underscores, in lower case; stemming and stop words
 are settings. A language written without spaces is therefore not served well.
@@ -41,7 +41,10 @@ class ScoredIndex(ABC):
 
 
 class RankBM25Index(ScoredIndex):
-    """The reference: scores by rank-bm25's `BM25Okapi`, which walks all chunks for every word of a query."""
+    """The reference: scores by rank-bm25's `BM25Okapi`, which walks all chunks for every word of a query.
+
+    The inverse frequencies are the package's own wherever their mean is above zero: see `inverse_frequency`.
+    """
 
     def __init__(self, chunks: Sequence[Chunk], settings: Words = PLAIN) -> None:
         from rank_bm25 import BM25Okapi
@@ -51,6 +54,9 @@ class RankBM25Index(ScoredIndex):
         self._chunks = len(corpus)
         # The package divides by the number of words: without any, every score is zero.
         self._okapi: Any = BM25Okapi(corpus, k1=K1, b=B, epsilon=EPSILON) if any(corpus) else None
+        if self._okapi is not None and self._okapi.average_idf <= 0:
+            held = Counter(word for chunk in corpus for word in dict.fromkeys(chunk))
+            self._okapi.idf = {word: _above_zero(count, self._chunks) for word, count in held.items()}
 
     @property
     def bytes(self) -> int:
@@ -136,6 +142,9 @@ def weigh(
 def inverse_frequency(in_chunks: NDArray[np.intp], chunks: int) -> NDArray[np.float64]:
     """rank-bm25's idf of words by how many chunks hold them: what would be negative is a share of the mean idf.
 
+    In two or three chunks most words can be in most chunks. The mean is then not above zero, the package's floor turns
+    the ranking round, and Lucene's idf, log(1 + (N - n + 0.5) / (n + 0.5)), takes the place of all.
+
     Args:
         in_chunks: How many chunks hold each word, in the order in which words first appear.
         chunks: How many chunks there are.
@@ -144,6 +153,13 @@ def inverse_frequency(in_chunks: NDArray[np.intp], chunks: int) -> NDArray[np.fl
 
     # `math.log` and running sums, as the package has them: NumPy's differ in the last bit.
     idf = np.array([math.log(chunks - n + 0.5) - math.log(n + 0.5) for n in in_chunks.tolist()], dtype=np.float64)
-    if len(idf):
-        idf[idf < 0] = EPSILON * (np.cumsum(idf)[-1] / len(idf))
+    mean = np.cumsum(idf)[-1] / len(idf) if len(idf) else 0.0
+    if mean <= 0:
+        return np.array([_above_zero(n, chunks) for n in in_chunks.tolist()], dtype=np.float64)
+    idf[idf < 0] = EPSILON * mean
     return idf
+
+
+def _above_zero(in_chunks: int, chunks: int) -> float:
+    """Lucene's idf of a word in some of all chunks."""
+    return math.log(1 + (chunks - in_chunks + 0.5) / (in_chunks + 0.5))

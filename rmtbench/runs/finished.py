@@ -6,7 +6,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from rmtbench.core import RunSpec
+from rmtbench.errors import UserError
 from rmtbench.journal.layout import RunFolder, run_id
+from rmtbench.journal.lines import read_numbered
 from rmtbench.journal.writer import finished_run
 from rmtbench.models.embed_files import embedder_files_hash
 from rmtbench.models.endpoint.address import is_endpoint
@@ -28,14 +30,29 @@ def unfinished(
         draws: The draws that are asked for; None for all.
 
     Raises:
-        UserError: A run was begun with another model or embedder of the same name, or is damaged.
+        UserError: A run was begun with another model or embedder of the same name, is damaged, or would lose draws that
+            are not asked for.
     """
     if fresh:
+        for spec in specs:
+            _refuse_losses(RunFolder(results / run_id(spec)), draws)
         return list(specs)
     begun = [spec for spec in specs if RunFolder(results / run_id(spec)).spec.exists()]
     parts = _parts(begun[0]) if begun else {}
     hashes = {spec.embedder: _embedder(spec.embedder) for spec in begun if spec.embedder is not None}
     return [spec for spec in specs if not finished_run(results, spec, parts, hashes.get(spec.embedder or ""), draws)]
+
+
+def _refuse_losses(folder: RunFolder, draws: Sequence[int] | None) -> None:
+    if draws is None or not folder.corpora.exists():
+        return
+    others = sorted({row["draw"] for _, row in read_numbered(folder.corpora)} - set(draws))
+    if others:
+        raise UserError(
+            f"the run has draws that are not of this shard, such as draw {others[0]}, and --fresh would lose them",
+            where=str(folder.path),
+            remedy="remove that folder to begin all shards again, or give each shard a folder with --results",
+        )
 
 
 def _parts(spec: RunSpec) -> Mapping[str, str]:

@@ -1,7 +1,8 @@
 """Several processes of one machine that share the draws of a command, each as a part of its own that is merged.
 
 A process that is killed is started again once; what it had answered is kept. After an interruption, or if something
-cannot be done, the parts stay in a hidden folder beside the runs, and the same command resumes them.
+cannot be done, what was answered is merged, and the parts stay in a hidden folder beside the runs: the same command
+resumes them.
 """
 
 from __future__ import annotations
@@ -55,7 +56,7 @@ def run_in_workers(words: Sequence[str], workers: int, results: Path, tell: Tell
 
     Raises:
         UserError: Another process works on the same parts, or the parts cannot be merged.
-        KeyboardInterrupt: Interrupted; every answer so far is kept in its part.
+        KeyboardInterrupt: Interrupted; every answer so far is merged, and its part stays.
     """
     folder = results / PARTS
     with disk_errors(folder):
@@ -66,15 +67,15 @@ def run_in_workers(words: Sequence[str], workers: int, results: Path, tell: Tell
         for part in parts:
             _begin_with(results, part)
         _await_orphans(parts, tell)
-        codes = _work(words, parts, tell)
-        killed = [part for part, code in zip(parts, codes, strict=True) if code < 0]
-        if killed and max(codes) < 2:
-            tell(f"{len(killed)} of {workers} processes killed; started once more")
-            codes = [*(code for code in codes if code >= 0), *_work(words, parts, tell, only=killed)]
+        try:
+            codes = _work_twice(words, parts, tell)
+        except KeyboardInterrupt:
+            with suppress(UserError):  # the same command says what is wrong with the parts
+                _merge_changed(parts, results)
+            raise
+        merged = _merge_changed(parts, results)
         if min(codes) < 0:
-            return Worked(2, [])
-        names = _changed(results, parts)
-        merged = merge(parts, results, names) if names else []
+            return Worked(2, merged)
         if max(codes) < 2:
             shutil.rmtree(folder, ignore_errors=True)
     return Worked(max(codes), merged)
@@ -104,6 +105,11 @@ def _await_orphans(parts: Sequence[Path], tell: Tell) -> None:
         for run in find_runs(part):
             with take_turn(RunFolder(run).lock, tell, "part"):
                 pass
+
+
+def _merge_changed(parts: Sequence[Path], results: Path) -> list[Merged]:
+    names = _changed(results, parts)
+    return merge(parts, results, names) if names else []
 
 
 def _changed(results: Path, parts: Sequence[Path]) -> set[str]:
@@ -142,6 +148,16 @@ def _begin_with(results: Path, part: Path) -> None:
         else:
             shutil.copy2(packed, made / packed.name)
     made.rename(part)
+
+
+def _work_twice(words: Sequence[str], parts: Sequence[Path], tell: Tell) -> list[int]:
+    """Do each part in a process, one that is killed once more; exit codes in any order, negative if killed twice."""
+    codes = _work(words, parts, tell)
+    killed = [part for part, code in zip(parts, codes, strict=True) if code < 0]
+    if not killed or max(codes) >= 2:
+        return codes
+    tell(f"{len(killed)} of {len(parts)} processes killed; started once more")
+    return [*(code for code in codes if code >= 0), *_work(words, parts, tell, only=killed)]
 
 
 def _work(words: Sequence[str], parts: Sequence[Path], tell: Tell, only: Sequence[Path] | None = None) -> list[int]:

@@ -6,7 +6,7 @@ package's defects under transformers 5 (empty texts, missing length limits, RoBE
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -81,8 +81,8 @@ class BertScorer:
         """Those of the texts that its vocabulary does not know: see `unknown_texts`."""
         return unknown_texts(self._tokenizer, texts)
 
-    def embed(self, texts: Sequence[str], progress: Progress | None = None) -> dict[str, Vectors]:
-        """Token vectors of each distinct text, which must not be blank."""
+    def embed(self, texts: Sequence[str], told: Callable[[int], None] = lambda _done: None) -> dict[str, Vectors]:
+        """Token vectors of each distinct text, which must not be blank; `told` hears how many there are so far."""
         import torch
 
         distinct = list(dict.fromkeys(texts))
@@ -112,8 +112,7 @@ class BertScorer:
                 states = states / states.norm(dim=-1, keepdim=True)
             for row, place in enumerate(batch):
                 found[distinct[place]] = Vectors(states[row, : len(encoded[place])], words[row, : len(encoded[place])])
-            if progress is not None:
-                progress("bertscore", len(found), len(distinct))
+            told(len(found))
         return found
 
 
@@ -157,7 +156,9 @@ def bertscore_metric(scorer_model: str) -> BertScore:
 
 
 def score_pairs(
-    scorer: BertScorer, pairs: Sequence[tuple[str, str]], progress: Progress | None = None
+    scorer: BertScorer,
+    pairs: Sequence[tuple[str, str]],
+    progress: Progress = lambda _stage, _done, _total: None,
 ) -> dict[tuple[str, str], Triple]:
     """Precision, recall and F1 of each distinct (candidate, reference) pair; all 0 where one has no words."""
     distinct = list(dict.fromkeys(pairs))
@@ -169,10 +170,18 @@ def score_pairs(
         if (candidate, reference) not in values:
             todo.setdefault(candidate, []).append(reference)
     candidates = list(todo)
-    known = scorer.embed([reference for references in todo.values() for reference in references], progress)
+    references = [reference for each in todo.values() for reference in each]
+    total = len({*candidates, *references})
+    known = scorer.embed(references, lambda so_far: progress("bertscore", so_far, total))
+    done = len(known)
     for start in range(0, len(candidates), CANDIDATES):
         few = candidates[start : start + CANDIDATES]
-        vectors = {**known, **scorer.embed([text for text in few if text not in known], progress)}
+        new = scorer.embed(
+            [text for text in few if text not in known],
+            lambda so_far, before=done: progress("bertscore", before + so_far, total),
+        )
+        done += len(new)
+        vectors = {**known, **new}
         part = [(candidate, reference) for candidate in few for reference in todo[candidate]]
         part.sort(key=lambda pair: (len(vectors[pair[0]].matrix), len(vectors[pair[1]].matrix)))
         for place in range(0, len(part), PAIRS):

@@ -351,7 +351,7 @@ _STAGES: Sequence[tuple[str, float, int, Mapping[str, float]]] = (
 """Name, share of all tokens, tokens of a mean step, settings."""
 
 _FURTHER: Sequence[tuple[str, float, int, Mapping[str, float]]] = (
-    ("all lengths", 1.0, 2800, {"tokens": 1600, "context": 7400, "shortest": 0.018, "questions": 40, "log": 1}),
+    ("all lengths", 1.0, 4150, {"tokens": 1600, "context": 7400, "shortest": 0.018, "questions": 40, "log": 1}),
 )
 """The same for an adapter that reads already: as many contexts near 250 tokens as near 1k or near 4k."""
 

@@ -15,9 +15,9 @@ COMPOSED = (("prefix", "composed"), ("recompute", "0.15"))
 
 
 def rewrite(folder: RunFolder, number: int, ids: list[int]) -> None:
-    """Have one answer be other tokens."""
+    """Have one answer be other tokens; without any it is empty."""
     rows = [json.loads(line) for line in folder.answers.read_text().splitlines()]
-    rows[number]["output_ids"] = ids
+    rows[number] |= {"output_ids": ids} | ({} if ids else {"text": "", "raw": ""})
     folder.answers.write_text("".join(json.dumps(row) + "\n" for row in rows))
 
 
@@ -56,6 +56,15 @@ def test_failed_answers_are_not_compared(tmp_path: Path) -> None:
     add_run(tmp_path, spec_of(), failed=2)
     add_run(tmp_path, spec_of(settings=(("kv_bits", "8"),)))
     assert "6 of 6 answers" in texts(tmp_path)[0]
+
+
+def test_an_empty_answer_differs_from_one_with_words(tmp_path: Path) -> None:
+    exact = add_run(tmp_path, spec_of())
+    other = add_run(tmp_path, spec_of(settings=(("kv_bits", "4"),)))
+    rewrite(other, 2, [])
+    rewrite(exact, 5, [])
+    rewrite(other, 5, [])
+    assert "7 of 8 answers" in texts(tmp_path)[0]
 
 
 def test_without_exact_run_nothing_is_claimed(tmp_path: Path) -> None:

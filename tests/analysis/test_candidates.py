@@ -70,10 +70,26 @@ def test_in_a_batch_the_wait_is_the_whole_batchs(tmp_path):
     assert (one.seconds, one.slow) == (pytest.approx(0.5), pytest.approx(2.0))
 
 
+def test_no_batch_is_larger_than_a_draws_questions(tmp_path):
+    add_run(tmp_path, spec_of("cag", batch=16), seconds=0.5, questions=3)
+    assert contests_of(tmp_path)[0].candidates[0].slow == pytest.approx(1.5)
+
+
 def test_concurrent_questions_share_server_and_time(tmp_path):
-    add_run(tmp_path, spec_of("cag", settings=(("concurrency", "8"),)), seconds=0.4)
+    add_run(tmp_path, spec_of("cag", settings=(("concurrency", "8"),)), seconds=0.4, questions=16)
     one = contests_of(tmp_path)[0].candidates[0]
     assert (one.seconds, one.slow) == (pytest.approx(0.05), pytest.approx(0.4))
+
+
+def test_no_more_questions_share_the_server_than_a_draw_has(tmp_path):
+    add_run(tmp_path, spec_of("cag", settings=(("concurrency", "16"),)), seconds=0.4, questions=2)
+    assert contests_of(tmp_path)[0].candidates[0].seconds == pytest.approx(0.2)
+
+
+def test_a_server_s_warming_calls_are_charged_as_preparation(tmp_path):
+    add_run(tmp_path, spec_of("cag"), counts={"warming_prompt_tokens": 21_000})
+    run = contests_of(tmp_path)[0].candidates[0]
+    assert run.prepared_tokens == pytest.approx(21_000)
 
 
 def test_tokens_read_while_preparing_are_charged(tmp_path):

@@ -82,6 +82,13 @@ def test_few_equal_questions_show_no_equivalence():
     assert decide(contest({"a": ([25] * 6, {}), "b": ([25] * 6, {})}, questions=25), Terms()).kind == "tie"
 
 
+def test_a_whole_difference_in_every_draw_needs_the_fewest():
+    always = contest({"a": ([2] * 2, {}), "b": ([0] * 2, {})}, questions=2)
+    verdict = decide(always, Terms())
+    assert (verdict.kind, verdict.units_needed, verdict.at_least) == ("more data", 4, True)
+    assert decide(contest({"a": ([2] * 6, {}), "b": ([0] * 6, {})}, questions=2), Terms()).kind == "best"
+
+
 def test_preparation_that_an_earlier_run_had_done_is_marked():
     made = contest({"cag": (HIGH, {}), "rag": (LOW, {"spared": True, "preparation": 0.2})})
     table = candidates_table(made, Terms(), decide(made, Terms()))

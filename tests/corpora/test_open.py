@@ -10,9 +10,11 @@ from pathlib import Path
 import pytest
 from corpora_files import draw, refusal, write, write_json
 
+from rmtbench.corpora.export import export_draw
 from rmtbench.corpora.open import canonical_name, find_file, open_dataset
 from rmtbench.corpora.registry import known_datasets
 from rmtbench.errors import UserError
+from rmtbench.scoring.answers import exact_match
 
 SQUAD = {
     "data": [
@@ -215,6 +217,16 @@ def test_a_name_that_is_nothing_is_refused(name: str, where: str, what: str, rem
     assert refusal(lambda: open_dataset(name, None, {}), Path(where)) == ("", what, remedy)
 
 
+def test_a_folder_is_never_taken_for_a_data_set_of_its_name(tmp_path: Path) -> None:
+    write(tmp_path / "triviaqa" / "documents" / "a.txt", "A well-known tale.")
+    write(tmp_path / "triviaqa" / "questions.jsonl", '{"question": "What?", "answers": ["well-known"]}\n')
+    dataset = open_dataset(str(tmp_path / "triviaqa"), None, {})
+    made = draw(dataset, "all")
+    assert made.corpus.dataset == "own-triviaqa"
+    assert {path.name for path in export_draw(made, tmp_path / "out")} == {"a.txt", "questions.jsonl"}
+    assert exact_match("well known", ["well-known"], made.corpus.dataset) == 0
+
+
 def test_a_folder_has_one_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("home/mine", "here/mine", "here/below/mine", "else/mine"):
         (tmp_path / name).mkdir(parents=True)
@@ -240,6 +252,7 @@ SCRIPT = """
 import sys
 from pathlib import Path
 from rmtbench.corpora.base import DrawRequest
+from rmtbench.corpora.export import export_draw
 from rmtbench.corpora.open import open_dataset
 for name in ("squad", "hotpotqa", "triviaqa", "handbook"):
     draw = open_dataset(name, Path(sys.argv[1]), {}).draw(DrawRequest("smoke", 0), lambda texts: [500] * len(texts))

@@ -84,6 +84,13 @@ def test_every_pair_gets_the_packages_precision_recall_and_f1(minilm):
     assert difference <= 1e-5, f"largest difference {difference}"
 
 
+def test_progress_counts_every_distinct_text_once(minilm):
+    told = []
+    score_pairs(minilm, [("a", "b"), ("c", "b"), ("b", "d")], lambda *each: told.append(each))
+    assert told[-1] == ("bertscore", 4, 4)
+    assert all(each[1] < 4 and each[2] == 4 for each in told[:-1])
+
+
 def test_texts_beyond_512_tokens_are_cut_as_in_package(minilm):
     pairs = [(LONG, "It was sold twice."), ("A stone bridge", LONG)]
     values = score_pairs(minilm, pairs)

@@ -31,7 +31,7 @@ def assert_same(chunks, queries, k=10):
 CRAFTED = {
     "a word in every chunk, so that idf is negative": ["a b", "a c", "a d", "a a a"],
     "a word in just half of the chunks, so that idf is zero": ["a b", "a c", "d e", "f g"],
-    "a mean idf below zero, so that the floor is negative too": ["a b", "a b", "a b"],
+    "a mean idf below zero, so that the floor would be negative": ["a b", "a b", "a b"],
     "one chunk": ["a b c"],
     "an empty chunk between others": ["a b", "", "b c", "?"],
     "very unequal lengths": ["a " * 500 + "b", "b", "a b c d e f"],
@@ -72,6 +72,15 @@ def test_the_reference_is_the_package_itself_on_title_and_text():
     assert (
         RankBM25Index(chunks).scores("The Orle river").tolist() == package.get_scores(["the", "orle", "river"]).tolist()
     )
+
+
+@pytest.mark.parametrize("kind", [FastBM25Index, RankBM25Index])
+@pytest.mark.parametrize("others", [1, 2])
+def test_few_chunks_are_found_by_their_own_words(kind, others):
+    chunks = make_chunks(["the sea is by the town of Orle", *["the sea is by the town"] * others])
+    index = kind(chunks[::-1])
+    assert [hit.position for hit in index.search(["where is Orle by the sea"], 1)[0]] == [others]
+    assert (index.scores("the town by the sea") > 0).all()
 
 
 @pytest.mark.real

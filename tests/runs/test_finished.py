@@ -57,6 +57,14 @@ def test_a_whole_run_of_the_same_model_is_finished(tmp_path: Path, model: Path, 
     assert unfinished([spec], tmp_path, fresh=True) == [spec]
 
 
+def test_beginning_anew_never_drops_another_shard(tmp_path: Path, model: Path, towns: Draw) -> None:
+    spec = spec_of(model, draws=2)
+    write(tmp_path, spec, towns, provenance(spec))
+    assert unfinished([spec], tmp_path, fresh=True, draws=range(2)) == [spec]
+    with pytest.raises(UserError, match="not of this shard, such as draw 0"):
+        unfinished([spec], tmp_path, fresh=True, draws=[1])
+
+
 @pytest.mark.parametrize("count", [2, None], ids=["half done", "whole"])
 @pytest.mark.parametrize("part", ["weights", "configuration", "adapter", "chat format"])
 def test_another_model_under_the_same_name_is_refused(

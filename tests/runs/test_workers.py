@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import pytest
@@ -38,6 +39,12 @@ def script(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def work(results: Path, count: int = 2) -> tuple[int, Sequence[str]]:
     said: list[str] = []
     return run_in_workers(["run", "--system", "cag"], count, results, said.append).code, said
+
+
+def answered(journals: Iterable[Path]) -> list[list[tuple[int, str, str]]]:
+    """Draw, question and answer of each row of each journal."""
+    rows = [[json.loads(line) for line in path.read_bytes().splitlines()] for path in journals]
+    return [sorted((row["draw"], row["question_id"], row["text"]) for row in part) for part in rows]
 
 
 def test_every_process_has_its_part(script: Path) -> None:
@@ -117,3 +124,20 @@ def test_processes_end_with_the_command_that_started_them(tmp_path: Path) -> Non
         time.sleep(0.05)
     assert not any(Path(f"/proc/{child}").exists() for child in children)
     assert sum(path.read_bytes().count(b"\n") for path in tmp_path.glob(f"{PARTS}/*/*/answers.jsonl")) < 800
+
+
+def test_an_interrupted_command_merges_what_is_answered(tmp_path: Path) -> None:
+    words = ("run", "--system", "closed-book", "--dataset", "handbook", "--model", "random:tiny", "--questions", "400",
+             "--results", str(tmp_path), "--draws", "2", "--workers", "2")  # fmt: skip
+    environ = {**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-m", "rmtbench", *words]
+    with subprocess.Popen(command, env=environ, stderr=subprocess.DEVNULL, start_new_session=True) as driver:
+        while not list(tmp_path.glob(f"{PARTS}/*/*/answers.jsonl")):
+            assert driver.poll() is None
+            time.sleep(0.05)
+        os.killpg(driver.pid, signal.SIGINT)
+        assert driver.wait(timeout=120) == 130
+    answers = [path for path in tmp_path.rglob("answers.jsonl") if PARTS not in path.parts]
+    [merged], in_parts = map(answered, (answers, tmp_path.glob(f"{PARTS}/*/*/answers.jsonl")))
+    assert merged == sorted(row for part in in_parts for row in part)
+    assert 0 < len(merged) < 800

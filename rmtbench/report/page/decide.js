@@ -172,7 +172,8 @@ globalThis.Decision = (() => {
       let most = fewestUnits(contest), bound = false;
       for (const each of unknown) {
         const pair = difference(contest, leader, each.place), known = Boolean(pair.error) && contest.units >= 2;
-        const bare = contest.units < 2 ? fewestUnits(contest) : withoutVariation();
+        const proving = contest.units < 2 || Math.abs(pair.mean) > terms.margin;
+        const bare = proving ? fewestUnits(contest) : withoutVariation();
         const units = known ? unitsFor(Math.max(Math.abs(pair.mean), terms.margin), pair.error) : bare;
         bound = bound || !known;
         most = Math.max(most, units);
