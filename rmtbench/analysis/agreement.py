@@ -1,4 +1,4 @@
-"""Answers from a cache that is not exact beside those from the exact one, token for token."""
+"""Answers by an approximation beside the exact ones, token for token: of a cache, or of int8 weights."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Agreement:
     """One run against the exact one.
 
     Attributes:
-        run: The run that is not exact.
+        run: The run that is not exact, or has int8 weights.
         exact: The other, over the same questions.
         equal: Answers whose token ids are the same.
         compared: Questions that both have answered.
@@ -60,9 +60,34 @@ def agreement(grid: Grid, run: RunFigures) -> Agreement | None:
     without = tuple(pair for pair in same if pair[0] != "kv_cache")
     for settings in dict.fromkeys((same, without, tuple(sorted((*without, ("kv_cache", "on")))))):
         exact = grid.shown.get((run.spec.size, row_of(run, replace(run.spec, options=RunOptions.read(settings)))))
-        if exact is None or exact.asked != run.asked or len(exact.written) != len(run.written):
-            continue
-        pairs = [pair for pair in zip(run.written, exact.written, strict=True) if all(pair)]
-        if pairs:
-            return Agreement(run, exact, sum(one == other for one, other in pairs), len(pairs))
+        if exact is not None and (found := _beside(run, exact)) is not None:
+            return found
     return None
+
+
+def quantised(runs: Iterable[RunFigures]) -> list[RunFigures]:
+    """The runs whose weights are not held as they were loaded."""
+    return [run for run in runs if run.spec.options.weights != "native"]
+
+
+def native_agreement(grid: Grid, run: RunFigures) -> Agreement | None:
+    """Hold a run with int8 weights against the one that differs in nothing but native weights.
+
+    Args:
+        grid: Of the run; it knows those with native weights.
+        run: The run.
+
+    Returns:
+        None where no such run has answered the same questions.
+    """
+    row = row_of(run, replace(run.spec, options=replace(run.spec.options, weights="native")))
+    native = grid.native.get((run.spec.size, row))
+    return None if native is None else _beside(run, native)
+
+
+def _beside(run: RunFigures, exact: RunFigures) -> Agreement | None:
+    """Compare two runs; None where they were not asked the same, or have no answer in common."""
+    if exact.asked != run.asked or len(exact.written) != len(run.written):
+        return None
+    pairs = [pair for pair in zip(run.written, exact.written, strict=True) if all(pair)]
+    return Agreement(run, exact, sum(one == other for one, other in pairs), len(pairs)) if pairs else None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rmtbench.core import RunSpec, SystemTraits
+from rmtbench.core import RunSpec
 
 INEXACT = ("chunk_cache", "keep", "kv_bits", "prune", "recompute")
 """Settings by which a cache is not exact, whatever their value; and of `prefix`, the value below."""
@@ -18,8 +18,3 @@ def exact_settings(spec: RunSpec) -> tuple[tuple[str, str], ...]:
 def is_exact(spec: RunSpec) -> bool:
     """Whether the run's cache, if it has one, holds what the model computes of the whole prompt."""
     return exact_settings(spec) == spec.settings
-
-
-def compared_in_tokens(spec: RunSpec, system: SystemTraits) -> bool:
-    """Whether the run may be one of a pair whose answers are compared token for token."""
-    return system.holds_cache or spec.retrieves

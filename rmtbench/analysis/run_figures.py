@@ -17,7 +17,6 @@ from pathlib import PurePath
 from typing import Any
 
 from rmtbench.analysis.earlier_systems import system_of
-from rmtbench.analysis.exactness import compared_in_tokens
 from rmtbench.analysis.judging import JudgedRun, judged_run
 from rmtbench.analysis.spending import Cost, cost_of
 from rmtbench.analysis.stats.clustered import clustered_standard_error
@@ -272,7 +271,7 @@ def figures_of(run: RunColumns) -> RunFigures:
         shared=any(prepared.shared for _, prepared in head.prepared),
         unscored=sum(state & (ANSWERED | FAILED | SCORED) == ANSWERED for state in columns.states),
         complete=run.complete,
-        written=columns.written if compared_in_tokens(head.spec, system) else (),
+        written=columns.written,
         unit=unit,
         units=len(head.corpora) if unit == "draw" else len(set(clusters)),
         values=head.values,

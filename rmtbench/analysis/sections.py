@@ -41,16 +41,19 @@ class Section:
         title: What sets the section apart, in short.
         setting: What all its runs have in common; no two sections have the same.
         runs: Its runs, by name.
+        native: Of a section with int8 weights, the runs of the one that differs in nothing but native weights.
     """
 
     title: str
     setting: Facts
     runs: tuple[RunFigures, ...]
+    native: tuple[RunFigures, ...] = ()
 
     @cached_property
     def grids(self) -> tuple[Grid, ...]:
         """Its runs in their places, one grid for each source of each dataset."""
-        return make_grids(self.runs)
+        native = {grid.source: grid.shown for grid in make_grids(self.native)}
+        return tuple(replace(grid, native=native.get(grid.source, {})) for grid in make_grids(self.runs))
 
     @property
     def provenance(self) -> Facts:
@@ -73,7 +76,25 @@ def make_sections(runs: Iterable[RunFigures]) -> tuple[Section, ...]:
     _join_unrecorded(groups)
     ordered = sorted(groups.items(), key=lambda item: (item[1][0].random_weights, item[0]))
     settings = [dict(setting) for setting, _ in ordered]
-    return tuple(Section(_title(dict(setting), settings), setting, tuple(members)) for setting, members in ordered)
+    return tuple(
+        Section(_title(dict(setting), settings), setting, tuple(members), _native(members[0], groups))
+        for setting, members in ordered
+    )
+
+
+def _native(run: RunFigures, groups: Mapping[Facts, Sequence[RunFigures]]) -> tuple[RunFigures, ...]:
+    """The runs that differ from those of a run's group in nothing but native weights; none if there is no such group.
+
+    Args:
+        run: Of the group. Only one with int8 weights has such others.
+        groups: All groups, by their settings.
+    """
+    if run.spec.options.weights == "native":
+        return ()
+    spec = replace(run.spec, options=replace(run.spec.options, weights="native"))
+    wanted = _without_identity(setting_of(replace(run, spec=spec)))
+    found = [members for setting, members in groups.items() if _without_identity(setting) == wanted]
+    return tuple(found[0]) if len(found) == 1 else ()
 
 
 def _join_unrecorded(groups: dict[Facts, list[RunFigures]]) -> None:
@@ -99,6 +120,7 @@ def setting_of(run: RunFigures) -> Facts:
     spec, model = run.spec, run.model
     label = "random weights" if run.random_weights else model.get("label")
     name = model.get("id") or spec.model
+    name = name if spec.options.weights == "native" else f"{name}, {spec.options.weights} weights"
     if spec.concurrency > 1:
         mode = f"throughput ({spec.concurrency} questions at once, each with its own time)"
     else:
@@ -209,6 +231,8 @@ class Grid:
         rows: All rows, in their order. If a row has no run at some size, it is shown as missing there.
         shown: The run in each place.
         replaced: Runs that had the same place, each with the run that is shown instead.
+        source: The dataset and what its data were read from.
+        native: Of int8 weights, the runs with native weights in each place: see `Section`.
     """
 
     name: str
@@ -217,6 +241,8 @@ class Grid:
     rows: tuple[Row, ...]
     shown: Mapping[tuple[str, Row], RunFigures]
     replaced: tuple[tuple[RunFigures, RunFigures], ...]
+    source: tuple[str, str]
+    native: Mapping[tuple[str, Row], RunFigures] = field(default_factory=dict)
 
     def label(self, row: Row) -> str:
         """Return the row's name in this grid, with embedder and windows if the same system has several of them."""
@@ -326,6 +352,7 @@ def _grid(name: str, runs: list[RunFigures]) -> Grid:
         rows=tuple(sorted({row for _, row in places}, key=lambda row: row.order)),
         shown={place: members[0] for place, members in ranked.items()},
         replaced=tuple((other, members[0]) for members in ranked.values() for other in members[1:]),
+        source=(runs[0].dataset, runs[0].spec.data),
     )
 
 

@@ -62,9 +62,10 @@ def say_what_runs(
     """
     questions = sum(len(draw.corpus.questions) for draw in draws)
     source = draws[0].corpus.source
+    precision = f"{model['dtype']} with int8 weights" if model.get("quantised") else model["dtype"]
     note(
         f"{many(len(specs), 'run')} x {many(questions, 'question')}; {draws[0].corpus.dataset} {specs[0].size} "
-        f"({source.kind}: {source.name}); {model['id']} in {model['dtype']} on {model['device']}"
+        f"({source.kind}: {source.name}); {model['id']} in {precision} on {model['device']}"
     )
     if specs[0].model in SHIPPED_MODELS and source.kind != "miniature":
         note(f"{specs[0].model} knows the miniature world's English alone: of these texts its answers mean nothing")
@@ -91,8 +92,10 @@ def _say_what_is_left_out(request: Request) -> None:
         note(f"all leaves out a broken plugin, {name}: {error}")
     left_out = [name for name in left_out if name not in broken]
     if "all" in request.systems and left_out:
-        where = f"with --rmt where {request.model_name} has no memory shipped"
-        note(f"all leaves out {', '.join(left_out)}: name them, {where}")
+        where = f"name them, with --rmt where {request.model_name} has no memory shipped"
+        if request.weights != "native":
+            where = "memories need --weights native, and other systems their names"
+        note(f"all leaves out {', '.join(left_out)}: {where}")
 
 
 def say_what_is_not_read(session: Session, told: set[str]) -> None:

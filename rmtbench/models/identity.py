@@ -16,6 +16,7 @@ from rmtbench.models.gguf import gguf_identity
 from rmtbench.models.random_geometry import is_random
 from rmtbench.models.sources import Source, find_source
 from rmtbench.models.weights import weights_hash
+from rmtbench.options.model import Weights
 
 PARTS = ("weights", "adapter", "configuration", "tokenizer", "chat format")
 """What an identity is made of, in the order in which differences are named."""
@@ -50,38 +51,44 @@ class Identity:
         return hashlib.sha256(json.dumps(dict(self.parts), sort_keys=True).encode()).hexdigest()
 
 
-def identity_of(source: Source, tokenizer: str | None = None, seed: int = 0) -> Identity:
+def identity_of(source: Source, tokenizer: str | None = None, seed: int = 0, weights: Weights = "native") -> Identity:
     """Return the identity of a model whose files are on this machine.
 
     Args:
         source: Where they are.
         tokenizer: Another tokenizer than the model's own.
         seed: Seed of random weights.
+        weights: How its weights are held: int8 is another model than the same files as they are.
 
     Raises:
         UserError: Another tokenizer is named and not here.
     """
     folder = _folder(source.path)
     if is_random(source.path):
-        weights = _hash([f"{source.path} seed {seed}"])
-        configuration = weights
+        files = _hash([f"{source.path} seed {seed}"])
+        configuration = files
     elif source.sha256 is not None:
-        weights, configuration = source.sha256, gguf_identity(source.sha256)
+        files, configuration = source.sha256, gguf_identity(source.sha256)
     else:
-        weights, configuration = weights_hash(source.path), _configuration(folder)
+        files, configuration = weights_hash(source.path), _configuration(folder)
+    held = files if weights == "native" else _hash([files, weights])
     words, chat = _tokenizer(source, folder, tokenizer)
     adapter = source.adapter.sha256 if source.adapter is not None else ""
-    return Identity(dict(zip(PARTS, (weights, adapter, configuration, words, chat), strict=True)))
+    return Identity(dict(zip(PARTS, (held, adapter, configuration, words, chat), strict=True)))
 
 
 def identity_here(
-    model: str, adapter: str | None = None, tokenizer: str | None = None, seed: int = 0
+    model: str,
+    adapter: str | None = None,
+    tokenizer: str | None = None,
+    seed: int = 0,
+    weights: Weights = "native",
 ) -> Identity | None:
     """Return a model's identity without loading, converting or fetching anything; None where its files are not here."""
     with suppress(UserError, OSError):
         source = find_source(model, adapter, fetch=False)
         known = is_random(source.path) or source.sha256 is not None or _folder(source.path) is not None
-        return identity_of(source, tokenizer, seed) if known else None
+        return identity_of(source, tokenizer, seed, weights) if known else None
     return None
 
 

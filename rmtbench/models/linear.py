@@ -53,7 +53,7 @@ def use_onednn(model: PreTrainedModel) -> str:
     Returns:
         Who multiplies: `ONEDNN` or `TORCH`, for provenance.
     """
-    if not _serves(model):
+    if not onednn_serves(model):
         return TORCH
     large = [each for each in model.modules() if type(each) is torch.nn.Linear and each.weight.numel() >= LEAST_WEIGHTS]
     for layer in large:
@@ -61,7 +61,8 @@ def use_onednn(model: PreTrainedModel) -> str:
     return ONEDNN if large else TORCH
 
 
-def _serves(model: PreTrainedModel) -> bool:
+def onednn_serves(model: PreTrainedModel) -> bool:
+    """Whether oneDNN is the faster one for a model: in float32 on a processor that is not Intel's."""
     there = torch.backends.mkl.is_available() and torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
     plain = model.device.type == "cpu" and model.dtype == torch.float32
     return plain and there and hasattr(torch.ops.mkldnn, "_linear_pointwise") and "Intel" not in processor_name()

@@ -16,6 +16,7 @@ from weakref import WeakKeyDictionary
 import torch
 from torch.nn.functional import rms_norm, silu
 
+from rmtbench.models.int8 import Int8Linear, Int8Weights
 from rmtbench.models.linear import OneDnnLinear, multiply_by_onednn
 
 if TYPE_CHECKING:
@@ -90,7 +91,7 @@ def _is_plain(model: PreTrainedModel, modules: Sequence[torch.nn.Module]) -> boo
     known = {
         *(llama.LlamaModel, llama.LlamaDecoderLayer, llama.LlamaAttention, llama.LlamaMLP, llama.LlamaRMSNorm),
         *(llama.LlamaRotaryEmbedding, torch.nn.ModuleList, torch.nn.Embedding, torch.nn.Linear, OneDnnLinear),
-        type(ACT2FN["silu"]),
+        *(Int8Linear, type(ACT2FN["silu"])),
     }
     return (
         not config.attention_bias
@@ -98,6 +99,7 @@ def _is_plain(model: PreTrainedModel, modules: Sequence[torch.nn.Module]) -> boo
         and config.hidden_act == "silu"
         and (config.rope_parameters or {}).get("rope_type", "default") in ROPE_TYPES
         and all(type(each) in known for each in modules)
+        and len({type(each) is Int8Linear for each in modules if hasattr(each, "in_features")}) == 1
         and all(getattr(each, "variance_epsilon", config.rms_norm_eps) == config.rms_norm_eps for each in modules)
         and not any(getattr(each, "bias", None) is not None for each in modules)
         and not any(map(_is_altered, (model, *modules)))
@@ -181,19 +183,22 @@ def _layer(layer: Any) -> _Layer:  # noqa: ANN401 - transformers' layer
     )
 
 
-def _product(*layers: Any) -> Product:  # noqa: ANN401 - `Linear` or `OneDnnLinear`
+def _product(*layers: Any) -> Product:  # noqa: ANN401 - `Linear`, `OneDnnLinear` or `Int8Linear`
     """Return one product for layers that read the same, whose outputs lie side by side."""
+    if all(type(layer) is Int8Linear for layer in layers):
+        by_onednn = any(layer.by_onednn for layer in layers)
+        return Int8Weights(_joined(layers, "integers"), _joined(layers, "scale"), by_onednn).multiply
     by_onednn = any(type(layer) is OneDnnLinear for layer in layers)
-    return partial(multiply_by_onednn if by_onednn else _by_torch, _joined(layers))
+    return partial(multiply_by_onednn if by_onednn else _by_torch, _joined(layers, "weight"))
 
 
 def _by_torch(weight: torch.Tensor, given: torch.Tensor, added: torch.Tensor | None = None) -> torch.Tensor:
     return given @ weight.t() if added is None else torch.addmm(added, given, weight.t())
 
 
-def _joined(layers: Sequence[Any]) -> torch.Tensor:
-    """Return the layers' weights as one, ``[all outputs, in]``; each layer's weight is made a view of it."""
-    tensors: list[torch.Tensor] = [layer.weight.data for layer in layers]
+def _joined(layers: Sequence[Any], name: str) -> torch.Tensor:
+    """Return a parameter of the layers as one, ``[all outputs, ...]``; each layer's own is made a view of it."""
+    tensors: list[torch.Tensor] = [getattr(layer, name).data for layer in layers]
     first, place = tensors[0], tensors[0].storage_offset()
     storage = first.untyped_storage().data_ptr()
     for tensor in tensors:
@@ -206,5 +211,5 @@ def _joined(layers: Sequence[Any]) -> torch.Tensor:
     with torch.inference_mode(mode=False):  # the caller may be in that mode, and training may follow
         whole = torch.cat(tensors)
     for layer, part in zip(layers, torch.split(whole, [tensor.shape[0] for tensor in tensors]), strict=True):
-        layer.weight.data = part
+        getattr(layer, name).data = part
     return whole

@@ -22,6 +22,7 @@ from rmtbench.models.prompt import CONTRACT_VERSION, ChatSettings, chat_facts, m
 from rmtbench.models.random_geometry import build_random, geometry, is_random
 from rmtbench.models.sources import PACKAGED, SHIPPED, Source, find_source, to_convert
 from rmtbench.models.weights import add_weights, weights_hash
+from rmtbench.options.model import Weights
 
 if TYPE_CHECKING:
     import torch
@@ -69,13 +70,14 @@ def choose_dtype(dtype: str, device: str) -> str:
     return dtype
 
 
-def load_model(
+def load_model(  # many: all that decides what a model answers
     name: str,
     *,
     adapter: str | None = None,
     tokenizer: str | None = None,
     style: AnswerStyle = "direct",
     dtype: str = "float32",
+    weights: Weights = "native",
     device: str = "cpu",
     seed: int = 0,
     chat: ChatSettings | None = None,
@@ -88,6 +90,7 @@ def load_model(
         tokenizer: Another tokenizer's id or path; None for the model's own.
         style: Answer style of its prompts.
         dtype: One of `DTYPES`.
+        weights: ``int8`` quantises the linear layers, after an adapter was merged: see `rmtbench.models.int8`.
         device: A torch device name.
         seed: Seed of random weights.
         chat: Settings of the chat; None for the defaults.
@@ -99,33 +102,33 @@ def load_model(
     from transformers.utils import logging
 
     import rmtbench.models.readers  # noqa: F401 - now, and not within the first answer's time
-    from rmtbench.models.linear import use_onednn
+    from rmtbench.models.int8 import check_dtype
     from rmtbench.models.llama_step import find_step
 
+    check_dtype(weights, dtype)
     logging.disable_progress_bar()  # it would break our own bars
     kind = getattr(torch, dtype)
     source = find_source(name, adapter)
     model, known = _weights(source, kind, device, seed)
     check_supported(model)
-    multiplies = use_onednn(model)
+    known["parameters"] = model.num_parameters()
+    known |= _choose_linear(model, weights)
     find_step(model)  # joins weights now, and not within the first answer's time
     words = _tokenizer(source, tokenizer)
     _check_vocabulary(model, words, "--tokenizer" if tokenizer else "--model")
     limit = context_limit(model.config)
-    identity = identity_of(source, tokenizer, seed)
+    identity = identity_of(source, tokenizer, seed, weights)
     contract, ends = make_contract(words, style, chat), end_ids(model, words)
     provenance = {
         **known,
         "identity": identity.sha256,
         "identity_parts": dict(identity.parts),
         "class": type(model).__name__,
-        "parameters": model.num_parameters(),
         "tokenizer": _tokenizer_name(source, tokenizer),
         "tokenizer_sha256": tokenizer_hash(words),
         "dtype": dtype,
         "device": device,
         "attention": model.config._attn_implementation,  # noqa: SLF001 - the only place that tells
-        "linear": multiplies,
         **_without_cudnn(device),
         "context_limit": limit,
         "prompt_contract": CONTRACT_VERSION,
@@ -140,6 +143,17 @@ def load_model(
         provenance=provenance,
         think_tokens=think_budget(contract, chat),
     )
+
+
+def _choose_linear(model: PreTrainedModel, weights: Weights) -> dict[str, Any]:
+    """Choose what a model's linear layers hold and who multiplies, and return that for the provenance."""
+    from rmtbench.models.int8 import use_int8
+    from rmtbench.models.linear import onednn_serves, use_onednn
+
+    if weights == "native":
+        return {"linear": use_onednn(model)}
+    multiplies = "oneDNN" if onednn_serves(model) else "torch"
+    return {"quantised": use_int8(model), "linear": f"{multiplies}, by blocks of int8"}
 
 
 def _without_cudnn(device: str) -> dict[str, str]:

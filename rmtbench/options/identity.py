@@ -14,12 +14,13 @@ from rmtbench.options.cache import RunCache
 from rmtbench.options.declare import Option, options_of, stored_names, without_none
 from rmtbench.options.endpoint import RunEndpoint
 from rmtbench.options.memory import RunMemory
+from rmtbench.options.model import RunModel
 from rmtbench.options.prompt import RunPrompt
 from rmtbench.options.retrieval import RunRetrieval
 
 
 @dataclass(frozen=True, kw_only=True)
-class RunOptions(RunPrompt, RunRetrieval, RunCache, RunMemory, RunEndpoint):
+class RunOptions(RunModel, RunPrompt, RunRetrieval, RunCache, RunMemory, RunEndpoint):
     """A run's options besides the fields of `RunSpec`; every field is hashed.
 
     `others` holds, by name and in order, what this version does not know: options of other packages' systems and of

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import PurePath
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from rmtbench.options.declare import REQUIRED, option
+
+Weights = Literal["native", "int8"]
+"""How a model's linear layers hold their weights: as they were loaded, or in 8 bits."""
 
 
 def with_adapter(model: str, adapter: str | None) -> str:
@@ -20,7 +23,18 @@ def with_adapter(model: str, adapter: str | None) -> str:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Model:
+class RunModel:
+    """The part in a run's `RunOptions`."""
+
+    weights: Weights = option(
+        "native",
+        "native: as loaded; int8: linear layers in 8 bits a weight.",
+        place="a local model",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Model(RunModel):
     """Which language model, and how it is loaded."""
 
     TITLE: ClassVar[str] = "Model"

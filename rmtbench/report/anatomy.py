@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rmtbench.analysis.agreement import agreement, inexact
+from rmtbench.analysis.agreement import Agreement, agreement, inexact, native_agreement, quantised
 from rmtbench.analysis.run_figures import TIMINGS, RunFigures
 from rmtbench.analysis.sections import Grid, row_of
 from rmtbench.report import numbers
@@ -31,7 +31,8 @@ def anatomy_tables(grid: Grid) -> tuple[Table, ...]:
         _preparation_table(grid, runs),
         _memory_table(grid, runs),
         _outcome_table(grid, runs),
-        *([_agreement_table(grid, runs)] if inexact(runs) else []),
+        *([_inexact_table(grid, runs)] if inexact(runs) else []),
+        *([_quantised_table(grid, runs)] if quantised(runs) else []),
         *([_cost_table(grid, runs)] if any("endpoint" in run.model for run in runs) else []),
     )
 
@@ -137,10 +138,33 @@ def _reasoning_notes(grid: Grid, runs: Sequence[RunFigures]) -> list[str]:
     ]
 
 
-def _agreement_table(grid: Grid, runs: Sequence[RunFigures]) -> Table:
+def _inexact_table(grid: Grid, runs: Sequence[RunFigures]) -> Table:
+    return Table(
+        title=f"Anatomy: caches that are not exact, {grid.name}",
+        caption="Answers that are token for token those of the exact run over the same questions; scores less the "
+        "exact run's; median time to the first token, and the exact run's.",
+        columns=(*WHO, "exact run", "equal answers", "agreement", "EM", "F1", "first token / exact"),
+        rows=_agreement_rows(grid, [(run, agreement(grid, run)) for run in inexact(runs)]),
+        labels=3,
+        notes=tuple(mark_notes(runs)),
+    )
+
+
+def _quantised_table(grid: Grid, runs: Sequence[RunFigures]) -> Table:
+    return Table(
+        title=f"Anatomy: int8 weights, {grid.name}",
+        caption="Answers that are token for token those of the same system with native weights over the same "
+        "questions; scores less those of that run; median time to the first token, and that run's.",
+        columns=(*WHO, "native run", "equal answers", "agreement", "EM", "F1", "first token / native"),
+        rows=_agreement_rows(grid, [(run, native_agreement(grid, run)) for run in quantised(runs)]),
+        labels=3,
+        notes=tuple(mark_notes(runs)),
+    )
+
+
+def _agreement_rows(grid: Grid, compared: Sequence[tuple[RunFigures, Agreement | None]]) -> tuple[tuple[str, ...], ...]:
     rows = []
-    for run in inexact(runs):
-        found = agreement(grid, run)
+    for run, found in compared:
         told: tuple[str, ...] = (MISSING,) * 6
         if found is not None:
             firsts = (run.summary.median_seconds["first_token"], found.exact.summary.median_seconds["first_token"])
@@ -152,15 +176,7 @@ def _agreement_table(grid: Grid, runs: Sequence[RunFigures]) -> Table:
                 f"{numbers.seconds(firsts[0])} / {numbers.seconds(firsts[1])}",
             )
         rows.append((*who(grid, run), *told))
-    return Table(
-        title=f"Anatomy: caches that are not exact, {grid.name}",
-        caption="Answers that are token for token those of the exact run over the same questions; scores less the "
-        "exact run's; median time to the first token, and the exact run's.",
-        columns=(*WHO, "exact run", "equal answers", "agreement", "EM", "F1", "first token / exact"),
-        rows=tuple(rows),
-        labels=3,
-        notes=tuple(mark_notes(runs)),
-    )
+    return tuple(rows)
 
 
 def _signed(value: float | None) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from rmtbench.analysis.agreement import agreement, inexact
+from rmtbench.analysis.agreement import agreement, inexact, native_agreement, quantised
 from rmtbench.analysis.metrics import shown_answer_values, shown_values
 from rmtbench.analysis.recorded import flat_provenance
 from rmtbench.analysis.run_figures import RunFigures, spared
@@ -174,7 +174,7 @@ def cache_notes(runs: Iterable[RunFigures]) -> list[str]:
 
 
 def agreement_notes(grid: Grid) -> list[str]:
-    """Say of each run that is not exact how many of its answers are those of the exact one."""
+    """Say of each run that is not exact, or has int8 weights, how many of its answers are those of the exact one."""
     notes = []
     for run in inexact(grid.shown.values()):
         found = agreement(grid, run)
@@ -185,6 +185,15 @@ def agreement_notes(grid: Grid) -> list[str]:
             f"({found.rate:.1%}; run {found.exact.hash})"
         )
         notes.append(f"not exact: {run.spec.size} {name_of(run)}: {told}")
+    for run in quantised(grid.shown.values()):
+        found = native_agreement(grid, run)
+        told = (
+            "no run with native weights has answered the same questions"
+            if found is None
+            else f"{found.equal:,} of {found.compared:,} answers are token for token those with native weights "
+            f"({found.rate:.1%}; run {found.exact.hash})"
+        )
+        notes.append(f"int8 weights: {run.spec.size} {name_of(run)}: {told}")
     return notes
 
 

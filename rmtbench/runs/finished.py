@@ -58,7 +58,7 @@ def _refuse_losses(folder: RunFolder, draws: Sequence[int] | None) -> None:
 def _parts(spec: RunSpec) -> Mapping[str, str]:
     if is_endpoint(spec.model):
         return {}
-    found = identity_here(spec.model, spec.adapter, spec.tokenizer, spec.seed)
+    found = identity_here(spec.model, spec.adapter, spec.tokenizer, spec.seed, spec.options.weights)
     return found.parts if found is not None else {}
 
 

@@ -108,6 +108,7 @@ def forecast(spec: RunSpec, reading: Reading, known: Sequence[Measured]) -> Fore
         for each in known
         if (each.spec.system, each.spec.model_name, each.spec.device, each.spec.dtype, each.spec.at_once)
         == (spec.system, spec.model_name, spec.device, spec.dtype, spec.at_once)
+        and each.spec.options.weights == spec.options.weights
     ]
     if not alike:
         return None

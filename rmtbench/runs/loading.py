@@ -107,6 +107,7 @@ def _local_model(spec: RunSpec, device: str) -> LocalModel:
         tokenizer=spec.tokenizer,
         style=spec.answer_style,
         dtype=spec.dtype,
+        weights=spec.options.weights,
         device=device,
         seed=spec.seed,
         chat=_chat(spec),

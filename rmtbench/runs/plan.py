@@ -7,7 +7,7 @@ from typing import Any
 
 from rmtbench.core import RunSpec, Source
 from rmtbench.corpora.open import canonical_name
-from rmtbench.errors import MissingError
+from rmtbench.errors import MissingError, UserError
 from rmtbench.models.endpoint.address import is_endpoint
 from rmtbench.models.rerank import reranker_label
 from rmtbench.options.declare import Option
@@ -70,7 +70,7 @@ def left_out_of_all(request: Request) -> list[str]:
         name
         for name, kind in kinds.items()
         if "many-calls" in kind.needs
-        or (kind.memory and is_endpoint(request.model))
+        or (kind.memory and (is_endpoint(request.model) or request.weights != "native"))
         or (kind.memory and memory_folder(request.rmt, request.model_name, kind.memory) is None)
     ]
 
@@ -105,6 +105,12 @@ def _has_effect(option: Option, kind: SystemKind, request: Request) -> bool:
 
 
 def _memory(system: str, mode: str, request: Request) -> str:
+    if request.weights != "native":
+        raise UserError(
+            f"a memory was trained for the weights as they are, and is not tried with {request.weights}",
+            where=f"--weights {request.weights} with --system {system}",
+            remedy="leave one of both out",
+        )
     folder = memory_folder(request.rmt, request.model_name, mode)
     if folder is None:
         raise MissingError(

@@ -9,6 +9,7 @@ from report_runs import add_run, spec_of
 
 from rmtbench.journal.layout import RunFolder
 from rmtbench.report.markdown import table as drawn
+from rmtbench.report.tables import Chapter
 from rmtbench.report.write import write_report
 
 COMPOSED = (("prefix", "composed"), ("recompute", "0.15"))
@@ -82,3 +83,31 @@ def test_a_report_of_exact_runs_says_nothing_of_it(tmp_path: Path) -> None:
     scores, table = texts(tmp_path)
     assert "exact" not in scores
     assert table == ""
+
+
+INT8 = (("weights", "int8"),)
+
+
+def test_int8_weights_have_tables_of_their_own_beside_native(tmp_path: Path) -> None:
+    native = add_run(tmp_path, spec_of("full-context"), score=0.6, seconds=2.0)
+    few = add_run(tmp_path, spec_of("full-context", settings=INT8), score=0.5)
+    rewrite(few, 3, [5, 6, 8])
+    first, second = write_report(tmp_path, quick=True).chapters
+    assert "int8" not in drawn_whole(first)
+    name = native.path.name.rpartition("-")[2]
+    assert "8b, int8 weights, official data" in second.title
+    assert f"7 of 8 answers are token for token those with native weights (87.5%; run {name})" in drawn_whole(second)
+    [table] = [drawn(table) for table in second.anatomy if table.title.startswith("Anatomy: int8 weights")]
+    row = next(line for line in table.splitlines() if "weights=int8" in line)
+    assert [cell.strip() for cell in row.split("|")[5:-1]][:5] == [name, "7 of 8", "0.875", "-0.100", "-0.100"]
+
+
+def test_int8_weights_are_not_compared_with_another_machine(tmp_path: Path) -> None:
+    add_run(tmp_path, spec_of(), provenance={"machine": "four cores"})
+    add_run(tmp_path, spec_of(settings=INT8))
+    told = "".join(map(drawn_whole, write_report(tmp_path, quick=True).chapters))
+    assert "no run with native weights has answered the same questions" in told
+
+
+def drawn_whole(chapter: Chapter) -> str:
+    return "\n".join(map(drawn, chapter.tables))

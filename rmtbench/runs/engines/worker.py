@@ -71,7 +71,7 @@ def _same_model(one: Job, other: Job) -> bool:
     """Whether two jobs read with the very same weights, prompts and limits."""
     first, second = one.specs[0], other.specs[0]
     fields = ("model", "adapter", "tokenizer", "answer_style", "dtype", "seed", "max_answer_tokens")
-    settings = ("system_prompt", "think_tokens")
+    settings = ("weights", "system_prompt", "think_tokens")
     return (
         one.device == other.device
         and all(getattr(first, name) == getattr(second, name) for name in fields)
