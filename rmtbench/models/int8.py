@@ -108,7 +108,7 @@ def quantise(weight: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     if not bool(largest.isfinite().all()):
         raise ValueError("a weight is not a finite number")
     # The scale is rounded to its dtype first: what is divided by is what is multiplied by.
-    scale = torch.where(largest > 0, largest.float() / MOST, 1.0).to(weight.dtype)
+    scale = (largest.float() / MOST).clamp_min(torch.finfo(torch.float32).tiny).to(weight.dtype)
     integers = (weight.float() / scale.float()[:, None]).round_().clamp_(-MOST, MOST)
     return integers.to(torch.int8), scale
 

@@ -85,7 +85,7 @@ def test_product_in_bfloat16_is_exact_to_its_rounding(rows: int) -> None:
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_each_weight_is_within_half_a_scale_of_its_own(dtype: torch.dtype) -> None:
     weight = layer_of(200, 300, dtype).weight.detach()
-    weight[3], weight[4] = 0, weight[4] * 1e-6
+    weight[3], weight[4], weight[5] = 0, weight[4] * 1e-6, weight[5] * 1e-37
     integers, scale = quantise(weight)
     assert integers.dtype == torch.int8
     assert scale.dtype == dtype
