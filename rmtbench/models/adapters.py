@@ -100,7 +100,7 @@ def find_adapter(name: str, option: str = "--adapter") -> AdapterFiles:
 
 
 def check_base(adapter: AdapterFiles, base: str, weights_sha256: str) -> None:
-    """Refuse an adapter on a base model that its card does not name.
+    """Refuse an adapter on a base model that its card does not name; a folder is known by its weights, not its name.
 
     Args:
         adapter: The adapter. Without a card, only its tensors are checked, when it is merged.
@@ -112,10 +112,14 @@ def check_base(adapter: AdapterFiles, base: str, weights_sha256: str) -> None:
     """
     stated = adapter.card.get("base")
     hashes = adapter.card.get("base_weights_sha256", [])
-    if stated is None or base == stated or weights_sha256 in hashes:
+    if stated is None or weights_sha256 in hashes:
         return
+    hashed = bool(hashes) and len(weights_sha256) == 64  # and no name of a revision
+    if base == stated and not (hashed and Path(base).expanduser().is_dir()):
+        return  # one of ours, or the hub's: the same model, whatever file it comes from
+    whose = "other weights of " if Path(base).name == stated else ""
     raise UserError(
-        f"the adapter '{adapter.name}' was trained for '{stated}', not for '{Path(base).name}'",
+        f"the adapter '{adapter.name}' was trained for {whose}'{stated}', not for '{Path(base).name}'",
         where="--adapter",
         remedy=f"give --model {stated}, or leave the adapter out",
     )

@@ -69,7 +69,7 @@ class KvBench(Precision):
         read=token_counts,
         shown="1k,4k,21k",
     )
-    batches: tuple[int, ...] = option((1, 8, 32), "Questions at once, comma-separated.", read=whole_numbers)
+    batches: tuple[int, ...] = option((1, 8, 32), "Questions at once, comma-separated.", at_least=1, read=whole_numbers)
 
 
 @dataclass(frozen=True, kw_only=True)

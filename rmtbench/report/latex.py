@@ -22,6 +22,9 @@ PREAMBLE = r"""% Columns line up from the third pass on: run pdflatex three time
 
 _SPECIAL = {
     "\\": r"\textbackslash{}",
+    # At a row's head these would be taken for an argument of the line end before it.
+    "[": "{[}",
+    "*": "{*}",
     "{": r"\{",
     "}": r"\}",
     "$": r"\$",
@@ -124,4 +127,4 @@ def _sign(sign: str) -> str:
     # Latin-1 and Latin Extended-A letters are in the T1 fonts; control signs are in none.
     if " " <= sign <= "~" or ("\u00c0" <= sign <= "\u017f" and unicodedata.category(sign).startswith("L")):
         return sign
-    return f"[U+{ord(sign):04X}]"
+    return f"{{[}}U+{ord(sign):04X}]"

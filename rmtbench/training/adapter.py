@@ -26,7 +26,7 @@ from rmtbench.training.base import Recipe, Stage
 from rmtbench.training.real_reading import Packed, PackPlan, Rows
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 NAME = "rmtbench_packed"
 """The attention's name among those of transformers."""
@@ -146,7 +146,7 @@ class ReadWithAdapter:
             even_by="log" if settings.get("log") else "tokens",
         )
         packs: list[Packed] = []
-        while sum(pack.tokens for pack in packs) < settings["tokens"]:
+        while sum(pack.tokens for pack in packs) < settings["tokens"] or not any(pack.questions for pack in packs):
             packs.append(self._rows.pack(plan, chance))
         return line_up(packs, self._model.device)
 
@@ -360,20 +360,21 @@ def make(plan: AdapterTraining) -> tuple[ReadWithAdapter, Recipe]:
     """Return the objective and recipe behind ``rmtbench train adapter``.
 
     Raises:
-        UserError: The base model cannot be loaded or its attention is not plain, or a file holds no rows.
+        UserError: The base model cannot be loaded or adapted, or no file holds a question with an answer.
     """
     base = load_model(plan.base, device=choose_device(plan.device))
-    if not plain_causal(base.model):
+    _check_base_model(base.model, base.contract.tokenizer)
+    articles = [article for path in plan.squad for article in read_squad(path) if article.paragraphs]
+    if not any(question.answers for article in articles for each in article.paragraphs for question in each.questions):
         raise UserError(
-            f"{type(base.model).__name__} has attention of its own, which packed questions cannot use",
-            where="--base",
-            remedy="choose a model such as smollm2, Llama or Qwen2",
+            "no question has an answer",
+            where=f"--squad {', '.join(map(str, plan.squad))}",
+            remedy="give training articles of SQuAD v1.1, such as train-v1.1.json",
         )
-    articles = [article for path in plan.squad for article in read_squad(path)]
     hotpot = [row for path in plan.hotpotqa for row in read_hotpotqa(path)]
     named = Path(plan.base).name
     weights = str(base.provenance["weights_sha256"])
-    card = {"base": named, "base_weights_sha256": [weights]}
+    card = {"base": str(base.provenance["id"]), "base_weights_sha256": [weights]}
     files = ", ".join(f"{path.name} {file_sha256(path)[:16]}" for path in (*plan.squad, *plan.hotpotqa))
     start = None
     if plan.start is not None:
@@ -386,3 +387,22 @@ def make(plan: AdapterTraining) -> tuple[ReadWithAdapter, Recipe]:
         data += f", from {start.sha256[:16]}"
     objective = ReadWithAdapter(base.model, Rows(base.contract, articles, hotpot), plan, card, start)
     return objective, recipe(plan.tokens, plan.learning_rate, plan.seed, data, further=start is not None)
+
+
+def _check_base_model(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
+    """Refuse a model of which packed questions, all of `TARGETS` or an answer's end cannot be learnt."""
+    names = {name.rpartition(".")[2] for name, _ in model.named_modules()}
+    missing = [target for target in TARGETS if target not in names]
+    what = ""
+    if not plain_causal(model):
+        what = "has attention of its own, which packed questions cannot use"
+    elif missing:
+        what = f"has no {', '.join(missing)}, which the adapter would change"
+    elif tokenizer.eos_token_id is None:
+        what = "has a tokenizer without an end token, which ends every answer"
+    if what:
+        raise UserError(
+            f"{type(model).__name__} {what}",
+            where="--base",
+            remedy="choose a model such as smollm2, Llama or Qwen2",
+        )

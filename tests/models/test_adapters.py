@@ -203,6 +203,16 @@ def test_a_card_keeps_an_adapter_to_its_base(base: Path, adapter: Path) -> None:
     assert load_model(str(base), adapter=str(adapter)).provenance["id"] == "base+mine"
 
 
+def test_a_folder_of_its_bases_name_needs_its_bases_weights(
+    base: Path, adapter: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    digest = load_model(str(base)).provenance["weights_sha256"]
+    (adapter / "rmtbench.json").write_text(json.dumps({"base": "phi", "base_weights_sha256": [digest]}))
+    monkeypatch.chdir(tmp_path)
+    save_model(tmp_path / "phi", seed=4)
+    assert refused("phi", adapter).what == "the adapter 'mine' was trained for other weights of 'phi', not for 'phi'"
+
+
 def test_a_shipped_name_is_its_folder(
     base: Path, adapter: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

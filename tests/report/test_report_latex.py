@@ -23,7 +23,8 @@ HOSTILE = r"\input{/etc/passwd} $x$ & #1 100% a_b ~ ^ {} <b> | ± † ‡ § ★
         ("a\nb  c", "a b c"),
         ("--json", "-{}-{}json"),
         ("café", "café"),
-        ("中\x00", "[U+4E2D][U+0000]"),
+        ("中\x00", "{[}U+4E2D]{[}U+0000]"),
+        ("[2pt] * 3", "{[}2pt] {*} 3"),
     ],
 )
 def test_latex_prints_every_text_literally(text, escaped):

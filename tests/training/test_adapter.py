@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import random
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 import torch
-from transformers import LlamaConfig, LlamaForCausalLM
+from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM
 
 from rmtbench.corpora.rows import HotpotRow, SquadArticle, SquadParagraph, SquadQuestion
 from rmtbench.errors import UserError
@@ -16,7 +17,7 @@ from rmtbench.models.adapters import find_adapter, merge_adapter
 from rmtbench.models.load import load_tokenizer
 from rmtbench.models.prompt import PromptContract, make_contract
 from rmtbench.options.training import AdapterTraining
-from rmtbench.training.adapter import NAME, ReadWithAdapter, line_up, read, recipe
+from rmtbench.training.adapter import NAME, ReadWithAdapter, line_up, make, read, recipe
 from rmtbench.training.base import Recipe, Stage
 from rmtbench.training.loop import train
 from rmtbench.training.real_reading import UNKNOWN, Packed, PackPlan, Rows
@@ -288,3 +289,41 @@ def test_a_training_further_begins_where_the_first_ended(contract: PromptContrac
     assert all(torch.equal(one.to(torch.bfloat16), other.to(torch.bfloat16)) for one, other in pairs)
     with pytest.raises(UserError, match="r is 2 there and 3 here"):
         ReadWithAdapter(tiny_model(contract), rows, plan(3, 0.0), {}, start)
+
+
+def test_a_step_always_asks_something(contract: PromptContract) -> None:
+    silent = [SquadArticle(f"silent {number}", (SquadParagraph("Nobody asks.", ()),)) for number in range(9)]
+    rows = Rows(contract, [article("North", 0), *silent])
+    objective = ReadWithAdapter(tiny_model(contract), rows, plan(2, 0.0), {})
+    stage = Stage("short", 1, {"tokens": 5, "context": 20, "questions": 2, "shortest": 0.5})
+    assert all(objective.sample(stage, random.Random(seed)).kinds for seed in range(30))
+
+
+@pytest.mark.parametrize(
+    ("squad", "base", "what", "where"),
+    [
+        ({"data": [{"title": "A", "paragraphs": []}]}, "mini", "no question has an answer", "--squad"),
+        ({"data": []}, "random:tiny-gpt2", "has no q_proj", "--base"),
+        ({"data": []}, "random:tiny", "without an end token", "--base"),
+    ],
+)
+def test_what_cannot_be_learnt_is_refused_before_training(
+    squad: object, base: str, what: str, where: str, tmp_path: Path
+) -> None:
+    if base == "random:tiny-gpt2":
+        base = str(gpt2_folder(tmp_path / "gpt2"))
+    file = tmp_path / "squad.json"
+    file.write_text(json.dumps(squad))
+    with pytest.raises(UserError, match=what) as caught:
+        make(AdapterTraining(out=tmp_path / "out", squad=(file,), base=base))
+    assert caught.value.where.startswith(where)
+
+
+def gpt2_folder(folder: Path) -> Path:
+    torch.manual_seed(0)
+    tokenizer = load_tokenizer("mini")
+    GPT2LMHeadModel(
+        GPT2Config(vocab_size=len(tokenizer), n_positions=64, n_embd=16, n_layer=1, n_head=2)
+    ).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
