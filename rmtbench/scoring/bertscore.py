@@ -172,14 +172,15 @@ def score_pairs(
     candidates = list(todo)
     references = [reference for each in todo.values() for reference in each]
     total = len({*candidates, *references})
-    known = scorer.embed(references, lambda so_far: progress("bertscore", so_far, total))
+
+    def telling(before: int) -> Callable[[int], None]:
+        return lambda done: progress("bertscore", before + done, total)
+
+    known = scorer.embed(references, telling(0))
     done = len(known)
     for start in range(0, len(candidates), CANDIDATES):
         few = candidates[start : start + CANDIDATES]
-        new = scorer.embed(
-            [text for text in few if text not in known],
-            lambda so_far, before=done: progress("bertscore", before + so_far, total),
-        )
+        new = scorer.embed([text for text in few if text not in known], telling(done))
         done += len(new)
         vectors = {**known, **new}
         part = [(candidate, reference) for candidate in few for reference in todo[candidate]]
