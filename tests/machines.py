@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 FLOCKS = ("works", "ENOSYS", "ENOLCK", "EOPNOTSUPP", "for-everybody")
-LEASE_SECONDS = 3.0
+LEASE_SECONDS = 1.5
 
 BEGIN = """
 import errno, fcntl, os, signal, socket, sys
