@@ -1,4 +1,4 @@
-"""A full disk is told as one, whichever library was writing."""
+"""A full disk gives the same error, whichever library was writing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The order of a run's rows: by draw, as one process writes them, whoever answered first."""
+"""The order of a run's rows: by draw, as one process writes them, even if several processes answered."""
 
 from __future__ import annotations
 

@@ -65,7 +65,7 @@ _MADE: WeakKeyDictionary[PreTrainedModel, _Made] = WeakKeyDictionary()
 
 
 def _state(model: PreTrainedModel, modules: Sequence[torch.nn.Module]) -> list[tuple[object, ...]]:
-    """What tells that modules compute the same as before: their parts, where their weights are, and no code besides."""
+    """Return the parts of modules and the places of their weights: while these stay, the modules compute the same."""
     return [
         (
             type(each),

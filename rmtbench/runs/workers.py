@@ -30,7 +30,7 @@ PARTS = ".parts"
 """Folder of the parts within the results; a hidden one is no run."""
 
 PART_OF_WORKERS = "RMTBENCH_PART_OF_WORKERS"
-"""Variable that tells a process that another one began it, and will join what it does."""
+"""Environment variable of a process that another one started, which will merge its results."""
 DRIVER = "RMTBENCH_DRIVER"
 """Variable that tells a process which one has started it."""
 

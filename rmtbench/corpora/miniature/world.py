@@ -50,7 +50,7 @@ class Fact:
 
     @property
     def key(self) -> tuple[int, str]:
-        """What tells it from all others of its world."""
+        """What makes it different from all others of its world."""
         return self.subject.id, self.relation.name
 
 
