@@ -7,13 +7,13 @@ themselves only, so a question costs its own few tokens (the layout of `kvcache`
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch.nn.functional import cross_entropy, scaled_dot_product_attention
+from torch.nn.functional import cross_entropy
 
 from rmtbench.corpora.official import read_hotpotqa, read_squad
 from rmtbench.errors import UserError
@@ -31,27 +31,28 @@ if TYPE_CHECKING:
 NAME = "rmtbench_packed"
 """The attention's name among those of transformers."""
 
-CHECKPOINT_ABOVE = 6_000
-"""Tokens of a step above which layers are computed again for the gradient: activations take 1 to 2 MB a token."""
+CHECKPOINT_ABOVE = 12_000
+"""Tokens of a step above which layers are computed again for the gradient: activations of smollm2 take 1 MB a token."""
+
+BLOCK = 512
+"""Tokens that attend together, at most: half of their scores with each other are made for nothing."""
 
 TARGETS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 
 
 @dataclass(frozen=True, slots=True)
-class Extent:
-    """Where one context and its questions are in the line of a step.
+class Block:
+    """Tokens that attend together.
 
     Attributes:
-        start: First token of the context.
-        questions: First token of the questions.
-        end: First token after them.
-        visible: Which tokens each question token sees, ``[1, 1, end - questions, end - start]``.
+        context: Earlier tokens, all of which they see.
+        rows: The tokens themselves.
+        hidden: Which of themselves each does not see, ``[rows, rows]``.
     """
 
-    start: int
-    questions: int
-    end: int
-    visible: torch.Tensor
+    context: slice
+    rows: slice
+    hidden: torch.Tensor
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +62,7 @@ class Batch:
     Attributes:
         ids: ``[1, tokens]``.
         positions: Same shape; each question continues its own context's positions.
-        extents: One for each context.
+        blocks: All tokens, in order.
         predicts: Indexes of the tokens whose next token is learnt, ``[targets]``.
         expected: Those next tokens, ``[targets]``.
         owner: The question that each target belongs to, ``[targets]``.
@@ -70,7 +71,7 @@ class Batch:
 
     ids: torch.Tensor
     positions: torch.Tensor
-    extents: Sequence[Extent]
+    blocks: Sequence[Block]
     predicts: torch.Tensor
     expected: torch.Tensor
     owner: torch.Tensor
@@ -225,7 +226,9 @@ def read(model: PreTrainedModel, batch: Batch) -> torch.Tensor:
         model.activation_checkpointing_enable({"use_reentrant": False})
     else:
         model.activation_checkpointing_disable()
-    states = model.base_model(input_ids=batch.ids, position_ids=batch.positions, use_cache=False, packing=batch.extents)
+    # Asked for by both libraries for the other kind of checkpoint; it sends the gradient through the frozen layers too.
+    model.disable_input_require_grads()
+    states = model.base_model(input_ids=batch.ids, position_ids=batch.positions, use_cache=False, packing=batch.blocks)
     hidden: torch.Tensor = states.last_hidden_state[0]
     return hidden
 
@@ -243,7 +246,7 @@ def line_up(packs: Sequence[Packed], device: torch.device | str) -> Batch:
     expected: list[int] = []
     owner: list[int] = []
     kinds: list[str] = []
-    extents = []
+    blocks: list[Block] = []
     for pack in packs:
         start, context = len(ids), len(pack.context)
         ids += pack.context
@@ -258,11 +261,12 @@ def line_up(packs: Sequence[Packed], device: torch.device | str) -> Batch:
             expected += answer
             owner += [len(kinds)] * len(answer)
             kinds.append(kind)
-        extents.append(Extent(start, start + context, len(ids), _visible(context, lengths, device)))
+        blocks += _context_blocks(start, start + context, device)
+        blocks += _question_blocks(slice(start, start + context), lengths, device)
     return Batch(
         torch.tensor([ids], device=device),
         torch.tensor([positions], device=device),
-        extents,
+        blocks,
         torch.tensor(predicts, device=device),
         torch.tensor(expected, device=device),
         torch.tensor(owner, device=device),
@@ -270,11 +274,27 @@ def line_up(packs: Sequence[Packed], device: torch.device | str) -> Batch:
     )
 
 
-def _visible(context: int, lengths: Sequence[int], device: torch.device | str) -> torch.Tensor:
-    """``[1, 1, questions, context + questions]``: the whole context, and the earlier tokens of one's own question."""
-    owners = torch.repeat_interleave(torch.arange(len(lengths)), torch.tensor(lengths, dtype=torch.long))
-    own = (owners[:, None] == owners[None, :]).tril()
-    return torch.nn.functional.pad(own, (context, 0), value=True)[None, None].to(device)
+def _context_blocks(start: int, end: int, device: torch.device | str) -> Iterator[Block]:
+    """A context in causal order."""
+    for first in range(start, end, BLOCK):
+        last = min(first + BLOCK, end)
+        later = torch.ones(last - first, last - first, dtype=torch.bool, device=device).triu(1)
+        yield Block(slice(start, first), slice(first, last), later)
+
+
+def _question_blocks(context: slice, lengths: Sequence[int], device: torch.device | str) -> Iterator[Block]:
+    """Whole questions, each of which sees its context and its own earlier tokens."""
+    first = context.stop
+    waiting: list[int] = []
+    for number, length in enumerate(lengths):
+        waiting.append(length)
+        if number + 1 < len(lengths) and sum(waiting) + lengths[number + 1] <= BLOCK // 2:
+            continue
+        owners = torch.repeat_interleave(torch.arange(len(waiting)), torch.tensor(waiting))
+        own = (owners[:, None] == owners[None, :]).tril()
+        yield Block(context, slice(first, first + len(owners)), ~own.to(device))
+        first += len(owners)
+        waiting = []
 
 
 def _attention(
@@ -284,31 +304,79 @@ def _attention(
     value: torch.Tensor,
     scale: float,
     *,
-    packing: Sequence[Extent],
+    packing: Sequence[Block],
     **_rest: object,
 ) -> torch.Tensor:
-    """Contexts in causal order, then their questions over both; ``[1, tokens, heads, width]``."""
-    group = query.shape[1] // key.shape[1]
-    key, value = (each.repeat_interleave(group, 1) if group > 1 else each for each in (key, value))
-    parts = []
-    for extent in packing:
-        before, asked, whole = (
-            slice(extent.start, extent.questions),
-            slice(extent.questions, extent.end),
-            slice(extent.start, extent.end),
-        )
-        parts.append(
-            scaled_dot_product_attention(
-                query[:, :, before], key[:, :, before], value[:, :, before], is_causal=True, scale=scale
-            )
-        )
-        if extent.end > extent.questions:
-            parts.append(
-                scaled_dot_product_attention(
-                    query[:, :, asked], key[:, :, whole], value[:, :, whole], attn_mask=extent.visible, scale=scale
-                )
-            )
-    return torch.cat(parts, 2).transpose(1, 2).contiguous()
+    """Every block over its context and itself; ``[1, tokens, heads, width]``."""
+    tokens, width = query.shape[2:]
+    grouped = (query[0] * scale).view(key.shape[1], -1, tokens, width).to(value.dtype)  # [key heads, group, ...]
+    attended: torch.Tensor = _Attend.apply(grouped, key[0].to(value.dtype), value[0], packing)  # type: ignore[no-untyped-call]
+    return attended.flatten(0, 1).transpose(0, 1)[None].contiguous()
+
+
+class _Attend(torch.autograd.Function):
+    """Two matrix products and a softmax a block, made again for the gradient.
+
+    In bfloat16 a CPU needs half of the time of torch's fused attention for it, or less. Query heads that share a key
+    head are rows of one product. The gradient is that of FlashAttention (Dao et al., 2022, algorithm 4).
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any,  # noqa: ANN401 - torch's context
+        query: torch.Tensor,
+        key: torch.Tensor,
+        value: torch.Tensor,
+        blocks: Sequence[Block],
+    ) -> torch.Tensor:
+        """Query and result are ``[key heads, group, tokens, width]``, key and value ``[key heads, tokens, width]``."""
+        attended = torch.empty_like(query)
+        for block in blocks:
+            shares = _shares(query, key, block)
+            attended[:, :, block.rows] = (shares @ _seen(value, block)).view_as(query[:, :, block.rows])
+        ctx.save_for_backward(query, key, value, attended)
+        ctx.blocks = blocks
+        return attended
+
+    @staticmethod
+    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, None]:  # noqa: ANN401
+        """Return the gradients of query, key and value."""
+        query, key, value, attended = ctx.saved_tensors
+        along = (gradient * attended).sum(-1, keepdim=True)  # [key heads, group, tokens, 1]
+        of_query = torch.empty_like(query)
+        of_key, of_value = (torch.zeros_like(each, dtype=torch.float32) for each in (key, value))
+        for block in ctx.blocks:
+            shares = _shares(query, key, block)  # [key heads, group x rows, seen]
+            rows = gradient[:, :, block.rows].flatten(1, 2)
+            _add_seen(of_value, shares.transpose(1, 2) @ rows, block)
+            of_scores = rows @ _seen(value, block).transpose(1, 2)
+            of_scores.sub_(along[:, :, block.rows].flatten(1, 2)).mul_(shares)
+            of_query[:, :, block.rows] = (of_scores @ _seen(key, block)).view_as(query[:, :, block.rows])
+            _add_seen(of_key, of_scores.transpose(1, 2) @ query[:, :, block.rows].flatten(1, 2), block)
+        return of_query, of_key.to(key.dtype), of_value.to(value.dtype), None
+
+
+def _shares(query: torch.Tensor, key: torch.Tensor, block: Block) -> torch.Tensor:
+    """Attention of a block's rows to what they see, ``[key heads, group x rows, seen]``."""
+    rows = query[:, :, block.rows]
+    scores = rows.flatten(1, 2) @ _seen(key, block).transpose(1, 2)
+    within = scores.view(*rows.shape[:3], -1)[..., -rows.shape[2] :]
+    within.masked_fill_(block.hidden, float("-inf"))
+    return scores.softmax(-1)
+
+
+def _seen(tensor: torch.Tensor, block: Block) -> torch.Tensor:
+    """The context's and the block's own rows of ``[key heads, tokens, width]``."""
+    if block.context.stop == block.rows.start:
+        return tensor[:, block.context.start : block.rows.stop]
+    return torch.cat((tensor[:, block.context], tensor[:, block.rows]), 1)
+
+
+def _add_seen(total: torch.Tensor, part: torch.Tensor, block: Block) -> None:
+    """Add ``[key heads, seen, width]`` to where it belongs."""
+    context = block.context.stop - block.context.start
+    total[:, block.context] += part[:, :context]
+    total[:, block.rows] += part[:, context:]
 
 
 register_attention(NAME, _attention)

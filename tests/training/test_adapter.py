@@ -114,6 +114,44 @@ def test_packed_questions_read_as_each_alone(contract: PromptContract, rows: Row
         assert place == hidden.shape[0]
 
 
+@pytest.mark.parametrize("block", [16, 512])
+def test_packed_gradient_is_that_of_each_question_alone(
+    contract: PromptContract, rows: Rows, monkeypatch: pytest.MonkeyPatch, block: int
+) -> None:
+    monkeypatch.setattr("rmtbench.training.adapter.BLOCK", block)
+    packs = [rows.pack(PackPlan(200, 4, unknown=0.3, empty=0), random.Random(seed)) for seed in (1, 2)]
+    packed, plain = tiny_model(contract), tiny_model(contract)
+    packed.set_attn_implementation(NAME)
+    hidden = read(packed, line_up(packs, "cpu"))
+    place, loss = 0, torch.zeros(())
+    for pack in packs:
+        place += len(pack.context)
+        for question, answer in pack.questions:
+            alike = alone(plain, pack.context, [*question, *answer])[len(pack.context) :]
+            weights = torch.randn(alike.shape, generator=torch.Generator().manual_seed(place))
+            (hidden[place : place + len(alike)] * weights).sum().backward(retain_graph=True)
+            loss = loss + (alike * weights).sum()
+            place += len(alike)
+    loss.backward()
+    for one, other in zip(packed.parameters(), plain.parameters(), strict=True):
+        if other.grad is not None:  # the head is not used
+            assert one.grad is not None
+            assert torch.allclose(one.grad, other.grad, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("threshold", [10_000, 1])
+def test_no_gradient_goes_through_the_frozen_layers(
+    contract: PromptContract, rows: Rows, monkeypatch: pytest.MonkeyPatch, threshold: int
+) -> None:
+    monkeypatch.setattr("rmtbench.training.adapter.CHECKPOINT_ABOVE", threshold)
+    objective = ReadWithAdapter(tiny_model(contract), rows, plan(2, 0.34), {})
+    needed: list[bool] = []
+    for layer in objective.base.model.layers[:2]:
+        layer.register_forward_hook(lambda _module, _inputs, output: needed.append(output.requires_grad))
+    objective.loss(objective.sample(stages().stages[0], random.Random(2)))
+    assert needed == [False, True]
+
+
 def test_the_learnt_tokens_are_the_answers(rows: Rows) -> None:
     pack = rows.pack(PackPlan(200, 4, empty=0), random.Random(3))
     batch = line_up([pack], "cpu")
