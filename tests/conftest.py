@@ -11,11 +11,14 @@ import pytest
 from cross_encoders import save_cross_encoder
 
 from rmtbench.core import Corpus, Document, Draw, Gold, Question, Source, Span
+from rmtbench.files import cache_folder
 from rmtbench.models.load import load_model
 from rmtbench.models.local import LocalModel
+from rmtbench.models.native.build import SETTING
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+os.environ.setdefault(SETTING, str(cache_folder() / "native"))  # compiled once, and not in each test's cache
 os.environ.pop("COLUMNS", None)  # pytest-xdist sets it, and tables would be drawn as wide
 # A shell starts a command in the background with SIGINT ignored, and children inherit that: tests that interrupt a
 # process would wait for ever.

@@ -14,6 +14,7 @@ def doctor() -> None:
     """Check the machine: versions, device, embedder, smollm2, data folder, hub access, plugins that are broken."""
     from rmtbench.models.embed_files import MINILM, model_folder
     from rmtbench.models.load import choose_device
+    from rmtbench.models.native.build import library
     from rmtbench.models.sources import PACKAGED, describe
     from rmtbench.runs.provenance import surroundings
 
@@ -26,6 +27,8 @@ def doctor() -> None:
         f"{'machine':22} {machine['processor']}, {machine['cores']} cores, {machine['memory_bytes'] / 2**30:.0f} GiB"
     )
     typer.echo(f"{'device':22} {machine.get('accelerator', device)}, {facts['threads']} threads")
+    steps = f"by torch: {code}" if isinstance(code := library(), str) else "compiled for this processor"
+    typer.echo(f"{'decode steps on a CPU':22} {steps}")
     typer.echo(f"{'embedder minilm':22} {'ready' if (model_folder(MINILM) / 'modules.json').is_file() else 'missing'}")
     for name in PACKAGED:
         typer.echo(f"{'model ' + name:22} {describe(name)}")

@@ -7,9 +7,8 @@ model's forward but for the order of sums.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
@@ -18,13 +17,10 @@ from torch.nn.functional import rms_norm, silu
 
 from rmtbench.models.int8 import Int8Linear, Int8Weights
 from rmtbench.models.linear import OneDnnLinear, multiply_by_onednn
+from rmtbench.models.native.step import MOST_ROWS, Attend, CompiledLayers, Layer, Matrix, Parts, compile_layers
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
-
-Attend = Callable[[int, torch.Tensor, torch.Tensor, torch.Tensor, float], torch.Tensor]
-"""Gets a layer's number, queries ``[rows, heads, width]``, new keys and values ``[rows, kv heads, width]`` and the
-scale; keeps the keys and values, and returns ``[rows, heads, width]``."""
 
 ROPE_TYPES = frozenset({"default", "linear", "llama3", "yarn"})
 """Rotations that depend on the position only; others depend on how long the text is."""
@@ -106,8 +102,21 @@ def _is_plain(model: PreTrainedModel, modules: Sequence[torch.nn.Module]) -> boo
     )
 
 
-Product = Callable[..., torch.Tensor]
-"""Multiplies ``[rows, in]`` by a weight to ``[rows, out]``, and adds ``[rows, out]`` where that is given, too."""
+@dataclass(frozen=True)
+class _Product:
+    """A linear layer, or several that read the same, by torch's operators."""
+
+    matrix: Matrix
+    by_onednn: bool
+
+    def __call__(self, given: torch.Tensor, added: torch.Tensor | None = None) -> torch.Tensor:
+        """Multiply ``[rows, in]`` to ``[rows, out]``, and add ``[rows, out]`` where that is given."""
+        numbers, scale = self.matrix.numbers, self.matrix.scale
+        if scale is not None:
+            return Int8Weights(numbers, scale, self.by_onednn).multiply(given, added)
+        if self.by_onednn:
+            return multiply_by_onednn(numbers, given, added)
+        return given @ numbers.t() if added is None else torch.addmm(added, given, numbers.t())
 
 
 @dataclass(frozen=True)
@@ -115,11 +124,17 @@ class _Layer:
     """A layer's products, and the weights of its norms, ``[hidden]``."""
 
     before_attention: torch.Tensor
-    query_key_value: Product
-    out: Product
+    query_key_value: _Product
+    out: _Product
     before_mlp: torch.Tensor
-    gate_up: Product
-    down: Product
+    gate_up: _Product
+    down: _Product
+
+    def weights(self) -> Layer:
+        """Return them for the compiled code."""
+        products = (self.query_key_value, self.out, self.gate_up, self.down)
+        query_key_value, out, gate_up, down = (each.matrix for each in products)
+        return Layer(self.before_attention, query_key_value, out, self.before_mlp, gate_up, down)
 
 
 class LlamaStep:
@@ -139,6 +154,26 @@ class LlamaStep:
         self._heads, self._kv_heads = model.config.num_attention_heads, model.config.num_key_value_heads
         self._width = inner.layers[0].self_attn.head_dim
         self._scale: float = inner.layers[0].self_attn.scaling
+        self._compiled = self._compile()
+
+    @property
+    def code(self) -> str:
+        """Who computes steps of few rows, for provenance."""
+        return "compiled" if isinstance(self._compiled, CompiledLayers) else f"torch: {self._compiled}"
+
+    def _compile(self) -> CompiledLayers | str:
+        return compile_layers(
+            Parts(
+                [each.weights() for each in self._layers],
+                self._inner.norm.weight,
+                _product(self._head).matrix,
+                self._heads,
+                self._kv_heads,
+                self._width,
+                self._scale,
+                self._eps,
+            )
+        )
 
     @torch.inference_mode()
     def __call__(self, tokens: torch.Tensor, positions: torch.Tensor, attend: Attend) -> torch.Tensor:
@@ -156,6 +191,8 @@ class LlamaStep:
         rotated = heads + self._kv_heads
         hidden = self._inner.embed_tokens(tokens)  # [rows, hidden]
         cos, sin = (each[0][:, None] for each in self._inner.rotary_emb(hidden, positions[None]))  # [rows, 1, width]
+        if rows <= MOST_ROWS and isinstance(self._compiled, CompiledLayers):
+            return self._compiled(hidden, cos[:, 0].contiguous(), sin[:, 0].contiguous(), attend)
         sin = torch.cat([-sin[..., :half], sin[..., half:]], -1)  # the first half takes away what it is paired with
         for number, layer in enumerate(self._layers):
             normed = rms_norm(hidden, hidden.shape[-1:], layer.before_attention, self._eps)
@@ -183,17 +220,12 @@ def _layer(layer: Any) -> _Layer:  # noqa: ANN401 - transformers' layer
     )
 
 
-def _product(*layers: Any) -> Product:  # noqa: ANN401 - `Linear`, `OneDnnLinear` or `Int8Linear`
+def _product(*layers: Any) -> _Product:  # noqa: ANN401 - `Linear`, `OneDnnLinear` or `Int8Linear`
     """Return one product for layers that read the same, whose outputs lie side by side."""
     if all(type(layer) is Int8Linear for layer in layers):
         by_onednn = any(layer.by_onednn for layer in layers)
-        return Int8Weights(_joined(layers, "integers"), _joined(layers, "scale"), by_onednn).multiply
-    by_onednn = any(type(layer) is OneDnnLinear for layer in layers)
-    return partial(multiply_by_onednn if by_onednn else _by_torch, _joined(layers, "weight"))
-
-
-def _by_torch(weight: torch.Tensor, given: torch.Tensor, added: torch.Tensor | None = None) -> torch.Tensor:
-    return given @ weight.t() if added is None else torch.addmm(added, given, weight.t())
+        return _Product(Matrix(_joined(layers, "integers"), _joined(layers, "scale")), by_onednn)
+    return _Product(Matrix(_joined(layers, "weight")), any(type(layer) is OneDnnLinear for layer in layers))
 
 
 def _joined(layers: Sequence[Any], name: str) -> torch.Tensor:

@@ -113,7 +113,9 @@ def load_model(  # many: all that decides what a model answers
     check_supported(model)
     known["parameters"] = model.num_parameters()
     known |= _choose_linear(model, weights)
-    find_step(model)  # joins weights now, and not within the first answer's time
+    step = find_step(model)  # joins and compiles now, and not within the first answer's time
+    if step is not None:
+        known["decode_steps"] = step.code
     words = _tokenizer(source, tokenizer)
     _check_vocabulary(model, words, "--tokenizer" if tokenizer else "--model")
     limit = context_limit(model.config)

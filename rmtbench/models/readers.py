@@ -16,6 +16,7 @@ from torch.nn.functional import scaled_dot_product_attention
 from rmtbench.models import grouped_attention
 from rmtbench.models.architecture import attention_of
 from rmtbench.models.llama_step import find_step
+from rmtbench.models.native.step import attend, attention_serves
 from rmtbench.models.slots import SlotCache
 
 if TYPE_CHECKING:
@@ -96,6 +97,8 @@ class OwnPrompts:
         """Attention of one row's new token over all of its tokens: see `rmtbench.models.llama_step.Attend`."""
         # [1, heads, 1, width] over [1, kv heads, tokens, width]
         keys, values = self._cache.layers[layer].update(key[:, :, None], value[:, :, None])
+        if attention_serves(query, keys, values):
+            return attend(query, (key, value), [(keys[0], values[0])], None, scale)
         found = scaled_dot_product_attention(query[:, :, None], keys, values, scale=scale, enable_gqa=True)
         return found[:, :, 0]
 

@@ -7,11 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 
 from rmtbench.kvcache.base import PrefixKV
 from rmtbench.kvcache.exact.attention import Partial, attend, attend_to_prefix, merge
+from rmtbench.models.native.step import attend as attend_few
+from rmtbench.models.native.step import attention_serves
 
 
 class Suffixes:
@@ -87,16 +90,24 @@ class Round:
     packed: torch.Tensor | None
     last: torch.Tensor
 
+    @cached_property
+    def held(self) -> list[tuple[int, int]]:
+        """Place and tokens of each row that steps, the new one included."""
+        return [(place, self.suffixes.lengths[place]) for place in self.places[: self.stepping.count].tolist()]
+
     def step(
         self, layer: int, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scale: float
     ) -> torch.Tensor:
         """Keep the stepping rows' new keys and values, and attend to the prefix and to them: see `Attend`."""
         keys, values = self.suffixes.keys[layer], self.suffixes.values[layer]
+        prefix = self.prefix.keys[layer], self.prefix.values[layer]
+        if attention_serves(query, keys, values, *prefix):
+            own = [(keys[place, :, :tokens], values[place, :, :tokens]) for place, tokens in self.held]
+            return attend_few(query, (key, value), own, prefix, scale)
         keys[self.places, :, self.slots] = key
         values[self.places, :, self.slots] = value
         asked = query.transpose(0, 1)  # [heads, rows, width]
-        prefix = attend_to_prefix(asked, self.prefix.keys[layer], self.prefix.values[layer], scale)
-        return merge(prefix, self.stepping.attend(asked, keys, values, scale))
+        return merge(attend_to_prefix(asked, *prefix, scale), self.stepping.attend(asked, keys, values, scale))
 
     def attend_to_suffixes(
         self, layer: int, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scale: float

@@ -16,7 +16,7 @@ from rmtbench.kvcache.exact.trial import try_ways
 from rmtbench.models.identity import canonical
 from rmtbench.models.local import LocalModel
 
-ROOMS = ("kvcache", "kvcache/exact", "models")
+ROOMS = ("kvcache", "kvcache/exact", "models", "models/native")
 """Packages whose code reads a model."""
 
 
@@ -56,7 +56,7 @@ def _key(model: LocalModel) -> str:
 
 def _code() -> str:
     digest, root = hashlib.sha256(), Path(rmtbench.__file__).parent
-    for path in sorted(path for room in ROOMS for path in (root / room).glob("*.py")):
+    for path in sorted(path for room in ROOMS for path in (root / room).iterdir() if path.suffix in {".py", ".cpp"}):
         digest.update(path.read_bytes())
     return digest.hexdigest()
 
