@@ -52,6 +52,7 @@ _TOLD: dict[str, Callable[[RunFigures], object]] = {
     "answers so far": lambda run: run.complete,
     "scorers": lambda run: tuple(sorted(run.scorers.items())) if run.scorers else None,
     "embedder": _embedder,
+    "who computes decode steps": lambda run: run.model.get("decode_steps"),
     "library versions": lambda run: flat_provenance(run)["versions"],
     "code": lambda run: flat_provenance(run)["code"],
 }

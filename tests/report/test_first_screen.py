@@ -141,6 +141,14 @@ def test_runs_that_differ_are_said_to(tmp_path):
     assert "Not all 6 runs are comparable: they differ in questions, code." in blocks_of(tmp_path)[0].comparable
 
 
+def test_steps_by_other_code_are_said_to_differ(tmp_path):
+    for top_k, code in ((1, "compiled"), (3, "compiled"), (5, "torch: there is no C++ compiler (g++)")):
+        made = {"model": {**PROVENANCE["model"], "decode_steps": code}}
+        add_run(tmp_path, spec_of("rag-sparse", top_k=top_k), provenance=made)
+        differ = "they differ in who computes decode steps." in blocks_of(tmp_path)[0].comparable
+        assert differ == (top_k == 5)
+
+
 def test_provenance_is_at_the_end_of_the_file(tmp_path):
     add_systems(tmp_path)
     assert "tokenizer hash" in printed(tmp_path, "--full", "--quick")
