@@ -44,6 +44,8 @@ def library() -> ctypes.CDLL | str:
         path = folder / f"step-{_key(compiler, threads)}.so"
         if not path.is_file():
             _compile(compiler, threads, path)
+        if not _is_ours(path):
+            return f"{path} can be written by others"
         return ctypes.CDLL(str(path))
     except subprocess.CalledProcessError as error:
         said = error.stderr.decode(errors="replace").strip().splitlines()
@@ -79,6 +81,12 @@ def _instructions() -> bytes:
     return next((line for line in lines if line.startswith((b"flags", b"Features"))), b"")
 
 
+def _is_ours(path: Path) -> bool:
+    """Whether nobody else can have put other code there."""
+    found = path.stat()
+    return found.st_uid == os.getuid() and not found.st_mode & 0o022
+
+
 def _compile(compiler: str, threads: Path, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
@@ -86,3 +94,4 @@ def _compile(compiler: str, threads: Path, path: Path) -> None:
         command = [compiler, *FLAGS, str(SOURCE), str(threads), "-o", str(made)]
         subprocess.run(command, check=True, capture_output=True, timeout=SECONDS)  # noqa: S603 - the user's compiler
         write_atomically(path, made.read_bytes())
+        path.chmod(0o600)

@@ -77,6 +77,16 @@ def test_a_folder_that_cannot_be_written_is_no_error(tmp_path: Path, monkeypatch
     assert "Not a directory" in str(library())
 
 
+def test_code_that_others_can_write_is_not_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(SETTING, str(tmp_path / "kept"))
+    compiled()
+    [made] = (tmp_path / "kept").iterdir()
+    assert made.stat().st_mode & 0o777 == 0o600
+    made.chmod(0o666)
+    library.cache_clear()
+    assert library() == f"{made} can be written by others"
+
+
 def test_doctor_says_who_computes_decode_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(SETTING, "off")
     said = CliRunner().invoke(make_app(["doctor"]), ["doctor"]).output
