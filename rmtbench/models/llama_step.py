@@ -1,4 +1,4 @@
-"""One decode step of a Llama in half the operators of the model's own forward; every system's answers take it.
+"""One decode step of a Llama or its like in half the operators of its own forward; every system's answers take it.
 
 At batch 1 a step's time is what its weights take to be read and what its operators take to be called. Here queries,
 keys and values are one product, gate and up another, and a product adds the residual. The numbers are those of the
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
@@ -20,21 +21,23 @@ from rmtbench.models.linear import OneDnnLinear, multiply_by_onednn
 from rmtbench.models.native.step import MOST_ROWS, Attend, CompiledLayers, Layer, Matrix, Parts, compile_layers
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel
+    from transformers import PretrainedConfig, PreTrainedModel
 
 ROPE_TYPES = frozenset({"default", "linear", "llama3", "yarn"})
 """Rotations that depend on the position only; others depend on how long the text is."""
 
 
+FAMILIES = ("llama", "mistral", "qwen2", "qwen3")
+"""Of transformers; the other three are Llamas with a window, with biases, and with norms of each head."""
+
+
 def find_step(model: PreTrainedModel) -> LlamaStep | None:
-    """Return a model's step; None where it is no plain Llama in float32, whose own forward then serves.
+    """Return a model's step; None where it is no plain model of `FAMILIES` in float32: its own forward then serves.
 
     In bfloat16 the model rounds after every operator, and fewer operators would round elsewhere. The step is made once
     for a model, and anew when one of its modules or weights was replaced since.
     """
-    from transformers import LlamaForCausalLM
-
-    if type(model) is not LlamaForCausalLM or model.dtype != torch.float32:
+    if model.dtype != torch.float32 or model.config.model_type not in FAMILIES:
         return None
     made = _MADE.get(model)
     if made is not None and made.state == _state(model, made.modules):
@@ -79,27 +82,40 @@ def _is_altered(module: torch.nn.Module) -> bool:
 
 
 def _is_plain(model: PreTrainedModel, modules: Sequence[torch.nn.Module]) -> bool:
-    """Whether a model is made of Llama's own modules only, with the numbers of its configuration, and none altered."""
+    """Whether a model is made of its family's own modules only, with the numbers of its configuration, none altered."""
     from transformers.activations import ACT2FN
-    from transformers.models.llama import modeling_llama as llama
 
     config = model.config
+    family = import_module(type(model).__module__)
+    prefix = type(model).__name__.removesuffix("ForCausalLM")
+    own = ("Model", "DecoderLayer", "Attention", "MLP", "RMSNorm", "RotaryEmbedding")
     known = {
-        *(llama.LlamaModel, llama.LlamaDecoderLayer, llama.LlamaAttention, llama.LlamaMLP, llama.LlamaRMSNorm),
-        *(llama.LlamaRotaryEmbedding, torch.nn.ModuleList, torch.nn.Embedding, torch.nn.Linear, OneDnnLinear),
-        *(Int8Linear, type(ACT2FN["silu"])),
+        *(getattr(family, f"{prefix}{name}", None) for name in own),
+        *(torch.nn.ModuleList, torch.nn.Embedding, torch.nn.Linear, OneDnnLinear, Int8Linear, type(ACT2FN["silu"])),
     }
     return (
-        not config.attention_bias
-        and not config.mlp_bias
+        family.__name__ == f"transformers.models.{config.model_type}.modeling_{config.model_type}"
         and config.hidden_act == "silu"
         and (config.rope_parameters or {}).get("rope_type", "default") in ROPE_TYPES
         and all(type(each) in known for each in modules)
+        and not any(getattr(each, "sliding_window", None) for each in (config, *modules) if _has_windows(config))
         and len({type(each) is Int8Linear for each in modules if hasattr(each, "in_features")}) == 1
         and all(getattr(each, "variance_epsilon", config.rms_norm_eps) == config.rms_norm_eps for each in modules)
-        and not any(getattr(each, "bias", None) is not None for each in modules)
+        and _has_few_biases(model)
         and not any(map(_is_altered, (model, *modules)))
     )
+
+
+def _has_windows(config: PretrainedConfig) -> bool:
+    """Whether a layer may see a part of what it has read; a configuration may name a window that it does not use."""
+    return "sliding_attention" in (getattr(config, "layer_types", None) or ["sliding_attention"])
+
+
+def _has_few_biases(model: PreTrainedModel) -> bool:
+    """Whether no layer but all of a layer's queries, keys and values have a bias."""
+    named = model.named_modules()
+    biased = {name.rpartition(".")[2] for name, each in named if getattr(each, "bias", None) is not None}
+    return biased in (set(), {"q_proj", "k_proj", "v_proj"})
 
 
 @dataclass(frozen=True)
@@ -111,7 +127,9 @@ class _Product:
 
     def __call__(self, given: torch.Tensor, added: torch.Tensor | None = None) -> torch.Tensor:
         """Multiply ``[rows, in]`` to ``[rows, out]``, and add ``[rows, out]`` where that is given."""
-        numbers, scale = self.matrix.numbers, self.matrix.scale
+        numbers, scale, bias = self.matrix.numbers, self.matrix.scale, self.matrix.bias
+        if bias is not None:
+            added = bias.repeat(len(given), 1) if added is None else added + bias
         if scale is not None:
             return Int8Weights(numbers, scale, self.by_onednn).multiply(given, added)
         if self.by_onednn:
@@ -129,12 +147,15 @@ class _Layer:
     before_mlp: torch.Tensor
     gate_up: _Product
     down: _Product
+    query_norm: torch.Tensor | None
+    key_norm: torch.Tensor | None
 
     def weights(self) -> Layer:
         """Return them for the compiled code."""
         products = (self.query_key_value, self.out, self.gate_up, self.down)
         query_key_value, out, gate_up, down = (each.matrix for each in products)
-        return Layer(self.before_attention, query_key_value, out, self.before_mlp, gate_up, down)
+        norms = self.query_norm, self.key_norm
+        return Layer(self.before_attention, query_key_value, out, self.before_mlp, gate_up, down, *norms)
 
 
 class LlamaStep:
@@ -198,6 +219,9 @@ class LlamaStep:
             normed = rms_norm(hidden, hidden.shape[-1:], layer.before_attention, self._eps)
             states = layer.query_key_value(normed).view(rows, -1, width)
             turned = states[:, :rotated]  # queries and keys, [rows, heads + kv heads, width]
+            if layer.query_norm is not None and layer.key_norm is not None:
+                parts = (turned[:, :heads], layer.query_norm), (turned[:, heads:], layer.key_norm)
+                turned = torch.cat([rms_norm(part, (width,), norm, self._eps) for part, norm in parts], 1)
             turned = torch.addcmul(turned * cos, turned.roll(half, -1), sin)
             attended = attend(number, turned[:, :heads], turned[:, heads:], states[:, rotated:], self._scale)
             hidden = layer.out(attended.reshape(rows, -1), hidden)
@@ -217,15 +241,18 @@ def _layer(layer: Any) -> _Layer:  # noqa: ANN401 - transformers' layer
         layer.post_attention_layernorm.weight,
         _product(mlp.gate_proj, mlp.up_proj),
         _product(mlp.down_proj),
+        attention.q_norm.weight if hasattr(attention, "q_norm") else None,
+        attention.k_norm.weight if hasattr(attention, "k_norm") else None,
     )
 
 
 def _product(*layers: Any) -> _Product:  # noqa: ANN401 - `Linear`, `OneDnnLinear` or `Int8Linear`
     """Return one product for layers that read the same, whose outputs lie side by side."""
+    bias = _joined(layers, "bias") if layers[0].bias is not None else None
     if all(type(layer) is Int8Linear for layer in layers):
         by_onednn = any(layer.by_onednn for layer in layers)
-        return _Product(Matrix(_joined(layers, "integers"), _joined(layers, "scale")), by_onednn)
-    return _Product(Matrix(_joined(layers, "weight")), any(type(layer) is OneDnnLinear for layer in layers))
+        return _Product(Matrix(_joined(layers, "integers"), _joined(layers, "scale"), bias), by_onednn)
+    return _Product(Matrix(_joined(layers, "weight"), bias=bias), any(type(each) is OneDnnLinear for each in layers))
 
 
 def _joined(layers: Sequence[Any], name: str) -> torch.Tensor:

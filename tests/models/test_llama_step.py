@@ -12,8 +12,11 @@ import torch
 from peft import LoraConfig, get_peft_model
 from transformers import AutoConfig, AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM, PreTrainedModel
 
+from rmtbench.models.int8 import use_int8
 from rmtbench.models.linear import use_onednn
 from rmtbench.models.llama_step import find_step
+from rmtbench.models.native.build import library
+from rmtbench.models.native.step import CompiledLayers
 from rmtbench.models.readers import OwnPrompts
 
 FIELDS = {
@@ -70,6 +73,44 @@ def test_steps_are_those_of_the_models_own_forward(
         assert torch.allclose(logits, whole_forward(model, said[:made]), atol=1e-4, rtol=1e-4)
 
 
+def like_llama(family: str, **more: Any) -> PreTrainedModel:
+    """A model whose biases and norms of heads are no zeros and ones."""
+    config = AutoConfig.for_model(family, **{**FIELDS, "head_dim": 16, **more})
+    with torch.random.fork_rng():
+        torch.manual_seed(3)
+        model: PreTrainedModel = AutoModelForCausalLM.from_config(config).eval()
+        for name, weight in model.named_parameters():
+            if name.endswith("bias") or "norm" in name:
+                torch.nn.init.normal_(weight, 0.8, 0.3)
+    return model
+
+
+@pytest.mark.parametrize("code", ["compiled", "torch", "oneDNN"])
+@pytest.mark.parametrize("int8", [False, True])
+@pytest.mark.parametrize("family", ["mistral", "qwen2", "qwen3"])
+def test_steps_of_families_like_llama_are_their_own(
+    family: str, int8: bool, code: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = like_llama(family, sliding_window=None)
+    if int8:
+        use_int8(model)
+    if code == "oneDNN":
+        monkeypatch.setattr("rmtbench.models.linear.LEAST_WEIGHTS", 1)
+        if not int8 and use_onednn(model) != "oneDNN":
+            pytest.skip("this processor multiplies by torch's own choice")
+    if code != "compiled":
+        monkeypatch.setattr("rmtbench.models.llama_step.compile_layers", lambda _parts: "not wanted")
+    step = find_step(model)
+    assert step is not None
+    assert isinstance(step._compiled, CompiledLayers) == (code == "compiled" and not isinstance(library(), str))
+    prompts, said = OwnPrompts(model, [(CONTEXT, TAIL)], 8), [*CONTEXT, *TAIL]
+    prompts.read()
+    for token in (7, 200, 31):
+        said.append(token)
+        found = prompts.step([0], torch.tensor([token]))
+        assert torch.allclose(found, whole_forward(model, said), atol=1e-4, rtol=1e-4)
+
+
 def test_the_weights_keep_their_numbers_and_are_stored_once() -> None:
     model = llama()
     before = {name: weight.clone() for name, weight in model.state_dict().items()}
@@ -90,8 +131,9 @@ def test_a_model_that_would_compute_something_else_is_left_alone() -> None:
     assert find_step(llama(hidden_act="gelu")) is None
     assert find_step(llama(rope_parameters={"rope_type": "dynamic", "rope_theta": 1e4, "factor": 2.0})) is None
     assert find_step(llama().to(torch.bfloat16)) is None
-    other = AutoConfig.for_model("qwen2", **FIELDS)
-    assert find_step(AutoModelForCausalLM.from_config(other)) is None
+    assert find_step(like_llama("mistral", sliding_window=8)) is None
+    assert find_step(like_llama("qwen2", use_sliding_window=True, sliding_window=8, max_window_layers=1)) is None
+    assert find_step(AutoModelForCausalLM.from_config(AutoConfig.for_model("phi3", **FIELDS, pad_token_id=0))) is None
 
 
 def test_a_model_with_an_adapter_in_training_is_left_alone() -> None:

@@ -16,6 +16,7 @@
 namespace {
 
 constexpr int LANES = 16;
+constexpr int64_t MOST_WIDTH = 128;
 constexpr int64_t CHUNK = 128;  // keys of one task: their scores and values stay in a core's cache
 typedef float Lanes __attribute__((vector_size(LANES * sizeof(float))));
 typedef int32_t Whole __attribute__((vector_size(LANES * sizeof(int32_t))));
@@ -89,7 +90,7 @@ extern "C" {
 // A linear layer's weights, [out, in]: float32 where there is no scale, else int8 with a scale for each output.
 struct Weights {
     const void *numbers;
-    const float *scale;
+    const float *scale, *bias;  // [out], or null
     int64_t out, in;
 };
 
@@ -99,7 +100,8 @@ struct Segment {
     const float *mlp_norm;  // [hidden]
     const float *norm;      // [hidden], before the product that follows
     Weights next;           // queries, keys and values of the next layer, or the model's head
-    int64_t turned;         // heads of that product that are rotated; 0 for the model's head
+    int64_t queries, turned;  // heads of that product that are queries, and that are rotated; 0 for the model's head
+    const float *query_norm, *key_norm;  // [width], of each head before it is rotated, or null
 };
 
 struct Step {
@@ -153,12 +155,14 @@ inline void dots(const Number *weights, const float *given, int64_t in, float *s
 template <int ROWS>
 inline void product(const Weights &weights, int64_t output, const float *given, float *sums) {
     const int64_t first = output * weights.in;
-    if (!weights.scale) {
+    if (weights.scale) {
+        dots<ROWS>(static_cast<const int8_t *>(weights.numbers) + first, given, weights.in, sums);
+        for (int row = 0; row < ROWS; ++row) sums[row] *= weights.scale[output];
+    } else {
         dots<ROWS>(static_cast<const float *>(weights.numbers) + first, given, weights.in, sums);
-        return;
     }
-    dots<ROWS>(static_cast<const int8_t *>(weights.numbers) + first, given, weights.in, sums);
-    for (int row = 0; row < ROWS; ++row) sums[row] *= weights.scale[output];
+    if (weights.bias)
+        for (int row = 0; row < ROWS; ++row) sums[row] += weights.bias[output];
 }
 
 template <int ROWS>
@@ -195,20 +199,30 @@ void gated(const Weights &weights, const float *normed, float *active) {
     }
 }
 
-// Queries and keys are rotated by halves: the first half's pair of a number is half a width further on.
+// Rotates a head by halves: the first half's pair of a number is half a width further on.
+inline void turn(const float *head, const float *cosine, const float *sine, int64_t width, float *turned) {
+    const int64_t half = width / 2;
+    for (int64_t at = 0; at < half; ++at) {
+        turned[at] = head[at] * cosine[at] - head[at + half] * sine[at];
+        turned[at + half] = head[at + half] * cosine[at + half] + head[at] * sine[at + half];
+    }
+}
+
 template <int ROWS>
 void turned_product(const Segment &segment, const Step &step, const float *normed, float *made) {
-    const int64_t width = step.width, half = width / 2, out = segment.next.out;
-#pragma omp for schedule(static) nowait
-    for (int64_t pair = 0; pair < segment.turned * half; ++pair) {
-        const int64_t at = pair % half, one = pair / half * width + at, other = one + half;
-        float first[ROWS], second[ROWS];
-        product<ROWS>(segment.next, one, normed, first);
-        product<ROWS>(segment.next, other, normed, second);
+    const int64_t width = step.width, out = segment.next.out;
+#pragma omp for schedule(static, 1) nowait
+    for (int64_t head = 0; head < segment.turned; ++head) {
+        float states[ROWS][MOST_WIDTH];
+        for (int64_t at = 0; at < width; ++at) {
+            float sums[ROWS];
+            product<ROWS>(segment.next, head * width + at, normed, sums);
+            for (int row = 0; row < ROWS; ++row) states[row][at] = sums[row];
+        }
+        const float *norm = head < segment.queries ? segment.query_norm : segment.key_norm;
         for (int row = 0; row < ROWS; ++row) {
-            const float *cosine = step.cosine + row * width, *sine = step.sine + row * width;
-            made[row * out + one] = first[row] * cosine[at] - second[row] * sine[at];
-            made[row * out + other] = second[row] * cosine[at + half] + first[row] * sine[at + half];
+            if (norm) normalise<1>(states[row], norm, width, step.eps, states[row]);
+            turn(states[row], step.cosine + row * width, step.sine + row * width, width, made + row * out + head * width);
         }
     }
 #pragma omp for schedule(static)

@@ -40,26 +40,27 @@ class Matrix:
     Attributes:
         numbers: ``[out, in]``, float32 or int8.
         scale: ``[out]``, float32, of int8 numbers; None for float32.
+        bias: ``[out]``, float32; None for none.
     """
 
     numbers: torch.Tensor
     scale: torch.Tensor | None = None
+    bias: torch.Tensor | None = None
 
     @property
     def served(self) -> bool:
         """Whether the compiled code reads it."""
-        parts = [self.numbers, *([] if self.scale is None else [self.scale])]
-        wanted = torch.float32 if self.scale is None else torch.int8
+        vectors = [each for each in (self.scale, self.bias) if each is not None]
         return (
-            all(each.is_contiguous() and each.device.type == "cpu" for each in parts)
-            and self.numbers.dtype == wanted
-            and (self.scale is None or self.scale.dtype == torch.float32)
+            all(each.is_contiguous() and each.device.type == "cpu" for each in (self.numbers, *vectors))
+            and self.numbers.dtype == (torch.float32 if self.scale is None else torch.int8)
+            and all(each.dtype == torch.float32 for each in vectors)
         )
 
 
 @dataclass(frozen=True)
 class Layer:
-    """A layer's weights; those of the norms are ``[hidden]``."""
+    """A layer's weights; those of the norms are ``[hidden]``, or ``[width]`` for a head's own."""
 
     before_attention: torch.Tensor
     query_key_value: Matrix
@@ -67,6 +68,8 @@ class Layer:
     before_mlp: torch.Tensor
     gate_up: Matrix
     down: Matrix
+    query_norm: torch.Tensor | None = None
+    key_norm: torch.Tensor | None = None
 
     @property
     def matrices(self) -> tuple[Matrix, ...]:
@@ -100,7 +103,7 @@ class Parts:
 
 
 class _Weights(Structure):
-    _fields_ = [("numbers", c_void_p), ("scale", c_void_p), ("out", c_int64), ("into", c_int64)]
+    _fields_ = [*((name, c_void_p) for name in ("numbers", "scale", "bias")), ("out", c_int64), ("into", c_int64)]
 
 
 class _Segment(Structure):
@@ -108,7 +111,8 @@ class _Segment(Structure):
         *((name, _Weights) for name in ("out", "gate_up", "down")),
         *((name, c_void_p) for name in ("mlp_norm", "norm")),
         ("next", _Weights),
-        ("turned", c_int64),
+        *((name, c_int64) for name in ("queries", "turned")),
+        *((name, c_void_p) for name in ("query_norm", "key_norm")),
     ]
 
 
@@ -193,21 +197,25 @@ def _segments(parts: Parts) -> list[_Segment]:
     for layer in (*parts.layers, None):
         norm = parts.norm if layer is None else layer.before_attention
         following = parts.head if layer is None else layer.query_key_value
-        turned = 0 if layer is None else parts.heads + parts.kv_heads
+        heads = (0, 0) if layer is None else (parts.heads, parts.heads + parts.kv_heads)
+        norms = (None, None) if layer is None else (_address(layer.query_norm), _address(layer.key_norm))
         known = (_weights(before.out), _weights(before.gate_up), _weights(before.down)) if before else (_Weights(),) * 3
         mlp_norm = before.before_mlp.data_ptr() if before else None
-        segments.append(_Segment(*known, mlp_norm, norm.data_ptr(), _weights(following), turned))
+        segments.append(_Segment(*known, mlp_norm, norm.data_ptr(), _weights(following), *heads, *norms))
         before = layer
     return segments
 
 
 def _weights(matrix: Matrix) -> _Weights:
-    scale = None if matrix.scale is None else matrix.scale.data_ptr()
-    return _Weights(matrix.numbers.data_ptr(), scale, *matrix.numbers.shape)
+    return _Weights(matrix.numbers.data_ptr(), _address(matrix.scale), _address(matrix.bias), *matrix.numbers.shape)
 
 
 def _pointer(tensor: torch.Tensor | None) -> c_void_p:
-    return c_void_p(None if tensor is None else tensor.data_ptr())
+    return c_void_p(_address(tensor))
+
+
+def _address(tensor: torch.Tensor | None) -> int | None:
+    return None if tensor is None else tensor.data_ptr()
 
 
 def attention_serves(query: torch.Tensor, *sides: torch.Tensor) -> bool:
