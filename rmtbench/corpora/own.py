@@ -234,10 +234,10 @@ def _span(entry: object, texts: Mapping[str, str], where: str) -> Span:
 
 
 def _check_keys(row: Mapping[str, Any], known: Sequence[str], where: str) -> None:
-    """Refuse a key that is nearly one of those that are read: it would be passed over in silence."""
+    """Refuse a key that is nearly one that is read and is not there: it would be passed over in silence."""
     for key in row:
         near = get_close_matches(key, known, n=1, cutoff=0.75)
-        if key not in known and near:
+        if key not in known and near and near[0] not in row:  # beside `question`, `question_id` is not misspelt
             raise UserError(f"no key '{key}'", where=where, remedy=f"did you mean '{near[0]}'?")
 
 

@@ -73,7 +73,8 @@ def _check_names(names: list[str], where: str) -> None:
         if name in names[:place]:
             raise UserError(f"column '{name}' stands twice", where=where, remedy="leave one of both out")
         if name not in COLUMNS:
-            raise UserError(f"no column '{name}' is known", where=where, remedy=nearest(name, COLUMNS))
+            left = [known for known in COLUMNS if known not in names]
+            raise UserError(f"no column '{name}' is known", where=where, remedy=nearest(name, left))
 
 
 def _row(cells: dict[str, str]) -> dict[str, Any]:

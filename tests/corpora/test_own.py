@@ -379,6 +379,8 @@ NAMES = "name the columns there: question, answer; and if you like id, kind, doc
     [
         ("Frage,answer\nWho?,x\n", "", "no column 'question' in the first line (it has: frage, answer)", NAMES),
         ("question\nWho?\n", "", "no column 'answer' in the first line (it has: question)", NAMES),
+        ("question_id,question,answer\n", "", "no column 'question_id' is known",
+         "Known: about, answers, document, id, kind"),
         ("question,answer,answer\n", "", "column 'answer' stands twice", "leave one of both out"),
         ("question,answer,\nWho?,a,b\n", ", line 2", "a field in a column without a name", "name it or empty it"),
         ("question,answer\nWho?,a,b\n", ", line 2", "3 fields in 2 columns",
@@ -438,6 +440,13 @@ def test_a_misspelt_key_is_refused_and_another_is_counted(tmp_path: Path) -> Non
     narrowed = lambda: opened(tmp_path / "c", DOCUMENTS, asking(evidence=[{"document": "a.md", "txt": "x"}]))  # noqa: E731
     found = refusal(narrowed, tmp_path / "c" / "questions.jsonl")
     assert found == (", line 1, evidence 0", "no key 'txt'", "did you mean 'text'?")
+
+
+def test_a_key_that_only_begins_like_a_present_one_is_counted(tmp_path: Path) -> None:
+    dataset = opened(tmp_path, DOCUMENTS, asking(question_id="nq-7", question_type="who"))
+    notes = dataset.facts().notes
+    assert notes["rows with 'question_id', which is not read"] == 1
+    assert notes["rows with 'question_type', which is not read"] == 1
 
 
 def test_half_a_character_is_refused_by_its_line(tmp_path: Path) -> None:
