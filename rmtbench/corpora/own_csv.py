@@ -32,7 +32,9 @@ def table_rows(text: str, where: str) -> Iterator[tuple[int, dict[str, Any]]]:
     said = SEPARATES.match(text)  # a spreadsheet may say it in a line of its own
     head = text.lstrip().partition("\n")[0]
     delimiter = said[1] if said else max(",;\t", key=head.count)
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    # Written by hand, a text between quotes often follows a separator and a blank.
+    lines = io.StringIO(text, newline="")
+    reader = csv.reader(lines, delimiter=delimiter, skipinitialspace=True, strict=True)
     try:
         if said:
             next(reader)

@@ -371,6 +371,14 @@ def test_what_spreadsheets_add_to_a_table_is_passed_over(tmp_path: Path, head: s
     assert {question.text for question in made.corpus.questions} == {"When?", "Who, then?"}
 
 
+def test_a_blank_may_stand_before_quotes_in_a_table(tmp_path: Path) -> None:
+    opened(tmp_path, DOCUMENTS, asking())
+    (tmp_path / "questions.jsonl").unlink()
+    (tmp_path / "questions.csv").write_text('question, answer\nWhere was it founded?, "Ulm, Danube"\nWhen?, "1642"\n')
+    made = draw(open_dataset(str(tmp_path), None, {}), "all")
+    assert {gold.references for gold in made.gold} == {("Ulm, Danube",), ("1642",)}
+
+
 NAMES = "name the columns there: question, answer; and if you like id, kind, document, about"
 
 
