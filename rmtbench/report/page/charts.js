@@ -52,13 +52,8 @@ const Charts = (() => {
   function within([low, high], mean) {
     return [Math.max(low, mean >= 0 ? 0 : -1), Math.min(high, 1)];
   }
-  // The interval of a candidate's score: its own where it has one, else two standard errors either way.
-  function interval(candidate) {
-    if (candidate.score === null) return null;
-    if (typeof candidate.low === "number" && typeof candidate.high === "number") return [candidate.low, candidate.high];
-    return candidate.error === null ? null
-      : within([candidate.score - 2 * candidate.error, candidate.score + 2 * candidate.error], candidate.score);
-  }
+  // The interval of a candidate's score; null where it is undefined.
+  const interval = (candidate) => candidate.low === null || candidate.high === null ? null : [candidate.low, candidate.high];
 
   const axis = (title, more) => ({
     title: {display: true, text: title, color: css("--text")}, ticks: {color: css("--dim"), ...(more && more.ticks)},
