@@ -174,7 +174,8 @@ def _json_rows(text: str, path: Path) -> Iterator[tuple[int, Any]]:
 def _read_question(row: Any, where: str, number: int, texts: Mapping[str, str]) -> GoldQuestion:  # noqa: ANN401
     text = text_field(row, "question", where)
     _check_keys(row, KEYS, where)
-    answers = row.get("answers", row.get("answer"))
+    # Tables that were joined have both, and null in one.
+    answers = next((row[name] for name in ("answers", "answer") if row.get(name) is not None), None)
     if answers is None:
         has = ", ".join(map(str, row))
         raise UserError(f"field 'answers' is missing (it has: {has})", where=where, remedy="see docs/reference/data.md")

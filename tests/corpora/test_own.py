@@ -450,6 +450,11 @@ def test_a_misspelt_key_is_refused_and_another_is_counted(tmp_path: Path) -> Non
     assert found == (", line 1, evidence 0", "no key 'txt'", "did you mean 'text'?")
 
 
+def test_answers_may_be_null_where_an_answer_is_given(tmp_path: Path) -> None:
+    made = draw(opened(tmp_path, DOCUMENTS, asking(answers=None, answer="1642")), "all")
+    assert made.gold[0].references == ("1642",)
+
+
 def test_a_key_that_only_begins_like_a_present_one_is_counted(tmp_path: Path) -> None:
     dataset = opened(tmp_path, DOCUMENTS, asking(question_id="nq-7", question_type="who"))
     notes = dataset.facts().notes
