@@ -83,7 +83,9 @@ def words(text: str) -> list[str]:
 def _marked_words() -> re.Pattern[str]:
     r"""``\w+``, which in Python has no marks, with those of all scripts that put spaces between words.
 
-    In the other scripts a mark stays a border: without any, a sentence of Thai would be one word.
+    In the other scripts a mark stays a border: without any, a sentence of Thai would be one word. So do those that only
+    choose the look of an emoji.
     """
-    marks = (chr(code) for code in range(0x300, 0x20000) if unicodedata.category(chr(code)).startswith("M"))
-    return re.compile(rf"[\w{''.join(mark for mark in marks if not is_unspaced(mark))}]+")
+    signs = (chr(code) for code in range(0x300, 0x20000) if unicodedata.category(chr(code)) in ("Mn", "Mc"))
+    marks = (sign for sign in signs if not is_unspaced(sign) and "VARIATION" not in unicodedata.name(sign, ""))
+    return re.compile(rf"\w[\w{''.join(marks)}]*")

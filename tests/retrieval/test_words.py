@@ -58,3 +58,7 @@ def test_a_vowel_sign_is_part_of_its_word(text: str) -> None:
 
 def test_a_sentence_without_spaces_is_no_single_word() -> None:
     assert len(words("ที่นี่คือกรุงเทพ")) > 1
+
+
+def test_the_look_of_an_emoji_is_no_word() -> None:
+    assert words("I \u2764\ufe0f step 1\ufe0f\u20e3") == ["i", "step", "1"]
