@@ -10,7 +10,7 @@ _ROUNDING = 1e-9
 
 
 Ends = tuple[float, float]
-"""Where a score may lie, from 0 to 1, if the same system answered more questions of this kind."""
+"""Where a score may lie, from 0 to 1 if its values do, if the same system answered more questions of this kind."""
 
 
 def score_interval(run: RunFigures, metric: str) -> Ends | None:
@@ -40,8 +40,7 @@ def _clustered(run: RunFigures, metric: str, sums: Sums) -> Ends | None:
 
     error, mean = run.standard_errors.get(metric), _mean(sums)
     if error and error > _ROUNDING:
-        low, high = t_interval(mean, error, len(sums))
-        return None if low is None or high is None else (max(0.0, low), min(1.0, high))
+        return _on_scale(run, metric, sums, t_interval(mean, error, len(sums)))
     if _same(mean, 0) or _same(mean, 1):
         # All or none in every draw: a draw is one trial, whatever depends on whatever within it.
         return _exact(0 if _same(mean, 0) else len(sums), len(sums))
@@ -58,8 +57,18 @@ def _of_one_draw(run: RunFigures, metric: str, sums: Sums) -> Ends | None:
     spread = run.squares.get(metric, 0.0) - count * mean**2
     if count < 2 or spread <= _ROUNDING:
         return None
-    low, high = t_interval(mean, math.sqrt(spread / (count - 1) / count), count)
-    return None if low is None or high is None else (max(0.0, low), min(1.0, high))
+    return _on_scale(run, metric, sums, t_interval(mean, math.sqrt(spread / (count - 1) / count), count))
+
+
+def _on_scale(run: RunFigures, metric: str, sums: Sums, ends: tuple[float | None, float | None]) -> Ends | None:
+    """Both ends, within 0 to 1 where the values are. A plugin's metric may count words, or go to 100."""
+    low, high = ends
+    if low is None or high is None:
+        return None
+    # Of values from 0 to 1 no square is larger than the value.
+    if run.squares.get(metric, 0.0) > math.fsum(total for total, _ in sums.values()) + _ROUNDING:
+        return low, high
+    return max(0.0, low), min(1.0, high)
 
 
 def _of_questions(sums: Sums) -> Ends:

@@ -64,6 +64,7 @@ def compare(
         typer.echo()
         told = "worse by more than" if worse else "not worse by more than"
         among = " on the questions that both are asked" if any(made.left_out) else ""
+        among = f" on the questions that {made.metric} has a value for in both" if any(made.valued_alone) else among
         typer.echo(f"{told} {fail_if_worse:g}{among}; {made.certainty(fail_if_worse)}")
     if json is not None:
         from rmtbench.journal.lines import write_whole
@@ -112,7 +113,7 @@ def _lines(made: RunComparison) -> list[str]:
     ]
     if scores.low is None:
         lines.append(f"with one {made.unit} nothing but the difference is defined: ask for more {made.unit}s")
-    if any(made.left_out + made.unanswered):
+    if any(made.left_out + made.unanswered + made.valued_alone):
         lines.append(f"left out: {_left_out(made)}")
     if made.other_documents:
         lines.append(f"in {many(made.other_documents, 'draw')} the documents or the other questions are not the same")
@@ -131,9 +132,10 @@ def _lines(made: RunComparison) -> list[str]:
 
 
 def _left_out(made: RunComparison) -> str:
-    counts = (*made.left_out, *made.unanswered)
+    counts = (*made.left_out, *made.unanswered, *made.valued_alone)
+    valued = f"{made.metric} has a value for in the"
     told = ("the first alone is asked", "the second alone is asked", "the first has not answered",
-            "the second has not answered")  # fmt: skip
+            "the second has not answered", f"{valued} first alone", f"{valued} second alone")  # fmt: skip
     pairs = zip(counts, told, strict=True)
     return ", ".join(f"{many(count, 'question')} that {what}" for count, what in pairs if count)
 

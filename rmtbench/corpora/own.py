@@ -174,7 +174,8 @@ def _json_rows(text: str, path: Path) -> Iterator[tuple[int, Any]]:
 def _read_question(row: Any, where: str, number: int, texts: Mapping[str, str]) -> GoldQuestion:  # noqa: ANN401
     text = text_field(row, "question", where)
     _check_keys(row, KEYS, where)
-    answers = row.get("answers", row.get("answer"))
+    # Tables that were joined have both, and null in one.
+    answers = next((row[name] for name in ("answers", "answer") if row.get(name) is not None), None)
     if answers is None:
         has = ", ".join(map(str, row))
         raise UserError(f"field 'answers' is missing (it has: {has})", where=where, remedy="see docs/reference/data.md")
@@ -234,10 +235,10 @@ def _span(entry: object, texts: Mapping[str, str], where: str) -> Span:
 
 
 def _check_keys(row: Mapping[str, Any], known: Sequence[str], where: str) -> None:
-    """Refuse a key that is nearly one of those that are read: it would be passed over in silence."""
+    """Refuse a key that is nearly one that is read and is not there: it would be passed over in silence."""
     for key in row:
         near = get_close_matches(key, known, n=1, cutoff=0.75)
-        if key not in known and near:
+        if key not in known and near and near[0] not in row:  # beside `question`, `question_id` is not misspelt
             raise UserError(f"no key '{key}'", where=where, remedy=f"did you mean '{near[0]}'?")
 
 

@@ -32,7 +32,9 @@ def table_rows(text: str, where: str) -> Iterator[tuple[int, dict[str, Any]]]:
     said = SEPARATES.match(text)  # a spreadsheet may say it in a line of its own
     head = text.lstrip().partition("\n")[0]
     delimiter = said[1] if said else max(",;\t", key=head.count)
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    # Written by hand, a text between quotes often follows a separator and a blank.
+    lines = io.StringIO(text, newline="")
+    reader = csv.reader(lines, delimiter=delimiter, skipinitialspace=True, strict=True)
     try:
         if said:
             next(reader)
@@ -73,7 +75,8 @@ def _check_names(names: list[str], where: str) -> None:
         if name in names[:place]:
             raise UserError(f"column '{name}' stands twice", where=where, remedy="leave one of both out")
         if name not in COLUMNS:
-            raise UserError(f"no column '{name}' is known", where=where, remedy=nearest(name, COLUMNS))
+            left = [known for known in COLUMNS if known not in names]
+            raise UserError(f"no column '{name}' is known", where=where, remedy=nearest(name, left))
 
 
 def _row(cells: dict[str, str]) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Okapi BM25 twice: by the rank-bm25 package, and the same scores from arrays made beforehand.
 
-Both search title and text. A word is a run of letters, digits and underscores, in lower case; stemming and stop words
-are settings. A language written without spaces is therefore not served well.
+Both search title and text. A word is a run of letters with their marks, digits and underscores, in lower case; stemming
+and stop words are settings. A language written without spaces is therefore not served well.
 """
 
 from __future__ import annotations

@@ -9,7 +9,10 @@ import re
 import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from importlib.metadata import version
+
+from rmtbench.scripts import is_unspaced
 
 Tokenizer = Callable[[str], list[str]]
 
@@ -43,10 +46,10 @@ class Words:
     def identity(self) -> str:
         """All that decides the words of a text, the stemmer's version included."""
         stemmer = f"PyStemmer {version('PyStemmer')} {self.stemming}" if self.stemming else "none"
-        return f"pattern=\\w+ nfc lower stemming={stemmer} stop_words={self.stop_words or 'none'}"
+        return f"pattern=\\w+ with marks nfc lower stemming={stemmer} stop_words={self.stop_words or 'none'}"
 
     def tokenizer(self) -> Tokenizer:
-        r"""Make the function from a text to its words: every ``\w+`` in lower case, stop words out, then stemmed.
+        """Make the function from a text to its words: all in lower case, stop words out, then stemmed.
 
         Raises:
             KeyError: A language is not known.
@@ -66,9 +69,23 @@ PLAIN = Words()
 
 
 def words(text: str) -> list[str]:
-    r"""The words of a text as BM25 counts them by default: every ``\w+``, in lower case.
+    r"""The words of a text as BM25 counts them by default: every ``\w+`` with the marks on its letters, in lower case.
 
-    Letters with accents count as one character (Unicode NFC), however a question or a document spells them.
+    Letters with accents count as one character (Unicode NFC), however a question or a document spells them. What no
+    letter composes with, such as a vowel sign of Hindi or Tamil, is part of the word too.
     """
-    composed = text if text.isascii() else unicodedata.normalize("NFC", text)
-    return re.findall(r"\w+", composed.lower())
+    if text.isascii():
+        return re.findall(r"\w+", text.lower())
+    return _marked_words().findall(unicodedata.normalize("NFC", text).lower())
+
+
+@cache
+def _marked_words() -> re.Pattern[str]:
+    r"""``\w+``, which in Python has no marks, with those of all scripts that put spaces between words.
+
+    In the other scripts a mark stays a border: without any, a sentence of Thai would be one word. So do those that only
+    choose the look of an emoji.
+    """
+    signs = (chr(code) for code in range(0x300, 0x20000) if unicodedata.category(chr(code)) in ("Mn", "Mc"))
+    marks = (sign for sign in signs if not is_unspaced(sign) and "VARIATION" not in unicodedata.name(sign, ""))
+    return re.compile(rf"\w[\w{''.join(marks)}]*")

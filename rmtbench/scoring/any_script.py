@@ -14,10 +14,9 @@ from itertools import chain, pairwise
 from rmtbench.core import MetricValue
 from rmtbench.scoring.answers import f1_of_tokens
 from rmtbench.scoring.base import EachItem, Item, MetricKind
+from rmtbench.scripts import is_unspaced
 
 _ARTICLES = re.compile(r"\b(a|an|the)\b")
-_UNSPACED = ("CJK", "HIRAGANA", "KATAKANA", "THAI", "LAO", "KHMER", "MYANMAR", "TIBETAN", "JAVANESE")
-"""How the Unicode names of characters begin whose scripts have no spaces between words."""
 
 
 def tokens(text: str) -> list[str]:
@@ -59,17 +58,13 @@ def _apart(text: str) -> str:
     """The text with a space at every border between a script without spaces and any other."""
     if not text:
         return ""
-    borders = ("" if _is_unspaced(one) == _is_unspaced(other) else " " for one, other in pairwise(text))
+    borders = ("" if is_unspaced(one) == is_unspaced(other) else " " for one, other in pairwise(text))
     return "".join(chain.from_iterable(zip(text, [*borders, ""], strict=True)))
 
 
 def _begins_token(character: str) -> bool:
     """Whether it is a token of its own; marks, such as vowels of Thai, go with the character before."""
-    return _is_unspaced(character) and unicodedata.category(character)[0] != "M"
-
-
-def _is_unspaced(character: str) -> bool:
-    return not character.isascii() and unicodedata.name(character, "").startswith(_UNSPACED)
+    return is_unspaced(character) and unicodedata.category(character)[0] != "M"
 
 
 METRIC = MetricKind(

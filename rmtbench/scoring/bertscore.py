@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 from rmtbench.core import MetricValue
@@ -198,13 +199,16 @@ def device_note(device: str) -> str:
 
 
 def known_layers(model_name: str) -> int | None:
-    """The layer that bert-score recommends for a model it knows, else None."""
+    """The layer that bert-score recommends for a model of this name, else None.
+
+    The package knows ``roberta-large``, and not ``FacebookAI/roberta-large`` or a folder called so: all are one model.
+    """
     if model_name == MINILM:
         return None
     from bert_score.utils import model2layers
 
-    layers: int | None = model2layers.get(model_name)
-    return layers
+    known: dict[str, int] = {PurePath(name).name: layers for name, layers in model2layers.items()}
+    return known.get(PurePath(model_name).name)
 
 
 def _match(pairs: Sequence[tuple[str, str]], vectors: Mapping[str, Vectors]) -> list[Triple]:

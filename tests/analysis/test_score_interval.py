@@ -57,6 +57,13 @@ def test_one_draw_of_values_between_has_the_interval_of_a_mean(tmp_path):
     assert found == (pytest.approx(known.low), pytest.approx(min(1.0, known.high)))
 
 
+@pytest.mark.parametrize("draws", [[[40, 55, 31, 62]], [[40, 55], [31, 62], [52, 48]]])
+def test_values_of_another_scale_are_not_cut_at_one(tmp_path, draws):
+    found = interval_of(tmp_path, draws, metric="words")
+    known = estimate_mean(draws if len(draws) > 1 else [[value] for value in draws[0]])
+    assert found == (pytest.approx(known.low), pytest.approx(known.high))
+
+
 def test_values_between_that_do_not_vary_have_no_interval(tmp_path):
     assert interval_of(tmp_path, [[0.4] * 5], metric="f1") is None
 

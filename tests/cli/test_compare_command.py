@@ -128,6 +128,18 @@ def test_questions_of_one_run_only_are_not_paired(rmtbench, tmp_path):
     assert "left out: 24 questions that the first has not answered\n" in rmtbench("compare", part, whole).out
 
 
+def test_questions_with_a_value_in_one_run_only_are_told(rmtbench, tmp_path):
+    whole, part = make_run(tmp_path / "a"), make_run(tmp_path / "b")
+    rows = [json.loads(line) for line in (part / "scores.jsonl").read_text().splitlines()]
+    lost = [row | {"scores": {"em": None}} if row["question_id"] == "q0" else row for row in rows]
+    (part / "scores.jsonl").write_text("".join(json.dumps(row) + "\n" for row in lost))
+    said = rmtbench("compare", whole, part, "--fail-if-worse", 0.02)
+    assert "over 24 questions" in said.out
+    assert "left out: 8 questions that em has a value for in the first alone\n" in said.out
+    assert "not worse by more than 0.02 on the questions that em has a value for in both; " in said.out
+    assert "left out: 8 questions that em has a value for in the second alone\n" in rmtbench("compare", part, whole).out
+
+
 @pytest.mark.parametrize("unfinished", ["second", "first"])
 def test_run_that_has_yet_to_answer_what_other_did_is_not_judged(rmtbench, tmp_path, unfinished):
     # All that it has answered is right: a mean over these alone would let it pass.

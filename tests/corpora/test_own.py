@@ -371,6 +371,14 @@ def test_what_spreadsheets_add_to_a_table_is_passed_over(tmp_path: Path, head: s
     assert {question.text for question in made.corpus.questions} == {"When?", "Who, then?"}
 
 
+def test_a_blank_may_stand_before_quotes_in_a_table(tmp_path: Path) -> None:
+    opened(tmp_path, DOCUMENTS, asking())
+    (tmp_path / "questions.jsonl").unlink()
+    (tmp_path / "questions.csv").write_text('question, answer\nWhere was it founded?, "Ulm, Danube"\nWhen?, "1642"\n')
+    made = draw(open_dataset(str(tmp_path), None, {}), "all")
+    assert {gold.references for gold in made.gold} == {("Ulm, Danube",), ("1642",)}
+
+
 NAMES = "name the columns there: question, answer; and if you like id, kind, document, about"
 
 
@@ -379,6 +387,8 @@ NAMES = "name the columns there: question, answer; and if you like id, kind, doc
     [
         ("Frage,answer\nWho?,x\n", "", "no column 'question' in the first line (it has: frage, answer)", NAMES),
         ("question\nWho?\n", "", "no column 'answer' in the first line (it has: question)", NAMES),
+        ("question_id,question,answer\n", "", "no column 'question_id' is known",
+         "Known: about, answers, document, id, kind"),
         ("question,answer,answer\n", "", "column 'answer' stands twice", "leave one of both out"),
         ("question,answer,\nWho?,a,b\n", ", line 2", "a field in a column without a name", "name it or empty it"),
         ("question,answer\nWho?,a,b\n", ", line 2", "3 fields in 2 columns",
@@ -438,6 +448,18 @@ def test_a_misspelt_key_is_refused_and_another_is_counted(tmp_path: Path) -> Non
     narrowed = lambda: opened(tmp_path / "c", DOCUMENTS, asking(evidence=[{"document": "a.md", "txt": "x"}]))  # noqa: E731
     found = refusal(narrowed, tmp_path / "c" / "questions.jsonl")
     assert found == (", line 1, evidence 0", "no key 'txt'", "did you mean 'text'?")
+
+
+def test_answers_may_be_null_where_an_answer_is_given(tmp_path: Path) -> None:
+    made = draw(opened(tmp_path, DOCUMENTS, asking(answers=None, answer="1642")), "all")
+    assert made.gold[0].references == ("1642",)
+
+
+def test_a_key_that_only_begins_like_a_present_one_is_counted(tmp_path: Path) -> None:
+    dataset = opened(tmp_path, DOCUMENTS, asking(question_id="nq-7", question_type="who"))
+    notes = dataset.facts().notes
+    assert notes["rows with 'question_id', which is not read"] == 1
+    assert notes["rows with 'question_type', which is not read"] == 1
 
 
 def test_half_a_character_is_refused_by_its_line(tmp_path: Path) -> None:

@@ -253,5 +253,7 @@ def test_scorer_is_named_as_in_package_with_weights_hash(minilm, roberta):
 
 def test_the_layer_is_packages_choice_for_models_that_it_knows():
     assert known_layers("roberta-large") == 17
+    assert known_layers("FacebookAI/roberta-large") == 17
+    assert known_layers("/models/roberta-large/") == 17
     assert known_layers("minilm") is None
     assert known_layers("some/other-model") is None

@@ -82,3 +82,17 @@ def test_every_table_of_candidates_has_the_same_rows(both):
     for (contest, terms), other in zip(cases, theirs, strict=True):
         rows = candidates_table(contest, terms, decide(contest, terms)).rows
         assert sorted(map(list, rows)) == sorted(other["standing"])
+
+
+@pytest.mark.parametrize(("unit", "units", "of_one"), [("draw", 1, True), ("draw", 8, False), ("question", 1, False)])
+def test_figures_say_what_their_whiskers_are(unit, units, of_one):
+    node = shutil.which("node")
+    if node is None:
+        pytest.skip("node is not installed")
+    script = Path(rmtbench.report.page.__file__).parent / "decide.js"
+    told = f"console.log(Decision.whiskers([{json.dumps({'unit': unit, 'units': units})}]))"
+    ended = subprocess.run(
+        [node, "-e", f"require(process.argv[1]); {told}", script], capture_output=True, text=True, check=True
+    )
+    assert ended.stdout.startswith("Whiskers: 95 % intervals, where they are defined.")
+    assert ("Of one draw they are over its questions" in ended.stdout) is of_one

@@ -65,6 +65,7 @@ def test_a_megabyte_in_a_cell_does_not_stop_the_sorting(cell):
     ("cell", "key"),
     [
         ("12.5 ms", 0.0125), ("1,234", 1234), ("0.512†* ±.031", 0.512), ("2 GiB", 2 * 2**30), ("-0.5", -0.5),
+        ("−0.120★", -0.12), ("+0.120★", 0.12), ("<.001", 0.0005), ("16k", 16_000),
         ("–", None), ("", None), ("3 of 4", 3), ("rag-sparse", "rag-sparse"), ("12abc", "12abc"),
     ],
 )  # fmt: skip

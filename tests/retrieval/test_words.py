@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import typing
+import unicodedata
 
 import pytest
 
@@ -44,3 +45,20 @@ def test_the_door_offers_the_languages_that_there_are() -> None:
 
 def test_an_accent_is_part_of_its_letter_however_it_is_spelt() -> None:
     assert words("Sa\u0303o Paulo") == words("S\u00e3o Paulo") == ["s\u00e3o", "paulo"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["हिन्दी में पुस्तक", "தமிழ் மொழி", "বাংলা ভাষা", "كِتَابٌ جَدِيدٌ", "שָׁלוֹם עוֹלָם"],
+    ids=["hindi", "tamil", "bengali", "arabic", "hebrew"],
+)
+def test_a_vowel_sign_is_part_of_its_word(text: str) -> None:
+    assert words(text) == [unicodedata.normalize("NFC", word) for word in text.split()]
+
+
+def test_a_sentence_without_spaces_is_no_single_word() -> None:
+    assert len(words("ที่นี่คือกรุงเทพ")) > 1
+
+
+def test_the_look_of_an_emoji_is_no_word() -> None:
+    assert words("I \u2764\ufe0f step 1\ufe0f\u20e3") == ["i", "step", "1"]

@@ -49,23 +49,22 @@ const Charts = (() => {
   };
 
   // An interval ends where the scale of the score ends: no share is above 1, and none that is not negative is below 0.
+  // A score of another scale, such as a count of words, has no such ends.
   function within([low, high], mean) {
-    return [Math.max(low, mean >= 0 ? 0 : -1), Math.min(high, 1)];
+    return mean > 1 || mean < -1 ? [low, high] : [Math.max(low, mean >= 0 ? 0 : -1), Math.min(high, 1)];
   }
-  // The interval of a candidate's score: its own where it has one, else two standard errors either way.
-  function interval(candidate) {
-    if (candidate.score === null) return null;
-    if (typeof candidate.low === "number" && typeof candidate.high === "number") return [candidate.low, candidate.high];
-    return candidate.error === null ? null
-      : within([candidate.score - 2 * candidate.error, candidate.score + 2 * candidate.error], candidate.score);
-  }
+  // The interval of a candidate's score; null where it is undefined.
+  const interval = (candidate) => candidate.low === null || candidate.high === null ? null : [candidate.low, candidate.high];
 
   const axis = (title, more) => ({
     title: {display: true, text: title, color: css("--text")}, ticks: {color: css("--dim"), ...(more && more.ticks)},
     grid: {color: css("--line")}, ...more && Object.fromEntries(Object.entries(more).filter(([key]) => key !== "ticks")),
   });
-  // Scores: from 0 to 1, or from -1 where one of them is negative.
-  const scoreAxis = (title, values) => axis(title, {min: values.some((value) => value < 0) ? -1 : 0, max: 1});
+  // Scores: from 0 to 1, or from -1 where one of them is negative; of another scale as far as they go.
+  function scoreAxis(title, values) {
+    if (values.some((value) => value > 1 || value < -1)) return axis(title, {beginAtZero: true});
+    return axis(title, {min: values.some((value) => value < 0) ? -1 : 0, max: 1});
+  }
   // On a logarithmic axis a label at every power of ten, and at 2 and 5 or at all marks where there is room for them.
   const logTicks = (text) => ({ticks: {autoSkip: true, maxRotation: 0, callback(value) {
     const lead = Number((value / 10 ** Math.floor(Math.log10(value) + 1e-9)).toPrecision(6)), {min, max} = this;

@@ -312,6 +312,12 @@ globalThis.Decision = (() => {
     const found = verdict.standings.find((each) => each.place === place);
     return WORDS[found === undefined ? "alike" : found.state];
   }
-  return {decide, lines, standing, difference, many, linesOfCost, costText, priced, HEADINGS, MISSING,
+  // What a figure's whiskers are: the intervals that the tables print, too.
+  function whiskers(contests) {
+    const alone = contests.some((each) => each.unit === "draw" && each.units === 1);
+    return "Whiskers: 95 % intervals, where they are defined."
+      + (alone ? " Of one draw they are over its questions: other documents may move a score further." : "");
+  }
+  return {decide, lines, standing, whiskers, difference, many, linesOfCost, costText, priced, HEADINGS, MISSING,
     format: {seconds, size, score, within, threeDigits, whole, fixed}};
 })();

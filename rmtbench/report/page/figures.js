@@ -16,8 +16,7 @@ const Figures = (() => {
     if (scored.length < 2) return scored.length ? "Only one system has a score." : "No run is scored yet: rmtbench score makes scores.";
     const shown = scored.slice(0, MOST_BARS), metric = Decision.HEADINGS[contest.metric];
     const left = scored.length > shown.length ? ` The best ${MOST_BARS} of ${scored.length}.` : "";
-    place(holder, key, `${metric} by system`, (contest.units > 1 ? `Whiskers: two standard errors, clustered by ${contest.unit}, within 0 and 1.`
-      : `No intervals: one ${contest.unit} says nothing of the next.`) + left, {
+    place(holder, key, `${metric} by system`, Decision.whiskers([contest]) + left, {
       type: "bar",
       data: {labels: shown.map((each) => short(each.name)), datasets: [{
         label: metric, data: shown.map((each) => each.score), along: "x", borderWidth: 0,
@@ -120,7 +119,7 @@ const Figures = (() => {
     if (!lines.some((line) => line.means.some((mean) => mean !== null))) return "No run is scored yet: rmtbench score makes scores.";
     if (contests.length < 2) return sized(contests);
     const heading = Decision.HEADINGS[contests[0].metric];
-    return scoreLines(holder, key, `${heading} ${title}`, "Whiskers: two standard errors within 0 and 1, where they are defined.", heading, "size",
+    return scoreLines(holder, key, `${heading} ${title}`, Decision.whiskers(contests), heading, "size",
       contests.map((contest) => contest.size), lines);
   }
 

@@ -1,14 +1,15 @@
 "use strict";
 // Tables that sort and filter, and draw their first rows only until more are asked for.
-const UNITS = {"µs": 1e-6, ms: 1e-3, s: 1, B: 1, KiB: 2 ** 10, MiB: 2 ** 20, GiB: 2 ** 30, x: 1};
+const UNITS = {"µs": 1e-6, ms: 1e-3, s: 1, B: 1, KiB: 2 ** 10, MiB: 2 ** 20, GiB: 2 ** 30, x: 1, k: 1000};
 const MOST_ROWS = 200, MOST_LETTERS = 300;
 
 // What a cell sorts by: a figure with its unit, else its words; a cell without a figure stays last either way.
 // Only a cell's beginning is looked at: looking for a figure in a megabyte of digits takes minutes.
 function sortKey(cell) {
   const text = cell.slice(0, 64);
-  const found = /^([-+]?[\d,]*\.?\d+)[†*]*(?:\/[\d.,]+)?\s*(µs|ms|s|B|KiB|MiB|GiB|x)?(?![\w])/.exec(text);
-  if (found) return Number(found[1].replaceAll(",", "")) * (UNITS[found[2]] || 1);
+  const found = /^(<?)([-+−]?[\d,]*\.?\d+)[†*]*(?:\/[\d.,]+)?\s*(µs|ms|s|B|KiB|MiB|GiB|x|k)?(?![\w])/.exec(text);
+  // What is less than a figure, such as a p of <.001, stands before it.
+  if (found) return Number(found[2].replaceAll(",", "").replace("−", "-")) * (UNITS[found[3]] || 1) / (found[1] ? 2 : 1);
   return text === "" || text === "–" || text === "n/a" ? null : text.toLowerCase();
 }
 
