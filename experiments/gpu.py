@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from rmtbench.files import write_atomically
-from rmtbench.measure import peak_device_bytes, peak_resident_bytes, reset_peak_memory, synchroniser
+from rmtbench.measure import free_memory, peak_device_bytes, peak_resident_bytes, reset_peak_memory, synchroniser
 
 if TYPE_CHECKING:
     from rmtbench.kvcache.base import PrefixKV
@@ -65,6 +65,11 @@ class Bench:
 
         dtype = str(self.dtype).partition(".")[2]
         return try_steps(load_model(f"random:{self.geometry}", dtype=dtype, device=self.device))
+
+    def let_go(self) -> None:
+        """Let go of the model and of the memory that torch keeps, so that another process has the device to itself."""
+        self.__dict__.pop("model", None)
+        free_memory()
 
     @property
     def ways(self) -> Sequence[How]:
@@ -126,15 +131,19 @@ def machine(bench: Bench) -> Mapping[str, Any]:
     return facts
 
 
-def marked_tests(_bench: Bench) -> Mapping[str, Any]:
+def marked_tests(bench: Bench) -> Mapping[str, Any]:
     """The tests that need a GPU; without one, how many wait for it."""
+    bench.let_go()
     ended = subprocess.run(
         [sys.executable, "-m", "pytest", "-m", "gpu", "-q", "-rs", "-p", "no:cacheprovider", "--no-header"],
         capture_output=True,
         text=True,
         check=False,
     )
-    return {"code": ended.returncode, "tail": ended.stdout.splitlines()[-30:]}
+    tail = ended.stdout.splitlines()[-30:]
+    if ended.returncode:
+        raise RuntimeError(f"pytest ended with code {ended.returncode}: {' | '.join(tail)}")
+    return {"code": 0, "tail": tail}
 
 
 def operators(bench: Bench) -> Mapping[str, Any]:
@@ -357,7 +366,7 @@ def other_places(bench: Bench) -> Mapping[str, Any]:
 def recurrent_memory(bench: Bench) -> Mapping[str, Any]:
     """The shipped memory over long texts: seconds a token, which should not grow with the length."""
     lengths = "4k" if bench.device == "cpu" else "32k,2M"
-    return _command("bench", "rmt", "--lengths", lengths, "--samples", "1", "--device", bench.device)
+    return _command(bench, "bench", "rmt", "--lengths", lengths, "--samples", "1", "--device", bench.device)
 
 
 def diagonal_batching(bench: Bench) -> Mapping[str, Any]:
@@ -379,11 +388,12 @@ def paper_times(bench: Bench) -> Mapping[str, Any]:
     """Table 3 of "Don't Do RAG" in time: with and without the cache, by size, random weights of the true geometry."""
     if bench.geometry != "llama-3.1-8b":
         return {"skipped": "it is the table of llama-3.1-8b"}
-    return _command("sweep", "experiments/table3-timing.yaml", "--results", "results/table3-timing")
+    return _command(bench, "sweep", "experiments/table3-timing.yaml", "--results", "results/table3-timing")
 
 
-def _command(*words: str) -> Mapping[str, Any]:
+def _command(bench: Bench, *words: str) -> Mapping[str, Any]:
     """Run `rmtbench` and keep the end of what it says."""
+    bench.let_go()
     command = [sys.executable, "-m", "rmtbench", *words]
     ended = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - our own words
     if ended.returncode:
@@ -401,8 +411,8 @@ STEPS: Mapping[str, Callable[[Bench], Mapping[str, Any]]] = {
     "profile": decode_profile,
     "prompts": prompts_of_new_lengths,
     "places": other_places,
-    "rmt": recurrent_memory,
     "diagonal": diagonal_batching,
+    "rmt": recurrent_memory,
     "table3": paper_times,
 }
 """In the order in which they are done: what everything else rests on comes first."""
@@ -432,13 +442,18 @@ def run(bench: Bench, out: Path, steps: Sequence[str]) -> Iterator[str]:
             traceback.print_exc()
             found = {"error": f"{type(error).__name__}: {error}"}
         seconds = time.perf_counter() - began
+        free_memory()
         about = {"device": bench.device, "geometry": bench.geometry, "step_seconds": seconds}
         write_atomically(path, (json.dumps({**about, **found}, indent=1) + "\n").encode())
         yield f"{name}: {'failed' if 'error' in found else 'done'} in {seconds:.1f} s"
 
 
 def main(words: Sequence[str] | None = None) -> None:
-    """Do the steps that have no result yet, and say how each went."""
+    """Do the steps that have no result yet, and say how each went.
+
+    Raises:
+        SystemExit: A step has failed.
+    """
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("out", type=Path, help="folder of the results")
     parser.add_argument("--device", default="cuda", help="torch device (default: cuda)")
@@ -449,9 +464,13 @@ def main(words: Sequence[str] | None = None) -> None:
     given = parser.parse_args(words)
     lengths, batches = ([int(each) for each in text.split(",")] for text in (given.lengths, given.batches))
     bench = Bench(given.device, given.geometry, lengths, batches)
+    failed = False
     for line in run(bench, given.out, given.steps.split(",")):
         sys.stdout.write(f"{line}\n")
         sys.stdout.flush()
+        failed |= ": failed in " in line
+    if failed:
+        raise SystemExit(1)
 
 
 if __name__ == "__main__":

@@ -126,14 +126,17 @@ class ContextTooLongError(AnswerError):
     """A prompt with its answer is longer than the model's context, by count here or by the server's refusal."""
 
 
+_NO_MEMORY = ("can't allocate memory", "CUDA error: out of memory", "CUBLAS_STATUS_ALLOC_FAILED")
+"""What torch says in a plain RuntimeError: on the CPU, of pinned memory, and of the room that cuBLAS works in."""
+
+
 def out_of_memory(error: BaseException) -> str:
     """Return what an error says about missing memory, with its numbers; empty if it is another error.
 
     It does not import torch: without it, no error can be torch's.
     """
     torch = sys.modules.get("torch")
-    # On the CPU torch raises a plain RuntimeError.
-    known = isinstance(error, MemoryError) or "can't allocate memory" in str(error)
+    known = isinstance(error, MemoryError) or any(words in str(error) for words in _NO_MEMORY)
     if not known and not (torch is not None and isinstance(error, torch.OutOfMemoryError)):
         return ""
     return " ".join(str(error).split())[:300] or type(error).__name__

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import json
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,8 +23,18 @@ def add_weights(digest: hashlib._Hash, model: torch.nn.Module) -> None:
         digest.update(weight.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
 
 
+def _loaded(folder: Path) -> list[Path]:
+    """The files of a folder that transformers loads: some hold the same weights once more in another layout."""
+    index = folder / "model.safetensors.index.json"
+    if index.is_file() and not (folder / "model.safetensors").is_file():
+        with suppress(OSError, ValueError, LookupError, TypeError, AttributeError):
+            named = {str(name) for name in json.loads(index.read_bytes())["weight_map"].values()}
+            return [folder / name for name in sorted(named) if (folder / name).is_file()]
+    return sorted(folder.glob("*.safetensors")) or sorted(folder.glob("pytorch_model*.bin"))
+
+
 def weights_hash(name: str, revision: str | None = None) -> str:
-    """SHA-256 over a model's weight files, by name.
+    """SHA-256 over the weight files of a model that are loaded, by name.
 
     Hub files are stored under their own SHA-256, which is taken as it is instead of reading gigabytes again.
 
@@ -42,7 +54,7 @@ def weights_hash(name: str, revision: str | None = None) -> str:
             return "not recorded"
         folder = Path(config).parent
     digest = hashlib.sha256()
-    for file in sorted(folder.glob("*.safetensors")) or sorted(folder.glob("pytorch_model*.bin")):
+    for file in _loaded(folder):
         blob = file.resolve().name
         if len(blob) == 64 and file.is_symlink():
             digest.update(bytes.fromhex(blob))

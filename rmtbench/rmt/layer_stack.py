@@ -5,10 +5,11 @@ from __future__ import annotations
 import inspect
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch.utils._pytree import tree_map
 
 from rmtbench.errors import UserError
 from rmtbench.rmt.associative import Associations, Layer, at_least_float32, blocks_of
@@ -137,12 +138,15 @@ def check_diagonal(model: RecurrentDecoder) -> Stack:
             _refuse(f"layer {number} of {name} is built otherwise than the first")
     weights = {key: torch.stack([cell.state_dict()[key] for cell in cells]) for key in kinds[0]}
     stack = Stack(cells[0], weights, model.config.memory_tokens)
-    _check_each(model, stack, blocks)
+    _check_each(model, stack, cells)
     return stack
 
 
-def _check_each(model: RecurrentDecoder, stack: Stack, blocks: Sequence[torch.nn.Module]) -> None:
-    """Compare each layer of one reading with the first layer's code and its weights."""
+def _check_each(model: RecurrentDecoder, stack: Stack, cells: Sequence[Cell]) -> None:
+    """Compare each layer of one reading with the first layer's code and its weights; in float32 at least.
+
+    In fewer bits one layer's product and that of several may round to neighbours, which would look like other code.
+    """
     entries: list[Entry] = []
     outputs: list[torch.Tensor] = []
 
@@ -153,18 +157,31 @@ def _check_each(model: RecurrentDecoder, stack: Stack, blocks: Sequence[torch.nn
         outputs.append(output[0] if isinstance(output, tuple) else output)
 
     with ExitStack() as hooks:
-        for block in blocks:
-            hooks.callback(block.register_forward_pre_hook(before, with_kwargs=True).remove)
-            hooks.callback(block.register_forward_hook(after).remove)
+        for cell in cells:
+            hooks.callback(cell.block.register_forward_pre_hook(before, with_kwargs=True).remove)
+            hooks.callback(cell.block.register_forward_hook(after).remove)
         model.base.base_model(input_ids=torch.arange(PROBE_TOKENS, device=model.device)[None], use_cache=False)
     nothing = associations_of(model).parts(model.initial_memory(1)[:, stack.places :])
     empty = [part.transpose(0, 1)[:1] for part in nothing]
-    for number, (entry, output) in enumerate(zip(entries, outputs, strict=True)):
+    for number, (cell, entry) in enumerate(zip(cells, entries, strict=True)):
         if number and not torch.equal(entry.states, outputs[number - 1]):
             _refuse(f"layer {number} of {type(model.base).__name__} reads more than the layer before it gives")
-        alone, *_ = stack.run(slice(number, number + 1), Entry(entry.states[None], entries[0].named), empty, None)
-        if (alone[0] - output).abs().max() > TOLERANCE * output.abs().max():
+        weights = {name: _wide(weight[number : number + 1]) for name, weight in stack.weights.items()}
+        states, named = _wide((entry.states, entry.named))
+        taken = (states, *(part[0] for part in empty), named, stack.places)
+        own, *_ = torch.func.functional_call(cell, {name: weight[0] for name, weight in weights.items()}, taken)
+        entered = Entry(states[None], _wide(entries[0].named))
+        alone, *_ = replace(stack, weights=weights).run(slice(0, 1), entered, empty, None)
+        if (alone[0] - own).abs().max() > TOLERANCE * own.abs().max():
             _refuse(f"layer {number} of {type(model.base).__name__} computes otherwise than the first")
+
+
+def _wide(parts: Any) -> Any:  # noqa: ANN401 - tensors in any nesting
+    """The same with all floating-point numbers in float32 at least."""
+    return tree_map(
+        lambda each: at_least_float32(each) if isinstance(each, torch.Tensor) and each.is_floating_point() else each,
+        parts,
+    )
 
 
 def _attention(device: torch.device) -> AbstractContextManager[None]:

@@ -15,6 +15,8 @@ from rmtbench.errors import UserError
 from rmtbench.systems.resources import LoadedMemory
 
 if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
     from rmtbench.models.local import LocalModel
 
 SHIPPED = Path(rmtbench.__file__).parent / "assets" / "rmt"
@@ -63,9 +65,8 @@ def load_memory(folder: Path, model: LocalModel) -> LoadedMemory:
         raise UserError(
             "this memory is an encoder's, which writes no answers", where=f"--rmt {folder}", remedy="name a decoder's"
         )
-    # Memory tokens alone leave every weight as it is: no second copy of a large model for them.
-    weights = model.model if stored.config.trained == "memory" else copy.deepcopy(model.model)
-    decoder = from_pretrained(folder, weights, BaseIdentity.of(model.provenance)).eval()
+    base = _copied(model.model, weights=stored.config.trained != "memory")
+    decoder = from_pretrained(folder, base, BaseIdentity.of(model.provenance)).eval()
     if not isinstance(decoder, RecurrentDecoder):  # pragma: no cover - its kind was checked
         raise TypeError(type(decoder))
     told = {
@@ -77,6 +78,17 @@ def load_memory(folder: Path, model: LocalModel) -> LoadedMemory:
         "notes": dict(stored.notes),
     }
     return LoadedMemory(decoder, json.loads(json.dumps(told)))
+
+
+def _copied(model: PreTrainedModel, *, weights: bool) -> PreTrainedModel:
+    """A model with modules of its own: a memory of its layers hooks into them, and other systems would be slowed by it.
+
+    Args:
+        model: What is copied.
+        weights: Whether weights are copied, too. Memory tokens alone leave every one as it is, and share them.
+    """
+    shared = [] if weights else [*model.parameters(), *model.buffers()]
+    return copy.deepcopy(model, {id(each): each for each in shared})
 
 
 def _sha256(folder: Path) -> str:

@@ -41,7 +41,7 @@ class Encoder:
 
 
 def load_encoder(place: str, named: str, layers: int | None, device: str = "cpu") -> Encoder:
-    """Load a model and its tokenizer.
+    """Load a model, in float32, and its tokenizer.
 
     Args:
         place: Folder or hub id.
@@ -52,6 +52,7 @@ def load_encoder(place: str, named: str, layers: int | None, device: str = "cpu"
     Raises:
         UserError: It cannot be loaded, has fewer layers, or does not run.
     """
+    import torch
     from transformers import AutoModel, AutoTokenizer
 
     if not Path(place).is_dir():
@@ -61,7 +62,8 @@ def load_encoder(place: str, named: str, layers: int | None, device: str = "cpu"
         if "roberta" in type(tokenizer).__name__.lower():
             # Asked for at every call by bert-score, where transformers 5 ignores it: the first word would differ.
             tokenizer = AutoTokenizer.from_pretrained(place, add_prefix_space=True, trust_remote_code=False)
-        model = AutoModel.from_pretrained(place, trust_remote_code=False).eval()
+        # Without a type, transformers 5 takes that of the file, in which 16 bits would score otherwise.
+        model = AutoModel.from_pretrained(place, dtype=torch.float32, trust_remote_code=False).eval()
     except (OSError, ValueError, pickle.UnpicklingError) as error:
         raise UserError(
             f"scorer model '{named}' cannot be loaded ({type(error).__name__})",

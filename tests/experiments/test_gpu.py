@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
+import weakref
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from experiments.gpu import STEPS, Bench, main, run
+import pytest
 
-if TYPE_CHECKING:
-    import pytest
+from experiments.gpu import STEPS, Bench, _command, main, marked_tests, run
 
 QUICK = [name for name in STEPS if name not in ("tests", "rmt", "table3")]
 """The others start commands that have tests of their own."""
@@ -49,3 +48,28 @@ def test_a_step_that_failed_is_done_again_and_no_other(tmp_path: Path, monkeypat
     lines = list(run(bench, tmp_path, ["machine", "offload"]))
     assert lines[0].startswith("machine: done in")
     assert lines[1] == "offload: done before"
+
+
+def test_a_test_that_fails_makes_its_step_fail(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "pytest.ini").write_text("[pytest]\nmarkers = gpu\n")
+    (tmp_path / "test_it.py").write_text("import pytest\n\n@pytest.mark.gpu\ndef test_it(): assert False, 'wrong'\n")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(RuntimeError, match=r"pytest ended with code 1: .*AssertionError: wrong"):
+        marked_tests(Bench("cpu", "tiny", [64], [1]))
+
+
+def test_a_failed_step_ends_the_command_with_code_1(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_bench: Bench) -> dict[str, object]:
+        raise RuntimeError("out of memory")
+
+    monkeypatch.setitem(STEPS, "machine", fail)  # type: ignore[arg-type] - a dictionary in truth
+    with pytest.raises(SystemExit) as ended:
+        main([str(tmp_path), "--device", "cpu", "--geometry", "tiny", "--steps", "machine"])
+    assert ended.value.code == 1
+
+
+def test_a_command_has_the_device_to_itself() -> None:
+    bench = Bench("cpu", "tiny", [64], [1])
+    weights = weakref.ref(bench.model.model)
+    _command(bench, "--help")
+    assert weights() is None

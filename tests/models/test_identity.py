@@ -15,6 +15,7 @@ from rmtbench import files
 from rmtbench.files import file_sha256
 from rmtbench.models.identity import PARTS, identity_here
 from rmtbench.models.load import load_model
+from rmtbench.models.weights import weights_hash
 
 
 @pytest.fixture(autouse=True)
@@ -125,3 +126,19 @@ def test_a_file_that_was_just_written_is_hashed_each_time(tmp_path: Path, monkey
     path.write_bytes(b"two")
     os.utime(path, ns=(stamp.st_atime_ns, stamp.st_mtime_ns))  # a clock that is too coarse
     assert file_sha256(path) != first
+
+
+def test_weights_are_those_of_the_files_that_are_loaded(tmp_path: Path) -> None:
+    """A repository that is fetched whole may hold the weights once more in another layout, which nobody loads."""
+    shards = ["model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"]
+    for name in shards:
+        (tmp_path / name).write_text(name)
+    index = tmp_path / "model.safetensors.index.json"
+    index.write_text(json.dumps({"weight_map": {"a": shards[1], "b": shards[0], "c": shards[0]}}))
+    before = weights_hash(str(tmp_path))
+    (tmp_path / "consolidated.safetensors").write_text("all of them")
+    assert weights_hash(str(tmp_path)) == before
+    (tmp_path / shards[0]).write_text("others")
+    assert weights_hash(str(tmp_path)) != before
+    index.write_text("[]")
+    assert weights_hash(str(tmp_path)) != before, "a damaged index is transformers' to refuse"

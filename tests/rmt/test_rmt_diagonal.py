@@ -105,6 +105,21 @@ def test_eager_attention_and_narrow_keys_give_the_same() -> None:
     assert read_streams(model, texts).shape == (2, MEMORY + rows, 32)
 
 
+@pytest.mark.parametrize("name", ["gpt2", "llama"])
+def test_weights_in_bfloat16_are_read_diagonally_too(name: str) -> None:
+    model = model_of(name, 3).float()
+    model.base.bfloat16()
+    texts = rows_of((FULL, 4))
+    assert_same(read_diagonally(model, texts), read_streams(model, texts), 0.05)
+
+
+def test_layers_that_differ_are_refused_in_bfloat16_too() -> None:
+    turned = wrapped_as("gpt2", scale_attn_by_inverse_layer_idx=True)
+    turned.base.bfloat16()
+    with pytest.raises(UserError, match="layer 1 of GPT2LMHeadModel computes otherwise than the first"):
+        read_diagonally(turned, rows_of((FULL,)))
+
+
 @pytest.mark.parametrize("update", ["associative", "latched", "overwrite"])
 def test_memory_tokens_that_pass_on_are_refused(update: str) -> None:
     with pytest.raises(UserError, match="from the last layer of a segment to the first layer of the next"):

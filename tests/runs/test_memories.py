@@ -14,6 +14,8 @@ import torch
 from rmtbench.core import Draw, RunSpec
 from rmtbench.errors import UserError
 from rmtbench.journal.record import read_run
+from rmtbench.models.llama_step import find_step
+from rmtbench.models.load import load_model
 from rmtbench.models.local import LocalModel
 from rmtbench.options.identity import RunOptions
 from rmtbench.rmt.base import BaseIdentity
@@ -106,8 +108,20 @@ def test_memory_tokens_share_weights_and_change_none(tiny_model: LocalModel, tmp
     assert isinstance(model, LocalModel)
     before = {name: weight.clone() for name, weight in model.model.state_dict().items()}
     save_pretrained(wrap(model.model, config, BaseIdentity.of(model.provenance)), tmp_path / "tokens")
-    assert load_memory(tmp_path / "tokens", model).decoder.base is model.model
+    base = load_memory(tmp_path / "tokens", model).decoder.base
+    assert all(one is other for one, other in zip(base.parameters(), model.model.parameters(), strict=True))
     assert all(torch.equal(weight, before[name]) for name, weight in model.model.state_dict().items())
+
+
+def test_a_memory_of_the_layers_slows_no_other_system(tmp_path: Path) -> None:
+    config = RmtConfig("decoder", segment_tokens=48, memory_tokens=4, trained="memory", update="associative")
+    identity = BaseIdentity.of(load_model("random:tiny").provenance)
+    save_pretrained(wrap(load_model("random:tiny").model, config, identity), tmp_path / "layers")
+    model = load_model("random:tiny")
+    decoder = load_memory(tmp_path / "layers", model).decoder
+    assert find_step(model.model) is not None, "the step of half as many operators is for unaltered layers"
+    assert find_step(decoder.base) is None
+    assert all(one is other for one, other in zip(decoder.base.parameters(), model.model.parameters(), strict=True))
 
 
 def test_both_modes_share_one_loaded_memory(saved_memory: Path, towns: Draw, tmp_path: Path) -> None:

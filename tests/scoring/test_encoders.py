@@ -140,6 +140,15 @@ def test_more_layers_than_the_model_has_are_refused(saved: Save) -> None:
     assert error.value.where == "--scorer"
 
 
+def test_weights_stored_in_16_bits_score_in_float32(saved: Save, tmp_path: Path) -> None:
+    folder, wide = saved("Bert"), tmp_path / "wide"
+    AutoModel.from_pretrained(folder).bfloat16().save_pretrained(folder)
+    AutoModel.from_pretrained(folder).float().save_pretrained(wide)
+    AutoTokenizer.from_pretrained(folder).save_pretrained(wide)
+    found, expected = (score_pairs(BertScorer(str(place), device="cpu"), PAIRS) for place in (folder, wide))
+    assert found == expected
+
+
 def test_a_scorers_name_tells_the_device_only_off_the_cpu(saved: Save) -> None:
     told = {device: device_note(device) for device in ("cpu", "cuda", "cuda:1", "mps")}
     assert told == {"cpu": "", "cuda": " on cuda", "cuda:1": " on cuda", "mps": " on mps"}

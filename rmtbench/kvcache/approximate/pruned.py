@@ -36,6 +36,9 @@ FUTURE = 512
 CHUNK_TOKENS = 1024
 """Tokens that a scoring pass reads at once."""
 
+LEAST_REPEATED = 32
+"""Fewest tokens that KVzip repeats at once: with fewer, its passes over the context would be too many."""
+
 REPEAT = "Repeat the documents above, word for word."
 """What KVzip's pass asks for; the answer is the context itself."""
 
@@ -167,8 +170,9 @@ def _kvzip(model: LocalModel, context: PrefixKV, _kept: int) -> list[torch.Tenso
     tokens, device = context.tokens, context.keys[0].device
     scores = [key.new_zeros(key.shape[:2], dtype=torch.float32) for key in context.keys]
     asked = list(model.question_ids(REPEAT))
-    for start in range(0, tokens, CHUNK_TOKENS):
-        part = context.token_ids[start : start + CHUNK_TOKENS]
+    most = _repeated_at_once(model, tokens, len(asked))
+    for start in range(0, tokens, most):
+        part = context.token_ids[start : start + most]
         places = torch.arange(start, start + len(part), device=device)
 
         def observe(layer: int, query: torch.Tensor, key: torch.Tensor, scale: float) -> None:
@@ -180,6 +184,21 @@ def _kvzip(model: LocalModel, context: PrefixKV, _kept: int) -> list[torch.Tenso
 
         _look(model.model, _Pass(context, tokens, observe), [*asked, *part], tokens)
     return scores
+
+
+def _repeated_at_once(model: LocalModel, tokens: int, asked: int) -> int:
+    """How many tokens of a context KVzip repeats at once: they stand behind it, within the model's positions."""
+    if model.context_limit is None:
+        return CHUNK_TOKENS
+    room = model.context_limit - tokens - asked
+    if room < min(tokens, LEAST_REPEATED):
+        raise UserError(
+            f"a context of {tokens} tokens leaves {max(0, room)} of the model's {model.context_limit} positions to "
+            "repeat it in, which this method needs",
+            where="--set prune=kvzip",
+            remedy=f"choose another of {', '.join(METHODS)}, or a smaller --size",
+        )
+    return min(CHUNK_TOKENS, room)
 
 
 METHODS: Mapping[str, Callable[[LocalModel, PrefixKV, int], list[torch.Tensor]]] = {

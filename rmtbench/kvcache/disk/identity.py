@@ -44,7 +44,7 @@ def model_identity(model: LocalModel, chunk_tokens: int) -> dict[str, Any]:
             where="--kv-cache",
             remedy="leave the option out, or give the model as a folder of weight files",
         )
-    config = model.model.config
+    config, device = model.model.config, model.model.device
     settings = {name: value for name, value in config.to_dict().items() if name not in _OF_THE_FILES}
     return {
         "model": known["id"],
@@ -56,7 +56,9 @@ def model_identity(model: LocalModel, chunk_tokens: int) -> dict[str, Any]:
         "context_limit": known["context_limit"],
         "tokenizer_sha256": known["tokenizer_sha256"],
         "dtype": known["dtype"],
-        "device": model.model.device.type,
+        "device": device.type,
+        # Another card takes other kernels, which round otherwise.
+        **({"card": torch.cuda.get_device_name(device)} if device.type == "cuda" else {}),
         "attention": NAME if plain_causal(model.model) else known["attention"],
         "linear": known.get("linear", "torch"),
         "chunk_tokens": chunk_tokens,

@@ -201,9 +201,11 @@ class _HostSlotLayer(SlotLayer):
         for here, home, states in zip(
             self._place.pair, (self.keys, self.values), (key_states, value_states), strict=True
         ):
-            # All in the device's one order of work: no copy overtakes the one that wrote what it reads.
-            here[:, :, :start].copy_(home[:, :, :start], non_blocking=True)
             here[:, :, start:end] = states
-            home[:, :, start:end].copy_(states, non_blocking=True)
+            # Head by head, each of which lies in one piece: of anything else torch would make a copy that is not
+            # pinned first. All in the device's one order of work: no copy overtakes the one that wrote what it reads.
+            for there, kept in zip(here[0], home[0], strict=True):
+                there[:start].copy_(kept[:start], non_blocking=True)
+                kept[start:end].copy_(there[start:end], non_blocking=True)
         keys, values = self._place.pair
         return keys[:, :, self._window.first : end], values[:, :, self._window.first : end]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -17,6 +18,7 @@ from rmtbench.kvcache.approximate.pruned import METHODS, SINKS, prune
 from rmtbench.kvcache.base import PrefixKV
 from rmtbench.kvcache.exact.prefill import prefill
 from rmtbench.kvcache.exact.shared import shared_prefix
+from rmtbench.models.load import load_model
 from rmtbench.models.local import LocalModel
 
 QUESTIONS = ["Who is it?", "Who is the mayor of Arden, please, and why?"]
@@ -156,3 +158,25 @@ def test_keys_rotated_in_part_are_refused() -> None:
 def test_a_pruned_cache_is_not_cut(tiny_model: LocalModel, context: PrefixKV) -> None:
     with pytest.raises(TypeError, match="cannot be cut"):
         prune(tiny_model, context, 0.5, "streaming").cut(0, 10)
+
+
+def with_positions(positions: int) -> LocalModel:
+    """A GPT-2 of random weights that has an embedding for each position, and none beyond."""
+    config = AutoConfig.for_model("gpt2", vocab_size=30522, n_positions=positions, n_embd=32, n_layer=1, n_head=2)
+    model = load_model("random:tiny")
+    made = AutoModelForCausalLM.from_config(config, attn_implementation="sdpa").eval()
+    return replace(model, model=made, context_limit=positions)
+
+
+def test_kvzip_repeats_within_the_models_positions() -> None:
+    model = with_positions(400)
+    context = prefill(model.model, tokens_of(300))
+    kept = prune(model, context, 0.2, "kvzip")
+    assert kept.keys[0].shape[1] == 60
+
+
+def test_kvzip_refuses_where_no_position_is_left() -> None:
+    model = with_positions(310)
+    context = prefill(model.model, tokens_of(300))
+    with pytest.raises(UserError, match=r"leaves \d+ of the model's 310 positions"):
+        prune(model, context, 0.2, "kvzip")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -13,6 +14,7 @@ from stored_caches import CHUNK, Shop, context, equal
 
 from rmtbench.errors import UserError
 from rmtbench.kvcache.disk.eviction import check, remove
+from rmtbench.kvcache.disk.identity import differences, model_identity
 from rmtbench.kvcache.disk.manifest import FILE, IDS_FILE, read_manifest
 from rmtbench.kvcache.exact.prefill import prefill
 from rmtbench.models.load import load_model
@@ -193,6 +195,16 @@ def test_another_chat_format_is_a_miss_that_is_told(tiny_model: LocalModel, shop
     other = replace(tiny_model, provenance={**tiny_model.provenance, "identity": "3" * 64})
     assert shop.get(other, context()).reused_tokens == 0
     assert "made with another identity" in shop.said[0]
+
+
+def test_caches_of_two_kinds_of_card_are_two(tiny_model: LocalModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    there = SimpleNamespace(config=tiny_model.model.config, device=torch.device("cuda", 1))
+    identities = []
+    for card in ("A100", "H200"):
+        monkeypatch.setattr(torch.cuda, "get_device_name", lambda device, card=card: f"{card} as {device}")
+        identities.append(model_identity(replace(tiny_model, model=there), 1024))
+    assert differences(*identities) == ["card"]
+    assert [each["card"] for each in identities] == ["A100 as cuda:1", "H200 as cuda:1"]
 
 
 def test_weights_without_a_hash_are_refused(tiny_model: LocalModel, shop: Shop) -> None:

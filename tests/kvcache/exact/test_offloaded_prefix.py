@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from stored_caches import context
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from rmtbench.kvcache.base import PrefixKV
-from rmtbench.kvcache.exact.offloaded import host_bytes, offload
+from rmtbench.kvcache.exact.offloaded import HostSlotCache, host_bytes, offload
 from rmtbench.kvcache.exact.prefill import prefill
 from rmtbench.kvcache.exact.shared import shared_prefix
 from rmtbench.models.local import LocalModel
@@ -99,6 +102,34 @@ def test_a_context_kept_on_the_host_has_the_same_bytes(tiny_model: LocalModel, d
         assert found.token_ids == expected.token_ids
     finally:
         tiny_model.model.to("cpu")
+
+
+class Copies(TorchDispatchMode):
+    """Keeps target and source of every copy."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.made: list[tuple[torch.Tensor, torch.Tensor]] = []
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func is torch.ops.aten.copy_.default:
+            self.made.append(args[:2])
+        return func(*args, **(kwargs or {}))
+
+
+def test_what_crosses_to_the_host_lies_in_one_piece() -> None:
+    """Of other copies between a GPU and pinned memory torch makes a copy in memory that is not pinned."""
+    cache = HostSlotCache(1, 20, torch.device("cpu"))
+    layer = cache.layers[0]
+    states = torch.randn(1, 8, 3, 16).transpose(1, 2)  # as a model gives them
+    layer.lazy_initialization(states, states)
+    home = {tensor.untyped_storage().data_ptr() for tensor in (layer.keys, layer.values)}
+    cache.window.next = 6
+    with Copies() as copies:
+        layer.update(states, states)
+    crossing = [pair for pair in copies.made if {each.untyped_storage().data_ptr() for each in pair} & home]
+    assert len(crossing) == 2 * 2 * 3
+    assert all(each.is_contiguous() for pair in crossing for each in pair)
 
 
 def test_pinned_memory_is_counted_as_torch_takes_it() -> None:

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from rmtbench.core import Draw, RunSpec
-from rmtbench.errors import UserError
+from rmtbench.errors import UserError, out_of_memory
 from rmtbench.journal.record import read_run
 from rmtbench.kvcache.base import PrefixKV
 from rmtbench.kvcache.exact.plain import read_prefix
@@ -51,6 +51,19 @@ def short_of_memory(model: LocalModel, rows: int, word: str | None = None) -> tu
     memory = Memory(rows, model.token_ids(word)[0] if word else None)
     net.register_forward_pre_hook(memory, with_kwargs=True)
     return replace(model, model=net), memory
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        "DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes.",
+        "CUDA error: out of memory\nCUDA kernel errors might be asynchronously reported at some other API call.",
+        "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`",
+    ],
+)
+def test_every_wording_of_torch_is_known(told: str) -> None:
+    assert out_of_memory(RuntimeError(told)) == " ".join(told.split())
+    assert not out_of_memory(RuntimeError("CUDA error: an illegal memory access was encountered"))
 
 
 def over_shared(model: LocalModel, batch: int, told: list[str]) -> list[Generation]:
