@@ -98,7 +98,6 @@ def _unfit(run: RunFigures, value: MetricValue, asked: object, scorer: object, c
 
 def _candidate(grid: Grid, row: Row, run: RunFigures, metric: str, unfit: str) -> Candidate:
     summary = run.summary
-    slow = summary.p90_seconds["total"]
     device, resident = run.peak_bytes[1], run.peak_bytes[0]
     peak = device if device is not None else resident
     tokens = run.tokens
@@ -112,8 +111,7 @@ def _candidate(grid: Grid, row: Row, run: RunFigures, metric: str, unfit: str) -
         error=run.standard_errors.get(metric) if run.scored and run.complete else None,
         preparation=run.preparation or 0.0,
         seconds=run.machine_seconds,
-        # In a batch a row's time is its share; whoever asked waits for the whole.
-        slow=None if slow is None else slow * run.largest_batch,
+        slow=summary.p90_wait,
         memory=None if peak is None else float(peak),
         kept=summary.kept_bytes or 0.0,
         tokens=(prompt - cached, cached, tokens.output or 0.0),

@@ -1,5 +1,7 @@
 """Which runs may be chosen between: never across sections, and never on other questions or by other scorers."""
 
+import json
+
 import pytest
 from report_runs import add_run, spec_of
 
@@ -73,6 +75,21 @@ def test_in_a_batch_the_wait_is_the_whole_batchs(tmp_path):
 def test_no_batch_is_larger_than_a_draws_questions(tmp_path):
     add_run(tmp_path, spec_of("cag", batch=16), seconds=0.5, questions=3)
     assert contests_of(tmp_path)[0].candidates[0].slow == pytest.approx(1.5)
+
+
+def test_the_last_batch_of_a_draw_counts_only_its_own_questions(tmp_path):
+    add_run(tmp_path, spec_of("cag", batch=4, draws=1), seconds=0.5, questions=5)
+    folder = next(tmp_path.iterdir())
+    rows = [json.loads(line) for line in (folder / "answers.jsonl").read_text().splitlines()]
+    for number, row in enumerate(rows):  # as a batch of four and one question alone are marked and timed
+        row["warmup"], row["timings"]["total"] = number < 4, 2.0 if number == 4 else 0.5
+    (folder / "answers.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert contests_of(tmp_path)[0].candidates[0].slow == pytest.approx(2.0)
+
+
+def test_the_last_round_of_a_server_takes_as_long_as_others(tmp_path):
+    add_run(tmp_path, spec_of("cag", settings=(("concurrency", "8"),)), seconds=0.4, questions=9)
+    assert contests_of(tmp_path)[0].candidates[0].seconds == pytest.approx(2 * 0.4 / 9)
 
 
 def test_concurrent_questions_share_server_and_time(tmp_path):
