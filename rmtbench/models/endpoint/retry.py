@@ -15,7 +15,7 @@ from typing import TypeVar
 
 from rmtbench.errors import AnswerError, ServerGoneError
 from rmtbench.models.endpoint.faults import TransientError
-from rmtbench.models.endpoint.limits import TokenBucket
+from rmtbench.models.endpoint.limits import MinuteLimit
 from rmtbench.plural import many
 
 Result = TypeVar("Result")
@@ -62,7 +62,7 @@ class Retrying:
     """
 
     def __init__(
-        self, host: str, patience: Patience, clock: Clock, requests: TokenBucket | None, tokens: TokenBucket | None
+        self, host: str, patience: Patience, clock: Clock, requests: MinuteLimit | None, tokens: MinuteLimit | None
     ) -> None:
         self._host, self._patience, self._clock = host, patience, clock
         self._requests, self._tokens = requests, tokens
