@@ -153,9 +153,18 @@ def _unusable(run: RunFigures, value: MetricValue) -> str:
         (not run.complete, f"incomplete: {_lacking(run)}"),
         (not run.scored or made is None, missing),
         (not finds and applicable != summary.expected, f"{name} does not apply to all its questions"),
-        (summary.mean_seconds["total"] is None, "no timed answer: ask more than one question"),
+        (summary.mean_seconds["total"] is None, _untimed(run)),
     )
     return next((reason for holds, reason in reasons if holds), "")
+
+
+def _untimed(run: RunFigures) -> str:
+    """Why no answer of a complete run was timed: a process's first batch warms up, and failed answers do not count."""
+    if run.summary.errors == run.summary.answered:
+        return "every answer failed"
+    if run.warmups < run.summary.answered:
+        return "no timed answer: all but the warm-up answers failed"
+    return f"no timed answer, only warm-ups: ask more than {many(run.spec.at_once, 'question')}, or more draws"
 
 
 def _rank_of_questions(run: RunFigures) -> tuple[int, tuple[tuple[int, str], ...]]:
