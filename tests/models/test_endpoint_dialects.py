@@ -20,6 +20,7 @@ from rmtbench.models.endpoint.load import Endpoints, load_endpoint_embedder, loa
 from rmtbench.models.endpoint.model import EndpointModel
 from rmtbench.models.endpoint.replies import lines_of
 from rmtbench.models.endpoint.retry import Patience
+from rmtbench.models.endpoint.usage import read_usage
 from rmtbench.models.prompt import ChatSettings
 
 PROMPT = Prompt((Passage("Arden", "Arden lies on the Oss."),), "Where does Arden lie?")
@@ -443,6 +444,36 @@ def test_cached_tokens_have_many_names_absence_is_not_zero(
 ) -> None:
     generation = answered(event("Old Mill", "stop"), usage(**counts))
     assert (generation.prompt_tokens, generation.cached_tokens) == (prompt, cached)
+
+
+@pytest.mark.parametrize(
+    ("counts", "expected"),
+    [
+        # xAI: reasoning is named, and no part of what was written; Google: it is in the total alone
+        (
+            {"completion_tokens": 9, "total_tokens": 203, "completion_tokens_details": {"reasoning_tokens": 94}},
+            (103, 94),
+        ),
+        ({"completion_tokens": 9, "total_tokens": 203}, (103, 94)),
+        ({"completion_tokens": None, "total_tokens": 194}, (94, None)),
+        (
+            {"completion_tokens": 0, "total_tokens": 160, "completion_tokens_details": {"reasoning_tokens": 60}},
+            (60, 60),
+        ),
+        # OpenAI: it is part of what was written
+        (
+            {"completion_tokens": 103, "total_tokens": 203, "completion_tokens_details": {"reasoning_tokens": 94}},
+            (103, 94),
+        ),
+        # Anthropic: what is cached is counted apart
+        ({"completion_tokens": 9, "total_tokens": 1009, "cache_read_input_tokens": 900}, (9, None)),
+    ],
+)
+def test_reasoning_beside_the_written_tokens_is_paid_for_too(
+    counts: dict[str, Any], expected: tuple[int, int | None]
+) -> None:
+    found = read_usage({"prompt_tokens": 100, **counts})
+    assert (found.output, found.reasoning) == expected
 
 
 def test_a_prompt_of_no_tokens_is_no_count() -> None:
