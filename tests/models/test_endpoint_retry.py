@@ -75,6 +75,16 @@ def test_a_wait_beyond_the_deadline_is_not_begun(time: Time) -> None:
     assert time.slept == []
 
 
+def test_a_server_closed_for_the_day_ends_the_run_and_fails_nothing(time: Time) -> None:
+    retries = retrying(time)
+    assert call(retries, failing()) == "yes"
+    for send in (failing(TransientError("status 429", 7200.0)), failing()):
+        with pytest.raises(ServerGoneError, match=r"status 429; it asks to wait 7,200 s") as caught:
+            call(retries, send)
+    assert "resumes" in caught.value.remedy
+    assert time.slept == []
+
+
 def test_each_request_is_told_what_is_left_of_the_deadline(time: Time) -> None:
     told: list[float] = []
     send = failing(BUSY, BUSY)
