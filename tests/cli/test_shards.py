@@ -86,3 +86,10 @@ def test_workers_cannot_begin_finished_runs_again(rmtbench: Command, tmp_path: P
     said = rmtbench(*WORDS, "--workers", "2", "--fresh", "--results", tmp_path)
     assert said.code == 2
     assert "--fresh" in said.err
+
+
+@pytest.mark.parametrize("limit", ["requests-per-minute", "tokens-per-minute"])
+def test_workers_do_not_use_up_a_limit_each(rmtbench: Command, tmp_path: Path, limit: str) -> None:
+    said = rmtbench(*WORDS, "--workers", "2", "--set", f"{limit}=60", "--results", tmp_path)
+    assert said.code == 2
+    assert f"--set {limit}: each process would use up the whole limit" in said.err
