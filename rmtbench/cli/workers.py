@@ -12,6 +12,7 @@ from rmtbench.cli.progress import next_report, note
 from rmtbench.cli.score import score_and_tell
 from rmtbench.errors import UserError
 from rmtbench.options.request import all_options
+from rmtbench.plural import many
 
 if TYPE_CHECKING:
     from rmtbench.options.request import Request
@@ -23,7 +24,7 @@ def work(words: Sequence[str], requests: Sequence[Request], workers: int, result
     Args:
         words: The command as it was typed, without the program's name.
         requests: What it asks for.
-        workers: Processes.
+        workers: Processes; no more are started than there are draws.
         results: Folder of all runs.
         fresh: Whether finished runs were to be done again, which the merge could not tell from a second answer.
 
@@ -49,6 +50,9 @@ def work(words: Sequence[str], requests: Sequence[Request], workers: int, result
                 where=all_options()[name].flag,
                 remedy="leave --workers out, and give --concurrency for several questions at once",
             )
+    if workers > (most := max(request.draws for request in requests)):
+        note(f"{many(most, 'draw')} for {workers} workers: {most} of them {'works' if most == 1 else 'work'}")
+        workers = most
     worked = run_in_workers(words, workers, results, note)
     told: set[str] = set()
     code = max([worked.code, *(_score(request, results, told) for request in requests)])
