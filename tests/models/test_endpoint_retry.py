@@ -75,7 +75,7 @@ def test_a_wait_beyond_the_deadline_is_not_begun(time: Time) -> None:
     assert time.slept == []
 
 
-def test_a_server_closed_for_the_day_ends_the_run_and_fails_nothing(time: Time) -> None:
+def test_a_server_closed_for_the_day_fails_no_question(time: Time) -> None:
     retries = retrying(time)
     assert call(retries, failing()) == "yes"
     for send in (failing(TransientError("status 429", 7200.0)), failing()):
