@@ -8,7 +8,7 @@ import re
 import resource
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -120,6 +120,18 @@ def add_seconds(*costs: Mapping[str, float]) -> dict[str, float]:
         for part, seconds in cost.items():
             total[part] = total.get(part, 0.0) + seconds
     return total
+
+
+def share_of_rounds(questions: Sequence[int], at_once: int) -> float:
+    """Return what part of an answer's seconds a question takes of the server that answers several at once.
+
+    A draw's questions are answered in rounds. The last one takes as long as the others, however few are in it.
+
+    Args:
+        questions: How many each draw has, at least one each.
+        at_once: How many the server is asked at the same time.
+    """
+    return sum(-(-count // at_once) for count in questions) / sum(questions) if questions else 1.0
 
 
 def peak_resident_bytes() -> int:

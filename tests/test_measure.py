@@ -5,7 +5,7 @@ from dataclasses import FrozenInstanceError
 import pytest
 
 from rmtbench.errors import UserError
-from rmtbench.measure import Timed, add_seconds, parse_bytes, timed
+from rmtbench.measure import Timed, add_seconds, parse_bytes, share_of_rounds, timed
 
 
 @pytest.mark.parametrize(
@@ -47,3 +47,10 @@ def test_seconds_add_up_by_part_in_order_of_appearance() -> None:
     assert list(total.items()) == [("load", 1.5), ("save", 2.0), ("prefill", 4.0)]
     assert first == {"load": 1.0, "save": 2.0}
     assert Timed("x", total).total_seconds == 7.5
+
+
+def test_a_questions_share_of_a_server_counts_whole_rounds() -> None:
+    assert share_of_rounds([16, 8], 8) == 3 / 24
+    assert share_of_rounds([9], 8) == 2 / 9, "the ninth question has a round of its own"
+    assert share_of_rounds([3], 8) == 1 / 3
+    assert share_of_rounds([], 8) == 1

@@ -98,7 +98,6 @@ def _unfit(run: RunFigures, value: MetricValue, asked: object, scorer: object, c
 
 def _candidate(grid: Grid, row: Row, run: RunFigures, metric: str, unfit: str) -> Candidate:
     summary = run.summary
-    slow = summary.p90_seconds["total"]
     device, resident = run.peak_bytes[1], run.peak_bytes[0]
     peak = device if device is not None else resident
     tokens = run.tokens
@@ -112,8 +111,7 @@ def _candidate(grid: Grid, row: Row, run: RunFigures, metric: str, unfit: str) -
         error=run.standard_errors.get(metric) if run.scored and run.complete else None,
         preparation=run.preparation or 0.0,
         seconds=run.machine_seconds,
-        # In a batch a row's time is its share; whoever asked waits for the whole.
-        slow=None if slow is None else slow * run.largest_batch,
+        slow=summary.p90_wait,
         memory=None if peak is None else float(peak),
         kept=summary.kept_bytes or 0.0,
         tokens=(prompt - cached, cached, tokens.output or 0.0),
@@ -155,9 +153,18 @@ def _unusable(run: RunFigures, value: MetricValue) -> str:
         (not run.complete, f"incomplete: {_lacking(run)}"),
         (not run.scored or made is None, missing),
         (not finds and applicable != summary.expected, f"{name} does not apply to all its questions"),
-        (summary.mean_seconds["total"] is None, "no timed answer: ask more than one question"),
+        (summary.mean_seconds["total"] is None, _untimed(run)),
     )
     return next((reason for holds, reason in reasons if holds), "")
+
+
+def _untimed(run: RunFigures) -> str:
+    """Why no answer of a complete run was timed: a process's first batch warms up, and failed answers do not count."""
+    if run.summary.errors == run.summary.answered:
+        return "every answer failed"
+    if run.warmups < run.summary.answered:
+        return "no timed answer: all but the warm-up answers failed"
+    return f"no timed answer, only warm-ups: ask more than {many(run.spec.at_once, 'question')}, or more draws"
 
 
 def _rank_of_questions(run: RunFigures) -> tuple[int, tuple[tuple[int, str], ...]]:

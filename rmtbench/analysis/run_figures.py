@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import statistics
+from array import array
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -39,6 +40,7 @@ from rmtbench.journal.columns import (
     columns_of,
 )
 from rmtbench.journal.record import RunRecord
+from rmtbench.measure import share_of_rounds
 
 Sums = Mapping[int, tuple[float, int]]
 """Sum of a metric's values and their number, by cluster: a draw, or a question if `RunFigures.unit` says so."""
@@ -69,6 +71,7 @@ class Summary:
         median_seconds: Median of each timing over the timed answers that have it; None without any.
         p90_seconds: Their 90th percentile.
         mean_seconds: Their mean.
+        p90_wait: 90th percentile of the seconds until a timed answer's whole batch is there: see `_waits`.
         timed: Number of timed answers.
         prepare_seconds: Mean seconds of a draw by part, over the first preparation of each draw.
         kept_bytes: Mean bytes of a draw that are kept for answering.
@@ -89,6 +92,7 @@ class Summary:
     median_seconds: dict[str, float | None]
     p90_seconds: dict[str, float | None]
     mean_seconds: dict[str, float | None]
+    p90_wait: float | None
     timed: int
     prepare_seconds: dict[str, float]
     kept_bytes: float | None
@@ -211,15 +215,8 @@ class RunFigures:
     @property
     def machine_seconds(self) -> float | None:
         """Mean seconds of the machine for a question. Questions that a server answers at the same time share them."""
-        mean, asked = self.summary.mean_seconds["total"], sum(self._questions)
-        if mean is None or not asked:
-            return mean
-        return mean * sum(count / min(self.spec.concurrency, count) for count in self._questions) / asked
-
-    @property
-    def largest_batch(self) -> int:
-        """The most questions that were answered in one batch: no draw has more than its questions."""
-        return min(self.spec.batch, max(self._questions, default=1))
+        mean = self.summary.mean_seconds["total"]
+        return None if mean is None else mean * share_of_rounds(self._questions, self.spec.concurrency)
 
     @property
     def _questions(self) -> list[int]:
@@ -318,6 +315,7 @@ def _summary(run: RunColumns, by_metric: Values) -> Summary:
         median_seconds=_over(seconds, statistics.median),
         p90_seconds=_over(seconds, _p90),
         mean_seconds=_over(seconds, statistics.fmean),
+        p90_wait=_p90(waits) if (waits := _chosen(_waits(columns, head.spec.batch), timed)) else None,
         timed=sum(timed),
         prepare_seconds={
             part: statistics.fmean(prepared.seconds.get(part, 0.0) for prepared in first.values()) for part in parts
@@ -326,6 +324,19 @@ def _summary(run: RunColumns, by_metric: Values) -> Summary:
         prepared_counts=dict(counts),
         cost=cost_of(head, lambda: _answer_tokens(columns)),
     )
+
+
+def _waits(columns: Columns, batch: int) -> Numbers:
+    """Return the seconds until each question's whole batch was answered: a row's time is its share.
+
+    Each draw is answered in batches of its own, of which the last may not be full.
+    """
+    asked, answered, waits = Counter(columns.draws), Counter[int](), array("d")
+    for draw, share in zip(columns.draws, columns.seconds["total"], strict=True):
+        begun = answered[draw] // batch * batch
+        waits.append(share * min(batch, asked[draw] - begun))
+        answered[draw] += 1
+    return waits
 
 
 def _answer_tokens(columns: Columns) -> Sequence[TokenCounts]:

@@ -77,7 +77,7 @@ class Planning:
             return
         count_tokens = self._counter(request.model, request.tokenizer, request.adapter)
         refused = count_tokens if isinstance(count_tokens, UserError) else None
-        counter = str(count_tokens) if isinstance(count_tokens, UserError) else count_tokens
+        counter = str(_said(count_tokens, where)) if isinstance(count_tokens, UserError) else count_tokens
         made = estimate(session, self._results, self._known, counter, fresh=self._fresh, drawn=self._drawn)
         for run in made.planned:
             typer.echo(_line(run, request))
@@ -197,11 +197,19 @@ def _judge_error(request: Request) -> UserError | None:
     return None
 
 
+def _said(error: UserError, where: str) -> UserError:
+    """An error in the words of where its request stands: a file has keys, a command flags."""
+    from rmtbench.runs.sweep import in_words_of_the_file
+
+    return in_words_of_the_file(error, "") if where else error
+
+
 def _say_needs(needs: Sequence[Need]) -> None:
     """What is missing for a plan, each once with the requests that need it."""
     alike: dict[tuple[str, str], list[Need]] = {}
     for need in needs:
-        alike.setdefault((str(need.error), need.error.remedy), []).append(need)
+        said = _said(need.error, need.where)
+        alike.setdefault((str(said), said.remedy), []).append(need)
     for (what, remedy), some in alike.items():
         named = "; ".join(f"{each.request.dataset} {each.request.size}, {each.request.model_name}" for each in some)
         places = ", ".join(dict.fromkeys(each.where for each in some if each.where))

@@ -18,6 +18,7 @@ from rmtbench.runs.engines.base import Checked, Job
 from rmtbench.runs.engines.open_job import Work
 from rmtbench.runs.engines.ray_pool import check_ray, ray_pool
 from rmtbench.runs.engines.share import share
+from rmtbench.runs.sweep import in_words_of_the_file
 
 End = int | UserError
 """How a request ended: its exit code, or why it could not be done."""
@@ -109,7 +110,7 @@ class _Study:
         if isinstance(error, UserError):
             self._ends[number] = error
             if place:
-                note(f"{place}cannot be done: {error}")
+                note(f"{place}cannot be done: {in_words_of_the_file(error, '')}")
         else:
             self._ends[number] = 1
             note(f"{place}failed in a worker:\n{error}")

@@ -31,6 +31,18 @@ def say_where_no_cache_was_hit(specs: Sequence[RunSpec], results: Path) -> None:
             note(f"{run_id(spec)}: the server's prefix cache was never hit: its usage has 0 cached tokens")
 
 
+def say_where_prompts_were_cut(specs: Sequence[RunSpec], results: Path) -> None:
+    """Name the runs whose server seems to have read only a part of the corpus."""
+    from rmtbench.analysis.run_figures import make_run_figures
+    from rmtbench.report.notes import cut_prompts
+
+    for spec in specs:
+        if find_system(spec.system).family == "whole corpus":
+            run = make_run_figures(read_run(results / run_id(spec)))
+            if cut := cut_prompts(run):
+                note(f"{run.run_id}: {cut}")
+
+
 def say_where_reasoning_took_all(specs: Sequence[RunSpec], results: Path) -> None:
     """Name the runs with answers that are empty because reasoning took all of their tokens."""
     for spec in specs:

@@ -16,6 +16,7 @@ from rmtbench.cli.remarks import (
     say_what_is_not_read,
     say_what_runs,
     say_where_no_cache_was_hit,
+    say_where_prompts_were_cut,
     say_where_reasoning_took_all,
 )
 from rmtbench.cli.score import score_and_tell
@@ -209,6 +210,7 @@ def _do(todo: Sequence[RunSpec], session: Session, results: Path, *, fresh: bool
     with show_runs() as report:
         execute(todo, draws, resources, results, report, fresh=fresh)
     if session.endpoints.model is not None:
+        say_where_prompts_were_cut(todo, results)
         say_where_no_cache_was_hit(todo, results)
         say_where_reasoning_took_all(todo, results)
     return [*unfounded, *skipped]

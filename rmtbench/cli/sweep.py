@@ -125,6 +125,8 @@ class _Tried:
 
 def _each(made: Sweep, do: Callable[[SweepRequest], int]) -> _Tried:
     """Do something with every request. What fails stops no other."""
+    from rmtbench.runs.sweep import in_words_of_the_file
+
     failures: list[tuple[SweepRequest, UserError]] = []
     codes = {0}
     for number, one in enumerate(made.requests, start=1):
@@ -132,7 +134,7 @@ def _each(made: Sweep, do: Callable[[SweepRequest], int]) -> _Tried:
         try:
             codes.add(do(one))
         except UserError as error:
-            note(f"{place} cannot be done: {error}")
+            note(f"{place} cannot be done: {in_words_of_the_file(error, '')}")
             failures.append((one, error))
             codes.add(2)
         except Exception as error:  # noqa: BLE001 - whatever it is, the other requests can still be done
@@ -190,7 +192,7 @@ def _say_failures(failures: Sequence[tuple[SweepRequest, UserError]], count: int
     alike: dict[tuple[str, str, str], list[Request]] = {}
     for one, error in failures:
         said = in_words_of_the_file(error, "")
-        alike.setdefault((one.where, str(said).removeprefix(", "), said.remedy), []).append(one.request)
+        alike.setdefault((one.where, str(said), said.remedy), []).append(one.request)
     for (where, what, remedy), requests in alike.items():
         named = "; ".join(f"{each.dataset} {each.size}, {each.model_name}" for each in requests)
         note(f"error: {where}, {named}: {what}")

@@ -11,6 +11,8 @@ from rmtbench.cli.judging import say_judgements
 from rmtbench.cli.progress import next_report, note
 from rmtbench.cli.score import score_and_tell
 from rmtbench.errors import UserError
+from rmtbench.options.request import all_options
+from rmtbench.plural import many
 
 if TYPE_CHECKING:
     from rmtbench.options.request import Request
@@ -22,12 +24,12 @@ def work(words: Sequence[str], requests: Sequence[Request], workers: int, result
     Args:
         words: The command as it was typed, without the program's name.
         requests: What it asks for.
-        workers: Processes.
+        workers: Processes; no more are started than there are draws.
         results: Folder of all runs.
         fresh: Whether finished runs were to be done again, which the merge could not tell from a second answer.
 
     Raises:
-        UserError: `fresh` or a part of the draws was asked for, or the parts cannot be merged.
+        UserError: `fresh`, a part of the draws or a limit a minute was asked for, or the parts cannot be merged.
     """
     from rmtbench.runs.workers import run_in_workers
 
@@ -41,6 +43,16 @@ def work(words: Sequence[str], requests: Sequence[Request], workers: int, result
         raise UserError(
             "several workers share all draws", where="--shard", remedy="leave it out, or leave --workers out"
         )
+    for name in ("requests_per_minute", "tokens_per_minute"):
+        if any(getattr(request, name) is not None for request in requests):
+            raise UserError(
+                "each process would use up the whole limit",
+                where=all_options()[name].flag,
+                remedy="leave --workers out, and give --concurrency for several questions at once",
+            )
+    if workers > (most := max(request.draws for request in requests)):
+        note(f"{many(most, 'draw')} for {workers} workers: {most} of them {'works' if most == 1 else 'work'}")
+        workers = most
     worked = run_in_workers(words, workers, results, note)
     told: set[str] = set()
     code = max([worked.code, *(_score(request, results, told) for request in requests)])

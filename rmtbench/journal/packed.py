@@ -14,6 +14,7 @@ from typing import IO, Any
 
 from rmtbench.errors import UserError, disk_errors
 from rmtbench.files import write_atomically
+from rmtbench.journal.lock import only_writer
 
 SUFFIX = ".zip"
 _MOMENT = (1980, 1, 1, 0, 0, 0)
@@ -83,8 +84,13 @@ def pack(folder: Path) -> Path:
         folder: The run's folder; its visible files are kept, each as it is.
 
     Raises:
-        UserError: The folder holds another folder, or the disk is full.
+        UserError: Another process writes the run, its folder holds another folder, or the disk is full.
     """
+    with only_writer(folder / ".lock"):
+        return _pack(folder)
+
+
+def _pack(folder: Path) -> Path:
     paths = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
     if inner := next((path for path in paths if not path.is_file()), None):
         raise UserError("a run's folder holds files only", where=str(inner), remedy="move it elsewhere")

@@ -16,6 +16,8 @@ RANDOM = "†"
 INCOMPLETE = "*"
 SHARED = "‡"
 LOADED = "§"
+READ_SHARE = 0.75
+"""Tokenizers differ, but not by so much: a server that counts a smaller share of a corpus has not read all of it."""
 
 
 def marks(run: RunFigures) -> str:
@@ -152,13 +154,28 @@ def truncation_notes(runs: Iterable[RunFigures]) -> list[str]:
     return list(told)
 
 
+def cut_prompts(run: RunFigures) -> str:
+    """Say that a server seems to have read only a part of prompts that hold the whole corpus; empty if not."""
+    read, whole = run.tokens.prompt, run.summary.corpus_tokens
+    if run.system.family != "whole corpus" or not run.model.get("usage") or read is None or whole is None:
+        return ""
+    if read >= READ_SHARE * whole:
+        return ""
+    return (
+        f"the server counts {read:,.0f} tokens in prompts that hold {whole:,.0f} tokens of documents: it seems to cut "
+        "them, and then the answers are not of the whole corpus; give it a longer context (Ollama: num_ctx)"
+    )
+
+
 def cache_notes(runs: Iterable[RunFigures]) -> list[str]:
-    """Say where a server's prefix cache was not hit that a system relies on, or hit where none was wanted."""
+    """Say where a server cut prompts, hit no prefix cache that a system relies on, or hit one where none was wanted."""
     notes = []
     for run in runs:
         if "endpoint" not in run.model or run.tokens.prompt is None:
             continue
         who, counts = f"{run.spec.size} {name_of(run)}", run.summary.prepared_counts
+        if cut := cut_prompts(run):
+            notes.append(f"{who}: {cut}")
         cached = run.tokens.cached
         if run.system.holds_cache and cached is None:
             notes.append(

@@ -181,7 +181,7 @@ def request_bill(
             bill += embedding_bill(cut, spec.chunk_tokens, request.embed_batch, questions, longest)
             embedded = True
     first = (ends.model is not None) + (ends.embedder is not None)
-    return bill * request.draws + Bill(calls=first)
+    return bill * len(request.draw_numbers) + Bill(calls=first)
 
 
 def _thinking(request: Request) -> int:

@@ -49,7 +49,7 @@ DrawKey = tuple[object, ...]
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """What the runs of one request will take.
+    """What the runs of one request will take, or its shard of them.
 
     Attributes:
         planned: The runs, in order.
@@ -125,20 +125,18 @@ def estimate(
         UserError: The data is too small for the size or without questions, an oracle has nothing to read, or a run of
             this request is damaged.
     """
-    specs = unfinished(session.specs, results, fresh=fresh)
+    request, draws = session.request, len(session.request.draw_numbers)
+    specs = unfinished(session.specs, results, fresh=fresh, draws=request.draw_numbers)
     if isinstance(count_tokens, str):
         return Estimate([Planned(spec, spec not in specs) for spec in session.specs], why=count_tokens)
-    request = session.request
     draw = _first_draw(session, count_tokens, {} if drawn is None else drawn)
     skipped: list[Misfit] = []
     if specs and not draw.evidence:
         specs, skipped = with_evidence(specs, _draws(session, count_tokens), request.systems)
     corpus = sum(draw.documents)
-    readings = {
-        spec: reading_of(spec, find_system(spec.system), corpus, draw.questions, request.draws) for spec in specs
-    }
+    readings = {spec: reading_of(spec, find_system(spec.system), corpus, draw.questions, draws) for spec in specs}
     left_out = [misfit.spec for misfit in skipped]
-    questions = request.draws * draw.questions * len(specs)
+    questions = draws * draw.questions * len(specs)
     bill = request_bill(session, specs, draw.documents, draw.questions, count_tokens)
     return Estimate(
         planned=[
@@ -170,4 +168,4 @@ def _first_draw(session: Session, count_tokens: TokenCounter, drawn: MutableMapp
 
 
 def _draws(session: Session, count_tokens: TokenCounter) -> Iterator[Draw]:
-    return (make_one_draw(session, number, count_tokens) for number in range(session.request.draws))
+    return (make_one_draw(session, number, count_tokens) for number in session.request.draw_numbers)

@@ -13,6 +13,7 @@ from rmtbench.journal.checks import read_json, value_at
 from rmtbench.journal.find import find_runs
 from rmtbench.journal.layout import RunFolder, run_id
 from rmtbench.journal.record import Asked, RunRecord, read_run
+from rmtbench.measure import share_of_rounds
 from rmtbench.models.endpoint.address import is_endpoint
 from rmtbench.runs.provenance import machine_facts
 from rmtbench.systems.base import SystemKind
@@ -52,7 +53,8 @@ class Measured:
         spec: The run.
         reading: What it read.
         prepare: Seconds of all preparations.
-        answer: Seconds of all answers; failed ones count as the others took.
+        answer: Seconds of all answers; failed ones count as the others took, and those that a server answers at the
+            same time share them.
     """
 
     spec: RunSpec
@@ -184,4 +186,5 @@ def _measured(run: RunRecord) -> Measured | None:
     draws = [reading_of(run.spec, kind, row["tokens"], row["questions"]) for row in run.corpora]
     reading = Reading(sum(each.corpora for each in draws), sum(each.prompts for each in draws))
     prepare = math.fsum(prepared.total_seconds for prepared in run.first_prepared.values())
-    return Measured(run.spec, reading, prepare, math.fsum(given) * len(run.answers) / len(given))
+    share = share_of_rounds([row["questions"] for row in run.corpora if row["questions"]], run.spec.concurrency)
+    return Measured(run.spec, reading, prepare, math.fsum(given) / len(given) * len(run.answers) * share)

@@ -217,10 +217,10 @@ def in_words_of_the_file(error: UserError, where: str) -> UserError:
 
     Args:
         error: As `rmtbench run` would say it.
-        where: The entry.
+        where: The entry; empty where the message stands beside it.
     """
     what, option, remedy = (as_keys(text, FLAGS) for text in (error.what, error.where, error.remedy))
-    return UserError(what, where=f"{where}, {option}" if option else where, remedy=remedy)
+    return UserError(what, where=", ".join(filter(None, (where, option))), remedy=remedy)
 
 
 def _values(value: object, where: str) -> tuple[object, ...]:

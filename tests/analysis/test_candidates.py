@@ -1,5 +1,7 @@
 """Which runs may be chosen between: never across sections, and never on other questions or by other scorers."""
 
+import json
+
 import pytest
 from report_runs import add_run, spec_of
 
@@ -64,6 +66,34 @@ def test_who_is_out_and_why(tmp_path):
     assert len(made.pairs) == 1
 
 
+def rewritten(folder, change):
+    """Change every row of a run's answers, given its number."""
+    rows = [json.loads(line) for line in folder.answers.read_text().splitlines()]
+    folder.answers.write_text("".join(json.dumps(row | change(number)) + "\n" for number, row in enumerate(rows)))
+
+
+@pytest.mark.parametrize(
+    ("at_once", "failed", "warmups", "reason"),
+    [
+        ({}, 0, 1, "no timed answer, only warm-ups: ask more than 1 question, or more draws"),
+        ({"batch": 8}, 0, 8, "no timed answer, only warm-ups: ask more than 8 questions, or more draws"),
+        (
+            {"settings": (("concurrency", "16"),)},
+            2,
+            8,
+            "no timed answer, only warm-ups: ask more than 16 questions, or more draws",
+        ),
+        ({}, 8, 1, "every answer failed"),
+        ({}, 7, 1, "no timed answer: all but the warm-up answers failed"),
+    ],
+)
+def test_without_a_timed_answer_it_says_what_to_ask(tmp_path, at_once, failed, warmups, reason):
+    questions = 1 if warmups == 1 and not failed else 8
+    folder = add_run(tmp_path, spec_of("cag", draws=1, **at_once), questions=questions, failed=failed)
+    rewritten(folder, lambda number: {"warmup": number < warmups})
+    assert list(unfit(contests_of(tmp_path)[0]).values()) == [reason]
+
+
 def test_in_a_batch_the_wait_is_the_whole_batchs(tmp_path):
     add_run(tmp_path, spec_of("cag", batch=4), seconds=0.5)
     one = contests_of(tmp_path)[0].candidates[0]
@@ -73,6 +103,17 @@ def test_in_a_batch_the_wait_is_the_whole_batchs(tmp_path):
 def test_no_batch_is_larger_than_a_draws_questions(tmp_path):
     add_run(tmp_path, spec_of("cag", batch=16), seconds=0.5, questions=3)
     assert contests_of(tmp_path)[0].candidates[0].slow == pytest.approx(1.5)
+
+
+def test_the_last_batch_of_a_draw_counts_only_its_own_questions(tmp_path):
+    folder = add_run(tmp_path, spec_of("cag", batch=4, draws=1), seconds=2.0, questions=5)
+    rewritten(folder, lambda number: {"warmup": number < 4})  # a batch of four, and one question alone
+    assert contests_of(tmp_path)[0].candidates[0].slow == pytest.approx(2.0)
+
+
+def test_the_last_round_of_a_server_takes_as_long_as_others(tmp_path):
+    add_run(tmp_path, spec_of("cag", settings=(("concurrency", "8"),)), seconds=0.4, questions=9)
+    assert contests_of(tmp_path)[0].candidates[0].seconds == pytest.approx(2 * 0.4 / 9)
 
 
 def test_concurrent_questions_share_server_and_time(tmp_path):

@@ -87,6 +87,25 @@ def test_what_is_finished_is_not_planned_again(rmtbench: Command, tmp_path: Path
     assert "for 1 run, as finished ones here took" in planned(other, "time")
 
 
+def test_questions_asked_at_once_share_the_planned_time(rmtbench: Command, tmp_path: Path) -> None:
+    more = ("--system", "closed-book", "--concurrency", "5")
+    with serve(delay=0.7) as server:
+        assert rmtbench(*words(server, tmp_path / "results", *more)).code == 0
+        other = rmtbench(*words(server, tmp_path / "results", *more, "--seed", "1", "--dry-run")).err
+    assert numbers(planned(other, "time"))[0] < 3, "five answers of 0.7 s, all at the same time"
+
+
+def test_a_plan_of_a_shard_counts_its_own_draws_alone(rmtbench: Command, tmp_path: Path) -> None:
+    more = ("--system", "closed-book", "--draws", "4", "--dry-run")
+    with serve() as server:
+        whole, part = (
+            numbers(planned(rmtbench(*words(server, tmp_path / "results", *more, *shard)).err, "calls"))
+            for shard in ((), ("--shard", "1/4"))
+        )
+    assert (whole[0], part[0]) == (1 + 4 * 5, 1 + 5)
+    assert part[2] == whole[2] / 4
+
+
 def test_reasoning_and_limits_a_minute_count_in_the_plan(rmtbench: Command, tmp_path: Path, prices: Path) -> None:
     more = ("--system", "closed-book", "--prices", prices, "--set", "think-tokens=94",
             "--set", "requests-per-minute=1", "--dry-run")  # fmt: skip

@@ -86,3 +86,19 @@ def test_workers_cannot_begin_finished_runs_again(rmtbench: Command, tmp_path: P
     said = rmtbench(*WORDS, "--workers", "2", "--fresh", "--results", tmp_path)
     assert said.code == 2
     assert "--fresh" in said.err
+
+
+@pytest.mark.slow
+def test_more_workers_than_draws_are_not_started(rmtbench: Command, tmp_path: Path) -> None:
+    said = rmtbench(*WORDS, "--draws", "1", "--workers", "3", "--results", tmp_path)
+    assert said.code == 0, said.err
+    assert "1 draw for 3 workers: 1 of them works" in said.err
+    assert "--shard" not in said.err
+    assert not (tmp_path / ".parts").exists(), "nothing is left half done"
+
+
+@pytest.mark.parametrize("limit", ["requests-per-minute", "tokens-per-minute"])
+def test_workers_do_not_use_up_a_limit_each(rmtbench: Command, tmp_path: Path, limit: str) -> None:
+    said = rmtbench(*WORDS, "--workers", "2", "--set", f"{limit}=60", "--results", tmp_path)
+    assert said.code == 2
+    assert f"--set {limit}: each process would use up the whole limit" in said.err

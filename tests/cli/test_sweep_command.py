@@ -83,6 +83,7 @@ def test_impossible_request_stops_no_other(rmtbench: Command, sweep: Words, tmp_
     said = rmtbench(*sweep({"size": ["large", "all"]}, {"dataset": "./nowhere"}, {"seed": 1}))
     assert said.code == 2
     assert len(journals(tmp_path / "results")) == 2
+    assert "[3/4] line 4 cannot be done: dataset ./nowhere: no such folder" in said.err.splitlines()
     count, first, do_first, second, do_second = said.err.splitlines()[-5:]
     file = tmp_path / "mine.yaml"
     assert count == "2 of 4 requests cannot be done; once mended, the same command does what is left:"

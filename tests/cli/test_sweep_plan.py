@@ -59,11 +59,11 @@ def test_a_hub_model_that_is_not_here_is_needed_first(rmtbench: Command, tmp_pat
     assert said.out.splitlines()[0].endswith("  time not known")
     runs, why, counts, time, disk, what, remedy, place = said.err.splitlines()[-8:]
     assert runs == "in all 1 run, 0 of them finished already"
-    assert why.startswith("questions and tokens cannot be counted: --model: model 'nobody/nothing' cannot be loaded")
+    assert why.startswith("questions and tokens cannot be counted: model: model 'nobody/nothing' cannot be loaded")
     assert counts == "questions and tokens to read: unknown"
     assert time == "time: unknown for 1 run (closed-book): their tokens cannot be counted"
     assert disk == "disk: unknown"
-    assert what.startswith("needed first: --model: model 'nobody/nothing' cannot be loaded")
+    assert what.startswith("needed first: model: model 'nobody/nothing' cannot be loaded")
     assert "a hub id needs the network" in remedy
     assert place.endswith("plan.yaml, line 2: handbook 4k, nobody/nothing")
 
@@ -89,9 +89,9 @@ def test_missing_tokenizers_embedders_scorers_are_needed_first(rmtbench: Command
     said = rmtbench(*words(tmp_path, entry), "--dry-run")
     assert said.code == 0, said.err
     needed = [line for line in said.err.splitlines() if line.startswith("needed first: ")]
-    assert needed[0].startswith("needed first: --tokenizer: tokenizer 'nobody/words' cannot be loaded")
-    assert needed[1] == "needed first: --embedder: embedder 'nobody/vectors' is not on this machine"
-    assert needed[2].startswith("needed first: --scorer: scorer model 'nobody/scorer' cannot be loaded")
+    assert needed[0].startswith("needed first: tokenizer: tokenizer 'nobody/words' cannot be loaded")
+    assert needed[1] == "needed first: embedder: embedder 'nobody/vectors' is not on this machine"
+    assert needed[2].startswith("needed first: scorer: scorer model 'nobody/scorer' cannot be loaded")
 
 
 def test_plan_says_how_many_runs_it_cannot_count(rmtbench: Command, tmp_path: Path) -> None:

@@ -45,6 +45,14 @@ def test_packing_again_gives_the_same_bytes(folder: Path) -> None:
     assert pack(folder).read_bytes() == data
 
 
+def test_a_run_that_is_being_written_is_not_packed(folder: Path) -> None:
+    before = contents(folder)
+    with RunWriter(folder.parent, SPEC), pytest.raises(UserError, match="is writing this run"):
+        pack(folder)
+    assert contents(folder) == before
+    assert pack(folder).is_file()
+
+
 def test_nothing_is_added_to_a_packed_run(folder: Path) -> None:
     packed = pack(folder)
     with pytest.raises(UserError, match="packed, and nothing can be added") as caught, RunWriter(folder.parent, SPEC):

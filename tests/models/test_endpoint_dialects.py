@@ -20,6 +20,7 @@ from rmtbench.models.endpoint.load import Endpoints, load_endpoint_embedder, loa
 from rmtbench.models.endpoint.model import EndpointModel
 from rmtbench.models.endpoint.replies import lines_of
 from rmtbench.models.endpoint.retry import Patience
+from rmtbench.models.endpoint.usage import read_usage
 from rmtbench.models.prompt import ChatSettings
 
 PROMPT = Prompt((Passage("Arden", "Arden lies on the Oss."),), "Where does Arden lie?")
@@ -332,6 +333,79 @@ def test_a_refused_parameter_is_no_prompt_that_is_too_long() -> None:
         model_of(server)
 
 
+def first_yes_then(sent: Sent) -> tuple[Any, list[Any]]:
+    """A server that takes the first request and refuses every question; and what it was asked."""
+    asked: list[Any] = []
+
+    def instead(body: dict[str, Any]) -> Sent:
+        asked.append(body)
+        return stream(event("yes", "stop")) if len(asked) == 1 else sent
+
+    return instead, asked
+
+
+def in_a_stream(message: str, **more: Any) -> Sent:
+    return Sent(f"data: {json.dumps({'error': {'message': message, **more}})}\n\n".encode())
+
+
+FLAGGED = {"metadata": {"reasons": ["violence"], "flagged_input": "...", "provider_name": "a"}}
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        Sent(json.dumps({"error": {"code": 403, "message": "flagged", **FLAGGED}}).encode(), "application/json", 403),
+        in_a_stream("flagged", code=403, **FLAGGED),
+        in_a_stream("no such grammar", code=400),
+    ],
+)
+def test_what_is_wrong_with_one_question_fails_it_alone(sent: Sent) -> None:
+    instead, asked = first_yes_then(sent)
+    with serve(instead=instead) as server:
+        model = model_of(server)
+        with pytest.raises(AnswerError, match="refuses the request"):
+            model.generate([PROMPT])
+    assert len(asked) == 2, "it is not asked again"
+
+
+@pytest.mark.parametrize(
+    ("sent", "told"),
+    [
+        (
+            in_a_stream("The input (9000 tokens) is longer than the model's context length (8192 tokens).", code=400),
+            "prompt and answer of 9,000 tokens exceed the model's context of 8,192 by 808 tokens",
+        ),
+        (
+            Sent(b'data: {"error": "Trying to keep the first 9000 tokens, with context length of only 8192"}\n\n'),
+            "prompt and answer of 9,000 tokens exceed the model's context of 8,192 by 808 tokens",
+        ),
+        (
+            refusal("Request too large for mini on tokens per min (TPM): Limit 30000, Requested 85000", status=429),
+            "the prompt exceeds the account's limit a minute",
+        ),
+    ],
+)
+def test_too_long_a_prompt_is_told_as_that_and_never_repeated(sent: Sent, told: str) -> None:
+    instead, asked = first_yes_then(sent)
+    with serve(instead=instead) as server:
+        model = model_of(server)
+        with pytest.raises(ContextTooLongError, match=told):
+            model.generate([PROMPT])
+    assert len(asked) == 2
+
+
+def test_a_used_up_account_in_a_stream_fails_no_question_alone() -> None:
+    instead, asked = first_yes_then(in_a_stream("no credits", code=402))
+    with serve(instead=instead) as server:
+        model = model_of(server)
+        for _ in range(2):
+            with pytest.raises(AnswerError, match="no credits"):
+                model.generate([PROMPT])
+        with pytest.raises(ServerGoneError, match="no credits"):
+            model.generate([PROMPT])
+    assert len(asked) == 1 + 3 * 2
+
+
 def test_what_will_never_pass_is_not_asked_again() -> None:
     with (
         serve(instead=lambda _asked: refusal("not built", status=501)) as server,
@@ -370,6 +444,36 @@ def test_cached_tokens_have_many_names_absence_is_not_zero(
 ) -> None:
     generation = answered(event("Old Mill", "stop"), usage(**counts))
     assert (generation.prompt_tokens, generation.cached_tokens) == (prompt, cached)
+
+
+@pytest.mark.parametrize(
+    ("counts", "expected"),
+    [
+        # xAI: reasoning is named, and no part of what was written; Google: it is in the total alone
+        (
+            {"completion_tokens": 9, "total_tokens": 203, "completion_tokens_details": {"reasoning_tokens": 94}},
+            (103, 94),
+        ),
+        ({"completion_tokens": 9, "total_tokens": 203}, (103, 94)),
+        ({"completion_tokens": None, "total_tokens": 194}, (94, None)),
+        (
+            {"completion_tokens": 0, "total_tokens": 160, "completion_tokens_details": {"reasoning_tokens": 60}},
+            (60, 60),
+        ),
+        # OpenAI: it is part of what was written
+        (
+            {"completion_tokens": 103, "total_tokens": 203, "completion_tokens_details": {"reasoning_tokens": 94}},
+            (103, 94),
+        ),
+        # Anthropic: what is cached is counted apart
+        ({"completion_tokens": 9, "total_tokens": 1009, "cache_read_input_tokens": 900}, (9, None)),
+    ],
+)
+def test_reasoning_beside_the_written_tokens_is_paid_for_too(
+    counts: dict[str, Any], expected: tuple[int, int | None]
+) -> None:
+    found = read_usage({"prompt_tokens": 100, **counts})
+    assert (found.output, found.reasoning) == expected
 
 
 def test_a_prompt_of_no_tokens_is_no_count() -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from rmtbench.errors import AnswerError, ServerGoneError
 from rmtbench.models.endpoint.faults import TransientError
-from rmtbench.models.endpoint.limits import BURST_SECONDS, TokenBucket
+from rmtbench.models.endpoint.limits import BURST_SECONDS, MinuteLimit
 from rmtbench.models.endpoint.retry import Clock, Patience, Retrying
 
 BUSY = TransientError("status 503")
@@ -34,7 +34,7 @@ class Time:
 def retrying(
     time: Time, chance: float = 1.0, requests: int | None = None, tokens: int | None = None, **patience: float
 ):
-    buckets = [TokenBucket(limit) if limit else None for limit in (requests, tokens)]
+    buckets = [MinuteLimit(limit) if limit else None for limit in (requests, tokens)]
     return Retrying("host", Patience(**patience), time.clock(chance), *buckets)
 
 
@@ -72,6 +72,16 @@ def test_server_may_ask_for_a_longer_wait_and_not_for_a_shorter(time: Time) -> N
 def test_a_wait_beyond_the_deadline_is_not_begun(time: Time) -> None:
     with pytest.raises(AnswerError, match=r"host: status 429, 1 request in 0 s"):
         call(retrying(time, deadline=30.0), failing(TransientError("status 429", 40.0)))
+    assert time.slept == []
+
+
+def test_a_server_closed_for_the_day_fails_no_question(time: Time) -> None:
+    retries = retrying(time)
+    assert call(retries, failing()) == "yes"
+    for send in (failing(TransientError("status 429", 7200.0)), failing()):
+        with pytest.raises(ServerGoneError, match=r"status 429; it asks to wait 7,200 s") as caught:
+            call(retries, send)
+    assert "resumes" in caught.value.remedy
     assert time.slept == []
 
 
@@ -178,7 +188,7 @@ def test_waiting_for_limit_is_not_servers_time(time: Time) -> None:
     assert time.at - began == pytest.approx(495)
     assert told == [20.0]
     assert call(retries, noted, tokens=10) == "yes"
-    assert time.at - began == pytest.approx(505)
+    assert time.at - began == pytest.approx(555), "nothing else within its minute"
 
 
 @pytest.fixture
@@ -186,12 +196,29 @@ def time() -> Time:
     return Time()
 
 
-def test_a_bucket_never_gives_more_than_its_rate_over_any_hour() -> None:
-    bucket, now, given = TokenBucket(120), 0.0, 0
+def test_a_limit_never_gives_more_than_its_rate_over_an_hour() -> None:
+    bucket, now, given = MinuteLimit(120), 0.0, 0
     amounts: Sequence[int] = (1, 7, 2, 30, 1)
     while now < 3600:
         amount = amounts[given % len(amounts)]
         now += bucket.take(amount, now) + 0.01
         given += amount
-    assert given <= 2 * 3600 + 2 * BURST_SECONDS + 30
+    assert given <= 2 * 3600 + max(amounts), "the last one may come after the hour"
     assert given >= 2 * 3600 - 60
+
+
+@pytest.mark.parametrize("limit", [1, 7, 60, 500])
+def test_no_minute_has_more_requests_than_its_limit(limit: int) -> None:
+    pace, asked = MinuteLimit(limit), 3 * limit + 1
+    times = [pace.take(1, 0.0) for _ in range(asked)]
+    assert times == sorted(times)
+    most = max(sum(begin <= at < begin + 60 for at in times) for begin in times)
+    assert most == limit
+    assert times[-1] == pytest.approx(180), "and it is used up"
+
+
+def test_requests_of_a_new_line_pass_in_a_short_burst() -> None:
+    pace = MinuteLimit(120)
+    waits = [pace.take(1, 0.0) for _ in range(12)]
+    assert waits[:10] == [0.0] * int(2 * BURST_SECONDS)
+    assert waits[10:] == pytest.approx([0.5, 1.0])

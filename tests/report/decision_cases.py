@@ -75,7 +75,7 @@ def random_contest(chance: random.Random) -> Contest:
             "unfit": chance.choice(("", "", "", "", "incomplete: 3 of 24 questions answered")),
         }  # fmt: skip
         if options["seconds"] is None:
-            options["unfit"] = "no timed answer: ask more than one question"
+            options["unfit"] = "no timed answer, only warm-ups: ask more than 1 question, or more draws"
         options["slow"] = (options["seconds"] or 1.0) * chance.uniform(1, 3)
         systems[f"system-{number}"] = (rights, options)
     unit = "draw" if chance.random() < 0.7 else "question"

@@ -1,15 +1,17 @@
 """What stands in the tables, cell by cell."""
 
 import json
+from dataclasses import replace
 
 import pytest
 from report_runs import EMBEDDER, PROVENANCE, add_run, append, spec_of
 
-from rmtbench.analysis.run_figures import make_run_figures
+from rmtbench.analysis.run_figures import MeanTokens, make_run_figures
 from rmtbench.analysis.sections import make_sections
 from rmtbench.journal.find import find_runs
 from rmtbench.journal.record import read_run
 from rmtbench.report.anatomy import anatomy_tables
+from rmtbench.report.notes import cache_notes
 from rmtbench.report.tables import corpora_table, paper_table, score_table, time_table
 
 
@@ -393,3 +395,16 @@ def test_only_run_without_windows_notes_unread_chunks(tmp_path):
     )
     assert "only the beginning" not in notes(score_table(grid_of(tmp_path / "on")))
     assert "reads only the beginning of 14 of 40 chunks" in notes(score_table(grid_of(tmp_path / "off")))
+
+
+@pytest.mark.parametrize(
+    ("system", "read", "told"), [("full-context", 4_096, 1), ("full-context", 19_000, 0), ("rag-sparse", 900, 0)]
+)
+def test_a_server_that_cuts_prompts_is_told(tmp_path, system, read, told):
+    model = {**PROVENANCE["model"], "endpoint": "localhost:11434", "usage": True}
+    top_k = 3 if system == "rag-sparse" else None
+    folder = add_run(tmp_path, spec_of(system, model="openai:small", top_k=top_k), provenance={"model": model})
+    figures = replace(make_run_figures(read_run(folder.path)), tokens=MeanTokens(read, 0, 3))
+    found = [note for note in cache_notes([figures]) if "cut" in note]
+    assert len(found) == told
+    assert all("counts 4,096 tokens in prompts that hold 21,250 tokens" in note for note in found)

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 AGAIN = frozenset({408, 409, 429})
 """Statuses below 500 that may pass."""
+WRONG = (400, 413, 422)
+"""Statuses of a request that is wrong by itself."""
 NOT_IMPLEMENTED = 501
 """The one status above 500 that never passes."""
 OURS = ("max_tokens", "max_completion_tokens", "temperature", "stream_options", "stream", "reasoning_effort")
@@ -37,6 +39,8 @@ PROXIES = ("ALL_PROXY", "all_proxy", "HTTPS_PROXY", "https_proxy", "HTTP_PROXY",
 _TOO_LONG = re.compile(
     r"context.{0,20}(length|window|size|limit)|(input|prompt).{0,20}too long|too many.{0,8}tokens", re.IGNORECASE
 )
+_LARGER_THAN_A_MINUTE = re.compile(r"request too large", re.IGNORECASE)
+"""A request of more tokens than an account may send in a minute: it never passes."""
 _SMALL_CAP = re.compile(
     r"could not finish|higher max_\w*tokens|tokens'?:? integer below|max_\w*tokens.{0,60}(at least|>=|minimum)",
     re.IGNORECASE,
@@ -62,10 +66,15 @@ class TransientError(Exception):
 
 
 class StreamError(Exception):
-    """What a server says in a stream in place of an event."""
+    """What a server says in a stream in place of an event.
 
-    def __init__(self, said: object) -> None:
-        super().__init__(said.get("message", "") if isinstance(said, Mapping) else said)
+    Attributes:
+        told: Its error, as it stands there.
+    """
+
+    def __init__(self, told: object) -> None:
+        super().__init__(told.get("message", "") if isinstance(told, Mapping) else told)
+        self.told = told
 
 
 class RefusedError(AnswerError):
@@ -128,7 +137,7 @@ def explain(error: Exception, asked: RequestTarget) -> TransientError | UserErro
     if isinstance(error, openai.APIResponseValidationError | ValueError | AttributeError | TypeError | LookupError):
         return TransientError("a malformed reply")
     if isinstance(error, StreamError):
-        return TransientError(f"an error in the stream: {_said(str(error), asked.address)}")
+        return _of_stream(error, asked)
     return AnswerError(f"{host}: {type(error).__name__}")
 
 
@@ -179,6 +188,18 @@ def _of_connection(error: BaseException, asked: RequestTarget) -> TransientError
     return TransientError("no connection" if refused else "the connection was dropped", unreachable=refused)
 
 
+def _of_stream(error: StreamError, asked: RequestTarget) -> TransientError | AnswerError:
+    """What an error means that comes after the status: some servers answer 200 before they look at a request."""
+    message = str(error)
+    said = _said(message, asked.address)
+    if _TOO_LONG.search(message):
+        return ContextTooLongError(_too_long(message, said))
+    code = str(error.told.get("code")) if isinstance(error.told, Mapping) else ""
+    if code in map(str, WRONG) or _is_moderated(error.told):
+        return RefusedError(f"{asked.address.host} refuses the request ({code}, in the stream): {said}", 200, None)
+    return TransientError(f"an error in the stream: {said}")
+
+
 def _of_status(error: APIStatusError, asked: RequestTarget) -> TransientError | UserError | AnswerError:
     address, status = asked.address, int(error.status_code)
     message, named = _message(error), _named_parameter(error)
@@ -187,10 +208,10 @@ def _of_status(error: APIStatusError, asked: RequestTarget) -> TransientError | 
         return RefusedError(f"{address.host} refuses the request ({status}): {said}", status, named)
     if (hopeless := _of_account(error, asked)) is not None:
         return hopeless
+    if (too_long := _of_length(error, message, named, said)) is not None:
+        return too_long
     if status in AGAIN or (status >= 500 and status != NOT_IMPLEMENTED):
         return TransientError(f"status {status}", _retry_after(error.response.headers))
-    if status in (400, 413, 422) and _tells_of_length(error, message, named):
-        return ContextTooLongError(_too_long(message, said))
     if status in (400, 422) and (error.code == "integer_below_min_value" or _SMALL_CAP.search(message)):
         text = (
             f"{address.host} refuses so small a cap of tokens ({status}): {said}; "
@@ -204,7 +225,7 @@ def _of_status(error: APIStatusError, asked: RequestTarget) -> TransientError | 
 def _of_account(error: APIStatusError, asked: RequestTarget) -> UserError | None:
     """What stops the whole run: a wrong key or name, or an empty account."""
     address, status = asked.address, int(error.status_code)
-    if status in (401, 403):
+    if status in (401, 403) and not _is_moderated(error.body):
         return UserError(
             f"{address.host} does not take the key of the environment variable {address.key_variable} ({status})",
             where=f"{asked.option} {asked.model}",
@@ -225,12 +246,22 @@ def _of_account(error: APIStatusError, asked: RequestTarget) -> UserError | None
     return None
 
 
-def _tells_of_length(error: APIStatusError, message: str, named: str | None) -> bool:
-    """Whether a refusal is about the prompt's length. The parameter that it names goes before its text."""
-    if error.code == "context_length_exceeded":
-        return True
-    of_length = named is None or named.partition("[")[0].partition(".")[0] in OF_LENGTH
-    return of_length and bool(_TOO_LONG.search(message) or _NEGATIVE_CAP.search(message))
+def _is_moderated(told: object) -> bool:
+    """Whether a refusal is about one question's text, as OpenRouter's of a flagged input is, and not about the key."""
+    about = told.get("metadata") if isinstance(told, Mapping) else None
+    return isinstance(about, Mapping) and bool(about.get("flagged_input") or about.get("reasons"))
+
+
+def _of_length(error: APIStatusError, message: str, named: str | None, said: str) -> ContextTooLongError | None:
+    """A refusal of the prompt's length; None for another. The parameter that it names goes before its text."""
+    status = int(error.status_code)
+    if status in (413, 429) and _LARGER_THAN_A_MINUTE.search(message):
+        return ContextTooLongError(f"the prompt exceeds the account's limit a minute (the server: {said})")
+    named_here = named is None or named.partition("[")[0].partition(".")[0] in OF_LENGTH
+    told = error.code == "context_length_exceeded" or (
+        named_here and bool(_TOO_LONG.search(message) or _NEGATIVE_CAP.search(message))
+    )
+    return ContextTooLongError(_too_long(message, said)) if told and status in WRONG else None
 
 
 def _named_parameter(error: APIStatusError) -> str | None:

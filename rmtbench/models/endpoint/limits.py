@@ -1,35 +1,58 @@
-"""A limit a minute as a bucket that fills steadily: short bursts pass, the mean never exceeds the limit."""
+"""A limit a minute: short bursts pass, and no 60 seconds hold more than the limit."""
 
 from __future__ import annotations
 
 import threading
+from collections import deque
 
 BURST_SECONDS = 5.0
-"""A bucket holds what flows in during this time."""
+"""What may pass at once is what flows in during this time: some servers refuse a minute's requests in one second."""
+MINUTE = 60.0
 
 
-class TokenBucket:
-    """Gives out a steady number a minute. Whoever takes is told how long to wait first; safe for many threads."""
+class MinuteLimit:
+    """Gives out at most a number in any 60 seconds, and steadily but for short bursts; safe for many threads.
+
+    An amount above the limit passes once it has flowed in, and is alone in its minute.
+    """
 
     def __init__(self, per_minute: float) -> None:
-        self._rate = per_minute / 60
-        self._capacity = max(1.0, self._rate * BURST_SECONDS)
-        self._level = self._capacity
-        self._filled: float | None = None
+        self._limit = per_minute
+        self._rate = per_minute / MINUTE
+        self._burst = max(1.0, self._rate * BURST_SECONDS)
+        self._level = self._burst
+        self._last: float | None = None
+        self._given: deque[tuple[float, float]] = deque()
+        self._within = 0.0
         self._lock = threading.Lock()
 
     def take(self, amount: float, now: float) -> float:
-        """Take an amount, on credit where the bucket is too empty for it.
+        """Take an amount. Whoever asks later gets it later.
 
         Args:
-            amount: How much; it may exceed what the bucket holds.
+            amount: How much; it may exceed the limit.
             now: Seconds of a monotonic clock.
 
         Returns:
-            Seconds to wait until the credit is paid back; 0 where there was none.
+            Seconds to wait before it may be used; 0 where there is room at once.
         """
         with self._lock:
-            since = 0.0 if self._filled is None else max(0.0, now - self._filled)
-            self._level = min(self._capacity, self._level + since * self._rate) - amount
-            self._filled = max(now, self._filled or now)
-            return max(0.0, -self._level / self._rate)
+            last = now if self._last is None else self._last
+            at = max(now, last, last + (amount - self._level) / self._rate)
+            at = self._after_those_of_the_minute(amount, at)
+            self._level = min(max(self._burst, amount), self._level + (at - last) * self._rate) - amount
+            self._last = at
+            self._given.append((at, amount))
+            self._within += amount
+            return at - now
+
+    def _after_those_of_the_minute(self, amount: float, at: float) -> float:
+        """Return when the minute before has room for an amount, and forget what was given out before it."""
+        while self._given:
+            begun, taken = self._given[0]
+            if begun > at - MINUTE and self._within + amount <= self._limit:
+                break
+            at = max(at, begun + MINUTE)
+            self._given.popleft()
+            self._within -= taken
+        return at

@@ -20,7 +20,7 @@ from rmtbench.models.endpoint.faults import (
     of_environment,
     of_reading,
 )
-from rmtbench.models.endpoint.limits import TokenBucket
+from rmtbench.models.endpoint.limits import MinuteLimit
 from rmtbench.models.endpoint.replies import Reply, read_events
 from rmtbench.models.endpoint.retry import Clock, Patience, Retrying
 
@@ -293,7 +293,7 @@ def open_line(settings: LineSettings, model: str, *, option: str = "--model") ->
         # Not chained: the client's own exception may hold a proxy's password.
         raise of_environment(error, os.environ) from None
     requests, tokens = (
-        TokenBucket(limit) if limit is not None else None
+        MinuteLimit(limit) if limit is not None else None
         for limit in (settings.requests_per_minute, settings.tokens_per_minute)
     )
     retrying = Retrying(address.host, settings.patience, clock, requests, tokens)

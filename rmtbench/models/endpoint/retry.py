@@ -15,10 +15,13 @@ from typing import TypeVar
 
 from rmtbench.errors import AnswerError, ServerGoneError
 from rmtbench.models.endpoint.faults import TransientError
-from rmtbench.models.endpoint.limits import TokenBucket
+from rmtbench.models.endpoint.limits import MinuteLimit
 from rmtbench.plural import many
 
 Result = TypeVar("Result")
+
+CLOSED_SECONDS = 600.0
+"""A server that asks for a longer wait than this, as for the rest of a day, serves nobody until then."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +65,7 @@ class Retrying:
     """
 
     def __init__(
-        self, host: str, patience: Patience, clock: Clock, requests: TokenBucket | None, tokens: TokenBucket | None
+        self, host: str, patience: Patience, clock: Clock, requests: MinuteLimit | None, tokens: MinuteLimit | None
     ) -> None:
         self._host, self._patience, self._clock = host, patience, clock
         self._requests, self._tokens = requests, tokens
@@ -135,9 +138,12 @@ class Retrying:
             self._given_up = 0
 
     def _give_up(self, fault: TransientError, attempts: int, began: float) -> AnswerError | ServerGoneError:
+        closed = (fault.retry_after or 0.0) > CLOSED_SECONDS
         with self._lock:
             alone = self._last_success < began
             self._given_up = self._given_up + 1 if alone else 0
+            if closed:
+                self._gone = f"{fault.reason}; it asks to wait {fault.retry_after:,.0f} s"
             # Without a server nothing can be answered; a server that fails may still fail for this question alone.
             if alone and (fault.unreachable or self._given_up >= self._patience.strikes):
                 self._gone = fault.reason

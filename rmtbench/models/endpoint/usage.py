@@ -38,7 +38,8 @@ def read_usage(usage: Mapping[str, Any]) -> Usage:
     """Read the counts of a reply.
 
     A prompt count of 0 is no count, because no prompt is empty. Where more tokens are cached than read, the server
-    counts the two apart, and the cached ones are added to the prompt.
+    counts the two apart, and the cached ones are added to the prompt. What the total has beyond both counts was written
+    as reasoning: xAI and Google do not count it as output, and it is paid for.
 
     Args:
         usage: The ``usage`` object of a reply; may be empty.
@@ -47,11 +48,17 @@ def read_usage(usage: Mapping[str, Any]) -> Usage:
         TypeError: A count is not a whole number from 0.
     """
     prompt, output = _first(usage, PROMPT) or None, _first(usage, OUTPUT)
-    cached = _first(_details(usage, PROMPT_DETAILS), ("cached_tokens",))
-    cached = _first(usage, CACHED) if cached is None else cached
+    within = _first(_details(usage, PROMPT_DETAILS), ("cached_tokens",))
+    cached = _first(usage, CACHED) if within is None else within
+    reasoning = _first(_details(usage, OUTPUT_DETAILS), ("reasoning_tokens",))
+    total = _first(usage, ("total_tokens",))
+    if prompt is not None and total is not None and (within is not None or not cached):
+        beyond = total - prompt - (output or 0)
+        if beyond > 0 and (output is None or reasoning in (None, 0, beyond)):
+            output, reasoning = (output or 0) + beyond, reasoning if output is None else beyond
     if prompt is not None and cached is not None and cached > prompt:
         prompt += cached
-    return Usage(prompt, cached, output, _first(_details(usage, OUTPUT_DETAILS), ("reasoning_tokens",)))
+    return Usage(prompt, cached, output, reasoning)
 
 
 def _details(usage: Mapping[str, Any], names: Sequence[str]) -> Mapping[str, Any]:
