@@ -177,6 +177,7 @@ class ReadWithAdapter:
 
         for config in self._model.peft_config.values():
             config.base_model_name_or_path = self._card.get("base")  # a name, and no path of this machine
+            config.target_modules = sorted(config.target_modules)  # a set: its order would change
         self._model.save_pretrained(folder)
         weights = folder / "adapter_model.safetensors"
         halved = {name: tensor.to(torch.bfloat16) for name, tensor in load_file(weights).items()}
