@@ -91,7 +91,7 @@ def test_a_value_that_is_not_finite_stays_in_its_row() -> None:
 
 
 @pytest.mark.parametrize("what", ["rows", "width", "dtype", "layout"])
-def test_what_the_compiled_attention_cannot_read_is_left_to_torch(what: str) -> None:
+def test_attention_that_is_not_served_is_left_to_torch(what: str) -> None:
     rows, width = (MOST_ROWS + 1 if what == "rows" else 1), (24 if what == "width" else 16)
     query, keys = random(rows, 2, width), random(2, 8, width)
     if what == "dtype":
