@@ -1,12 +1,13 @@
 """How fast SmolLM2 reads and writes, beside llama.cpp on the same GGUF file, in one run.
 
     pip install xllamacpp
-    python -m experiments.smollm2_speed OUT.json [--lengths 1000,4000,7900] [--threads 2] [--rounds 3]
+    python -m experiments.smollm2_speed OUT.json [--lengths 1000,4000,7900] [--threads 2] [--rounds 3] [--library NAME]
 
 rmtbench reads the file's weights dequantised to float32, in bfloat16, and with int8 weights. llama.cpp reads them as
 they are in the file (Q4_1), as its users do, dequantised to float32, and in Q8_0, which compares like with like. The
 ways take turns in every round, so that the machine's other work affects all of them. Each round reads a context of
-other tokens, then writes a fixed number of tokens.
+other tokens, then writes a fixed number of tokens. The libraries' threads may disturb each other in one process:
+`--library rmtbench` and `--library llama.cpp` measure one alone.
 """
 
 from __future__ import annotations
@@ -115,7 +116,7 @@ def rewrite(source: Path, target: Path, kind: Literal["F32", "Q8_0"]) -> None:
     writer.close()
 
 
-def main(out: Path, lengths: tuple[int, ...], threads: int, rounds: int) -> None:
+def main(out: Path, lengths: tuple[int, ...], threads: int, rounds: int, library: str) -> None:
     """Measure, print and write."""
     import torch
     import typer
@@ -135,15 +136,16 @@ def main(out: Path, lengths: tuple[int, ...], threads: int, rounds: int) -> None
         rewrite(source, whole, "F32")
         rewrite(source, eight, "Q8_0")
         model = load_model("smollm2")
-        ways: dict[str, Way] = {
-            "rmtbench, float32": ours(model),
-            "llama.cpp, float32": llama_cpp(whole, threads),
-            "rmtbench, int8 weights": ours(load_model("smollm2", weights="int8")),
-            "llama.cpp, Q8_0": llama_cpp(eight, threads),
-            "rmtbench, bfloat16": ours(load_model("smollm2", dtype="bfloat16")),
-            "rmtbench, int8 weights, bfloat16": ours(load_model("smollm2", dtype="bfloat16", weights="int8")),
-            "llama.cpp, Q4_1": llama_cpp(source, threads),
+        made: dict[str, Callable[[], Way]] = {
+            "rmtbench, float32": lambda: ours(model),
+            "llama.cpp, float32": lambda: llama_cpp(whole, threads),
+            "rmtbench, int8 weights": lambda: ours(load_model("smollm2", weights="int8")),
+            "llama.cpp, Q8_0": lambda: llama_cpp(eight, threads),
+            "rmtbench, bfloat16": lambda: ours(load_model("smollm2", dtype="bfloat16")),
+            "rmtbench, int8 weights, bfloat16": lambda: ours(load_model("smollm2", dtype="bfloat16", weights="int8")),
+            "llama.cpp, Q4_1": lambda: llama_cpp(source, threads),
         }
+        ways = {name: make() for name, make in made.items() if name.startswith(library)}
         for length in lengths:
             texts = [random_ids(model, length, number) for number in range(rounds + 1)]
             speeds = take_turns({name: partial(_one_round, way, texts) for name, way in ways.items()}, rounds)
@@ -162,5 +164,6 @@ def _one_round(way: Way, texts: Sequence[Sequence[int]], number: int) -> Speed:
 
 if __name__ == "__main__":
     parser = make_parser(__doc__ or "", rounds=3)
+    parser.add_argument("--library", choices=("", "rmtbench", "llama.cpp"), default="")
     parser.add_argument("--lengths", type=comma_separated, default=(1000, 4000, 7900))
     main(**vars(parser.parse_args()))
