@@ -34,10 +34,11 @@ def say_where_no_cache_was_hit(specs: Sequence[RunSpec], results: Path) -> None:
 def say_where_prompts_were_cut(specs: Sequence[RunSpec], results: Path) -> None:
     """Name the runs whose server seems to have read only a part of the corpus."""
     from rmtbench.analysis.run_figures import make_run_figures
+    from rmtbench.models.endpoint.address import is_endpoint
     from rmtbench.report.notes import cut_prompts
 
     for spec in specs:
-        if find_system(spec.system).family == "whole corpus":
+        if is_endpoint(spec.model) and find_system(spec.system).family == "whole corpus":
             run = make_run_figures(read_run(results / run_id(spec)))
             if cut := cut_prompts(run):
                 note(f"{run.run_id}: {cut}")

@@ -85,7 +85,7 @@ def _copied(model: PreTrainedModel, *, weights: bool) -> PreTrainedModel:
 
     Args:
         model: What is copied.
-        weights: Whether weights are copied, too. Memory tokens alone leave every one as it is, and share them.
+        weights: Whether to copy the weights, too. A memory of tokens alone changes none of them, so it shares them.
     """
     shared = [] if weights else [*model.parameters(), *model.buffers()]
     return copy.deepcopy(model, {id(each): each for each in shared})

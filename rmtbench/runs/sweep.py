@@ -217,7 +217,7 @@ def in_words_of_the_file(error: UserError, where: str) -> UserError:
 
     Args:
         error: As `rmtbench run` would say it.
-        where: The entry; empty where the message stands beside it.
+        where: The entry's place in the file; empty where the caller names it.
     """
     what, option, remedy = (as_keys(text, FLAGS) for text in (error.what, error.where, error.remedy))
     return UserError(what, where=", ".join(filter(None, (where, option))), remedy=remedy)

@@ -202,8 +202,8 @@ class _HostSlotLayer(SlotLayer):
             self._place.pair, (self.keys, self.values), (key_states, value_states), strict=True
         ):
             here[:, :, start:end] = states
-            # Head by head, each of which lies in one piece: of anything else torch would make a copy that is not
-            # pinned first. All in the device's one order of work: no copy overtakes the one that wrote what it reads.
+            # Head by head: each lies in one piece. Of what does not, torch would first make a copy that is not
+            # pinned. All in the device's one order of work: no copy overtakes the one that wrote what it reads.
             for there, kept in zip(here[0], home[0], strict=True):
                 there[:start].copy_(kept[:start], non_blocking=True)
                 kept[start:end].copy_(there[start:end], non_blocking=True)

@@ -13,7 +13,7 @@ MINUTE = 60.0
 class MinuteLimit:
     """Gives out at most a number in any 60 seconds, and steadily but for short bursts; safe for many threads.
 
-    An amount above the limit passes once it has flowed in, and is alone in its minute.
+    An amount above the limit waits until that much has flowed in, and nothing else passes in the same minute.
     """
 
     def __init__(self, per_minute: float) -> None:

@@ -1,7 +1,7 @@
 """Call the compiled step: all of a layer but its attention, and its attention.
 
-The numbers are those of `rmtbench.models.llama_step` but for the order of sums. A row's numbers are the same beside
-other rows as alone.
+The numbers are those of `rmtbench.models.llama_step` but for the order of sums. A row's numbers do not depend on the
+other rows of its step.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The compiled step computes what torch does, for each row as if it were alone."""
+"""The compiled step computes what torch computes, and a row's numbers do not depend on other rows."""
 
 from __future__ import annotations
 
