@@ -211,13 +211,17 @@ def engines(
     size: Annotated[str, typer.Option(help="Size of the miniature.")] = "2k",
     questions: Annotated[int, typer.Option(min=1, help="At most so many a draw.")] = 6,
     workers: Annotated[int, typer.Option(min=1, help="Workers of --workers and of Ray.")] = 2,
+    rounds: Annotated[int, typer.Option(min=1, help="Times that each does the study, in turn.")] = 3,
     tiny_draws: Annotated[int, typer.Option(min=2, help="Draws of next to no work, for the cost of one.")] = 100,
     json_file: JsonFile = None,
 ) -> None:
     """A study of 24 draws in one process, in several and on Ray: the same answers, time, and what a draw costs more."""
     from experiments.benches.engines import run
 
-    show_figures(run(size=size, questions=questions, workers=workers, tiny_draws=tiny_draws, report=note), json_file)
+    figures = run(
+        size=size, questions=questions, workers=workers, rounds=rounds, tiny_draws=tiny_draws, report=note
+    )
+    show_figures(figures, json_file)
 
 
 @app.command("scaling")

@@ -9,7 +9,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
-from itertools import pairwise
+from itertools import pairwise, product
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -37,19 +37,23 @@ STUDY: Mapping[str, Any] = {
 OF_A_PROCESS = ("timings", "session", "warmup")
 
 
-def run(*, size: str, questions: int, workers: int, tiny_draws: int, report: Callable[[str], None]) -> dict[str, Any]:
-    """Do a study of 24 draws by each engine, one after the other, and measure what Ray adds to a draw.
+def run(
+    *, size: str, questions: int, workers: int, rounds: int, tiny_draws: int, report: Callable[[str], None]
+) -> dict[str, Any]:
+    """Do a study of 24 draws by each engine in turn, and measure what Ray adds to a draw.
 
     Args:
         size: Of the corpora.
         questions: At most so many a draw.
         workers: Workers of either engine.
+        rounds: Times that each engine does the study. One round more comes first and is not counted: its first
+            command reads files and fills caches for all that follow.
         tiny_draws: Draws of next to no work, for the cost of a draw.
         report: Gets one line a step.
 
     Returns:
-        Wall seconds of each command from its start to its end, seconds that its processes prepared and answered,
-        whether all answers are the same bytes, and the seconds that Ray adds to a draw.
+        Median wall seconds of each command from its start to its end, seconds that its processes prepared and
+        answered, whether all answers are the same bytes, and the seconds that Ray adds to a draw.
 
     Raises:
         UserError: Ray is not installed, or a command failed.
@@ -64,21 +68,26 @@ def run(*, size: str, questions: int, workers: int, tiny_draws: int, report: Cal
     with tempfile.TemporaryDirectory() as folder:
         study = Path(folder) / "study.yaml"
         study.write_text(json.dumps({"name": "engines", "runs": [{**STUDY, "size": size, "questions": questions}]}))
-        wall, computed, answers = {}, {}, []
-        for number, (name, words) in enumerate(engines.items()):
-            results = Path(folder) / str(number)
-            wall[name] = _timed([str(study), "--results", str(results), *words])
-            computed[name] = _computed(results)
+        wall: dict[str, list[float]] = {name: [] for name in engines}
+        computed: dict[str, list[float]] = {name: [] for name in engines}
+        answers = []
+        for number, (name, words) in product(range(rounds + 1), engines.items()):
+            results = Path(folder) / f"{number} {name}"
+            seconds = _timed([str(study), "--results", str(results), *words])
             answers.append(_answers(results))
-            report(f"{name}: {wall[name]:.1f} s; its processes prepared and answered for {computed[name]:.1f} s")
+            if number:
+                wall[name].append(seconds)
+                computed[name].append(_computed(results))
+            report(f"round {number}, {name}: {seconds:.1f} s")
     return {
         "draws": 24,
         "size": size,
         "questions": questions,
         "answers": sum(map(len, answers[0].values())),
         "same_answers": all(other == answers[0] for other in answers),
-        "wall_seconds": wall,
-        "computed_seconds": computed,
+        "rounds": rounds,
+        "wall_seconds": {name: median(each) for name, each in wall.items()},
+        "computed_seconds": {name: median(each) for name, each in computed.items()},
         **overhead(tiny_draws),
         "cores": os.cpu_count(),
         "load_average": {"before": load_before, "after": os.getloadavg()[0]},

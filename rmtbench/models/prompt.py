@@ -156,12 +156,15 @@ class PromptContract:
         return encode_text(self.tokenizer, self.marks, text, before=before, after=after)
 
     def _start_ids(self) -> list[int]:
-        """Special tokens that this tokenizer puts before any text; none where the chat format writes its own."""
-        if self.tokenizer.chat_template:
-            return []
-        probe: list[int] = self.tokenizer.encode("a")
-        bare: list[int] = self.tokenizer.encode("a", add_special_tokens=False)
-        return probe[: probe.index(bare[0])] if bare and bare[0] in probe else []
+        """Start tokens of a prompt; none where the chat format writes its own."""
+        return [] if self.tokenizer.chat_template else start_ids(self.tokenizer)
+
+
+def start_ids(tokenizer: PreTrainedTokenizerBase) -> list[int]:
+    """Special tokens that a tokenizer puts before any text: not every one with a start token does."""
+    probe: list[int] = tokenizer.encode("a")
+    bare: list[int] = tokenizer.encode("a", add_special_tokens=False)
+    return probe[: probe.index(bare[0])] if bare and bare[0] in probe else []
 
 
 def passages_text(passages: Sequence[Passage]) -> str:

@@ -13,7 +13,9 @@ from typing import Any
 import numpy as np
 import pytest
 import tiktoken
+from chat_tokenizers import byte_level
 from endpoint_server import KEY, Plan, Server, Written, serve
+from tokenizers.processors import TemplateProcessing
 
 from rmtbench.errors import AnswerError, ContextTooLongError, UserError
 from rmtbench.models.base import Passage, Prompt
@@ -396,3 +398,22 @@ def test_a_system_prompt_comes_first(api: Any) -> None:
     else:
         assert sent[-1] == f"Be brief.\n\n{TEXT}"
     assert model.provenance["system_prompt"] == "Be brief."
+
+
+@pytest.mark.parametrize("added", [True, False])
+def test_start_mark_is_sent_unless_the_server_adds_it(added: bool, tmp_path: Path) -> None:
+    template = "<|im_start|>user\n{{ messages[-1]['content'] }}<|im_end|>\n<|im_start|>assistant\n"
+    tokenizer = byte_level(("<|im_start|>", "<|im_end|>"), template)
+    tokenizer.add_special_tokens({"bos_token": "<|im_start|>"})
+    if added:
+        start = ("<|im_start|>", tokenizer.convert_tokens_to_ids("<|im_start|>"))
+        tokenizer.backend_tokenizer.post_processor = TemplateProcessing(
+            single="<|im_start|> $A", special_tokens=[start]
+        )
+    tokenizer.save_pretrained(tmp_path)
+    with serve() as server:
+        load_endpoint_model(
+            "openai:mini", endpoints(server, "completions"), tokenizer=str(tmp_path), style="direct",
+            max_answer_tokens=8,
+        ).generate([PROMPT])  # fmt: skip
+    assert server.seen[-1]["prompt"].startswith("user\nAnswer" if added else "<|im_start|>user\nAnswer")

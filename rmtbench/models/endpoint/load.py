@@ -12,7 +12,15 @@ from rmtbench.models.endpoint.line import Api, LineSettings, open_line
 from rmtbench.models.endpoint.model import EndpointModel
 from rmtbench.models.endpoint.prices import Price, find_price
 from rmtbench.models.endpoint.tokenizer import NoTokenizer, load_endpoint_tokenizer
-from rmtbench.models.prompt import CONTRACT_VERSION, CUE, INSTRUCTION, ChatSettings, PromptContract, make_contract
+from rmtbench.models.prompt import (
+    CONTRACT_VERSION,
+    CUE,
+    INSTRUCTION,
+    ChatSettings,
+    PromptContract,
+    make_contract,
+    start_ids,
+)
 from rmtbench.models.reasoning import DEFAULT_THINK_TOKENS, REASONING_MARKS, Reasoning, find_reasoning
 
 if TYPE_CHECKING:
@@ -115,8 +123,8 @@ def _contract(words: PreTrainedTokenizerBase, style: AnswerStyle, api: Api, chat
         # The server adds its own chat format, and the model's message cannot be begun for it.
         return PromptContract(words, style, f"{INSTRUCTION[style]}\n\n", "", CUE[style], Reasoning(REASONING_MARKS))
     made = make_contract(words, style, chat)
-    # The server's tokenizer adds the start token.
-    head = made.head.removeprefix(words.bos_token or "")
+    # What the server's tokenizer puts before any text must not be said by the chat format, too.
+    head = made.head.removeprefix(words.decode(start_ids(words))) if words.chat_template else made.head
     return replace(made, head=head, reasoning=replace(made.reasoning, marks=REASONING_MARKS))
 
 

@@ -21,7 +21,6 @@ class TiktokenTokenizer:
     """What the suite asks of a tokenizer, answered by a tiktoken encoding."""
 
     chat_template = None
-    bos_token = None
 
     def __init__(self, encoding: Encoding) -> None:
         self.encoding = encoding
@@ -51,7 +50,6 @@ class NoTokenizer:
     """
 
     chat_template = None
-    bos_token = None
 
     def __init__(self, missing: UserError) -> None:
         self._missing = missing
