@@ -24,8 +24,6 @@ EXACT_CLUSTERS = 20
 """Up to so many clusters every pattern of signs is tried: half a million sums."""
 BLOCK = 2**21
 """Numbers drawn at a time, which bounds the memory."""
-_NEAR = 2**13
-"""Sums of patterns that are held at a time."""
 _EVERY = 64
 """Of the values in which a quantile is looked for, one in so many tells where the ends are."""
 
@@ -155,9 +153,10 @@ def sign_flip_test(clusters: Clusters, *, seed: int, resamples: int = RESAMPLES)
     observed = abs(math.fsum(sums)) - slack
     sizes = np.array(sorted(abs(each) for each in sums if abs(each) > slack))
     if len(sizes) <= EXACT_CLUSTERS:
-        # The first keeps its sign, since the other half of the patterns mirrors this one.
-        p = _count_as_far(sizes[:1] if len(sizes) else np.zeros(1), sizes[1:], observed) / 2 ** max(0, len(sizes) - 1)
-        return SignFlipTest(p, exact=True, patterns=2 ** len(sizes), clusters=len(kept))
+        patterns = 2 ** len(sizes)
+        return SignFlipTest(
+            _count_as_far(sizes, observed) / patterns, exact=True, patterns=patterns, clusters=len(kept)
+        )
     hits = 0
     for kept_sign in _random_patterns(seed, resamples, len(sizes)):
         hits += int(np.count_nonzero(np.abs(2 * (kept_sign @ sizes) - sizes.sum()) >= observed))
@@ -183,20 +182,31 @@ def _drawn_patterns(seed: int, resamples: int, clusters: int) -> Iterator[NDArra
         yield chance.integers(2, size=(rows.stop - rows.start, clusters)).astype(np.float64)
 
 
-def _count_as_far(sums: NDArray[np.float64], sizes: NDArray[np.float64], observed: float) -> int:
-    """Count the sums at least so far from zero, once every size was added to each sum or taken from it.
+def _count_as_far(sizes: NDArray[np.float64], observed: float) -> int:
+    """Count the patterns of signs whose sum is at least so far from zero.
+
+    Each half of the sizes has all its sums made. For each sum of one half, those of the other that reach far enough
+    are counted by their order (Horowitz and Sahni 1974), so that 20 sizes take 2 * 2^10 sums in place of 2^20.
 
     Args:
-        sums: So far, ``[patterns]``.
-        sizes: What is left, in the order in which it is added.
+        sizes: The values whose signs change.
         observed: How far.
     """
-    for place, size in enumerate(sizes):
-        if len(sums) >= _NEAR:  # larger ones leave the processor's cache
-            rest = sizes[place + 1 :]
-            return _count_as_far(sums + size, rest, observed) + _count_as_far(sums - size, rest, observed)
+    if observed <= 0:
+        return int(2 ** len(sizes))
+    half = len(sizes) // 2
+    one, other = _signed_sums(sizes[:half]), np.sort(_signed_sums(sizes[half:]))
+    above = len(other) - np.searchsorted(other, observed - one, side="left")
+    below = np.searchsorted(other, -observed - one, side="right")
+    return int(above.sum() + below.sum())
+
+
+def _signed_sums(sizes: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Sums under every pattern of signs, ``[patterns]``."""
+    sums = np.zeros(1)
+    for size in sizes:
         sums = np.concatenate((sums + size, sums - size))
-    return int(np.count_nonzero(np.abs(sums) >= observed))
+    return sums
 
 
 def blocks(resamples: int, clusters: int) -> Iterator[slice]:
