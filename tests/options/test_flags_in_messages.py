@@ -13,10 +13,12 @@ import typer.main
 
 import rmtbench
 from rmtbench.cli.main import make_app
+from rmtbench.errors import UserError
 from rmtbench.options.check import as_keys
 from rmtbench.options.declare import options_of
 from rmtbench.options.memory import MemoryForm
 from rmtbench.options.request import all_options
+from rmtbench.runs.sweep import in_words_of_the_file
 
 PACKAGE = Path(rmtbench.__file__).parent
 FLAG = re.compile(r"(?<![\w-])--[a-z][a-z-]*")
@@ -73,3 +75,11 @@ def test_every_rare_option_that_a_message_names_is_declared() -> None:
 )
 def test_a_message_about_a_file_names_its_keys(text: str, keys: str) -> None:
     assert as_keys(text, ("rmt",)) == keys
+
+
+def test_a_sweep_keeps_the_flags_that_it_takes_itself() -> None:
+    remedy = "give fewer --workers, smaller --set cpus, more --draws or another --out"
+    said = in_words_of_the_file(UserError("no room", where="--engine ray", remedy=remedy), "line 3")
+    assert said.where == "line 3, --engine ray"
+    assert said.remedy == "give fewer --workers, smaller --set cpus, more draws or another --out"
+    assert in_words_of_the_file(UserError("none", where="--shard"), "").where == "--shard"
