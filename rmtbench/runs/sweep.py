@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from rmtbench.corpora.open import is_folder, open_dataset
 from rmtbench.corpora.registry import known_datasets
 from rmtbench.errors import UserError, nearest
+from rmtbench.options import flag
 from rmtbench.options.check import as_keys
 from rmtbench.options.declare import options_of
 from rmtbench.options.engine import Engine
@@ -117,7 +118,7 @@ def read_sweep(
     try:
         profile_defaults(profile or file.profile)
     except UserError as error:
-        where = "--profile" if profile else f"{path}, profile"
+        where = flag.profile if profile else f"{path}, profile"
         raise UserError(error.what, where=where, remedy=error.remedy) from error
     places = {"data_dir": data_dir, "rmt": rmt, "shard": shard}
     requests: dict[Request, str] = {}
