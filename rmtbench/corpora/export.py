@@ -49,7 +49,7 @@ def export_draw(draw: Draw, folder: Path) -> list[Path]:
     for name in files:
         if not (root / name).resolve().is_relative_to(root):
             raise UserError(f"'{name}' would lie outside the folder", where=str(folder), remedy="rename that document")
-    with disk_errors(folder):
+    with disk_errors(folder, flag.out):
         folder.mkdir(parents=True, exist_ok=True)
         if any(folder.iterdir()):
             raise UserError("the folder is not empty", where=str(folder), remedy=f"name a new one with {flag.out}")

@@ -28,8 +28,6 @@ OF_OTHERS = {"--no-", "--no-deps", "--python", "--porcelain", "--help"}
 """Flags of pip, uv and git, the one that every command has, and the beginning of those that switch off."""
 UNDECLARED = {
     ("analysis/run_comparison.py", "--fail-if-worse"),
-    ("errors.py", "--fresh"),
-    ("errors.py", "--results"),
     ("journal/merge.py", "--undo"),
     ("journal/packed.py", "--undo"),
     ("journal/writer.py", "--undo"),
