@@ -10,7 +10,7 @@ import errno
 import os
 import re
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -51,16 +51,6 @@ def nearest(name: str, known: Iterable[str]) -> str:
     return f"{guess}Known: {', '.join(names)}"
 
 
-def resumable(text: str, words: Sequence[str]) -> str:
-    """What is said of giving a command again: with ``--fresh`` once more, it would begin anew.
-
-    Args:
-        text: Speaks of "the same command".
-        words: The command as it was given.
-    """
-    return text.replace("the same command", "the same command without --fresh") if "--fresh" in words else text
-
-
 def first_line(error: BaseException) -> str:
     """An error's type and the first line of its text, for a message of one line."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
@@ -72,12 +62,12 @@ PLUGIN_FAULTS = (Exception, SystemExit)
 
 
 @contextmanager
-def disk_errors(path: Path, option: str = "--results") -> Iterator[None]:
+def disk_errors(path: Path, option: str) -> Iterator[None]:
     """Turn a full disk or a forbidden path while writing into a `UserError`; other errors pass.
 
     Args:
         path: What is being written, for the message.
-        option: What chooses another folder.
+        option: What chooses another folder, such as `flag.results`.
 
     Raises:
         UserError: The disk is full, or the path cannot be written.

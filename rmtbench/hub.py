@@ -12,11 +12,13 @@ import threading
 from functools import cache
 from urllib.parse import urlsplit
 
+from rmtbench.options import flag
+
 SECONDS = 3.0
 """How long an answer is waited for."""
 NEEDS = (
-    "a hub id needs the network or a filled hub cache (HF_HUB_OFFLINE=1); mini, smollm2 and --model openai:NAME need "
-    "neither"
+    "a hub id needs the network or a filled hub cache (HF_HUB_OFFLINE=1); "
+    f"mini, smollm2 and {flag.model} openai:NAME need neither"
 )
 """What to do without it, behind what is said of a model."""
 

@@ -9,6 +9,7 @@ from rmtbench.core import SHIPPED_MODELS
 from rmtbench.corpora.open import DATA_VARIABLE
 from rmtbench.corpora.registry import known_datasets
 from rmtbench.errors import UserError, nearest
+from rmtbench.options import flag
 from rmtbench.options.check import checked
 from rmtbench.options.request import Request as Request  # noqa: PLC0414 - what the door lets in
 from rmtbench.options.request import all_options
@@ -84,8 +85,8 @@ def rare_options(words: Sequence[str]) -> dict[str, str]:
             known = [each.replace("_", "-") for each in rare]
             raise UserError(f"no rare option '{name}'", where="--set", remedy=nearest(name.replace("_", "-"), known))
         if not given:
-            flag = rare[name].flag
-            raise UserError("is given no value", where=flag, remedy=f"give {flag}=VALUE: {rare[name].help}")
+            option = rare[name]
+            raise UserError("is given no value", where=option.flag, remedy=f"give {option.flag}=VALUE: {option.help}")
         settings[name] = value.strip()
     return settings
 
@@ -97,5 +98,5 @@ def profile_defaults(profile: str) -> Mapping[str, Any]:
         UserError: There is no such profile.
     """
     if profile not in PROFILES:
-        raise UserError(f"no profile '{profile}'", where="--profile", remedy=nearest(profile, PROFILES))
+        raise UserError(f"no profile '{profile}'", where=flag.profile, remedy=nearest(profile, PROFILES))
     return PROFILES[profile]

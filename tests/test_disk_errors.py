@@ -44,5 +44,5 @@ def test_safetensors_on_a_full_disk_is_no_fault_of_ours(tmp_path: Path, number: 
 
 def test_errors_that_are_none_of_the_disk_pass(tmp_path: Path) -> None:
     for error in (RuntimeError("loss is not a number"), KeyError("x"), OSError(5, "Input/output error")):
-        with pytest.raises(type(error)), disk_errors(tmp_path):
+        with pytest.raises(type(error)), disk_errors(tmp_path, "--out"):
             raise error

@@ -9,6 +9,7 @@ from typing import Any, Self
 from rmtbench.errors import UserError
 from rmtbench.journal.checks import damaged
 from rmtbench.journal.columns import ABSENT, ANSWERED, EMPTY, FAILED, GIVEN, NOT_APPLICABLE, RunColumns, Scores
+from rmtbench.options import flag
 
 JUDGED = "judged"
 """The value that a judge gives every answer: 1 for correct, 0 for incorrect, none where the judgement failed."""
@@ -115,7 +116,7 @@ class JudgeAccount:
                 price=None if told is None else (told, str(price["currency"])),
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
-            remedy = "delete that file and give `rmtbench score` with the same --judge: verdicts are kept"
+            remedy = f"delete that file and give `rmtbench score` with the same {flag.judge}: verdicts are kept"
             raise UserError(damaged(where, error).what, where=where, remedy=remedy) from error
 
 

@@ -17,6 +17,7 @@ from rmtbench.analysis.sections import setting_of
 from rmtbench.analysis.units import FEWEST_UNITS, Unit, clusters_of, unit_of
 from rmtbench.errors import UserError
 from rmtbench.journal.record import Key, RunRecord
+from rmtbench.options import flag
 from rmtbench.plural import many
 
 if TYPE_CHECKING:
@@ -131,7 +132,7 @@ def compare_runs(first: RunRecord, second: RunRecord, metric: str) -> RunCompari
     cluster = _clusters(first, second)
     pairs = pair_by_question(*({cluster(key): value for key, value in each.items()} for each in reversed(values)))
     if not pairs.clusters:
-        raise UserError(f"{metric} applies to none of the shared questions", where="--metric", remedy="choose another")
+        raise UserError(f"{metric} applies to none of the shared questions", where=flag.metric, remedy="choose another")
     both = [pair for each in pairs.clusters for pair in each]
     sums = [
         {place: (math.fsum(pair[side] for pair in each), len(each)) for place, each in enumerate(pairs.clusters)}

@@ -20,6 +20,7 @@ from rmtbench.corpora.open import open_dataset
 from rmtbench.errors import UserError
 from rmtbench.models.base import Reranker
 from rmtbench.models.load import load_token_counter, load_tokenizer
+from rmtbench.options import flag
 from rmtbench.options.benches import QualityBench
 from rmtbench.retrieval.base import Chunk, Hit, Index
 from rmtbench.retrieval.bm25 import FastBM25Index
@@ -153,7 +154,7 @@ def run(asked: QualityBench, *, report: Callable[[str], None] = lambda _line: No
         without += len(draw.corpus.questions) - len(measured)
         report(f"draw {number}: {len(chunks)} chunks, {len(measured)} questions with evidence")
     if not found:
-        where = f"--dataset {asked.dataset}"
+        where = f"{flag.dataset} {asked.dataset}"
         raise UserError("no question has evidence", where=where, remedy="choose data that names it")
     return QualityFigures(
         dataset=asked.dataset,

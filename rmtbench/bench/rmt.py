@@ -20,6 +20,7 @@ from rmtbench.core import AnswerStyle
 from rmtbench.errors import UserError
 from rmtbench.models.load import choose_device, choose_dtype
 from rmtbench.models.local import LocalModel
+from rmtbench.options import flag
 from rmtbench.options.benches import MemoryReading, RmtBench
 from rmtbench.options.declare import refusal
 from rmtbench.options.texts import token_count
@@ -119,7 +120,8 @@ def run(asked: RmtBench, *, report: Callable[[LengthProgress], None] = lambda _p
             raise UserError(
                 f"the process that read {length.label} ended with code {error.code}",
                 where="rmtbench bench rmt",
-                remedy="see above, if it said why; a process that was killed lacked memory: try a smaller --batch",
+                remedy="see above, if it said why; a process that was killed lacked memory: "
+                f"try a smaller {flag.batch}",
             ) from error
         rows.append(row)
     for length in wanted if asked.base_too else ():
@@ -157,14 +159,14 @@ def parse_lengths(lengths: Sequence[str], samples: Sequence[int] | None = None) 
     if len(samples) not in (1, len(lengths)) or min(samples) < 1:
         raise UserError(
             f"{len(samples)} numbers of samples for {len(lengths)} lengths",
-            where="--samples",
+            where=flag.samples,
             remedy="give one number for all lengths or one for each, all at least 1",
         )
     numbers = list(samples) * (len(lengths) if len(samples) == 1 else 1)
     return [Length(*each) for each in zip(lengths, tokens, numbers, strict=True)]
 
 
-def parse_tokens(text: str, where: str = "--lengths") -> int:
+def parse_tokens(text: str, where: str = flag.lengths) -> int:
     """Return a number of tokens that is given as ``500``, ``32k`` or ``1.5M``.
 
     Args:
@@ -191,8 +193,8 @@ def shipped_memory(task: str) -> Path:
             return path.parent
     raise UserError(
         f"no memory is shipped for task '{task}'",
-        where="--memory",
-        remedy=f"train one with `rmtbench train rmt --task {task}` and name its folder",
+        where=flag.memory,
+        remedy=f"train one with `rmtbench train rmt {flag.task} {task}` and name its folder",
     )
 
 

@@ -22,6 +22,7 @@ from rmtbench.measure import Stopwatch, peak_device_bytes, peak_resident_bytes, 
 from rmtbench.models.base import Generation
 from rmtbench.models.local import LocalModel
 from rmtbench.models.readers import OwnPrompts
+from rmtbench.options import flag
 from rmtbench.rmt.base import Ids, Step
 from rmtbench.rmt.decoder import RecurrentDecoder
 from rmtbench.rmt.streaming import read_streams
@@ -153,7 +154,7 @@ class _MemoryReader:
         size = self.model.config.segment_tokens
         raise UserError(
             f"questions of task '{self.texts.task.name}' do not fit a segment of {size} tokens",
-            where="--memory",
+            where=flag.memory,
             remedy="name a memory with longer segments",
         )
 
@@ -213,7 +214,7 @@ def _ask(
     except AnswerError as error:
         raise UserError(
             f"a question cannot be asked from this memory ({error})",
-            where="--memory",
+            where=flag.memory,
             remedy="name a memory of a base model with more positions",
         ) from error
     return local.decode(reader, list(map(len, questions)), [0] * len(questions), 0.0)

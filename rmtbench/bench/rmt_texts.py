@@ -13,6 +13,7 @@ from rmtbench.core import AnswerStyle
 from rmtbench.errors import UserError
 from rmtbench.models.load import load_model
 from rmtbench.models.local import LocalModel
+from rmtbench.options import flag
 from rmtbench.rmt.base import BaseIdentity
 from rmtbench.rmt.decoder import RecurrentDecoder
 from rmtbench.rmt.storage import from_pretrained, read_stored
@@ -101,7 +102,7 @@ class Texts:
             UserError: The text is too short for the task.
         """
         return sample_of(
-            self.task, self.segments, chance, f"--lengths {self.length.label}", remedy="ask for longer texts"
+            self.task, self.segments, chance, f"{flag.lengths} {self.length.label}", remedy="ask for longer texts"
         )
 
 
@@ -115,7 +116,7 @@ def load_base(opening: Opening) -> LocalModel:
     if stored.config.kind != "decoder":
         raise UserError(
             "this memory belongs to an encoder, which writes no answers",
-            where=f"--memory {opening.memory}",
+            where=f"{flag.memory} {opening.memory}",
             remedy="name a memory of a causal language model",
         )
     if opening.threads is not None:
@@ -166,7 +167,7 @@ def make_texts(
     if 2 * longest > size:
         raise UserError(
             f"questions of {longest} tokens leave too little of a segment of {size} to its text",
-            where="--memory",
+            where=flag.memory,
             remedy="name a memory with longer segments",
         )
     return Texts(make(size - longest), size - longest, length, seed)

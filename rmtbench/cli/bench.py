@@ -116,7 +116,7 @@ def _write(figures: Mapping[str, Any], json_file: Path | None) -> None:
     if json_file is not None:
         from rmtbench.journal.lines import write_whole
 
-        write_whole(json_file, (json.dumps(figures, indent=1, ensure_ascii=False) + "\n").encode())
+        write_whole(json_file, (json.dumps(figures, indent=1, ensure_ascii=False) + "\n").encode(), option="--json")
 
 
 def _figure(value: object) -> str:

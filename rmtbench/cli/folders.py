@@ -15,7 +15,7 @@ def check_results(results: Path) -> None:
     Raises:
         UserError: It is a file, lies below one, or may not be written.
     """
-    with disk_errors(results):
+    with disk_errors(results, "--results"):
         _check_writable(results)
 
 

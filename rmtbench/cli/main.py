@@ -17,7 +17,8 @@ import typer
 import rmtbench
 from rmtbench.cli.encoding import drop_output, use_known_characters
 from rmtbench.cli.plain_text import guard_streams, one_line, plain
-from rmtbench.errors import UserError, resumable
+from rmtbench.cli.progress import resumable
+from rmtbench.errors import UserError
 
 # Typer carries click inside and gives a public name only to this child of its UsageError.
 USAGE_ERROR = cast("Any", typer.BadParameter.__base__)

@@ -51,6 +51,16 @@ def say_next(results: Path, shard: str | None) -> None:
         note(f"part {shard} is done; to join several machines' parts: rmtbench merge PART1 PART2 ... --results FOLDER")
 
 
+def resumable(text: str, words: Sequence[str]) -> str:
+    """Return what is said of giving a command again: with ``--fresh`` once more, it would begin anew.
+
+    Args:
+        text: Speaks of "the same command".
+        words: The command as it was given.
+    """
+    return text.replace("the same command", "the same command without --fresh") if "--fresh" in words else text
+
+
 def note(text: str) -> None:
     """One line for the person, on stderr: stdout belongs to results."""
     typer.echo(one_line(text), err=True)

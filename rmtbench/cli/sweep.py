@@ -17,8 +17,8 @@ from rmtbench.cli.folders import check_results
 from rmtbench.cli.plain_text import plain
 from rmtbench.cli.plan_costs import duration
 from rmtbench.cli.planning import Planning, data_of
-from rmtbench.cli.progress import note, say_next
-from rmtbench.errors import UserError, resumable
+from rmtbench.cli.progress import note, resumable, say_next
+from rmtbench.errors import UserError
 from rmtbench.options.engine import Engine, check_engine
 from rmtbench.options.sweeping import Sweeping
 from rmtbench.plural import many

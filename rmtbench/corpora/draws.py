@@ -9,6 +9,7 @@ from typing import TypeVar
 from rmtbench.core import Corpus, Document, Draw, Gold, Question, Source, token_budget
 from rmtbench.corpora.base import DrawRequest
 from rmtbench.errors import UserError, nearest
+from rmtbench.options import flag
 
 T = TypeVar("T")
 
@@ -35,7 +36,7 @@ def choose_size(sizes: Mapping[str, int], size: str) -> int:
         UserError: The data set has no such size.
     """
     if size not in sizes:
-        raise UserError(f"no size '{size}' here", where="--size", remedy=nearest(size, sizes))
+        raise UserError(f"no size '{size}' here", where=flag.size, remedy=nearest(size, sizes))
     return sizes[size]
 
 
@@ -68,7 +69,7 @@ def too_small(
     """
     if fitting is None:
         fitting = [name for name, need in sizes.items() if need <= there]
-    remedy = f"use more data, or --size {' or '.join(fitting)}" if fitting else "use more data: no size fits"
+    remedy = f"use more data, or {flag.size} {' or '.join(fitting)}" if fitting else "use more data: no size fits"
     need = sizes[wanted] if wanted in sizes else token_budget(wanted) or 0
     return UserError(f"size '{wanted}' needs {need:,} {noun}; there are {there:,}", where=source.name, remedy=remedy)
 

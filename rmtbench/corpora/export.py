@@ -21,6 +21,7 @@ from rmtbench.corpora.squad import SEPARATOR
 from rmtbench.corpora.triviaqa import find_answers
 from rmtbench.errors import UserError, disk_errors
 from rmtbench.normalize import normalize_triviaqa
+from rmtbench.options import flag
 
 PARAGRAPHS_PER_ROW = 10
 
@@ -48,10 +49,10 @@ def export_draw(draw: Draw, folder: Path) -> list[Path]:
     for name in files:
         if not (root / name).resolve().is_relative_to(root):
             raise UserError(f"'{name}' would lie outside the folder", where=str(folder), remedy="rename that document")
-    with disk_errors(folder):
+    with disk_errors(folder, flag.out):
         folder.mkdir(parents=True, exist_ok=True)
         if any(folder.iterdir()):
-            raise UserError("the folder is not empty", where=str(folder), remedy="name a new one with --out")
+            raise UserError("the folder is not empty", where=str(folder), remedy=f"name a new one with {flag.out}")
         for name, data in files.items():
             path = folder / name
             path.parent.mkdir(parents=True, exist_ok=True)

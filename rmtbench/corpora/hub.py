@@ -19,6 +19,7 @@ from rmtbench.corpora.official import clean_title, mend_quotes, trivia_reference
 from rmtbench.corpora.rows import HotpotRow, SquadArticle, SquadParagraph, SquadQuestion, TriviaDocument, TriviaRow
 from rmtbench.errors import MissingError, UserError
 from rmtbench.hub import look_for_hub
+from rmtbench.options import flag
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -53,7 +54,7 @@ def load_hub(name: str, hub: HubRows) -> tuple[Source, Any]:
         raise MissingError(
             f"the hub cannot be reached for '{name}' ({type(error).__name__}), and it is not cached here",
             where=hub.repository,
-            remedy="give official files with --data-dir or RMTBENCH_DATA",
+            remedy=f"give official files with {flag.data_dir} or RMTBENCH_DATA",
         ) from error
     return Source("hub", f"{hub.repository} {SPLIT}", content_hash(dataset)), hub.rows(dataset)
 

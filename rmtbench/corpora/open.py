@@ -16,6 +16,7 @@ from rmtbench.corpora.own import read_folder
 from rmtbench.corpora.plugin import GuardedDataset
 from rmtbench.corpora.registry import broken_datasets, is_plugin, known_datasets
 from rmtbench.errors import MissingError, UserError, nearest
+from rmtbench.options import flag
 
 DATA_VARIABLE = "RMTBENCH_DATA"
 """Environment variable: folder of official files, where ``--data-dir`` gives none."""
@@ -59,8 +60,8 @@ def _open_kind(kind: DatasetKind, data_dir: Path | None, environ: Mapping[str, s
 
         return next(Miniature(style) for style in STYLES if style == name)
     if kind.hub is None:
-        remedy = f"give --data-dir or {DATA_VARIABLE}"
-        raise MissingError(f"no files of {name} are named", where="--dataset", remedy=remedy)
+        remedy = f"give {flag.data_dir} or {DATA_VARIABLE}"
+        raise MissingError(f"no files of {name} are named", where=flag.dataset, remedy=remedy)
     from rmtbench.corpora.hub import load_hub
 
     return _files_of(kind).make(*load_hub(name, kind.hub))
@@ -113,7 +114,7 @@ def find_file(name: str, path: Path) -> Path:
     if path.is_file():
         return path
     if not path.is_dir():
-        raise UserError("no such file or folder", where=str(path), remedy="check --data-dir or RMTBENCH_DATA")
+        raise UserError("no such file or folder", where=str(path), remedy=f"check {flag.data_dir} or RMTBENCH_DATA")
     if (path / name).is_dir():
         path /= name
     if official.below is not None and (path / official.below).is_dir():
@@ -128,7 +129,9 @@ def find_file(name: str, path: Path) -> Path:
             return few[0]
     if found:
         names = ", ".join(candidate.name for candidate in found)
-        raise UserError(f"several files could be {name}: {names}", where=str(path), remedy="name one with --data-dir")
+        raise UserError(
+            f"several files could be {name}: {names}", where=str(path), remedy=f"name one with {flag.data_dir}"
+        )
     inside = ", ".join(sorted(entry.name for entry in path.iterdir())[:8]) or "nothing"
     raise MissingError(
         f"no {name} file here (it holds {inside})",
@@ -145,7 +148,9 @@ def _begins(path: Path) -> str:
 
 def _files_of(kind: DatasetKind) -> OfficialFiles:
     if kind.official is None:
-        raise UserError(f"{kind.name} comes with the package, and has no official files", remedy="leave --data-dir out")
+        raise UserError(
+            f"{kind.name} comes with the package, and has no official files", remedy=f"leave {flag.data_dir} out"
+        )
     return kind.official
 
 
@@ -163,12 +168,14 @@ def _open_own(name: str) -> Dataset:
         with suppress(OSError, RuntimeError):  # as `is_folder`
             if Path(name).expanduser().is_file():
                 remedy = "give the folder that holds documents/ and questions.jsonl or questions.csv"
-                raise UserError("a file, and not a folder", where=f"--dataset {name}", remedy=remedy)
+                raise UserError("a file, and not a folder", where=f"{flag.dataset} {name}", remedy=remedy)
         if "/" in name or name.startswith((".", "~")):
-            raise UserError("no such folder", where=f"--dataset {name}", remedy="give a folder that holds documents/")
+            raise UserError(
+                "no such folder", where=f"{flag.dataset} {name}", remedy="give a folder that holds documents/"
+            )
         raise UserError(
             f"no data set '{name}'",
-            where="--dataset",
+            where=flag.dataset,
             remedy=f"{nearest(REPLACED.get(name, name), known_datasets())}, or the path of a folder",
         )
     folder = Path(name).expanduser()

@@ -21,6 +21,7 @@ from rmtbench.corpora.jsonfiles import decode, field, text_field
 from rmtbench.corpora.own_csv import table_rows
 from rmtbench.corpora.own_documents import describe_unread, plain_text, read_documents
 from rmtbench.errors import UserError
+from rmtbench.options import flag
 
 BUDGETS = {"all": 0, "smoke": 1_000, "small": 21_000, "medium": 43_000, "large": 85_000}
 LEAST_SHARE = 0.5
@@ -115,7 +116,7 @@ class OwnFolder:
         if total < budget * LEAST_SHARE:
             raise UserError(
                 f"documents are too long for {budget:,} tokens: a draw of them came to {total:,}",
-                where=f"--size {size}",
+                where=f"{flag.size} {size}",
                 remedy="choose a larger size or `all`, or part the documents",
             )
         return kept

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from rmtbench.core import Draw, Source
 from rmtbench.corpora.base import Dataset, DatasetFacts, DrawRequest, TokenCounter
 from rmtbench.errors import PLUGIN_FAULTS, UserError, first_line
+from rmtbench.options import flag
 
 
 class GuardedDataset:
@@ -63,5 +64,5 @@ def _told(name: str) -> Iterator[None]:
 
 def _fault(name: str, what: str) -> UserError:
     return UserError(
-        f"data set '{name}' fails ({what})", where="--dataset", remedy="mend the package that it comes from"
+        f"data set '{name}' fails ({what})", where=flag.dataset, remedy="mend the package that it comes from"
     )

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from rmtbench.errors import UserError
+from rmtbench.options import flag
 
 SCHEMA = 1
 """Version of every file under `results/`. Raise it when old files would be misread."""
@@ -30,9 +31,9 @@ def check_version(row: Mapping[str, Any], where: str) -> None:
     if found == SCHEMA:
         return
     if isinstance(found, int) and found > SCHEMA:
-        remedy = "upgrade rmtbench to read it, or choose another folder with --results"
+        remedy = f"upgrade rmtbench to read it, or choose another folder with {flag.results}"
     else:
-        remedy = "move the run aside, or choose another folder with --results"
+        remedy = f"move the run aside, or choose another folder with {flag.results}"
     raise UserError(
         f"written by another version of rmtbench (schema {found!r}, this version reads {SCHEMA})",
         where=where,
@@ -53,7 +54,7 @@ def damaged(where: str, error: Exception | str) -> UserError:
         reason = f"{type(error).__name__}: {error}"
     else:
         reason = error
-    return UserError(f"damaged row ({reason})", where=where, remedy="start that run anew with --fresh")
+    return UserError(f"damaged row ({reason})", where=where, remedy=f"start that run anew with {flag.fresh}")
 
 
 def check_texts(name: str, values: Iterable[object]) -> None:
@@ -107,13 +108,13 @@ def read_json(path: Path) -> dict[str, Any]:
     try:
         value = json.loads(path.read_bytes())
     except FileNotFoundError as error:
-        raise UserError("missing", where=str(path), remedy="start that run anew with --fresh") from error
+        raise UserError("missing", where=str(path), remedy=f"start that run anew with {flag.fresh}") from error
     except (ValueError, RecursionError) as error:
         raise UserError(
-            f"damaged: not JSON ({error})", where=str(path), remedy="start that run anew with --fresh"
+            f"damaged: not JSON ({error})", where=str(path), remedy=f"start that run anew with {flag.fresh}"
         ) from error
     if not isinstance(value, dict):
-        raise UserError("damaged: not an object", where=str(path), remedy="start that run anew with --fresh")
+        raise UserError("damaged: not an object", where=str(path), remedy=f"start that run anew with {flag.fresh}")
     check_version(value, str(path))
     return value
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from rmtbench.errors import UserError
 from rmtbench.journal.layout import RunFolder
 from rmtbench.journal.packed import SUFFIX, packed_of
+from rmtbench.options import flag
 from rmtbench.plural import many
 
 
@@ -55,7 +56,7 @@ def find_run(name: str, results: Path) -> Path:
         several if found else "no such run",
         where=name,
         remedy=f"{guess}Name a folder, or one of the {many(len(runs), 'run')} in {results} by its name or hash "
-        "(--results)",
+        f"({flag.results})",
     )
 
 

@@ -15,6 +15,7 @@ import orjson
 from rmtbench.errors import UserError, disk_errors
 from rmtbench.files import write_atomically
 from rmtbench.journal.checks import SCHEMA, check_version
+from rmtbench.options import flag
 
 
 def dumps(row: Mapping[str, Any]) -> str:
@@ -71,7 +72,7 @@ def number_rows(lines: Iterable[bytes], path: Path) -> Iterator[tuple[str, dict[
         except orjson.JSONDecodeError:
             row = _read_slowly(line, where)
         if not isinstance(row, dict):
-            raise UserError("damaged: not an object", where=where, remedy="remove that line, or use --fresh")
+            raise UserError("damaged: not an object", where=where, remedy=f"remove that line, or use {flag.fresh}")
         check_version(row, where)
         yield where, row
 
@@ -82,7 +83,7 @@ def _read_slowly(line: bytes, where: str) -> object:
         return json.loads(line.decode())
     except (ValueError, RecursionError) as error:
         raise UserError(
-            f"damaged: not JSON ({error})", where=where, remedy="remove that line, or start anew with --fresh"
+            f"damaged: not JSON ({error})", where=where, remedy=f"remove that line, or start anew with {flag.fresh}"
         ) from error
 
 
@@ -95,7 +96,7 @@ class LineWriter:
 
     def __enter__(self) -> Self:
         refuse_link(self._path)
-        with disk_errors(self._path):
+        with disk_errors(self._path, flag.results):
             drop_torn_line(self._path)
             self._stream = self._path.open("ab")
         return self
@@ -120,7 +121,7 @@ class LineWriter:
         """
         if self._stream is None:
             raise RuntimeError("append outside the with block")
-        with disk_errors(self._path):
+        with disk_errors(self._path, flag.results):
             self._stream.write(encode(row))
             self._stream.flush()
 
@@ -161,7 +162,7 @@ def drop_torn_line(path: Path) -> None:
             stream.truncate(keep)
 
 
-def write_whole(path: Path, data: bytes, *, option: str = "--results") -> None:
+def write_whole(path: Path, data: bytes, *, option: str = flag.results) -> None:
     """Write a file whole or not at all, and say what the user can do where that fails.
 
     Args:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from rmtbench.errors import UserError, disk_errors
 from rmtbench.locks import HeldError, hold, lease_of
+from rmtbench.options import flag
 
 
 @contextmanager
@@ -25,13 +26,13 @@ def only_writer(path: Path) -> Iterator[Callable[[], None]]:
     """
     with ExitStack() as stack:
         try:
-            with disk_errors(path):
+            with disk_errors(path, flag.results):
                 claim = stack.enter_context(hold(path))
         except HeldError as error:
             raise UserError(
                 f"another process (pid {error.holder}) is writing this run",
                 where=str(path.parent),
-                remedy="wait for it to end, or choose another folder with --results",
+                remedy=f"wait for it to end, or choose another folder with {flag.results}",
             ) from error
 
         def check() -> None:

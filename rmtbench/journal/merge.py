@@ -19,6 +19,7 @@ from rmtbench.journal.order import BY_DRAW
 from rmtbench.journal.packed import packed_of
 from rmtbench.journal.rows import key_from_row, spec_from_row
 from rmtbench.journal.writer import check_same_model
+from rmtbench.options import flag
 
 Row = Mapping[str, Any]
 
@@ -72,7 +73,9 @@ def merge(parts: Sequence[Path], results: Path, names: Collection[str] | None = 
     runs: dict[str, list[Path]] = {}
     for part in parts:
         if part.resolve() == results.resolve():
-            raise UserError("a part cannot be the merged folder", where=str(part), remedy="give another --results")
+            raise UserError(
+                "a part cannot be the merged folder", where=str(part), remedy=f"give another {flag.results}"
+            )
         for folder in find_runs(part):
             if names is None or folder.name in names:
                 runs.setdefault(folder.name, []).append(folder)
@@ -97,7 +100,7 @@ def _merge_run(folders: Sequence[Path], target: Path) -> Merged:
         "sessions": b"".join(encode({**row, "session": number}) for number, row in enumerate(sessions.values())),
     }
     _refuse_other_places(target)
-    with disk_errors(target):
+    with disk_errors(target, flag.results):
         target.mkdir(parents=True, exist_ok=True)
         with only_writer(RunFolder(target).lock) as check_lock:
             _refuse_losses(RunFolder(target), joined["answers"])
@@ -116,7 +119,7 @@ def _read(folder: RunFolder) -> _Part:
         found = rows.setdefault(name, {})
         for where, row in read_numbered(getattr(folder, name)):
             if not isinstance(row.get("draw"), int):
-                raise UserError("damaged: no draw", where=where, remedy="answer that part again with --fresh")
+                raise UserError("damaged: no draw", where=where, remedy=f"answer that part again with {flag.fresh}")
             found.setdefault(row["draw"], []).append(_plain(row))
     sessions = [_plain(row) for _, row in read_numbered(folder.sessions)]
     return _Part(folder, read_json(folder.spec), sessions, rows)
@@ -204,7 +207,7 @@ def _refuse_losses(folder: RunFolder, answers: Sequence[Row]) -> None:
             raise UserError(
                 "an answer here is in none of the parts",
                 where=where,
-                remedy="give another --results, or name this folder's copy as a part, too",
+                remedy=f"give another {flag.results}, or name this folder's copy as a part, too",
             )
 
 

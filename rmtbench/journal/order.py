@@ -7,6 +7,7 @@ from itertools import pairwise
 from rmtbench.errors import UserError
 from rmtbench.journal.layout import RunFolder
 from rmtbench.journal.lines import drop_torn_line, number_rows, refuse_link, write_whole
+from rmtbench.options import flag
 
 BY_DRAW = ("corpora", "gold", "prepared", "answers", "usage")
 """Files of a run whose rows name their draw, as attributes of `RunFolder`."""
@@ -35,7 +36,7 @@ def order_by_draw(folder: RunFolder) -> None:
         draws = []
         for where, row in number_rows(lines, path):
             if not isinstance(row.get("draw"), int):
-                raise UserError("damaged: no draw", where=where, remedy="start that run anew with --fresh")
+                raise UserError("damaged: no draw", where=where, remedy=f"start that run anew with {flag.fresh}")
             draws.append(row["draw"])
         if any(one > other for one, other in pairwise(draws)):
             ordered = sorted(range(len(lines)), key=draws.__getitem__)

@@ -15,6 +15,7 @@ from typing import IO, Any
 from rmtbench.errors import UserError, disk_errors
 from rmtbench.files import write_atomically
 from rmtbench.journal.lock import only_writer
+from rmtbench.options import flag
 
 SUFFIX = ".zip"
 _MOMENT = (1980, 1, 1, 0, 0, 0)
@@ -102,7 +103,7 @@ def _pack(folder: Path) -> Path:
             member.external_attr = 0o644 << 16
             packed.writestr(member, path.read_bytes())
     target = folder.with_name(folder.name + SUFFIX)
-    with disk_errors(target):
+    with disk_errors(target, flag.results):
         write_atomically(target, made.getvalue())
         shutil.rmtree(folder)
     return target
@@ -119,7 +120,7 @@ def unpack(packed: Path) -> Path:
     """
     folder = packed.with_suffix("")
     unfinished = folder.with_name(f".{folder.name}.unpacking")
-    with disk_errors(folder):
+    with disk_errors(folder, flag.results):
         shutil.rmtree(unfinished, ignore_errors=True)
         with _opened(packed) as whole:
             whole.extractall(unfinished)

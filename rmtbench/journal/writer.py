@@ -31,6 +31,7 @@ from rmtbench.journal.rows import (
     system_to_row,
 )
 from rmtbench.locks import lease_of
+from rmtbench.options import flag
 
 
 class RunWriter:
@@ -62,7 +63,7 @@ class RunWriter:
                 remedy=f"rmtbench pack {quote(str(packed))} --undo makes a folder of it again",
             )
         refuse_link(self.folder.path)
-        with disk_errors(self.folder.path):
+        with disk_errors(self.folder.path, flag.results):
             self.folder.path.mkdir(parents=True, exist_ok=True)
         with self._stack as stack:
             self._check_lock = stack.enter_context(only_writer(self.folder.lock))
@@ -122,7 +123,7 @@ class RunWriter:
             raise UserError(
                 f"draw {corpus.draw} was begun with other documents or questions",
                 where=str(self.folder.corpora),
-                remedy="restore the data it was begun with, or start that run anew with --fresh",
+                remedy=f"restore the data it was begun with, or start that run anew with {flag.fresh}",
             )
         for question, gold in zip(corpus.questions, draw.gold, strict=True):
             if (corpus.draw, question.id) not in self._gold:
@@ -194,7 +195,7 @@ def check_same_model(before: Mapping[str, Any], now: Mapping[str, Any], folder: 
             raise UserError(
                 f"this run was begun with another {' '.join(path)}",
                 where=str(folder.spec),
-                remedy="use what it was begun with, or start that run anew with --fresh",
+                remedy=f"use what it was begun with, or start that run anew with {flag.fresh}",
             )
 
 
@@ -244,7 +245,8 @@ def _begun_otherwise(what: str, folder: RunFolder) -> UserError:
     return UserError(
         f"this run was begun with another {what}",
         where=str(folder.spec),
-        remedy="use what it was begun with, start that run again with --fresh, or give another folder with --results",
+        remedy=f"use what it was begun with, start that run again with {flag.fresh}, "
+        f"or give another folder with {flag.results}",
     )
 
 

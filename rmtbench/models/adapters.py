@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from rmtbench.errors import UserError
 from rmtbench.files import file_sha256
+from rmtbench.options import flag
 
 if TYPE_CHECKING:
     import torch
@@ -63,7 +64,7 @@ def is_adapter(folder: Path) -> bool:
     return (folder / CONFIG).is_file()
 
 
-def find_adapter(name: str, option: str = "--adapter") -> AdapterFiles:
+def find_adapter(name: str, option: str = flag.adapter) -> AdapterFiles:
     """Find an adapter and hash its files.
 
     Args:
@@ -120,8 +121,8 @@ def check_base(adapter: AdapterFiles, base: str, weights_sha256: str) -> None:
     whose = "other weights of " if Path(base).name == stated else ""
     raise UserError(
         f"the adapter '{adapter.name}' was trained for {whose}'{stated}', not for '{Path(base).name}'",
-        where="--adapter",
-        remedy=f"give --model {stated}, or leave the adapter out",
+        where=flag.adapter,
+        remedy=f"give {flag.model} {stated}, or leave the adapter out",
     )
 
 
@@ -143,7 +144,7 @@ def merge_adapter(model: PreTrainedModel, adapter: AdapterFiles) -> PreTrainedMo
     """
     import warnings
 
-    where = f"--adapter {adapter.name}"
+    where = f"{flag.adapter} {adapter.name}"
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # PEFT warns of missing keys and the like; here they are refused
         return _merged(model, adapter, where)
@@ -156,7 +157,7 @@ def _merged(model: PreTrainedModel, adapter: AdapterFiles, where: str) -> PreTra
         raise UserError(
             "an adapter cannot be merged into quantised weights",
             where=where,
-            remedy="give the model's unquantised weights as --model",
+            remedy=f"give the model's unquantised weights as {flag.model}",
         )
     wrapped = _wrap(model, adapter, where)
     _fill(wrapped, adapter, where)
@@ -174,7 +175,7 @@ def _merged(model: PreTrainedModel, adapter: AdapterFiles, where: str) -> PreTra
         raise UserError(
             f"merging the adapter '{adapter.name}' changes its answers (logits differ by {difference:.2g})",
             where=where,
-            remedy="merge it with PEFT yourself, compare, and give the merged folder as --model",
+            remedy=f"merge it with PEFT yourself, compare, and give the merged folder as {flag.model}",
         )
     return merged
 

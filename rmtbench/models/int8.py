@@ -14,6 +14,7 @@ from torch.nn.functional import linear
 
 from rmtbench.errors import UserError
 from rmtbench.models.linear import LEAST_WEIGHTS, multiply_by_onednn, onednn_serves
+from rmtbench.options import flag
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -120,7 +121,7 @@ def check_dtype(weights: str, dtype: str) -> None:
         UserError: The dtype is not one of `DTYPES`.
     """
     if weights == INT8 and getattr(torch, dtype) not in DTYPES:
-        raise _refused(f"they do not serve {dtype}", "give --dtype float32 or bfloat16")
+        raise _refused(f"they do not serve {dtype}", f"give {flag.dtype} float32 or bfloat16")
 
 
 def use_int8(model: PreTrainedModel) -> dict[str, Any]:
@@ -146,7 +147,9 @@ def use_int8(model: PreTrainedModel) -> dict[str, Any]:
         try:
             layer = Int8Linear(model.get_submodule(name), by_onednn=by_onednn)
         except ValueError as error:
-            raise _refused(f"{error} ({name})", "leave --weights out, or fetch the model's files again") from error
+            raise _refused(
+                f"{error} ({name})", f"leave {flag.weights} out, or fetch the model's files again"
+            ) from error
         setattr(model.get_submodule(parent), last, layer)
     return {
         "weights": INT8,
@@ -184,4 +187,4 @@ def _check(model: PreTrainedModel) -> None:
 
 
 def _refused(what: str, remedy: str) -> UserError:
-    return UserError(what, where=f"--weights {INT8}", remedy=remedy)
+    return UserError(what, where=f"{flag.weights} {INT8}", remedy=remedy)

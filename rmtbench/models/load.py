@@ -22,6 +22,7 @@ from rmtbench.models.prompt import CONTRACT_VERSION, ChatSettings, chat_facts, m
 from rmtbench.models.random_geometry import build_random, geometry, is_random
 from rmtbench.models.sources import PACKAGED, SHIPPED, Source, find_source, to_convert
 from rmtbench.models.weights import add_weights, weights_hash
+from rmtbench.options import flag
 from rmtbench.options.model import Weights
 
 if TYPE_CHECKING:
@@ -48,12 +49,12 @@ def choose_device(device: str) -> str:
     there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if not there.get(kind, False):
         ready = ", ".join(name for name, found in there.items() if found)
-        raise UserError(f"no device '{device}' here", where="--device", remedy=f"devices found: {ready}")
+        raise UserError(f"no device '{device}' here", where=flag.device, remedy=f"devices found: {ready}")
     number = device.partition(":")[2]
     count = torch.cuda.device_count() if kind == "cuda" else 1
     if number and not (number.isdecimal() and int(number) < count):
         numbered = f"{kind}:0 to {kind}:{count - 1}" if count > 1 else f"{kind}:0"
-        raise UserError(f"no device '{device}' here", where="--device", remedy=f"devices found: {numbered}")
+        raise UserError(f"no device '{device}' here", where=flag.device, remedy=f"devices found: {numbered}")
     return device
 
 
@@ -66,7 +67,7 @@ def choose_dtype(dtype: str, device: str) -> str:
     if dtype == "auto":
         return "float32" if device == "cpu" else "bfloat16"
     if dtype not in DTYPES:
-        raise UserError(f"no dtype '{dtype}'", where="--dtype", remedy=f"choose one of auto, {', '.join(DTYPES)}")
+        raise UserError(f"no dtype '{dtype}'", where=flag.dtype, remedy=f"choose one of auto, {', '.join(DTYPES)}")
     return dtype
 
 
@@ -117,7 +118,7 @@ def load_model(  # many: all that decides what a model answers
     if step is not None:
         known["decode_steps"] = step.code
     words = _tokenizer(source, tokenizer)
-    _check_vocabulary(model, words, "--tokenizer" if tokenizer else "--model")
+    _check_vocabulary(model, words, flag.tokenizer if tokenizer else flag.model)
     limit = context_limit(model.config)
     identity = identity_of(source, tokenizer, seed, weights)
     contract, ends = make_contract(words, style, chat), end_ids(model, words)
@@ -198,13 +199,13 @@ def _tokenizer(source: Source, tokenizer: str | None) -> PreTrainedTokenizerBase
     from transformers import AutoTokenizer
 
     if tokenizer is not None and (file := to_convert(tokenizer)) is not None:
-        return _without_limit(gguf_tokenizer(file, "--tokenizer"))
+        return _without_limit(gguf_tokenizer(file, flag.tokenizer))
     path = tokenizer_source(source, tokenizer).path
     try:
         words: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(path, trust_remote_code=False)
     except (OSError, ValueError, KeyError) as error:
         named = tokenizer or source.name
-        raise _missing("tokenizer", named, "--tokenizer" if tokenizer else "--model", error) from error
+        raise _missing("tokenizer", named, flag.tokenizer if tokenizer else flag.model, error) from error
     return _without_limit(words)
 
 
@@ -267,12 +268,12 @@ def _from_pretrained(name: str, dtype: torch.dtype, device: str) -> PreTrainedMo
 
     try:
         model, found = _by_attention(name, dtype)
-        check_complete(found, name, "--model")
+        check_complete(found, name, flag.model)
         loaded: PreTrainedModel = model.to(device).eval()
     except (UserError, MemoryError, torch.OutOfMemoryError):
         raise
     except Exception as error:  # files of others can fail in any way, in the code of any architecture
-        raise _missing("model", name, "--model", error) from error
+        raise _missing("model", name, flag.model, error) from error
     return loaded
 
 

@@ -18,6 +18,7 @@ from rmtbench.models.base import Passage
 from rmtbench.models.chat_format import render, render_strictly
 from rmtbench.models.control_tokens import control_marks, count_tokens, encode_text
 from rmtbench.models.reasoning import DEFAULT_THINK_TOKENS, NO_REASONING, Reasoning, find_reasoning
+from rmtbench.options import flag
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -219,7 +220,7 @@ def think_budget(contract: PromptContract, chat: ChatSettings | None = None) -> 
     if given:
         raise UserError(
             "neither the tokenizer nor the chat template has marks of reasoning, such as <think>",
-            where="--set think-tokens",
+            where=flag.think_tokens,
             remedy="leave it out with this model",
         )
     return 0
@@ -269,7 +270,7 @@ def _checked_system(tokenizer: PreTrainedTokenizerBase, system: str | None) -> s
     if found is not None:
         raise UserError(
             f"the system prompt holds the control mark {found[0]}",
-            where="--set system-prompt",
+            where=flag.system_prompt,
             remedy="leave the mark out: the chat format is added by the program",
         )
     return system or None
@@ -278,7 +279,7 @@ def _checked_system(tokenizer: PreTrainedTokenizerBase, system: str | None) -> s
 def _no_system(what: str) -> UserError:
     return UserError(
         f"the tokenizer's chat template {what}",
-        where="--set system-prompt",
+        where=flag.system_prompt,
         remedy="leave it out with this model",
     )
 
@@ -286,6 +287,6 @@ def _no_system(what: str) -> UserError:
 def _unusable(what: str) -> UserError:
     return UserError(
         f"the tokenizer's chat template {what}",
-        where="--model",
-        remedy="name a tokenizer whose template takes a user's message alone, or that has none, with --tokenizer",
+        where=flag.model,
+        remedy=f"name a tokenizer whose template takes a user's message alone, or that has none, with {flag.tokenizer}",
     )

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from rmtbench.errors import UserError, nearest
+from rmtbench.options import flag
 
 if TYPE_CHECKING:
     import torch
@@ -114,7 +115,7 @@ def geometry(model: str) -> Mapping[str, Any]:
     """
     name = model.removeprefix(PREFIX)
     if name not in GEOMETRIES:
-        raise UserError(f"no geometry '{name}'", where="--model", remedy=nearest(name, GEOMETRIES))
+        raise UserError(f"no geometry '{name}'", where=flag.model, remedy=nearest(name, GEOMETRIES))
     return GEOMETRIES[name]
 
 

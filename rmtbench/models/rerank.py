@@ -14,6 +14,7 @@ from typing import Any
 from rmtbench.errors import UserError
 from rmtbench.hub import look_for_hub
 from rmtbench.models.embed_files import hash_files, transformer_files
+from rmtbench.options import flag
 
 BATCH = 32
 """Pairs scored at once."""
@@ -69,13 +70,13 @@ class CrossEncoder:
         except (OSError, ValueError, KeyError, RuntimeError, SafetensorError, pickle.UnpicklingError) as error:
             raise UserError(
                 f"the reranker cannot be loaded ({str(error).splitlines()[0]})",
-                where=f"--reranker {name}",
+                where=f"{flag.reranker} {name}",
                 remedy="give the folder or hub id of a cross-encoder",
             ) from error
         if model.config.num_labels != 1:
             raise UserError(
                 f"the model gives {model.config.num_labels} scores in place of one",
-                where=f"--reranker {name}",
+                where=f"{flag.reranker} {name}",
                 remedy="give a cross-encoder that was trained to rank, such as cross-encoder/ms-marco-MiniLM-L6-v2",
             )
         self._model = model.to(device).eval()
@@ -127,7 +128,7 @@ def _folder(name: str) -> Path:
     except (OSError, ValueError) as error:
         raise UserError(
             f"there is no reranker {name!r}: no such folder, and the hub did not give it",
-            where="--reranker",
+            where=flag.reranker,
             remedy="check the spelling and the network, or give the folder of a cross-encoder",
         ) from error
 
@@ -137,7 +138,7 @@ def _check_files(folder: Path) -> None:
     if not weights or not (folder / "config.json").is_file():
         raise UserError(
             "no reranker: config.json or the weights are missing",
-            where=f"--reranker {folder}",
+            where=f"{flag.reranker} {folder}",
             remedy="give the folder or hub id of a cross-encoder",
         )
 

@@ -16,6 +16,7 @@ from rmtbench.hub import look_for_hub
 from rmtbench.models.adapters import AdapterFiles, find_adapter, is_adapter
 from rmtbench.models.gguf import convert, is_converted, is_gguf
 from rmtbench.models.random_geometry import is_random
+from rmtbench.options import flag
 
 SHIPPED = {name: Path(__file__).parent.parent / "assets" / "models" / name for name in ("mini", "mini-short")}
 """Models that come with the package, by the name that stands for their folder."""
@@ -80,7 +81,7 @@ class Source:
     base: str = ""
 
 
-def find_source(name: str, adapter: str | None = None, option: str = "--model", *, fetch: bool = True) -> Source:
+def find_source(name: str, adapter: str | None = None, option: str = flag.model, *, fetch: bool = True) -> Source:
     """Find a model's files; a GGUF file is converted if that was not done before.
 
     Args:
@@ -100,8 +101,8 @@ def find_source(name: str, adapter: str | None = None, option: str = "--model", 
     if adapter is not None:
         raise UserError(
             f"'{name}' is an adapter itself, and only one adapter can be used",
-            where="--adapter",
-            remedy="give the base model as --model and one adapter as --adapter",
+            where=flag.adapter,
+            remedy=f"give the base model as {flag.model} and one adapter as {flag.adapter}",
         )
     files = find_adapter(str(folder), option)
     return _with_adapter(_base_of(files, option, fetch=fetch), files, "")
@@ -168,7 +169,9 @@ def _base_of(files: AdapterFiles, option: str, *, fetch: bool) -> Source:
     for place in (Path(stated).expanduser(), folder / stated, folder.parent / stated):
         if stated and place.exists() and place.resolve() != folder.resolve():
             return _base(str(place), option, fetch=fetch)
-    remedy = f"give the base as --model and this folder as --adapter: --model BASE --adapter {folder}"
+    remedy = (
+        f"give the base as {flag.model} and this folder as {flag.adapter}: {flag.model} BASE {flag.adapter} {folder}"
+    )
     if not stated or stated.startswith((".", "/", "~")):
         raise UserError(f"the adapter's base model '{stated}' is not here", where=f"{option} {folder}", remedy=remedy)
     if stated in SHIPPED or stated in PACKAGED:

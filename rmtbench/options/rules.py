@@ -11,6 +11,7 @@ from collections.abc import Set as AbstractSet
 from typing import Any, Protocol
 
 from rmtbench.errors import UserError
+from rmtbench.options import flag
 from rmtbench.options.declare import Heeded, Option, Place
 from rmtbench.options.request import Request, all_options
 
@@ -48,15 +49,15 @@ UNHEEDED = {"kv_cache": "no system here has a cache to keep"}
 """What is said of an option that no system uses, if not the usual."""
 
 PLACES: Mapping[Place, tuple[str, str]] = {
-    "a server": ("means nothing where model and embedder are on this machine", "give --model openai:NAME"),
-    "a served model": ("means nothing for a model on this machine", "give --model openai:NAME"),
-    "a served embedder": ("means nothing where no server embeds", "give --embedder openai:NAME"),
+    "a server": ("means nothing where model and embedder are on this machine", f"give {flag.model} openai:NAME"),
+    "a served model": ("means nothing for a model on this machine", f"give {flag.model} openai:NAME"),
+    "a served embedder": ("means nothing where no server embeds", f"give {flag.embedder} openai:NAME"),
     "a local model": ("means nothing for a model behind a server", "give a model on this machine"),
     "this machine": ("means nothing where servers compute all", "give a model on this machine"),
 }
 """What is wrong with an option where there is no such place, and what would give it one."""
 
-INSTEAD = {"concurrency": "use --batch", "batch": "use --concurrency"}
+INSTEAD = {"concurrency": f"use {flag.batch}", "batch": f"use {flag.concurrency}"}
 """Options that do the same in the other place."""
 
 
@@ -81,7 +82,7 @@ def check_together(values: Mapping[str, Any]) -> None:
         for field in ("stemming", "stop_words", "index"):
             if field in values:
                 what = "LlamaIndex's BM25Retriever has words of its own and is kept in memory"
-                remedy = "leave it out, or leave --set sparse-backend out"
+                remedy = f"leave it out, or leave {flag.sparse_backend} out"
                 raise UserError(what, where=all_options()[field].flag, remedy=remedy)
     for field, option in all_options().items():
         if option.needs and field in values and not values.get(option.needs):
@@ -96,13 +97,13 @@ _CONTRADICTIONS: Sequence[tuple[Callable[[Mapping[str, Any]], bool], str, str, s
         lambda given: "top_tokens" in given and "top_k" in given,
         "top_tokens",
         "chunks are chosen by number or by tokens, not by both",
-        "leave --top-k out",
+        f"leave {flag.top_k} out",
     ),
     (
         lambda given: "recompute" in given and given.get("cache_layout") != "composed",
         "recompute",
         "an exact cache has nothing to read again",
-        "give --cache-layout composed, or leave it out",
+        f"give {flag.cache_layout} composed, or leave it out",
     ),
     (
         lambda given: "kv_bits" in given and given.get("cache_layout") == "plain",
@@ -114,13 +115,13 @@ _CONTRADICTIONS: Sequence[tuple[Callable[[Mapping[str, Any]], bool], str, str, s
         lambda given: "prune" in given and "keep" not in given,
         "prune",
         "it needs the share of tokens to keep",
-        "give such as --set keep=0.2, too",
+        f"give such as {flag.keep}=0.2, too",
     ),
     (
         lambda given: "prune" in given and given.get("cache_layout", "shared") != "shared",
         "prune",
         "only a cache in the shared layout is pruned",
-        "leave --cache-layout out",
+        f"leave {flag.cache_layout} out",
     ),
     (
         lambda given: (
@@ -129,13 +130,13 @@ _CONTRADICTIONS: Sequence[tuple[Callable[[Mapping[str, Any]], bool], str, str, s
         ),
         "kv_place",
         "only an exact cache in the shared or composed layout is kept in the host's memory",
-        "leave it out, or --set kv-bits, --set prune and --cache-layout plain",
+        f"leave it out, or {flag.kv_bits}, {flag.prune} and {flag.cache_layout} plain",
     ),
     (
         lambda given: "qdrant" in given and "index" in given,
         "qdrant",
         "embeddings are kept in files or by Qdrant, not by both",
-        "leave --index out",
+        f"leave {flag.index} out",
     ),
 )
 """When options contradict each other, which one is named, and with what words."""
@@ -149,11 +150,11 @@ def check_chunks(request: Request) -> None:
     """
     tokens, overlap, budget = request.chunk_tokens, request.chunk_overlap, request.top_tokens
     if overlap >= tokens:
-        what, remedy = "must be smaller than a chunk", "choose fewer tokens than --chunk-tokens"
-        raise UserError(f"{what} (given: {overlap})", where="--set chunk-overlap", remedy=remedy)
+        what, remedy = "must be smaller than a chunk", f"choose fewer tokens than {flag.chunk_tokens}"
+        raise UserError(f"{what} (given: {overlap})", where=flag.chunk_overlap, remedy=remedy)
     if budget is not None and budget < tokens:
-        what, remedy = "leaves no room for a chunk", "choose at least as many tokens as --chunk-tokens"
-        raise UserError(f"{what} (given: {budget})", where="--top-tokens", remedy=remedy)
+        what, remedy = "leaves no room for a chunk", f"choose at least as many tokens as {flag.chunk_tokens}"
+        raise UserError(f"{what} (given: {budget})", where=flag.top_tokens, remedy=remedy)
 
 
 def check_places(
@@ -215,7 +216,7 @@ def check_server(request: Request, kind: Kind) -> None:
     if kind.memory is not None:
         raise UserError(
             "a recurrent memory needs the model's weights, and a server gives none",
-            where=f"--system {kind.name} with --model {request.model}",
+            where=f"{flag.systems} {kind.name} with {flag.model} {request.model}",
             remedy="use rmt-text, which needs texts alone, or a local model",
         )
     for field, option in all_options().items():
@@ -236,5 +237,5 @@ def check_device(request: Request, device: str) -> None:
         UserError: A cache in the host's memory, and the device is no GPU.
     """
     if request.kv_place == "host" and not device.startswith("cuda"):
-        remedy = "leave it out, or give --device cuda"
-        raise UserError(f"it needs a GPU, and the device is '{device}'", where="--set kv-place=host", remedy=remedy)
+        remedy = f"leave it out, or give {flag.device} cuda"
+        raise UserError(f"it needs a GPU, and the device is '{device}'", where=f"{flag.kv_place}=host", remedy=remedy)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from rmtbench.analysis.agreement import Agreement, agreement, inexact, native_agreement, quantised
 from rmtbench.analysis.run_figures import TIMINGS, RunFigures
 from rmtbench.analysis.sections import Grid, row_of
+from rmtbench.options import flag
 from rmtbench.report import numbers
 from rmtbench.report.notes import mark_notes, marks, preparation_text, shared_notes
 from rmtbench.report.numbers import MISSING
@@ -16,7 +17,7 @@ PARTS = ("tokenize", "chunk", "embed", "index", "prefill", "save", "load")
 """Order of preparation's parts; a system's own parts follow."""
 
 
-UNPRICED = f"{MISSING}: no price is known (rmtbench run --prices)"
+UNPRICED = f"{MISSING}: no price is known (rmtbench run {flag.prices})"
 
 
 def anatomy_tables(grid: Grid) -> tuple[Table, ...]:

@@ -16,6 +16,7 @@ from rmtbench.analysis.decision import Decided, Verdict
 from rmtbench.analysis.metrics import FIRST, LABELS
 from rmtbench.analysis.run_figures import RunFigures, spared
 from rmtbench.analysis.sections import Grid, Section
+from rmtbench.options import flag
 from rmtbench.plural import many
 from rmtbench.report import numbers
 from rmtbench.report.notes import INCOMPLETE, LOADED, RANDOM, cache_notes, marks, name_of
@@ -23,7 +24,7 @@ from rmtbench.report.settle import settling_command
 from rmtbench.report.tables import Table, score_text
 from rmtbench.report.verdicts import cost_text, metric_label, ranked, sentences, settling, standing_word, without_common
 
-NO_VERDICT = "No verdict: --quick compares nothing."
+NO_VERDICT = f"No verdict: {flag.quick} compares nothing."
 GRAVE = ("questions", "answers so far", "scorers", "embedder")
 """Differences between runs with which their rows must not be compared."""
 LEAST = ("kept", "recall", "prepare", "verdict")

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from rmtbench.analysis.judging import BESIDE, Agreement, JudgeAccount, JudgedRun
 from rmtbench.analysis.run_figures import RunFigures
 from rmtbench.analysis.sections import Grid, row_of
+from rmtbench.options import flag
 from rmtbench.plural import many
 from rmtbench.report import numbers
 from rmtbench.report.anatomy import WHO, who
@@ -108,6 +109,6 @@ def _failure_notes(grid: Grid, judged: Judged) -> list[str]:
             who = f"{run.spec.size} {grid.label(row_of(run))} ({run.hash})"
             notes.append(
                 f"{who}: {found.not_judged} not judged ({reasons}); counted as incorrect the mean is {lowest:.3f}, as "
-                f"correct {highest:.3f}; rmtbench score with the same --judge asks again"
+                f"correct {highest:.3f}; rmtbench score with the same {flag.judge} asks again"
             )
     return notes

@@ -27,6 +27,7 @@ from rmtbench.analysis.published_comparison import (
 )
 from rmtbench.analysis.run_figures import RunFigures
 from rmtbench.analysis.sections import Grid, Section
+from rmtbench.options import flag
 from rmtbench.plural import many
 from rmtbench.report import numbers
 from rmtbench.report.notes import mark_notes, marks
@@ -111,7 +112,7 @@ def context_table(section: Section, grid: Grid) -> Table | None:
         title=f"Published by length of context, {grid.name}",
         caption=f"{LONG_CONTEXT_PAPER}: the nearest published length beside the mean tokens of a question. "
         "Measured and published: correctness as a language model judged it; the judges and their prompts differ. Runs "
-        "that were not judged are not shown (rmtbench score --judge).",
+        f"that were not judged are not shown (rmtbench score {flag.judge}).",
         columns=(
             "size", "system", "tokens read", "measured", "published at", ONE_MODEL, "lowest", "median", "highest",
             "models",

@@ -11,6 +11,7 @@ from rmtbench.analysis.decision import Verdict
 from rmtbench.analysis.run_figures import RunFigures
 from rmtbench.core import SHIPPED_MODELS, RunSpec
 from rmtbench.models.endpoint.address import is_endpoint
+from rmtbench.options import flag
 from rmtbench.options.declare import Option, options_of
 from rmtbench.options.identity import RunOptions
 from rmtbench.options.request import all_options
@@ -52,15 +53,15 @@ def command_for(
     """`rmtbench run` for these runs; empty if one cannot make them all."""
     first = specs[0]
     dataset = first.dataset if paths else PurePath(first.dataset).name
-    words = ["rmtbench run", f"--dataset {shlex.quote(dataset)}", f"--size {first.size}"]
+    words = ["rmtbench run", f"{flag.dataset} {shlex.quote(dataset)}", f"{flag.size} {first.size}"]
     source = first.data.partition(":")[0]
-    words += {"official": ["--data-dir FOLDER"], "hub": ["--profile paper"]}.get(source, [])
-    words.append(f"--model {shlex.quote(first.model)}")
+    words += {"official": [f"{flag.data_dir} FOLDER"], "hub": [f"{flag.profile} paper"]}.get(source, [])
+    words.append(f"{flag.model} {shlex.quote(first.model)}")
     if first.adapter is not None:
-        words.append(f"--adapter {shlex.quote(first.adapter)}")
-    words.append(f"--system {','.join(dict.fromkeys(spec.system for spec in specs))}")
+        words.append(f"{flag.adapter} {shlex.quote(first.adapter)}")
+    words.append(f"{flag.systems} {','.join(dict.fromkeys(spec.system for spec in specs))}")
     if ks := sorted({spec.top_k for spec in specs if spec.top_k is not None}):
-        words.append(f"--top-k {','.join(map(str, ks))}")
+        words.append(f"{flag.top_k} {','.join(map(str, ks))}")
     columns = _columns(specs)
     if columns is None:
         return ""
@@ -68,11 +69,11 @@ def command_for(
     if questions is None:
         questions = first.questions
     if questions is not None:
-        words.append(f"--questions {questions}")
+        words.append(f"{flag.questions} {questions}")
     told = _settings(specs)
     if told is None:
         return ""
-    words += told if draws is None else [*told, f"--draws {draws}"]
+    words += told if draws is None else [*told, f"{flag.draws} {draws}"]
     return " ".join(words)
 
 
@@ -87,7 +88,7 @@ def _columns(specs: Sequence[RunSpec]) -> list[str] | None:
         if len(values) > 1:
             return None
         if heeding and (value := values.pop()) != _usual(heeding[0], option):
-            told.append(_flag(option.flag, str(value)))
+            told.append(_given(option.flag, str(value)))
     return told
 
 
@@ -116,11 +117,12 @@ def _settings(specs: Sequence[RunSpec]) -> list[str] | None:
             if (name, text) in SETTINGS:
                 continue
             alike = all(dict(each.settings).get(name) == text for each in specs if each.system == spec.system)
-            flag = "--rmt FOLDER" if name == MEMORY else _flag(flags[name], text) if name in flags else None
-            if flag is None or not alike or told.setdefault(name, flag) != flag:
+            word = f"{flag.rmt} FOLDER" if name == MEMORY else _given(flags[name], text) if name in flags else None
+            if word is None or not alike or told.setdefault(name, word) != word:
                 return None
     return list(told.values())
 
 
-def _flag(flag: str, text: str) -> str:
-    return f"{flag}{'=' if flag.startswith('--set ') else ' '}{shlex.quote(text)}"
+def _given(name: str, text: str) -> str:
+    """A flag with its value; a rare option's, which has a space in its name, is joined by an equals sign."""
+    return f"{name}{'=' if ' ' in name else ' '}{shlex.quote(text)}"

@@ -19,6 +19,7 @@ from rmtbench.analysis.sections import Grid, Section, make_sections
 from rmtbench.errors import UserError, disk_errors
 from rmtbench.files import remove_left_temporaries, temporary_of
 from rmtbench.journal.lines import refuse_link
+from rmtbench.options import flag
 from rmtbench.report import csv_files, latex, markdown
 from rmtbench.report.anatomy import anatomy_tables
 from rmtbench.report.figures import FOLDER
@@ -300,7 +301,7 @@ def _write_all(folder: Path, files: Mapping[str, bytes], outdated: Sequence[str]
     try:
         for place in (folder, folder / FOLDER, folder / ANSWERS):  # what is outdated is removed there too
             refuse_link(place)
-        with disk_errors(folder):
+        with disk_errors(folder, flag.results):
             folder.mkdir(exist_ok=True)
             for temporary, (final, data) in waiting.items():
                 final.parent.mkdir(exist_ok=True)

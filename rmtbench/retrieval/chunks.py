@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 
 from rmtbench.core import Document
 from rmtbench.errors import UserError
+from rmtbench.options import flag
 from rmtbench.retrieval.base import Chunk
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ def chunk_documents(
             raise UserError(
                 f"cannot be cut into chunks of at most {chunk_tokens} tokens ({error})",
                 where=f"document {document.id!r}",
-                remedy="choose a larger --chunk-tokens",
+                remedy=f"choose a larger {flag.chunk_tokens}",
             ) from error
     return tuple(chunks)
 

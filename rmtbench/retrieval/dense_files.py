@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from rmtbench.models.base import Embedder
 from rmtbench.models.embed_windows import RULE
+from rmtbench.options import flag
 from rmtbench.retrieval.base import Chunk, Hit
 from rmtbench.retrieval.dense import DenseIndex
 from rmtbench.retrieval.identity import chunks_hash, damaged, read_manifest
@@ -41,8 +42,8 @@ def open_dense(
     wanted = {
         "embedder_sha256": ("embeddings", embedder.sha256),
         "chunks_sha256": ("chunks", chunks_hash(chunks)),
-        "asked": ("settings of --set dense-index", kind),
-        "windows": ("settings of --set embed-windows", RULE if windows else None),
+        "asked": (f"settings of {flag.dense_index}", kind),
+        "windows": (f"settings of {flag.embed_windows}", RULE if windows else None),
     }
     facts = read_manifest(folder, wanted)
     try:

@@ -12,6 +12,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from rmtbench.errors import UserError
+from rmtbench.options import flag
 from rmtbench.retrieval.base import Report
 from rmtbench.retrieval.seals import is_sealed, remove_sealed, write_seal
 
@@ -49,8 +50,8 @@ def import_faiss() -> ModuleType:
     except ImportError as error:
         raise UserError(
             "a dense index of this size needs FAISS, which is not installed",
-            where="--index",
-            remedy="pip install 'rmtbench[faiss]', or choose --set dense-index=flat",
+            where=flag.index,
+            remedy=f"pip install 'rmtbench[faiss]', or choose {flag.dense_index}=flat",
         ) from error
     module: ModuleType = faiss
     return module

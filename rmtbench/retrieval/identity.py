@@ -15,6 +15,7 @@ from typing import Any
 
 from rmtbench.errors import UserError
 from rmtbench.locks import take_turn
+from rmtbench.options import flag
 from rmtbench.retrieval.base import Chunk
 
 SCHEMA = 1
@@ -150,7 +151,7 @@ def read_manifest(folder: Path, wanted: Mapping[str, tuple[str, Any]]) -> dict[s
             raise UserError(
                 f"the index was made from other {words}",
                 where=str(folder),
-                remedy="remove it, and it is made anew; or name another folder with --index",
+                remedy=f"remove it, and it is made anew; or name another folder with {flag.index}",
             )
     return dict(facts)
 

@@ -13,6 +13,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from rmtbench.errors import UserError
+from rmtbench.options import flag
 from rmtbench.retrieval.base import Chunk, Hit
 from rmtbench.retrieval.chunks import indexed_text
 from rmtbench.retrieval.ranking import best_of_more
@@ -31,7 +32,7 @@ def check_installed() -> None:
     except PackageNotFoundError:
         raise UserError(
             f"LlamaIndex's BM25Retriever is not installed ({PACKAGE})",
-            where="--set sparse-backend=llama-index",
+            where=f"{flag.sparse_backend}=llama-index",
             remedy="pip install 'rmtbench[llama-bm25]', or leave the option out",
         ) from None
 

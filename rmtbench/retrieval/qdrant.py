@@ -19,6 +19,7 @@ from rmtbench.errors import ServerGoneError, UserError
 from rmtbench.measure import Stopwatch, Timed, add_seconds, timed
 from rmtbench.models.base import Embedder
 from rmtbench.models.embed_windows import RULE
+from rmtbench.options import flag
 from rmtbench.retrieval.base import Chunk, Hit
 from rmtbench.retrieval.dense import embed_chunks
 from rmtbench.retrieval.identity import chunks_hash
@@ -34,7 +35,7 @@ IN_PROCESS = "memory"
 """In place of a URL: Qdrant within this process, which is exact and meant for few chunks."""
 
 KEY_VARIABLE = "QDRANT_API_KEY"
-OPTION = "--set qdrant"
+OPTION = flag.qdrant
 
 BLOCK = 2048
 """Number of windows that are embedded and uploaded at once."""

@@ -60,7 +60,7 @@ def _seal(path: Path, name: str) -> str:
 def _key() -> bytes:
     """The cache folder's secret; made at the first need."""
     path = cache_folder() / "seal.key"
-    with disk_errors(path):
+    with disk_errors(path, "RMTBENCH_CACHE"):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             made = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)

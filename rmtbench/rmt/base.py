@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from rmtbench.errors import UserError
+from rmtbench.options import flag
 from rmtbench.rmt.config import RmtConfig
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ class BaseIdentity:
         if len(self.weights_sha256) != 64:
             raise UserError(
                 f"the weights of base model '{self.id}' have no hash ({self.weights_sha256})",
-                where="--base",
+                where=flag.base,
                 remedy="load the base model from a folder, or from a hub cache that holds its files",
             )
 

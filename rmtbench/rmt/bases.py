@@ -13,6 +13,7 @@ from rmtbench.models.embed_files import MINILM, model_folder
 from rmtbench.models.load import check_complete, load_model, tokenizer_hash
 from rmtbench.models.prompt import PromptContract, make_contract
 from rmtbench.models.weights import weights_hash
+from rmtbench.options import flag
 from rmtbench.rmt.base import BaseIdentity
 from rmtbench.rmt.config import Kind
 
@@ -58,7 +59,7 @@ def load_base(name: str, kind: Kind, device: str, *, style: AnswerStyle = "bridg
         try:
             loaded = load_model(name, style=style, device=device, seed=seed)
         except UserError as error:
-            where = error.where.replace("--model", "--base")
+            where = error.where.replace(flag.model, flag.base)
             raise UserError(error.what, where=where, remedy=error.remedy) from error
         base = Base(loaded.model, loaded.contract, BaseIdentity.of(loaded.provenance), kind, None)
     _undropped(base.model)
@@ -78,14 +79,14 @@ def _load_encoder(name: str, device: str) -> Base:
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError, pickle.UnpicklingError) as error:
         raise UserError(
             f"encoder '{name}' cannot be loaded ({first_line(error)})",
-            where="--base",
+            where=flag.base,
             remedy=f"give a folder with config.json, tokenizer and weights, or {MINILM}",
         ) from error
-    check_complete(found, name, "--base", unread="pooler")
+    check_complete(found, name, flag.base, unread="pooler")
     model = model.float().to(device)
     if words.cls_token_id is None or words.sep_token_id is None:
         raise UserError(
-            f"the tokenizer of '{name}' has no [CLS] and [SEP]", where="--base", remedy="choose a BERT-style encoder"
+            f"the tokenizer of '{name}' has no [CLS] and [SEP]", where=flag.base, remedy="choose a BERT-style encoder"
         )
     words.model_max_length = int(1e30)  # its own limit is for whole texts
     known = Path(name).name if Path(name).is_dir() else name  # a memory holds no path of this machine

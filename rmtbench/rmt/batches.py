@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from rmtbench.errors import UserError
+from rmtbench.options import flag
 from rmtbench.rmt.base import Ids
 from rmtbench.rmt.tasks.base import Sample, Task, sample_of
 from rmtbench.training.base import Stage
@@ -107,7 +108,7 @@ def _draw(
             return sample, segments
     raise UserError(
         f"questions of task '{task.name}' do not fit a segment of {segment_tokens} tokens",
-        where="--segment-tokens",
+        where=flag.segment_tokens,
         remedy="lengthen the segments",
     )
 

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal, get_args
 
 from rmtbench.errors import UserError, nearest
+from rmtbench.options import flag
 from rmtbench.options.memory import MemoryForm
 
 Kind = Literal["decoder", "encoder"]
@@ -162,12 +163,12 @@ class RmtConfig:
             return
         if self.kind == "encoder":
             what, where = "an encoder's memory is constant and written forward", "kind"
-            raise UserError(what, where=where, remedy="choose a decoder, or leave --write and --memory out")
+            raise UserError(what, where=where, remedy=f"choose a decoder, or leave {flag.write} and {flag.memory} out")
         if self.by_gradient and self.update != "overwrite":
             remedy = "set update to overwrite, which a memory written by gradient has"
             raise UserError("a memory written by gradient has no gate", where="update", remedy=remedy)
         if self.form.associative_keys is not None and not self.associates:
-            remedy = "give --update associative or per-layer, or leave it out"
+            remedy = f"give {flag.update} associative or per-layer, or leave it out"
             raise UserError("means nothing without associations", where="associative_keys", remedy=remedy)
         if self.accumulates and self.associates:
             remedy = "choose latched, gated or overwrite"

@@ -18,6 +18,7 @@ from rmtbench.errors import AnswerError, UserError
 from rmtbench.models.architecture import check_batch, check_supported, uses_sliding_window
 from rmtbench.models.decode import Decoded, greedy
 from rmtbench.models.readers import OwnPrompts
+from rmtbench.options import flag
 from rmtbench.options.memory import MemoryForm
 from rmtbench.rmt.accumulated import read_rows_apart
 from rmtbench.rmt.base import BaseIdentity, Ids, SegmentRead
@@ -160,7 +161,7 @@ class RecurrentDecoder(RecurrentModule):
             f"the memories of {memory.shape[1] // own} segments and the next one exceed the model's "
             f"{self._positions} positions",
             where="memory_last",
-            remedy=f"keep the last {most}: --set memory-last={most} in training, --set rmt-last={most} in a run",
+            remedy=f"keep the last {most}: {flag.memory_last}={most} in training, {flag.rmt_last}={most} in a run",
         )
 
 
@@ -235,6 +236,6 @@ def _check_head(model: PreTrainedModel) -> None:
     if not torch.allclose(whole, alone, rtol=1e-4, atol=1e-5):
         raise UserError(
             f"{type(model).__name__} changes its logits after the head",
-            where="--base",
+            where=flag.base,
             remedy="choose a base model whose logits are its head's alone, such as a GPT-2 or a Llama",
         )

@@ -10,6 +10,7 @@ from typing import Any
 
 from rmtbench.errors import UserError
 from rmtbench.models.load import choose_device
+from rmtbench.options import flag
 from rmtbench.options.training import MemoryTraining
 from rmtbench.rmt.associative_retrieval import ASSOCIATIVE_RETRIEVAL, REWRITE
 from rmtbench.rmt.config import RmtConfig
@@ -41,8 +42,8 @@ def make_training(plan: MemoryTraining) -> tuple[Objective, Recipe]:
     if plan.kind != "decoder" or plan.mode != "memory" or plan.asked != 1 or plan.fused:
         raise UserError(
             f"{task.name} is read by a decoder and every pair is asked for at its end",
-            where="--task",
-            remedy="leave --kind, --mode, --asked and --fused out",
+            where=flag.task,
+            remedy=f"leave {flag.kind}, {flag.mode}, {flag.asked} and {flag.fused} out",
         )
     base, identity = build_base(plan.base, plan.seed)
     config = config_of(plan, "decoder")
@@ -75,7 +76,7 @@ def _data(plan: MemoryTraining, task: PairTask, config: RmtConfig, weights: str,
     if not task.apart and plan.segment_tokens % size:
         raise UserError(
             f"segments of {plan.segment_tokens} tokens cut pairs of {size} in two",
-            where="--segment-tokens",
+            where=flag.segment_tokens,
             remedy=f"give a multiple of {size}, such as {size * plan.segments[-1]} for all pairs in one segment",
         )
     pairs = task.draw(2, plan.segments[-1], random.Random(0)).written.tolist()  # noqa: S311 - reproducible is wanted

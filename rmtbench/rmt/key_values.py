@@ -18,6 +18,7 @@ import torch
 
 from rmtbench.errors import UserError
 from rmtbench.models.weights import add_weights
+from rmtbench.options import flag
 from rmtbench.rmt.base import BaseIdentity
 from rmtbench.rmt.decoder import RecurrentDecoder
 from rmtbench.rmt.gradient import states_after
@@ -91,7 +92,7 @@ def build_base(name: str, seed: int) -> tuple[PreTrainedModel, BaseIdentity]:
     if found is None or int(found[1]) < 1 or int(found[2]) % WIDTH_OF_A_HEAD:
         raise UserError(
             f"'{name}' does not know the symbols of {KEY_VALUES}",
-            where="--base",
+            where=flag.base,
             remedy=f"give random:LAYERSxWIDTH, such as random:4x128; a width is a multiple of {WIDTH_OF_A_HEAD}",
         )
     layers, width = int(found[1]), int(found[2])

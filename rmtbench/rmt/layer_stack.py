@@ -12,6 +12,7 @@ import torch
 from torch.utils._pytree import tree_map
 
 from rmtbench.errors import UserError
+from rmtbench.options import flag
 from rmtbench.rmt.associative import Associations, Layer, at_least_float32, blocks_of
 
 if TYPE_CHECKING:
@@ -199,4 +200,4 @@ def associations_of(model: RecurrentDecoder) -> Associations:
 
 def _refuse(why: str) -> None:
     what = f"layers cannot read different segments at once: {why}"
-    raise UserError(what, where="--set rmt-schedule=diagonal", remedy=REMEDY)
+    raise UserError(what, where=f"{flag.rmt_schedule}=diagonal", remedy=REMEDY)

@@ -16,6 +16,7 @@ import torch
 from rmtbench.errors import UserError
 from rmtbench.models.embed_files import MINILM
 from rmtbench.models.load import choose_device
+from rmtbench.options import flag
 from rmtbench.options.memory import MemoryForm
 from rmtbench.options.training import MemoryTraining
 from rmtbench.plural import many
@@ -50,25 +51,25 @@ def check_plan(plan: MemoryTraining) -> None:
         UserError: Which, and what would.
     """
     if not plan.segments or plan.segments[0] < 1 or list(plan.segments) != sorted(set(plan.segments)):
-        _refuse("--segments", f"{_list(plan.segments)} do not rise from at least 1", "give rising ones: 1,2,4,8")
+        _refuse(flag.segments, f"{_list(plan.segments)} do not rise from at least 1", "give rising ones: 1,2,4,8")
     if len(plan.steps) not in (1, len(plan.segments)) or min(plan.steps) < 1:
         _refuse(
-            "--steps",
+            flag.steps,
             f"{_list(plan.steps)} steps for {many(len(plan.segments), 'stage')}",
             "give one number for all stages, or one for each, all at least 1",
         )
     if plan.rows < 1:
-        _refuse("--rows", f"{plan.rows} rows a step", "give at least 1")
+        _refuse(flag.rows, f"{plan.rows} rows a step", "give at least 1")
     if not 0 <= plan.mixed <= 1:
-        _refuse("--mixed", f"a share of {plan.mixed}", "give one from 0 to 1")
+        _refuse(flag.mixed, f"a share of {plan.mixed}", "give one from 0 to 1")
     if plan.along < 0:
-        _refuse("--along", f"{plan.along} segments", "give at least 0")
+        _refuse(flag.along, f"{plan.along} segments", "give at least 0")
     if plan.along and plan.task.startswith(BABILONG):
-        _refuse("--along", "rows of BABILong do not say where an answer begins to be known", "give --along 0")
+        _refuse(flag.along, "rows of BABILong do not say where an answer begins to be known", f"give {flag.along} 0")
     if not plan.promote > 0:
-        _refuse("--promote-at-accuracy", f"an accuracy of {plan.promote}", "give one above 0, or above 1 for never")
+        _refuse(flag.promote, f"an accuracy of {plan.promote}", "give one above 0, or above 1 for never")
     if not 0 < plan.rate < math.inf:
-        _refuse("--learning-rate", f"a rate of {plan.rate}", "give a number above 0")
+        _refuse(flag.rate, f"a rate of {plan.rate}", "give a number above 0")
 
 
 def make_recipe(plan: MemoryTraining, data: str = "") -> Recipe:
@@ -144,7 +145,7 @@ def make_training(plan: MemoryTraining) -> tuple[Objective, Recipe]:
     base = load_base(plan.base, kind, device, style=plan.style, seed=plan.seed)
     config = config_of(plan, kind, base.special_ids)
     if plan.fused and config.by_gradient:
-        _refuse("--fused", "compiled layers have no second derivative", "leave it out")
+        _refuse(flag.fused, "compiled layers have no second derivative", "leave it out")
     model = wrap(base.model, config, base.identity)
     start = start_from(plan.start, model) if plan.start else None
     if device == "cpu" or (config.by_gradient and not plan.first_order):
@@ -234,7 +235,7 @@ def _make_task(plan: MemoryTraining, base: Base) -> Task:
     room = max(len(sample_of(task, plan.segments[-1], chance).question) for _ in range(300))
     if plan.segment_tokens < 2 * room:
         _refuse(
-            "--segment-tokens",
+            flag.segment_tokens,
             f"questions of up to {room} tokens leave too little of a segment of {plan.segment_tokens} to its text",
             f"lengthen the segments to at least {2 * room}",
         )

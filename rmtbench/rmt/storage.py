@@ -15,6 +15,7 @@ import torch
 
 from rmtbench.errors import UserError, disk_errors
 from rmtbench.files import hash_file
+from rmtbench.options import flag
 from rmtbench.rmt.base import BaseIdentity
 from rmtbench.rmt.config import RmtConfig
 from rmtbench.rmt.decoder import RecurrentDecoder
@@ -80,7 +81,7 @@ def save_pretrained(
     """
     from safetensors.torch import save_file
 
-    with disk_errors(folder):
+    with disk_errors(folder, flag.out):
         folder.mkdir(parents=True, exist_ok=True)
         (folder / CONFIG).unlink(missing_ok=True)
         tensors = {name: weight.detach().contiguous() for name, weight in model.trained().items()}

@@ -13,6 +13,7 @@ from rmtbench.journal.writer import finished_run
 from rmtbench.models.embed_files import embedder_files_hash
 from rmtbench.models.endpoint.address import is_endpoint
 from rmtbench.models.identity import identity_here
+from rmtbench.options import flag
 
 
 def unfinished(
@@ -49,9 +50,9 @@ def _refuse_losses(folder: RunFolder, draws: Sequence[int] | None) -> None:
     others = sorted({row["draw"] for _, row in read_numbered(folder.corpora)} - set(draws))
     if others:
         raise UserError(
-            f"the run has draws that are not of this shard, such as draw {others[0]}, and --fresh would lose them",
+            f"the run has draws that are not of this shard, such as draw {others[0]}, and {flag.fresh} would lose them",
             where=str(folder.path),
-            remedy="remove that folder to begin all shards again, or give each shard a folder with --results",
+            remedy=f"remove that folder to begin all shards again, or give each shard a folder with {flag.results}",
         )
 
 

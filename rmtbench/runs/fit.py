@@ -10,6 +10,7 @@ from rmtbench.corpora.base import BUDGETS
 from rmtbench.corpora.registry import known_datasets
 from rmtbench.errors import UserError
 from rmtbench.models.base import LanguageModel
+from rmtbench.options import flag
 from rmtbench.systems.base import SystemKind
 from rmtbench.systems.in_prompt import whole_corpus
 from rmtbench.systems.registry import find_system
@@ -90,7 +91,7 @@ def find_without_evidence(specs: Sequence[RunSpec], draws: Iterable[Draw]) -> li
 def _without_evidence(system: str) -> UserError:
     return UserError(
         f"no question has evidence, and the {system} reads nothing else",
-        where=f"--system {system}",
+        where=f"{flag.systems} {system}",
         remedy="name the documents that answer a question under 'evidence' (docs/reference/data.md), "
         f"or leave the {system} out",
     )
@@ -120,7 +121,7 @@ def _too_long(spec: RunSpec, draw: Draw, prompt: int, written: int, limit: int) 
     kind = known_datasets().get(draw.corpus.dataset)
     budgets = BUDGETS if kind is None else kind.tokens
     fitting = [size for size, budget in budgets.items() if budget + written < limit]
-    choice = f"--size {' or '.join(fitting)} fits; else" if fitting else "no size fits:"
+    choice = f"{flag.size} {' or '.join(fitting)} fits; else" if fitting else "no size fits:"
     return UserError(
         f"the context is {prompt + written:,} tokens long; {spec.model_name} takes {limit:,}",
         where=f"corpus {draw.corpus.id}",

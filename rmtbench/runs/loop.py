@@ -19,6 +19,7 @@ from rmtbench.journal.record import Key
 from rmtbench.journal.writer import RunWriter
 from rmtbench.kvcache.watching import ReadProgress, Watch
 from rmtbench.measure import peak_device_bytes, peak_resident_bytes, reset_peak_memory
+from rmtbench.options import flag
 from rmtbench.runs.at_once import answer_in_order
 from rmtbench.runs.fit import check_fit
 from rmtbench.runs.plugin import Guarded, PrepareError, kernels_of
@@ -226,9 +227,9 @@ class RunInProgress:
                 raise
             raise UserError(
                 f"out of memory ({told})",
-                where=f"--system {self.spec.system}, corpus {draw.corpus.id}",
-                remedy="every answer so far is kept; choose a smaller --batch or --size, or for cag a smaller cache "
-                "(--set kv-place=host, --set kv-bits=8)",
+                where=f"{flag.systems} {self.spec.system}, corpus {draw.corpus.id}",
+                remedy=f"every answer so far is kept; choose a smaller {flag.batch} or {flag.size}, "
+                f"or for cag a smaller cache ({flag.kv_place}=host, {flag.kv_bits}=8)",
             ) from None
 
     def _answers(self, system: System | Guarded, questions: Sequence[Question]) -> Iterator[Answer]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import rmtbench
 from rmtbench.core import SHIPPED_MODELS
 from rmtbench.errors import UserError
+from rmtbench.options import flag
 from rmtbench.systems.resources import LoadedMemory
 
 if TYPE_CHECKING:
@@ -63,7 +64,9 @@ def load_memory(folder: Path, model: LocalModel) -> LoadedMemory:
     stored = read_stored(folder)
     if stored.config.kind != "decoder":
         raise UserError(
-            "this memory is an encoder's, which writes no answers", where=f"--rmt {folder}", remedy="name a decoder's"
+            "this memory is an encoder's, which writes no answers",
+            where=f"{flag.rmt} {folder}",
+            remedy="name a decoder's",
         )
     base = _copied(model.model, weights=stored.config.trained != "memory")
     decoder = from_pretrained(folder, base, BaseIdentity.of(model.provenance)).eval()

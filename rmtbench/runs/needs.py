@@ -17,6 +17,7 @@ from rmtbench.models.endpoint.tokenizer import NoTokenizer, load_endpoint_tokeni
 from rmtbench.models.load import load_token_counter
 from rmtbench.models.random_geometry import is_random
 from rmtbench.models.sources import find_source, to_convert
+from rmtbench.options import flag
 
 CHARACTERS_A_TOKEN = 4
 """By which a server's tokens are counted where nothing here has its tokenizer: a rule of thumb for English."""
@@ -44,7 +45,7 @@ def find_counter(model: str, tokenizer: str | None, adapter: str | None = None) 
     try:
         return _counter(model, tokenizer, adapter)
     except UserError as error:
-        named = tokenizer if tokenizer is not None and error.where.startswith("--tokenizer") else model
+        named = tokenizer if tokenizer is not None and error.where.startswith(flag.tokenizer) else model
         if hub_is_off() and _is_of_the_hub(named):
             raise MissingError(error.what, where=error.where, remedy=error.remedy) from error
         raise
@@ -76,12 +77,12 @@ def _check_there(model: str) -> None:
         if "gated repo" in str(error).lower():
             raise MissingError(
                 f"model '{model}' needs a licence or a token",
-                where="--model",
+                where=flag.model,
                 remedy="accept its licence on the hub and set HF_TOKEN",
             ) from error
         raise UserError(
             f"model '{model}' cannot be loaded ({type(error).__name__})",
-            where="--model",
+            where=flag.model,
             remedy=f"give a folder with config.json, tokenizer and weights, or random:tiny; {NEEDS}",
         ) from error
 
@@ -101,9 +102,9 @@ def check_embedder(name: str) -> None:
         return
     if not _is_of_the_hub(name):
         remedy = f"name a sentence-transformers model, or use {MINILM}"
-        raise UserError("no such folder", where=f"--embedder {name}", remedy=remedy)
+        raise UserError("no such folder", where=f"{flag.embedder} {name}", remedy=remedy)
     from huggingface_hub import try_to_load_from_cache
 
     if not isinstance(try_to_load_from_cache(name, "modules.json"), str):
-        remedy = f"a run fetches it if the hub is within reach; --embedder {MINILM} needs none"
-        raise MissingError(f"embedder '{name}' is not on this machine", where="--embedder", remedy=remedy)
+        remedy = f"a run fetches it if the hub is within reach; {flag.embedder} {MINILM} needs none"
+        raise MissingError(f"embedder '{name}' is not on this machine", where=flag.embedder, remedy=remedy)

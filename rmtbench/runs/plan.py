@@ -10,6 +10,7 @@ from rmtbench.corpora.open import canonical_name
 from rmtbench.errors import MissingError, UserError
 from rmtbench.models.endpoint.address import is_endpoint
 from rmtbench.models.rerank import reranker_label
+from rmtbench.options import flag
 from rmtbench.options.declare import Option
 from rmtbench.options.identity import RunOptions
 from rmtbench.options.request import Request, all_options
@@ -108,15 +109,15 @@ def _memory(system: str, mode: str, request: Request) -> str:
     if request.weights != "native":
         raise UserError(
             f"a memory was trained for the weights as they are, and is not tried with {request.weights}",
-            where=f"--weights {request.weights} with --system {system}",
+            where=f"{flag.weights} {request.weights} with {flag.systems} {system}",
             remedy="leave one of both out",
         )
     folder = memory_folder(request.rmt, request.model_name, mode)
     if folder is None:
         raise MissingError(
             f"no trained memory for '{request.model_name}'",
-            where=f"--system {system}",
-            remedy="train one with `rmtbench train rmt`, and name its folder with --rmt",
+            where=f"{flag.systems} {system}",
+            remedy=f"train one with `rmtbench train rmt`, and name its folder with {flag.rmt}",
         )
     return memory_label(folder)
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from rmtbench.core import RunSpec
 from rmtbench.errors import UserError
+from rmtbench.options import flag
 from rmtbench.systems.registry import find_system
 
 if TYPE_CHECKING:
@@ -87,14 +88,14 @@ def _refused(model: LocalModel, spec: RunSpec, ways: Sequence[str], inexact: dic
     way = next(way for way in ways if way in inexact)
     batch = [single for single in (OWN, PLAIN, SHARED) if way.startswith(single) and way != single]
     if batch and not inexact.get(batch[0]):
-        remedy = "use --batch 1 with this model"
+        remedy = f"use {flag.batch} 1 with this model"
     elif way.startswith(SHARED) and not verdicts(model, [PLAIN], folder)[PLAIN]:
-        remedy = "leave --chunk-cache out" if spec.options.chunk_cache else "use --cache-layout plain"
+        remedy = f"leave {flag.chunk_cache} out" if spec.options.chunk_cache else f"use {flag.cache_layout} plain"
         remedy = f"{remedy} with this model"
     else:
         remedy = "choose another model, or leave this system out"
     return UserError(
         f"{type(model.model).__name__} is not read exactly ({way}: {inexact[way]})",
-        where=f"--system {spec.system}",
+        where=f"{flag.systems} {spec.system}",
         remedy=remedy,
     )

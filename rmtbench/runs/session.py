@@ -17,6 +17,7 @@ from rmtbench.models.endpoint.load import AS_SERVED, Endpoints
 from rmtbench.models.endpoint.prices import read_prices
 from rmtbench.models.endpoint.retry import Patience
 from rmtbench.models.load import choose_device, choose_dtype
+from rmtbench.options import flag
 from rmtbench.options.request import Request
 from rmtbench.options.rules import check_places
 from rmtbench.plural import many
@@ -70,8 +71,8 @@ def open_session(request: Request, environ: Mapping[str, str], opener: OpenData 
     if not request.draw_numbers:
         raise UserError(
             f"this part has none of the {many(request.draws, 'draw')}",
-            where="--shard",
-            remedy="give fewer parts or more --draws",
+            where=flag.shard,
+            remedy=f"give fewer parts or more {flag.draws}",
         )
     for name in request.systems:
         if name != "all":
@@ -109,12 +110,12 @@ def _endpoints(request: Request, environ: Mapping[str, str]) -> Endpoints:
             reasoning_effort=request.reasoning_effort,
         )
     if embedded:
-        served_name(request.embedder, "--embedder")
+        served_name(request.embedder, flag.embedder)
         address = find_address(
             request.embedder_base_url or request.base_url,
             request.embedder_key_variable or request.key_variable,
             environ,
-            options=("--set embedder-base-url", "--set embedder-key-variable"),
+            options=(flag.embedder_base_url, flag.embedder_key_variable),
         )
         embedder = LineSettings(address, **limits)
     prices = read_prices(request.prices) if served or embedded else ()
@@ -144,7 +145,7 @@ def find_store(request: Request, cache: Path) -> CacheStore | None:
     """
     from rmtbench.measure import parse_bytes
 
-    limit = parse_bytes(request.cache_limit, "--cache-limit")
+    limit = parse_bytes(request.cache_limit, flag.cache_limit)
     if request.kv_cache is None:
         return None
     from rmtbench.kvcache.disk.store import CacheStore
@@ -177,5 +178,7 @@ def make_one_draw(session: Session, number: int, count_tokens: TokenCounter) -> 
     request = session.request
     draw = session.dataset.draw(DrawRequest(request.size, number, request.seed, request.questions), count_tokens)
     if not draw.corpus.questions:
-        raise UserError("no questions", where=f"corpus {draw.corpus.id}", remedy="choose a larger --size or other data")
+        raise UserError(
+            "no questions", where=f"corpus {draw.corpus.id}", remedy=f"choose a larger {flag.size} or other data"
+        )
     return draw

@@ -18,17 +18,19 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from rmtbench.corpora.open import is_folder, open_dataset
 from rmtbench.corpora.registry import known_datasets
 from rmtbench.errors import UserError, nearest
+from rmtbench.options import flag
 from rmtbench.options.check import as_keys
 from rmtbench.options.declare import options_of
 from rmtbench.options.engine import Engine
 from rmtbench.options.request import Request, all_options, renamed
+from rmtbench.options.sweeping import Sweeping
 from rmtbench.spec import make_request, profile_defaults
 from rmtbench.systems.registry import find_system
 
 OPTIONS = {option.key: option for field, option in all_options().items() if field not in options_of(Engine)}
 """Keys of an entry: the options of `rmtbench run`, but for the profile, places and engine, which are the sweep's."""
 
-FLAGS = ("data_dir", "rmt")
+FLAGS = frozenset(options_of(Sweeping))
 """Fields that `rmtbench sweep` takes as flags, too."""
 
 MULTIPLIED = tuple(key for key, option in OPTIONS.items() if option.multiplies)
@@ -116,7 +118,7 @@ def read_sweep(
     try:
         profile_defaults(profile or file.profile)
     except UserError as error:
-        where = "--profile" if profile else f"{path}, profile"
+        where = flag.profile if profile else f"{path}, profile"
         raise UserError(error.what, where=where, remedy=error.remedy) from error
     places = {"data_dir": data_dir, "rmt": rmt, "shard": shard}
     requests: dict[Request, str] = {}

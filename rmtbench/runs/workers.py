@@ -25,6 +25,7 @@ from rmtbench.journal.lock import only_writer
 from rmtbench.journal.merge import Merged, merge
 from rmtbench.journal.packed import packed_of
 from rmtbench.locks import take_turn
+from rmtbench.options import flag
 
 PARTS = ".parts"
 """Folder of the parts within the results; a hidden one is no run."""
@@ -59,7 +60,7 @@ def run_in_workers(words: Sequence[str], workers: int, results: Path, tell: Tell
         KeyboardInterrupt: Interrupted; every answer so far is merged, and its part stays.
     """
     folder = results / PARTS
-    with disk_errors(folder):
+    with disk_errors(folder, flag.results):
         folder.mkdir(parents=True, exist_ok=True)
     with only_writer(folder / ".lock"):
         parts = [folder / f"{number}-of-{workers}" for number in range(1, workers + 1)]
@@ -130,7 +131,7 @@ def _refuse_other_numbers(folder: Path, parts: Sequence[Path]) -> None:
         raise UserError(
             f"parts of {count} workers lie here, half done",
             where=str(folder),
-            remedy=f"resume with --workers {count}, or remove that folder",
+            remedy=f"resume with {flag.workers} {count}, or remove that folder",
         )
 
 
@@ -171,7 +172,7 @@ def _work(words: Sequence[str], parts: Sequence[Path], tell: Tell, only: Sequenc
             if only is not None and part not in only:
                 continue
             command = [sys.executable, "-m", "rmtbench", *words]
-            command += ["--workers", "1", "--shard", f"{number}/{len(parts)}", "--results", str(part)]
+            command += [flag.workers, "1", flag.shard, f"{number}/{len(parts)}", flag.results, str(part)]
             process = subprocess.Popen(  # noqa: S603 - the user's own words
                 command, env=environ, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, errors="replace"
             )

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from rmtbench.errors import MissingError, UserError
 from rmtbench.hub import hub_is_off, look_for_hub
+from rmtbench.options import flag
 from rmtbench.scoring.bertscore import MINILM
 
 WEIGHTS = ("*.safetensors", "*.bin")
@@ -40,4 +41,4 @@ def _missing(name: str, why: str) -> UserError:
     missing = (
         MissingError if hub_is_off() and not name.startswith((".", "/", "~")) and not Path(name).exists() else UserError
     )
-    return missing(f"scorer model '{name}' cannot be loaded ({why})", where="--scorer", remedy=remedy)
+    return missing(f"scorer model '{name}' cannot be loaded ({why})", where=flag.scorer, remedy=remedy)

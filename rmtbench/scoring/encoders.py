@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from rmtbench.errors import UserError, first_line
 from rmtbench.hub import look_for_hub
+from rmtbench.options import flag
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -67,7 +68,7 @@ def load_encoder(place: str, named: str, layers: int | None, device: str = "cpu"
     except (OSError, ValueError, pickle.UnpicklingError) as error:
         raise UserError(
             f"scorer model '{named}' cannot be loaded ({type(error).__name__})",
-            where="--scorer",
+            where=flag.scorer,
             remedy="use minilm, a folder with config.json, tokenizer and weights, or a hub id within reach",
         ) from error
     if model.config.is_encoder_decoder:
@@ -89,7 +90,7 @@ def _cut(model: PreTrainedModel, layers: int | None, named: str) -> int:
         if found is None:
             if layers is None:
                 return int(model.config.num_hidden_layers)
-            raise UserError(f"'{named}' has no list of layers to cut", where="--scorer", remedy="use a BERT model")
+            raise UserError(f"'{named}' has no list of layers to cut", where=flag.scorer, remedy="use a BERT model")
         owner, name = found
         count = len(getattr(owner, name))
     if layers is None or layers == count:
@@ -97,7 +98,7 @@ def _cut(model: PreTrainedModel, layers: int | None, named: str) -> int:
     if not 0 < layers < count:
         raise UserError(
             f"'{named}' has {count} layers, and bert-score compares layer {layers} of a model of this name",
-            where="--scorer",
+            where=flag.scorer,
             remedy="rename the folder, or use the model that the name stands for",
         )
     whole = getattr(owner, name)
@@ -154,7 +155,7 @@ def _try(model: PreTrainedModel, tokens: int, word: int, named: str) -> None:
     except Exception as error:  # code of any architecture
         raise UserError(
             f"scorer model '{named}' does not run on text ({first_line(error)})",
-            where="--scorer",
+            where=flag.scorer,
             remedy="use a model of text, such as a BERT",
         ) from error
 

@@ -16,6 +16,7 @@ from rmtbench.core import MetricValue
 from rmtbench.errors import AnswerError, UserError
 from rmtbench.files import cache_folder
 from rmtbench.models.endpoint.prices import Price
+from rmtbench.options import flag
 from rmtbench.scoring.base import Item, Metric, MetricKind, Progress
 from rmtbench.scoring.judge_cache import Case, Verdict, VerdictCache
 from rmtbench.scoring.judge_model import Judge, JudgeReply
@@ -226,7 +227,7 @@ def _unnamed(_scorer_model: str) -> Metric:
     raise UserError(
         "no model is named that judges",
         where=f"--metrics {NAME}",
-        remedy="name one, such as --judge openai:gpt-4o-mini",
+        remedy=f"name one, such as {flag.judge} openai:gpt-4o-mini",
     )
 
 

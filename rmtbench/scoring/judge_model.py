@@ -20,6 +20,7 @@ from rmtbench.models.endpoint.line import Line, LineSettings, open_line
 from rmtbench.models.endpoint.prices import Price, find_price, read_prices
 from rmtbench.models.endpoint.retry import Patience
 from rmtbench.models.reasoning import REASONING_MARKS, Reasoning
+from rmtbench.options import flag
 from rmtbench.scoring.judge_cache import Case
 from rmtbench.scoring.judge_prompt import CUE, INSTRUCTION, case, prompt
 
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from rmtbench.options.judge import Judging
     from rmtbench.options.request import Request
 
-OPTION = "--judge"
+OPTION = flag.judge
 VERDICT_TOKENS = 16
 """Longest verdict: a word of at most four tokens, with room for a reply that is none."""
 
@@ -141,7 +142,7 @@ class ServedJudge:
         try:
             return line, line.find_dialect("chat", self._longest)[0]
         except UserError as error:
-            remedy = error.remedy.replace("--set think-tokens", "--set judge-think-tokens")
+            remedy = error.remedy.replace(flag.think_tokens, flag.judge_think_tokens)
             raise type(error)(error.what, where=f"{OPTION} ({error.where})", remedy=remedy) from None
 
     def check(self) -> None:
@@ -274,7 +275,7 @@ def find_judge(options: Judging | Request, environ: Mapping[str, str]) -> Judge 
         options.judge_base_url or options.base_url,
         key_variable,
         environ,
-        options=("--judge-base-url", "--set judge-key-variable"),
+        options=(flag.judge_base_url, flag.judge_key_variable),
     )
     settings = LineSettings(
         address,
@@ -288,12 +289,15 @@ def find_judge(options: Judging | Request, environ: Mapping[str, str]) -> Judge 
 
 def _checked_local(options: Judging | Request) -> str:
     """Return the name of a judge on this machine, if no option of servers was given for it."""
-    for field, flag in (("judge_base_url", "--judge-base-url"), ("judge_key_variable", "--set judge-key-variable")):
-        if getattr(options, field) is not None:
+    for value, name in (
+        (options.judge_base_url, flag.judge_base_url),
+        (options.judge_key_variable, flag.judge_key_variable),
+    ):
+        if value is not None:
             raise UserError(
                 "means nothing for a judge on this machine",
-                where=flag,
-                remedy="leave it out, or give --judge openai:NAME",
+                where=name,
+                remedy=f"leave it out, or give {flag.judge} openai:NAME",
             )
     return str(options.judge)
 
@@ -304,5 +308,5 @@ def _named_as_judge() -> Iterator[None]:
     try:
         yield
     except UserError as error:
-        where = error.where.replace("--model", OPTION, 1)
-        raise UserError(error.what, where=where, remedy=error.remedy.replace("--model", OPTION)) from error
+        where = error.where.replace(flag.model, OPTION, 1)
+        raise UserError(error.what, where=where, remedy=error.remedy.replace(flag.model, OPTION)) from error

@@ -13,6 +13,7 @@ from rmtbench.core import Answer, Corpus, Prepared, Question, RunSpec
 from rmtbench.errors import AnswerError, ContextTooLongError, UserError
 from rmtbench.measure import Timed, add_seconds, synchroniser, timed
 from rmtbench.models.base import HeldPrefix, LanguageModel, Passage, PrefixCache
+from rmtbench.options import flag
 from rmtbench.options.identity import RunOptions
 from rmtbench.systems.base import Closing, Resources, SystemKind, make_answer
 from rmtbench.systems.in_prompt import whole_corpus
@@ -53,7 +54,7 @@ class CacheAugmented(Closing):
             else:
                 held = self._resources.caching.hold_context(passages)
         except ContextTooLongError as error:
-            raise UserError(str(error), where=f"corpus {corpus.id}", remedy="choose a smaller --size") from error
+            raise UserError(str(error), where=f"corpus {corpus.id}", remedy=f"choose a smaller {flag.size}") from error
         except AnswerError as error:
             raise UserError(
                 f"the corpus could not be shown to the server: {error}",

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from rmtbench.errors import UserError
 from rmtbench.measure import Timed, synchroniser, timed
 from rmtbench.models.base import Generation, LanguageModel, Passage, Prompt
+from rmtbench.options import flag
 from rmtbench.systems.resources import local_model
 
 if TYPE_CHECKING:
@@ -108,7 +109,7 @@ def make_chunk_caches(model: LanguageModel, passages: Sequence[Passage], limit: 
     from rmtbench.measure import parse_bytes
 
     if (local := local_model(model)) is None:
-        raise UserError("this model keeps no caches here", where="--chunk-cache", remedy="use a local model")
-    caches = ChunkCaches(local, parse_bytes(limit, "--set chunk-cache-limit"))
+        raise UserError("this model keeps no caches here", where=flag.chunk_cache, remedy="use a local model")
+    caches = ChunkCaches(local, parse_bytes(limit, flag.chunk_cache_limit))
     filled = timed("prefill", lambda: caches.fill(passages), synchroniser(local.device))
     return Timed(caches, filled.seconds)

@@ -12,6 +12,7 @@ from functools import partial
 from rmtbench.core import Answer, Corpus, Document, Gold, Prepared, Question, RunSpec, Span
 from rmtbench.errors import ContextTooLongError, UserError
 from rmtbench.models.base import Generation, LanguageModel, Passage, Prompt
+from rmtbench.options import flag
 from rmtbench.systems.base import Closing, Resources, SystemKind, answer_batch, batches, generate_apart
 from rmtbench.systems.resources import local_model
 
@@ -63,7 +64,7 @@ def _read_anew(resources: Resources) -> Generate:
 
     answer, why_not_shared = uncached_reader(model)
     if why_not_shared:
-        resources.watch.notice(f"full-context: {why_not_shared}; it reads as cag --cache-layout plain does")
+        resources.watch.notice(f"full-context: {why_not_shared}; it reads as cag {flag.cache_layout} plain does")
     return answer
 
 
@@ -80,8 +81,10 @@ def _whole_or_none(resources: Resources, prompts: Sequence[Prompt]) -> list[Gene
     try:
         return resources.model.generate(prompts)
     except ContextTooLongError as error:
-        where = f"--system {resources.spec.system}"
-        raise UserError(str(error), where=where, remedy="choose a smaller --size, or leave this system out") from None
+        where = f"{flag.systems} {resources.spec.system}"
+        raise UserError(
+            str(error), where=where, remedy=f"choose a smaller {flag.size}, or leave this system out"
+        ) from None
 
 
 def whole_corpus(corpus: Corpus) -> tuple[Passage, ...]:

@@ -12,6 +12,7 @@ from importlib.metadata import EntryPoint, entry_points
 
 from rmtbench import systems
 from rmtbench.errors import UserError, nearest
+from rmtbench.options import flag
 from rmtbench.plugins import declared, load_declared
 from rmtbench.systems.base import SystemKind
 
@@ -70,7 +71,7 @@ def find_system(name: str) -> SystemKind:
     names = system_names()
     family = [each for each in names if each.startswith(f"{name}-")]  # "rag" is not a typing error for "cag"
     remedy = nearest(family[0] if family else name, names)
-    raise UserError(f"no system '{name}'", where="--system", remedy=remedy)
+    raise UserError(f"no system '{name}'", where=flag.systems, remedy=remedy)
 
 
 def _points() -> Sequence[EntryPoint]:

@@ -13,6 +13,7 @@ from rmtbench.core import Gold, RunSpec
 from rmtbench.errors import UserError
 from rmtbench.kvcache.watching import NOBODY, Watch
 from rmtbench.models.base import Embedder, LanguageModel, PrefixCaching, Reranker
+from rmtbench.options import flag
 
 if TYPE_CHECKING:
     from qdrant_client import QdrantClient
@@ -39,7 +40,7 @@ Need = Literal[
 """What a system states about itself: see `NEEDS`."""
 
 NEEDS: Mapping[Need, str] = {
-    "chunks": "chunks of the documents, chosen for each question: it runs once for each --top-k",
+    "chunks": f"chunks of the documents, chosen for each question: it runs once for each {flag.top_k}",
     "words": "a ranking by words: it takes the options of BM25",
     "embedder": "an embedder",
     "whole-corpus": "the whole corpus in the model's context: what does not fit is refused before the run",
@@ -49,7 +50,7 @@ NEEDS: Mapping[Need, str] = {
     "memory": "a trained memory that reads the corpus before the questions",
     "query-first-memory": "a trained memory that reads the corpus with each question",
     "notes": "the model under the contract that writes notes",
-    "many-calls": "many calls of the model for each question: `--system all` leaves it out",
+    "many-calls": f"many calls of the model for each question: `{flag.systems} all` leaves it out",
 }
 """Every need, and what it brings or means."""
 
@@ -134,7 +135,7 @@ class Resources:
             UserError: It holds none.
         """
         if not hasattr(self.model, "hold_context"):
-            where = f"--system {self.spec.system}"
+            where = f"{flag.systems} {self.spec.system}"
             raise UserError("this model keeps no cache here", where=where, remedy="use a local model")
         return cast("PrefixCaching", self.model)
 

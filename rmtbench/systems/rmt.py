@@ -16,6 +16,7 @@ from rmtbench.core import Answer, Corpus, Prepared, Question
 from rmtbench.errors import AnswerError, UserError
 from rmtbench.measure import Stopwatch, synchroniser
 from rmtbench.models.base import Generation
+from rmtbench.options import flag
 from rmtbench.options.identity import RunOptions
 from rmtbench.systems.base import Closing, Resources, SystemKind, answer_batch, batches, generate_apart
 
@@ -81,8 +82,8 @@ class FromMemory(Closing):
         if self._decoder.config.accumulates and limit is not None and memory.shape[1] + longest >= limit:
             raise UserError(
                 f"memory of {memory.shape[1]} tokens and an answer of {longest} exceed the model's context of {limit}",
-                where=f"--system {self._resources.spec.system}",
-                remedy="keep less: --set rmt-last=N, or --set rmt-kind=constant",
+                where=f"{flag.systems} {self._resources.spec.system}",
+                remedy=f"keep less: {flag.rmt_last}=N, or {flag.rmt_kind}=constant",
             )
         return memory
 
@@ -169,7 +170,7 @@ class QueryFirst(Closing):
 
 def _readers(resources: Resources) -> tuple[LocalModel, RecurrentDecoder]:
     """Return the model, and the same model with a trained memory around its own copy of the weights."""
-    system = f"--system {resources.spec.system}"
+    system = f"{flag.systems} {resources.spec.system}"
     if resources.local is None:
         raise UserError(
             "this model cannot be given memory tokens", where=system, remedy="use a local model, or rmt-text"
@@ -178,7 +179,7 @@ def _readers(resources: Resources) -> tuple[LocalModel, RecurrentDecoder]:
         raise UserError(
             f"no trained memory for '{resources.spec.model}'",
             where=system,
-            remedy="train one with `rmtbench train rmt`, and name its folder with --rmt",
+            remedy=f"train one with `rmtbench train rmt`, and name its folder with {flag.rmt}",
         )
     return resources.local, resources.memory.decoder
 

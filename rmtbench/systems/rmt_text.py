@@ -15,6 +15,7 @@ from rmtbench.core import Answer, Corpus, Finish, Prepared, Question, TokenCount
 from rmtbench.errors import UserError
 from rmtbench.models.base import Generation, LanguageModel, Passage, Prompt
 from rmtbench.models.prompt import CUE, INSTRUCTION, PromptContract
+from rmtbench.options import flag
 from rmtbench.systems.base import Closing, Resources, SystemKind, answer_batch, batches, generate_apart
 
 if TYPE_CHECKING:
@@ -66,8 +67,8 @@ def note_writer(model: LocalModel | EndpointModel, memory_tokens: int, heads: in
     if memory_tokens < heads:
         raise UserError(
             f"{heads} parts of notes of {memory_tokens} tokens have less than a token each",
-            where="--set rmt-heads",
-            remedy="choose fewer parts, or more tokens with --rmt-memory-tokens",
+            where=flag.rmt_heads,
+            remedy=f"choose fewer parts, or more tokens with {flag.rmt_memory_tokens}",
         )
     given = model.contract
     # A prompt that ends inside an open reasoning block has no cue.
@@ -204,7 +205,9 @@ class TextMemory(Closing):
 
     def _writer(self) -> LanguageModel:
         if self._resources.writer is None:
-            raise UserError("this model cannot write notes", where="--system rmt-text", remedy="use a local model")
+            raise UserError(
+                "this model cannot write notes", where=f"{flag.systems} rmt-text", remedy="use a local model"
+            )
         return self._resources.writer
 
     def _check_room(self) -> None:
@@ -216,8 +219,8 @@ class TextMemory(Closing):
             raise UserError(
                 f"a section of {self._chunk} tokens and notes of {self._notes}, old and new, exceed the model's "
                 f"context of {limit}",
-                where="--rmt-chunk-tokens",
-                remedy="choose fewer tokens with --rmt-chunk-tokens, or with --rmt-memory-tokens",
+                where=flag.rmt_chunk_tokens,
+                remedy=f"choose fewer tokens with {flag.rmt_chunk_tokens}, or with {flag.rmt_memory_tokens}",
             )
 
 

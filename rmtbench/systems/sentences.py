@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from rmtbench.core import Document
 from rmtbench.errors import UserError
 from rmtbench.models.control_tokens import text_pieces
+from rmtbench.options import flag
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -45,7 +46,7 @@ def sentence_ids(
     if not tokenizer.is_fast:
         raise UserError(
             f"{type(tokenizer).__name__} does not tell which characters a token is",
-            where="--tokenizer",
+            where=flag.tokenizer,
             remedy="choose a model with a fast tokenizer",
         )
     ids, ends = list[int](), list[int]()

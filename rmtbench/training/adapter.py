@@ -21,6 +21,7 @@ from rmtbench.files import file_sha256
 from rmtbench.models.adapters import AdapterFiles, check_base, find_adapter
 from rmtbench.models.architecture import plain_causal, register_attention
 from rmtbench.models.load import choose_device, load_model
+from rmtbench.options import flag
 from rmtbench.options.training import AdapterTraining
 from rmtbench.training.base import Recipe, Stage
 from rmtbench.training.real_reading import Packed, PackPlan, Rows
@@ -207,8 +208,8 @@ def _begin_from(model: Any, start: AdapterFiles) -> None:  # noqa: ANN401 - peft
     if differ:
         raise UserError(
             f"the adapter has another shape: {'; '.join(differ)}",
-            where=f"--start {start.name}",
-            remedy="give the --rank and --skip that it was trained with",
+            where=f"{flag.start} {start.name}",
+            remedy=f"give the {flag.rank} and {flag.skip} that it was trained with",
         )
     set_peft_model_state_dict(model, load_peft_weights(str(start.folder), device="cpu"))
 
@@ -437,7 +438,7 @@ def make(plan: AdapterTraining) -> tuple[ReadWithAdapter, Recipe]:
     if not any(question.answers for article in articles for each in article.paragraphs for question in each.questions):
         raise UserError(
             "no question has an answer",
-            where=f"--squad {', '.join(map(str, plan.squad))}",
+            where=f"{flag.squad} {', '.join(map(str, plan.squad))}",
             remedy="give training articles of SQuAD v1.1, such as train-v1.1.json",
         )
     hotpot = [row for path in plan.hotpotqa for row in read_hotpotqa(path)]
@@ -447,7 +448,7 @@ def make(plan: AdapterTraining) -> tuple[ReadWithAdapter, Recipe]:
     files = ", ".join(f"{path.name} {file_sha256(path)[:16]}" for path in (*plan.squad, *plan.hotpotqa))
     start = None
     if plan.start is not None:
-        start = find_adapter(plan.start, "--start")
+        start = find_adapter(plan.start, flag.start)
         check_base(start, plan.base, weights)
     data = f"{named} {weights[:16]}, rank {plan.rank}, skip {plan.skip}, {files}"
     if plan.mixed_precision:
@@ -472,6 +473,6 @@ def _check_base_model(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase
     if what:
         raise UserError(
             f"{type(model).__name__} {what}",
-            where="--base",
+            where=flag.base,
             remedy="choose a model such as smollm2, Llama or Qwen2",
         )

@@ -16,6 +16,7 @@ import torch
 
 from rmtbench.errors import UserError, disk_errors
 from rmtbench.files import hash_file
+from rmtbench.options import flag
 from rmtbench.training.base import Recipe
 
 TENSORS = "tensors.pt"
@@ -94,7 +95,7 @@ def save(
     Raises:
         UserError: The disk is full, or the folder cannot be written.
     """
-    with disk_errors(folder, "--out"), replaced(folder) as new:
+    with disk_errors(folder, flag.out), replaced(folder) as new:
         tensors = {"module": module.state_dict(), "optimizers": [each.state_dict() for each in optimizers]}
         torch.save(tensors, new / TENSORS)
         described = {
@@ -137,7 +138,7 @@ def restore(
         raise UserError(
             f"the checkpoint is of recipe {theirs}, and this is recipe {ours}",
             where=str(folder),
-            remedy="choose another folder with --out, or train with the recipe it began with",
+            remedy=f"choose another folder with {flag.out}, or train with the recipe it began with",
         )
     path = folder / TENSORS
     if not path.is_file() or hash_file(path) != described["tensors_sha256"]:
@@ -154,7 +155,7 @@ def restore(
         raise UserError(
             f"the checkpoint does not fit this model: {' '.join(str(error).split())[:200]}",
             where=str(path),
-            remedy="choose another folder with --out, or train with the version that wrote it",
+            remedy=f"choose another folder with {flag.out}, or train with the version that wrote it",
         ) from error
     state: State = described["state"]
     return state
@@ -178,7 +179,7 @@ def _damaged(path: Path, why: str) -> UserError:
     return UserError(
         f"the checkpoint is damaged ({why})",
         where=str(path),
-        remedy=f"remove {path.parent} to train anew, or choose another folder with --out",
+        remedy=f"remove {path.parent} to train anew, or choose another folder with {flag.out}",
     )
 
 

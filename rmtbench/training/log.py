@@ -9,6 +9,7 @@ from typing import Any
 
 from rmtbench.errors import UserError
 from rmtbench.files import write_atomically
+from rmtbench.options import flag
 from rmtbench.training.checkpoint import State
 
 
@@ -56,7 +57,7 @@ def cut_back(path: Path, step: int) -> None:
         try:
             at = json.loads(text)["step"]
         except (ValueError, KeyError, TypeError) as error:
-            remedy = "remove that line, or choose another folder with --out"
+            remedy = f"remove that line, or choose another folder with {flag.out}"
             raise UserError("damaged: no line of a log", where=f"{path}, line {number}", remedy=remedy) from error
         if at > step:
             break

@@ -20,6 +20,7 @@ from types import FrameType
 import torch
 
 from rmtbench.errors import UserError, disk_errors
+from rmtbench.options import flag
 from rmtbench.training import log
 from rmtbench.training.base import CHECKPOINT, LOG, MODEL, Objective, Progress, Recipe, Stage, Trained
 from rmtbench.training.checkpoint import LogSums, State, replaced, restore, save
@@ -147,7 +148,7 @@ class _Training:
         """Write the model under `name`, once; a folder that somebody removed is written again if it still can be."""
         if name in self.state.exported and (name != MODEL or (self._out / MODEL).exists()):
             return
-        with disk_errors(self._out / name, "--out"), replaced(self._out / name) as folder:
+        with disk_errors(self._out / name, flag.out), replaced(self._out / name) as folder:
             self._objective.export(folder)
         self.state.exported = sorted({*self.state.exported, name})
         self.save()
@@ -159,7 +160,7 @@ class _Training:
             f"and gradient norm {norm}; {kept}",
             where=str(self._out),
             remedy="give the same command again to resume; if it comes again, use a recipe with a lower learning rate "
-            "and another --out",
+            f"and another {flag.out}",
         )
 
 

@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 from cli_commands import Command, Said, told
 
+from rmtbench.cli.progress import resumable
 from rmtbench.cli.running import run_request
-from rmtbench.errors import resumable
 from rmtbench.spec import make_request
 
 SETTINGS = {"systems": ("closed-book",), "dataset": "handbook", "model": "random:tiny", "questions": 8,

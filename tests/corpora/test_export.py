@@ -134,6 +134,13 @@ def test_a_folder_that_holds_something_is_left_alone(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
 
 
+def test_a_folder_below_a_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match=r"cannot be written \(Not a directory\)") as caught:
+        export_draw(squad_draw(), tmp_path / "file" / "out")
+    assert caught.value.remedy == "choose another folder with --out"
+
+
 def test_nothing_is_written_outside_the_folder(tmp_path: Path) -> None:
     document = Document("wikipedia/../../../evil.txt", "Evil", "It is in 1858.")
     gold = Gold("t1", ("1858",), ((span(document, "1858"),),))

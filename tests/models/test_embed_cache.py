@@ -181,6 +181,13 @@ def test_a_folder_that_is_a_file_is_named(tmp_path):
     assert "cache" in caught.value.where
 
 
+def test_a_folder_below_a_file_is_named(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="cannot be written") as caught:
+        CachedEmbedder(Letters(), tmp_path / "file" / "cache").embed(TEXTS)
+    assert caught.value.remedy == "choose another folder with RMTBENCH_CACHE"
+
+
 def test_a_file_that_is_a_folder_is_named(tmp_path):
     cached = CachedEmbedder(Letters(), tmp_path)
     cached.path.mkdir()

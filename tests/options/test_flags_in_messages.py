@@ -1,4 +1,4 @@
-"""Every flag that a message from outside the command line names is one that a command takes."""
+"""Texts outside the command line and the options name an option by its field; every flag is one that exists."""
 
 from __future__ import annotations
 
@@ -13,15 +13,32 @@ import typer.main
 
 import rmtbench
 from rmtbench.cli.main import make_app
+from rmtbench.errors import UserError
+from rmtbench.options import flag
 from rmtbench.options.check import as_keys
 from rmtbench.options.declare import options_of
 from rmtbench.options.memory import MemoryForm
-from rmtbench.options.request import all_options
+from rmtbench.options.page import COMMANDS
+from rmtbench.options.request import FAMILIES, all_options
+from rmtbench.runs.sweep import in_words_of_the_file
 
 PACKAGE = Path(rmtbench.__file__).parent
 FLAG = re.compile(r"(?<![\w-])--[a-z][a-z-]*")
 OF_OTHERS = {"--no-", "--no-deps", "--python", "--porcelain", "--help"}
 """Flags of pip, uv and git, the one that every command has, and the beginning of those that switch off."""
+UNDECLARED = {
+    ("analysis/run_comparison.py", "--fail-if-worse"),
+    ("journal/merge.py", "--undo"),
+    ("journal/packed.py", "--undo"),
+    ("journal/writer.py", "--undo"),
+    ("scoring/judge.py", "--metrics"),
+    ("scoring/kinds.py", "--metrics"),
+    ("scoring/plugin.py", "--metrics"),
+    ("scoring/score.py", "--undo"),
+    ("spec.py", "--set"),
+}
+"""Flags that no option declares, with the modules outside whose texts spell them. Remove lines, and add none."""
+MODULES = [path for path in sorted(PACKAGE.rglob("*.py")) if path.parent.name != "cli"]
 
 
 def named(path: Path) -> Iterator[str]:
@@ -43,9 +60,48 @@ def taken(command: Any) -> Iterator[str]:
 
 def test_no_message_names_a_flag_that_no_command_takes() -> None:
     known = {*taken(typer.main.get_command(make_app())), *OF_OTHERS}
-    paths = [path for path in sorted(PACKAGE.rglob("*.py")) if path.parent.name != "cli"]
-    stray = {flag: path.name for path in paths for flag in named(path) if flag not in known}
+    stray = {name: path.name for path in MODULES for name in named(path) if name not in known}
     assert stray == {}
+
+
+def test_only_options_and_the_command_line_spell_flags() -> None:
+    outside = [path for path in MODULES if path.parent.name != "options"]
+    spelt = {(path.relative_to(PACKAGE).as_posix(), name) for path in outside for name in named(path)}
+    assert {(path, name) for path, name in spelt if name not in OF_OTHERS} == UNDECLARED
+
+
+def fields(source: str) -> Iterator[str]:
+    """The fields that a module's texts name."""
+    if "from rmtbench.options import flag\n" in source:
+        for node in ast.walk(ast.parse(source)):
+            if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "flag":
+                yield node.attr
+
+
+def declared() -> dict[str, set[str]]:
+    """The flags of each field: two commands may give one field two."""
+    flags: dict[str, set[str]] = {}
+    for family in (*FAMILIES, *COMMANDS):
+        for name, option in options_of(family).items():
+            flags.setdefault(name, set()).add(option.flag)
+    return flags
+
+
+def test_every_field_that_a_text_names_is_declared() -> None:
+    found = {name: path.name for path in MODULES for name in fields(path.read_text(encoding="utf-8"))}
+    assert found["top_k"]
+    assert {name: module for name, module in found.items() if name not in declared()} == {}
+
+
+def test_a_field_has_the_flag_of_a_command_that_takes_it() -> None:
+    assert {name for name, flags in declared().items() if getattr(flag, name) not in flags} == set()
+    assert (flag.top_k, flag.systems, flag.kv_bits, flag.out) == ("--top-k", "--system", "--set kv-bits", "--out")
+    assert flag.embed_windows == "--set embed-windows", "a run's, and not the bench's"
+
+
+def test_a_field_that_no_option_has_is_no_flag() -> None:
+    with pytest.raises(AttributeError, match="no option has the field 'top_kk'"):
+        _ = flag.top_kk
 
 
 def test_every_rare_option_that_a_message_names_is_declared() -> None:
@@ -73,3 +129,11 @@ def test_every_rare_option_that_a_message_names_is_declared() -> None:
 )
 def test_a_message_about_a_file_names_its_keys(text: str, keys: str) -> None:
     assert as_keys(text, ("rmt",)) == keys
+
+
+def test_a_sweep_keeps_the_flags_that_it_takes_itself() -> None:
+    remedy = f"give fewer {flag.workers}, smaller {flag.cpus}, more {flag.draws} or another {flag.out}"
+    said = in_words_of_the_file(UserError("no room", where=f"{flag.engine} ray", remedy=remedy), "line 3")
+    assert said.where == "line 3, --engine ray"
+    assert said.remedy == "give fewer --workers, smaller --set cpus, more draws or another --out"
+    assert in_words_of_the_file(UserError("none", where=flag.shard), "").where == "--shard"

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from rmtbench.errors import UserError
 from rmtbench.retrieval.dense_build import index_vectors
 from rmtbench.retrieval.dense_files import open_vectors
 from rmtbench.retrieval.seals import is_sealed, remove_sealed, write_seal
@@ -52,6 +53,14 @@ def test_another_cache_folder_is_another_maker(file: Path, tmp_path: Path, monke
 def test_the_secret_is_for_its_user_alone(file: Path, cache: Path) -> None:
     assert stat.S_IMODE((cache / "seal.key").stat().st_mode) == 0o600
     assert len((cache / "seal.key").read_bytes()) == 32
+
+
+def test_without_a_cache_folder_nothing_is_sealed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("RMTBENCH_CACHE", str(tmp_path / "file" / "cache"))
+    with pytest.raises(UserError, match="cannot be written") as caught:
+        write_seal(tmp_path / "file", "pq.faiss")
+    assert caught.value.remedy == "choose another folder with RMTBENCH_CACHE"
 
 
 @pytest.mark.parametrize("kind", ["pq", "hnsw", "ivf"])

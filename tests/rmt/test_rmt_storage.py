@@ -193,6 +193,13 @@ def test_saving_that_was_cut_short_leaves_nothing_to_load(tmp_path: Path) -> Non
     assert refused(tmp_path).what == "no trained memory here: there is no rmt.json"
 
 
+def test_a_folder_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="cannot be written") as caught:
+        save_pretrained(trained("llama", trained="memory"), tmp_path / "file" / "memory")
+    assert caught.value.remedy == "choose another folder with --out"
+
+
 def test_settings_of_encoders_come_back_as_they_were(tmp_path: Path) -> None:
     save_pretrained(wrapped("bert", trained="memory"), tmp_path)
     assert read_stored(tmp_path).config == settings("bert", trained="memory")

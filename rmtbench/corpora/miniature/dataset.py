@@ -20,6 +20,7 @@ from rmtbench.corpora.miniature.styles import PLANS, Page, Style, plan_world, te
 from rmtbench.corpora.miniature.words import NameWords, held_out, inventory, seen, small_pools
 from rmtbench.corpora.miniature.world import Entity, Fact, World, make_world
 from rmtbench.errors import UserError
+from rmtbench.options import flag
 
 VERSIONS: Mapping[Style, int] = {"squad": 3, "hotpotqa": 3, "triviaqa": 4}
 """Raise a style's whenever its draws change: it is part of the source's hash."""
@@ -200,7 +201,7 @@ def _to_budget(
         raise UserError(
             f"{sum(counts):,} tokens where {budget:,} are wanted: this tokenizer cuts English too differently",
             where=f"miniature {style}",
-            remedy="count with another tokenizer (--tokenizer), or choose another --size",
+            remedy=f"count with another tokenizer ({flag.tokenizer}), or choose another {flag.size}",
         )
     return done
 

@@ -15,6 +15,7 @@ from rmtbench.errors import UserError
 from rmtbench.kvcache.base import PrefixKV
 from rmtbench.models.architecture import check_shared_prefix
 from rmtbench.models.slots import SlotCache
+from rmtbench.options import flag
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -23,7 +24,7 @@ Ids = Sequence[int]
 ReadPart = Callable[[Ids], PrefixKV]
 """Reads head and document as a context of their own, or has them already."""
 
-_WHERE, _REMEDY = "--cache-layout composed or --chunk-cache", "leave the option out with this model"
+_WHERE, _REMEDY = f"{flag.cache_layout} composed or {flag.chunk_cache}", "leave the option out with this model"
 
 PROBE_TOKENS, PROBE_SHIFT, TOLERANCE = 8, 1000, 0.02
 """How `check_composable` tries a model; the tolerance, of the keys' size, is one of half precision."""

@@ -16,6 +16,7 @@ from rmtbench.errors import UserError
 from rmtbench.kvcache.base import PrefixKV
 from rmtbench.kvcache.exact.attention import attend, attend_to_prefix, merge
 from rmtbench.models.architecture import attention_of, register_attention
+from rmtbench.options import flag
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -129,7 +130,7 @@ def _expected_attention(model: LocalModel, context: PrefixKV, _kept: int) -> lis
     if rotary is None or width != context.keys[0].shape[-1]:
         raise UserError(
             f"{type(model.model).__name__} does not rotate whole keys by position, which this method needs",
-            where="--set prune=expected-attention",
+            where=f"{flag.prune}=expected-attention",
             remedy="choose another of " + ", ".join(METHODS),
         )
     sums: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
@@ -195,8 +196,8 @@ def _repeated_at_once(model: LocalModel, tokens: int, asked: int) -> int:
         raise UserError(
             f"a context of {tokens} tokens leaves {max(0, room)} of the model's {model.context_limit} positions to "
             "repeat it in, which this method needs",
-            where="--set prune=kvzip",
-            remedy=f"choose another of {', '.join(METHODS)}, or a smaller --size",
+            where=f"{flag.prune}=kvzip",
+            remedy=f"choose another of {', '.join(METHODS)}, or a smaller {flag.size}",
         )
     return min(CHUNK_TOKENS, room)
 

@@ -14,6 +14,7 @@ from rmtbench.errors import UserError
 from rmtbench.kvcache.disk.identity import cache_key
 from rmtbench.kvcache.disk.manifest import FILE, DamagedCacheError, Manifest, read_ids, read_manifest
 from rmtbench.locks import turn_if_free
+from rmtbench.options import flag
 
 SPARE_BYTES = 256 * 2**20
 """What a new cache must leave free on the disk."""
@@ -172,8 +173,8 @@ def make_room(folder: Path, needed: int, limit: int, told: Callable[[str], None]
     if needed > limit:
         raise UserError(
             f"the cache needs {size_text(needed)}, and the store may have {size_text(limit)}",
-            where="--cache-limit",
-            remedy=f"give --cache-limit {-(-needed // 10**9)}GB or more, or leave --kv-cache out",
+            where=flag.cache_limit,
+            remedy=f"give {flag.cache_limit} {-(-needed // 10**9)}GB or more, or leave {flag.kv_cache} out",
         )
     _evict(folder, limit - needed, told)
     free = shutil.disk_usage(folder).free
@@ -181,8 +182,8 @@ def make_room(folder: Path, needed: int, limit: int, told: Callable[[str], None]
         raise UserError(
             f"the cache needs {size_text(needed)}, and the disk has {size_text(free)} left",
             where=str(folder),
-            remedy="free some room (rmtbench cache list, remove, gc), name another folder with --kv-cache, or leave "
-            "--kv-cache out",
+            remedy=f"free some room (rmtbench cache list, remove, gc), name another folder with {flag.kv_cache}, "
+            f"or leave {flag.kv_cache} out",
         )
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from rmtbench.errors import UserError
 from rmtbench.models.architecture import plain_causal
 from rmtbench.models.identity import canonical
+from rmtbench.options import flag
 
 if TYPE_CHECKING:
     from rmtbench.models.local import LocalModel
@@ -41,7 +42,7 @@ def model_identity(model: LocalModel, chunk_tokens: int) -> dict[str, Any]:
     if len(str(known["weights_sha256"])) != 64:
         raise UserError(
             f"the weights of {known['id']} could not be hashed, so that a stored cache could be another model's",
-            where="--kv-cache",
+            where=flag.kv_cache,
             remedy="leave the option out, or give the model as a folder of weight files",
         )
     config, device = model.model.config, model.model.device

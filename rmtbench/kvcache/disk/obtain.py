@@ -18,6 +18,7 @@ from rmtbench.kvcache.watching import NOBODY, Watch
 from rmtbench.locks import Claim, take_turn
 from rmtbench.measure import Stopwatch, Timed, add_seconds, synchroniser, timed
 from rmtbench.models.local import LocalModel
+from rmtbench.options import flag
 
 TAKEN_OVER = "this process was stopped for a while and another one has taken over, so that nothing more is stored here"
 
@@ -74,7 +75,7 @@ def obtain(
         return timed("prefill", lambda: Obtained(read()), synchroniser(model.device))
     wanted = stored.Wanted(model_identity(model, chunk_tokens), ids)
     watch = replace(watch, notice=_once(watch.notice))  # the store is asked before and behind the lock
-    with disk_errors(store.folder, "--kv-cache"):
+    with disk_errors(store.folder, flag.kv_cache):
         store.folder.mkdir(parents=True, exist_ok=True)
         found = timed("load", partial(stored.load, store, wanted, watch), synchroniser(model.device))
         if found.value is None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from rmtbench.errors import UserError
+from rmtbench.options import flag
 
 PREFIX = "openai:"
 OPENAI_URL = "https://api.openai.com/v1"
@@ -26,7 +27,7 @@ def is_endpoint(name: str | None) -> bool:
     return name is not None and name.startswith(PREFIX)
 
 
-def served_name(name: str, option: str = "--model") -> str:
+def served_name(name: str, option: str = flag.model) -> str:
     """The name by which the server knows it.
 
     Raises:
@@ -93,7 +94,7 @@ def find_address(
     key_variable: str | None,
     environ: Mapping[str, str],
     *,
-    options: tuple[str, str] = ("--base-url", "--key-variable"),
+    options: tuple[str, str] = (flag.base_url, flag.key_variable),
 ) -> Address:
     """Check a URL and look its key up.
 

@@ -16,6 +16,7 @@ from rmtbench.models.endpoint.address import PREFIX
 from rmtbench.models.endpoint.faults import RefusedError
 from rmtbench.models.endpoint.line import Line
 from rmtbench.models.endpoint.tokenizer import TiktokenTokenizer, load_endpoint_tokenizer
+from rmtbench.options import flag
 
 if TYPE_CHECKING:
     import numpy as np
@@ -139,7 +140,7 @@ class EndpointEmbedder:
                 raise _TooManyError from None
             raise UserError(
                 f"no embeddings: {str(error).removeprefix(f'{host}: ')}",
-                where=f"--embedder {self.name} ({host})",
+                where=f"{flag.embedder} {self.name} ({host})",
                 remedy="every embedding and answer so far is kept; mend it and give the same command again",
             ) from None
         self._check(made)
@@ -160,7 +161,7 @@ class EndpointEmbedder:
         if wrong:
             raise UserError(
                 f"{host} gave {wrong}",
-                where=f"--embedder {self.name}",
+                where=f"{flag.embedder} {self.name}",
                 remedy="check which model the server has under that name; nothing of it was kept",
             )
         self._served = self._served or made.served
@@ -203,8 +204,9 @@ def _reads(model: str) -> Reads:
     except UserError as error:
         raise UserError(
             f"long chunks cannot be cut into windows: {error.what}",
-            where=f"--embedder {PREFIX}{model}",
-            remedy="let tiktoken reach the network once, give smaller --chunk-tokens, or --set embed-windows=off",
+            where=f"{flag.embedder} {PREFIX}{model}",
+            remedy=f"let tiktoken reach the network once, give smaller {flag.chunk_tokens}, "
+            f"or {flag.embed_windows}=off",
         ) from None
 
     def split(text: str) -> list[list[Piece]]:

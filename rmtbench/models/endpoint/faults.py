@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from rmtbench.errors import AnswerError, ContextTooLongError, UserError
 from rmtbench.models.endpoint.address import Address
+from rmtbench.options import flag
 
 if TYPE_CHECKING:
     from openai import APIStatusError
@@ -109,7 +110,7 @@ class RequestTarget:
 
     address: Address
     model: str
-    option: str = "--model"
+    option: str = flag.model
 
 
 def explain(error: Exception, asked: RequestTarget) -> TransientError | UserError | AnswerError:  # noqa: PLR0911 - a table
@@ -215,7 +216,7 @@ def _of_status(error: APIStatusError, asked: RequestTarget) -> TransientError | 
     if status in (400, 422) and (error.code == "integer_below_min_value" or _SMALL_CAP.search(message)):
         text = (
             f"{address.host} refuses so small a cap of tokens ({status}): {said}; "
-            "give more with --set think-tokens or --max-answer-tokens"
+            f"give more with {flag.think_tokens} or {flag.max_answer_tokens}"
         )
         return SmallCapError(text, status, named)
     param = named or next((name for name in OURS if _names(message, name)), None)

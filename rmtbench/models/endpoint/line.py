@@ -23,6 +23,7 @@ from rmtbench.models.endpoint.faults import (
 from rmtbench.models.endpoint.limits import MinuteLimit
 from rmtbench.models.endpoint.replies import Reply, read_events
 from rmtbench.models.endpoint.retry import Clock, Patience, Retrying
+from rmtbench.options import flag
 
 if TYPE_CHECKING:
     from openai import OpenAI
@@ -233,18 +234,18 @@ class Line:
         return UserError(
             f"{self.asked.model} spends all of {cap} tokens on reasoning, before any text",
             where=self.settings.address.host,
-            remedy="give it room with --set think-tokens=4096, or less to do with --set reasoning-effort=low",
+            remedy=f"give it room with {flag.think_tokens}=4096, or less to do with {flag.reasoning_effort}=low",
         )
 
     def _silent(self, error: AnswerError | ServerGoneError, api: Api) -> UserError:
         remedy = "check the URL and that the server is up; nothing was asked yet"
         if api == "chat" and "status 5" in str(error):
             # Some servers fail so, without a word, where the model has no chat format (transformers serve does).
-            remedy = "see the server's log; a model without a chat format takes --api completions"
+            remedy = f"see the server's log; a model without a chat format takes {flag.api} completions"
         elif isinstance(error, SmallCapError):
-            remedy = "give more with --set think-tokens=4096, or --max-answer-tokens; nothing was asked yet"
+            remedy = f"give more with {flag.think_tokens}=4096, or {flag.max_answer_tokens}; nothing was asked yet"
         elif isinstance(error, RefusedError) and error.param == "reasoning_effort":
-            remedy = "choose a word that the server takes with --set reasoning-effort, or leave it out"
+            remedy = f"choose a word that the server takes with {flag.reasoning_effort}, or leave it out"
         elif isinstance(error, RefusedError):
             remedy = "check the model's name and the URL; nothing was asked yet"
         host = self.settings.address.host
@@ -265,7 +266,7 @@ def spent_on_reasoning(reply: Reply) -> bool:
     return reasoned and ended_by_cap(reply.finish_reason) and not reply.text.strip()
 
 
-def open_line(settings: LineSettings, model: str, *, option: str = "--model") -> Line:
+def open_line(settings: LineSettings, model: str, *, option: str = flag.model) -> Line:
     """Open a line; nothing is sent yet.
 
     Args:

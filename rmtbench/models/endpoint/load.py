@@ -22,6 +22,7 @@ from rmtbench.models.prompt import (
     start_ids,
 )
 from rmtbench.models.reasoning import DEFAULT_THINK_TOKENS, REASONING_MARKS, Reasoning, find_reasoning
+from rmtbench.options import flag
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -151,8 +152,8 @@ def load_endpoint_embedder(name: str, endpoints: Endpoints) -> tuple[EndpointEmb
     """
     if endpoints.embedder is None:
         raise ValueError("no line for an embedder")
-    served = served_name(name, "--embedder")
-    line = open_line(endpoints.embedder, served, option="--embedder")
+    served = served_name(name, flag.embedder)
+    line = open_line(endpoints.embedder, served, option=flag.embedder)
     embedder = EndpointEmbedder(line, endpoints.embed_batch)
     host = endpoints.embedder.address.host
     price = find_price(endpoints.prices, served, host)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from rmtbench.errors import UserError
+from rmtbench.options import flag
 
 SHIPPED_PRICES = Path(__file__).parent.parent.parent / "assets" / "prices.toml"
 FIELDS = {"model", "host", "input", "cached_input", "output", "currency", "source", "date"}
@@ -58,13 +59,15 @@ def read_prices(path: Path | None = None) -> tuple[Price, ...]:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         what = error.strerror if isinstance(error, OSError) else error
-        raise UserError(f"no table of prices ({what})", where=f"--prices {path}", remedy="mend the file") from None
+        raise UserError(f"no table of prices ({what})", where=f"{flag.prices} {path}", remedy="mend the file") from None
     entries = table.get("price")
     if not isinstance(entries, list):
         raise UserError(
-            "holds no [[price]]", where=f"--prices {path}", remedy="see docs/reference/endpoint.md for the format"
+            "holds no [[price]]", where=f"{flag.prices} {path}", remedy="see docs/reference/endpoint.md for the format"
         )
-    return tuple(_price(entry, f"--prices {path}, entry {number}") for number, entry in enumerate(entries, start=1))
+    return tuple(
+        _price(entry, f"{flag.prices} {path}, entry {number}") for number, entry in enumerate(entries, start=1)
+    )
 
 
 def find_price(prices: tuple[Price, ...], model: str, host: str) -> Price | None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from rmtbench.errors import UserError
+from rmtbench.options import flag
 
 if TYPE_CHECKING:
     from tiktoken import Encoding
@@ -97,19 +98,19 @@ def _load(model: str, tokenizer: str | None, needed_for: str) -> PreTrainedToken
         return _of_one_file(folder) if _needs_one_file(folder) else load_tokenizer(tokenizer)
     import tiktoken
 
-    remedy = "name the model's own, a folder or hub id, with --tokenizer"
+    remedy = f"name the model's own, a folder or hub id, with {flag.tokenizer}"
     try:
         name = tiktoken.encoding_name_for_model(model)
     except KeyError:
         raise UserError(
-            f"no tokenizer is known for '{model}', and {needed_for} need one", where="--tokenizer", remedy=remedy
+            f"no tokenizer is known for '{model}', and {needed_for} need one", where=flag.tokenizer, remedy=remedy
         ) from None
     try:
         encoding = tiktoken.get_encoding(name)
     except Exception as error:  # noqa: BLE001 - it downloads, by whatever library, and raises that one's errors
         raise UserError(
             f"tiktoken cannot get its file for '{model}' ({type(error).__name__})",
-            where="--tokenizer",
+            where=flag.tokenizer,
             remedy=f"let it reach the network once, or {remedy}",
         ) from None
     return cast("PreTrainedTokenizerBase", TiktokenTokenizer(encoding))

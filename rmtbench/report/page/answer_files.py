@@ -25,6 +25,7 @@ from rmtbench.files import write_atomically
 from rmtbench.journal.columns import Columns, RunColumns, Spans
 from rmtbench.journal.lines import refuse_link
 from rmtbench.journal.record import Key, RunRecord
+from rmtbench.options import flag
 from rmtbench.report.page.blocks import Blocks, RunBlocks, answer_slices, metrics_of, outcomes_of, question_rows
 from rmtbench.report.page.documents import Choice, is_offered
 from rmtbench.report.page.passages import Described
@@ -195,7 +196,7 @@ def _write(path: Path, blocks: Sequence[str], told: Mapping[str, Any]) -> None:
     head = json.dumps({"version": VERSION, **told}, separators=(",", ":"))
     body = f"{head}\nStored.take({json.dumps(path.name)},{json.dumps(blocks, separators=(',', ':'))});\n".encode()
     refuse_link(path.parent)
-    with disk_errors(path):
+    with disk_errors(path, flag.results):
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, b"// " + hashlib.sha256(body).hexdigest().encode() + b" " + body)
 

@@ -15,12 +15,13 @@ from typing import Any, Literal
 from rmtbench.core import Document, RunSpec
 from rmtbench.corpora.base import Dataset, TokenCounter
 from rmtbench.errors import UserError
+from rmtbench.options import flag
 
 Choice = Literal["near", "all", "none"]
 """`near`: the package's own and the user's own documents; `all`: draw every corpus again; `none`: read nothing."""
 
 NEAR = ("own", "embedded")
-ASK = "rmtbench report --passages reads it from where the data lies"
+ASK = f"rmtbench report {flag.passages} reads it from where the data lies"
 
 
 def is_offered(choice: Choice, kind: str) -> bool:

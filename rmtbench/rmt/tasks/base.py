@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from rmtbench.errors import UserError
+from rmtbench.options import flag
 from rmtbench.rmt.base import Ids
 
 
@@ -73,8 +74,8 @@ def sample_of(
     task: Task,
     segments: int,
     chance: random.Random,
-    where: str = "--segments",
-    remedy: str = "begin with more segments, or lengthen them with --segment-tokens",
+    where: str = flag.segments,
+    remedy: str = f"begin with more segments, or lengthen them with {flag.segment_tokens}",
 ) -> Sample:
     """Make one sample, or say to the user that the task cannot be told in so few segments.
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from rmtbench.errors import UserError, nearest
 from rmtbench.models.prompt import PromptContract
+from rmtbench.options import flag
 from rmtbench.plural import many
 from rmtbench.rmt.tasks.babilong import open_babilong
 from rmtbench.rmt.tasks.base import Task
@@ -34,7 +35,9 @@ def check_task(name: str) -> None:
         UserError: No task is called so.
     """
     if name not in task_names() and not name.startswith(BABILONG):
-        raise UserError(f"no task '{name}'", where="--task", remedy=f"{nearest(name, task_names())}, or {BABILONG}FILE")
+        raise UserError(
+            f"no task '{name}'", where=flag.task, remedy=f"{nearest(name, task_names())}, or {BABILONG}FILE"
+        )
 
 
 def make_task(name: str, contract: PromptContract, segment_tokens: int, names: str = "seen", asked: int = 1) -> Task:
@@ -56,11 +59,11 @@ def make_task(name: str, contract: PromptContract, segment_tokens: int, names: s
     if segment_tokens < 1:
         raise ValueError("a segment needs at least one token")
     if names not in NAMES:
-        raise UserError(f"no names '{names}'", where="--names", remedy=nearest(names, NAMES))
+        raise UserError(f"no names '{names}'", where=flag.names, remedy=nearest(names, NAMES))
     if asked != 1 and (asked < 1 or not name.startswith(_SEVERAL)):
         raise UserError(
             f"task '{name}' cannot ask {many(asked, 'question')} about a text",
-            where="--asked",
+            where=flag.asked,
             remedy="leave it at 1, or choose facts, facts-2, facts-4, facts-8 or two-hop",
         )
     if name.startswith(BABILONG):

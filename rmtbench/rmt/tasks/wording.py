@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from rmtbench.corpora.miniature.asking import UNKNOWN, Asked, step
 from rmtbench.errors import UserError
 from rmtbench.models.prompt import FINAL_MARK, PromptContract
+from rmtbench.options import flag
 from rmtbench.rmt.base import Ids
 from rmtbench.rmt.tasks.base import Sample
 
@@ -45,7 +46,7 @@ def answer(contract: PromptContract, final: str, reasoning: str = "") -> tuple[i
     if end is None:
         raise UserError(
             "the tokenizer has no end-of-sequence token, so that no answer could end",
-            where="--base",
+            where=flag.base,
             remedy="choose a base model whose tokenizer has an eos_token or a sep_token",
         )
     text = f"{reasoning} {FINAL_MARK} {final}".strip() if contract.style == "bridge" else _space(tokenizer) + final

@@ -16,6 +16,7 @@ from typing import Any
 
 import rmtbench
 from rmtbench.errors import UserError, first_line
+from rmtbench.options import flag
 from rmtbench.options.engine import Engine
 from rmtbench.runs.engines.base import Check, Checked, DrawTask, Ended, Failed, Lost, Message, Ready
 from rmtbench.runs.engines.room import Node, Shares, shares_of
@@ -55,7 +56,7 @@ def check_ray() -> None:
         UserError: Ray is not installed, the address is that of a client, or nothing listens there.
     """
     if importlib.util.find_spec("ray") is None:
-        raise UserError("Ray is not installed", where="--engine ray", remedy="pip install 'rmtbench[ray]'")
+        raise UserError("Ray is not installed", where=f"{flag.engine} ray", remedy="pip install 'rmtbench[ray]'")
     address = os.environ.get(ADDRESS, "")
     if address.startswith("ray://"):
         raise UserError(
@@ -73,7 +74,7 @@ def check_ray() -> None:
 
 
 def _unreachable(address: str, error: BaseException) -> UserError:
-    where = f"{ADDRESS}={address}" if address else "--engine ray"
+    where = f"{ADDRESS}={address}" if address else f"{flag.engine} ray"
     remedy = f"check {ADDRESS}, RAY_AUTH_MODE=token if it asks for one, and that it has this version of Ray and Python"
     return UserError(f"no Ray cluster here ({first_line(error)})", where=where, remedy=remedy)
 
@@ -275,7 +276,7 @@ class RayPool:
             self._failed_starts += 1
             if self._failed_starts >= STARTS:
                 remedy = "check that every node has rmtbench with this version of Python, and memory for a worker"
-                raise UserError(f"no worker can be started ({why})", where="--engine ray", remedy=remedy)
+                raise UserError(f"no worker can be started ({why})", where=f"{flag.engine} ray", remedy=remedy)
         self._start()
         return Lost(why)
 
@@ -291,6 +292,6 @@ def _check_version(there: str) -> None:
     if there != rmtbench.__version__:
         raise UserError(
             f"a node has rmtbench {there}, and this is {rmtbench.__version__}",
-            where="--engine ray",
+            where=f"{flag.engine} ray",
             remedy="install the same version on all nodes",
         )

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rmtbench.errors import UserError
+from rmtbench.options import flag
 from rmtbench.options.engine import Engine
 
 
@@ -49,7 +50,7 @@ def shares_of(nodes: Sequence[Node], asked: Engine, device: str) -> Shares:
     """
     on_gpu = device.startswith("cuda")
     if asked.gpus and not on_gpu:
-        raise UserError("no GPU answers", where="--set gpus", remedy="give --device cuda, or leave it out")
+        raise UserError("no GPU answers", where=flag.gpus, remedy=f"give {flag.device} cuda, or leave it out")
     gpus = asked.gpus if asked.gpus is not None else 1.0 if on_gpu else 0.0
     cpus = asked.cpus if asked.cpus is not None else _equal_cpus(nodes, asked.workers, gpus)
     room = sum(_fitting(node, cpus, gpus) for node in nodes)
@@ -59,8 +60,8 @@ def shares_of(nodes: Sequence[Node], asked: Engine, device: str) -> Shares:
         each = Shares(workers, cpus, gpus).each
         raise UserError(
             f"the cluster has room for workers: {room}, if each has {each} (in all {total}; nodes: {len(nodes)})",
-            where="--engine ray",
-            remedy="give fewer --workers, or smaller --set cpus and --set gpus",
+            where=f"{flag.engine} ray",
+            remedy=f"give fewer {flag.workers}, or smaller {flag.cpus} and {flag.gpus}",
         )
     return Shares(workers, cpus, gpus)
 

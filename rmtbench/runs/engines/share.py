@@ -10,6 +10,7 @@ from pathlib import Path
 from rmtbench.core import Draw, RunSpec
 from rmtbench.errors import UserError
 from rmtbench.journal.layout import run_id
+from rmtbench.options import flag
 from rmtbench.runs.engines.base import (
     Begun,
     Check,
@@ -204,7 +205,7 @@ class _Sharing:
                 f"{tries} workers in a row were lost with {what} ({lost.why})",
                 where=f"{job.request.dataset} {job.request.size}, {job.request.model_name}",
                 remedy="every answer so far is kept and the same command resumes; if memory ran out, give each worker "
-                "more of the machine (fewer --workers)",
+                f"more of the machine (fewer {flag.workers})",
             ),
         )
         self._close_if_done(owner)
