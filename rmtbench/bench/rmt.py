@@ -223,8 +223,6 @@ def _base_row(order: _Order, report: Callable[[LengthProgress], None]) -> dict[s
     try:
         return _followed(partial(_measure_base, order), f"base model {length.label}", length, report)[0]
     except ProcessEndedError as error:
-        if error.code is None or error.code >= 0:
-            raise  # not out of memory: that ends a process by a signal
         row = {"length": length.label, "tokens": length.tokens, "samples": 0, "accuracy": None}
         return row | {"error": f"the process ended with code {error.code}"}
 
@@ -262,8 +260,10 @@ def _texts(order: _Order, local: LocalModel) -> Texts:
 
 
 def _ratio(lengths: Sequence[Length], rows: Sequence[Mapping[str, Any]], figure: str) -> float | None:
-    """The figure at 2M divided by that at 32k; None unless both are there with equal batches."""
+    """The figure at 2M divided by that at 32k; None unless both are there, in full length and with equal batches."""
     found = {length.tokens: row for length, row in zip(lengths, rows, strict=True)}
     if not {SHORT, LONG} <= found.keys() or found[SHORT]["batch"] != found[LONG]["batch"]:
         return None
+    if any(found[tokens]["tokens"] < tokens for tokens in (SHORT, LONG)):
+        return None  # the texts of a file are as long as they are
     return float(found[LONG][figure] / found[SHORT][figure])
