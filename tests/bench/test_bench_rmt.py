@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import random
 from dataclasses import replace
 from functools import partial
@@ -228,7 +229,7 @@ def test_long_texts_are_fewer_unless_numbers_are_given() -> None:
 def test_quotients_are_of_2m_and_32k_and_of_nothing_else() -> None:
     lengths = rmt.parse_lengths(["4k", "32k", "2M"])
     peaks = zip((10.0, 12.0, 15.0), lengths, strict=True)
-    rows = [{"peak_memory_bytes": peak, "batch": 20, "tokens": length.tokens} for peak, length in peaks]
+    rows = [{"peak_memory_bytes": peak, "batch": 20, "tokens": length.tokens, "error": None} for peak, length in peaks]
     assert rmt._ratio(lengths, rows, "peak_memory_bytes") == 1.25
     assert rmt._ratio(lengths[:2], rows[:2], "peak_memory_bytes") is None
     fewer = [*rows[:2], {**rows[2], "batch": 10}]
@@ -284,6 +285,20 @@ def test_a_base_model_whose_process_fails_is_a_row_that_says_so(memory: Path) ->
     order = rmt._Order(fails, "detect", "all", Length("128", 128, 1), 1, query_first=False, seed=0)
     row = rmt._base_row(order, lambda _: None)
     assert (row["samples"], row["error"]) == (0, "the process ended with code 1")
+
+
+def test_a_length_that_fails_loses_no_earlier_one(memory: Path) -> None:
+    def kill(reading: rmt.LengthProgress) -> None:
+        if reading.name == "memory 200k" and reading.done:
+            for process in multiprocessing.active_children():
+                process.kill()
+
+    asked = RmtBench(memory=memory, lengths=("128", "200k"), samples=(1,), device="cpu")
+    figures = rmt.run(asked, report=kill)
+    assert [row["error"] for row in figures.rows] == [None, "the process ended with code -9"]
+    table = rmt_table(figures)
+    assert [len(row) for row in table.rows] == [len(table.columns)] * 2
+    assert "memory, 200k: the process ended with code -9" in table.notes
 
 
 def test_table_has_a_row_a_length_and_others_points_beside_it(figures) -> None:
