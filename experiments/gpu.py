@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from rmtbench.errors import UserError
 from rmtbench.files import write_atomically
 from rmtbench.measure import free_memory, peak_device_bytes, peak_resident_bytes, reset_peak_memory, synchroniser
 
@@ -51,6 +52,11 @@ class Bench:
     geometry: str
     lengths: Sequence[int]
     batches: Sequence[int]
+
+    @property
+    def about(self) -> Mapping[str, Any]:
+        """What decides every step's figures."""
+        return {"device": self.device, "geometry": self.geometry, "lengths": self.lengths, "batches": self.batches}
 
     @property
     def dtype(self) -> torch.dtype:
@@ -418,6 +424,19 @@ STEPS: Mapping[str, Callable[[Bench], Mapping[str, Any]]] = {
 """In the order in which they are done: what everything else rests on comes first."""
 
 
+def check_folder(bench: Bench, out: Path) -> None:
+    """Refuse a folder with results of another device, geometry, length or batch: they would count as done.
+
+    Raises:
+        UserError: It holds such results.
+    """
+    for path in sorted(out.glob("*.json")):
+        found = json.loads(path.read_bytes())
+        other = [f"{name} {found[name]}" for name, value in bench.about.items() if found.get(name, value) != value]
+        if other:
+            raise UserError(f"holds results of {', '.join(other)}", where=str(path), remedy="name another folder")
+
+
 def run(bench: Bench, out: Path, steps: Sequence[str]) -> Iterator[str]:
     """Do the steps that have no result yet.
 
@@ -443,8 +462,8 @@ def run(bench: Bench, out: Path, steps: Sequence[str]) -> Iterator[str]:
             found = {"error": f"{type(error).__name__}: {error}"}
         seconds = time.perf_counter() - began
         free_memory()
-        about = {"device": bench.device, "geometry": bench.geometry, "step_seconds": seconds}
-        write_atomically(path, (json.dumps({**about, **found}, indent=1) + "\n").encode())
+        row = {**bench.about, "step_seconds": seconds, **found}
+        write_atomically(path, (json.dumps(row, indent=1) + "\n").encode())
         yield f"{name}: {'failed' if 'error' in found else 'done'} in {seconds:.1f} s"
 
 
@@ -452,7 +471,7 @@ def main(words: Sequence[str] | None = None) -> None:
     """Do the steps that have no result yet, and say how each went.
 
     Raises:
-        SystemExit: A step has failed.
+        SystemExit: A step has failed, or the folder holds results of other settings.
     """
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("out", type=Path, help="folder of the results")
@@ -464,6 +483,10 @@ def main(words: Sequence[str] | None = None) -> None:
     given = parser.parse_args(words)
     lengths, batches = ([int(each) for each in text.split(",")] for text in (given.lengths, given.batches))
     bench = Bench(given.device, given.geometry, lengths, batches)
+    try:
+        check_folder(bench, given.out)
+    except UserError as error:
+        parser.error(f"{error.where} {error.what}: {error.remedy}, such as make gpu RESULTS=OTHER")
     failed = False
     for line in run(bench, given.out, given.steps.split(",")):
         sys.stdout.write(f"{line}\n")

@@ -60,14 +60,17 @@ def run(
         `seconds` that writing a text took. `published`, and what measured.
 
     Raises:
-        UserError: A folder holds no such memory, or a text does not fit its positions.
+        UserError: A folder holds no such memory, or a text does not fit its positions or has too many pairs.
     """
     if threads is not None:
         torch.set_num_threads(threads)
+    for folder in memories:
+        for count in pairs:
+            _task_of(folder).check(count, "--pairs")
     rows = []
     for folder in memories:
         stored, model = load(folder, device)
-        task = PAIR_TASKS[stored.notes["task"]]
+        task = _task_of(folder)
         for count in pairs:
             chance = random.Random(f"{seed}/{count}")  # noqa: S311 - reproducible is what is wanted
             drawn = task.draw(texts, count, chance)
@@ -92,18 +95,29 @@ def load(folder: Path, device: str = "cpu") -> tuple[Stored, RecurrentDecoder]:
     Raises:
         UserError: The folder holds no memory of pairs.
     """
+    _task_of(folder)
     stored = read_stored(folder)
-    if stored.notes.get("task") not in PAIR_TASKS:
-        raise UserError(
-            f"this memory was trained on '{stored.notes.get('task')}'",
-            where=f"--memory {folder}",
-            remedy=f"name one that `rmtbench train rmt --task {'|'.join(PAIR_TASKS)}` has written",
-        )
     base, identity = build_base(stored.base.id, int(stored.notes["seed"]))
     model = from_pretrained(folder, base.to(device), identity).eval()
     if not isinstance(model, RecurrentDecoder):  # pragma: no cover - the task has no other
         raise TypeError(type(model))
     return stored, model
+
+
+def _task_of(folder: Path) -> PairTask:
+    """The task that a memory was trained on.
+
+    Raises:
+        UserError: It is none of pairs.
+    """
+    name = str(read_stored(folder).notes.get("task"))
+    if name not in PAIR_TASKS:
+        raise UserError(
+            f"this memory was trained on '{name}'",
+            where=f"--memory {folder}",
+            remedy=f"name one that `rmtbench train rmt --task {'|'.join(PAIR_TASKS)}` has written",
+        )
+    return PAIR_TASKS[name]
 
 
 @torch.inference_mode()
@@ -119,6 +133,7 @@ def _measure(model: RecurrentDecoder, task: PairTask, drawn: Pairs, steps: int) 
     nats, seconds, kept = 0.0, 0.0, 0
     texts, count, length = drawn.written.shape
     together = max(1, TOGETHER // count)
+    task.read(model, Pairs(drawn.written[:1], drawn.asked[:1]), times)  # the first call sets kernels up
     for some in (slice(first, first + together) for first in range(0, texts, together)):
         part = Pairs(drawn.written[some], drawn.asked[some])
         sync()

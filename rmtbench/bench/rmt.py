@@ -73,7 +73,7 @@ class RmtFigures(Figures):
             `unfinished` answers; `seconds` of all texts together = `read_seconds` (which include `text_seconds` of
             making the texts) + `answer_seconds`; `tokens_per_second` and `seconds_per_token` of reading;
             `peak_memory_bytes` while reading (device memory on a GPU, else resident), `peak_resident_bytes`, and
-            `loaded_resident_bytes` before reading.
+            `loaded_resident_bytes` before reading. `error` says why a length could not be read; None where it was.
         memory_ratio_2m_to_32k: Peak memory at 2M divided by that at 32k. None if one of the two lengths is missing, or
             if fewer texts were read side by side at one of them.
         time_per_token_ratio_2m_to_32k: The same for the time per token.
@@ -103,7 +103,7 @@ def run(asked: RmtBench, *, report: Callable[[LengthProgress], None] = lambda _p
         report: Gets the progress of each length.
 
     Raises:
-        UserError: Memory, model, task or a length is wrong, or a process ran out of memory.
+        UserError: Memory, model, task or the first length is wrong, or its process ran out of memory.
     """
     wanted = parse_lengths(asked.lengths, asked.samples)
     check_task(asked.task)
@@ -117,12 +117,13 @@ def run(asked: RmtBench, *, report: Callable[[LengthProgress], None] = lambda _p
         try:
             row, made_by = _followed(partial(_measure_memory, order), f"memory {length.label}", length, report)
         except ProcessEndedError as error:
-            raise UserError(
-                f"the process that read {length.label} ended with code {error.code}",
-                where="rmtbench bench rmt",
-                remedy="see above, if it said why; a process that was killed lacked memory: "
-                f"try a smaller {flag.batch}",
-            ) from error
+            if not made_by:
+                raise not_read(length.label, f"the process ended with code {error.code}") from error
+            row = _failed(length, error)
+        except UserError as error:
+            if not made_by:
+                raise
+            row = _failed(length, error)
         rows.append(row)
     for length in wanted if asked.base_too else ():
         fewer = Length(length.label, length.tokens, min(asked.base_samples, length.samples))
@@ -224,11 +225,23 @@ def _base_row(order: _Order, report: Callable[[LengthProgress], None]) -> dict[s
     length = order.length
     try:
         return _followed(partial(_measure_base, order), f"base model {length.label}", length, report)[0]
-    except ProcessEndedError as error:
-        if error.code is None or error.code >= 0:
-            raise  # not out of memory: that ends a process by a signal
-        row = {"length": length.label, "tokens": length.tokens, "samples": 0, "accuracy": None}
-        return row | {"error": f"the process ended with code {error.code}"}
+    except (ProcessEndedError, UserError) as error:
+        return _failed(length, error)
+
+
+def _failed(length: Length, error: ProcessEndedError | UserError) -> dict[str, Any]:
+    """The row of a length that could not be read: those before it are not lost."""
+    row = {"length": length.label, "tokens": length.tokens, "samples": 0, "accuracy": None}
+    return row | {"error": error.what if isinstance(error, UserError) else str(error)}
+
+
+def not_read(length: str, why: str) -> UserError:
+    """What to say to the user where a length could not be read."""
+    return UserError(
+        f"{length} could not be read ({why})",
+        where="rmtbench bench rmt",
+        remedy=f"see above, if it said why; a process that was killed lacked memory: try a smaller {flag.batch}",
+    )
 
 
 def _followed(
@@ -264,8 +277,12 @@ def _texts(order: _Order, local: LocalModel) -> Texts:
 
 
 def _ratio(lengths: Sequence[Length], rows: Sequence[Mapping[str, Any]], figure: str) -> float | None:
-    """The figure at 2M divided by that at 32k; None unless both are there with equal batches."""
+    """The figure at 2M divided by that at 32k; None unless both are there, in full length and with equal batches."""
     found = {length.tokens: row for length, row in zip(lengths, rows, strict=True)}
-    if not {SHORT, LONG} <= found.keys() or found[SHORT]["batch"] != found[LONG]["batch"]:
+    if not {SHORT, LONG} <= found.keys() or any(found[tokens]["error"] for tokens in (SHORT, LONG)):
         return None
+    if found[SHORT]["batch"] != found[LONG]["batch"]:
+        return None
+    if any(found[tokens]["tokens"] < tokens for tokens in (SHORT, LONG)):
+        return None  # the texts of a file are as long as they are
     return float(found[LONG][figure] / found[SHORT][figure])

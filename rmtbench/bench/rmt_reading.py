@@ -16,7 +16,7 @@ from typing import Any
 import torch
 
 from rmtbench.analysis.stats.clustered import clustered_standard_error
-from rmtbench.bench.rmt_texts import DRAWS, Texts
+from rmtbench.bench.rmt_texts import Texts
 from rmtbench.errors import AnswerError, UserError
 from rmtbench.measure import Stopwatch, peak_device_bytes, peak_resident_bytes, reset_peak_memory, synchroniser
 from rmtbench.models.base import Generation
@@ -25,11 +25,13 @@ from rmtbench.models.readers import OwnPrompts
 from rmtbench.options import flag
 from rmtbench.rmt.base import Ids, Step
 from rmtbench.rmt.decoder import RecurrentDecoder
-from rmtbench.rmt.streaming import read_streams
+from rmtbench.rmt.streaming import read_to_ends
 from rmtbench.rmt.tasks.base import Sample
 from rmtbench.scoring.answers import exact_match
 
 REPORT_SECONDS = 0.2
+WARM_SEGMENTS = 2
+"""Segments that are read before the clock starts."""
 
 
 def read_by_memory(
@@ -53,9 +55,11 @@ def read_by_memory(
     """
     batch = min(batch, texts.length.samples)
     reading = _MemoryReader(local, model, texts, batch, query_first, _Count(watch))
-    samples = [reading.sample(number) for number in range(-batch, 0)]
+    samples = [texts.sample(number) for number in range(-batch, 0)]
     # Everything is done once before the clock starts: kernels are chosen, caches filled, threads started.
-    started = read_streams(model, [islice(reading.stream(sample, sample.segments), 2) for sample in samples])
+    started = read_to_ends(
+        model, [islice(reading.stream(sample, sample.segments), WARM_SEGMENTS) for sample in samples]
+    )
     _ask(local, model, started, samples)
     return _measured(local, texts, reading.batches(), batch)
 
@@ -74,9 +78,11 @@ def read_in_full(
     """
     blank = {"length": texts.length.label, "tokens": texts.tokens, "samples": 0, "accuracy": None, "error": None}
     limit = local.context_limit
-    if limit is not None and texts.tokens + local.max_answer_tokens > limit:
+    if limit is not None and not texts.rows and texts.tokens + local.max_answer_tokens > limit:
         return blank | {"error": f"longer than the model's context of {limit} tokens"}
     try:
+        warm = texts.sample(-1)
+        _read_whole(local, warm, islice(warm.segments, WARM_SEGMENTS))  # as a memory's bench does
         return _measured(local, texts, _in_full(local, texts, watch), 1)
     except AnswerError as error:
         return blank | {"error": str(error)}
@@ -145,37 +151,19 @@ class _MemoryReader:
     query_first: bool
     count: _Count
 
-    def sample(self, number: int) -> Sample:
-        chance = self.texts.chance(number)
-        for _ in range(DRAWS):
-            sample = self.texts.draw(chance)
-            if len(sample.question) <= self._most():
-                return sample
-        size = self.model.config.segment_tokens
-        raise UserError(
-            f"questions of task '{self.texts.task.name}' do not fit a segment of {size} tokens",
-            where=flag.memory,
-            remedy="name a memory with longer segments",
-        )
-
     def stream(self, sample: Sample, segments: Iterable[Ids]) -> Iterator[Ids]:
         for segment in segments:
             yield [*segment, *sample.question] if self.query_first else segment
 
-    def _most(self) -> int:
-        """Return the maximum tokens of a question. Longer ones are drawn again, as in training."""
-        size = self.model.config.segment_tokens
-        return size - self.texts.piece if self.query_first else size
-
     def batches(self) -> Iterator[_Done]:
         for first in range(0, self.texts.length.samples, self.batch):
             numbers = range(first, min(first + self.batch, self.texts.length.samples))
-            samples = [self.sample(number) for number in numbers]
+            samples = [self.texts.sample(number) for number in numbers]
             supplies = [_Supply(sample.segments) for sample in samples]
             streams = [self.stream(sample, supply) for sample, supply in zip(samples, supplies, strict=True)]
             clock = Stopwatch(synchroniser(self.local.device))
             with clock.part("read"):
-                memory = read_streams(self.model, streams, watch=self.count.step)
+                memory = read_to_ends(self.model, streams, self.count.step)
             with clock.part("answer"):
                 answers = _ask(self.local, self.model, memory, samples)
             yield _Done(
@@ -187,26 +175,31 @@ class _MemoryReader:
 
 
 def _in_full(local: LocalModel, texts: Texts, watch: Callable[[int], None]) -> Iterator[_Done]:
-    count, head = _Count(watch), local.context_ids([])
+    count = _Count(watch)
     for number in range(texts.length.samples):
-        sample = texts.draw(texts.chance(number))
+        sample = texts.sample(number)
         supply = _Supply(sample.segments)
-        clock = Stopwatch(synchroniser(local.device))
-        with clock.part("read"):
-            text = list(chain.from_iterable(supply))
-            local.check_length(len(head) + len(text) + len(sample.question))
-            reader = OwnPrompts(local.model, [([*head, *text], sample.question)], local.max_answer_tokens)
-        answers = local.decode(reader, [len(text)], [0], 0.0)
-        seconds = {
-            "read": clock.seconds["read"] + (answers[0].prefill_seconds or 0.0),
-            "answer": answers[0].decode_seconds,
-        }
-        count.add(len(text))
-        yield _Done(len(text), seconds, supply.seconds, _graded(local, [sample], answers))
+        answer, seconds = _read_whole(local, sample, supply)
+        count.add(supply.tokens)
+        yield _Done(supply.tokens, seconds, supply.seconds, _graded(local, [sample], [answer]))
+
+
+def _read_whole(local: LocalModel, sample: Sample, segments: Iterable[Ids]) -> tuple[Generation, Mapping[str, float]]:
+    """Return the answer to a text's question behind some of its segments, and the seconds by part."""
+    clock, head = Stopwatch(synchroniser(local.device)), local.context_ids([])
+    with clock.part("read"):
+        text = list(chain.from_iterable(segments))
+        local.check_length(len(head) + len(text) + len(sample.question))
+        reader = OwnPrompts(local.model, [([*head, *text], sample.question)], local.max_answer_tokens)
+    [answer] = local.decode(reader, [len(text)], [0], 0.0)
+    return answer, {
+        "read": clock.seconds["read"] + (answer.prefill_seconds or 0.0),
+        "answer": answer.decode_seconds,
+    }
 
 
 def _ask(
-    local: LocalModel, model: RecurrentDecoder, memory: torch.Tensor, samples: Sequence[Sample]
+    local: LocalModel, model: RecurrentDecoder, memory: torch.Tensor | list[torch.Tensor], samples: Sequence[Sample]
 ) -> list[Generation]:
     questions = [sample.question for sample in samples]
     try:
@@ -253,10 +246,11 @@ def _measured(local: LocalModel, texts: Texts, batches: Iterator[_Done], batch: 
         seconds = {part: seconds[part] + done.seconds[part] for part in seconds}
     resident, device = peak_resident_bytes(), peak_device_bytes(local.device)
     kinds = dict.fromkeys(kind for kind, _, _ in answers)
+    mean = tokens // texts.length.samples
     return {
         "length": texts.length.label,
-        "tokens": tokens // texts.length.samples,
-        "segments": texts.segments,
+        "tokens": mean,
+        "segments": -(-mean // texts.piece),
         "batch": batch,
         **accuracy([right for _, right, _ in answers]),
         "by_kind": {name: accuracy([right for kind, right, _ in answers if kind == name]) for name in kinds},

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 
 import torch
@@ -17,6 +18,7 @@ from rmtbench.options import flag
 from rmtbench.rmt.base import BaseIdentity
 from rmtbench.rmt.decoder import RecurrentDecoder
 from rmtbench.rmt.storage import from_pretrained, read_stored
+from rmtbench.rmt.tasks.babilong import Babilong
 from rmtbench.rmt.tasks.base import Sample, Task, sample_of
 
 ANSWER_TOKENS = 80
@@ -74,12 +76,16 @@ class Texts:
         piece: Tokens of text in a segment.
         length: Number and length of the texts.
         seed: Decides each text together with its number.
+        room: Maximum tokens of a question; None for a full segment.
+        rows: What makes each text, where a file holds them; their number is that of `length`.
     """
 
     task: Task
     piece: int
     length: Length
     seed: int = 0
+    room: int | None = None
+    rows: Sequence[Callable[[], Sample]] = ()
 
     @property
     def segments(self) -> int:
@@ -96,7 +102,7 @@ class Texts:
         return random.Random(f"{self.seed}/{self.task.name}/{self.segments}/{number}")  # noqa: S311 - no secret
 
     def draw(self, chance: random.Random) -> Sample:
-        """Make one text with its question.
+        """Make any text with its question.
 
         Raises:
             UserError: The text is too short for the task.
@@ -104,6 +110,35 @@ class Texts:
         return sample_of(
             self.task, self.segments, chance, f"{flag.lengths} {self.length.label}", remedy="ask for longer texts"
         )
+
+    def sample(self, number: int) -> Sample:
+        """Make one text with its question. A question that has no room is drawn again, as in training.
+
+        Args:
+            number: From 0; one below 0 is of a text that is read to warm up.
+
+        Raises:
+            UserError: The text is too short for the task, or no question has room.
+        """
+        if self.rows:
+            return self.rows[number]()
+        chance, room = self.chance(number), self.room or self.piece
+        for _ in range(DRAWS):
+            sample = self.draw(chance)
+            if len(sample.question) <= room:
+                return sample
+        raise UserError(
+            f"questions of task '{self.task.name}' do not fit a segment",
+            where=flag.memory,
+            remedy="name a memory with longer segments",
+        )
+
+    def longest_question(self) -> int:
+        """Return the tokens of the longest question: of all that a file holds, else of many."""
+        if isinstance(self.task, Babilong):
+            return self.task.longest_question
+        chance = random.Random(0)  # noqa: S311 - no secret
+        return max(len(self.draw(chance).question) for _ in range(DRAWS))
 
 
 def load_base(opening: Opening) -> LocalModel:
@@ -149,6 +184,8 @@ def make_texts(
 ) -> Texts:
     """Return texts whose segments leave room for the question, as in training.
 
+    Where a file holds the texts, those that are no longer are read, each once at most: there may be fewer than asked.
+
     Args:
         make: Makes the task for a number of tokens in a segment.
         length: Number and length of the texts.
@@ -157,17 +194,31 @@ def make_texts(
         seed: Decides each text together with its number.
 
     Raises:
-        UserError: The questions leave no room for text.
+        UserError: The questions leave no room for text, or every text of a file is longer.
     """
     whole = Texts(make(size), size, length, seed)
     if not query_first:
-        return whole
-    chance = random.Random(0)  # noqa: S311 - no secret
-    longest = max(len(whole.draw(chance).question) for _ in range(DRAWS))
+        return _from_file(whole)
+    longest = whole.longest_question()
     if 2 * longest > size:
         raise UserError(
             f"questions of {longest} tokens leave too little of a segment of {size} to its text",
             where=flag.memory,
             remedy="name a memory with longer segments",
         )
-    return Texts(make(size - longest), size - longest, length, seed)
+    return _from_file(Texts(make(size - longest), size - longest, length, seed, longest))
+
+
+def _from_file(texts: Texts) -> Texts:
+    """Choose the rows of a task that reads a file. Texts of other tasks stay as they are."""
+    if not isinstance(texts.task, Babilong):
+        return texts
+    chance = random.Random(texts.seed)  # noqa: S311 - no secret
+    rows = list(islice(texts.task.each(texts.segments, texts.room or texts.piece, chance), texts.length.samples))
+    if not rows:
+        raise UserError(
+            f"no text of {texts.task.name} fits {texts.segments} segments of {texts.piece} tokens",
+            where=f"{flag.lengths} {texts.length.label}",
+            remedy="ask for longer texts",
+        )
+    return replace(texts, rows=rows, length=replace(texts.length, samples=len(rows)))

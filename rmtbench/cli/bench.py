@@ -75,12 +75,15 @@ def kv(asked: KvBench, json_file: JsonFile = None) -> None:
 @takes(RmtBench)
 def rmt(asked: RmtBench, json_file: JsonFile = None) -> None:
     """Accuracy, speed and peak memory of a recurrent memory by length of text, each length in a fresh process."""
-    from rmtbench.bench.rmt import run
+    from rmtbench.bench.rmt import not_read, run
     from rmtbench.cli.bench_tables import rmt_table, show_reading
 
     with show_reading() as report:
         figures = run(asked, report=report)
     show_table(rmt_table(figures), figures.to_json(), json_file)
+    for row in figures.rows:
+        if row["error"]:
+            raise not_read(row["length"], row["error"])
 
 
 def show_table(table: Table, figures: Mapping[str, Any], json_file: Path | None) -> None:

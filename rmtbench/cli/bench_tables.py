@@ -70,14 +70,15 @@ def rmt_table(figures: RmtFigures) -> Table:
     columns += ["base model", "its time per M"] if base else []
     rows = []
     for row in figures.rows:
-        texts = [row["length"], *_cells(row)]
+        texts = [row["length"], *([MISSING] * 5 if row["error"] else _cells(row))]
         if base:
             other = base[row["length"]]
             texts += [MISSING, MISSING] if other["error"] else [score(other["accuracy"], other["standard_error"])]
             texts += [] if other["error"] else [seconds(other["seconds_per_token"] * 1e6)]
         rows.append((*texts, *(_published(figures.published, system, row["tokens"]) for system in systems)))
     notes = [f"{name}: {_quotient(getattr(figures, name))}" for name in _RATIOS]
-    notes += [f"base model, {row['length']}: {row['error']}" for row in base.values() if row["error"]]
+    for name, read in (("memory", figures.rows), ("base model", figures.base_rows)):
+        notes += [f"{name}, {row['length']}: {row['error']}" for row in read if row["error"]]
     notes += [f"published: {source}" for source in dict.fromkeys(point["source"] for point in figures.published)]
     caption = (
         "Exact match of final answers, ± standard error. Published points are of other models, texts and machines."

@@ -65,6 +65,17 @@ def uses_sliding_window(model: PreTrainedModel) -> bool:
     return window is not None and getattr(config, "use_sliding_window", True) is not False
 
 
+def sliding_window(model: PreTrainedModel) -> int | None:
+    """How many of the last tokens some layer sees; None where every layer sees all."""
+    config = model.config
+    names = ("sliding_window", "window_size")  # GPT-Neo has a word of its own here, too
+    return (
+        next(filter(None, (getattr(config, name, None) for name in names)), None)
+        if uses_sliding_window(model)
+        else None
+    )
+
+
 def context_limit(config: PretrainedConfig) -> int | None:
     """Return the most positions at which a model reads every token alike, however many follow; None for no limit.
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -126,13 +126,14 @@ def write_report(
     page_blocks = None if quick else _page_blocks(results, folder, passages)
     sections = make_sections(_read(results, page_blocks, processes))
     large = isinstance(page_blocks, BlocksBeside)  # of few answers the figures take less time than other processes
-    drawn, files = _figures(() if quick else sections, training_logs, processes if large else 1)
+    with _drawing(() if quick else sections, training_logs, processes if large else 1) as figures:
+        decided = () if quick else _decide(sections, all_pairs=all_pairs)
+        compared = [() if quick else _pairs(section.grids) for section in sections]
+        drawn, files = figures()
     records = csv_files.records(sections)
-    decided = () if quick else _decide(sections, all_pairs=all_pairs)
     first = tuple(each for each in decided if each[0].metric == FIRST)
     chapters = []
-    for section in sections:
-        pairs = [] if quick else _pairs(section.grids)
+    for section, pairs in zip(sections, compared, strict=True):
         beside = published or dict(section.setting)["data source"] not in OWN
         own = [each for each in decided if each[0].section == section.title]
         made = _Made(section, own, pairs, all_pairs=all_pairs, published=beside)
@@ -189,19 +190,29 @@ class _Made:
     published: bool
 
 
-def _figures(
+@contextmanager
+def _drawing(
     sections: Sequence[Section], logs: Sequence[Path], processes: int
-) -> tuple[tuple[Drawn, ...], dict[str, bytes]]:
-    """The sections' figures and the trainings' curves; for tables alone nothing that draws is loaded."""
-    if not sections and not logs:
-        return (), {}
-    from rmtbench.report.figures.make import make_figures, training_figure
+) -> Iterator[Callable[[], tuple[tuple[Drawn, ...], dict[str, bytes]]]]:
+    """Other processes draw the sections' figures meanwhile; the trainings' curves come behind them.
 
-    drawn, files = make_figures(sections, processes=processes)
-    if logs:
-        curves, curve_files = training_figure(logs)
-        drawn, files = (*drawn, curves), files | curve_files
-    return drawn, files
+    For tables alone nothing that draws is loaded.
+    """
+    if not sections and not logs:
+        yield lambda: ((), {})
+        return
+    from rmtbench.report.figures.make import drawing, training_figure
+
+    with drawing(sections, processes=processes) as finished:
+
+        def figures() -> tuple[tuple[Drawn, ...], dict[str, bytes]]:
+            drawn, files = finished()
+            if not logs:
+                return drawn, files
+            curves, curve_files = training_figure(logs)
+            return (*drawn, curves), files | curve_files
+
+        yield figures
 
 
 def _decide(sections: Sequence[Section], *, all_pairs: bool) -> tuple[Decided, ...]:
@@ -221,13 +232,13 @@ def _by_recall(sections: Sequence[Section]) -> tuple[Decided, ...]:
     return decide_all(make_contests(silent, "recall"), Terms())
 
 
-def _pairs(grids: Sequence[Grid]) -> list[Compared]:
-    return [
+def _pairs(grids: Sequence[Grid]) -> tuple[Compared, ...]:
+    return tuple(
         (grid, size, compare_all(grid, size, value.name))
         for grid in grids
         for size in grid.sizes
         for value in shown_answer_values(list(grid.shown.values()))
-    ]
+    )
 
 
 def _add_records(records: dict[str, list[Record]], made: _Made) -> None:

@@ -35,9 +35,10 @@ def walk_abreast(model: Recurrent, rows: Sequence[Sequence[Ids]], memory: torch.
         going = tuple(row for row in active if len(rows[row]) > number)
         held, active = held[[active.index(row) for row in going]], going
         segments = tuple(rows[row][number] for row in active)
-        read = model.read_segment(held, segments)
-        if depth is not None:
-            within = [len(rows[row]) - number <= depth for row in active]
+        within = [depth is None or len(rows[row]) - number <= depth for row in active]
+        with torch.set_grad_enabled(torch.is_grad_enabled() and any(within)):  # else nothing would be kept for nothing
+            read = model.read_segment(held, segments)
+        if not all(within):
             passing = torch.tensor(within, device=held.device)[:, None, None]
             read = replace(read, memory=torch.where(passing, read.memory, read.memory.detach()))
         held = read.memory

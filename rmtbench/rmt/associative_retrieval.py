@@ -57,5 +57,7 @@ def _pairs(keys: list[int], chance: random.Random) -> list[list[int]]:
     return [[key, SYMBOLS + chance.randrange(VALUES)] for key in keys]
 
 
-ASSOCIATIVE_RETRIEVAL = PairTask("associative-retrieval", draw_once, key_tokens=1, pair_tokens=2, apart=True)
-REWRITE = PairTask("associative-retrieval-rewrite", draw_rewritten, key_tokens=1, pair_tokens=2, apart=True)
+ASSOCIATIVE_RETRIEVAL = PairTask("associative-retrieval", draw_once, key_tokens=1, pair_tokens=2, most=KEYS, apart=True)
+REWRITE = PairTask(
+    "associative-retrieval-rewrite", draw_rewritten, key_tokens=1, pair_tokens=2, most=2 * KEYS, apart=True
+)

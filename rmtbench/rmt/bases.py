@@ -26,7 +26,7 @@ class Base:
     """A loaded base model.
 
     Attributes:
-        model: Its weights, this caller's own; nothing in it drops out, so that answers in training are those in use.
+        model: Its weights, this caller's own.
         contract: Its prompts.
         identity: Its hashes.
         kind: What it is.
@@ -54,16 +54,13 @@ def load_base(name: str, kind: Kind, device: str, *, style: AnswerStyle = "bridg
         UserError: It is missing or cannot serve.
     """
     if kind == "encoder":
-        base = _load_encoder(name, device)
-    else:
-        try:
-            loaded = load_model(name, style=style, device=device, seed=seed)
-        except UserError as error:
-            where = error.where.replace(flag.model, flag.base)
-            raise UserError(error.what, where=where, remedy=error.remedy) from error
-        base = Base(loaded.model, loaded.contract, BaseIdentity.of(loaded.provenance), kind, None)
-    _undropped(base.model)
-    return base
+        return _load_encoder(name, device)
+    try:
+        loaded = load_model(name, style=style, device=device, seed=seed)
+    except UserError as error:
+        where = error.where.replace(flag.model, flag.base)
+        raise UserError(error.what, where=where, remedy=error.remedy) from error
+    return Base(loaded.model, loaded.contract, BaseIdentity.of(loaded.provenance), kind, None)
 
 
 def _load_encoder(name: str, device: str) -> Base:
@@ -94,14 +91,3 @@ def _load_encoder(name: str, device: str) -> Base:
     words.eos_token = words.eos_token or words.sep_token  # what ends an answer
     special = (int(words.cls_token_id), int(words.sep_token_id))
     return Base(model, make_contract(words, "direct"), identity, "encoder", special)
-
-
-def _undropped(model: PreTrainedModel) -> None:
-    import torch
-
-    for child in model.modules():
-        if isinstance(child, torch.nn.Dropout):
-            child.p = 0.0
-        for field in ("attention_dropout", "dropout_prob"):  # numbers that a layer hands to the attention itself
-            if isinstance(getattr(child, field, None), float):
-                setattr(child, field, 0.0)

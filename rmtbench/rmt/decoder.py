@@ -15,7 +15,7 @@ import torch
 
 from rmtbench.core import Finish
 from rmtbench.errors import AnswerError, UserError
-from rmtbench.models.architecture import check_batch, check_supported, uses_sliding_window
+from rmtbench.models.architecture import check_batch, check_supported, sliding_window
 from rmtbench.models.decode import Decoded, greedy
 from rmtbench.models.readers import OwnPrompts
 from rmtbench.options import flag
@@ -44,11 +44,11 @@ class RecurrentDecoder(RecurrentModule):
         check_supported(model)
         config.check_room(getattr(model.config, "max_position_embeddings", None))
         _check_window(model, config)
-        _check_head(model)
+        _check_head(model.eval())
+        _check_hidden(model)
         super().__init__(model, config, identity)
         self._positions: int | None = getattr(model.config, "max_position_embeddings", None)
-        if uses_sliding_window(model):
-            self._positions = min(filter(None, (self._positions, model.config.sliding_window)), default=None)
+        self._positions = min(filter(None, (self._positions, sliding_window(model))), default=None)
 
     def with_form(self, form: MemoryForm) -> RecurrentDecoder:
         """The same decoder, of whose form only what decides use differs: what is kept, and the gradient steps.
@@ -215,7 +215,7 @@ class MemoryPrompts(OwnPrompts):
 
 def _check_window(model: PreTrainedModel, config: RmtConfig) -> None:
     """Refuse a sliding window that hides the memory from a segment's end."""
-    window = getattr(model.config, "sliding_window", None) if uses_sliding_window(model) else None
+    window = sliding_window(model)
     if window is not None and window < config.segment_tokens + config.around:
         raise UserError(
             f"the model's sliding window of {window} tokens hides the memory from the end of a segment",
@@ -228,14 +228,35 @@ def _check_window(model: PreTrainedModel, config: RmtConfig) -> None:
 def _check_head(model: PreTrainedModel) -> None:
     """Refuse a model that does more to its last hidden states than its head: logits are computed without it."""
     ids = torch.tensor([[0, 1, 2]], device=model.device)
-    was_training = model.training
-    model.eval()
     whole = model(input_ids=ids, use_cache=False).logits
     alone = model.get_output_embeddings()(model.base_model(input_ids=ids, use_cache=False).last_hidden_state)
-    model.train(was_training)
     if not torch.allclose(whole, alone, rtol=1e-4, atol=1e-5):
         raise UserError(
             f"{type(model).__name__} changes its logits after the head",
             where=flag.base,
             remedy="choose a base model whose logits are its head's alone, such as a GPT-2 or a Llama",
         )
+
+
+@torch.inference_mode()
+def _check_hidden(model: PreTrainedModel) -> None:
+    """Refuse a model that counts hidden places: what a text leaves would depend on the longer ones beside it."""
+    text, place, hidden = [0, 1, 2], [3], [0] * 8
+    positions = torch.tensor([[0, 1, 2, 11]], device=model.device)
+    alone = _last_state(model, [*text, *place], [1, 1, 1, 1], positions)
+    positions = torch.arange(12, device=model.device)[None]
+    beside = _last_state(model, [*text, *hidden, *place], [1, 1, 1, *hidden, 1], positions)
+    if (alone - beside).abs().max() > 0.05 * alone.abs().max():  # far above what rounding does in bfloat16
+        raise UserError(
+            f"{type(model).__name__} ignores the positions that it is given, and counts hidden places",
+            where=flag.base,
+            remedy="choose a base model with rotary or learned positions, such as a GPT-2 or a Llama",
+        )
+
+
+def _last_state(model: PreTrainedModel, ids: list[int], mask: list[int], positions: torch.Tensor) -> torch.Tensor:
+    inputs = model.get_input_embeddings()(torch.tensor([ids], device=model.device))
+    seen = torch.tensor([mask], device=model.device)
+    read = model.base_model(inputs_embeds=inputs, attention_mask=seen, position_ids=positions, use_cache=False)
+    states: torch.Tensor = read.last_hidden_state
+    return states[0, -1]

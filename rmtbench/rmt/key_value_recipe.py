@@ -67,12 +67,19 @@ def make_recipe(plan: MemoryTraining, data: str) -> Recipe:
         data: Names what is learnt from.
     """
     stages = stages_of(plan, "pair", FULL_ROWS_UP_TO, {"mixed": plan.mixed}, lambda _rows: JUDGED_STEPS)
-    return recipe_of(plan, stages if plan.curriculum else stages[-1:], data)
+    return recipe_of(plan, stages, data)
 
 
 def _data(plan: MemoryTraining, task: PairTask, config: RmtConfig, weights: str, start: str | None) -> str:
     """What is learnt from and by whom: a training is not gone on with where either has changed."""
     size = task.pair_tokens
+    task.check(plan.segments[-1], flag.segments)
+    if task.apart and plan.segment_tokens < size:
+        raise UserError(
+            f"a pair of {size} tokens exceeds a segment of {plan.segment_tokens}",
+            where=flag.segment_tokens,
+            remedy=f"give at least {size}",
+        )
     if not task.apart and plan.segment_tokens % size:
         raise UserError(
             f"segments of {plan.segment_tokens} tokens cut pairs of {size} in two",

@@ -19,6 +19,7 @@ import torch
 from rmtbench.errors import UserError
 from rmtbench.models.weights import add_weights
 from rmtbench.options import flag
+from rmtbench.plural import many
 from rmtbench.rmt.base import BaseIdentity
 from rmtbench.rmt.decoder import RecurrentDecoder
 from rmtbench.rmt.gradient import states_after
@@ -62,6 +63,7 @@ class PairTask:
         draw: Draws so many texts of so many pairs.
         key_tokens: Tokens of a key, which a pair begins with.
         pair_tokens: Tokens of a pair.
+        most: Most pairs of a text, whose keys differ.
         apart: Whether each pair is a segment; else segments are of `RmtConfig.segment_tokens`.
     """
 
@@ -69,7 +71,25 @@ class PairTask:
     draw: Callable[[int, int, random.Random], Pairs]
     key_tokens: int
     pair_tokens: int
+    most: int
     apart: bool = False
+
+    def check(self, pairs: int, where: str) -> None:
+        """Refuse texts of no pair, or of more than there are keys for.
+
+        Args:
+            pairs: Of a text.
+            where: The option that says how many.
+
+        Raises:
+            UserError: There are no such texts.
+        """
+        if not 1 <= pairs <= self.most:
+            raise UserError(
+                f"{many(pairs, 'pair')} in a text of {self.name}, which has {self.most:,} at most",
+                where=where,
+                remedy=f"give 1 to {self.most}",
+            )
 
     def read(self, model: RecurrentDecoder, pairs: Pairs, times: int = 1) -> torch.Tensor:
         """The memory after texts, ``[texts, kept tokens, hidden]``; arguments as for `read_pairs`."""
@@ -184,7 +204,7 @@ def _draw_key_values(texts: int, pairs: int, chance: random.Random) -> Pairs:
     return Pairs(drawn, drawn)
 
 
-KEY_VALUE_TASK = PairTask(KEY_VALUES, _draw_key_values, key_tokens=PAIR // 2, pair_tokens=PAIR)
+KEY_VALUE_TASK = PairTask(KEY_VALUES, _draw_key_values, key_tokens=PAIR // 2, pair_tokens=PAIR, most=KEYS)
 
 
 class RecallPairs:

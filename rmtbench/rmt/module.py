@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import torch
 
@@ -31,7 +31,7 @@ class RecurrentModule(torch.nn.Module):
     def __init__(self, model: PreTrainedModel, config: RmtConfig, identity: BaseIdentity) -> None:
         super().__init__()
         self.config, self.identity = config, identity
-        self.base = model
+        self.base = model.eval()
         head = getattr(model.get_output_embeddings(), "weight", None)
         self.memory = make_memory(config, model.get_input_embeddings().weight, head)
         keys = config.form.associative_keys
@@ -43,6 +43,12 @@ class RecurrentModule(torch.nn.Module):
                     part.requires_grad_(False)
         if config.trained == "lora":
             _add_adapters(model, config)
+
+    def train(self, mode: bool = True) -> Self:
+        """Set the mode of all but the base model: nothing in it drops out, so that training reads as use does."""
+        super().train(mode)
+        self.base.eval()
+        return self
 
     @property
     def device(self) -> torch.device:

@@ -81,17 +81,13 @@ def make_recipe(plan: MemoryTraining, data: str = "") -> Recipe:
     """
     settings = {"mixed": plan.mixed, "along": plan.along, "query_first": plan.mode == "query-first"}
     stages = stages_of(plan, "segment", FULL_ROWS_UP_TO, settings, lambda rows: math.ceil(JUDGED / rows))
-    if not plan.curriculum:
-        last = stages[-1]
-        read = sum(stage.steps * stage.settings["rows"] * stage.settings["segments"] for stage in stages)
-        stages = [replace(last, steps=round(read / (last.settings["rows"] * last.settings["segments"])))]
     return recipe_of(plan, stages, data)
 
 
 def stages_of(
     plan: MemoryTraining, unit: str, full_rows: int, settings: Mapping[str, float], judged: Callable[[int], int]
 ) -> list[Stage]:
-    """The plan's stages, each but the last one ended by its accuracy.
+    """The plan's stages, each but the last one ended by its accuracy; without a curriculum one that reads as much.
 
     Args:
         plan: What to learn.
@@ -107,7 +103,12 @@ def stages_of(
         rule = Promotion("accuracy", plan.promote, judged(rows)) if plan.promote <= 1 else None
         name = f"{size} {unit}{'s' * (size > 1)}"
         stages.append(Stage(name, most, {f"{unit}s": size, "rows": rows, **settings}, rule))
-    return [*stages[:-1], replace(stages[-1], promotion=None)]
+    last = replace(stages[-1], promotion=None)
+    if plan.curriculum:
+        return [*stages[:-1], last]
+    read = [stage.settings["rows"] * stage.settings[f"{unit}s"] for stage in stages]  # by a step
+    total = sum(stage.steps * each for stage, each in zip(stages, read, strict=True))
+    return [replace(last, steps=round(total / read[-1]))]
 
 
 def recipe_of(plan: MemoryTraining, stages: Sequence[Stage], data: str) -> Recipe:
@@ -194,7 +195,7 @@ def config_of(plan: MemoryTraining, kind: Kind, special_ids: tuple[int, int] | N
 def curve(log: Path, recipe: Recipe, size: str = "segments") -> dict[str, Any]:
     """What a training's log says of its stages: how many steps each took, and how accurate it was at its end.
 
-    An accuracy is that which promoted, else the mean of the stage's last five lines.
+    An accuracy is that which promoted, else the mean of the stage's last five lines; None if none of these has one.
 
     Args:
         log: The log.
@@ -205,13 +206,14 @@ def curve(log: Path, recipe: Recipe, size: str = "segments") -> dict[str, Any]:
     stages, begin = [], 0
     for stage, end in recipe.ends():
         own = [line for line in lines if line["stage"] == stage.name]
-        figures = [line["metrics"]["accuracy"] for line in own[-5:] if "accuracy" in line["metrics"]]
         if own:
+            figures = [line["metrics"]["accuracy"] for line in own[-5:] if "accuracy" in line["metrics"]]
+            reached = own[-1].get("promoted", sum(figures) / len(figures) if figures else None)
             stages.append(
                 {
                     size: int(stage.settings[size]),
                     "steps": own[-1]["step"] - begin,
-                    "accuracy": round(own[-1].get("promoted", sum(figures) / max(1, len(figures))), 4),
+                    "accuracy": None if reached is None else round(reached, 4),
                     "promoted": "promoted" in own[-1],
                 }
             )

@@ -38,3 +38,15 @@ def read_streams(
         held[rows] = read.memory
         watch(Step(tuple(rows), (number,) * len(rows), tuple(segments), read))
     return held
+
+
+def read_to_ends(
+    model: Recurrent, streams: Sequence[Iterable[Ids]], watch: Callable[[Step], None] = lambda _: None
+) -> torch.Tensor | list[torch.Tensor]:
+    """Read texts of any numbers of segments; arguments as for `read_streams`.
+
+    Returns:
+        The memory after each text, which `RecurrentDecoder.prompts` takes; a list where memory accumulates.
+    """
+    read = read_streams_apart if model.config.accumulates else read_streams
+    return read(model, streams, watch=watch)

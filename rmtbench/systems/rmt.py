@@ -149,19 +149,14 @@ class QueryFirst(Closing):
             yield from answer_batch(batch, partial(generate_apart, generate, texts), started)
 
     def _generate(self, sentences: Sequence[Sequence[int]], texts: Sequence[str]) -> list[Generation]:
-        from rmtbench.rmt.accumulated import read_streams_apart
-        from rmtbench.rmt.streaming import read_streams
+        from rmtbench.rmt.streaming import read_to_ends
         from rmtbench.systems.sentences import packed_ids
 
         start = time.perf_counter()
         size = self._decoder.config.segment_tokens
         tails = [_question_ids(self._model, self._decoder, text, beside=1) for text in texts]
         rows = [[[*pack, *tail] for pack in packed_ids(sentences, size - len(tail))] for tail in tails]
-        memory: torch.Tensor | list[torch.Tensor]
-        if self._decoder.config.accumulates:  # questions of unequal length leave unequal numbers of segments
-            memory = read_streams_apart(self._decoder, rows)
-        else:
-            memory = read_streams(self._decoder, rows)
+        memory = read_to_ends(self._decoder, rows)  # questions of unequal length leave unequal numbers of segments
         reader = self._decoder.prompts(memory, tails, self._model.max_new_tokens)
         prompt_tokens = [sum(map(len, row)) + len(tail) for row, tail in zip(rows, tails, strict=True)]
         synchroniser(self._model.device)()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import random
 from dataclasses import replace
 from functools import partial
@@ -20,9 +21,11 @@ from rmtbench.cli.bench_tables import rmt_table
 from rmtbench.errors import UserError
 from rmtbench.models.load import load_model
 from rmtbench.options.benches import RmtBench
+from rmtbench.options.memory import MemoryForm
 from rmtbench.rmt.base import BaseIdentity
 from rmtbench.rmt.config import RmtConfig
 from rmtbench.rmt.storage import CONFIG, read_stored, save_pretrained, wrap
+from rmtbench.rmt.tasks.registry import make_task
 
 LENGTH = Length("160", 5 * SEGMENT, 6)
 
@@ -141,6 +144,54 @@ def test_the_base_model_reads_the_same_texts_whole(base) -> None:
     assert row["read_seconds"] > 0
 
 
+def test_the_base_model_is_warm_before_the_clock_starts(base) -> None:
+    task = Words()
+    read_in_full(base, Texts(task, SEGMENT, Length("160", 160, 1)))
+    assert task.made == [0, 1, 0, 1, 2, 3, 4]
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    """A BABILong file of five rows: four of different lengths, and one that is longer than all."""
+    path = tmp_path / "qa1" / "1k.json"
+    path.parent.mkdir()
+    counts = (2, 3, 4, 5, 60)
+    rows = [
+        {"input": "Mary went to the garden. " * count, "question": f"Where is Mary? {count}", "target": "garden"}
+        for count in counts
+    ]
+    path.write_text(json.dumps(rows), encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize("query_first", [False, True])
+def test_each_row_of_a_file_is_read_once_at_most(loaded, base, file: Path, query_first: bool) -> None:
+    local, model = loaded
+    make = partial(make_task, f"babilong:{file}", local.contract)
+    texts = make_texts(make, Length("200", 200, 50), SEGMENT, query_first=query_first)
+    asked = {tuple(texts.sample(number).question) for number in range(texts.length.samples)}
+    assert (len(asked), texts.length.samples) == (4, 4)
+    row = read_by_memory(local, model, texts, batch=3, query_first=query_first)
+    whole = read_in_full(base, texts)
+    assert (row["samples"], whole["samples"]) == (4, 4)
+    assert row["tokens"] == whole["tokens"] < 200
+    assert row["segments"] == -(-row["tokens"] // texts.piece)
+
+
+def test_a_file_whose_texts_are_all_longer_is_refused(loaded, file: Path) -> None:
+    make = partial(make_task, f"babilong:{file}", loaded[0].contract)
+    with pytest.raises(UserError, match="no text of babilong:qa1/1k fits 1 segments of 4 tokens") as caught:
+        make_texts(make, Length("4", 4, 5), 4)
+    assert caught.value.where == "--lengths 4"
+
+
+def test_accumulated_memory_reads_texts_of_unequal_length(tmp_path: Path, file: Path) -> None:
+    folder = save_memory(tmp_path / "memory", {"task": "detect"}, form=MemoryForm(memory="accumulate"))
+    local, model = load_memory(opening(folder))
+    texts = make_texts(partial(make_task, f"babilong:{file}", local.contract), Length("200", 200, 4), SEGMENT)
+    assert read_by_memory(local, model, texts, batch=4)["samples"] == 4
+
+
 def test_a_text_beyond_base_models_context_is_a_row_that_says_so(base) -> None:
     row = read_in_full(base, Texts(Words(), SEGMENT, Length("1M", 1_000_000, 2)))
     assert (row["accuracy"], row["samples"], row["tokens"]) == (None, 0, 1_000_000)
@@ -176,12 +227,15 @@ def test_long_texts_are_fewer_unless_numbers_are_given() -> None:
 
 
 def test_quotients_are_of_2m_and_32k_and_of_nothing_else() -> None:
-    rows = [{"peak_memory_bytes": peak, "batch": 20} for peak in (10.0, 12.0, 15.0)]
     lengths = rmt.parse_lengths(["4k", "32k", "2M"])
+    peaks = zip((10.0, 12.0, 15.0), lengths, strict=True)
+    rows = [{"peak_memory_bytes": peak, "batch": 20, "tokens": length.tokens, "error": None} for peak, length in peaks]
     assert rmt._ratio(lengths, rows, "peak_memory_bytes") == 1.25
     assert rmt._ratio(lengths[:2], rows[:2], "peak_memory_bytes") is None
     fewer = [*rows[:2], {**rows[2], "batch": 10}]
     assert rmt._ratio(lengths, fewer, "peak_memory_bytes") is None, "fewer side by side take less memory"
+    shorter = [*rows[:2], {**rows[2], "tokens": 4_000}]
+    assert rmt._ratio(lengths, shorter, "peak_memory_bytes") is None, "a file's texts may be shorter than was asked for"
 
 
 def test_published_points_are_those_of_the_task() -> None:
@@ -224,6 +278,27 @@ def test_every_length_has_its_figures_and_json_can_hold_them(figures, memory: Pa
     finished = [reading.name for reading in told if reading.row]
     assert finished == ["memory 128", "base model 128"]
     assert all(reading.done <= reading.total for reading in told)
+
+
+def test_a_base_model_whose_process_fails_is_a_row_that_says_so(memory: Path) -> None:
+    fails = replace(opening(memory), threads="no number")
+    order = rmt._Order(fails, "detect", "all", Length("128", 128, 1), 1, query_first=False, seed=0)
+    row = rmt._base_row(order, lambda _: None)
+    assert (row["samples"], row["error"]) == (0, "the process ended with code 1")
+
+
+def test_a_length_that_fails_loses_no_earlier_one(memory: Path) -> None:
+    def kill(reading: rmt.LengthProgress) -> None:
+        if reading.name == "memory 200k" and reading.done:
+            for process in multiprocessing.active_children():
+                process.kill()
+
+    asked = RmtBench(memory=memory, lengths=("128", "200k"), samples=(1,), device="cpu")
+    figures = rmt.run(asked, report=kill)
+    assert [row["error"] for row in figures.rows] == [None, "the process ended with code -9"]
+    table = rmt_table(figures)
+    assert [len(row) for row in table.rows] == [len(table.columns)] * 2
+    assert "memory, 200k: the process ended with code -9" in table.notes
 
 
 def test_table_has_a_row_a_length_and_others_points_beside_it(figures) -> None:

@@ -68,6 +68,22 @@ def test_a_failed_step_ends_the_command_with_code_1(tmp_path: Path, monkeypatch:
     assert ended.value.code == 1
 
 
+@pytest.mark.parametrize("other", [["--geometry", "small"], ["--lengths", "64,128"], ["--batches", "2"]])
+def test_results_of_other_settings_do_not_count_as_done(
+    other: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    usual = {"--device": "cpu", "--geometry": "tiny", "--lengths": "64", "--batches": "1", "--steps": "offload"}
+    words = [word for pair in usual.items() for word in pair]
+    main([str(tmp_path), *words])
+    before = (tmp_path / "offload.json").read_bytes()
+    main([str(tmp_path), *words])
+    with pytest.raises(SystemExit) as ended:
+        main([str(tmp_path), *words, *other])
+    assert ended.value.code == 2
+    assert f"offload.json holds results of {other[0][2:]} " in capsys.readouterr().err
+    assert (tmp_path / "offload.json").read_bytes() == before
+
+
 def test_a_command_has_the_device_to_itself() -> None:
     bench = Bench("cpu", "tiny", [64], [1])
     weights = weakref.ref(bench.model.model)

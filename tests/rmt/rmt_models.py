@@ -18,26 +18,25 @@ VOCABULARY, SEGMENT, MEMORY = 97, 12, 3
 CLS, SEP = 95, 96
 WORDS = {"vocab_size": VOCABULARY, "initializer_range": 0.15, "bos_token_id": None, "eos_token_id": None}
 WIDTHS = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4}
-UNDROPPED = {"embd_pdrop": 0.0, "attn_pdrop": 0.0, "resid_pdrop": 0.0}
 GEOMETRIES: dict[str, dict[str, Any]] = {
     # With a head tied to so few embeddings, it would answer everything alike.
-    "gpt2": {"n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 64, "tie_word_embeddings": False, **UNDROPPED},
+    "gpt2": {"n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 64, "tie_word_embeddings": False},
     "llama": {**WIDTHS, "num_key_value_heads": 2, "max_position_embeddings": 64},
     "mini": {**SHAPE, "num_hidden_layers": 2, "model_type": "llama"},
-    "bert": {**WIDTHS, "max_position_embeddings": 64, "hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0},
+    "bert": {**WIDTHS, "max_position_embeddings": 64},
 }
 DECODERS = ("gpt2", "llama", "mini")
 IDENTITY = BaseIdentity("tiny", "a" * 64)
 
 
-def base_model(name: str, **changes: Any) -> PreTrainedModel:
+def base_model(name: str, *, attention: str = "sdpa", **changes: Any) -> PreTrainedModel:
     """A model in evaluation mode, the same at every call."""
     values = {**WORDS, **GEOMETRIES.get(name, WIDTHS), **changes}
     config = AutoConfig.for_model(values.pop("model_type", name), **values)
     kind = AutoModel if name in ("bert", "roberta") else AutoModelForCausalLM
     with torch.random.fork_rng(), torch.no_grad():
         torch.manual_seed(7)
-        model = kind.from_config(config, attn_implementation="sdpa").eval()
+        model = kind.from_config(config, attn_implementation=attention).eval()
         for key, weight in model.named_parameters():
             if key.endswith("bias"):  # made as zeros, which would hide a bias that is left out
                 weight.normal_(std=0.15)

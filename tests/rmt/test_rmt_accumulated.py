@@ -148,6 +148,13 @@ def test_gradient_reaches_configured_segments_from_each_rows_end(depth: int | No
     assert reached == [[depth is None or count - number <= depth for number in range(count)] for count in counts]
 
 
+def test_segments_beyond_the_last_ones_keep_nothing_for_gradient() -> None:
+    model = wrapped("llama", form=ALL, backprop_segments=2)
+    steps = list(walk(model, rows_of((SEGMENT,) * 5, (4,) * 4)))
+    assert [step.read.text.requires_grad for step in steps] == [False, False, True, True, True]
+    assert [step.read.memory.requires_grad for step in steps] == [False, False, True, True, True]
+
+
 def test_rows_of_a_step_have_read_as_many_segments() -> None:
     model = wrapped("llama", form=ALL)
     steps = list(walk(model, rows_of((4, 5), (3,), (2, 2, 2))))

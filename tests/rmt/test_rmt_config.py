@@ -113,7 +113,21 @@ def test_sliding_window_that_covers_memory_is_allowed() -> None:
     wrap(base_model("mistral", sliding_window=18, num_key_value_heads=2), settings("llama"), IDENTITY)
 
 
+def test_window_of_gpt_neo_has_to_cover_memory_too() -> None:
+    local = {"attention": "eager", "num_heads": 4, "num_layers": 2, "attention_types": [[["global", "local"], 1]]}
+    wrap(base_model("gpt_neo", window_size=18, **local), settings("llama"), IDENTITY)
+    with pytest.raises(UserError, match="the model's sliding window of 17 tokens hides the memory"):
+        wrap(base_model("gpt_neo", window_size=17, **local), settings("llama"), IDENTITY)
+
+
 def test_a_base_model_whose_weights_have_no_hash_is_refused() -> None:
     with pytest.raises(UserError) as caught:
         BaseIdentity("some/model", "not recorded")
     assert caught.value.what == "the weights of base model 'some/model' have no hash (not recorded)"
+
+
+def test_a_model_that_counts_hidden_places_is_refused() -> None:
+    mpt = base_model("mpt", attention="eager", d_model=32, n_heads=4, n_layers=2)
+    with pytest.raises(UserError, match="MptForCausalLM ignores the positions that it is given"):
+        wrap(mpt, settings("llama"), IDENTITY)
+    wrap(base_model("bloom", attention="eager", hidden_size=32, n_layer=2, n_head=4), settings("llama"), IDENTITY)

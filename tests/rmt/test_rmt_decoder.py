@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 import torch
-from rmt_models import DECODERS, MEMORY, SEGMENT, close, rows_of, words, wrapped
+from rmt_models import DECODERS, IDENTITY, MEMORY, SEGMENT, base_model, close, rows_of, settings, words, wrapped
 
 from rmtbench.errors import AnswerError
+from rmtbench.rmt.storage import wrap
 from rmtbench.rmt.walk import read_rows, walk
 
 REMEMBERED = [[5, 6, 7], [60, 61, 62]]
@@ -149,3 +150,12 @@ def test_a_segment_that_is_empty_or_too_long_is_refused(lengths: list[int]) -> N
         model.read_segment(model.initial_memory(len(lengths)), segments)
     with pytest.raises(ValueError, match="where 1 to 12 can be read"):
         model.prompts(model.initial_memory(len(lengths)), segments, 1)
+
+
+@pytest.mark.parametrize("name", ["gpt2", "opt", "bert"])
+def test_nothing_drops_out_in_training(name: str) -> None:
+    changes = {"ffn_dim": 48, "word_embed_proj_dim": 32} if name == "opt" else {}
+    like = settings("bert" if name == "bert" else "llama")
+    model = wrap(base_model(name, **changes), like, IDENTITY).train()
+    reads = [read_rows(model, rows_of((SEGMENT, 5))) for _ in range(2)]
+    assert torch.equal(*reads)

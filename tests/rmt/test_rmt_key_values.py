@@ -121,6 +121,43 @@ def test_stages_count_pairs_and_read_no_more_as_they_grow() -> None:
     assert {objective.sample(stages[2], random.Random(seed))[1] for seed in range(20)} == {True, False}
 
 
+def test_without_curriculum_as_much_is_read_in_last_stage_alone() -> None:
+    plan = replace(of("forward"), segments=(4, 16, 32, 96), steps=(40,), rows=64)
+    whole, alone = make_recipe(plan, ""), make_recipe(replace(plan, curriculum=False), "")
+    assert [stage.settings["pairs"] for stage in alone.stages] == [96]
+    read = [
+        sum(stage.steps * stage.settings["rows"] * stage.settings["pairs"] for stage in recipe.stages)
+        for recipe in (whole, alone)
+    ]
+    assert read[1] == pytest.approx(read[0], rel=0.01)
+
+
+def test_a_stage_without_a_text_of_its_length_has_no_accuracy(tmp_path: Path) -> None:
+    plan = of("forward", tmp_path, mixed=1.0)
+    trained(plan)
+    notes = read_stored(tmp_path / "model").notes
+    assert notes["stages"][0]["accuracy"] is not None, "a text of one pair cannot be shorter"
+    assert (notes["stages"][1]["accuracy"], notes["accuracy"]) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("task", "most"), [("key-values", 3844), ("associative-retrieval", 62), ("associative-retrieval-rewrite", 124)]
+)
+def test_more_pairs_than_keys_are_refused(task: str, most: int) -> None:
+    make_training(of("forward", task=task, segments=(most,)))
+    with pytest.raises(
+        UserError, match=f"{most + 1:,} pairs in a text of {task}, which has {most:,} at most"
+    ) as caught:
+        make_training(of("forward", task=task, segments=(1, most + 1)))
+    assert caught.value.where == "--segments"
+
+
+def test_a_pair_that_is_a_segment_has_to_fit_it() -> None:
+    plan = of("forward", task="associative-retrieval", segment_tokens=1, memory_tokens=1)
+    with pytest.raises(UserError, match="a pair of 2 tokens exceeds a segment of 1"):
+        make_training(plan)
+
+
 @pytest.mark.parametrize(
     ("changes", "where", "said"),
     [
@@ -144,6 +181,14 @@ def test_the_bench_refuses_a_memory_of_another_task(tmp_path: Path) -> None:
     path.write_text(path.read_text().replace('"task": "key-values"', '"task": "detect"'))
     with pytest.raises(UserError, match="this memory was trained on 'detect'"):
         load(tmp_path / "model")
+
+
+def test_the_bench_refuses_more_pairs_than_there_are_keys(tmp_path: Path) -> None:
+    plan = of("forward", tmp_path, task="associative-retrieval")
+    trained(plan)
+    with pytest.raises(UserError, match="64 pairs in a text of associative-retrieval, which has 62") as caught:
+        run([tmp_path / "model"], pairs=(4, 64), steps=(1,), texts=2)
+    assert caught.value.where == "--pairs"
 
 
 def test_the_papers_geometry_is_four_layers_of_width_128() -> None:

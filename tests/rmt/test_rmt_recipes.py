@@ -152,4 +152,6 @@ def test_minilm_is_an_encoder_that_chooses_an_answer(tmp_path: Path) -> None:
     assert (stored.config.kind, stored.base.id) == ("encoder", "minilm")
     assert len(stored.notes["answers"]) == 33
     assert stored.notes["style"] == "direct"
-    assert not any(child.p for child in objective.module.modules() if isinstance(child, torch.nn.Dropout))
+    dropouts = [child for child in objective.module.train().modules() if isinstance(child, torch.nn.Dropout)]
+    assert dropouts
+    assert not any(child.training for child in dropouts)

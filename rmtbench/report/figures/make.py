@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -56,14 +57,24 @@ class Drawn:
 
 
 def make_figures(sections: Sequence[Section], *, processes: int = 1) -> tuple[tuple[Drawn, ...], dict[str, bytes]]:
-    """Draw every figure that the runs hold the data of.
+    """Draw every figure: see `drawing`."""
+    with drawing(sections, processes=processes) as finished:
+        return finished()
+
+
+@contextmanager
+def drawing(
+    sections: Sequence[Section], *, processes: int = 1
+) -> Iterator[Callable[[], tuple[tuple[Drawn, ...], dict[str, bytes]]]]:
+    """Draw every figure that the runs hold the data of, while the caller does something else.
 
     Args:
         sections: Runs of different ones share no figure.
-        processes: At most so many draw at once: see `rmtbench.processes.mapped`.
+        processes: At most so many draw at once: see `rmtbench.processes.mapped`. One draws when the figures are asked
+            for.
 
-    Returns:
-        The figures, and their files by path within the report's folder.
+    Yields:
+        What waits for the figures and returns them, and their files by path within the report's folder.
     """
     drawn: list[Drawn] = []
     tasks: list[_Task] = []
@@ -74,15 +85,19 @@ def make_figures(sections: Sequence[Section], *, processes: int = 1) -> tuple[tu
             if shown := [record for grid in grids for record in kind.records(grid)]:
                 drawn.append(Drawn(f"{FOLDER}/{kind.name}-{chapter + 1}", kind.title, label_of(section), chapter))
                 tasks.append(_Task(place, shown, drawn[-1].label, systems))
-    files: dict[str, bytes] = {}
     with mapped(_draw, tasks, processes) as found:
-        for figure, task, (png, svg) in zip(drawn, tasks, found, strict=True):
-            files |= {
-                f"{figure.stem}.png": png,
-                f"{figure.stem}.svg": svg,
-                f"{figure.stem}.csv": to_csv(task.records).encode(),
-            }
-    return tuple(drawn), files
+        yield lambda: (tuple(drawn), _files(drawn, tasks, found))
+
+
+def _files(drawn: Sequence[Drawn], tasks: Sequence[_Task], pictures: Iterable[tuple[bytes, bytes]]) -> dict[str, bytes]:
+    files: dict[str, bytes] = {}
+    for figure, task, (png, svg) in zip(drawn, tasks, pictures, strict=True):
+        files |= {
+            f"{figure.stem}.png": png,
+            f"{figure.stem}.svg": svg,
+            f"{figure.stem}.csv": to_csv(task.records).encode(),
+        }
+    return files
 
 
 @dataclass(frozen=True, slots=True)

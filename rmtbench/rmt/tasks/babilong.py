@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -70,6 +70,23 @@ class Babilong:
     def samples(self) -> Iterator[Sample]:
         """All rows, in the file's order."""
         return map(self._of, self.rows)
+
+    @property
+    def longest_question(self) -> int:
+        """Tokens of the longest question."""
+        return max(len(self.contract.question_ids(row.question)) for row in self.rows)
+
+    def each(self, segments: int, room: int, chance: random.Random) -> Iterator[Callable[[], Sample]]:
+        """What makes the samples of rows whose texts have at most so many segments, each row once, in any order.
+
+        Args:
+            segments: Most segments of a text.
+            room: Most tokens of a question.
+            chance: Random numbers.
+        """
+        for row in chance.sample(self.rows, len(self.rows)):
+            if len(self.contract.question_ids(row.question)) <= room and self._of(row).told_by < segments:
+                yield partial(self._of, row)
 
     def _of(self, row: BabilongRow) -> Sample:
         ids = self.contract.tokenizer.encode(row.input, add_special_tokens=False, verbose=False)
