@@ -17,7 +17,7 @@ from rmtbench.retrieval.base import Chunk, Report, silent
 from rmtbench.retrieval.bm25 import inverse_frequency, weigh
 from rmtbench.retrieval.bm25_files import settings_facts
 from rmtbench.retrieval.chunks import indexed_text
-from rmtbench.retrieval.identity import START, extend, only_builder, publish, write_manifest
+from rmtbench.retrieval.identity import START, counts, extend, only_builder, publish, write_manifest
 from rmtbench.retrieval.vocabulary import write_vocabulary
 from rmtbench.retrieval.words import PLAIN, Words
 
@@ -117,13 +117,17 @@ class _Blocks:
         """Read the words of the blocks on disk. Return the hash of all chunks up to the end of each block."""
         ends: dict[int, str] = {}
         for path in _paths(self._folder):
-            facts = json.loads((path / "block.json").read_text(encoding="utf-8"))
-            if facts["settings"] != settings_facts(self._settings):
+            try:
+                facts = json.loads((path / "block.json").read_text(encoding="utf-8"))
+                (end,), digest, settings = counts(facts, "end"), facts["digest"], facts["settings"]
+            except (ValueError, KeyError, TypeError, AttributeError):
+                settings = None
+            if settings != settings_facts(self._settings):
                 self._forget()
                 return {}
             for word in _spelled(path):
                 self._columns[word] = len(self._columns)
-            ends[facts["end"]] = facts["digest"]
+            ends[end] = digest
         return ends
 
     def _forget(self) -> None:

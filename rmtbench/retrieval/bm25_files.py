@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from rmtbench.retrieval.base import Chunk
 from rmtbench.retrieval.bm25 import EPSILON, K1, B, ScoredIndex
-from rmtbench.retrieval.identity import chunks_hash, damaged, read_manifest
+from rmtbench.retrieval.identity import chunks_hash, counts, damaged, read_manifest
 from rmtbench.retrieval.mapped import map_file
 from rmtbench.retrieval.vocabulary import Vocabulary
 from rmtbench.retrieval.words import PLAIN, Words
@@ -42,10 +42,9 @@ class MappedBM25Index(ScoredIndex):
     """An index in files: a query reads the pages of its own words alone."""
 
     def __init__(self, folder: Path, facts: dict[str, Any], settings: Words) -> None:
-        self._chunks = int(facts["chunks"])
         self._words = settings.tokenizer()
         try:
-            words, postings, frequent = facts["words"], facts["postings"], facts["frequent"]
+            self._chunks, words, postings, frequent = counts(facts, "chunks", "words", "postings", "frequent")
             self._starts = map_file(folder / "starts.bin", "int64", (words + 1,))
             self._rows = map_file(folder / "rows.bin", "int32", (postings,))
             self._values = map_file(folder / "values.bin", "float64", (postings,))

@@ -22,7 +22,7 @@ from rmtbench.models.embed_windows import RULE
 from rmtbench.retrieval.base import Chunk, Report, silent
 from rmtbench.retrieval.dense import embed_chunks
 from rmtbench.retrieval.dense_files import Kind
-from rmtbench.retrieval.identity import START, extend, only_builder, publish, write_manifest
+from rmtbench.retrieval.identity import START, counts, extend, only_builder, publish, write_manifest
 from rmtbench.retrieval.mapped import map_file
 from rmtbench.retrieval.windows import cut_chunks, whole_chunks
 
@@ -162,11 +162,16 @@ def _resume(chunks: Sequence[Chunk], path: Path, made_by: str) -> _Done | None:
     """Return the progress of an earlier call; None if there is none, or if chunks, windows or embedder differ."""
     if not path.is_file():
         return None
-    facts = json.loads(path.read_text(encoding="utf-8"))
-    if facts["embedder"] != made_by or facts["done"] > len(chunks):
+    try:
+        facts = json.loads(path.read_text(encoding="utf-8"))
+        # Files from before there were windows have one vector a chunk, and no number of them.
+        done, vectors = counts({"vectors": facts["done"], **facts}, "done", "vectors")
+        embedder, hashed = facts["embedder"], facts["digest"]
+    except (ValueError, KeyError, TypeError):
+        return None
+    if embedder != made_by or done > len(chunks):
         return None
     digest = START
-    for chunk in chunks[: facts["done"]]:
+    for chunk in chunks[:done]:
         digest = extend(digest, chunk)
-    vectors = facts.get("vectors", facts["done"])  # missing in files from before there were windows
-    return _Done(facts["done"], digest, vectors) if digest.hex() == facts["digest"] else None
+    return _Done(done, digest, vectors) if digest.hex() == hashed else None

@@ -11,7 +11,7 @@ from rmtbench.models.embed_windows import RULE
 from rmtbench.options import flag
 from rmtbench.retrieval.base import Chunk, Hit
 from rmtbench.retrieval.dense import DenseIndex
-from rmtbench.retrieval.identity import chunks_hash, damaged, read_manifest
+from rmtbench.retrieval.identity import chunks_hash, counts, damaged, read_manifest
 from rmtbench.retrieval.mapped import map_file
 from rmtbench.retrieval.ranking import top_k
 from rmtbench.retrieval.windows import exact_scores, owners
@@ -47,10 +47,11 @@ def open_dense(
     }
     facts = read_manifest(folder, wanted)
     try:
-        count = facts["vectors"] if windows else facts["chunks"]
-        starts = map_file(folder / "starts.bin", "int64", (facts["chunks"],)) if windows else None
-        return open_vectors(folder, count, facts["dimension"], facts["kind"], embedder, starts)
-    except (OSError, ValueError, KeyError) as error:
+        held, dimension = counts(facts, "chunks", "dimension")
+        (count,) = counts(facts, "vectors") if windows else (held,)
+        starts = map_file(folder / "starts.bin", "int64", (held,)) if windows else None
+        return open_vectors(folder, count, dimension, facts["kind"], embedder, starts)
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise damaged(folder, str(error).splitlines()[0]) from error
 
 

@@ -156,6 +156,18 @@ def read_manifest(folder: Path, wanted: Mapping[str, tuple[str, Any]]) -> dict[s
     return dict(facts)
 
 
+def counts(facts: Mapping[str, Any], *names: str) -> tuple[int, ...]:
+    """Return facts that are counts.
+
+    Raises:
+        ValueError: One is missing, or is no count.
+    """
+    for name in names:
+        if type(facts.get(name)) is not int or facts[name] < 0:
+            raise ValueError(f"{MANIFEST} has no number of {name}")
+    return tuple(facts[name] for name in names)
+
+
 def damaged(folder: Path, what: str) -> UserError:
     """The error for an index that cannot be read."""
     return UserError(f"the index is damaged: {what}", where=str(folder), remedy="remove it, and it is made anew")

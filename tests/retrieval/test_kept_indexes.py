@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import threading
@@ -137,6 +138,40 @@ def test_a_damaged_index_is_refused(name: str, tmp_path: Path) -> None:
     (tmp_path / "index" / name).write_bytes(b"torn")
     with pytest.raises(UserError, match="the index is damaged"):
         open_bm25(tmp_path / "index", CHUNKS)
+
+
+@pytest.mark.parametrize("value", ["../../etc/passwd", -1, 1.5, True, None, [3]])
+@pytest.mark.parametrize("name", ["chunks", "words", "postings", "frequent", "dimension", "vectors"])
+def test_an_index_with_a_wrong_number_is_refused(name: str, value: object, tmp_path: Path) -> None:
+    folder = tmp_path / "index"
+    if dense := name in ("dimension", "vectors"):
+        build_dense_files(CHUNKS, folder, Hashing())
+    else:
+        build_bm25(CHUNKS, folder)
+    facts = json.loads((folder / "index.json").read_text())
+    (folder / "index.json").write_text(json.dumps({**facts, name: value}))
+    with pytest.raises(UserError, match=f"the index is damaged: index.json has no number of {name}"):
+        open_dense(folder, CHUNKS, Hashing()) if dense else open_bm25(folder, CHUNKS)
+
+
+@pytest.mark.parametrize("torn", ["torn", "[]", '{"done": "2"}'])
+def test_a_build_behind_a_damaged_beginning_starts_anew(torn: str, tmp_path: Path) -> None:
+    def stop(done: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        build_dense_files(CHUNKS, tmp_path / "dense", Hashing(), report=stop)
+    with pytest.raises(KeyboardInterrupt):
+        build_bm25(Breaking(CHUNKS, 59), tmp_path / "sparse", block=20)
+    damaged = [*tmp_path.rglob("progress.json"), *tmp_path.rglob("block.json")]
+    assert len(damaged) > 1
+    for path in damaged:
+        path.write_text(torn)
+    build_dense_files(CHUNKS, tmp_path / "dense", Hashing())
+    build_dense_files(CHUNKS, tmp_path / "whole", Hashing())
+    assert files(tmp_path / "dense") == files(tmp_path / "whole")
+    build_bm25(CHUNKS, tmp_path / "sparse", block=20)
+    assert open_bm25(tmp_path / "sparse", CHUNKS).search(QUERIES, 9) == FastBM25Index(CHUNKS).search(QUERIES, 9)
 
 
 def test_an_index_of_nothing_finds_nothing(tmp_path: Path) -> None:
