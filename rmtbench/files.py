@@ -25,8 +25,13 @@ def cache_folder() -> Path:
     return Path(given or f"{base}/rmtbench").expanduser()
 
 
-def write_atomically(path: Path, data: bytes) -> None:
+def write_atomically(path: Path, data: bytes, *, mode: int | None = None) -> None:
     """Write a file under a temporary name and rename it: readers see the old file or the new one, never a part.
+
+    Args:
+        path: The file.
+        data: Its bytes.
+        mode: Its permissions, from the first moment on; None for the usual ones.
 
     Raises:
         OSError: The system refuses; it names `path`, since nobody knows the temporary name.
@@ -37,6 +42,8 @@ def write_atomically(path: Path, data: bytes) -> None:
         if temporary.is_symlink() and not temporary.is_char_device():
             temporary.unlink()  # not ours: it would lead the data elsewhere
         temporary.write_bytes(data)
+        if mode is not None:
+            temporary.chmod(mode)
         temporary.replace(path)
     except OSError as error:
         error.filename = str(path)

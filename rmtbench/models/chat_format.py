@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from rmtbench.errors import first_line
+
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
@@ -28,14 +30,22 @@ def render_strictly(
         answering: Whether the assistant's next turn is opened at the end.
 
     Raises:
-        jinja2.TemplateError: The template refuses the messages.
+        jinja2.TemplateError: The template refuses the messages, or fails in another way; or there are several and none
+            is the default.
     """
-    text: str = tokenizer.apply_chat_template(
-        list(messages),
-        chat_template=_SAME_DAY + tokenizer.get_chat_template(),
-        tokenize=False,
-        add_generation_prompt=answering,
-    )
+    from jinja2 import TemplateError
+
+    try:
+        text: str = tokenizer.apply_chat_template(
+            list(messages),
+            chat_template=_SAME_DAY + tokenizer.get_chat_template(),
+            tokenize=False,
+            add_generation_prompt=answering,
+        )
+    except TemplateError:
+        raise
+    except Exception as error:  # a template is code of others
+        raise TemplateError(first_line(error)) from error
     return text
 
 

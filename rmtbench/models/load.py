@@ -255,7 +255,9 @@ def _weights(source: Source, kind: torch.dtype, device: str, seed: int) -> tuple
         return model, known
     base = known["weights_sha256"]
     check_base(source.adapter, source.name, base)
-    model = merge_adapter(model, source.adapter).to(kind).eval()
+    model = merge_adapter(model, source.adapter)
+    for weight in model.parameters():  # and no buffer: rounded rotary frequencies would move every position
+        weight.data = weight.data.to(kind)
     known["adapter"] = source.adapter.facts
     known["base"] = {"id": source.base, "weights_sha256": base}
     if len(base) == 64:  # without it, the hash of base and adapter would say nothing

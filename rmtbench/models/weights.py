@@ -30,7 +30,10 @@ def _loaded(folder: Path) -> list[Path]:
         with suppress(OSError, ValueError, LookupError, TypeError, AttributeError):
             named = {str(name) for name in json.loads(index.read_bytes())["weight_map"].values()}
             return [folder / name for name in sorted(named) if (folder / name).is_file()]
-    return sorted(folder.glob("*.safetensors")) or sorted(folder.glob("pytorch_model*.bin"))
+    kinds = [sorted(folder.glob("*.safetensors")), sorted(folder.glob("pytorch_model*.bin"))]
+    if not ((folder / "model.safetensors").is_file() or index.is_file()):
+        kinds.reverse()  # other safetensors, such as an adapter's, are no weights of the model
+    return kinds[0] or kinds[1]
 
 
 def weights_hash(name: str, revision: str | None = None) -> str:

@@ -100,6 +100,19 @@ def test_a_lower_precision_is_rounded_once_after_merging(base: Path, adapter: Pa
     assert all(torch.equal(whole[name].bfloat16(), half[name]) for name in whole)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
+def test_a_merged_adapter_answers_as_its_merged_folder(base: Path, adapter: Path, tmp_path: Path, dtype: str) -> None:
+    load_model(str(base), adapter=str(adapter)).model.save_pretrained(tmp_path / "merged")
+    folder = load_model(str(tmp_path / "merged"), tokenizer=str(base), dtype=dtype).model
+    merged = load_model(str(base), adapter=str(adapter), dtype=dtype).model
+    far = {"input_ids": IDS, "position_ids": torch.arange(1500, 1500 + IDS.shape[1])[None]}
+    with torch.inference_mode():
+        assert torch.equal(merged(**far).logits, folder(**far).logits)
+    assert {name: each.dtype for name, each in merged.named_buffers()} == {
+        name: each.dtype for name, each in folder.named_buffers()
+    }
+
+
 @pytest.mark.parametrize("stated", ["absolute", "beside", "within"])
 def test_an_adapters_folder_as_model_finds_its_base(tmp_path: Path, stated: str) -> None:
     base = save_model(tmp_path / "mine" / "base" if stated == "within" else tmp_path / "base")

@@ -104,7 +104,7 @@ def test_interrupted_conversion_is_never_taken_for_whole(
     assert (convert(file).folder / "model.safetensors").is_file()
 
 
-@pytest.mark.parametrize("damage", ["missing", "cut", "no facts"])
+@pytest.mark.parametrize("damage", ["missing", "cut", "no facts", "facts of before"])
 def test_a_damaged_folder_is_made_again(file: Path, damage: str) -> None:
     folder = convert(file).folder
     weights = folder / "model.safetensors"
@@ -113,6 +113,11 @@ def test_a_damaged_folder_is_made_again(file: Path, damage: str) -> None:
         weights.unlink()
     elif damage == "cut":
         weights.write_bytes(whole[:-9])
+    elif damage == "facts of before":
+        facts = json.loads((folder / "gguf.json").read_text())
+        del facts["left_out"]
+        (folder / "gguf.json").write_text(json.dumps(facts))
+        weights.write_bytes(bytes(len(whole)))
     else:
         (folder / "gguf.json").unlink()
     assert (convert(file).folder / "model.safetensors").read_bytes() == whole
@@ -171,6 +176,8 @@ def test_the_scaled_rotary_positions_of_llama_3_are_the_files(tmp_path: Path) ->
         ({"keys": {"llama.attention.sliding_window": 32}}, "states attention.sliding_window 32"),
         ({"keys": {"llama.logit_scale": 0.5}}, "states logit_scale 0.5"),
         ({"extra": {"rope_freqs.weight": np.full(16, 2, np.float32)}}, "scales rotary positions"),
+        ({"extra": {"blk.0.attn_q.bias": np.ones(HIDDEN, np.float32)}}, "no place for its tensor blk.0.attn_q.bias"),
+        ({"extra": {"blk.0.attn_q_norm.weight": np.ones(HIDDEN // HEADS, np.float32)}}, "blk.0.attn_q_norm.weight"),
     ],
 )
 def test_what_is_not_read_exactly_is_refused_with_the_reason(tmp_path: Path, settings: dict, reason: str) -> None:

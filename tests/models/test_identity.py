@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from safetensors.torch import load_file
 from small_models import save_adapter, save_model, write_gguf
 
 from rmtbench import files
@@ -142,3 +144,17 @@ def test_weights_are_those_of_the_files_that_are_loaded(tmp_path: Path) -> None:
     assert weights_hash(str(tmp_path)) != before
     index.write_text("[]")
     assert weights_hash(str(tmp_path)) != before, "a damaged index is transformers' to refuse"
+
+
+def test_safetensors_that_are_not_loaded_hide_no_weights(folder: Path) -> None:
+    weights = folder / "pytorch_model.bin"
+    torch.save(load_file(folder / "model.safetensors"), weights)
+    (folder / "model.safetensors").rename(folder / "adapter_model.safetensors")
+    before = load_model(str(folder))
+    other = {name: 2 * tensor for name, tensor in torch.load(weights).items()}
+    weights.unlink()  # the first model has it mapped
+    torch.save(other, weights)
+    after = load_model(str(folder))
+    assert not torch.equal(before.model.lm_head.weight, after.model.lm_head.weight)
+    for name in ("weights_sha256", "identity"):
+        assert before.provenance[name] != after.provenance[name]

@@ -81,6 +81,20 @@ def test_a_chat_format_that_refuses_message_is_told_in_its_words(tokenizer):
         make_contract(tokenizer, "direct")
 
 
+@pytest.mark.parametrize(
+    ("template", "reason"),
+    [
+        ("{{ 1 + 'a' }}", "TypeError: unsupported operand"),
+        ({"tool_use": CHAT, "rag": CHAT}, "multiple chat templates with no default"),
+    ],
+)
+def test_a_chat_format_that_fails_is_told_in_its_words(tokenizer, template, reason):
+    tokenizer.chat_template = template
+    with pytest.raises(UserError, match=reason) as caught:
+        make_contract(tokenizer, "direct")
+    assert "--tokenizer" in caught.value.remedy
+
+
 def test_chat_format_that_tells_day_is_given_same_one_every_day(tokenizer):
     tokenizer.chat_template = "{{ strftime_now('%d %B %Y') }}: {{ messages[0].content }}"
     assert make_contract(tokenizer, "direct").head.startswith("26 July 2024: Answer")

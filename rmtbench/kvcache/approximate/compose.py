@@ -76,7 +76,7 @@ def turn(keys: torch.Tensor, shift: int, frequencies: torch.Tensor, *, out: torc
         out.copy_(keys)
         return
     half = len(frequencies)
-    angle = frequencies.double().cpu() * shift  # single precision would lose the place beyond some 10k positions
+    angle = frequencies.cpu().double() * shift  # single precision would lose the place beyond some 10k positions
     cos, sin = (part.to(keys.device, torch.float32) for part in (angle.cos(), angle.sin()))
     one, other = keys[..., :half].float(), keys[..., half : 2 * half].float()
     out[..., :half] = one * cos - other * sin

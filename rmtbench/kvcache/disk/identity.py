@@ -9,11 +9,14 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rmtbench.errors import UserError
+from rmtbench.measure import processor_name
 from rmtbench.models.architecture import plain_causal
 from rmtbench.models.identity import canonical
 from rmtbench.options import flag
 
 if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
     from rmtbench.models.local import LocalModel
 
 _OF_THE_FILES = ("_name_or_path", "transformers_version", "dtype", "torch_dtype", "_attn_implementation")
@@ -54,18 +57,38 @@ def model_identity(model: LocalModel, chunk_tokens: int) -> dict[str, Any]:
         "weights_sha256": known["weights_sha256"],
         "config_sha256": hashlib.sha256(canonical(settings).encode()).hexdigest(),
         "rope": json.loads(canonical(getattr(config, "rope_parameters", None) or {})),
+        "buffers_sha256": _buffers_hash(model.model),
         "context_limit": known["context_limit"],
         "tokenizer_sha256": known["tokenizer_sha256"],
         "dtype": known["dtype"],
         "device": device.type,
-        # Another card takes other kernels, which round otherwise.
-        **({"card": torch.cuda.get_device_name(device)} if device.type == "cuda" else {}),
+        # Another card or processor takes other kernels, which round otherwise.
+        **({"card": torch.cuda.get_device_name(device)} if device.type == "cuda" else {"processor": _processor()}),
         "attention": NAME if plain_causal(model.model) else known["attention"],
         "linear": known.get("linear", "torch"),
         "chunk_tokens": chunk_tokens,
         "identity": known.get("identity"),
         "versions": {"torch": torch.__version__, "transformers": transformers.__version__},
     }
+
+
+def _processor() -> str:
+    """The processor, and for which instructions torch's own kernels were chosen."""
+    import torch
+
+    return f"{processor_name()}, {torch.backends.cpu.get_cpu_capability()}"
+
+
+def _buffers_hash(model: PreTrainedModel) -> str:
+    """Hash of the numbers that no weight file has, such as rotary frequencies: names, types and bytes."""
+    import torch
+
+    digest = hashlib.sha256()
+    for name, buffer in model.named_buffers():
+        if buffer.is_floating_point():
+            digest.update(f"{name} {buffer.dtype}".encode())
+            digest.update(buffer.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
 
 
 def ids_bytes(ids: Sequence[int]) -> bytes:

@@ -74,8 +74,12 @@ def create(path: Path, shape: LayerShape) -> None:
         OSError: The disk is too small.
     """
     header = shape.header()
+    size = len(header) + shape.key_bytes + shape.value_bytes
     with path.open("wb") as stream:
-        os.posix_fallocate(stream.fileno(), 0, len(header) + shape.key_bytes + shape.value_bytes)
+        if hasattr(os, "posix_fallocate"):
+            os.posix_fallocate(stream.fileno(), 0, size)
+        else:  # macOS has no such call: a disk that fills up meanwhile refuses a chunk
+            stream.truncate(size)
         stream.write(header)
 
 

@@ -1,7 +1,7 @@
 """Compile `step.cpp` for this machine's processor, once, and load it.
 
 The compiled file is kept in the cache folder under a name that holds what it depends on: the source, the compiler, the
-processor and torch. It shares torch's threads, since two pools of threads would wait for each other's cores.
+processor, torch and the user. It shares torch's threads, since two pools of threads would wait for each other's cores.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def library() -> ctypes.CDLL | str:
         if not path.is_file():
             _compile(compiler, threads, path)
         if not _is_ours(path):
-            return f"{path} can be written by others"
+            return f"{path} is another user's, or can be written by others"
         return ctypes.CDLL(str(path))
     except subprocess.CalledProcessError as error:
         said = error.stderr.decode(errors="replace").strip().splitlines()
@@ -69,7 +69,7 @@ def _key(compiler: str, threads: Path) -> str:
     parts = (
         SOURCE.read_bytes(),
         " ".join((*FLAGS, compiler, str(made.st_size), str(made.st_mtime_ns))).encode(),
-        f"{torch.__version__} {threads}".encode(),
+        f"{torch.__version__} {threads} {os.getuid()}".encode(),  # users who share a folder load their own
         _instructions(),
     )
     return hashlib.sha256(b"\0".join(parts)).hexdigest()[:16]
@@ -93,5 +93,4 @@ def _compile(compiler: str, threads: Path, path: Path) -> None:
         made = Path(folder) / "step.so"
         command = [compiler, *FLAGS, str(SOURCE), str(threads), "-o", str(made)]
         subprocess.run(command, check=True, capture_output=True, timeout=SECONDS)  # noqa: S603 - the user's compiler
-        write_atomically(path, made.read_bytes())
-        path.chmod(0o600)
+        write_atomically(path, made.read_bytes(), mode=0o600)

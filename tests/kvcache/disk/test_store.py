@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -198,13 +199,44 @@ def test_another_chat_format_is_a_miss_that_is_told(tiny_model: LocalModel, shop
 
 
 def test_caches_of_two_kinds_of_card_are_two(tiny_model: LocalModel, monkeypatch: pytest.MonkeyPatch) -> None:
-    there = SimpleNamespace(config=tiny_model.model.config, device=torch.device("cuda", 1))
+    there = SimpleNamespace(
+        config=tiny_model.model.config, device=torch.device("cuda", 1), named_buffers=tiny_model.model.named_buffers
+    )
     identities = []
     for card in ("A100", "H200"):
         monkeypatch.setattr(torch.cuda, "get_device_name", lambda device, card=card: f"{card} as {device}")
         identities.append(model_identity(replace(tiny_model, model=there), 1024))
     assert differences(*identities) == ["card"]
     assert [each["card"] for each in identities] == ["A100 as cuda:1", "H200 as cuda:1"]
+
+
+def test_caches_of_two_kinds_of_processor_are_two(
+    tiny_model: LocalModel, shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop.get(tiny_model, context())
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "another")
+    assert shop.get(tiny_model, context()).reused_tokens == 0
+    assert shop.said[0].endswith("made with another processor")
+
+
+def test_other_rotary_frequencies_are_a_miss_that_is_told(shop: Shop) -> None:
+    shop.get(load_model("random:tiny"), context())
+    other = load_model("random:tiny")
+    rotary = other.model.model.rotary_emb
+    rotary.inv_freq = rotary.inv_freq.bfloat16()  # no weight file and no configuration tells
+    found = shop.get(other, context())
+    assert found.reused_tokens == 0
+    assert shop.said[0].endswith("made with another buffers_sha256")
+    assert equal(found.tensors, computed(other, context()))
+
+
+def test_a_file_is_made_where_no_call_claims_its_room(
+    tiny_model: LocalModel, shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(os, "posix_fallocate")
+    made = shop.get(tiny_model, context())
+    assert equal(shop.get(tiny_model, context()).tensors, made.tensors)
+    assert check(shop.folders[0]) == []
 
 
 def test_weights_without_a_hash_are_refused(tiny_model: LocalModel, shop: Shop) -> None:
@@ -220,8 +252,9 @@ def test_the_manifest_tells_what_the_cache_is_and_what_it_cost(tiny_model: Local
     values = json.loads((folder / "manifest.json").read_text())
     assert values["schema"] == 1
     assert set(manifest.identity) == {
-        "model", "revision", "class", "weights_sha256", "config_sha256", "rope", "context_limit", "tokenizer_sha256",
-        "dtype", "device", "attention", "linear", "chunk_tokens", "identity", "versions",
+        "model", "revision", "class", "weights_sha256", "config_sha256", "rope", "buffers_sha256", "context_limit",
+        "tokenizer_sha256", "dtype", "device", "processor", "attention", "linear", "chunk_tokens", "identity",
+        "versions",
     }  # fmt: skip
     assert set(manifest.files) == {"layer-000.safetensors", "layer-001.safetensors", IDS_FILE}
     assert manifest.tokens == 75

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -84,7 +85,41 @@ def test_code_that_others_can_write_is_not_loaded(tmp_path: Path, monkeypatch: p
     assert made.stat().st_mode & 0o777 == 0o600
     made.chmod(0o666)
     library.cache_clear()
-    assert library() == f"{made} can be written by others"
+    assert library() == f"{made} is another user's, or can be written by others"
+
+
+def test_users_who_share_a_folder_load_their_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(SETTING, str(tmp_path))
+    compiled()
+    [first] = tmp_path.iterdir()
+    found, other = Path.stat, os.getuid() + 1
+
+    def stat(path: Path, **settings: bool) -> os.stat_result:
+        owned = path.parent == tmp_path and path != first  # what the other user makes
+        return os.stat_result((*found(path)[:4], other, *found(path)[5:])) if owned else found(path, **settings)
+
+    monkeypatch.setattr(os, "getuid", lambda: other)
+    monkeypatch.setattr(Path, "stat", stat)
+    library.cache_clear()
+    assert not isinstance(library(), str)
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_no_other_user_can_write_it_at_any_moment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    named, modes = Path.replace, list[int]()
+
+    def replace(path: Path, target: Path) -> Path:
+        modes.append(path.stat().st_mode & 0o777)
+        return named(path, target)
+
+    monkeypatch.setattr(Path, "replace", replace)
+    monkeypatch.setenv(SETTING, str(tmp_path / "kept"))
+    before = os.umask(0)
+    try:
+        compiled()
+    finally:
+        os.umask(before)
+    assert modes == [0o600]
 
 
 def test_doctor_says_who_computes_decode_steps(monkeypatch: pytest.MonkeyPatch) -> None:
