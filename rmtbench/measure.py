@@ -13,9 +13,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from rmtbench.errors import UserError
+
+if TYPE_CHECKING:
+    import torch
 
 T = TypeVar("T")
 
@@ -189,3 +192,12 @@ def processor_name() -> str:
     except OSError:
         pass
     return platform.processor() or "not recorded"
+
+
+def computing_unit(device: torch.device) -> str:
+    """The card, or the processor with the instructions that torch's kernels were chosen for: others round otherwise."""
+    import torch
+
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"{processor_name()}, {torch.backends.cpu.get_cpu_capability()}"

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rmtbench.errors import UserError
-from rmtbench.measure import processor_name
+from rmtbench.measure import computing_unit
 from rmtbench.models.architecture import plain_causal
 from rmtbench.models.identity import canonical
 from rmtbench.options import flag
@@ -62,21 +62,13 @@ def model_identity(model: LocalModel, chunk_tokens: int) -> dict[str, Any]:
         "tokenizer_sha256": known["tokenizer_sha256"],
         "dtype": known["dtype"],
         "device": device.type,
-        # Another card or processor takes other kernels, which round otherwise.
-        **({"card": torch.cuda.get_device_name(device)} if device.type == "cuda" else {"processor": _processor()}),
+        ("card" if device.type == "cuda" else "processor"): computing_unit(device),
         "attention": NAME if plain_causal(model.model) else known["attention"],
         "linear": known.get("linear", "torch"),
         "chunk_tokens": chunk_tokens,
         "identity": known.get("identity"),
         "versions": {"torch": torch.__version__, "transformers": transformers.__version__},
     }
-
-
-def _processor() -> str:
-    """The processor, and for which instructions torch's own kernels were chosen."""
-    import torch
-
-    return f"{processor_name()}, {torch.backends.cpu.get_cpu_capability()}"
 
 
 def _buffers_hash(model: PreTrainedModel) -> str:

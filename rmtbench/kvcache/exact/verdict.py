@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import torch
@@ -13,6 +14,7 @@ import transformers
 import rmtbench
 from rmtbench.files import write_atomically
 from rmtbench.kvcache.exact.trial import try_ways
+from rmtbench.measure import computing_unit
 from rmtbench.models.identity import canonical
 from rmtbench.models.local import LocalModel
 
@@ -41,17 +43,23 @@ def verdicts(model: LocalModel, ways: Sequence[str], folder: Path) -> dict[str, 
 
 
 def _key(model: LocalModel) -> str:
-    """The model as its provenance has it, the machine's accelerator, the libraries, and our own code."""
+    """The model as its provenance has it, the machine's processors, the libraries, and our own code."""
     settings = model.model.config.to_dict()
-    device = model.model.device
     identity = {
         "provenance": dict(model.provenance),
         "config": {name: value for name, value in settings.items() if name != "_name_or_path"},
-        "accelerator": torch.cuda.get_device_name(device) if device.type == "cuda" else "",
-        "versions": {"torch": torch.__version__, "transformers": transformers.__version__},
+        "unit": computing_unit(model.model.device),
+        "versions": {"torch": torch.__version__, "transformers": transformers.__version__, "triton": _triton()},
         "code": _code(),
     }
     return hashlib.sha256(canonical(identity).encode()).hexdigest()
+
+
+def _triton() -> str:
+    try:
+        return version("triton")
+    except PackageNotFoundError:
+        return ""
 
 
 def _code() -> str:

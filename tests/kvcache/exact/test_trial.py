@@ -147,6 +147,9 @@ def test_a_verdict_is_kept_for_the_models_identity(
         path.write_text("{torn")
     verdict.verdicts(tiny_model, [OWN], tmp_path)
     assert asked[5:] == [[OWN]]
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "another")
+    verdict.verdicts(tiny_model, [OWN], tmp_path)
+    assert asked[6:] == [[OWN]], "another processor takes other kernels"
 
 
 def test_the_remedy_is_a_way_that_was_tried(tiny_model: LocalModel, tmp_path: Path) -> None:
