@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import pkgutil
+from collections.abc import Sequence
 from importlib import import_module
-from importlib.metadata import EntryPoint
+from importlib.metadata import Distribution, EntryPoint, distributions, entry_points
 from types import ModuleType
 from typing import TypeVar
 
 from rmtbench.errors import PLUGIN_FAULTS, UserError, first_line
 
 Kind = TypeVar("Kind")
+
+UNREADABLE = (OSError, ValueError, TypeError)
+"""What reading a damaged list of entry points raises."""
 
 
 def declared(package: ModuleType, export: str, kind: type[Kind]) -> list[Kind]:
@@ -24,6 +28,34 @@ def declared(package: ModuleType, export: str, kind: type[Kind]) -> list[Kind]:
     modules = (import_module(f"{package.__name__}.{each.name}") for each in pkgutil.iter_modules(package.__path__))
     found = (getattr(module, export, ()) for module in modules)
     return [one for some in found for one in (some if isinstance(some, tuple) else (some,)) if isinstance(one, kind)]
+
+
+def entry_points_of(group: str) -> tuple[EntryPoint, ...]:
+    """Return what other packages name under a group; see `unreadable_packages` for those that are left out."""
+    try:
+        return tuple(entry_points(group=group))
+    except UNREADABLE:  # one package's list takes all others with it
+        named = (point for package in distributions() for point in _points(package) if point.group == group)
+        return tuple(dict.fromkeys(named))
+
+
+def unreadable_packages() -> dict[str, UserError]:
+    """Return the packages whose list of entry points cannot be read, each with the reason."""
+    found: dict[str, UserError] = {}
+    for package in distributions():
+        try:
+            list(package.entry_points)
+        except UNREADABLE as error:
+            what = f"its entry_points.txt cannot be read ({first_line(error)})"
+            found[package.name] = UserError(what, where=package.name, remedy="install it again")
+    return found
+
+
+def _points(package: Distribution) -> Sequence[EntryPoint]:
+    try:
+        return tuple(package.entry_points)
+    except UNREADABLE:
+        return ()
 
 
 def load_declared(point: EntryPoint, kind: type[Kind], noun: str) -> Kind:

@@ -50,8 +50,10 @@ def doctor() -> None:
 def broken_plugins() -> list[tuple[str, str, UserError]]:
     """Every plugin that cannot be used: what it is, its name, and why."""
     from rmtbench.corpora.registry import broken_datasets
+    from rmtbench.plugins import unreadable_packages
     from rmtbench.scoring.kinds import broken_metrics
     from rmtbench.systems.registry import working_systems
 
     found = {"system": working_systems()[1], "data set": broken_datasets(), "metric": broken_metrics()}
+    found["package"] = unreadable_packages()
     return [(kind, name, error) for kind, broken in found.items() for name, error in broken.items()]

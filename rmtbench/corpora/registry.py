@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cache
-from importlib.metadata import entry_points
 
 import rmtbench.corpora
 from rmtbench.corpora.base import DatasetKind
 from rmtbench.errors import UserError
-from rmtbench.plugins import declared, load_declared
+from rmtbench.plugins import declared, entry_points_of, load_declared
 
 ENTRY_POINTS = "rmtbench.datasets"
 """Entry-point group in which other packages name a `DatasetKind`, such as ``mine = "mypackage.mine:DATASET"``."""
@@ -34,7 +33,7 @@ def is_plugin(name: str) -> bool:
 def _all() -> tuple[Mapping[str, DatasetKind], Mapping[str, UserError]]:
     found = dict(_ours())
     broken: dict[str, UserError] = {}
-    for point in entry_points(group=ENTRY_POINTS):
+    for point in entry_points_of(ENTRY_POINTS):
         try:
             kind = load_declared(point, DatasetKind, "data set")
         except UserError as error:

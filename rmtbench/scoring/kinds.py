@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cache
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint
 
 from rmtbench import scoring
 from rmtbench.errors import UserError, nearest
-from rmtbench.plugins import declared, load_declared
+from rmtbench.plugins import declared, entry_points_of, load_declared
 from rmtbench.scoring.base import MetricKind
 
 ENTRY_POINTS = "rmtbench.metrics"
@@ -67,7 +67,7 @@ def _plugins() -> dict[str, MetricKind | UserError]:
     """Other packages' metrics, or why there is none; a name of ours stays ours."""
     ours = our_metrics()
     found: dict[str, MetricKind | UserError] = {}
-    for point in entry_points(group=ENTRY_POINTS):
+    for point in entry_points_of(ENTRY_POINTS):
         if point.name in ours:
             what = f"metric '{point.name}' is built in, so this one is not used"
             found[point.name] = UserError(what, where=point.value, remedy="give it another name")

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import cache
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint
 
 from rmtbench import systems
 from rmtbench.errors import UserError, nearest
 from rmtbench.options import flag
-from rmtbench.plugins import declared, load_declared
+from rmtbench.plugins import declared, entry_points_of, load_declared
 from rmtbench.systems.base import SystemKind
 
 ENTRY_POINTS = "rmtbench.systems"
@@ -75,7 +75,7 @@ def find_system(name: str) -> SystemKind:
 
 
 def _points() -> Sequence[EntryPoint]:
-    return tuple(entry_points(group=ENTRY_POINTS))
+    return entry_points_of(ENTRY_POINTS)
 
 
 def _is_taken(point: EntryPoint) -> bool:

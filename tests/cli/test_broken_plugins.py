@@ -130,6 +130,21 @@ def test_systems_lists_the_broken_with_reasons_and_goes_on(rmtbench: Command, in
     assert {row["name"] for row in rows if "broken" in row} == {"theirs", "cag", "thief"}
 
 
+@pytest.mark.parametrize("noise", [b"\xff\xfe\x00", b"[rmtbench.systems]\nno equals sign\n"])
+def test_a_package_with_a_damaged_list_hides_no_other(
+    rmtbench: Command, install: Install, tmp_path: Path, noise: bytes
+) -> None:
+    install(silent="their_plugins:SILENT")
+    install("metrics")
+    (tmp_path / "site" / "their_metrics-1.0.dist-info" / "entry_points.txt").write_bytes(noise)
+    said = rmtbench("systems")
+    assert said.code == 0, said.err
+    assert any(line.startswith("silent  ") for line in said.out.splitlines())
+    told = next(line for line in rmtbench("doctor").out.splitlines() if "their-metrics" in line)
+    assert "broken: " in told
+    assert "entry_points.txt cannot be read" in told
+
+
 def test_all_leaves_a_broken_plugin_out_and_says_so(rmtbench: Command, install: Install, tmp_path: Path) -> None:
     install(theirs="their_broken:KIND")
     said = rmtbench("run", "--dataset", "handbook", "--model", "random:tiny", "--dry-run", "--results", tmp_path / "r")
