@@ -54,6 +54,12 @@ def test_an_answer_is_found_at_word_boundaries_in_any_case(references: list[str]
     assert [text[span.start : span.end] for span in spans] == found
 
 
+def test_every_place_of_a_frequent_answer_is_cited() -> None:
+    text = "France is mentioned here. " * 200
+    spans = find_answers(["France"], TriviaDocument("d", "D", text))
+    assert [span.start for span in spans] == [26 * number for number in range(200)]
+
+
 def test_a_frequent_answer_is_cited_so_often_and_no_more() -> None:
     spans = find_answers(["a"], TriviaDocument("d", "D", "a b " * (MOST_SPANS + 9)))
     assert spans == [Span("d", 4 * number, 4 * number + 1) for number in range(MOST_SPANS)]
