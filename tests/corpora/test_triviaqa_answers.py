@@ -44,7 +44,8 @@ def test_references_are_official_normal_forms(given: dict, references: tuple[str
         (["S.S. Petrel"], "On the SxS. Petrel, on the S.S. Petrel.", ["S.S. Petrel"]),
         (["$5"], "It cost $5 or US$5, not $50.", ["$5"]),
         (["Été"], "En été.", ["été"]),
-        (["ship Petrel"], "A ship (Petrel).", ["A ship (Petrel)."]),  # in normal form only: the whole document
+        (["ship Petrel"], "One; a ship (the 'Petrel'). A SHIP: Petrel!", ["ship (the 'Petrel", "SHIP: Petrel"]),
+        (["–ship Petrel"], "A the–ship Petrel.", ["A the–ship Petrel."]),  # an article that ends within a word
         (["hip"], "A ship.", []),
         (["The"], "A ship.", []),  # its normal form is empty and would be everywhere
     ],
