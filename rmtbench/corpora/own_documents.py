@@ -163,7 +163,8 @@ def _files(folder: Path) -> Iterator[Path]:
 
 
 def _is_hidden(name: str) -> bool:
-    return name.startswith(".")
+    """Whether a file or folder is not a person's own; ``~$`` begins what Office leaves beside a file that is open."""
+    return name.startswith((".", "~$"))
 
 
 def _raise(error: OSError) -> None:

@@ -165,6 +165,12 @@ def test_every_file_that_is_not_read_is_named_and_counted(folder: Path) -> None:
     assert all(part in line for part in ("1 .ipynb", "1 without a suffix", "gone.md", KINDS))
 
 
+def test_what_office_leaves_beside_an_open_file_is_no_document(folder: Path) -> None:
+    (folder / "~$report.docx").write_bytes(b"\x05Alice" + b"\0" * 156)
+    documents = read_documents(folder)
+    assert ([document.id for document in documents.read], documents.unread) == (["first.md"], [])
+
+
 def test_many_unread_files_are_named_in_part() -> None:
     line = describe_unread([f"{number}.log" for number in range(20)], Path("d"))
     assert "20 .log (0.log, 1.log, 2.log, 3.log, 4.log, 5.log, 6.log, 7.log and 12 more)" in line
