@@ -224,10 +224,13 @@ def _html(path: Path, data: bytes) -> bytes:
     """HTML as the converter reads it right: it takes UTF-16 for UTF-8, and guesses all letters after one wrong byte.
 
     Raises:
-        UserError: It names no encoding, or UTF-8, and is not UTF-8.
+        UserError: It names no encoding, or UTF-8, and is not UTF-8; or it begins as UTF-16 and is not.
     """
     if data.startswith(UTF_16):
-        return data.decode("utf-16", "replace").encode()
+        try:
+            return data.decode("utf-16").encode()
+        except UnicodeDecodeError as error:
+            raise UserError("not UTF-16 text", where=str(path), remedy="save it as UTF-8") from error
     from bs4.dammit import EncodingDetector  # what the converter itself asks
 
     named = EncodingDetector.find_declared_encoding(data, is_html=True)

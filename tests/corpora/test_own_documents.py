@@ -246,6 +246,8 @@ def test_html_that_is_not_utf_8_and_says_nothing_is_refused(folder: Path) -> Non
     (folder / "a.html").write_bytes("<meta charset='utf-8'>\n<p>Die Mühle am Fluß.</p>".encode() + b"\xff")
     error = refused(folder)
     assert (error.what, error.where) == ("not UTF-8 text", f"{folder / 'a.html'}, line 2")
+    (folder / "a.html").write_bytes("<p>Die Mühle".encode("utf-16") + b"!")
+    assert refused(folder).what == "not UTF-16 text"
 
 
 @pytest.mark.parametrize("encoding", ["windows-1251", "utf-16"])
