@@ -11,6 +11,7 @@ import string
 _ARTICLES = re.compile(r"\b(a|an|the)\b", re.UNICODE)
 _PUNCTUATION = frozenset(string.punctuation)
 _TRIVIAQA_PUNCTUATION = frozenset(string.punctuation + "‘’´`")
+_TRIVIAQA_WORD = re.compile(rf"[^\s{re.escape(''.join(sorted(_TRIVIAQA_PUNCTUATION)))}]+")
 
 
 def normalize_squad(text: str) -> str:
@@ -33,3 +34,9 @@ def normalize_triviaqa(text: str) -> str:
         " " if character in _TRIVIAQA_PUNCTUATION else character for character in text.replace("_", " ").lower()
     )
     return " ".join(_ARTICLES.sub(" ", spaced).split()).strip()
+
+
+def triviaqa_words(text: str) -> list[tuple[str, int, int]]:
+    """The words of TriviaQA's normal form, and where each begins and ends in the text itself."""
+    found = ((match[0].lower(), *match.span()) for match in _TRIVIAQA_WORD.finditer(text))
+    return [word for word in found if not _ARTICLES.fullmatch(word[0])]

@@ -81,6 +81,7 @@ def check(
     as_json: AsJson = False,
 ) -> None:
     """Read all of a data set and count its documents, questions and oddities; the first defect ends it."""
+    from rmtbench.corpora.registry import known_datasets
     from rmtbench.models.load import load_token_counter
 
     dataset = _open(asked, name)
@@ -88,10 +89,11 @@ def check(
     source = _source(dataset)
     counts = {"documents": facts.documents, "questions": facts.questions}
     reader = None
-    if source["kind"] in ("own", "embedded"):  # of other data sets a run never reads all
+    kind = known_datasets().get(name)
+    if source["kind"] in ("own", "embedded") and (kind is None or "all" in kind.sizes):  # else a run never reads all
         reader = _reader(asked, name)
         counter = telling_counter(load_token_counter(reader, asked.tokenizer))
-        counts["tokens"] = _measure(dataset, "all", counter, 0)["tokens"]
+        counts["tokens"] = _counts(dataset, "all", counter, 0)["tokens"]
     counted_by = asked.tokenizer or reader
     if as_json:
         row = {"dataset": dataset.name, "source": source, **counts, "counted_by": counted_by}
@@ -152,15 +154,19 @@ def _missing(name: str, label: str, error: Exception) -> dict[str, Any]:
 
 
 def _measure(dataset: Dataset, size: str, count_tokens: TokenCounter, seed: int) -> dict[str, Any]:
-    from rmtbench.corpora.base import DrawRequest
     from rmtbench.errors import UserError
 
     try:
-        corpus = dataset.draw(DrawRequest(size, 0, seed), count_tokens).corpus
+        return {"size": size, **_counts(dataset, size, count_tokens, seed)}
     except UserError as error:
         return {"size": size, "problem": _problem(error)}
+
+
+def _counts(dataset: Dataset, size: str, count_tokens: TokenCounter, seed: int) -> dict[str, int]:
+    from rmtbench.corpora.base import DrawRequest
+
+    corpus = dataset.draw(DrawRequest(size, 0, seed), count_tokens).corpus
     return {
-        "size": size,
         "tokens": sum(count_tokens([f"{document.title}\n{document.text}" for document in corpus.documents])),
         "documents": len(corpus.documents),
         "questions": len(corpus.questions),

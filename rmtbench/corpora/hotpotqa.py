@@ -66,7 +66,7 @@ class HotpotQA:
             request=request,
             source=self.source,
             documents=shuffled(list(documents.values()), chance),
-            asked=list({question.id: (question, gold) for question, gold in asked}.values()),
+            asked=asked,
         )
 
     def _rows(self, size: str, chance: Random, count_tokens: TokenCounter) -> list[HotpotRow]:

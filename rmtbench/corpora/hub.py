@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from rmtbench.core import Source
 from rmtbench.corpora.base import HubRows
-from rmtbench.corpora.jsonfiles import MadeRows, field, text_field
+from rmtbench.corpora.jsonfiles import MadeRows, check_ids, field, text_field
 from rmtbench.corpora.official import clean_title, mend_quotes, trivia_references
 from rmtbench.corpora.rows import HotpotRow, SquadArticle, SquadParagraph, SquadQuestion, TriviaDocument, TriviaRow
 from rmtbench.errors import MissingError, UserError
@@ -79,12 +79,13 @@ def squad_rows(dataset: Dataset) -> tuple[SquadArticle, ...]:
     Paragraphs without questions are not on the hub, so they are missing here.
 
     Raises:
-        UserError: A column is missing or of another type; a question has no answer.
+        UserError: A column is missing or of another type; a question has no answer, or another one's id.
     """
     articles: dict[str, list[tuple[str, SquadQuestion]]] = {}
     for where, row in _numbered(dataset, "rajpurkar/squad"):
         pair = text_field(row, "context", where), _squad_question(row, where)
         articles.setdefault(clean_title(text_field(row, "title", where)), []).append(pair)
+    check_ids((question.id for pairs in articles.values() for _, question in pairs), "rajpurkar/squad")
     return tuple(
         SquadArticle(
             title,
@@ -113,9 +114,11 @@ def hotpotqa_rows(dataset: Dataset) -> tuple[HotpotRow, ...]:
     """Turn HotpotQA's rows, whose lists of pairs are pairs of lists there, into ours.
 
     Raises:
-        UserError: A column is missing or of another type.
+        UserError: A column is missing or of another type, or two rows have one id.
     """
-    return tuple(_hotpot_row(row, where) for where, row in _numbered(dataset, "hotpotqa/hotpot_qa"))
+    made = tuple(_hotpot_row(row, where) for where, row in _numbered(dataset, "hotpotqa/hotpot_qa"))
+    check_ids((row.id for row in made), "hotpotqa/hotpot_qa")
+    return made
 
 
 def _hotpot_row(row: Mapping[str, Any], where: str) -> HotpotRow:

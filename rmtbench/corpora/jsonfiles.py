@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, overload
 
@@ -166,3 +166,20 @@ def listed(value: object, kind: type[T], where: str) -> Sequence[T]:
             f"must be a list of {kind.__name__}", where=where, remedy="see docs/reference/data.md for the format"
         )
     return value
+
+
+def check_ids(ids: Iterable[str], where: str) -> None:
+    """Refuse questions of one id: answers are kept by it, so that all but one would be lost.
+
+    Args:
+        ids: Of all questions.
+        where: Their file, for the message.
+
+    Raises:
+        UserError: An id stands twice.
+    """
+    seen: set[str] = set()
+    for identity in ids:
+        if identity in seen:
+            raise UserError(f"question id '{identity}' stands twice", where=where, remedy="make the ids unique")
+        seen.add(identity)

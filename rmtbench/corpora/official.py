@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
-from rmtbench.corpora.jsonfiles import MadeRows, field, listed, load_json, text_field
+from rmtbench.corpora.jsonfiles import MadeRows, check_ids, field, listed, load_json, text_field
 from rmtbench.corpora.rows import HotpotRow, SquadArticle, SquadParagraph, SquadQuestion, TriviaDocument, TriviaRow
 from rmtbench.errors import UserError
 from rmtbench.normalize import normalize_triviaqa
@@ -30,7 +30,7 @@ def read_squad(path: Path) -> tuple[SquadArticle, ...]:
     """Parse an official SQuAD v1.1 file.
 
     Raises:
-        UserError: The file is missing, not JSON or not in the format; a question has no answer.
+        UserError: The file is missing, not JSON or not in the format; a question has no answer, or another one's id.
     """
     top = load_json(path)
     articles = []
@@ -45,6 +45,8 @@ def read_squad(path: Path) -> tuple[SquadArticle, ...]:
         articles.append(SquadArticle(title, tuple(paragraphs)))
     if not articles:
         raise UserError("no articles", where=str(path), remedy="download the file again")
+    asked = (question for one in articles for paragraph in one.paragraphs for question in paragraph.questions)
+    check_ids((question.id for question in asked), str(path))
     return tuple(articles)
 
 
@@ -72,14 +74,16 @@ def read_hotpotqa(path: Path) -> tuple[HotpotRow, ...]:
     """Parse an official HotpotQA distractor file.
 
     Raises:
-        UserError: The file is missing, not JSON or not in the format; a question has no answer.
+        UserError: The file is missing, not JSON or not in the format; a question has no answer, or another one's id.
     """
     rows = load_json(path)
     if not isinstance(rows, list):
         raise UserError("must be a list of rows", where=str(path), remedy=_SCHEMA)
     if not rows:
         raise UserError("no rows", where=str(path), remedy="download the file again")
-    return tuple(_hotpot_row(row, f"{path}, row {number}") for number, row in enumerate(rows))
+    made = tuple(_hotpot_row(row, f"{path}, row {number}") for number, row in enumerate(rows))
+    check_ids((row.id for row in made), str(path))
+    return made
 
 
 def _hotpot_row(row: object, where: str) -> HotpotRow:

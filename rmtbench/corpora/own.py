@@ -15,15 +15,16 @@ from typing import Any
 from unicodedata import normalize
 
 from rmtbench.core import Document, Draw, Gold, Question, Source, SourceKind, Span
-from rmtbench.corpora.base import DatasetFacts, DrawRequest, TokenCounter
+from rmtbench.corpora.base import BUDGETS, DatasetFacts, DrawRequest, TokenCounter
 from rmtbench.corpora.draws import choose_budget, generator, make_draw, shuffled, too_small
-from rmtbench.corpora.jsonfiles import decode, field, text_field
+from rmtbench.corpora.jsonfiles import check_ids, decode, field, text_field
 from rmtbench.corpora.own_csv import table_rows
 from rmtbench.corpora.own_documents import describe_unread, plain_text, read_documents
 from rmtbench.errors import UserError
 from rmtbench.options import flag
 
-BUDGETS = {"all": 0, "smoke": 1_000, "small": 21_000, "medium": 43_000, "large": 85_000}
+SIZES = {"all": 0, **BUDGETS}
+"""Tokens of the named sizes; 0 for every document."""
 LEAST_SHARE = 0.5
 """Of a budget, that whole documents must fill."""
 QUESTIONS = ("questions.jsonl", "questions.csv")
@@ -83,7 +84,7 @@ class OwnFolder:
         Raises:
             UserError: An unknown size, fewer tokens than it needs, or documents too long to fill it.
         """
-        budget = choose_budget(BUDGETS, request.size)
+        budget = choose_budget(SIZES, request.size)
         chance = generator(self.name, request)
         documents = shuffled(self.documents, chance)
         if budget:
@@ -107,7 +108,7 @@ class OwnFolder:
     ) -> list[Document]:
         counts = count_tokens([f"{document.title}\n{document.text}" for document in documents])
         if sum(counts) < budget * 0.98:
-            raise too_small(BUDGETS, size, sum(counts), "tokens", self.source)
+            raise too_small(SIZES, size, sum(counts), "tokens", self.source)
         kept, total = [], 0
         for document, count in zip(documents, counts, strict=True):
             if total + count <= budget * 1.02:
@@ -144,7 +145,7 @@ def read_folder(folder: Path, name: str, kind: SourceKind) -> OwnFolder:
         below = "write one question a line below the names of the columns"
         remedy = below if path.suffix == ".csv" else JSON_LINES
         raise UserError("no questions", where=str(path), remedy=remedy)
-    _check_unique([one.question.id for one in asked], path)
+    check_ids((one.question.id for one in asked), str(path))
     digest = documents.digest.copy()
     digest.update(data)
     remark = describe_unread(documents.unread, folder / "documents")
@@ -241,14 +242,6 @@ def _check_keys(row: Mapping[str, Any], known: Sequence[str], where: str) -> Non
         near = get_close_matches(key, known, n=1, cutoff=0.75)
         if key not in known and near and near[0] not in row:  # beside `question`, `question_id` is not misspelt
             raise UserError(f"no key '{key}'", where=where, remedy=f"did you mean '{near[0]}'?")
-
-
-def _check_unique(ids: Sequence[str], path: Path) -> None:
-    seen: set[str] = set()
-    for identity in ids:
-        if identity in seen:
-            raise UserError(f"question id '{identity}' stands twice", where=str(path), remedy="make the ids unique")
-        seen.add(identity)
 
 
 def _paired(documents: Sequence[Document], asked: Sequence[GoldQuestion]) -> list[Document]:

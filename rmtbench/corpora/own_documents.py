@@ -6,6 +6,7 @@ Every other file is left unread and named, so that nobody takes a folder for rea
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -29,6 +30,8 @@ CONVERTED = {
 }
 """Suffixes, and the class of markitdown that reads each."""
 KINDS = "text (.txt, .md, .mdx, .rst, .adoc), PDF, Word, PowerPoint, HTML or EPUB"
+UTF_16 = (b"\xff\xfe", b"\xfe\xff")
+"""How such a text begins."""
 NAMED = 8
 """Most unread files that are named one by one."""
 
@@ -56,10 +59,11 @@ def read_documents(folder: Path) -> Documents:
 
     Raises:
         UserError: There is no document, one is empty or no text, or a library that reads its kind is missing.
+        OSError: A folder or file below it cannot be read.
     """
     paths: list[Path] = []
     unread: list[Path] = []
-    for path in sorted(_files(folder)):
+    for path in sorted(_files(folder)) if folder.is_dir() else ():
         known = path.suffix.lower() in (*TEXTS, *CONVERTED) and path.is_file()
         (paths if known else unread).append(path)
     if not paths:
@@ -106,7 +110,7 @@ def plain_text(data: bytes, path: Path) -> str:
     Raises:
         UserError: It is in another encoding than UTF-8, or no text at all.
     """
-    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+    if data.startswith(UTF_16):
         raise UserError("UTF-16, not UTF-8 text", where=str(path), remedy="save it as UTF-8")
     if data.startswith(b"%PDF-") or b"\0" in data:
         raise UserError("no text, whatever its name says", where=str(path), remedy="save its text as UTF-8")
@@ -134,17 +138,37 @@ def _name(path: Path, folder: Path) -> str:
 
 
 def _files(folder: Path) -> Iterator[Path]:
-    """All files and broken links below a folder, hidden ones aside; each folder is entered once."""
+    """All files and broken links below a folder, hidden ones aside; each folder is entered once.
+
+    Raises:
+        OSError: A folder cannot be read.
+    """
     root, entered = folder.resolve(), set[Path]()
 
-    def is_new(path: Path) -> bool:
+    def leads_back(path: Path) -> bool:
+        """Whether it is a link to a folder that is reached by its own path."""
         target = path.resolve()
-        return target not in entered and not (path.is_symlink() and target.is_relative_to(root))
+        shown = target.is_relative_to(root) and not any(map(_is_hidden, target.relative_to(root).parts))
+        return shown and path.is_symlink()
 
-    for parent, folders, names in os.walk(folder, followlinks=True):
-        entered.add(Path(parent).resolve())
-        folders[:] = [name for name in folders if not name.startswith(".") and is_new(Path(parent) / name)]
-        yield from (Path(parent) / name for name in names if not name.startswith("."))
+    for parent, folders, names in os.walk(folder, followlinks=True, onerror=_raise):
+        here = Path(parent)
+        if here.resolve() in entered:
+            folders.clear()
+            continue
+        entered.add(here.resolve())
+        # Sorted: of two links to one folder, the same one is followed on every machine.
+        folders[:] = sorted(name for name in folders if not _is_hidden(name) and not leads_back(here / name))
+        yield from (here / name for name in names if not _is_hidden(name))
+
+
+def _is_hidden(name: str) -> bool:
+    """Whether a file or folder is not a person's own; ``~$`` begins what Office leaves beside a file that is open."""
+    return name.startswith((".", "~$"))
+
+
+def _raise(error: OSError) -> None:
+    raise error
 
 
 def _nothing(folder: Path, unread: Sequence[Path]) -> UserError:
@@ -170,11 +194,12 @@ def _title(text: str, stem: str) -> tuple[str, str]:
 def _converted(path: Path, data: bytes) -> str:
     """A document's text in Markdown, kept under the hash of its bytes: a long PDF takes a second a page."""
     library = _library(path)
+    data = _html(path, data) if CONVERTED[path.suffix.lower()] == "HtmlConverter" else data
     digest = hashlib.sha256(f"{library} {path.suffix.lower()}\n".encode() + data).hexdigest()
     kept = cache_folder() / "documents" / f"{digest}.md"
     with suppress(OSError, UnicodeDecodeError):
         return kept.read_text(encoding="utf-8")
-    text = _convert(path)
+    text = _convert(path, data)
     with suppress(OSError):  # without a folder to write to, the file is converted again the next time
         kept.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(kept, text.encode())
@@ -195,7 +220,26 @@ def _library(path: Path) -> str:
         ) from error
 
 
-def _convert(path: Path) -> str:
+def _html(path: Path, data: bytes) -> bytes:
+    """HTML as the converter reads it right: it takes UTF-16 for UTF-8, and guesses all letters after one wrong byte.
+
+    Raises:
+        UserError: It names no encoding, or UTF-8, and is not UTF-8; or it begins as UTF-16 and is not.
+    """
+    if data.startswith(UTF_16):
+        try:
+            return data.decode("utf-16").encode()
+        except UnicodeDecodeError as error:
+            raise UserError("not UTF-16 text", where=str(path), remedy="save it as UTF-8") from error
+    from bs4.dammit import EncodingDetector  # what the converter itself asks
+
+    named = EncodingDetector.find_declared_encoding(data, is_html=True)
+    if named in (None, "utf-8", "utf8"):
+        plain_text(data, path)
+    return data
+
+
+def _convert(path: Path, data: bytes) -> str:
     """By the one converter of its kind; the page breaks of a PDF become lines that number the pages.
 
     markitdown itself would try its other converters, and pass a damaged file's bytes off as its text.
@@ -205,15 +249,15 @@ def _convert(path: Path) -> str:
     kind = path.suffix.lower()
     try:
         converter = getattr(converters, CONVERTED[kind])()
-        with path.open("rb") as stream:
-            text: str = converter.convert(stream, StreamInfo(extension=kind, filename=path.name)).markdown
+        text: str = converter.convert(io.BytesIO(data), StreamInfo(extension=kind, filename=path.name)).markdown
     except Exception as error:  # the converters raise anything
         raise UserError(
             f"it cannot be read as {path.suffix} ({first_line(error)})",
             where=str(path),
             remedy="open and save it again, or save its text as .txt",
         ) from error
-    pages = text.replace("\r\n", "\n").rstrip("\f\n ").split("\f")
+    # As the kept text will be read again.
+    pages = text.replace("\r\n", "\n").replace("\r", "\n").rstrip("\f\n ").split("\f")
     if len(pages) == 1:
         return pages[0]
     return "\n\n".join(f"[page {number}]\n{page.strip()}" for number, page in enumerate(pages, start=1))

@@ -72,13 +72,12 @@ class Squad:
             for paragraph in article.paragraphs
             for question in paragraph.questions
         ]
-        unique = list({question.id: (question, gold) for question, gold in asked}.values())
         return make_draw(
             dataset=self.name,
             request=request,
             source=self.source,
             documents=documents,
-            asked=shuffled(unique, chance)[:QUESTIONS],
+            asked=shuffled(asked, chance)[:QUESTIONS],
         )
 
     def _choose(self, size: str, chance: Random, count_tokens: TokenCounter) -> list[SquadArticle]:

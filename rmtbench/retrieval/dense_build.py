@@ -115,20 +115,26 @@ class _Done:
     digest: bytes
     vectors: int
 
+    def sizes(self, embedder: Embedder, *, windows: bool) -> dict[str, int]:
+        """Bytes of each file."""
+        starts = {"starts.bin": self.chunks * 8} if windows else {}
+        return {"vectors.bin": self.vectors * embedder.dimension * 4, **starts}
+
 
 def _embed(chunks: Sequence[Chunk], folder: Path, embedder: Embedder, report: Report, *, windows: bool) -> _Done:
     """Append the missing vectors and return the progress, which is then complete."""
     progress = folder / "progress.json"
     made_by = f"{embedder.sha256} {RULE}" if windows else embedder.sha256
     done = _resume(chunks, progress, made_by)
-    if done is None:
+    # A copy of what a living process writes, and a loss of power, can leave the progress without its last vectors.
+    if done is None or any(_size(folder / name) < size for name, size in done.sizes(embedder, windows=windows).items()):
         done = _Done(0, START, 0)
         shutil.rmtree(folder)
         folder.mkdir()
-    # A torn block is made again.
-    with (
-        _behind(folder / "vectors.bin", done.vectors * embedder.dimension * 4) as vectors,
-        _behind(folder / "starts.bin", done.chunks * 8) if windows else nullcontext() as starts,
+    sizes = done.sizes(embedder, windows=windows)
+    with (  # a torn block is made again
+        _behind(folder / "vectors.bin", sizes["vectors.bin"]) as vectors,
+        _behind(folder / "starts.bin", sizes["starts.bin"]) if windows else nullcontext() as starts,
     ):
         while done.chunks < len(chunks):
             block = chunks[done.chunks : done.chunks + BLOCK]
@@ -146,6 +152,10 @@ def _embed(chunks: Sequence[Chunk], folder: Path, embedder: Embedder, report: Re
             write_atomically(progress, json.dumps(facts).encode())
             report(done.chunks)
     return done
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.is_file() else 0
 
 
 @contextmanager

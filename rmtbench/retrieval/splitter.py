@@ -18,6 +18,9 @@ Tokenize = Callable[[str], list[int]]
 FIRST_MARK = 0x10000
 """First character beyond the basic plane; from here on none is white space that the splitter would strip."""
 
+MARKS = 0x110000 - FIRST_MARK
+"""Number of characters from there on: two of them name more pieces than a text can have."""
+
 
 class SpanSplitter(SentenceSplitter):  # type: ignore[misc]  # the library counts as untyped
     """Cuts text between paragraphs (a blank line); where one is too long, between sentences, clauses or words."""
@@ -37,11 +40,11 @@ class SpanSplitter(SentenceSplitter):  # type: ignore[misc]  # the library count
         """
         pieces = self._split(text, chunk_tokens)
         ends = list(accumulate(len(piece.text) for piece in pieces))
-        # The splitter joins the texts of whole pieces. One mark in place of each text shows which pieces it joined.
-        marked = [replace(piece, text=chr(FIRST_MARK + number)) for number, piece in enumerate(pieces)]
+        # The splitter joins the texts of whole pieces. A mark in place of each text shows which pieces it joined.
+        marked = [replace(piece, text=_mark(number)) for number, piece in enumerate(pieces)]
         spans = []
         for marks in self._merge(marked, chunk_tokens):
-            first, last = ord(marks[0]) - FIRST_MARK, ord(marks[-1]) - FIRST_MARK
+            first, last = _number(marks[:2]), _number(marks[-2:])
             start, end = ends[first] - len(pieces[first].text), ends[last]
             content = text[start:end]
             start += len(content) - len(content.lstrip())
@@ -49,6 +52,15 @@ class SpanSplitter(SentenceSplitter):  # type: ignore[misc]  # the library count
             if start < end:
                 spans.append((start, end))
         return spans
+
+
+def _mark(number: int) -> str:
+    return "".join(chr(FIRST_MARK + part) for part in divmod(number, MARKS))
+
+
+def _number(mark: str) -> int:
+    high, low = (ord(character) - FIRST_MARK for character in mark)
+    return high * MARKS + low
 
 
 def make_splitter(tokenize: Tokenize, chunk_tokens: int, overlap: int = 0) -> SpanSplitter:

@@ -67,6 +67,19 @@ def test_a_cache_that_cannot_be_written_stops_its_users_only(
     assert run_obeying(sample_run, tmp_path, RMTBENCH_CACHE=str(read_only)).returncode == 0
 
 
+def test_a_folder_of_documents_that_is_closed_is_one_error(tmp_path: Path) -> None:
+    closed = tmp_path / "own" / "documents" / "closed"
+    closed.mkdir(parents=True)
+    (closed / "b.md").write_text("It cannot be read.")
+    (tmp_path / "own" / "documents" / "a.md").write_text("It can be read.")
+    (tmp_path / "own" / "questions.jsonl").write_text('{"question": "Can it?", "answers": "yes"}')
+    closed.chmod(0)
+    ended = run_obeying(("data", "check", str(tmp_path / "own")), tmp_path)
+    closed.chmod(0o755)
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert ended.stderr.startswith(f"error: {closed}: Permission denied\n")
+
+
 def test_a_full_disk_is_one_error_and_the_command_resumes(
     rmtbench: Command, sample_run: tuple[str, ...], tmp_path: Path
 ) -> None:

@@ -128,6 +128,12 @@ def test_same_title_with_other_text_is_kept_apart(tmp_path: Path) -> None:
     assert {"one": [["It was opened in 1903."]], "two": [["Another one."]]}.items() <= cited(made).items()
 
 
+def test_rows_of_one_id_are_refused_and_not_dropped(tmp_path: Path) -> None:
+    rows = [row("a", [BREAKWATER]), row("a", [WREN])]
+    told = ("", "question id 'a' stands twice", "make the ids unique")
+    assert refusal(lambda: opened(tmp_path, rows), tmp_path / "hotpot_dev_distractor_v1.json") == told
+
+
 def test_an_empty_paragraph_is_no_document(tmp_path: Path) -> None:
     made = draw(opened(tmp_path, [row("h", [BREAKWATER, ["Empty", []], ["Blank", [" ", ""]]])]), "smoke")
     assert [document.title for document in made.corpus.documents] == ["Breakwater"]

@@ -263,9 +263,16 @@ def test_squad_questions_are_gathered_into_articles(tmp_path: Path) -> None:
 
 
 def test_repeated_squad_paragraph_stays_apart_in_article() -> None:
-    dataset = datasets.concatenate_datasets([hub_squad(), hub_squad().select([0])])
+    again = hub_squad().select([0]).map(lambda _row: {"id": "again"})
+    dataset = datasets.concatenate_datasets([hub_squad(), again])
     contexts = [paragraph.text[:6] for paragraph in squad_rows(dataset)[0].paragraphs]
     assert contexts == ["Port A", "Ladder", "Port A"]
+
+
+def test_questions_of_one_id_are_refused_on_the_hub_too() -> None:
+    for made, rows in ((hub_squad(), squad_rows), (hub_hotpotqa(), hotpotqa_rows)):
+        with pytest.raises(UserError, match="stands twice"):
+            rows(datasets.concatenate_datasets([made, made]))
 
 
 def test_hotpotqa_rows_equal_those_of_the_official_file(tmp_path: Path) -> None:

@@ -145,6 +145,16 @@ def test_a_broken_data_set_is_listed_and_stops_nothing(tmp_path: Path, source: s
     assert why in said(tmp_path, *RUN, "--dataset", "ports", code=2)[1]
 
 
+def test_a_data_set_is_checked_whatever_its_sizes(tmp_path: Path) -> None:
+    installed(tmp_path)
+    other = FILE.replace('default_size="all", sizes=("all",)', 'default_size="smoke", sizes=("smoke",)')
+    refusing = other.replace("        documents = [", "        request.size == 'smoke' or 1 / 0\n        documents = [")
+    (tmp_path / "harbours.py").write_text(refusing, encoding="utf-8")
+    assert "3  harbours" in said(tmp_path, "data", "check", "ports")[0]
+    (tmp_path / "harbours.py").write_text(FILE.replace("asked = [", "asked = 1 / 0 or ["), encoding="utf-8")
+    assert "ZeroDivisionError" in said(tmp_path, "data", "check", "ports", "--model", "random:tiny", code=2)[1]
+
+
 @pytest.mark.parametrize(("source", "why"), FAILS.values(), ids=FAILS)
 def test_what_a_data_set_raises_is_told_in_two_lines(tmp_path: Path, source: str, why: str) -> None:
     installed(tmp_path)

@@ -165,6 +165,12 @@ def test_every_file_that_is_not_read_is_named_and_counted(folder: Path) -> None:
     assert all(part in line for part in ("1 .ipynb", "1 without a suffix", "gone.md", KINDS))
 
 
+def test_what_office_leaves_beside_an_open_file_is_no_document(folder: Path) -> None:
+    (folder / "~$report.docx").write_bytes(b"\x05Alice" + b"\0" * 156)
+    documents = read_documents(folder)
+    assert ([document.id for document in documents.read], documents.unread) == (["first.md"], [])
+
+
 def test_many_unread_files_are_named_in_part() -> None:
     line = describe_unread([f"{number}.log" for number in range(20)], Path("d"))
     assert "20 .log (0.log, 1.log, 2.log, 3.log, 4.log, 5.log, 6.log, 7.log and 12 more)" in line
@@ -210,3 +216,41 @@ def test_the_hash_covers_names_and_bytes_of_what_was_read(folder: Path) -> None:
     assert digest() == before
     (folder / "more.rst").write_text("x")
     assert digest() != before
+
+
+def test_a_folder_that_two_links_lead_to_is_read_once(folder: Path, tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    (elsewhere / "deep").mkdir(parents=True)
+    (elsewhere / "note.md").write_text("A note.")
+    (elsewhere / "deep" / "deeper.md").write_text("A deeper note.")
+    for name, target in {"b": elsewhere, "c": elsewhere, "a": elsewhere / "deep"}.items():
+        (folder / name).symlink_to(target)
+    assert [document.id for document in read_documents(folder).read] == ["a/deeper.md", "b/note.md", "first.md"]
+
+
+def test_a_link_to_a_hidden_folder_of_documents_is_followed(folder: Path) -> None:
+    (folder / ".store" / "v1").mkdir(parents=True)
+    (folder / ".store" / "v1" / "note.md").write_text("A note.")
+    (folder / ".store" / "v1" / "back").symlink_to(folder)
+    (folder / "notes").symlink_to(folder / ".store" / "v1")
+    assert [document.id for document in read_documents(folder).read] == ["first.md", "notes/note.md"]
+
+
+def test_a_converted_document_reads_the_same_the_second_time(folder: Path) -> None:
+    (folder / "a.html").write_text("<pre>one&#13;two</pre>")
+    first, again = read_documents(folder).read, read_documents(folder).read
+    assert first == again
+
+
+def test_html_that_is_not_utf_8_and_says_nothing_is_refused(folder: Path) -> None:
+    (folder / "a.html").write_bytes("<meta charset='utf-8'>\n<p>Die Mühle am Fluß.</p>".encode() + b"\xff")
+    error = refused(folder)
+    assert (error.what, error.where) == ("not UTF-8 text", f"{folder / 'a.html'}, line 2")
+    (folder / "a.html").write_bytes("<p>Die Mühle".encode("utf-16") + b"!")
+    assert refused(folder).what == "not UTF-16 text"
+
+
+@pytest.mark.parametrize("encoding", ["windows-1251", "utf-16"])
+def test_html_in_the_encoding_that_it_names_is_read(folder: Path, encoding: str) -> None:
+    (folder / "a.html").write_bytes(f"<meta charset='{encoding}'><p>Старая мельница</p>".encode(encoding))
+    assert read(folder, "a.html") == "Старая мельница"

@@ -131,6 +131,12 @@ def test_repeated_paragraph_is_kept_once_and_asked_twice(tmp_path: Path) -> None
     assert dataset.facts().notes["duplicate paragraphs"] == 2
 
 
+def test_questions_of_one_id_are_refused_and_not_dropped(tmp_path: Path) -> None:
+    articles = [article(name, paragraph(FOUNDED, question("0", ("1642", 27)))) for name in ("One", "Two")]
+    told = ("", "question id '0' stands twice", "make the ids unique")
+    assert refusal(lambda: opened(tmp_path, articles), tmp_path / "dev-v1.1.json") == told
+
+
 @pytest.mark.parametrize(("size", "count"), [("small", 3), ("medium", 4), ("large", 7)])
 def test_a_size_is_a_number_of_whole_articles(tmp_path: Path, size: str, count: int) -> None:
     articles = many(9, 5, 2)

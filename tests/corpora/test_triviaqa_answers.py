@@ -44,7 +44,8 @@ def test_references_are_official_normal_forms(given: dict, references: tuple[str
         (["S.S. Petrel"], "On the SxS. Petrel, on the S.S. Petrel.", ["S.S. Petrel"]),
         (["$5"], "It cost $5 or US$5, not $50.", ["$5"]),
         (["Été"], "En été.", ["été"]),
-        (["ship Petrel"], "A ship (Petrel).", ["A ship (Petrel)."]),  # in normal form only: the whole document
+        (["ship Petrel"], "One; a ship (the 'Petrel'). A SHIP: Petrel!", ["ship (the 'Petrel", "SHIP: Petrel"]),
+        (["–ship Petrel"], "A the–ship Petrel.", ["A the–ship Petrel."]),  # an article that ends within a word
         (["hip"], "A ship.", []),
         (["The"], "A ship.", []),  # its normal form is empty and would be everywhere
     ],
@@ -52,6 +53,12 @@ def test_references_are_official_normal_forms(given: dict, references: tuple[str
 def test_an_answer_is_found_at_word_boundaries_in_any_case(references: list[str], text: str, found: list[str]) -> None:
     spans = find_answers(references, TriviaDocument("d", "D", text))
     assert [text[span.start : span.end] for span in spans] == found
+
+
+def test_every_place_of_a_frequent_answer_is_cited() -> None:
+    text = "France is mentioned here. " * 200
+    spans = find_answers(["France"], TriviaDocument("d", "D", text))
+    assert [span.start for span in spans] == [26 * number for number in range(200)]
 
 
 def test_a_frequent_answer_is_cited_so_often_and_no_more() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import ssl
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import openai
@@ -606,6 +607,17 @@ def test_vectors_not_finite_or_of_another_model_are_refused() -> None:
         embedder.embed(["one"])
         with pytest.raises(ServerGoneError, match="has changed from 'a' to 'b'"):
             embedder.embed(["two"])
+
+
+def test_what_tells_two_embedders_apart_is_in_their_hash() -> None:
+    names = iter(["mini", "mini", "bge-small", "e5-small"])
+    with serve(instead=lambda body: vectors(range(len(body["input"])), next(names))) as server:
+        hashes = [embedder_of(server).sha256 for _ in range(4)]
+    assert hashes[0] == hashes[1]
+    assert len(set(hashes)) == 3, "a server that changed its model under one name"
+    with serve() as server:
+        there = replace(server, url=server.url.replace("/v1", "/team-b/v1"))
+        assert embedder_of(server).sha256 != embedder_of(there).sha256, "two paths behind one host"
 
 
 # 8. The way to the server.

@@ -118,6 +118,15 @@ def test_overlap_repeats_whole_sentences_and_knows_their_places():
     assert [(chunk.start, chunk.end) for chunk in chunks] == [(0, 13), (7, 20), (14, 27), (21, 34), (28, 41)]
 
 
+def test_more_pieces_than_one_character_can_name_are_cut(monkeypatch):
+    monkeypatch.setattr("rmtbench.retrieval.splitter.FIRST_MARK", 0x110000 - 16)
+    monkeypatch.setattr("rmtbench.retrieval.splitter.MARKS", 16, raising=False)
+    text = " ".join(f"word{number}" for number in range(100))
+    chunks = chunk_documents([Document("d", "D", text)], str.split, 7)
+    assert [chunk.text.split() for chunk in chunks] == [text.split()[at : at + 7] for at in range(0, 100, 7)]
+    assert all(text[chunk.start : chunk.end] == chunk.text for chunk in chunks)
+
+
 def test_character_larger_than_chunk_names_document():
     with pytest.raises(UserError, match="at most 3 tokens") as caught:
         cut("fine, but 🙂", octets, chunk_tokens=3)

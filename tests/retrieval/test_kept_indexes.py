@@ -218,6 +218,25 @@ def test_embedding_that_broke_off_goes_on_behind_its_last_block(
     assert files(tmp_path / "index") == files(tmp_path / "whole")
 
 
+@pytest.mark.parametrize("name", ["vectors.bin", "starts.bin"])
+def test_progress_without_its_last_vectors_is_not_gone_on_with(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rmtbench.retrieval.dense_build.BLOCK", 16)
+
+    def stop(done: int) -> None:
+        if done == 32:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        build_dense_files(CHUNKS, tmp_path / "index", Hashing(), report=stop)
+    [left] = tmp_path.glob("index.unfinished*")
+    os.truncate(left / name, (left / name).stat().st_size // 2)
+    build_dense_files(CHUNKS, tmp_path / "index", Hashing())
+    build_dense_files(CHUNKS, tmp_path / "whole", Hashing())
+    assert files(tmp_path / "index") == files(tmp_path / "whole")
+
+
 def test_the_kind_of_a_dense_index_goes_by_size_or_by_wish() -> None:
     assert [choose_kind("auto", count) for count in (10, 100_001, 10_000_001)] == ["flat", "pq", "ivf"]
     assert [choose_kind(kind, 10) for kind in ("flat", "pq", "hnsw", "ivf")] == ["flat", "pq", "hnsw", "ivf"]

@@ -86,23 +86,13 @@ def _made() -> NameWords:
 @cache
 def seen() -> NameWords:
     """The name words that texts to train on may contain."""
-    return NameWords(
-        {
-            k: [w for i, w in enumerate(ws) if i % HELD_OUT and w not in _ENGLISH]
-            for k, ws in inventory().by_kind.items()
-        }
-    )
+    return NameWords({k: [w for i, w in enumerate(ws) if i % HELD_OUT] for k, ws in inventory().by_kind.items()})
 
 
 @cache
 def held_out() -> NameWords:
     """The name words that texts to train on never contain."""
-    return NameWords(
-        {
-            k: [w for i, w in enumerate(ws) if not i % HELD_OUT and w not in _ENGLISH]
-            for k, ws in inventory().by_kind.items()
-        }
-    )
+    return NameWords({k: ws[::HELD_OUT] for k, ws in inventory().by_kind.items()})
 
 
 def fresh_words(chance: random.Random, share: float) -> NameWords:

@@ -63,6 +63,11 @@ class Address:
         return urlsplit(self.url).netloc.rpartition("@")[2]
 
     @property
+    def path(self) -> str:
+        """What stands behind the host, without slashes at its ends; never shown."""
+        return urlsplit(self.url).path.strip("/")
+
+    @property
     def base(self) -> str:
         """The URL without its query: what the client puts its paths behind."""
         return urlsplit(self.url)._replace(query="", fragment="").geturl()

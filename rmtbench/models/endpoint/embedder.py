@@ -50,7 +50,7 @@ class EndpointEmbedder:
         name: What the user called it.
         dimension: Width of a vector.
         max_tokens: Most tokens of a text, where that is known; else None. A server refuses what is longer.
-        sha256: Hash over host, model and width; a server shows no weights.
+        sha256: Hash over address, model by both names, and width; a server shows no weights.
         tokens: Tokens embedded so far, by the server's count.
     """
 
@@ -66,8 +66,7 @@ class EndpointEmbedder:
         self.dimension = WIDTHS.get(line.asked.model, 0)
         first = self._request(["Say yes."], first=True)
         self.dimension = self.dimension or len(first[0])
-        identity = f"openai embeddings\n{line.settings.address.host}\n{line.asked.model}\n{self.dimension}"
-        self.sha256 = hashlib.sha256(identity.encode()).hexdigest()
+        self.sha256 = hashlib.sha256(self._identity().encode()).hexdigest()
 
     @property
     def thread_tokens(self) -> int:
@@ -119,6 +118,16 @@ class EndpointEmbedder:
     def truncated(self, _texts: Sequence[str]) -> int:
         """None: a server refuses what is too long, and cuts nothing off."""
         return 0
+
+    def _identity(self) -> str:
+        """All that tells this embedder from others: several can be behind one host, or take turns under one name."""
+        address, model = self._line.settings.address, self._line.asked.model
+        facts = ["openai embeddings", address.host, model, str(self.dimension)]
+        if address.path not in ("", "v1"):
+            facts.append(f"path {address.path}")
+        if self._served not in (None, "", model):
+            facts.append(f"served {self._served}")
+        return "\n".join(facts)
 
     def _request(self, texts: list[str], *, first: bool = False) -> list[list[float]]:
         line, model = self._line, self._line.asked.model
