@@ -62,9 +62,10 @@ def test_scores_without_their_summary_are_made_anew(tmp_path: Path, monkeypatch:
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+    with monkeypatch.context() as patch:
         patch.setattr(score, "_write_summary", interrupted)
-        score_runs([run.path], ("f1",))
+        with pytest.raises(KeyboardInterrupt):
+            score_runs([run.path], ("f1",))
     score_runs([run.path], ("em",))
     assert {name for row in read_run(run.path).scores.values() for name in row} == {"em"}
 
