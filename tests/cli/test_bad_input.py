@@ -85,6 +85,7 @@ OPTIONS = [
     ("--draws 0", "--draws: must be at least 1", "--draws"),
     ("--batch 0", "--batch: must be at least 1", "--batch"),
     ("--seed -1", "--seed: must be at least 0", "--seed"),
+    ("--seed 1000000000000000001", "--seed: must be less than or equal to 1000000000000000000", "--seed"),
     ("--max-answer-tokens 0", "--max-answer-tokens: must be at least 1", "--max-answer-tokens"),
     ("--chunk-tokens 0", "--chunk-tokens: must be at least 1", "--chunk-tokens"),
     ("--answer-style long", "--answer-style: must be 'direct' or 'bridge' (given: 'long')", "--answer-style"),
