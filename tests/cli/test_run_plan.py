@@ -176,8 +176,8 @@ def test_what_does_not_fit_is_left_out_of_the_plan_as_of_the_run(
     assert said.code == 0
     assert [line.partition("-handbook")[0] for line in said.out.splitlines()] == ["closed-book"]
     skipped = [line for line in said.err.splitlines() if "skipped" in line]
-    assert [line.partition(" tokens")[0][:-3] for line in skipped] == [
-        f"{name} skipped: the context is at least 4," for name in ("cag", "full-context")
+    assert [re.sub(r"[34],\d\d\d tokens.*", "N", line) for line in skipped] == [
+        f"{name} skipped: the context is at least N" for name in ("cag", "full-context")
     ]
     assert rmtbench(*words, "closed-book,cag,full-context").code == 2
     assert [path.name.partition("-handbook")[0] for path in (tmp_path / "r").glob("*-*")] == ["closed-book"]
