@@ -6,7 +6,7 @@ import sys
 import time
 
 import pytest
-from cli_commands import Command
+from cli_commands import Command, of_systems
 
 from rmtbench.cli import progress
 from rmtbench.cli.progress import show_runs
@@ -133,7 +133,7 @@ def test_scoring_tells_each_stage_once_it_is_done(monkeypatch: pytest.MonkeyPatc
 
 
 def test_a_whole_run_writes_nothing_to_a_log_but_lines(rmtbench: Command, sample_run: tuple[str, ...]) -> None:
-    said = rmtbench(*sample_run, "--system", "closed-book,rag-dense", "--top-k", "1")
+    said = rmtbench(*of_systems(sample_run, "closed-book,rag-dense"), "--top-k", "1")
     assert said.code == 0
     assert said.out == "", "stdout belongs to results"
     assert "\r" not in said.err
