@@ -7,6 +7,9 @@ from typing import Any
 
 import pytest
 
+from rmtbench.errors import UserError
+from rmtbench.options.check import checked
+from rmtbench.options.request import all_options
 from rmtbench.spec import make_request
 
 MINI = ("mini", None, "bridge")
@@ -43,3 +46,11 @@ def test_the_paper_profile_has_a_model_of_its_own() -> None:
 def test_an_adapter_alone_goes_on_the_default_model() -> None:
     request = make_request("mini", {"systems": ("cag",), "dataset": "my/folder", "adapter": "mine"})
     assert (request.model, request.adapter) == ("smollm2", "mine")
+
+
+@pytest.mark.parametrize("field", [field for field, each in all_options().items() if each.plain_type is float])
+@pytest.mark.parametrize("value", ["inf", "-inf", "nan", "1e400"])
+def test_no_option_is_a_number_that_no_file_holds(field: str, value: str) -> None:
+    with pytest.raises(UserError, match="must be a finite number") as caught:
+        checked({"dataset": "handbook", "model": "mini", field: value})
+    assert caught.value.where == all_options()[field].flag

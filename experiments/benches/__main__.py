@@ -218,9 +218,7 @@ def engines(
     """A study of 24 draws in one process, in several and on Ray: the same answers, time, and what a draw costs more."""
     from experiments.benches.engines import run
 
-    figures = run(
-        size=size, questions=questions, workers=workers, rounds=rounds, tiny_draws=tiny_draws, report=note
-    )
+    figures = run(size=size, questions=questions, workers=workers, rounds=rounds, tiny_draws=tiny_draws, report=note)
     show_figures(figures, json_file)
 
 

@@ -6,6 +6,7 @@ import inspect
 import math
 from collections.abc import Callable, Iterable, Mapping
 from functools import wraps
+from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
@@ -120,26 +121,28 @@ def _read(option: Option, word: Any) -> Any:  # noqa: ANN401 - a field's value
 
 def _annotation(option: Option) -> Any:  # noqa: ANN401 - a typing form
     """Return a flag's type and its line in the help. Choices and limits are checked later, with all other values."""
-    usual = option.default_text
+    usual, several = option.default_text, option.item_type is not None
     told = typer.Option(
         option.flag,
         help=f"{option.help[:-1]} (default: {usual})." if usual else option.help,
         rich_help_panel=option.family,
         show_default=False,
-        metavar="|".join(option.choices) or None,
+        metavar="<str>" if several else "|".join(option.choices) or None,
     )
     if option.type is bool:
         return Annotated[bool | None, told]
     kind = option.plain_type if option.plain_type in (int, float, Path) else str
-    return Annotated[kind | None, told]
+    return Annotated[list[str] | None if several else kind | None, told]
 
 
 def _value(option: Option, word: Any) -> Any:  # noqa: ANN401
-    """Return a field's value for that of its flag. Commas separate several."""
-    if word is None or option.item_type is None:
+    """Return a field's value for that of its flag. Commas separate several, and so does the flag given again."""
+    if option.item_type is None:
         return word or None if option.type is bool else word
-    items = [item.strip() for item in word.split(",")]
-    return tuple(filter(None, items) if option.item_type is str else items)
+    if not word:
+        return None
+    given = [[item.strip() for item in one.split(",") if item.strip() or option.item_type is not str] for one in word]
+    return tuple(chain.from_iterable(given)) if all(given) else ()
 
 
 def earlier_flags(options: Iterable[Option]) -> dict[str, str]:

@@ -41,6 +41,7 @@ class Planning:
 
     def __init__(self, results: Path, *, fresh: bool) -> None:
         from rmtbench.runs.forecast import finished_runs
+        from rmtbench.runs.needs import find_limit
 
         check_results(results)
         self.told: list[tuple[Request, Estimate]] = []
@@ -49,7 +50,7 @@ class Planning:
         self._known, unreadable = finished_runs(results)
         for error in unreadable:
             note(f"a finished run tells no time: {error}")
-        self._counter = cache(_counter_or_error)
+        self._counter, self._limit = cache(_counter_or_error), cache(find_limit)
         self._scorer, self._embedder = cache(_scorer_error), cache(_embedder_error)
         self._drawn: dict[DrawKey, Drawn] = {}
         self._opened: dict[tuple[object, ...], Dataset | UserError] = {}
@@ -78,7 +79,8 @@ class Planning:
         count_tokens = self._counter(request.model, request.tokenizer, request.adapter)
         refused = count_tokens if isinstance(count_tokens, UserError) else None
         counter = str(_said(count_tokens, where)) if isinstance(count_tokens, UserError) else count_tokens
-        made = estimate(session, self._results, self._known, counter, fresh=self._fresh, drawn=self._drawn)
+        limit = None if refused else self._limit(request.model, request.adapter)
+        made = estimate(session, self._results, self._known, counter, limit=limit, fresh=self._fresh, drawn=self._drawn)
         for run in made.planned:
             typer.echo(_line(run, request))
         for misfit in made.skipped:

@@ -152,8 +152,7 @@ def _bars() -> Iterator[Callable[[Event], None]]:
                 tasks[event.run_id] = (task_id, time.perf_counter(), event.done)
                 progress.update(task_id, speed=f"prepared in {event.prepare_seconds:.1f} s")
             if event.kind == "answer":
-                _, since, before = tasks[event.run_id]
-                rate = (event.done - before) / max(time.perf_counter() - since, 1e-9)
+                rate = _rate(event, tasks[event.run_id][1:], time.perf_counter())
                 progress.update(task_id, completed=event.done, total=event.total, speed=f"{rate:.2f} questions/s")
 
         yield report
@@ -166,6 +165,7 @@ def _speed(reading: ReadProgress) -> str:
 def _lines() -> Callable[[Event], None]:
     last = {"at": 0.0}
     began: dict[str, tuple[float, int]] = {}
+    first: dict[str, tuple[float, int]] = {}
     told: dict[str, int] = {}
 
     def report(event: Event) -> None:
@@ -181,16 +181,23 @@ def _lines() -> Callable[[Event], None]:
                 last["at"] = now
         elif event.kind == "prepared":
             began[event.run_id] = (now, event.done)
+            first.setdefault(event.run_id, began[event.run_id])
             note(f"{event.run_id}: draw {event.draw} prepared in {event.prepare_seconds:.2f} s")
             last["at"] = now
         elif event.kind == "end" and told.get(event.run_id) == event.done:
             pass  # the last answer's line has said it
         elif event.kind == "end" or (event.kind == "answer" and now - last["at"] > LINE_EVERY_SECONDS):
-            since, before = began[event.run_id]
-            rate = (event.done - before) / max(now - since, 1e-9)
-            left = (event.total - event.done) / rate if rate else float("inf")
+            rate = _rate(event, began[event.run_id], now)
+            # What other runs take between the draws, and further preparations, will come again.
+            steady = _rate(event, first[event.run_id], now)
+            left = (event.total - event.done) / steady if steady else float("inf")
             done = f"{event.done:,} of {many(event.total, 'question')}"
             note(f"{event.run_id}: {done}, {rate:.2f} questions/s, {left:.0f} s left")
             last["at"], told[event.run_id] = now, event.done
 
     return report
+
+
+def _rate(event: Event, since: tuple[float, int], now: float) -> float:
+    """Questions a second since a moment at which so many were done."""
+    return (event.done - since[1]) / max(now - since[0], 1e-9)

@@ -82,7 +82,7 @@ class _Study:
 
     def _open(self, number: int, request: Request) -> Work | None:
         """Open a request; None if all of it is done."""
-        _check_places(request)
+        check_on_ray(request)
         opened = open_request(request, self._results, self._told, fresh=self._fresh)
         self._opened[number], self._skipped[number] = opened, []
         if not opened.todo:
@@ -124,8 +124,11 @@ class _Study:
         return [self._ends[number] for number in range(len(self._requests))]
 
 
-def _check_places(request: Request) -> None:
+def check_on_ray(request: Request) -> None:
     """Refuse what is not on the workers.
+
+    Args:
+        request: What is asked of them.
 
     Raises:
         UserError: A server answers or embeds, or one GPU is named.

@@ -12,7 +12,7 @@ import typer
 
 from rmtbench.cli.flags import RenamingCommand, earlier_flags, takes_options
 from rmtbench.errors import UserError
-from rmtbench.options.engine import check_engine
+from rmtbench.options.engine import check_engine, is_shared
 from rmtbench.options.request import all_options
 
 PANEL = "Run"
@@ -78,23 +78,27 @@ def run(
     """Run systems over a dataset. The same command again resumes; finished runs are left alone."""
     from rmtbench.cli.planning import Planning
     from rmtbench.cli.running import run_request
-    from rmtbench.cli.workers import work
+    from rmtbench.cli.workers import check_work, work
     from rmtbench.spec import make_request, rare_options
 
     request = make_request(profile, {**given, **rare_options(rare or ())}, os.environ)
     check_engine(request)
+    if is_shared(request):
+        check_work([request], fresh=fresh)
+    elif request.engine == "ray":
+        from rmtbench.cli.ray import check_on_ray, do_on_ray
+
+        check_on_ray(request)
     if dry_run:
         planning = Planning(results, fresh=fresh)
         planning.add(request)
         planning.say(1)
         raise typer.Exit(0)
     if request.engine == "ray":
-        from rmtbench.cli.ray import do_on_ray
-
         [code] = do_on_ray([request], request, results, fresh=fresh)
         if isinstance(code, UserError):
             raise code
         raise typer.Exit(code)
-    if request.workers is not None and request.workers > 1:
-        raise typer.Exit(work(sys.argv[1:], [request], request.workers, results, fresh=fresh))
+    if is_shared(request):
+        raise typer.Exit(work(sys.argv[1:], [request], request.workers or 1, results))
     raise typer.Exit(run_request(request, results, fresh=fresh))

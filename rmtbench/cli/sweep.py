@@ -19,7 +19,7 @@ from rmtbench.cli.plan_costs import duration
 from rmtbench.cli.planning import Planning, data_of
 from rmtbench.cli.progress import note, resumable, say_next
 from rmtbench.errors import UserError
-from rmtbench.options.engine import Engine, check_engine
+from rmtbench.options.engine import Engine, check_engine, is_shared
 from rmtbench.options.sweeping import Sweeping
 from rmtbench.plural import many
 
@@ -45,11 +45,13 @@ def sweep(
     check_engine(engine)
     made = read_sweep(file, asked.data_dir, asked.profile, asked.rmt, asked.shard)
     check_results(asked.results)
-    if engine.engine == "local" and (engine.workers or 1) > 1 and not asked.dry_run:
-        from rmtbench.cli.workers import work
+    if is_shared(engine):
+        from rmtbench.cli.workers import check_work, work
 
         requests = [one.request for one in made.requests]
-        raise typer.Exit(work(sys.argv[1:], requests, engine.workers or 1, asked.results, fresh=asked.fresh))
+        check_work(requests, fresh=asked.fresh)
+        if not asked.dry_run:
+            raise typer.Exit(work(sys.argv[1:], requests, engine.workers or 1, asked.results))
     for old, new in made.renamed.items():
         note(f"{old} is now {new}; the earlier name goes with the next release")
     _say_plan(made)
@@ -63,6 +65,10 @@ def _plan(made: Sweep, asked: Sweeping) -> int:
     planning = Planning(asked.results, fresh=asked.fresh)
 
     def add(one: SweepRequest) -> int:
+        if asked.engine == "ray":
+            from rmtbench.cli.ray import check_on_ray
+
+            check_on_ray(one.request)
         planning.add(one.request, one.where)
         return 0
 

@@ -18,21 +18,16 @@ if TYPE_CHECKING:
     from rmtbench.options.request import Request
 
 
-def work(words: Sequence[str], requests: Sequence[Request], workers: int, results: Path, *, fresh: bool) -> int:
-    """Do a command in several processes, merge and score what they made; returns the exit code.
+def check_work(requests: Sequence[Request], *, fresh: bool) -> None:
+    """Refuse what several workers cannot do, before anything is done or planned.
 
     Args:
-        words: The command as it was typed, without the program's name.
-        requests: What it asks for.
-        workers: Processes; no more are started than there are draws.
-        results: Folder of all runs.
+        requests: What a command asks for.
         fresh: Whether finished runs were to be done again, which the merge could not tell from a second answer.
 
     Raises:
-        UserError: `fresh`, a part of the draws or a limit a minute was asked for, or the parts cannot be merged.
+        UserError: `fresh`, a part of the draws or a limit a minute was asked for.
     """
-    from rmtbench.runs.workers import run_in_workers
-
     if fresh:
         raise UserError(
             "several workers cannot start finished runs again",
@@ -50,6 +45,22 @@ def work(words: Sequence[str], requests: Sequence[Request], workers: int, result
                 where=all_options()[name].flag,
                 remedy="leave --workers out, and give --concurrency for several questions at once",
             )
+
+
+def work(words: Sequence[str], requests: Sequence[Request], workers: int, results: Path) -> int:
+    """Do a command in several processes, merge and score what they made; returns the exit code.
+
+    Args:
+        words: The command as it was typed, without the program's name.
+        requests: What it asks for.
+        workers: Processes; no more are started than there are draws.
+        results: Folder of all runs.
+
+    Raises:
+        UserError: The parts cannot be merged.
+    """
+    from rmtbench.runs.workers import run_in_workers
+
     if workers > (most := max(request.draws for request in requests)):
         note(f"{many(most, 'draw')} for {workers} workers: {most} of them {'works' if most == 1 else 'work'}")
         workers = most

@@ -16,7 +16,7 @@ def find_runs(results: Path) -> list[Path]:
     """The runs directly under `results` (or `results` itself, if it is one), folders and packed ones, by name.
 
     A packed run is given by the folder that it was. A folder with answers and no spec counts as a run: reading it says
-    what is missing, instead of leaving it out.
+    what is missing, instead of leaving it out. A hidden folder is no run: an interrupted merge or pack leaves some.
 
     Raises:
         UserError: The folder does not exist.
@@ -25,7 +25,8 @@ def find_runs(results: Path) -> list[Path]:
         raise UserError("no such folder", where=str(results), remedy="run something first: rmtbench run --help")
     if _is_run(RunFolder(results)):
         return [results.with_suffix("") if results.suffix == SUFFIX else results]
-    folders = {path.with_suffix("") if path.suffix == SUFFIX else path for path in results.iterdir()}
+    shown = (path for path in results.iterdir() if not path.name.startswith("."))
+    folders = {path.with_suffix("") if path.suffix == SUFFIX else path for path in shown}
     return sorted(path for path in folders if _is_run(RunFolder(path)))
 
 

@@ -55,13 +55,17 @@ class _Part:
         return min(self.rows["corpora"], default=-1)
 
 
-def merge(parts: Sequence[Path], results: Path, names: Collection[str] | None = None) -> list[Merged]:
+def merge(
+    parts: Sequence[Path], results: Path, names: Collection[str] | None = None, *, adding: bool = False
+) -> list[Merged]:
     """Join results folders. The runs' own parts stay as they are, and the same merge again changes nothing.
 
     Args:
         parts: Results folders; runs of the same name in several of them are parts of one run.
         results: The folder to write to. A run that is there already must consist of answers that the parts have.
         names: The runs to join; None for all.
+        adding: Whether such a run may have answers of its own: it counts as the first part, and where a part has
+            another answer to a question that is answered there, the one there is kept.
 
     Returns:
         One entry a run, by name. Scores and summaries are not made.
@@ -81,11 +85,13 @@ def merge(parts: Sequence[Path], results: Path, names: Collection[str] | None = 
                 runs.setdefault(folder.name, []).append(folder)
     if not runs:
         raise UserError("no runs in any part", where=str(parts[0]), remedy="run the shards first: rmtbench run --help")
-    return [_merge_run(folders, results / name) for name, folders in sorted(runs.items())]
+    return [_merge_run(folders, results / name, adding=adding) for name, folders in sorted(runs.items())]
 
 
-def _merge_run(folders: Sequence[Path], target: Path) -> Merged:
+def _merge_run(folders: Sequence[Path], target: Path, *, adding: bool) -> Merged:
     parts = sorted((_read(RunFolder(folder)) for folder in folders), key=lambda part: part.first_draw)
+    if adding and (there := RunFolder(target)).spec.exists():
+        parts.insert(0, _read(there))
     first = parts[0]
     for other in parts[1:]:
         if other.head.get("spec") != first.head.get("spec"):
@@ -93,7 +99,7 @@ def _merge_run(folders: Sequence[Path], target: Path) -> Merged:
                 f"it is another run than {first.folder.path}", where=str(other.folder.spec), remedy="merge it by itself"
             )
         check_same_model(first.head.get("provenance", {}), other.head.get("provenance", {}), other.folder)
-    joined = {name: _join(name, parts) for name in BY_DRAW}
+    joined = {name: _join(name, parts, target) for name in BY_DRAW}
     sessions = _sessions(parts)
     lines = {
         **{name: b"".join(map(encode, rows)) for name, rows in joined.items()},
@@ -139,8 +145,10 @@ def _process(row: Row) -> str:
     return json.dumps({name: value for name, value in row.items() if name != "session"}, sort_keys=True)
 
 
-def _join(name: str, parts: Sequence[_Part]) -> list[Row]:
+def _join(name: str, parts: Sequence[_Part], target: Path) -> list[Row]:
     """All parts' rows of one file, by draw; sessions are numbered over all parts, and equal rows are kept once.
+
+    Of two answers to a question, one that is in the target already is kept.
 
     Raises:
         UserError: Two parts have different documents for a draw, or different answers to a question.
@@ -154,7 +162,8 @@ def _join(name: str, parts: Sequence[_Part]) -> list[Row]:
                 row = _renumbered(row, part, numbers)  # noqa: PLW2901 - the same row
                 known, owner = seen.setdefault((draw, _identity(name, row)), (row, part))
                 if known is not row and owner is not part:
-                    _check_equal(name, known, row, part, owner)
+                    if name != "answers" or owner.folder.path != target:
+                        _check_equal(name, known, row, part, owner)
                     continue
                 found.setdefault(draw, []).append(row)
     return [row for draw in sorted(found) for row in found[draw]]

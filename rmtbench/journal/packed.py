@@ -103,9 +103,14 @@ def _pack(folder: Path) -> Path:
             member.external_attr = 0o644 << 16
             packed.writestr(member, path.read_bytes())
     target = folder.with_name(folder.name + SUFFIX)
+    # At once out of the way, for a folder that is half removed would be read, and packed again, in place of the zip;
+    # and where a file is held open, as on NFS, the folder may not go at all.
+    removed = folder.with_name(f".{folder.name}.packed")
     with disk_errors(target, flag.results):
         write_atomically(target, made.getvalue())
-        shutil.rmtree(folder)
+        shutil.rmtree(removed, ignore_errors=True)
+        folder.rename(removed)
+        shutil.rmtree(removed, ignore_errors=True)
     return target
 
 

@@ -133,6 +133,20 @@ def gguf_tokenizer(path: Path, option: str = flag.model) -> PreTrainedTokenizerB
     return _tokenizer(path, header, option)
 
 
+def gguf_context_limit(path: Path, option: str = flag.model) -> int | None:
+    """Return the positions that a file states; None where it states none.
+
+    Args:
+        path: The file.
+        option: What the user named it with, for errors.
+
+    Raises:
+        UserError: It is no whole GGUF file.
+    """
+    stated = read_header(path, option).stated("context_length")
+    return None if stated is None else int(stated)
+
+
 def is_converted(path: Path) -> bool:
     """Return whether a GGUF file has been converted before, so that loading it is quick."""
     try:

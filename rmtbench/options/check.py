@@ -119,7 +119,13 @@ def _field(option: Option) -> tuple[Any, Any]:
     """An option's type with its limits, and its default."""
     from pydantic import AfterValidator, BeforeValidator, Field
 
-    limits = Field(ge=option.at_least, gt=option.above, le=option.at_most, min_length=1 if option.not_blank else None)
+    limits = Field(
+        ge=option.at_least,
+        gt=option.above,
+        le=option.at_most,
+        min_length=1 if option.not_blank else None,
+        allow_inf_nan=False if option.plain_type is float else None,  # no file of a run can hold another number
+    )
     limited = any(limit is not None for limit in (option.at_least, option.above, option.at_most)) or option.not_blank
     if option.item_type is not None:
         item: Any = Annotated[option.item_type, limits] if limited else option.item_type

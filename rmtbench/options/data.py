@@ -51,6 +51,6 @@ class Data:
     )
     questions: int | None = option(None, "Maximum number of questions a draw.", at_least=1, column=True)
     draws: int = option(1, "Independent draws of documents.", at_least=1, at_most=1_000_000, column=True)
-    seed: int = option(0, "Decides draws and random weights.", at_least=0, column=True)
+    seed: int = option(0, "Decides draws and random weights.", at_least=0, at_most=10**18, column=True)
     generated: bool = False
     """Whether data sets without named files are the miniature's and not the hub's; a profile decides."""

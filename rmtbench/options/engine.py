@@ -29,6 +29,11 @@ class Engine:
     )
 
 
+def is_shared(asked: Engine) -> bool:
+    """Whether several processes of this machine share the draws."""
+    return asked.engine == "local" and (asked.workers or 1) > 1
+
+
 def check_engine(asked: Engine) -> None:
     """Refuse shares of a cluster where there is none.
 

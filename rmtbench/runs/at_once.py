@@ -43,7 +43,9 @@ def answer_in_order(system: Answering, questions: Sequence[Question], at_once: i
         at_once: Most questions in flight. Each is asked in a call of its own.
 
     Yields:
-        One answer for each question, in order, as soon as it and all before it are complete.
+        One answer for each question, in order, as soon as it and all before it are complete. Where an interruption or
+        an error ends the run, those that are complete behind the missing one come before it is raised: a server that
+        was paid for them need not be asked again.
     """
     tasks: SimpleQueue[_Task | None] = SimpleQueue()
     stop = threading.Event()
@@ -59,6 +61,9 @@ def answer_in_order(system: Answering, questions: Sequence[Question], at_once: i
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
+    except (Exception, KeyboardInterrupt):
+        yield from [future.result() for future in waiting if future.done() and future.exception() is None]
+        raise
     finally:
         stop.set()
         for _ in range(at_once):

@@ -15,7 +15,7 @@ from rmtbench.core import Draw, RunSpec
 from rmtbench.corpora.base import TokenCounter
 from rmtbench.runs.bill import Bill, Costs, request_bill, request_costs, seconds_by_limits
 from rmtbench.runs.finished import unfinished
-from rmtbench.runs.fit import Misfit, with_evidence
+from rmtbench.runs.fit import Misfit, refusal_of, too_long, with_evidence
 from rmtbench.runs.forecast import Forecast, Measured, forecast, reading_of
 from rmtbench.runs.needs import rough_count
 from rmtbench.runs.session import Session, make_one_draw
@@ -36,8 +36,13 @@ class Planned:
 
 @dataclass(frozen=True, slots=True)
 class Drawn:
-    """A first draw, as far as a plan asks: tokens of each document, its questions, and whether any has evidence."""
+    """A first draw, as far as a plan asks: tokens of each document, its questions, and whether any has evidence.
 
+    `corpus` is its id, and `dataset` the name of its data.
+    """
+
+    corpus: str
+    dataset: str
     documents: Sequence[int]
     questions: int
     evidence: bool
@@ -108,6 +113,7 @@ def estimate(
     known: Sequence[Measured],
     count_tokens: TokenCounter | str,
     *,
+    limit: int | None = None,
     fresh: bool = False,
     drawn: MutableMapping[DrawKey, Drawn] | None = None,
 ) -> Estimate:
@@ -118,12 +124,13 @@ def estimate(
         results: Folder of all runs.
         known: Finished runs of any model that are to be compared with: see `finished_runs`.
         count_tokens: By the request's tokenizer, or why there is none: see `find_counter`.
+        limit: Most tokens that the model takes; None if it sets no limit.
         fresh: Whether finished runs are done again.
         drawn: First draws of other requests, to which this one's is added; None for none.
 
     Raises:
-        UserError: The data is too small for the size or without questions, an oracle has nothing to read, or a run of
-            this request is damaged.
+        UserError: The data is too small for the size or without questions, an oracle has nothing to read, no run fits
+            the model's context, or a run of this request is damaged.
     """
     request, draws = session.request, len(session.request.draw_numbers)
     specs = unfinished(session.specs, results, fresh=fresh, draws=request.draw_numbers)
@@ -134,6 +141,8 @@ def estimate(
     if specs and not draw.evidence:
         specs, skipped = with_evidence(specs, _draws(session, count_tokens), request.systems)
     corpus = sum(draw.documents)
+    specs, long = _fitting(specs, draw, limit)
+    skipped += long
     readings = {spec: reading_of(spec, find_system(spec.system), corpus, draw.questions, draws) for spec in specs}
     left_out = [misfit.spec for misfit in skipped]
     questions = draws * draw.questions * len(specs)
@@ -155,6 +164,26 @@ def estimate(
     )
 
 
+def _fitting(specs: Sequence[RunSpec], draw: Drawn, limit: int | None) -> tuple[list[RunSpec], list[Misfit]]:
+    """Return the runs that fit the model's context, and those that cannot: their documents alone are too long.
+
+    Raises:
+        UserError: None fits.
+    """
+    tokens = sum(draw.documents)
+    long = [
+        too_long(spec, draw.corpus, draw.dataset, tokens, spec.max_answer_tokens, limit, "at least ")
+        for spec in specs
+        if "whole-corpus" in find_system(spec.system).needs
+        and limit is not None
+        and tokens + spec.max_answer_tokens > limit
+    ]
+    left_out = [misfit.spec for misfit in long]
+    if specs and len(long) == len(specs):
+        raise refusal_of(long)
+    return [spec for spec in specs if spec not in left_out], long
+
+
 def _first_draw(session: Session, count_tokens: TokenCounter, drawn: MutableMapping[DrawKey, Drawn]) -> Drawn:
     """The first draw of a request, made once for all requests that share it."""
     asked = session.request
@@ -163,7 +192,8 @@ def _first_draw(session: Session, count_tokens: TokenCounter, drawn: MutableMapp
     if key not in drawn:
         made = make_one_draw(session, 0, count_tokens)
         documents = count_tokens([f"{document.title}\n{document.text}" for document in made.corpus.documents])
-        drawn[key] = Drawn(documents, len(made.corpus.questions), any(gold.evidence for gold in made.gold))
+        corpus, evidence = made.corpus, any(gold.evidence for gold in made.gold)
+        drawn[key] = Drawn(corpus.id, corpus.dataset, documents, len(corpus.questions), evidence)
     return drawn[key]
 
 

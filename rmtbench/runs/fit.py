@@ -51,7 +51,8 @@ def find_misfits(
         for draw in draws:
             written = getattr(model, "max_new_tokens", spec.max_answer_tokens)  # includes reasoning
             if needed[draw.corpus.id] + written > model.context_limit:
-                found.append(Misfit(spec, _too_long(spec, draw, needed[draw.corpus.id], written, model.context_limit)))
+                place = (draw.corpus.id, draw.corpus.dataset)
+                found.append(too_long(spec, *place, needed[draw.corpus.id], written, model.context_limit))
                 break
     return found
 
@@ -117,16 +118,30 @@ def with_evidence(
     return [spec for spec in specs if spec not in skipped], misfits
 
 
-def _too_long(spec: RunSpec, draw: Draw, prompt: int, written: int, limit: int) -> UserError:
-    kind = known_datasets().get(draw.corpus.dataset)
+def too_long(
+    spec: RunSpec, corpus: str, dataset: str, prompt: int, written: int, limit: int, about: str = ""
+) -> Misfit:
+    """Return the misfit of a run whose context is longer than the model's.
+
+    Args:
+        spec: The run.
+        corpus: Id of the draw.
+        dataset: Its data set.
+        prompt: Tokens of the prompt.
+        written: Tokens that may be written behind it.
+        limit: Tokens that the model takes.
+        about: Stands before the count, if it is no exact one.
+    """
+    kind = known_datasets().get(dataset)
     budgets = BUDGETS if kind is None else kind.tokens
     fitting = [size for size, budget in budgets.items() if budget + written < limit]
     choice = f"{flag.size} {' or '.join(fitting)} fits; else" if fitting else "no size fits:"
-    return UserError(
-        f"the context is {prompt + written:,} tokens long; {spec.model_name} takes {limit:,}",
-        where=f"corpus {draw.corpus.id}",
+    error = UserError(
+        f"the context is {about}{prompt + written:,} tokens long; {spec.model_name} takes {limit:,}",
+        where=f"corpus {corpus}",
         remedy=f"{choice} leave these systems out or choose a model with a longer context",
     )
+    return Misfit(spec, error)
 
 
 def _longest_prompt(draw: Draw, model: LanguageModel) -> int:

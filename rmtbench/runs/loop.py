@@ -40,7 +40,7 @@ class Event:
         run_id: The run.
         draw: The draw.
         done: Questions of this run answered so far, with those of earlier sessions.
-        total: Questions of this run over the draws seen so far.
+        total: Questions of this run over all draws that are to be done, with those that have an answer.
         answer: The answer, for ``answer``.
         prepare_seconds: Seconds of the preparation, for ``prepared``.
         reading: How far the corpus is read, for ``reading``.
@@ -160,13 +160,15 @@ class RunInProgress:
 
     def __init__(self, spec: RunSpec, kind: SystemKind, writer: Journal, resources: Resources, report: OnEvent) -> None:
         self.spec, self.kind, self.writer = spec, kind, writer
-        self.failed = 0
+        self.failed = self._total = 0
         self._resources, self._report = resources, report
         # The first batch of each run and process still sets up kernels and caches: it is marked, and not timed.
         self._warmups = spec.at_once
 
     def begin(self, draws: Sequence[Draw]) -> None:
         """Record what produces the answers, if any are missing."""
+        asked = {(draw.corpus.draw, question.id) for draw in draws for question in draw.corpus.questions}
+        self._total = len(asked | self.writer.done)
         if any(self.writer.remaining(draw.corpus) for draw in draws):
             self.writer.begin(self.provenance(), self.kind.traits)
 
@@ -189,7 +191,7 @@ class RunInProgress:
         questions = writer.remaining(corpus)
         if not questions:
             return
-        total = len(writer.done) + len(questions)
+        total = max(self._total, len(writer.done) + len(questions))
         self._report(self._event("begin", draw, total))
         reset_peak_memory(self.spec.device)
         gold = {gold.question_id: gold for gold in draw.gold}

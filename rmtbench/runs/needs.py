@@ -10,12 +10,14 @@ from pathlib import Path
 from rmtbench.corpora.base import TokenCounter
 from rmtbench.errors import MissingError, UserError
 from rmtbench.hub import NEEDS, hub_is_off
+from rmtbench.models.architecture import context_limit
 from rmtbench.models.control_tokens import control_marks, count_tokens
 from rmtbench.models.embed_files import MINILM, model_folder
 from rmtbench.models.endpoint.address import is_endpoint, served_name
 from rmtbench.models.endpoint.tokenizer import NoTokenizer, load_endpoint_tokenizer
+from rmtbench.models.gguf import gguf_context_limit
 from rmtbench.models.load import load_token_counter
-from rmtbench.models.random_geometry import is_random
+from rmtbench.models.random_geometry import geometry, is_random
 from rmtbench.models.sources import find_source, to_convert
 from rmtbench.options import flag
 
@@ -60,6 +62,27 @@ def _counter(model: str, tokenizer: str | None, adapter: str | None) -> TokenCou
     if not is_random(model) and to_convert(model) is None:
         _check_there(find_source(model, adapter).path)
     return load_token_counter(model, tokenizer, adapter)
+
+
+def find_limit(model: str, adapter: str | None = None) -> int | None:
+    """Return the most positions of a model by its configuration alone; None without a limit, or behind a server.
+
+    Args:
+        model: As a request names it; `find_counter` has found it.
+        adapter: As a request names it.
+
+    Raises:
+        UserError: The model is missing.
+    """
+    if is_endpoint(model):
+        return None
+    if (file := to_convert(model)) is not None:
+        return gguf_context_limit(file)
+    from transformers import AutoConfig
+
+    if is_random(model):
+        return context_limit(AutoConfig.for_model(**geometry(model)))
+    return context_limit(AutoConfig.from_pretrained(find_source(model, adapter).path, trust_remote_code=False))
 
 
 def _is_of_the_hub(name: str) -> bool:

@@ -1,8 +1,8 @@
 """Several processes of one machine that share the draws of a command, each as a part of its own that is merged.
 
-A process that is killed is started again once; what it had answered is kept. After an interruption, or if something
-cannot be done, what was answered is merged, and the parts stay in a hidden folder beside the runs: the same command
-resumes them.
+A process that is killed is started again once; what it had answered is kept. After an interruption, too, what was
+answered is merged. Parts stay in a hidden folder beside the runs only where the command was killed or could not merge
+them: the next one with several workers does it.
 """
 
 from __future__ import annotations
@@ -56,30 +56,26 @@ def run_in_workers(words: Sequence[str], workers: int, results: Path, tell: Tell
         tell: Gets every line that a process says, with its number before it.
 
     Raises:
-        UserError: Another process works on the same parts, or the parts cannot be merged.
-        KeyboardInterrupt: Interrupted; every answer so far is merged, and its part stays.
+        UserError: Another process works on the same parts, or parts, an earlier command's too, cannot be merged.
+        KeyboardInterrupt: Interrupted; every answer so far is merged.
     """
     folder = results / PARTS
     with disk_errors(folder, flag.results):
         folder.mkdir(parents=True, exist_ok=True)
     with only_writer(folder / ".lock"):
+        _take_in_left(folder, results, tell)
         parts = [folder / f"{number}-of-{workers}" for number in range(1, workers + 1)]
-        _refuse_other_numbers(folder, parts)
         for part in parts:
             _begin_with(results, part)
-        _await_orphans(parts, tell)
         try:
             codes = _work_twice(words, parts, tell)
         except KeyboardInterrupt:
-            with suppress(UserError):  # the same command says what is wrong with the parts
-                _merge_changed(parts, results)
+            with suppress(UserError):  # the next command says what is wrong with the parts
+                _take_in(parts, results)
             raise
-        merged = _merge_changed(parts, results)
-        if min(codes) < 0:
-            return Worked(2, merged)
-        if max(codes) < 2:
-            shutil.rmtree(folder, ignore_errors=True)
-    return Worked(max(codes), merged)
+        merged = _take_in(parts, results)
+        shutil.rmtree(folder, ignore_errors=True)
+    return Worked(2 if min(codes) < 0 else max(codes), merged)
 
 
 def end_with_driver(driver: int) -> None:
@@ -103,14 +99,38 @@ def end_with_driver(driver: int) -> None:
 def _await_orphans(parts: Sequence[Path], tell: Tell) -> None:
     """Wait until the processes of a killed command, which are interrupted, have ended."""
     for part in parts:
-        for run in find_runs(part):
+        for run in [run for run in find_runs(part) if packed_of(run) is None]:
             with take_turn(RunFolder(run).lock, tell, "part"):
                 pass
 
 
-def _merge_changed(parts: Sequence[Path], results: Path) -> list[Merged]:
+def _take_in_left(folder: Path, results: Path, tell: Tell) -> None:
+    """Merge the parts of a command that was killed, or could not merge them, whatever the number of its workers.
+
+    Raises:
+        UserError: They do not belong to the runs that are there now.
+    """
+    left = sorted(path for path in folder.iterdir() if path.is_dir() and path.name[0] != ".")
+    _await_orphans(left, tell)
+    try:
+        _take_in(left, results)
+    except UserError as error:
+        raise UserError(
+            f"what an earlier command has left cannot be joined with the runs ({error})",
+            where=str(folder),
+            remedy="mend that, or remove this folder to go on without its answers",
+        ) from error
+
+
+def _take_in(parts: Sequence[Path], results: Path) -> list[Merged]:
+    """Merge the runs that a part has changed, and remove the parts; runs that none has changed are not touched."""
     names = _changed(results, parts)
-    return merge(parts, results, names) if names else []
+    merged = merge(parts, results, names, adding=True) if names else []
+    for part in parts:
+        shutil.rmtree(_hidden(part), ignore_errors=True)
+        part.rename(_hidden(part))  # a part that is half removed would be half a run
+        shutil.rmtree(_hidden(part), ignore_errors=True)
+    return merged
 
 
 def _changed(results: Path, parts: Sequence[Path]) -> set[str]:
@@ -124,22 +144,9 @@ def _journal(run: Path) -> list[bytes]:
     return [file.read_bytes() if file.exists() else b"" for file in files]
 
 
-def _refuse_other_numbers(folder: Path, parts: Sequence[Path]) -> None:
-    others = [path.name for path in folder.iterdir() if path.is_dir() and path not in parts and path.name[0] != "."]
-    if others:
-        count = others[0].rpartition("-")[2]
-        raise UserError(
-            f"parts of {count} workers lie here, half done",
-            where=str(folder),
-            remedy=f"resume with {flag.workers} {count}, or remove that folder",
-        )
-
-
 def _begin_with(results: Path, part: Path) -> None:
     """Let a new part know what the results have already, so that nothing is answered twice."""
-    if part.exists():
-        return
-    made = part.with_name(f".{part.name}")
+    made = _hidden(part)
     shutil.rmtree(made, ignore_errors=True)
     made.mkdir()
     for run in find_runs(results):
@@ -149,6 +156,11 @@ def _begin_with(results: Path, part: Path) -> None:
         else:
             shutil.copy2(packed, made / packed.name)
     made.rename(part)
+
+
+def _hidden(part: Path) -> Path:
+    """Return the name of a part that is not whole."""
+    return part.with_name(f".{part.name}")
 
 
 def _work_twice(words: Sequence[str], parts: Sequence[Path], tell: Tell) -> list[int]:

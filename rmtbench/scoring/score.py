@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rmtbench.analysis.run_figures import summarize
-from rmtbench.errors import UserError
+from rmtbench.errors import UserError, disk_errors
 from rmtbench.journal.checks import read_json
 from rmtbench.journal.lines import encode, refuse_link, write_whole
 from rmtbench.journal.packed import packed_of
 from rmtbench.journal.record import Key, RunRecord, read_run
 from rmtbench.journal.rows import system_to_row
+from rmtbench.options import flag
 from rmtbench.plural import many
 from rmtbench.scoring.base import Accounting, Item, Metric, MetricKind, Progress
 from rmtbench.scoring.kinds import find_metric, is_plugin, judged_names, metric_names
@@ -98,6 +99,8 @@ def score_runs(
         places.setdefault(owner.folder.path, []).append(place)
     for run in todo:
         own = places.get(run.folder.path, [])
+        with disk_errors(run.folder.summary, flag.results):
+            run.folder.summary.unlink(missing_ok=True)  # it names what made the scores: it must not stand beside others
         write_whole(run.folder.scores, b"".join(encode(_line(*keys[place][1], rows[place])) for place in own))
         accounts, silent = _accounts(made, [items[place] for place in own])
         problems += [f"{name}: it cannot say what it took ({why})" for name, why in silent.items()]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +23,12 @@ class Said:
 
 
 Command = Callable[..., Said]
+
+
+def of_systems(words: Sequence[str], systems: str) -> tuple[str, ...]:
+    """The words of a run with other systems: ``--system`` given again would add them."""
+    place = words.index("--system") + 1
+    return (*words[:place], systems, *words[place + 1 :])
 
 
 def rows(path: Path) -> list[dict]:

@@ -85,6 +85,7 @@ OPTIONS = [
     ("--draws 0", "--draws: must be at least 1", "--draws"),
     ("--batch 0", "--batch: must be at least 1", "--batch"),
     ("--seed -1", "--seed: must be at least 0", "--seed"),
+    ("--seed 1000000000000000001", "--seed: must be less than or equal to 1000000000000000000", "--seed"),
     ("--max-answer-tokens 0", "--max-answer-tokens: must be at least 1", "--max-answer-tokens"),
     ("--chunk-tokens 0", "--chunk-tokens: must be at least 1", "--chunk-tokens"),
     ("--answer-style long", "--answer-style: must be 'direct' or 'bridge' (given: 'long')", "--answer-style"),
@@ -106,7 +107,8 @@ OPTIONS = [
 def test_an_option_that_cannot_be_served_is_named(
     rmtbench: Command, kept: Path, words: str, place: str, remedy: str
 ) -> None:
-    said = rmtbench(*WORDS, kept, *words.split())
+    given = words.split()
+    said = rmtbench(*(("run", *WORDS[3:]) if "--system" in given else WORDS), kept, *given)
     check(said, place, remedy)
     # A machine that takes seconds to look for a file says what it loads.
     told = [line for line in said.err.splitlines() if not line.startswith("loading ")]
@@ -199,7 +201,7 @@ def test_folder_without_documents_or_questions_names_them(rmtbench: Command, kep
 def test_corpus_longer_than_context_names_tokens_and_sizes(
     rmtbench: Command, kept: Path, model_of_context: Callable[[int], Path]
 ) -> None:
-    words = (*WORDS, kept, "--system", "cag,full-context", "--max-answer-tokens", "8", "--model")
+    words = ("run", "--system", "cag,full-context", *WORDS[3:], kept, "--max-answer-tokens", "8", "--model")
     said = rmtbench(*words, model_of_context(2000))
     check(said, "(cag, full-context): the context is 4,0", "--size smoke fits; else leave these systems out")
     assert "takes 2,000" in said.err

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from cli_commands import Command, journals
+from cli_commands import Command, journals, of_systems
 
 from rmtbench.corpora import registry
 
@@ -157,7 +157,7 @@ def test_a_question_that_raises_fails_alone_with_its_reason(
     rmtbench: Command, install: Install, sample_run: tuple[str, ...], tmp_path: Path
 ) -> None:
     install(fails="their_plugins:FAILS")
-    said = rmtbench(*sample_run, "--system", "fails", "--questions", 4)
+    said = rmtbench(*of_systems(sample_run, "fails"), "--questions", 4)
     assert said.code == 1, said.err
     [answers] = journals(tmp_path / "results").values()
     errors = [answer["error"] for answer in answers]
@@ -169,7 +169,7 @@ def test_answers_that_are_not_given_fail(
     rmtbench: Command, install: Install, sample_run: tuple[str, ...], tmp_path: Path
 ) -> None:
     install(silent="their_plugins:SILENT")
-    assert rmtbench(*sample_run, "--system", "silent").code == 1
+    assert rmtbench(*of_systems(sample_run, "silent")).code == 1
     [answers] = journals(tmp_path / "results").values()
     assert [answer["error"] for answer in answers] == ["the plugin gave no answer"] * 2
 
@@ -179,7 +179,7 @@ def test_a_draw_that_cannot_be_prepared_is_left_out(
     rmtbench: Command, install: Install, sample_run: tuple[str, ...], tmp_path: Path, name: str
 ) -> None:
     install(**{name: f"their_plugins:{name.upper()}"})
-    said = rmtbench(*sample_run, "--system", f"{name},closed-book")
+    said = rmtbench(*of_systems(sample_run, f"{name},closed-book"))
     assert said.code == 1, said.err
     line = f"draw 0 is left out, for {name} cannot prepare it (ZeroDivisionError: division by zero)"
     assert line in said.err
@@ -192,7 +192,7 @@ def test_a_package_that_ends_the_process_ends_nothing(
 ) -> None:
     install(leaves="their_plugins:LEAVES", exits="their_exit:KIND")
     assert "system 'exits' cannot be imported (SystemExit: 0)" in rmtbench("systems").out
-    assert rmtbench(*sample_run, "--system", "leaves", "--questions", 3).code == 1
+    assert rmtbench(*of_systems(sample_run, "leaves"), "--questions", 3).code == 1
     [answers] = journals(tmp_path / "results").values()
     assert [answer["error"] for answer in answers] == [None, "SystemExit: 0", None]
 
@@ -201,7 +201,7 @@ def test_what_is_no_answer_fails_its_question(
     rmtbench: Command, install: Install, sample_run: tuple[str, ...], tmp_path: Path
 ) -> None:
     install(odd="their_plugins:ODD")
-    said = rmtbench(*sample_run, "--system", "odd", "--questions", 6)
+    said = rmtbench(*of_systems(sample_run, "odd"), "--questions", 6)
     assert said.code == 1, said.err
     [answers] = journals(tmp_path / "results").values()
     errors = [answer["error"] or "" for answer in answers]
@@ -214,7 +214,7 @@ def test_a_system_that_cannot_be_closed_keeps_its_answers(
     rmtbench: Command, install: Install, sample_run: tuple[str, ...], tmp_path: Path
 ) -> None:
     install(unclosed="their_plugins:UNCLOSED", kernels="their_plugins:KERNELS")
-    said = rmtbench(*sample_run, "--system", "unclosed,kernels")
+    said = rmtbench(*of_systems(sample_run, "unclosed,kernels"))
     assert said.code == 0, said.err
     assert "unclosed cannot be closed (OSError: still busy); its answers are kept" in said.err
     assert [len(rows) for rows in journals(tmp_path / "results").values()] == [2, 2]

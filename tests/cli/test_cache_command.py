@@ -4,13 +4,13 @@ import json
 from pathlib import Path
 
 import pytest
-from cli_commands import Command, journals, rows, told
+from cli_commands import Command, journals, of_systems, rows, told
 
 
 @pytest.fixture
 def cached_run(sample_run: tuple[str, ...], tmp_path: Path) -> tuple[str | Path, ...]:
     """A run of `cag` that keeps its cache."""
-    return (*sample_run, "--system", "cag", "--kv-cache", tmp_path / "kv")
+    return (*of_systems(sample_run, "cag"), "--kv-cache", tmp_path / "kv")
 
 
 def caches(tmp_path: Path) -> list[Path]:
@@ -36,7 +36,7 @@ def test_second_run_loads_what_first_has_kept_and_answers_alike(
     assert second["counts"] == {"reused_tokens": first["tokens"], "read_tokens": 0}
     assert f"{first['tokens']:,} tokens loaded, not computed" in again.err
     assert told(tmp_path / "results") == answers
-    assert rmtbench(*sample_run, "--system", "cag").code == 0
+    assert rmtbench(*of_systems(sample_run, "cag")).code == 0
     plain = [row for run, row in told(tmp_path / "results").items() if run not in answers]
     assert plain == list(answers.values()), "and a run that keeps nothing is another run with the same answers"
 
@@ -45,11 +45,11 @@ def test_without_the_option_nothing_is_kept_or_looked_for(
     rmtbench: Command, sample_run: tuple, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("RMTBENCH_CACHE", str(tmp_path / "own"))
-    assert rmtbench(*sample_run, "--system", "cag").code == 0
+    assert rmtbench(*of_systems(sample_run, "cag")).code == 0
     assert not (tmp_path / "own" / "kv").exists()
     [row] = prepared(tmp_path / "results")
     assert (list(row["seconds"]), row["counts"]) == (["tokenize", "prefill"], {})
-    assert rmtbench(*sample_run, "--system", "cag", "--kv-cache", "on").code == 0
+    assert rmtbench(*of_systems(sample_run, "cag"), "--kv-cache", "on").code == 0
     assert (
         len(list((tmp_path / "own" / "kv").glob("tiny-*"))) + len(list((tmp_path / "own" / "kv").glob("random*"))) == 1
     )
@@ -59,7 +59,7 @@ def test_report_marks_what_was_loaded_and_keeps_it_in_row_of_own(
     rmtbench: Command, cached_run: tuple, sample_run: tuple, tmp_path: Path
 ) -> None:
     assert rmtbench(*cached_run).code == 0
-    assert rmtbench(*sample_run, "--system", "cag").code == 0
+    assert rmtbench(*of_systems(sample_run, "cag")).code == 0
     assert "§" not in rmtbench("report", tmp_path / "results").out
     assert rmtbench(*cached_run, "--fresh").code == 0
     rmtbench("report", tmp_path / "results")

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from cli_commands import CONSOLE, Command, child_environment, journals
+from cli_commands import CONSOLE, Command, child_environment, journals, of_systems
 
 OBEYING = ("setpriv", "--bounding-set", "-dac_override,-dac_read_search,-fowner") if os.geteuid() == 0 else ()
 """What lets root obey the modes of folders, as every other user does."""
@@ -57,7 +57,7 @@ def test_a_report_that_cannot_be_written_is_one_error(tmp_path: Path) -> None:
 def test_a_cache_that_cannot_be_written_stops_its_users_only(
     sample_run: tuple[str, ...], tmp_path: Path, read_only: Path
 ) -> None:
-    embedding = (*sample_run, "--system", "rag-dense", "--top-k", "1")
+    embedding = (*of_systems(sample_run, "rag-dense"), "--top-k", "1")
     ended = run_obeying(embedding, tmp_path, RMTBENCH_CACHE=str(read_only))
     assert (ended.returncode, journals(tmp_path / "results")) == (2, {})
     assert ended.stderr == (
@@ -109,7 +109,7 @@ def test_a_full_disk_is_one_error_and_the_command_resumes(
 
 
 def test_two_commands_share_a_folder_and_lose_nothing(sample_run: tuple[str, ...], tmp_path: Path) -> None:
-    commands = [sample_run, sample_run, (*sample_run, "--system", "full-context")]
+    commands = [sample_run, sample_run, of_systems(sample_run, "full-context")]
     children = [
         subprocess.Popen([*CONSOLE, *words], stderr=subprocess.PIPE, text=True, env=child_environment(tmp_path))
         for words in commands

@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
-from cli_commands import CONSOLE, Command, child_environment, journals, rows
+from cli_commands import CONSOLE, Command, child_environment, journals, of_systems, rows
 
 from rmtbench.options.request import all_options
 from rmtbench.spec import make_request
@@ -113,7 +113,7 @@ def test_ctrl_c_scores_the_runs_that_are_finished(
     rmtbench: Command, sample_run: tuple[str, ...], tmp_path: Path
 ) -> None:
     results = tmp_path / "results"
-    words = [*sample_run, "--system", "closed-book,full-context", "--questions", "8", "--max-answer-tokens", "64"]
+    words = [*of_systems(sample_run, "closed-book,full-context"), "--questions", "8", "--max-answer-tokens", "64"]
     child = subprocess.Popen(
         [*CONSOLE, *words], stderr=subprocess.PIPE, text=True, env=child_environment(tmp_path), start_new_session=True
     )

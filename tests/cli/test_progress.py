@@ -6,7 +6,7 @@ import sys
 import time
 
 import pytest
-from cli_commands import Command
+from cli_commands import Command, of_systems
 
 from rmtbench.cli import progress
 from rmtbench.cli.progress import show_runs
@@ -92,6 +92,21 @@ def test_the_speed_counts_the_questions_of_this_process_alone(monkeypatch: pytes
     assert line.endswith("4 of 4 questions, 0.50 questions/s, 0 s left")
 
 
+def test_the_time_left_is_that_of_all_draws(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Draws are prepared in 10 s and have two questions of 1 s each; the other runs' draws take 20 s in between."""
+    clock = iter((0.0, 10.0, 11.0, 12.0, 12.0, 32.0, 42.0, 43.0, 44.0, 44.0))
+    monkeypatch.setattr(progress.time, "perf_counter", lambda: next(clock))
+    stream = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", stream)
+    with show_runs() as report:
+        for draw, done in ((0, 0), (1, 2)):
+            for kind, more in (("begin", 0), ("prepared", 0), ("answer", 1), ("answer", 2), ("end", 2)):
+                report(Event(kind, CLOSED, draw, done + more, 6))
+    lines = [line for line in map(SPEED.search, stream.getvalue().splitlines()) if line]
+    assert [(line["done"], line["total"], line["speed"]) for line in lines] == [("2", "6", "1.00"), ("4", "6", "1.00")]
+    assert [line["left"] for line in lines] == ["4", "17"], "the second draw's preparation is known by then"
+
+
 @pytest.mark.parametrize("columns", [80, 120])
 def test_a_terminal_gets_bar_run_with_count_speed_and_time_left(monkeypatch: pytest.MonkeyPatch, columns: int) -> None:
     monkeypatch.setenv("TERM", "xterm-256color")
@@ -118,7 +133,7 @@ def test_scoring_tells_each_stage_once_it_is_done(monkeypatch: pytest.MonkeyPatc
 
 
 def test_a_whole_run_writes_nothing_to_a_log_but_lines(rmtbench: Command, sample_run: tuple[str, ...]) -> None:
-    said = rmtbench(*sample_run, "--system", "closed-book,rag-dense", "--top-k", "1")
+    said = rmtbench(*of_systems(sample_run, "closed-book,rag-dense"), "--top-k", "1")
     assert said.code == 0
     assert said.out == "", "stdout belongs to results"
     assert "\r" not in said.err

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from cli_commands import CONSOLE, Command, child_environment, journals, told
+from cli_commands import CONSOLE, Command, child_environment, journals, of_systems, told
 
 LINE = "interrupted: every answer so far is kept; the same command resumes\n"
 
@@ -58,16 +58,23 @@ def test_fresh_begins_anew(rmtbench: Command, sample_run: tuple[str, ...], tmp_p
 def test_every_top_k_is_a_run_and_other_systems_have_one(
     rmtbench: Command, sample_run: tuple[str, ...], tmp_path: Path
 ) -> None:
-    said = rmtbench(*sample_run, "--system", "closed-book, rag-sparse", "--top-k", "2,1,2")
+    said = rmtbench(*of_systems(sample_run, "closed-book, rag-sparse"), "--top-k", "2,1,2")
     assert said.code == 0
     names = [name.partition("-handbook")[0] for name in journals(tmp_path / "results")]
     assert names == ["closed-book", "rag-sparse-top1", "rag-sparse-top2"]
 
 
+def test_a_flag_of_several_values_may_be_given_again(rmtbench: Command, sample_run: tuple[str, ...]) -> None:
+    said = rmtbench(*sample_run, "--system", "rag-sparse", "--top-k", "3", "--top-k", "1", "--dry-run")
+    assert said.code == 0, said.err
+    systems = ["closed-book", "rag-sparse-top1", "rag-sparse-top3"]
+    assert [line.partition("-handbook")[0] for line in said.out.splitlines()] == systems
+
+
 def test_failed_answers_exit_with_1_every_time(
     rmtbench: Command, sample_run: tuple[str, ...], model_of_context: Callable[[int], Path], tmp_path: Path
 ) -> None:
-    words = (*sample_run, "--system", "oracle", "--model", model_of_context(200), "--questions", "24")
+    words = (*of_systems(sample_run, "oracle"), "--model", model_of_context(200), "--questions", "24")
     said = rmtbench(*words)
     [answers] = journals(tmp_path / "results").values()
     failed = [answer for answer in answers if answer["error"] is not None]

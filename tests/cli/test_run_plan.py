@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -164,3 +165,38 @@ def test_what_cannot_be_done_is_refused_as_the_run_would(rmtbench: Command, tmp_
         with serve() as server:
             said = rmtbench(*words(server, tmp_path / "results", *more, "--dry-run"))
         assert (said.code, told in said.err) == (2, True)
+
+
+def test_what_does_not_fit_is_left_out_of_the_plan_as_of_the_run(
+    rmtbench: Command, tmp_path: Path, model_of_context: Callable[[int], Path]
+) -> None:
+    words = ("run", "--dataset", "handbook", "--model", model_of_context(2000), "--questions", "2",
+             "--max-answer-tokens", "4", "--results", tmp_path / "r", "--system")  # fmt: skip
+    said = rmtbench(*words, "closed-book,cag,full-context", "--dry-run")
+    assert said.code == 0
+    assert [line.partition("-handbook")[0] for line in said.out.splitlines()] == ["closed-book"]
+    skipped = [line for line in said.err.splitlines() if "skipped" in line]
+    assert [re.sub(r"[34],\d\d\d tokens.*", "N", line) for line in skipped] == [
+        f"{name} skipped: the context is at least N" for name in ("cag", "full-context")
+    ]
+    assert rmtbench(*words, "closed-book,cag,full-context").code == 2
+    assert [path.name.partition("-handbook")[0] for path in (tmp_path / "r").glob("*-*")] == ["closed-book"]
+    for more in ((), ("--dry-run",)):
+        said = rmtbench(*words, "cag,full-context", *more)
+        assert said.code == 2
+        assert "(cag, full-context): the context is " in said.err
+        assert "--size smoke fits; else leave these systems out" in said.err
+
+
+def test_the_plan_knows_the_context_of_weights_not_yet_converted(
+    rmtbench: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RMTBENCH_CACHE", str(tmp_path / "fresh"))
+    folder = tmp_path / "mine"
+    (folder / "documents").mkdir(parents=True)
+    (folder / "documents" / "a.md").write_text("The mayor of Port Amaret is Ines. " * 1500)
+    (folder / "questions.jsonl").write_text('{"question": "Who is mayor?", "answers": "Ines"}\n')
+    said = rmtbench("run", "--dataset", folder, "--system", "cag,rag-sparse", "--dry-run", "--results", tmp_path / "r")
+    assert said.code == 0, said.err
+    assert "smollm2+reading takes 8,192" in said.err
+    assert not list((tmp_path / "fresh").glob("gguf/*/"))

@@ -82,10 +82,21 @@ def test_several_workers_give_what_one_process_gives(rmtbench: Command, tmp_path
     assert set(answers(tmp_path / "shared")) > set(answers(tmp_path / "whole"))
 
 
-def test_workers_cannot_begin_finished_runs_again(rmtbench: Command, tmp_path: Path) -> None:
-    said = rmtbench(*WORDS, "--workers", "2", "--fresh", "--results", tmp_path)
-    assert said.code == 2
-    assert "--fresh" in said.err
+@pytest.mark.parametrize("dry", [(), ("--dry-run",)], ids=["really", "dry"])
+@pytest.mark.parametrize(
+    ("words", "what"),
+    [
+        (("--workers", "2", "--fresh"), "--fresh: several workers cannot start finished runs again"),
+        (("--workers", "2", "--shard", "1/2"), "--shard: several workers share all draws"),
+        (("--engine", "ray", "--model", "openai:mini"), "--model openai:mini with --engine ray: a server needs no"),
+    ],
+)
+def test_what_workers_cannot_do_is_not_planned_either(
+    rmtbench: Command, tmp_path: Path, words: tuple[str, ...], what: str, dry: tuple[str, ...]
+) -> None:
+    said = rmtbench(*WORDS, *words, *dry, "--results", tmp_path)
+    assert (said.code, said.out) == (2, "")
+    assert f"error: {what}" in said.err
 
 
 @pytest.mark.slow

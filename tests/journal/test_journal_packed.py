@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -43,6 +45,37 @@ def test_packing_again_gives_the_same_bytes(folder: Path) -> None:
     assert unpack(packed) == folder
     assert contents(folder) == before
     assert pack(folder).read_bytes() == data
+
+
+@pytest.mark.parametrize("stopped", [KeyboardInterrupt(), OSError(39, "Directory not empty")])
+def test_a_run_packed_but_for_its_old_folder_is_whole(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, stopped: BaseException
+) -> None:
+    """As Ctrl-C leaves it, or NFS, where a folder with an open file cannot be removed."""
+    before = read_run(folder).answers
+    remove = shutil.rmtree
+
+    def half(path: Path, *, ignore_errors: bool = False) -> None:
+        if path.is_dir():
+            (path / "answers.jsonl").unlink()
+            if not (ignore_errors and isinstance(stopped, OSError)):
+                raise stopped
+
+    monkeypatch.setattr(shutil, "rmtree", half)
+    with suppress(KeyboardInterrupt):
+        pack(folder)
+    monkeypatch.setattr(shutil, "rmtree", remove)
+    assert find_runs(folder.parent) == [folder]
+    assert read_run(folder).answers == before
+    unpack(folder.with_name(f"{folder.name}.zip"))
+    assert pack(folder).is_file()
+    assert read_run(folder).answers == before
+    assert [path.name for path in folder.parent.iterdir()] == [f"{folder.name}.zip"]
+
+
+def test_what_an_interrupted_command_hides_is_no_run(folder: Path) -> None:
+    shutil.copytree(folder, folder.with_name(f".{folder.name}.merging"))
+    assert find_runs(folder.parent) == [folder]
 
 
 def test_a_run_that_is_being_written_is_not_packed(folder: Path) -> None:

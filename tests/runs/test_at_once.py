@@ -67,7 +67,27 @@ def test_what_stops_run_is_raised_after_all_answers_before_it() -> None:
     given = [next(answers).question_id for _ in range(20)]
     assert given == [f"q{number}" for number in range(20)]
     with pytest.raises(UserError, match="gone"):
-        next(answers)
+        ids(answers)
+
+
+@pytest.mark.parametrize("end", [UserError("the server is gone"), KeyboardInterrupt()])
+def test_answers_complete_behind_a_missing_one_are_kept(end: BaseException) -> None:
+    others = threading.Semaphore(0)
+
+    class FirstFails(Slow):
+        def answer(self, questions: Sequence[Question]) -> Iterator[Answer]:
+            if questions[0].id == "q0":
+                for _ in range(6):
+                    others.acquire()
+                time.sleep(0.05)  # the last one's result is set after its release
+                raise end
+            yield Answer(questions[0].id, "blue", "eos")
+            others.release()
+
+    given: list[str] = []
+    with pytest.raises(type(end)):
+        given += (answer.question_id for answer in answer_in_order(FirstFails(), QUESTIONS[:7], 2))
+    assert given == [f"q{number}" for number in range(1, 7)]
 
 
 def test_no_question_is_begun_far_ahead_of_answers_nor_after_end() -> None:

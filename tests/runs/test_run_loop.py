@@ -62,7 +62,7 @@ def test_every_step_is_told_in_order_with_what_is_done_and_to_do(
     assert told == [
         (outcome.run_id, draw, kind, done, total)
         for draw, total, steps in (
-            (0, 2, [("begin", 0), ("prepared", 0), ("answer", 1), ("answer", 2), ("end", 2)]),
+            (0, 3, [("begin", 0), ("prepared", 0), ("answer", 1), ("answer", 2), ("end", 2)]),
             (1, 3, [("begin", 2), ("prepared", 2), ("answer", 3), ("end", 3)]),
         )
         for outcome in (first, second)

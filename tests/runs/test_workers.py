@@ -8,15 +8,21 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
+from rmtbench.core import Answer, Corpus, Document, Draw, Gold, Question, RunSpec, Source
 from rmtbench.errors import UserError
+from rmtbench.journal.find import find_runs
 from rmtbench.journal.packed import pack
+from rmtbench.journal.record import read_run
+from rmtbench.journal.writer import RunWriter
 from rmtbench.runs import workers
 from rmtbench.runs.workers import PARTS, run_in_workers
+
+SPEC = RunSpec(system="cag", dataset="squad", size="small", model="mini", data="own:x@ab", draws=2)
 
 
 @pytest.fixture
@@ -41,10 +47,20 @@ def work(results: Path, count: int = 2) -> tuple[int, Sequence[str]]:
     return run_in_workers(["run", "--system", "cag"], count, results, said.append).code, said
 
 
-def answered(journals: Iterable[Path]) -> list[list[tuple[int, str, str]]]:
-    """Draw, question and answer of each row of each journal."""
-    rows = [[json.loads(line) for line in path.read_bytes().splitlines()] for path in journals]
-    return [sorted((row["draw"], row["question_id"], row["text"]) for row in part) for part in rows]
+def answer(results: Path, draw: int, *names: str, said: str = "blue", text: str = "It is blue.") -> None:
+    """One process that answers some of the three questions of a draw, in a new run or in one that is there."""
+    asked = tuple(Question(f"q{number}", "What colour?") for number in range(3))
+    corpus = Corpus("c", "squad", "small", draw, (Document("d", "Sky", text),), asked, Source("own", "x", "ab"))
+    with RunWriter(results, SPEC) as writer:
+        writer.begin({"model": {"weights_sha256": "aa"}, "started": f"{results.name} {draw} {names}"})
+        writer.add_draw(Draw(corpus, tuple(Gold(each.id, ("blue",)) for each in asked)), tokens=4)
+        for name in names:
+            writer.answer(Answer(name, said, "eos"), draw)
+
+
+def texts(results: Path) -> dict[tuple[int, str], str]:
+    [run] = find_runs(results)
+    return {key: each.text for key, each in read_run(run).answers.items()}
 
 
 def test_every_process_has_its_part(script: Path) -> None:
@@ -83,17 +99,45 @@ def test_runs_that_no_process_changed_are_not_touched(script: Path) -> None:
     assert (results / "open-run" / "scores.jsonl").read_text() == "scores of another scorer"
 
 
-def test_parts_of_a_failed_command_are_kept(script: Path) -> None:
+def test_no_part_of_a_failed_command_stays(script: Path) -> None:
     (script / "fail").touch()
     assert work(script / "results")[0] == 2
-    assert sorted(path.name for path in (script / "results" / PARTS).glob("*-of-2")) == ["1-of-2", "2-of-2"]
+    assert not (script / "results" / PARTS).exists()
 
 
-def test_another_number_of_workers_is_refused_meanwhile(script: Path) -> None:
-    (script / "fail").touch()
-    work(script / "results")
-    with pytest.raises(UserError, match="parts of 2 workers lie here"):
-        work(script / "results", 3)
+def test_parts_of_a_killed_command_are_taken_in_by_the_next(script: Path) -> None:
+    """By one with another number of workers, too, and beside what a command without workers answered meanwhile."""
+    results = script / "results"
+    answer(results / PARTS / "1-of-3", 0, "q0", "q1", said="red")
+    answer(results / PARTS / "2-of-3", 1, "q0")
+    answer(results, 0, "q1", "q2")
+    assert work(results)[0] == 0
+    assert texts(results) == {(0, "q0"): "red", (0, "q1"): "blue", (0, "q2"): "blue", (1, "q0"): "blue"}
+    assert not (results / PARTS).exists()
+
+
+def test_parts_of_other_documents_are_refused_at_once(script: Path) -> None:
+    results = script / "results"
+    answer(results / PARTS / "1-of-2", 0, "q0", text="It is green.")
+    answer(results, 0, "q0")
+    with pytest.raises(UserError, match="draw 0 has other documents than in") as caught:
+        work(results)
+    assert caught.value.where == str(results / PARTS)
+    assert "remove this folder" in caught.value.remedy
+
+
+def test_answers_given_meanwhile_by_another_command_stay(script: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    results = script / "results"
+    answer(results, 0, "q0")
+
+    def other(*_: object, **__: object) -> list[int]:
+        answer(results / PARTS / "1-of-2", 0, "q1")
+        answer(results, 0, "q2")
+        return [0, 0]
+
+    monkeypatch.setattr(workers, "_work", other)
+    assert work(results)[0] == 0
+    assert set(texts(results)) == {(0, "q0"), (0, "q1"), (0, "q2")}
 
 
 def test_a_new_part_knows_what_the_results_have(tmp_path: Path) -> None:
@@ -135,9 +179,9 @@ def test_an_interrupted_command_merges_what_is_answered(tmp_path: Path) -> None:
         while not list(tmp_path.glob(f"{PARTS}/*/*/answers.jsonl")):
             assert driver.poll() is None
             time.sleep(0.05)
+        before = sum(path.read_bytes().count(b"\n") for path in tmp_path.glob(f"{PARTS}/*/*/answers.jsonl"))
         os.killpg(driver.pid, signal.SIGINT)
         assert driver.wait(timeout=120) == 130
-    answers = [path for path in tmp_path.rglob("answers.jsonl") if PARTS not in path.parts]
-    [merged], in_parts = map(answered, (answers, tmp_path.glob(f"{PARTS}/*/*/answers.jsonl")))
-    assert merged == sorted(row for part in in_parts for row in part)
-    assert 0 < len(merged) < 800
+    assert not list(tmp_path.glob(f"{PARTS}/*-of-*"))
+    [merged] = tmp_path.glob("*/answers.jsonl")
+    assert before <= merged.read_bytes().count(b"\n") < 800

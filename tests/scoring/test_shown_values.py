@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from report_runs import add_run, spec_of
 
 from rmtbench.analysis.metrics import names_to_decide_by
@@ -11,7 +12,9 @@ from rmtbench.analysis.read import read_figures
 from rmtbench.analysis.sections import make_grids
 from rmtbench.journal.layout import RunFolder
 from rmtbench.journal.packed import pack
+from rmtbench.journal.record import read_run
 from rmtbench.report.tables import Table, score_table
+from rmtbench.scoring import score
 from rmtbench.scoring.score import score_runs
 
 
@@ -50,6 +53,21 @@ def test_a_note_counts_the_answers_that_a_vocabulary_knows(tmp_path: Path) -> No
     run, table = scored(tmp_path, "🙂", "minilm_cosine", times=5)
     told = "MiniLM cosine over 3 of 8 answers: the others are in characters that its vocabulary does not know"
     assert f"small cag (run {run.path.name[-8:]}): {told}" in table.notes
+
+
+def test_scores_without_their_summary_are_made_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What an interruption between the two files leaves is not taken for what was scored before."""
+    run, _ = scored(tmp_path, "blue", "em")
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(score, "_write_summary", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            score_runs([run.path], ("f1",))
+    score_runs([run.path], ("em",))
+    assert {name for row in read_run(run.path).scores.values() for name in row} == {"em"}
 
 
 def test_a_packed_run_is_left_with_the_scores_that_it_has(tmp_path: Path) -> None:
