@@ -11,11 +11,32 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from zlib import crc32
 
 from rmtbench.errors import UserError, disk_errors
 
 WAIT_SECONDS = 30.0
 """How long to wait while another process writes."""
+
+
+SUM_BYTES = 4
+"""Length of the checksum behind a value."""
+
+
+def with_sum(value: bytes) -> bytes:
+    """Put a checksum behind a value: SQLite has none, and hands out whatever a failing disk has left of a file."""
+    return value + crc32(value).to_bytes(SUM_BYTES, "little")
+
+
+def without_sum(stored: object) -> bytes:
+    """Return a value that was stored with its checksum.
+
+    Raises:
+        ValueError: It is not what was stored.
+    """
+    if not isinstance(stored, bytes) or with_sum(stored[:-SUM_BYTES]) != stored:
+        raise ValueError("a value that is not what was stored")
+    return stored[:-SUM_BYTES]
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,10 +12,10 @@ import time
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from rmtbench.models.base import Embedder, Role
-from rmtbench.models.database import Database
+from rmtbench.models.database import Database, with_sum, without_sum
 
 if TYPE_CHECKING:
     import numpy as np
@@ -123,8 +123,6 @@ class CachedEmbedder:
         return np.stack([vectors[text] for text in texts])
 
     def _read(self, keys: dict[str, bytes]) -> dict[str, NDArray[np.float32]]:
-        import numpy as np
-
         found = {}
         with self._database() as database:
             for text, key in keys.items():
@@ -135,15 +133,28 @@ class CachedEmbedder:
                 ).fetchone()
                 if row is None:
                     continue
-                found[text] = np.frombuffer(row[0], dtype=COLUMN_TYPE).astype(np.float32)
+                found[text] = self._vector(row[0])
                 self.spared_seconds += row[1] or 0.0
                 self.unmeasured += row[1] is None
-        if any(len(vector) != self.dimension for vector in found.values()):
-            raise self._file().damaged("a vector of another length")
         return found
 
+    def _vector(self, stored: object) -> NDArray[np.float32]:
+        """What was stored; a vector of before there were checksums must have unit length."""
+        import numpy as np
+
+        size = self.dimension * np.dtype(COLUMN_TYPE).itemsize
+        plain = isinstance(stored, bytes) and len(stored) == size
+        try:
+            value = cast("bytes", stored) if plain else without_sum(stored)
+            vector: NDArray[np.float32] = np.frombuffer(value, dtype=COLUMN_TYPE).astype(np.float32)
+        except ValueError as error:
+            raise self._file().damaged(str(error)) from error
+        if len(vector) != self.dimension or (plain and not abs(float(np.linalg.norm(vector)) - 1) < 1e-3):
+            raise self._file().damaged("a vector of another length")
+        return vector
+
     def _write(self, vectors: dict[bytes, NDArray[np.float32]], seconds: float) -> None:
-        rows = [(key, vector.astype(COLUMN_TYPE).tobytes()) for key, vector in vectors.items()]
+        rows = [(key, with_sum(vector.astype(COLUMN_TYPE).tobytes())) for key, vector in vectors.items()]
         with self._database() as database:
             # Another process may have been faster; its vectors are as good.
             database.executemany("INSERT OR IGNORE INTO vectors VALUES (?, ?)", rows)

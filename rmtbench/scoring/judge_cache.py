@@ -8,19 +8,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import astuple, dataclass
 from pathlib import Path
-from typing import Any
 
-from rmtbench.models.database import Database
+import orjson
+
+from rmtbench.models.database import Database, with_sum, without_sum
 from rmtbench.scoring.judge_prompt import prompt_hash
 
-TABLE = (
-    "CREATE TABLE IF NOT EXISTS verdicts (key BLOB PRIMARY KEY, correct INTEGER, calls INTEGER, prompt_tokens INTEGER, "
-    "cached_tokens INTEGER, output_tokens INTEGER, seconds REAL, served TEXT) WITHOUT ROWID"
-)
-READ = "SELECT correct, calls, prompt_tokens, cached_tokens, output_tokens, seconds, served FROM verdicts WHERE key = ?"
+TABLE = "CREATE TABLE IF NOT EXISTS checked_verdicts (key BLOB PRIMARY KEY, verdict BLOB) WITHOUT ROWID"
+READ = "SELECT verdict FROM checked_verdicts WHERE key = ?"
+WRITE = "INSERT OR IGNORE INTO checked_verdicts VALUES (?, ?)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +84,7 @@ class VerdictCache:
             for case in cases:
                 row = database.execute(READ, (case.key,)).fetchone()
                 if row is not None:
-                    found[case] = self._verdict(row)
+                    found[case] = self._verdict(row[0])
         return found
 
     def write(self, case: Case, verdict: Verdict) -> None:
@@ -95,11 +94,10 @@ class VerdictCache:
             UserError: The file cannot be written, or the disk is full.
         """
         with self._database.open() as database:
-            row = (case.key, *astuple(verdict))
-            database.execute("INSERT OR IGNORE INTO verdicts VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)
+            database.execute(WRITE, (case.key, with_sum(orjson.dumps(astuple(verdict)))))
 
-    def _verdict(self, row: Sequence[Any]) -> Verdict:
-        correct, calls, *_ = row
-        if correct not in (0, 1) or not isinstance(calls, int):
-            raise self._database.damaged("a verdict that is neither 0 nor 1")
-        return Verdict(bool(correct), calls, *row[2:])
+    def _verdict(self, stored: object) -> Verdict:
+        try:
+            return Verdict(*orjson.loads(without_sum(stored)))
+        except ValueError as error:
+            raise self._database.damaged(str(error)) from error

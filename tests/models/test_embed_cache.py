@@ -134,13 +134,24 @@ def test_a_file_that_is_no_database_is_damaged(tmp_path):
     assert "delete the file" in caught.value.remedy
 
 
-def test_a_vector_of_another_length_is_damage_not_an_answer(tmp_path):
+@pytest.mark.parametrize("changed", ["substr(vector, 1, 20)", "x'00' || substr(vector, 1, length(vector) - 1)"])
+def test_a_vector_that_was_not_stored_is_damage_no_answer(tmp_path, changed):
     cached = CachedEmbedder(Letters(), tmp_path)
     cached.embed(TEXTS)
     with sqlite3.connect(cached.path) as opened:
-        opened.execute("UPDATE vectors SET vector = substr(vector, 1, 100)")
+        opened.execute(f"UPDATE vectors SET vector = CAST({changed} AS BLOB)")
     with pytest.raises(UserError, match="damaged"):
         cached.embed(TEXTS)
+
+
+def test_vectors_of_before_there_were_checksums_are_good(tmp_path):
+    cached = CachedEmbedder(Letters(), tmp_path)
+    made = cached.embed(TEXTS)
+    with sqlite3.connect(cached.path) as opened:
+        opened.execute("UPDATE vectors SET vector = CAST(substr(vector, 1, length(vector) - 4) AS BLOB)")
+    again = CachedEmbedder(Letters(), tmp_path)
+    assert again.embed(TEXTS).tobytes() == made.tobytes()
+    assert again.misses == 0
 
 
 def test_a_lock_that_is_not_given_up_is_named(tmp_path, monkeypatch):

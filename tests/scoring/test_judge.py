@@ -278,7 +278,7 @@ def test_what_is_no_verdict_in_the_file_is_damage(tmp_path: Path) -> None:
     cache.write(CASE, VERDICT)
     [file] = tmp_path.glob("*.sqlite")
     with sqlite3.connect(file) as database:
-        database.execute("UPDATE verdicts SET correct = 7")
+        database.execute("UPDATE checked_verdicts SET verdict = replace(verdict, 'true', 'false')")
     with pytest.raises(UserError, match="the cache of verdicts is damaged") as caught:
         cache.read([CASE])
     assert "delete the file: it holds nothing that is not asked for again" in caught.value.remedy
@@ -300,7 +300,7 @@ def test_an_interruption_keeps_the_verdicts_so_far(run: RunFolder, kept: Path) -
     assert len(asked(server)) == 2
     [file] = kept.glob("*.sqlite")
     with sqlite3.connect(file) as database:
-        assert database.execute("SELECT count(*) FROM verdicts").fetchone() == (2,)
+        assert database.execute("SELECT count(*) FROM checked_verdicts").fetchone() == (2,)
     assert not run.scores.exists()
 
 
