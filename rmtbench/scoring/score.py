@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rmtbench.analysis.earlier_systems import system_of
 from rmtbench.analysis.run_figures import summarize
 from rmtbench.errors import UserError
 from rmtbench.journal.checks import read_json
@@ -118,7 +119,14 @@ def _refuse_packed(runs: Sequence[RunRecord]) -> None:
 def _item(run: RunRecord, key: Key) -> Item:
     """An answer of a run with its gold."""
     dataset = next(row["dataset"] for row in run.corpora if row["draw"] == key[0])
-    return Item(dataset, run.answers[key], run.gold[key], run.spec.retrieves, run.questions[key].text)
+    return Item(
+        dataset,
+        run.answers[key],
+        run.gold[key],
+        run.spec.retrieves,
+        run.questions[key].text,
+        takes_notes="notes" in system_of(run).needs,
+    )
 
 
 def _make(kind: MetricKind, make: Callable[[], Metric], chosen: AbstractSet[str]) -> Metric | UserError:
