@@ -220,7 +220,7 @@ def _check_scored(first: RunRecord, second: RunRecord, metric: str) -> None:
         raise UserError(
             f"{metric} was made by different scorers ({first.scorers.get(metric)}; {second.scorers.get(metric)})",
             where=f"{first.run_id}, {second.run_id}",
-            remedy="make both alike with rmtbench score",
+            remedy="delete scores.jsonl of both runs and make both alike with rmtbench score",
         )
 
 

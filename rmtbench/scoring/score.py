@@ -83,7 +83,8 @@ def score_runs(
     asked = _asked(kinds, judged, scorer_model)
     # A packed run cannot be written: where all metrics are wanted, those that it has are enough.
     enough = scorer_model if metrics is None and judge is None else None
-    todo = [run for run in runs if not _stands(run, asked, enough)]
+    unlike = _made_unlike(runs)
+    todo = [run for run in runs if run.folder.path in unlike or not _stands(run, asked, enough)]
     _refuse_packed(todo)
     if not todo:
         return []
@@ -201,6 +202,21 @@ def _stands(run: RunRecord, asked: str, enough: str | None) -> bool:
         # Where a judgement failed it is asked for again, if a judge is asked at all.
         return not any(each.get("not_judged") for each in summary.get("accounts", {}).values())
     return bool(_without_judges(before) == json.loads(asked))
+
+
+def _made_unlike(runs: Sequence[RunRecord]) -> set[Path]:
+    """Runs that are scored anew because one scorer made a value of some and another one that of others.
+
+    A value's scorer has another name on a GPU, or with another version of a library. Judges are told apart by what was
+    asked for, and a packed run cannot be written.
+    """
+    judged = {value.name for name in judged_names() for value in find_metric(name).values}
+    made: dict[str, dict[str, list[Path]]] = {}
+    for run in runs:
+        for name, scorer in run.scorers.items():
+            if name not in judged and not packed_of(run.folder.path):
+                made.setdefault(name, {}).setdefault(scorer, []).append(run.folder.path)
+    return {path for by in made.values() if len(by) > 1 for paths in by.values() for path in paths}
 
 
 def _without_judges(asked: str) -> list[Any]:
