@@ -20,6 +20,7 @@ from rmtbench.journal.record import Key, RunRecord, read_run
 from rmtbench.journal.rows import system_to_row
 from rmtbench.plural import many
 from rmtbench.scoring.base import Accounting, Item, Metric, MetricKind, Progress
+from rmtbench.scoring.kept_verdicts import KeptVerdicts, kept_verdicts
 from rmtbench.scoring.kinds import find_metric, is_plugin, judged_names, metric_names
 from rmtbench.scoring.plugin import Scored, account_plugin, make_plugin, no_scores, score_plugin
 
@@ -52,10 +53,11 @@ def score_runs(
     progress: Progress = lambda _stage, _done, _total: None,
     judge: Judge | None = None,
 ) -> list[str]:
-    """Write `scores.jsonl` and `summary.json` of each run; a run whose scores stand already is left alone.
+    """Write `scores.jsonl` and `summary.json` of each run; runs whose scores stand already, and agree, are left alone.
 
     A metric of another package that raises, or that cannot be made and was not asked for by name, costs its own scores
-    only: each answer keeps the reason, and the metric is tried again the next time.
+    only: each answer keeps the reason, and the metric is tried again the next time. Where all metrics are wanted and no
+    judge is named, verdicts that a run has stay.
 
     Args:
         paths: Run folders.
@@ -65,7 +67,8 @@ def score_runs(
         judge: The model that judges answers; None for none. Its metrics are made beside the others.
 
     Returns:
-        One line for each metric of another package that failed, with the reason.
+        One line for each metric of another package that failed, with the reason, and for each run without a judge's
+        verdicts because it has new answers.
 
     Raises:
         UserError: An unknown metric, a missing scorer model or judge, a packed run without these scores, or a damaged
@@ -100,12 +103,24 @@ def score_runs(
         places.setdefault(owner.folder.path, []).append(place)
     for run in todo:
         own = places.get(run.folder.path, [])
+        kept = kept_verdicts(run) if metrics is None and judge is None else KeptVerdicts()
+        problems += _without_verdicts(run, kept)
+        for place in own:
+            rows[place].scores.update(kept.scores.get(keys[place][1], {}))
         write_whole(run.folder.scores, b"".join(encode(_line(*keys[place][1], rows[place])) for place in own))
         accounts, silent = _accounts(made, [items[place] for place in own])
         problems += [f"{name}: it cannot say what it took ({why})" for name, why in silent.items()]
         asked = _asked([kind for kind in whole if kind.name not in silent], judged, scorer_model)
-        _write_summary(run.folder.path, made, asked, accounts)
+        _write_summary(run.folder.path, made, kept.joined(asked), accounts, kept)
     return list(dict.fromkeys(problems))
+
+
+def _without_verdicts(run: RunRecord, kept: KeptVerdicts) -> list[str]:
+    """Say that a run's verdicts are left out, and what brings them back."""
+    if not kept.new:
+        return []
+    told = f"a judge's verdicts on {run.run_id} are left out, since it lacks {many(kept.new, 'verdict')}"
+    return [f"{told}: give the same --judge again, which is asked for these only"]
 
 
 def _refuse_packed(runs: Sequence[RunRecord]) -> None:
@@ -246,17 +261,19 @@ def _accounts(made: Sequence[_Made], items: Sequence[Item]) -> tuple[dict[str, d
     return accounts, silent
 
 
-def _write_summary(path: Path, made: Sequence[_Made], asked: str, accounts: Mapping[str, Mapping[str, Any]]) -> None:
+def _write_summary(
+    path: Path, made: Sequence[_Made], asked: str, accounts: Mapping[str, Mapping[str, Any]], kept: KeptVerdicts
+) -> None:
     run = read_run(path)
     metrics = [one.metric for one in made if not isinstance(one.metric, UserError)]
     summary = {
         "run_id": run.run_id,
         "complete": run.complete,
-        "scorers": {name: by for metric in metrics for name, by in metric.scorers.items()},
+        "scorers": {name: by for metric in metrics for name, by in metric.scorers.items()} | dict(kept.scorers),
         **({} if run.system is None else {"system": system_to_row(run.system)}),
-        "values": [asdict(value) for one in made for value in one.kind.values],
+        "values": list(map(asdict, (*(value for one in made for value in one.kind.values), *kept.values))),
         "asked": asked,
-        **({"accounts": accounts} if accounts else {}),
+        **({"accounts": {**accounts, **kept.accounts}} if accounts or kept.accounts else {}),
         **asdict(summarize(run)),
     }
     pretty = json.dumps(json.loads(encode(summary)), ensure_ascii=False, indent=1)
