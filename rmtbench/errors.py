@@ -91,6 +91,17 @@ def disk_errors(path: Path, option: str) -> Iterator[None]:
         raise
 
 
+def of_system(error: OSError) -> UserError:
+    """Return what to tell of a file, folder or device that does not do what is asked of it: that is no defect of ours.
+
+    Args:
+        error: What the system said, wherever it shows.
+    """
+    what = (error.strerror or str(error) or type(error).__name__).splitlines()[0]
+    remedy = "mend the file or folder, or choose another one; everything written so far is kept"
+    return UserError(what, where=str(error.filename or ""), remedy=remedy)
+
+
 def _error_number(error: Exception) -> int | None:
     """Return the system's number of an error while writing; None for an error of another kind.
 

@@ -20,11 +20,6 @@ def normalize_squad(text: str) -> str:
     return " ".join(_ARTICLES.sub(" ", bare).split())
 
 
-def normalize_hotpotqa(text: str) -> str:
-    """HotpotQA's evaluator took SQuAD's normal form over."""
-    return normalize_squad(text)
-
-
 def normalize_triviaqa(text: str) -> str:
     """As SQuAD's, but underscores and punctuation (curly quotes too) become spaces instead of vanishing.
 

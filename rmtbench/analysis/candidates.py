@@ -171,9 +171,11 @@ def _rank_of_questions(run: RunFigures) -> tuple[int, tuple[tuple[int, str], ...
     return (len(run.asked), tuple(sorted(run.asked)))
 
 
-def _counts(run: RunFigures, metric: str) -> tuple[tuple[int, int], ...]:
-    """How many questions of each cluster have a value: not all have one of retrieval."""
-    return tuple(sorted((cluster, count) for cluster, (_, count) in run.by_cluster[metric].items()))
+def _counts(run: RunFigures, metric: str) -> tuple[tuple[int, int, int], ...]:
+    """How many questions of each cluster have a value, and which have none: not all have one of retrieval."""
+    lacking = run.lacking.get(metric, {})
+    counts = ((cluster, count, lacking.get(cluster, 0)) for cluster, (_, count) in run.by_cluster[metric].items())
+    return tuple(sorted(counts))
 
 
 def _most(values: Iterable[_Value]) -> _Value | None:

@@ -53,13 +53,14 @@ def length_records(grid: Grid) -> list[Record]:
 
 def position_records(grid: Grid, metric: str = METRIC) -> list[Record]:
     """Mean score by fifth of the corpus in which a supporting fact stands; of each retrieval the most chunks."""
+    able = [(size, row, run) for size, row, run in _shown(grid) if row.traits.in_use and run.scored and run.complete]
     most: dict[tuple[str, str], int] = {}
-    for size, row, _ in _shown(grid):
+    for size, row, _ in able:
         most[size, row.system] = max(most.get((size, row.system), 0), row.top_k or 0)
     records = []
-    for size, row, run in _shown(grid):
+    for size, row, run in able:
         fifths = run.by_position.get(metric, {})
-        if not row.traits.in_use or (row.top_k or 0) < most[size, row.system] or not run.scored or not run.complete:
+        if (row.top_k or 0) < most[size, row.system]:
             continue
         for fifth in sorted(fifths):
             mean, low, high, facts = _mean_of_sums(fifths[fifth])

@@ -25,6 +25,9 @@ CONFIDENCE = 0.95
 LEVEL = 0.05
 """Below this a p-value after Holm's adjustment is called significant."""
 
+_Alike = tuple[tuple[int, int], ...]
+"""Clusters in which two runs have values of the same questions, each with the number of these questions."""
+
 
 @dataclass(frozen=True, slots=True)
 class Pair:
@@ -112,7 +115,8 @@ def compare_all(grid: Grid, size: str, metric: str) -> tuple[Pair, ...]:
     Args:
         grid: The runs.
         size: The size.
-        metric: One that applies to every question.
+        metric: What is compared. Of draws in which it applies to other questions of the one run than of the other,
+            none counts.
 
     Returns:
         Pairs in the order of rows; those without a draw in common, and runs of another scorer, are left out.
@@ -125,9 +129,9 @@ def compare_all(grid: Grid, size: str, metric: str) -> tuple[Pair, ...]:
     found: dict[tuple[int, int], tuple[PairedDifference, int]] = {}
     for clusters, pairs in shared.items():
         members = sorted({place for pair in pairs for place in pair})
-        together = compare_sums([sums[place] for place in members], clusters)
+        together = compare_sums([sums[place] for place in members], [each for each, _ in clusters])
+        questions = sum(count for _, count in clusters)
         for first, second in pairs:
-            questions = sum(sums[first][each][1] for each in clusters)
             found[first, second] = together[members.index(first), members.index(second)], questions
     order = sorted(found)
     adjusted = holm([found[pair][0].p for pair in order])
@@ -161,13 +165,13 @@ def why_left_out(run: RunFigures, metric: str) -> str:
     return ""
 
 
-def _pairs_by_clusters(runs: Sequence[RunFigures], metric: str) -> dict[tuple[int, ...], list[tuple[int, int]]]:
+def _pairs_by_clusters(runs: Sequence[RunFigures], metric: str) -> dict[_Alike, list[tuple[int, int]]]:
     """Every two runs with the same scorer that share clusters, by these clusters."""
     # Runs that were asked alike share the same with a third one: most pairs of a study need no look.
     numbers: dict[Hashable, int] = {}
     asked = [numbers.setdefault(_asked_in(run, metric), len(numbers)) for run in runs]
-    known: dict[tuple[int, int], tuple[int, ...]] = {}
-    shared: dict[tuple[int, ...], list[tuple[int, int]]] = {}
+    known: dict[tuple[int, int], _Alike] = {}
+    shared: dict[_Alike, list[tuple[int, int]]] = {}
     for first, second in combinations(range(len(runs)), 2):
         mine, theirs, alike = runs[first], runs[second], (asked[first], asked[second])
         if mine.scorers.get(metric) != theirs.scorers.get(metric):
@@ -181,19 +185,17 @@ def _pairs_by_clusters(runs: Sequence[RunFigures], metric: str) -> dict[tuple[in
 
 def _asked_in(run: RunFigures, metric: str) -> Hashable:
     """All that `_shared` knows of a run."""
-    return run.unit, run.asked, tuple((each, count) for each, (_, count) in run.by_cluster.get(metric, {}).items())
+    counts = tuple((each, count) for each, (_, count) in run.by_cluster.get(metric, {}).items())
+    return run.unit, run.asked, counts, tuple(run.lacking.get(metric, {}).items())
 
 
-def _shared(one: RunFigures, other: RunFigures, metric: str) -> tuple[int, ...]:
-    """Clusters that both were asked alike and that the metric applies to in both alike."""
+def _shared(one: RunFigures, other: RunFigures, metric: str) -> _Alike:
+    """Clusters that both were asked alike and in which the metric applies to the same questions of both."""
     mine, theirs = one.by_cluster.get(metric, {}), other.by_cluster.get(metric, {})
-    if one.unit != "draw":  # questions have the same numbers only where all of them are the same
-        alike = one.asked == other.asked and mine.keys() == theirs.keys()
-        return tuple(sorted(each for each in mine if alike and mine[each][1] == theirs[each][1]))
-    return tuple(
-        sorted(
-            draw
-            for draw, _ in one.asked & other.asked
-            if draw in mine and draw in theirs and mine[draw][1] == theirs[draw][1]
-        )
-    )
+    lacked, missed = one.lacking.get(metric, {}), other.lacking.get(metric, {})
+    both = mine.keys() & theirs.keys()
+    if one.unit == "draw":
+        both &= {draw for draw, _ in one.asked & other.asked}
+    elif one.asked != other.asked:  # questions have the same numbers only where all of them are the same
+        both = set()
+    return tuple((each, mine[each][1]) for each in sorted(both) if lacked.get(each) == missed.get(each))

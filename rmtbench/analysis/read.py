@@ -66,7 +66,8 @@ def read_figures(
     """
     paths = runs_of(results)
     if seen is None and is_large(paths):
-        return _figures(read_large(results, paths, None, processes=processes))
+        large: Iterator[ReadRun[None]] = read_large(results, paths, None, processes=processes)
+        return [run.figures for run in large]
     runs = []
     known: dict[bytes, Asked] = {}
     with _no_search_for_cycles():
@@ -76,10 +77,6 @@ def read_figures(
                 seen(run)
             runs.append(make_run_figures(run))
     return runs
-
-
-def _figures(runs: Iterator[ReadRun[None]]) -> list[RunFigures]:
-    return [run.figures for run in runs]
 
 
 def runs_of(results: Path) -> list[Path]:

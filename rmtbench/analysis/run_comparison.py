@@ -198,8 +198,8 @@ def as_record(made: RunComparison) -> dict[str, Any]:
         "bootstrap": None if scores.low is None else {**interval, "resamples": RESAMPLES, "clusters": scores.clusters},
         "test": None if made.test is None else asdict(made.test),
         "detectable": scores.detectable,
-        "only_first": made.valued_alone[1],
-        "only_second": made.valued_alone[0],
+        "only_first": made.valued_alone[0],
+        "only_second": made.valued_alone[1],
     }
     record = {"schema": 1, **asdict(made), "scores": told}
     return {name: value for name, value in record.items() if name not in ("test", "questions", "valued_alone")}
@@ -221,7 +221,7 @@ def _check_scored(first: RunRecord, second: RunRecord, metric: str) -> None:
         raise UserError(
             f"{metric} was made by different scorers ({first.scorers.get(metric)}; {second.scorers.get(metric)})",
             where=f"{first.run_id}, {second.run_id}",
-            remedy="make both alike with rmtbench score",
+            remedy="delete scores.jsonl of both runs and make both alike with rmtbench score",
         )
 
 

@@ -5,6 +5,7 @@ Knows no table and no layout.
 
 from __future__ import annotations
 
+import hashlib
 import math
 import statistics
 from array import array
@@ -143,6 +144,7 @@ class RunFigures:
         values: What its metrics' values are, as its files say; empty for older runs, and before scoring.
         judging: What a judge said of its answers; None where none was asked.
         squares: Of each metric, the sum of its squared values: equal to the sum where all are right or wrong.
+        lacking: Of each metric, by cluster a hash of the questions that it does not apply to, where there are any.
     """
 
     run_id: str
@@ -168,6 +170,7 @@ class RunFigures:
     values: tuple[MetricValue, ...] = ()
     judging: JudgedRun | None = None
     squares: Mapping[str, float] = field(default_factory=dict)
+    lacking: Mapping[str, Mapping[int, int]] = field(default_factory=dict)
 
     @property
     def hash(self) -> str:
@@ -277,6 +280,7 @@ def figures_of(run: RunColumns) -> RunFigures:
             metric: math.fsum(value * value for each in found.values() for value in each)
             for metric, found in values.items()
         },
+        lacking={metric: _lacking(columns, metric, clusters) for metric, found in values.items() if found},
     )
 
 
@@ -366,6 +370,18 @@ def _by_cluster(columns: Columns, metric: str, clusters: Sequence[int]) -> dict[
         if kind != NOT_APPLICABLE:
             values.setdefault(cluster, []).append(value)
     return values
+
+
+def _lacking(columns: Columns, metric: str, clusters: Sequence[int]) -> dict[int, int]:
+    """Return, by cluster, a hash of the questions that a metric does not apply to: the same in every process."""
+    without: dict[int, list[str]] = {}
+    for at, kind in enumerate(columns.scores[metric].kinds[: columns.questions]):
+        if kind == NOT_APPLICABLE:
+            without.setdefault(clusters[at], []).append(f"{columns.draws[at]} {columns.ids[at]!r}")
+    return {
+        cluster: int.from_bytes(hashlib.blake2b("\n".join(names).encode(), digest_size=8).digest(), "big")
+        for cluster, names in without.items()
+    }
 
 
 def _chosen(numbers: Numbers, mask: Sequence[bool]) -> list[float]:

@@ -18,7 +18,7 @@ import rmtbench
 from rmtbench.cli.encoding import drop_output, use_known_characters
 from rmtbench.cli.plain_text import guard_streams, one_line, plain
 from rmtbench.cli.progress import resumable
-from rmtbench.errors import UserError
+from rmtbench.errors import UserError, of_system
 
 # Typer carries click inside and gives a public name only to this child of its UsageError.
 USAGE_ERROR = cast("Any", typer.BadParameter.__base__)
@@ -118,10 +118,7 @@ def main() -> None:
         drop_output()
         code = 141
     except OSError as error:
-        # A file, folder or device that does not do what is asked of it is no defect of ours, wherever it shows.
-        what = (error.strerror or str(error) or type(error).__name__).splitlines()[0]
-        remedy = "mend the file or folder, or choose another one; everything written so far is kept"
-        code = _complain(UserError(what, where=str(error.filename or ""), remedy=remedy), debug=debug)
+        code = _complain(of_system(error), debug=debug)
         drop_output()
     except KeyboardInterrupt:
         code = 130

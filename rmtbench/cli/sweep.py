@@ -18,7 +18,7 @@ from rmtbench.cli.plain_text import plain
 from rmtbench.cli.plan_costs import duration
 from rmtbench.cli.planning import Planning, data_of
 from rmtbench.cli.progress import note, resumable, say_next
-from rmtbench.errors import UserError
+from rmtbench.errors import UserError, of_system
 from rmtbench.options.engine import Engine, check_engine, is_shared
 from rmtbench.options.sweeping import Sweeping
 from rmtbench.plural import many
@@ -139,9 +139,10 @@ def _each(made: Sweep, do: Callable[[SweepRequest], int]) -> _Tried:
         place = f"[{number}/{len(made.requests)}] {one.place}"
         try:
             codes.add(do(one))
-        except UserError as error:
-            note(f"{place} cannot be done: {in_words_of_the_file(error, '')}")
-            failures.append((one, error))
+        except (UserError, OSError) as error:
+            told = error if isinstance(error, UserError) else of_system(error)
+            note(f"{place} cannot be done: {in_words_of_the_file(told, '')}")
+            failures.append((one, told))
             codes.add(2)
         except Exception as error:  # noqa: BLE001 - whatever it is, the other requests can still be done
             note(f"{place} failed:")

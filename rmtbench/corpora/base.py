@@ -133,7 +133,7 @@ class DatasetKind:
         tokens: About how many tokens each named size has.
         miniature: Whether the generated corpora have its style, for profiles without files.
         reader: Which default model reads it: `real`, or `generated` for the miniature's English.
-        normal_form: The data set whose official evaluator's normal form scores its answers.
+        normal_form: The data set whose official evaluator's rules score its answers.
     """
 
     name: str

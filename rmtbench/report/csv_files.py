@@ -128,10 +128,11 @@ def _corpora(section: Section) -> list[Record]:
 
 def _scores(run: RunFigures | None, metrics: Sequence[str]) -> Record:
     scores: Record = {"scored": run.scored if run else None}
+    means = run.summary.means if run and run.scored else {}
+    errors = run.standard_errors if run and run.scored and run.complete else {}
     for metric in metrics:
-        known = run is not None and run.scored
-        scores[metric] = _round(run.summary.means.get(metric)) if run is not None and known else None
-        scores[f"{metric}_standard_error"] = _round(run.standard_errors.get(metric)) if run and known else None
+        scores[metric] = _round(means.get(metric))
+        scores[f"{metric}_standard_error"] = _round(errors.get(metric))
     return scores
 
 

@@ -15,9 +15,13 @@ if TYPE_CHECKING:
     from rmtbench.report.figures.make import Drawn
 
 
+_MARKS = re.compile(r"[\\|*`<\[~$]|(?<![^\W_])_|_(?![^\W_])|&(?=#?\w+;)")
+"""Signs that GitHub's Markdown may not show; an underscore within a word and an ampersand alone are shown."""
+
+
 def escape(text: str) -> str:
-    """A text as Markdown shows it literally, on one line: pipes, stars, brackets and line breaks lose their meaning."""
-    return re.sub(r"([\\|*`<\[])", r"\\\1", re.sub(r"\s+", " ", text))
+    """A text as Markdown shows it literally, on one line: what marks, links or names a character loses its meaning."""
+    return _MARKS.sub(r"\\\g<0>", re.sub(r"\s+", " ", text))
 
 
 def heading(text: str, level: int) -> str:

@@ -10,12 +10,12 @@ from collections.abc import Callable, Mapping, Sequence
 
 from rmtbench.core import MetricValue
 from rmtbench.corpora.registry import known_datasets
-from rmtbench.normalize import normalize_hotpotqa, normalize_squad, normalize_triviaqa
+from rmtbench.normalize import normalize_squad, normalize_triviaqa
 from rmtbench.scoring.base import EachItem, Item, MetricKind
 
 _NORMALIZE: Mapping[str, Callable[[str], str]] = {
     "squad": normalize_squad,
-    "hotpotqa": normalize_hotpotqa,
+    "hotpotqa": normalize_squad,  # its evaluator took it over
     "triviaqa": normalize_triviaqa,
 }
 _WHOLE_ANSWERS = frozenset({"yes", "no", "noanswer"})
@@ -62,12 +62,17 @@ def token_f1_metric(_scorer_model: str) -> EachItem:
 
 def normal_form(dataset: str) -> Callable[[str], str]:
     """What brings an answer into the normal form that a data set's official rules compare."""
+    return _NORMALIZE[_rules(dataset)]
+
+
+def _rules(dataset: str) -> str:
+    """The data set whose official rules apply: the one that another package's names, and SQuAD where none is known."""
     kind = known_datasets().get(dataset)
-    return normalize_squad if kind is None else _NORMALIZE[kind.normal_form]
+    return "squad" if kind is None else kind.normal_form
 
 
 def _f1(prediction: str, reference: str, dataset: str) -> float:
-    if dataset == "hotpotqa" and prediction != reference and {prediction, reference} & _WHOLE_ANSWERS:
+    if _rules(dataset) == "hotpotqa" and prediction != reference and {prediction, reference} & _WHOLE_ANSWERS:
         return 0.0
     return f1_of_tokens(prediction.split(), reference.split())
 

@@ -25,6 +25,7 @@ class Item:
         gold: References and evidence.
         retrieves: Whether the system retrieves at all.
         question: The question's text.
+        takes_notes: Whether the system writes notes on the corpus before it answers.
     """
 
     dataset: str
@@ -32,6 +33,7 @@ class Item:
     gold: Gold
     retrieves: bool
     question: str = ""
+    takes_notes: bool = False
 
     @property
     def text(self) -> str:

@@ -17,7 +17,8 @@ UNSTATED = frozenset({"", "yes", "no", "noanswer"})
 def note_scores(item: Item) -> dict[str, float | None]:
     """Whether notes ever had a reference in them, and whether the last ones do.
 
-    A reference is in the notes where its normal form is, as whole words. A failed answer has the notes up to there.
+    A reference is in the notes where its normal form is, as whole words. A failed answer has the notes up to there; one
+    that failed before its first notes has captured nothing.
 
     Args:
         item: An answer and its gold.
@@ -29,7 +30,8 @@ def note_scores(item: Item) -> dict[str, float | None]:
     """
     normal = normal_form(item.dataset)
     wanted = {normal(reference) for reference in item.gold.references} - UNSTATED
-    if not item.answer.notes or not wanted:
+    without = not item.answer.notes and not (item.takes_notes and item.answer.error is not None)
+    if without or not wanted:
         return dict.fromkeys(NAMES)
     heads = item.answer.note_heads
     there = [any(f" {each} " in f" {normal(text)} " for each in wanted) for text in item.answer.notes]
@@ -40,7 +42,7 @@ def note_scores(item: Item) -> dict[str, float | None]:
 
 def notes_metric(_scorer_model: str) -> EachItem:
     """`note_scores` as a metric."""
-    return EachItem(dict.fromkeys(NAMES, "words of references v1"), note_scores)
+    return EachItem(dict.fromkeys(NAMES, "words of references v2"), note_scores)
 
 
 METRIC = MetricKind(

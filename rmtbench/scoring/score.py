@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rmtbench.analysis.earlier_systems import system_of
 from rmtbench.analysis.run_figures import summarize
 from rmtbench.errors import UserError, disk_errors
 from rmtbench.journal.checks import read_json
@@ -20,6 +21,7 @@ from rmtbench.journal.rows import system_to_row
 from rmtbench.options import flag
 from rmtbench.plural import many
 from rmtbench.scoring.base import Accounting, Item, Metric, MetricKind, Progress
+from rmtbench.scoring.kept_verdicts import KeptVerdicts, kept_verdicts
 from rmtbench.scoring.kinds import find_metric, is_plugin, judged_names, metric_names
 from rmtbench.scoring.plugin import Scored, account_plugin, make_plugin, no_scores, score_plugin
 
@@ -52,10 +54,11 @@ def score_runs(
     progress: Progress = lambda _stage, _done, _total: None,
     judge: Judge | None = None,
 ) -> list[str]:
-    """Write `scores.jsonl` and `summary.json` of each run; a run whose scores stand already is left alone.
+    """Write `scores.jsonl` and `summary.json` of each run; runs whose scores stand already, and agree, are left alone.
 
     A metric of another package that raises, or that cannot be made and was not asked for by name, costs its own scores
-    only: each answer keeps the reason, and the metric is tried again the next time.
+    only: each answer keeps the reason, and the metric is tried again the next time. Where all metrics are wanted and no
+    judge is named, verdicts that a run has stay.
 
     Args:
         paths: Run folders.
@@ -65,7 +68,8 @@ def score_runs(
         judge: The model that judges answers; None for none. Its metrics are made beside the others.
 
     Returns:
-        One line for each metric of another package that failed, with the reason.
+        One line for each metric of another package that failed, with the reason, and for each run without a judge's
+        verdicts because it has new answers.
 
     Raises:
         UserError: An unknown metric, a missing scorer model or judge, a packed run without these scores, or a damaged
@@ -83,7 +87,8 @@ def score_runs(
     asked = _asked(kinds, judged, scorer_model)
     # A packed run cannot be written: where all metrics are wanted, those that it has are enough.
     enough = scorer_model if metrics is None and judge is None else None
-    todo = [run for run in runs if not _stands(run, asked, enough)]
+    unlike = _made_unlike(runs)
+    todo = [run for run in runs if run.folder.path in unlike or not _stands(run, asked, enough)]
     _refuse_packed(todo)
     if not todo:
         return []
@@ -99,14 +104,26 @@ def score_runs(
         places.setdefault(owner.folder.path, []).append(place)
     for run in todo:
         own = places.get(run.folder.path, [])
+        kept = kept_verdicts(run) if metrics is None and judge is None else KeptVerdicts()
+        problems += _without_verdicts(run, kept)
+        for place in own:
+            rows[place].scores.update(kept.scores.get(keys[place][1], {}))
         with disk_errors(run.folder.summary, flag.results):
             run.folder.summary.unlink(missing_ok=True)  # it names what made the scores: it must not stand beside others
         write_whole(run.folder.scores, b"".join(encode(_line(*keys[place][1], rows[place])) for place in own))
         accounts, silent = _accounts(made, [items[place] for place in own])
         problems += [f"{name}: it cannot say what it took ({why})" for name, why in silent.items()]
         asked = _asked([kind for kind in whole if kind.name not in silent], judged, scorer_model)
-        _write_summary(run.folder.path, made, asked, accounts)
+        _write_summary(run.folder.path, made, kept.joined(asked), accounts, kept)
     return list(dict.fromkeys(problems))
+
+
+def _without_verdicts(run: RunRecord, kept: KeptVerdicts) -> list[str]:
+    """Say that a run's verdicts are left out, and what brings them back."""
+    if not kept.new:
+        return []
+    told = f"a judge's verdicts on {run.run_id} are left out, since it lacks {many(kept.new, 'verdict')}"
+    return [f"{told}: give the same --judge again, which is asked for these only"]
 
 
 def _refuse_packed(runs: Sequence[RunRecord]) -> None:
@@ -121,7 +138,14 @@ def _refuse_packed(runs: Sequence[RunRecord]) -> None:
 def _item(run: RunRecord, key: Key) -> Item:
     """An answer of a run with its gold."""
     dataset = next(row["dataset"] for row in run.corpora if row["draw"] == key[0])
-    return Item(dataset, run.answers[key], run.gold[key], run.spec.retrieves, run.questions[key].text)
+    return Item(
+        dataset,
+        run.answers[key],
+        run.gold[key],
+        run.spec.retrieves,
+        run.questions[key].text,
+        takes_notes="notes" in system_of(run).needs,
+    )
 
 
 def _make(kind: MetricKind, make: Callable[[], Metric], chosen: AbstractSet[str]) -> Metric | UserError:
@@ -198,6 +222,21 @@ def _stands(run: RunRecord, asked: str, enough: str | None) -> bool:
     return bool(_without_judges(before) == json.loads(asked))
 
 
+def _made_unlike(runs: Sequence[RunRecord]) -> set[Path]:
+    """Runs that are scored anew because one scorer made a value of some and another one that of others.
+
+    A value's scorer has another name on a GPU, or with another version of a library. Judges are told apart by what was
+    asked for, and a packed run cannot be written.
+    """
+    judged = {value.name for name in judged_names() for value in find_metric(name).values}
+    made: dict[str, dict[str, list[Path]]] = {}
+    for run in runs:
+        for name, scorer in run.scorers.items():
+            if name not in judged and not packed_of(run.folder.path):
+                made.setdefault(name, {}).setdefault(scorer, []).append(run.folder.path)
+    return {path for by in made.values() if len(by) > 1 for paths in by.values() for path in paths}
+
+
 def _without_judges(asked: str) -> list[Any]:
     """What scores were made of, without what judges made: who names no judge now does not lose their verdicts."""
     names, scorer_model, *judges = json.loads(asked)
@@ -225,17 +264,19 @@ def _accounts(made: Sequence[_Made], items: Sequence[Item]) -> tuple[dict[str, d
     return accounts, silent
 
 
-def _write_summary(path: Path, made: Sequence[_Made], asked: str, accounts: Mapping[str, Mapping[str, Any]]) -> None:
+def _write_summary(
+    path: Path, made: Sequence[_Made], asked: str, accounts: Mapping[str, Mapping[str, Any]], kept: KeptVerdicts
+) -> None:
     run = read_run(path)
     metrics = [one.metric for one in made if not isinstance(one.metric, UserError)]
     summary = {
         "run_id": run.run_id,
         "complete": run.complete,
-        "scorers": {name: by for metric in metrics for name, by in metric.scorers.items()},
+        "scorers": {name: by for metric in metrics for name, by in metric.scorers.items()} | dict(kept.scorers),
         **({} if run.system is None else {"system": system_to_row(run.system)}),
-        "values": [asdict(value) for one in made for value in one.kind.values],
+        "values": list(map(asdict, (*(value for one in made for value in one.kind.values), *kept.values))),
         "asked": asked,
-        **({"accounts": accounts} if accounts else {}),
+        **({"accounts": {**accounts, **kept.accounts}} if accounts or kept.accounts else {}),
         **asdict(summarize(run)),
     }
     pretty = json.dumps(json.loads(encode(summary)), ensure_ascii=False, indent=1)

@@ -111,3 +111,43 @@ def test_runs_of_other_scorers_or_other_questions_are_no_pair(tmp_path):
     add_run(tmp_path, spec_of("closed-book"), questions=3, scorers={"f1": "one"})
     assert compare_all(grid_of(tmp_path), "small", "f1") == ()
     assert matrix_table(grid_of(tmp_path), "small", ()) is None
+
+
+def score_all_but(results, gone, right, **spec):
+    """Runs of several systems, each all right or all wrong, and without a value for some questions by their place."""
+    for system, places in gone.items():
+        folder = add_run(
+            results, spec_of(system, **spec), questions=3, kind=spec.get("data", "official").partition(":")[0]
+        )
+        score = float(system in right)
+        vary(folder, "em", lambda place, places=places, score=score: None if place in places else score)
+
+
+def pairs_of(results, size="small"):
+    found = compare_all(grid_of(results), size, "em")
+    return {(pair.first[0].system, pair.second[0].system): pair for pair in found}
+
+
+def test_runs_that_lack_the_same_values_share_the_others(tmp_path):
+    gone = {"closed-book": (), "full-context": (), "oracle": (0,), "cag": (0,)}
+    score_all_but(tmp_path, gone, right=("oracle", "full-context"), draws=8)
+    pairs = pairs_of(tmp_path)
+    without = pairs["oracle", "cag"]
+    assert (without.difference, without.draws, without.questions) == (1.0, 8, 23)
+    whole = pairs["closed-book", "full-context"]
+    assert (whole.difference, whole.draws, whole.questions) == (-1.0, 8, 24)
+    mixed = pairs["closed-book", "oracle"]
+    assert (mixed.difference, mixed.draws, mixed.questions) == (-1.0, 7, 21)
+
+
+def test_a_draw_with_values_of_other_questions_counts_not(tmp_path):
+    score_all_but(tmp_path, {"oracle": (0,), "cag": (1,)}, right=("oracle",), draws=8)
+    pair = pairs_of(tmp_path)["oracle", "cag"]
+    assert (pair.draws, pair.questions) == (7, 21)
+
+
+def test_a_missing_value_costs_a_whole_folder_one_question(tmp_path):
+    folder = {"dataset": "mine", "data": "own:mine@x", "size": "all", "draws": 1}
+    score_all_but(tmp_path, {"oracle": (), "cag": (1,)}, right=("oracle",), **folder)
+    pair = pairs_of(tmp_path, "all")["oracle", "cag"]
+    assert (pair.unit, pair.units, pair.questions, pair.difference) == ("question", 2, 2, 1.0)

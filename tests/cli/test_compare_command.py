@@ -136,6 +136,10 @@ def test_questions_with_a_value_in_one_run_only_are_told(rmtbench, tmp_path):
     said = rmtbench("compare", whole, part, "--fail-if-worse", 0.02)
     assert "over 24 questions" in said.out
     assert "left out: 8 questions that em has a value for in the first alone\n" in said.out
+    made = tmp_path / "made.json"
+    rmtbench("compare", whole, part, "--json", made)
+    scores = json.loads(made.read_text())["scores"]
+    assert (scores["only_first"], scores["only_second"]) == (8, 0)
     assert "not worse by more than 0.02 on the questions that em has a value for in both; " in said.out
     assert "left out: 8 questions that em has a value for in the second alone\n" in rmtbench("compare", part, whole).out
 

@@ -54,6 +54,20 @@ def test_the_plan_is_told_first_and_each_request_as_it_begins(rmtbench: Command,
     assert f"[2/2] {second}" in lines[5:]
 
 
+def test_a_file_that_cannot_be_read_stops_its_request_alone(rmtbench: Command, sweep: Words, tmp_path: Path) -> None:
+    words = sweep({}, {"seed": 1})
+    assert rmtbench(*words).code == 0
+    gold = min((tmp_path / "results").glob("*/gold.jsonl"))
+    gold.unlink()
+    gold.mkdir()
+    said = rmtbench(*words)
+    assert said.code == 2
+    assert "Traceback" not in said.err
+    assert "cannot be done: " in said.err
+    assert str(gold) in said.err
+    assert said.err.count("1 of 2 requests cannot be done") == 1
+
+
 def test_a_dry_run_prints_every_run_and_leaves_nothing(rmtbench: Command, sweep: Words, tmp_path: Path) -> None:
     words = sweep({"size": "smoke", "system": ["rag-sparse", "closed-book"], "top_k": [1, 2]})
     said = rmtbench(*words, "--dry-run")

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import re
+import warnings
 
 import pytest
 from report_runs import add_run, append, spec_of
@@ -84,6 +85,44 @@ def test_random_weights_and_miniature_data_are_told_in_figure(tmp_path):
     assert all("random weights: scores mean nothing" in figure.label for figure in drawn)
 
 
+def test_a_model_of_the_miniatures_english_is_told_in_figure(tmp_path):
+    add_run(tmp_path, spec_of(model="mini"))
+    drawn, _ = make_figures(sections_of(tmp_path))
+    assert all("mini knows the miniature alone: scores mean nothing" in figure.label for figure in drawn)
+
+
+def words_of(svg):
+    return " ".join(re.sub("<[^>]+>", " ", svg.decode()).split())
+
+
+def test_figures_of_scores_name_incomplete_runs(tmp_path):
+    add_run(tmp_path, spec_of("cag"), answered=5)
+    add_run(tmp_path, spec_of("full-context"))
+    _, files = make_figures(sections_of(tmp_path))
+    for name in ("score", "frontier"):
+        told = words_of(files[f"figures/{name}-1.svg"])
+        assert "incomplete, questions without an answer count as zero: cag small" in told
+
+
+@pytest.mark.parametrize("sizes", [("small",), ("small", "medium", "large")])
+def test_a_figure_of_one_system_has_room_for_its_panel(tmp_path, sizes):
+    settings = (("memory", "mini-query-first@a256c9f9"), ("rmt_heads", "4"))
+    for size in sizes:
+        add_run(tmp_path, spec_of("rmt-memory", model="mini", size=size, settings=settings), answered=5)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # matplotlib warns where a panel has no room
+        make_figures(sections_of(tmp_path))
+
+
+def test_a_cache_breaks_even_whatever_its_settings(tmp_path):
+    add_run(tmp_path, spec_of("full-context"), seconds=2.0)
+    add_run(tmp_path, spec_of("cag", settings=(("kv_bits", "8"),)), seconds=0.1, prepare={"prefill": 100.0})
+    _, files = make_figures(sections_of(tmp_path))
+    assert "53" in words_of(files["figures/break-even-1.svg"]).split(), (
+        "(100 - 0.1) / (2 - 0.1) questions, and one more"
+    )
+
+
 def test_a_data_set_named_like_a_formula_is_drawn_as_text(tmp_path):
     add_run(tmp_path, spec_of(dataset="a$^{b", data="own:x@1"), kind="own")
     _, files = make_figures(sections_of(tmp_path))
@@ -117,6 +156,12 @@ def test_scores_by_position_are_means_over_the_facts_of_a_fifth(tmp_path):
     assert (last["position"], last["facts"], last["mean"]) == (0.9, 2, 0.6)
     assert first["low"] is not None
     assert last["low"] is None
+
+
+def test_an_incomplete_run_hides_no_other_by_position(tmp_path):
+    for top_k, answered in ((1, None), (3, None), (5, 5)):
+        place_evidence(add_run(tmp_path, spec_of("rag-sparse", top_k=top_k), answered=answered), lambda _: 0.1)
+    assert [record["label"] for record in records.position_records(grid_of(tmp_path))] == ["rag-sparse top-3"]
 
 
 def test_an_index_is_shown_once_however_many_chunks_are_read(tmp_path):

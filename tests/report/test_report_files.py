@@ -119,6 +119,14 @@ def test_csv_holds_plain_figures_and_leaves_missing_ones_empty(tmp_path):
     assert (random["random_weights"], random["em_standard_error"], random["draws"]) == ("true", "", "1")
 
 
+def test_csv_has_no_standard_error_of_an_incomplete_run(tmp_path):
+    add_run(tmp_path, spec_of("cag"), answered=6)
+    add_run(tmp_path, spec_of("full-context"))
+    write_report(tmp_path, quick=True)
+    errors = {row["system"]: row["em_standard_error"] for row in rows_of(tmp_path, "table2-hotpotqa.csv")}
+    assert errors == {"full-context": "0.05", "cag": ""}
+
+
 def test_csv_of_times_has_seconds_and_says_what_is_unfinished(tmp_path):
     make_golden_runs(tmp_path)
     write_report(tmp_path, quick=True)
@@ -181,6 +189,9 @@ def test_a_dataset_named_like_a_path_gets_a_file_of_its_own(tmp_path):
         ("`code`", r"\`code\`"),
         ("back\\slash", r"back\\slash"),
         ("plain_name 0.5 ±.1†", "plain_name 0.5 ±.1†"),
+        ("_drafts_ and __main__", r"\_drafts\_ and \_\_main\_\_"),
+        ("~~old~~, a$b$c", r"\~\~old\~\~, a\$b\$c"),
+        ("R&D &amp; &#65;", r"R&D \&amp; \&#65;"),
     ],
 )
 def test_markdown_shows_every_text_literally(text, escaped):

@@ -1,9 +1,15 @@
 """Exact match and F1 as metrics: the data set decides the rules, and a failed answer gets nothing."""
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import rmtbench
 from rmtbench.core import Answer, Gold
 from rmtbench.scoring.answers import exact_match, exact_match_metric, token_f1, token_f1_metric
 from rmtbench.scoring.base import Item
@@ -34,6 +40,25 @@ def test_the_data_set_of_an_item_decides_its_rules():
     assert values(*said) == [(0, pytest.approx(0.5)), (0, 0)]
     said = [item("O’Neil", "O'Neil", dataset=dataset) for dataset in ("squad", "triviaqa")]
     assert values(*said) == [(0, 0), (1, 1)]
+
+
+HOPS = """
+from rmtbench.corpora.base import DatasetKind
+
+DATASET = DatasetKind(name="hops", label="Hops", embedded=lambda: None, normal_form="hotpotqa")
+"""
+
+
+def test_another_packages_data_set_names_the_rules_that_apply(tmp_path):
+    (tmp_path / "hops_plugin.py").write_text(HOPS)
+    told = tmp_path / "hops_plugin-1.0.dist-info"
+    told.mkdir()
+    (told / "METADATA").write_text("Metadata-Version: 2.1\nName: hops-plugin\nVersion: 1.0\n")
+    (told / "entry_points.txt").write_text("[rmtbench.datasets]\nhops = hops_plugin:DATASET\n")
+    script = "from rmtbench.scoring.answers import token_f1; print(token_f1('yes it is', ['yes'], 'hops'))"
+    environ = os.environ | {"PYTHONPATH": f"{tmp_path}{os.pathsep}{Path(rmtbench.__file__).parents[1]}"}
+    said = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=environ, check=True)
+    assert said.stdout == "0.0\n"
 
 
 def test_failed_answer_is_wrong_even_where_blank_is_right():

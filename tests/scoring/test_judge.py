@@ -238,6 +238,33 @@ def test_without_a_judge_verdicts_are_not_lost(run: RunFolder) -> None:
     assert "judged" not in summary_of(run.path)["means"]
 
 
+def test_verdicts_stay_where_other_scores_are_made_anew(run: RunFolder) -> None:
+    with serve(by_reference) as server:
+        values = score(run, server)
+        judged, calls = summary_of(run.path), len(asked(server))
+        assert score_runs([run.path]) == []
+        made = summary_of(run.path)
+        assert scores_of(run.path, "judged") == values
+        assert made["accounts"] == judged["accounts"]
+        assert made["scorers"]["judged"] == judged["scorers"]["judged"]
+        assert made["means"]["judged"] == judged["means"]["judged"]
+        assert "minilm_cosine" in made["means"]
+        score_runs([run.path], judge=judge_at(server))
+        assert summary_of(run.path) == made
+        assert len(asked(server)) == calls
+
+
+def test_new_answers_without_a_judge_are_said(run: RunFolder) -> None:
+    with serve(by_reference) as server:
+        score(run, server)
+    lines = run.scores.read_text(encoding="utf-8").splitlines(keepends=True)
+    run.scores.write_text("".join(lines[:-1]), encoding="utf-8")
+    (problem,) = score_runs([run.path])
+    assert "since it lacks 1 verdict" in problem
+    assert "give the same --judge again" in problem
+    assert "judged" not in summary_of(run.path)["means"]
+
+
 def test_the_metric_by_its_name_needs_a_judge(run: RunFolder) -> None:
     with pytest.raises(UserError, match="no model is named that judges"):
         score_runs([run.path], ("judged",))

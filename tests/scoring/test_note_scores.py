@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
+from pathlib import Path
+
 import pytest
+from report_runs import add_run, spec_of
 
 from rmtbench.core import Answer, Gold
 from rmtbench.scoring.base import Item
 from rmtbench.scoring.notes import note_scores
+from rmtbench.scoring.score import score_runs
 
 NONE = {"captured": None, "retained": None}
 
@@ -41,3 +47,18 @@ def test_any_reference_counts_and_yes_and_no_do_not() -> None:
 
 def test_a_failed_answer_retains_nothing() -> None:
     assert scores("old mill", error="503") == {"captured": 1.0, "retained": 0.0}
+
+
+def test_an_answer_that_failed_before_any_notes_captured_nothing() -> None:
+    answer = Answer("q", "", "error", error="503")
+    item = Item("squad", answer, Gold("q", ("The Old Mill",)), retrieves=False, takes_notes=True)
+    assert note_scores(item) == {"captured": 0.0, "retained": None}
+    assert note_scores(replace(item, gold=Gold("q", ("yes",)))) == NONE
+
+
+def test_failed_answers_of_a_run_that_takes_notes_count(tmp_path: Path) -> None:
+    for system in ("rmt-text", "cag"):
+        run = add_run(tmp_path, spec_of(system), failed=8, score=None)
+        score_runs([run.path], ("notes",))
+        summary = json.loads(run.summary.read_text())
+        assert summary["means"]["captured"] == (0.0 if system == "rmt-text" else None)

@@ -104,6 +104,7 @@ def draw_break_even(records: Sequence[Record], label: str, systems: Systems) -> 
     for axes, (dataset, size) in zip(flat, places, strict=True):
         own = where(records, dataset=dataset, size=size)
         lines = []
+        caches = {record["label"] for record in own if systems[record["system"]].holds_cache}
         for name in values(own, "label"):
             line = where(own, label=name)
             lines.append(CostLine(name, line[0]["preparation_seconds"], line[0]["mean_seconds"]))
@@ -114,7 +115,7 @@ def draw_break_even(records: Sequence[Record], label: str, systems: Systems) -> 
             )  # fmt: skip
         log_axes(axes, "x")
         log_axes(axes, "y")
-        last, caches = 0.0, {system.label for system in systems.values() if system.holds_cache}
+        last = 0.0
         for point in (each for each in crossings(lines) if _is_marked(each, caches)):
             spot = (point.questions, point.cost)
             axes.plot(*spot, "o", color="black", markerfacecolor="none", markersize=9)

@@ -149,8 +149,12 @@ def training_figure(logs: Sequence[Path]) -> tuple[Drawn, dict[str, bytes]]:
 
 def label_of(section: Section) -> str:
     """A section's title, and what its figures are worth where they are no measurement of a model on real data."""
-    worth = "random weights: scores mean nothing" if section.runs[0].random_weights else ""
-    return f"{section.title}{'; ' if worth else ''}{worth}"
+    run = section.runs[0]
+    if run.random_weights:
+        return f"{section.title}; random weights: scores mean nothing"
+    if run.reads_other_english:
+        return f"{section.title}; {run.spec.model} knows the miniature alone: scores mean nothing"
+    return section.title
 
 
 KINDS = (

@@ -26,6 +26,10 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+LEAST_ROWS = 3
+"""Systems that a figure has room for, however few it shows: its title and axis would leave none for a panel."""
+MOST_INCOMPLETE = 4
+"""Runs that a figure names because they are incomplete."""
 NAMED = ("o1-preview-2024-09-12", "gpt-4o-2024-05-13", "gemini-1.5-pro", "llama-3.1-8b-instruct", "dbrx-instruct")
 """Published curves that have a name in the figure; the others are the grey around them."""
 
@@ -34,7 +38,7 @@ def draw_scores(records: Sequence[Record], label: str, systems: Systems) -> Figu
     """Scores of all systems, a panel a dataset, a marker a size, with intervals where they are defined."""
     datasets = values(records, "dataset")
     labels = values(records, "label")
-    figure, rows = panels(len(datasets), width=4.0, height=1.2 + 0.28 * len(labels))
+    figure, rows = panels(len(datasets), width=4.0, height=1.2 + 0.28 * max(LEAST_ROWS, len(labels)))
     for axes, dataset in zip(rows[0], datasets, strict=True):
         own = where(records, dataset=dataset)
         sizes = values(own, "size")
@@ -51,7 +55,7 @@ def draw_scores(records: Sequence[Record], label: str, systems: Systems) -> Figu
         axes.set(title=dataset, xlim=(0, 1.0), ylim=(len(labels) - 0.4, -0.6), xlabel=_heading(records))
         axes.set_yticks(range(len(labels)), labels if axes is rows[0][0] else [""] * len(labels))
     share_legend(figure)
-    name_figure(figure, "Score by data set and system", f"{label}; {_bars(records)}")
+    name_figure(figure, "Score by data set and system", f"{label}; {_bars(records)}{_incomplete(records)}")
     return figure
 
 
@@ -73,7 +77,7 @@ def draw_lengths(records: Sequence[Record], label: str, systems: Systems) -> Fig
         token_ticks(axes, [record["tokens"] for record in own])
     share_legend(figure)
     _published(rows[0][-1])
-    name_figure(figure, "Score against context length", f"{label}; {_bars(records)}")
+    name_figure(figure, "Score against context length", f"{label}; {_bars(records)}{_incomplete(records)}")
     return figure
 
 
@@ -121,7 +125,8 @@ def draw_frontier(records: Sequence[Record], label: str, systems: Systems) -> Fi
         axes.set(title=f"{dataset}, {size}", ylim=(0, 1.05))
         axes.set(xlabel="seconds a question, preparation shared", ylabel=_heading(records))
     share_legend(figure)
-    name_figure(figure, "Accuracy against cost", f"{label}; filled: on the frontier; numbers: top-k")
+    told = f"{label}; filled: on the frontier; numbers: top-k{_incomplete(records)}"
+    name_figure(figure, "Accuracy against cost", told)
     return figure
 
 
@@ -164,8 +169,17 @@ def _heading(records: Sequence[Record]) -> str:
 
 
 def _bars(records: Sequence[Record]) -> str:
-    known = any(record["low"] is not None for record in records)
-    return "bars: 95 % intervals" if known else "no intervals: one draw"
+    if any(record["low"] is not None for record in records):
+        return "bars: 95 % intervals"
+    return "no intervals: one draw" if all(record["draws"] == 1 for record in records) else "no intervals"
+
+
+def _incomplete(records: Sequence[Record]) -> str:
+    """Name the runs whose scores are too low because they go on, as a mark does in tables."""
+    runs = list(dict.fromkeys(f"{each['label']} {each['size']}" for each in records if not each["complete"]))
+    more = f" and {len(runs) - MOST_INCOMPLETE} more" if len(runs) > MOST_INCOMPLETE else ""
+    told = f"{', '.join(runs[:MOST_INCOMPLETE])}{more}"
+    return f"; incomplete, questions without an answer count as zero: {told}" if runs else ""
 
 
 def values(records: Sequence[Record], name: str) -> list[str]:

@@ -47,6 +47,8 @@ OTHER_LOOKS = (("^", 0.0), ("o", 1.0), ("v", 0.5), ("s", 0.0), ("P", 1.0), ("d",
 
 LETTERS_AN_INCH = 12.5
 """Of a title."""
+TOLD_LINES, LINE_INCHES = 2, 0.17
+"""Lines below a title that a figure has room for, and how much higher every further one makes it."""
 
 PNG_DPI = 130
 
@@ -172,8 +174,9 @@ def name_figure(figure: Figure, title: str, label: str) -> None:
         title: What it shows.
         label: The section's title and what its figures are worth.
     """
-    letters = int(figure.get_figwidth() * LETTERS_AN_INCH)
-    figure.suptitle("\n".join([title, *wrap(label, letters)]), fontsize=10, x=0.01, ha="left")
+    told = wrap(label, int(figure.get_figwidth() * LETTERS_AN_INCH))
+    figure.set_figheight(figure.get_figheight() + LINE_INCHES * max(0, len(told) - TOLD_LINES))
+    figure.suptitle("\n".join([title, *told]), fontsize=10, x=0.01, ha="left")
 
 
 def to_bytes(figure: Figure) -> tuple[bytes, bytes]:
