@@ -71,8 +71,14 @@ class Child:
                 return None
             time.sleep(0.002)
         said = self._err.read_text(encoding="utf-8", errors="replace") if self._err.exists() else ""
-        seen = Counts(**json.loads(self._counts.read_text())) if self._counts.exists() else Counts()
-        return Ended(os.waitstatus_to_exitcode(status), said, time.monotonic() - self._began, seen)
+        return Ended(os.waitstatus_to_exitcode(status), said, time.monotonic() - self._began, self._counted())
+
+    def _counted(self) -> Counts:
+        """What its file layer counted; nothing of a command that was killed before it had written that."""
+        try:
+            return Counts(**json.loads(self._counts.read_text()))
+        except (FileNotFoundError, ValueError):
+            return Counts()
 
     def end(self) -> Ended:
         """Return how it ended; one that takes too long is killed, and its code is that of the signal."""
