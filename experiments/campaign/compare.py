@@ -19,8 +19,9 @@ ROWS: Mapping[str, Sequence[str]] = {
     "corpora.jsonl": ("draw",),
     "scores.jsonl": ("draw", "question_id"),
 }
-EXTRA = ("*.sqlite-wal", "*.sqlite-shm")
-"""Files that SQLite keeps while a database is open elsewhere, and tidies at its next use."""
+EXTRA = ("*.sqlite-wal", "*.sqlite-shm", "cache/verdicts/*")
+"""Files that SQLite keeps while a database is open elsewhere, and tidies at its next use; and verdicts, of which there is
+one more where the compiled step could not be read, so that torch took its place."""
 
 
 @dataclass(frozen=True, slots=True)

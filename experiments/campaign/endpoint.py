@@ -26,13 +26,13 @@ def faulty(bench: Bench, chance: random.Random, number: int) -> Trial:
     """Ask four systems 500 questions each through a server with faults, and compare with one without."""
     wanted = bench.place("whole-endpoint")
     found = bench.place()
-    ends, seen = [], {}
+    ends, seen, port = [], {}, 0
     for place, share in ((wanted, 0.0), (found, SHARE)):
         _documents(place)
-        with _server(place, share, chance.randrange(10**6)) as url:
+        with _server(place, share, chance.randrange(10**6), port) as url:
+            port = int(url.rpartition(":")[2].partition("/")[0])  # of both: the address is in the runs' names
             ends.append(run(_words(url), place))
-            seen = _told(place)
-    # The server's address is in no result, and its port would be another one in each.
+        seen = _told(place)
     differences = compare(facts(found, ()), facts(wanted, ()))
     return Trial(
         "endpoint",
@@ -50,7 +50,7 @@ def faulty(bench: Bench, chance: random.Random, number: int) -> Trial:
 
 
 def _words(url: str) -> Sequence[str]:
-    server = ("--model", "openai:mini", "--base-url", url, "--concurrency", str(AT_ONCE))
+    server = ("--model", "openai:mini", "--tokenizer", "mini", "--base-url", url, "--concurrency", str(AT_ONCE))
     more = ("--max-answer-tokens", "8", "--top-k", "1", "--results", "results")
     return ("run", "--system", SYSTEMS, "--dataset", "own", *server, *more)
 
@@ -72,13 +72,13 @@ def _told(place: Path) -> dict[str, Any]:
 
 
 @contextmanager
-def _server(place: Path, share: float, seed: int) -> Iterator[str]:
+def _server(place: Path, share: float, seed: int, port: int) -> Iterator[str]:
     """Serve from a process of its own, which notes at its end what it did."""
     ready, note = place / "server-url", place / "server.json"
     pid = os.fork()
     if pid == 0:
         try:
-            _serve(ready, note, share, seed)
+            _serve(ready, note, share, seed, port)
         finally:
             os._exit(0)
     try:
@@ -90,7 +90,7 @@ def _server(place: Path, share: float, seed: int) -> Iterator[str]:
         os.waitpid(pid, 0)
 
 
-def _serve(ready: Path, note: Path, share: float, seed: int) -> None:
+def _serve(ready: Path, note: Path, share: float, seed: int, port: int) -> None:
     import threading
 
     sys.path.insert(0, str(Path(__file__).parents[2] / "tests"))
@@ -98,7 +98,7 @@ def _serve(ready: Path, note: Path, share: float, seed: int) -> None:
     over = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: over.set())
     plan = tests.Plan(share=share, seed=seed)
-    with tests.serve(plan=plan) as server:
+    with tests.serve(plan=plan, port=port, caches=False) as server:
         ready.write_text(server.url)
         over.wait()
     note.write_text(json.dumps({"requests": plan.requests, "done": dict(plan.done)}))

@@ -1,4 +1,4 @@
-"""One writer a run."""
+"""One writer a run, and a training."""
 
 from __future__ import annotations
 
@@ -12,11 +12,13 @@ from rmtbench.options import flag
 
 
 @contextmanager
-def only_writer(path: Path) -> Iterator[Callable[[], None]]:
+def only_writer(path: Path, what: str = "this run", option: str = flag.results) -> Iterator[Callable[[], None]]:
     """Hold the lock file for the length of the block.
 
     Args:
         path: The lock file; made if missing, left in place.
+        what: Is written under it.
+        option: What chooses another folder.
 
     Yields:
         What to call before each write: it raises a `UserError` if another process has taken over meanwhile.
@@ -26,13 +28,13 @@ def only_writer(path: Path) -> Iterator[Callable[[], None]]:
     """
     with ExitStack() as stack:
         try:
-            with disk_errors(path, flag.results):
+            with disk_errors(path, option):
                 claim = stack.enter_context(hold(path))
         except HeldError as error:
             raise UserError(
-                f"another process (pid {error.holder}) is writing this run",
+                f"another process (pid {error.holder}) is writing {what}",
                 where=str(path.parent),
-                remedy=f"wait for it to end, or choose another folder with {flag.results}",
+                remedy=f"wait for it to end, or choose another folder with {option}",
             ) from error
 
         def check() -> None:

@@ -292,7 +292,8 @@ def _existing(tables: Sequence[Table | None]) -> tuple[Table, ...]:
 
 
 def _present(folder: Path, patterns: Sequence[str]) -> set[Path]:
-    return {path for pattern in patterns for path in folder.glob(pattern)}
+    # What begins with a dot is not there yet: another report, written at the same time, will give it its name.
+    return {path for pattern in patterns for path in folder.glob(pattern) if not path.name.startswith(".")}
 
 
 def _paths(folder: Path, files: Mapping[str, bytes]) -> set[Path]:

@@ -20,6 +20,7 @@ from types import FrameType
 import torch
 
 from rmtbench.errors import UserError, disk_errors
+from rmtbench.journal.lock import only_writer
 from rmtbench.options import flag
 from rmtbench.training import log
 from rmtbench.training.base import CHECKPOINT, LOG, MODEL, Objective, Progress, Recipe, Stage, Trained
@@ -50,11 +51,18 @@ def train(
         The finished training; of a finished one nothing is done again.
 
     Raises:
-        UserError: The checkpoint in `out` is of another recipe or damaged, or the loss is not a number.
+        UserError: The checkpoint in `out` is of another recipe or damaged, another process trains there, or the loss is
+            not a number.
         KeyboardInterrupt: Interrupted; a checkpoint of the last whole step is written.
     """
-    out.mkdir(parents=True, exist_ok=True)
-    training = _Training(objective, recipe, out, log_every)
+    with disk_errors(out, flag.out):
+        out.mkdir(parents=True, exist_ok=True)
+    with only_writer(out / ".lock", "this training", flag.out):
+        return _train(_Training(objective, recipe, out, log_every), report, checkpoint_every_seconds)
+
+
+def _train(training: _Training, report: Callable[[Progress], None], checkpoint_every_seconds: float) -> Trained:
+    objective, recipe, out = training.objective, training.recipe, training.out
     began, saved_at = training.taken, time.monotonic()
     try:
         for stage, end in recipe.ends():
@@ -80,7 +88,7 @@ class _Training:
     """What the steps of one call share."""
 
     def __init__(self, objective: Objective, recipe: Recipe, out: Path, log_every: int) -> None:
-        self._objective, self._recipe, self._out, self._log_every = objective, recipe, out, log_every
+        self.objective, self.recipe, self.out, self._log_every = objective, recipe, out, log_every
         self._parameters = [each for each in objective.module.parameters() if each.requires_grad]
         self._optimizers = make_optimizers(objective.module, recipe.learning_rate)
         restored = restore(out / CHECKPOINT, recipe, objective.module, self._optimizers)
@@ -96,24 +104,24 @@ class _Training:
 
     def advance(self, stage: Stage, end: int) -> Progress:
         """Take one step, which may be the stage's last. Nothing is changed before its loss is known to be a number."""
-        began, state, total = time.perf_counter(), self.state, self._recipe.steps
-        seed = _seed(self._recipe.seed, state.step)
+        began, state, total = time.perf_counter(), self.state, self.recipe.steps
+        seed = _seed(self.recipe.seed, state.step)
         torch.manual_seed(seed)
         try:
-            batch = self._objective.sample(stage, random.Random(seed))  # noqa: S311 - reproducible is what is wanted
+            batch = self.objective.sample(stage, random.Random(seed))  # noqa: S311 - reproducible is what is wanted
         except UserError:
             self.save()  # nothing is wrong with what was learnt so far
             raise
         for optimizer in self._optimizers:
             optimizer.zero_grad()
-        loss, metrics, tokens = self._objective.loss(batch)
+        loss, metrics, tokens = self.objective.loss(batch)
         loss.backward()  # type: ignore[no-untyped-call]
-        norm = torch.nn.utils.clip_grad_norm_(self._parameters, self._recipe.gradient_clip)
+        norm = torch.nn.utils.clip_grad_norm_(self._parameters, self.recipe.gradient_clip)
         # Both at once: the device is waited for one time a step.
         value, size = torch.stack((loss.detach().float(), norm.detach().float())).tolist()
         if not (math.isfinite(value) and math.isfinite(size)):
             raise self._not_a_number(stage, value, size)
-        rate = rate_at(self._recipe, state.step)
+        rate = rate_at(self.recipe, state.step)
         for optimizer in self._optimizers:
             for group in optimizer.param_groups:
                 group["lr"] = rate
@@ -125,7 +133,7 @@ class _Training:
         state.window.add(value, size, metrics, tokens, seconds)
         promoted = _promoted(state, stage, metrics)
         if state.step % self._log_every == 0 or state.step == end or promoted is not None:
-            log.append(self._out / LOG, log.line(state, total, stage.name, rate, promoted))
+            log.append(self.out / LOG, log.line(state, total, stage.name, rate, promoted))
             state.window = LogSums()
         if promoted is not None:
             state.skipped += end - state.step
@@ -141,24 +149,24 @@ class _Training:
     def save(self) -> None:
         """Write a checkpoint of the last whole step."""
         with _interrupts_held():
-            save(self._out / CHECKPOINT, self._recipe, self._objective.module, self._optimizers, self.state)
+            save(self.out / CHECKPOINT, self.recipe, self.objective.module, self._optimizers, self.state)
             self._kept = self.state.step
 
     def export(self, name: str) -> None:
         """Write the model under `name`, once; a folder that somebody removed is written again if it still can be."""
-        if name in self.state.exported and (name != MODEL or (self._out / MODEL).exists()):
+        if name in self.state.exported and (name != MODEL or (self.out / MODEL).exists()):
             return
-        with disk_errors(self._out / name, flag.out), replaced(self._out / name) as folder:
-            self._objective.export(folder)
+        with disk_errors(self.out / name, flag.out), replaced(self.out / name) as folder:
+            self.objective.export(folder)
         self.state.exported = sorted({*self.state.exported, name})
         self.save()
 
     def _not_a_number(self, stage: Stage, loss: float, norm: float) -> UserError:
         kept = "no checkpoint was written yet" if self._kept is None else f"the checkpoint of step {self._kept} is kept"
         return UserError(
-            f"step {self.state.step + 1} of {self._recipe.steps} (stage {stage.name}) has loss {loss} "
+            f"step {self.state.step + 1} of {self.recipe.steps} (stage {stage.name}) has loss {loss} "
             f"and gradient norm {norm}; {kept}",
-            where=str(self._out),
+            where=str(self.out),
             remedy="give the same command again to resume; if it comes again, use a recipe with a lower learning rate "
             f"and another {flag.out}",
         )

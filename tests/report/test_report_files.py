@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import subprocess
 import sys
 
@@ -268,6 +269,15 @@ def test_a_full_disk_leaves_the_old_report_whole(tmp_path):
     with pytest.raises(UserError, match="the disk is full"):
         write_report(tmp_path, quick=True)
     assert files_of(tmp_path / "report") == before
+
+
+def test_files_that_another_report_is_writing_stay(tmp_path):
+    add_run(tmp_path, spec_of("cag"))
+    folder = write_report(tmp_path).folder
+    theirs = folder / "figures" / f".score-1.png.0a1b2c3d-{os.getppid()}.tmp"
+    theirs.write_bytes(b"half of a pict")
+    write_report(tmp_path)
+    assert theirs.read_bytes() == b"half of a pict"
 
 
 # Without the heavy libraries

@@ -14,6 +14,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from rmtbench.errors import UserError
+from rmtbench.journal.lock import only_writer
 from rmtbench.training.base import Recipe, Stage
 from rmtbench.training.loop import train
 from rmtbench.training.optimizers import make_optimizers, rate_at
@@ -67,6 +68,14 @@ def run(out, objective=None, recipe=RECIPE, **options):
     told = []
     done = train(objective or Sine(), recipe, out, told.append, log_every=5, **options)
     return done, told
+
+
+def test_two_trainings_share_no_folder(tmp_path):
+    with only_writer(tmp_path / ".lock"), pytest.raises(UserError) as caught:
+        run(tmp_path)
+    assert caught.value.what == f"another process (pid {os.getpid()}) is writing this training"
+    assert caught.value.remedy == "wait for it to end, or choose another folder with --out"
+    assert {path.name for path in tmp_path.iterdir()} <= {".lock", ".lock.lease"}
 
 
 def log_of(out):
@@ -185,7 +194,7 @@ def test_kill_between_checkpoint_renames_costs_only_time(tmp_path, whole):
     _, told = run(tmp_path)
     assert told[0].step == 9
     assert_same_training(whole, tmp_path)
-    assert {path.name for path in tmp_path.iterdir()} == {"checkpoint", "log.jsonl", "base", "model"}
+    assert {path.name for path in tmp_path.iterdir()} == {".lock", "checkpoint", "log.jsonl", "base", "model"}
 
 
 def test_a_checkpoint_that_cannot_be_written_leaves_one_before(tmp_path, whole, monkeypatch):
