@@ -20,8 +20,8 @@ ROWS: Mapping[str, Sequence[str]] = {
     "scores.jsonl": ("draw", "question_id"),
 }
 EXTRA = ("*.sqlite-wal", "*.sqlite-shm", "cache/verdicts/*")
-"""Files that SQLite keeps while a database is open elsewhere, and tidies at its next use; and verdicts, of which there is
-one more where the compiled step could not be read, so that torch took its place."""
+"""Files that SQLite keeps while a database is open elsewhere, and tidies at its next use; and verdicts, of which there
+is one more where the compiled step could not be read, so that torch took its place."""
 
 
 @dataclass(frozen=True, slots=True)
