@@ -123,7 +123,7 @@ def _without_verdicts(run: RunRecord, kept: KeptVerdicts) -> list[str]:
     if not kept.new:
         return []
     told = f"a judge's verdicts on {run.run_id} are left out, since it lacks {many(kept.new, 'verdict')}"
-    return [f"{told}: give the same --judge again, which is asked for these only"]
+    return [f"{told}: give the same {flag.judge} again, which is asked for these only"]
 
 
 def _refuse_packed(runs: Sequence[RunRecord]) -> None:

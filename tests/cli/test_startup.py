@@ -62,7 +62,7 @@ def test_a_command_called_by_its_name_loads_no_other_command(tmp_path: Path) -> 
     ended = subprocess.run(command, capture_output=True, text=True, env=child_environment(tmp_path), check=False)
     loaded = set(ended.stdout.rpartition("heavy:")[2].split())
     assert loaded == {"rmtbench.cli.encoding", "rmtbench.cli.flags", "rmtbench.cli.main", "rmtbench.cli.plain_text",
-                      "rmtbench.cli.run"}  # fmt: skip
+                      "rmtbench.cli.progress", "rmtbench.cli.run"}  # fmt: skip
 
 
 def test_python_runs_the_package_as_the_console_script_does(tmp_path: Path) -> None:

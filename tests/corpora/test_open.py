@@ -263,7 +263,7 @@ for name in ("squad", "hotpotqa", "triviaqa", "handbook"):
 def test_another_process_draws_same_bytes_whatever_its_hash_seed(tmp_path: Path) -> None:
     files = {
         "squad/dev-v1.1.json": SQUAD,
-        "hotpotqa/rows.json": HOTPOTQA * 3,
+        "hotpotqa/rows.json": [{**row, "_id": f"{row['_id']}-{copy}"} for copy in range(3) for row in HOTPOTQA],
         "triviaqa/qa/web-dev.json": trivia_rows(),
     }
     lay(tmp_path, files)
