@@ -173,7 +173,7 @@ def test_a_draw_is_the_same_every_time_and_other_draws_differ(tmp_path: Path) ->
 
 @pytest.mark.real
 def test_real_rows_have_the_quirks_they_are_known_for(real_data: Path) -> None:
-    facts = open_dataset("hotpotqa", real_data / "hotpotqa", {}).facts()
+    facts = open_dataset("hotpotqa", real_data / "hotpotqa" / "hotpot_subset_distractor.json", {}).facts()
     assert facts.questions == 200
     assert 1_900 < facts.documents < 2_000
     assert facts.notes["duplicate paragraphs"] > 0
