@@ -22,6 +22,15 @@ def usual_processes() -> int:
     return min(MOST_PROCESSES, own)
 
 
+def use_one_thread() -> None:
+    """Have NumPy's matrix products take one thread, where it is not loaded yet and nobody has said otherwise.
+
+    For a command whose work `mapped` shares among processes: a second thread waits in a loop for the next small
+    product, on a core that another process needs.
+    """
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+
 @contextmanager
 def mapped(work: Callable[[Task], Result], tasks: Sequence[Task], processes: int) -> Iterator[Iterator[Result]]:
     """Do the same with every task; yields the results, in the order of the tasks.

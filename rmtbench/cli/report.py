@@ -24,7 +24,9 @@ def report(
     json: Annotated[bool, typer.Option("--json", help="Print verdicts and all records as one JSON object.")] = False,
 ) -> None:
     """Say which system to use and show one table; write all tables, figures and a page to RESULTS/report."""
-    from rmtbench.processes import usual_processes
+    from rmtbench.processes import use_one_thread, usual_processes
+
+    use_one_thread()
     from rmtbench.report.write import write_report
 
     written = write_report(
