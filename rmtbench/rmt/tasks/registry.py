@@ -11,7 +11,9 @@ from rmtbench.plural import many
 from rmtbench.rmt.tasks.babilong import open_babilong
 from rmtbench.rmt.tasks.base import Task
 from rmtbench.rmt.tasks.corpus import CorpusTask
+from rmtbench.rmt.tasks.documents import document_noise
 from rmtbench.rmt.tasks.miniature import NAMES, Draw, FactsInNoise, draw_any, draw_facts, draw_two_hops, noise_ids
+from rmtbench.rmt.tasks.wording import sentence_ids
 
 BABILONG = "babilong:"
 """What comes before the path of an official file."""
@@ -29,15 +31,21 @@ def task_names() -> tuple[str, ...]:
 
 
 def check_task(name: str) -> None:
-    """Refuse a name that no task has; of an official file, its form alone is looked at.
+    """Refuse a name that no task has; of an official file or documents, its form alone is looked at.
 
     Raises:
         UserError: No task is called so.
     """
-    if name not in task_names() and not name.startswith(BABILONG):
-        raise UserError(
-            f"no task '{name}'", where=flag.task, remedy=f"{nearest(name, task_names())}, or {BABILONG}FILE"
-        )
+    known, colon, documents = name.partition(":")
+    if name.startswith(BABILONG):
+        return
+    if known not in task_names():
+        remedy = f"{nearest(known, task_names())}, or {BABILONG}FILE"
+        raise UserError(f"no task '{name}'", where=flag.task, remedy=remedy)
+    if colon and known == "reading":
+        raise UserError("the task 'reading' has no noise", where=flag.task, remedy="leave out the colon")
+    if colon and not documents:
+        raise UserError(f"'{name}' names no documents", where=flag.task, remedy=f"give {name}handbook or {name}FOLDER")
 
 
 def make_task(name: str, contract: PromptContract, segment_tokens: int, names: str = "seen", asked: int = 1) -> Task:
@@ -46,7 +54,8 @@ def make_task(name: str, contract: PromptContract, segment_tokens: int, names: s
     Args:
         name: ``memorize`` (a fact opens the text), ``detect`` (it lies anywhere), ``facts-N`` (so many are told and one
             is asked for), ``facts`` (1, 2, 4 or 8 are), ``two-hop`` (two must be joined, among others), ``reading``
-            (the miniature's own corpora), or ``babilong:FILE``.
+            (the miniature's own corpora), or ``babilong:FILE``. With ``:handbook`` or ``:FOLDER`` behind it, the noise
+            of all but the last two is the sentences of these documents.
         contract: Makes the token ids, and decides whether answers are ``direct`` or come with reasoning.
         segment_tokens: Tokens of a segment.
         names: Which name words texts have: those of training texts (``seen``), only others (``held-out``), or ``all``.
@@ -71,8 +80,11 @@ def make_task(name: str, contract: PromptContract, segment_tokens: int, names: s
     if name == "reading":
         return CorpusTask(contract, segment_tokens, NAMES[names])
     check_task(name)
-    noise = noise_ids(contract.tokenizer)
-    return FactsInNoise(name, contract, segment_tokens, NAMES[names], _draw(name), noise, name == "memorize", asked)
+    known, _, documents = name.partition(":")
+    noise = sentence_ids(contract.tokenizer, document_noise(documents)) if documents else noise_ids(contract.tokenizer)
+    # The name holds no path of this machine.
+    name = f"{known}:{Path(documents).resolve().name}" if documents else known
+    return FactsInNoise(name, contract, segment_tokens, NAMES[names], _draw(known), noise, known == "memorize", asked)
 
 
 def _draw(name: str) -> Draw:
