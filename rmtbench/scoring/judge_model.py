@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from rmtbench.errors import AnswerError, UserError
 from rmtbench.models.endpoint.address import find_address, is_endpoint, served_name
+from rmtbench.models.endpoint.dialect import Dialect
 from rmtbench.models.endpoint.endings import finish_of
 from rmtbench.models.endpoint.line import Line, LineSettings, open_line
 from rmtbench.models.endpoint.prices import Price, find_price, read_prices
@@ -25,7 +26,6 @@ from rmtbench.scoring.judge_cache import Case
 from rmtbench.scoring.judge_prompt import CUE, INSTRUCTION, case, prompt
 
 if TYPE_CHECKING:
-    from rmtbench.models.endpoint.dialect import Dialect
     from rmtbench.models.local import LocalModel
     from rmtbench.options.judge import Judging
     from rmtbench.options.request import Request
@@ -140,7 +140,7 @@ class ServedJudge:
     def _open(self) -> tuple[Line, Dialect]:
         line = open_line(self._settings, self._served, option=OPTION)
         try:
-            return line, line.find_dialect("chat", self._longest)[0]
+            return line, line.find_dialect(Dialect(), self._longest)[0]
         except UserError as error:
             remedy = error.remedy.replace(flag.think_tokens, flag.judge_think_tokens)
             raise type(error)(error.what, where=f"{OPTION} ({error.where})", remedy=remedy) from None
@@ -153,7 +153,7 @@ class ServedJudge:
         """Send the prompt as one message of a chat: see `Judge.ask`."""
         line, dialect = self._open
         text = prompt(what.question, what.references, what.answer, again=again)
-        reply = line.ask("chat", text, self._longest, dialect, lambda: len(text) // 4)
+        reply = line.ask(text, self._longest, dialect, lambda: len(text) // 4)
         parted = Reasoning(REASONING_MARKS).part(reply.text)
         whole = finish_of(reply.finish_reason) != "length"
         usage = reply.usage
