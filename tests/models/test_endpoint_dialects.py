@@ -20,6 +20,7 @@ from rmtbench.models.endpoint.faults import CERTIFICATES, PROXIES, RequestTarget
 from rmtbench.models.endpoint.line import LineSettings
 from rmtbench.models.endpoint.load import Endpoints, load_endpoint_embedder, load_endpoint_model
 from rmtbench.models.endpoint.model import EndpointModel
+from rmtbench.models.endpoint.prices import Price
 from rmtbench.models.endpoint.replies import lines_of
 from rmtbench.models.endpoint.retry import Patience
 from rmtbench.models.endpoint.usage import read_usage
@@ -742,9 +743,50 @@ def test_an_embedder_that_numbers_nothing_is_read_in_order() -> None:
     assert list(made[:, 1] / made[:, 0]) == pytest.approx([0.5, 1.5, 2.5])
 
 
-def test_vectors_not_finite_or_of_another_model_are_refused() -> None:
-    with serve(instead=lambda _body: vectors([0], value="NaN")) as server, pytest.raises(UserError, match="not finite"):
+def rows(*rows: dict[str, Any], **more: Any) -> Sent:
+    return Sent(json.dumps({"data": rows, "model": "mini", **more}).encode(), "application/json")
+
+
+def test_an_embedder_may_number_nothing_or_send_base64() -> None:
+    sent = rows({"embedding": [3.0, 4.0]}), rows({"index": 0, "embedding": "AABAQAAAgEA="})
+    for one in sent:
+        with serve(instead=lambda _asked, one=one: one) as server:
+            assert embedder_of(server).embed(["a"]).tolist() == [[pytest.approx(0.6), pytest.approx(0.8)]]
+
+
+@pytest.mark.parametrize(
+    ("usage", "tokens"), [({"prompt_tokens": None, "total_tokens": None}, 0), ({"total_tokens": 5}, 5), (None, 0)]
+)
+def test_an_embedder_that_tells_no_tokens_has_no_cost(usage: Any, tokens: int) -> None:
+    sent = rows({"index": 0, "embedding": [3.0, 4.0]}, usage=usage)
+    price = Price("mini", None, 1.0, 1.0, 0.0, "USD", "us", "2026-01-02")
+    with serve(instead=lambda _asked: sent) as server:
+        line = LineSettings(find_address(server.url, None, {"OPENAI_API_KEY": KEY}))
+        embedder, facts = load_endpoint_embedder("openai:mini", Endpoints(embedder=line, prices=(price,)))
+    assert embedder.tokens == tokens
+    assert (facts["price"] is None) == (tokens == 0)
+
+
+def test_an_error_in_place_of_embeddings_says_what_server_said() -> None:
+    sent = Sent(b'{"error": {"message": "no such engine"}}', "application/json")
+    with serve(instead=lambda _asked: sent) as server, pytest.raises(UserError, match="no such engine"):
         embedder_of(server)
+
+
+@pytest.mark.parametrize("value", ["NaN", "1e300", "null"])
+def test_vectors_without_a_direction_are_refused(value: str) -> None:
+    with serve(instead=lambda _body: vectors([0], value=value)) as server, pytest.raises(UserError, match="not finite"):
+        embedder_of(server)
+
+
+@pytest.mark.parametrize("vector", [[], [0.0, 0.0]])
+def test_a_vector_of_zeros_is_refused(vector: list[float]) -> None:
+    sent = rows({"index": 0, "embedding": vector})
+    with serve(instead=lambda _asked: sent) as server, pytest.raises(UserError, match="a vector that is zero"):
+        embedder_of(server)
+
+
+def test_vectors_of_another_model_are_refused() -> None:
     names = iter(["a", "a", "b"])
     with serve(instead=lambda _body: vectors([0], next(names))) as server:
         embedder = embedder_of(server)

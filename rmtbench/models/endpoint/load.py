@@ -158,5 +158,6 @@ def load_endpoint_embedder(name: str, endpoints: Endpoints) -> tuple[EndpointEmb
     line = open_line(endpoints.embedder, served, option=flag.embedder)
     embedder = EndpointEmbedder(line, endpoints.embed_batch)
     host = endpoints.embedder.address.host
-    price = find_price(endpoints.prices, served, host)
+    # Without a server's count nothing is known of the cost.
+    price = find_price(endpoints.prices, served, host) if embedder.tokens else None
     return embedder, {"endpoint": host, "price": None if price is None else price.row()}
