@@ -807,6 +807,19 @@ def test_what_tells_two_embedders_apart_is_in_their_hash() -> None:
 
 
 # 8. The way to the server.
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+@pytest.mark.parametrize("ask", [model_of, embedder_of])
+def test_no_redirect_gets_the_key_or_a_prompt(ask: Any, status: int) -> None:
+    with serve() as other:
+        place = other.url.replace("127.0.0.1", "me:hunter2@localhost") + "/chat/completions?token=q1w2"
+        sent = Sent(b"", status=status, headers=(("location", place),))
+        with serve(instead=lambda _asked: sent) as server, pytest.raises(UserError, match="redirects to") as caught:
+            ask(replace(server, url=f"{server.url}?api-version=2024-10-21"))
+    assert f"localhost:{other.url.split(':')[2].removesuffix('/v1')} ({status})" in str(caught.value)
+    assert not {"hunter2", "q1w2"} & set(str(caught.value).replace("@", " ").replace("=", " ").split())
+    assert (len(server.seen), other.keys) == (1, [])
+
+
 def test_a_query_of_base_url_goes_with_every_request_behind_path() -> None:
     with serve() as server:
         address = find_address(f"{server.url}?api-version=2024-02-01&tenant=s3cr3t", None, {"OPENAI_API_KEY": KEY})
@@ -825,6 +838,17 @@ def test_without_a_version_in_query_key_goes_in_one_header_alone() -> None:
         model_of(server)
     assert server.paths == ["/v1/chat/completions"]
     assert "api-key" not in server.headers[0]
+
+
+def test_headers_for_openais_own_server_go_to_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_CUSTOM_HEADERS", "X-Gateway: hunter2\nAuthorization: Bearer hunter2")
+    for name in ("OPENAI_ORG_ID", "OPENAI_PROJECT_ID", "OPENAI_ADMIN_KEY"):
+        monkeypatch.setenv(name, "hunter2")
+    with serve() as server:
+        model_of(server)
+        embedder_of(server)
+    assert server.keys == [KEY, KEY]
+    assert "hunter2" not in str(server.headers)
 
 
 @pytest.mark.parametrize(

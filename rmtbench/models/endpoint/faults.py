@@ -219,8 +219,15 @@ def _of_status(error: APIStatusError, asked: RequestTarget) -> TransientError | 
 
 
 def _of_account(error: APIStatusError, asked: RequestTarget) -> UserError | None:
-    """What stops the whole run: a wrong key or name, or an empty account."""
+    """What stops the whole run: a wrong URL, key or name, or an empty account."""
     address, status = asked.address, int(error.status_code)
+    if 300 <= status < 400:
+        found = re.match(r"https?://(?:[^/?#]*@)?([^/?#]+)", error.response.headers.get("location", ""))
+        return UserError(
+            f"{address.host} redirects to {found[1] if found else 'another path'} ({status}), which is not followed",
+            where=f"{asked.option} {asked.model}",
+            remedy="give the base URL to which it redirects, if you trust that server with your key",
+        )
     if status in (401, 403) and not _is_moderated(error.body):
         return UserError(
             f"{address.host} does not take the key of the environment variable {address.key_variable} ({status})",

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from rmtbench.errors import AnswerError, ServerGoneError, UserError
-from rmtbench.models.endpoint.address import Address
+from rmtbench.models.endpoint.address import OPENAI_URL, Address
 from rmtbench.models.endpoint.dialect import Dialect
 from rmtbench.models.endpoint.endings import check_not_interrupted, ended_by_cap
 from rmtbench.models.endpoint.faults import (
@@ -33,6 +33,11 @@ KNOCKS = 3
 """How often a server is looked for that has never answered yet."""
 PROBE_TOKENS = 16
 """Longest reply to the first request, where the server takes so small a cap."""
+SENT = frozenset(
+    {"accept", "accept-encoding", "api-key", "authorization", "connection", "content-length", "content-type", "host",
+     "user-agent"}
+)  # fmt: skip
+"""The headers that a server other than OpenAI's own gets."""
 
 
 @dataclass(frozen=True)
@@ -214,16 +219,24 @@ def open_line(settings: LineSettings, model: str, *, option: str = flag.model) -
     Raises:
         UserError: The environment names a proxy or certificates that cannot be used.
     """
-    from openai import OpenAI
+    from openai import DefaultHttpxClient, OpenAI
+
+    def keep_ours(request: Any) -> None:  # noqa: ANN401 - of whichever transport the client has under it
+        # The client adds what the environment says for OpenAI's own server: organization, project, and any headers.
+        for name in set(request.headers) - SENT:
+            if not name.startswith("x-stainless-"):  # it reads these itself
+                del request.headers[name]
 
     clock = Clock(now=time.monotonic)
     address = settings.address
+    hooks = {} if address.url.startswith(OPENAI_URL.removesuffix("v1")) else {"request": [keep_ours]}
     try:
         client = OpenAI(
             api_key=address.key,
             base_url=address.base,
             default_query=address.query,
             default_headers=address.headers,
+            http_client=DefaultHttpxClient(follow_redirects=False, event_hooks=hooks),  # a key is for one server
             max_retries=0,
             timeout=settings.patience.deadline,
         )
