@@ -127,8 +127,10 @@ class ServedJudge:
 
     @property
     def identity(self) -> str:
-        """Hash over host, model and longest reply; a server shows no weights."""
-        told = f"openai chat\n{self._settings.address.host}\n{self._served}\n{self._longest}"
+        """Hash over host, path, model and longest reply; a server shows no weights."""
+        address = self._settings.address
+        path = "" if address.path in ("", "v1") else f"\npath {address.path}"
+        told = f"openai chat\n{address.host}\n{self._served}\n{self._longest}{path}"
         return hashlib.sha256(told.encode()).hexdigest()
 
     @property
