@@ -779,8 +779,8 @@ def test_vectors_without_a_direction_are_refused(value: str) -> None:
         embedder_of(server)
 
 
-@pytest.mark.parametrize("vector", [[], [0.0, 0.0]])
-def test_a_vector_of_zeros_is_refused(vector: list[float]) -> None:
+@pytest.mark.parametrize("vector", [[], [0.0, 0.0], None])
+def test_a_vector_of_zeros_is_refused(vector: list[float] | None) -> None:
     sent = rows({"index": 0, "embedding": vector})
     with serve(instead=lambda _asked: sent) as server, pytest.raises(UserError, match="a vector that is zero"):
         embedder_of(server)

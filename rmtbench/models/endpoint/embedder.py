@@ -145,8 +145,6 @@ class EndpointEmbedder:
         host = line.settings.address.host
         try:
             made = line.call(send, lambda: sum(map(len, texts)) // CHARACTERS_A_TOKEN, first=first)
-        except ServerGoneError:
-            raise
         except AnswerError as error:
             if len(texts) > 1 and isinstance(error, RefusedError | ContextTooLongError):
                 raise _TooManyError from None
@@ -219,7 +217,7 @@ def _vector(sent: str | Sequence[float]) -> NDArray[np.float32]:
     if isinstance(sent, str):
         return np.frombuffer(base64.b64decode(sent), dtype="<f4").astype(np.float32)
     with np.errstate(over="ignore"):  # what is too large becomes infinite, and is refused
-        return np.asarray(sent, dtype=np.float32)
+        return np.atleast_1d(np.asarray(sent, dtype=np.float32))
 
 
 def _reads(model: str) -> Reads:
