@@ -45,6 +45,9 @@ class Sent:
     body: bytes
     kind: str = "text/event-stream"
     status: int = 200
+    headers: tuple[tuple[str, str], ...] = ()
+    lacks: int = 0
+    """Bytes that are promised and never sent."""
 
 
 Instead = Callable[[dict[str, Any]], Sent | None]
@@ -219,9 +222,12 @@ def serve(  # noqa: C901 - a server in one piece
                 server.seen.append(asked)
                 self.send_response(sent.status)
                 self.send_header("content-type", sent.kind)
-                self.send_header("content-length", str(len(sent.body)))
+                self.send_header("content-length", str(len(sent.body) + sent.lacks))
+                for name, value in sent.headers:
+                    self.send_header(name, value)
                 self.end_headers()
                 self.wfile.write(sent.body)
+                self.close_connection = sent.lacks > 0
                 return
             fault = server.plan.next(body)
             if fault == "dropped":

@@ -95,7 +95,7 @@ class TransformersEmbedder(PassageReader):
         self._pooling = layout.pooling
         self._prompts = layout.prompts
         self.name = name
-        self.max_tokens = layout.max_tokens or _token_limit(self._tokenizer, model.config)
+        self.max_tokens = layout.max_tokens or token_limit(self._tokenizer, model.config)
         self.dimension = int(model.config.hidden_size)
         settings = f"max_tokens={self.max_tokens} pooling={layout.pooling}{prompts_text(layout.prompts)}"
         self.sha256 = hash_files(layout.folder, transformer_files(layout.folder), settings)
@@ -109,6 +109,9 @@ class TransformersEmbedder(PassageReader):
 
         Returns:
             Shape ``[len(texts), dimension]``, rows of unit length.
+
+        Raises:
+            UserError: A number is not finite.
         """
         import numpy as np
         import torch
@@ -121,7 +124,7 @@ class TransformersEmbedder(PassageReader):
             with torch.inference_mode():
                 vectors[start : start + len(batch)] = self._embed_batch(batch).cpu().numpy()
         row = {text: number for number, text in enumerate(distinct)}
-        return vectors[[row[text] for text in texts]]
+        return self._checked(vectors)[[row[text] for text in texts]]
 
     def _embed_batch(self, texts: list[str]) -> torch.Tensor:
         import torch
@@ -138,7 +141,7 @@ class TransformersEmbedder(PassageReader):
         return torch.nn.functional.normalize(pooled, dim=1)
 
 
-def _token_limit(tokenizer: PreTrainedTokenizerBase, config: PretrainedConfig) -> int | None:
+def token_limit(tokenizer: PreTrainedTokenizerBase, config: PretrainedConfig) -> int | None:
     """The tokenizer's limit capped by the model's positions; a tokenizer without one says a huge number."""
     limit = min(tokenizer.model_max_length, getattr(config, "max_position_embeddings", None) or 10**9)
     return int(limit) if limit < 10**9 else None

@@ -65,4 +65,4 @@ class LibraryEmbedder(PassageReader):
         # A prompt that is given, even an empty one, stands in place of whichever the library would choose.
         vectors = encode(distinct, prompt=self._prompts[role], normalize_embeddings=True, show_progress_bar=False)
         row = {text: number for number, text in enumerate(distinct)}
-        return np.asarray(vectors, dtype=np.float32)[[row[text] for text in texts]]
+        return self._checked(np.asarray(vectors, dtype=np.float32))[[row[text] for text in texts]]

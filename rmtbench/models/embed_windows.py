@@ -14,6 +14,8 @@ from rmtbench.errors import UserError
 from rmtbench.options import flag
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
     from transformers import PreTrainedTokenizerBase
 
     from rmtbench.models.base import Role
@@ -74,6 +76,7 @@ def reads(tokenizer: PreTrainedTokenizerBase, prompt: str) -> Reads:
 class PassageReader:
     """The part of an `Embedder` on this machine that looks at its tokenizer and prompts alone."""
 
+    name: str
     max_tokens: int | None
     _tokenizer: PreTrainedTokenizerBase
     _prompts: Mapping[Role, str]
@@ -92,6 +95,15 @@ class PassageReader:
             return 0
         counts = reads(self._tokenizer, self._prompts["passage"]).count(texts)
         return sum(count > self.max_tokens for count in counts)
+
+    def _checked(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return vectors. One number that is not finite would empty every ranking."""
+        import numpy as np
+
+        if not np.isfinite(vectors).all():
+            what, remedy = "the embedder gave a vector that is not finite", "its weights are damaged: get them again"
+            raise UserError(what, where=f"{flag.embedder} {self.name}", remedy=remedy)
+        return vectors
 
 
 def cut_windows(how: Reads, texts: Sequence[str], heads: Sequence[str], max_tokens: int | None) -> list[list[Span]]:

@@ -13,6 +13,7 @@ from typing import Any
 
 from rmtbench.errors import UserError
 from rmtbench.hub import look_for_hub
+from rmtbench.models.embed import token_limit
 from rmtbench.models.embed_files import hash_files, transformer_files
 from rmtbench.options import flag
 
@@ -81,8 +82,7 @@ class CrossEncoder:
             )
         self._model = model.to(device).eval()
         use_onednn(self._model)
-        limit = min(self._tokenizer.model_max_length, getattr(model.config, "max_position_embeddings", None) or 10**9)
-        self.max_tokens: int | None = int(limit) if limit < 10**9 else None
+        self.max_tokens = token_limit(self._tokenizer, model.config)
         self.name = reranker_label(name)
         self.sha256 = hash_files(folder, transformer_files(folder), f"max_tokens={self.max_tokens}")
         self._one_at_a_time = threading.Lock()  # tokenizers of transformers are not for several threads at once

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from itertools import chain
 
 from rmtbench.retrieval.base import Hit, Index
 
@@ -30,8 +29,9 @@ def fuse(rankings: Iterable[Sequence[int]], k: int) -> list[Hit]:
         The best `k`, best first; of equal scores the lower position first.
     """
     shares: dict[int, list[float]] = {}
-    for position, share in chain.from_iterable(_shares(ranking) for ranking in rankings):
-        shares.setdefault(position, []).append(share)
+    for ranking in rankings:
+        for rank, position in enumerate(ranking, start=1):
+            shares.setdefault(position, []).append(1 / (K + rank))
     # An exact sum: which ranking comes first must not decide a tie.
     hits = [Hit(position, math.fsum(parts)) for position, parts in shares.items()]
     return sorted(hits, key=lambda hit: (-hit.score, hit.position))[:k]
@@ -58,7 +58,3 @@ class FusedIndex:
             fuse([[hit.position for hit in hits if hit.score != 0] for hits in rows], k)
             for rows in zip(*found, strict=True)
         ]
-
-
-def _shares(ranking: Sequence[int]) -> Iterable[tuple[int, float]]:
-    return ((position, 1 / (K + rank)) for rank, position in enumerate(ranking, start=1))

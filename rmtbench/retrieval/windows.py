@@ -35,10 +35,6 @@ class Windows:
         """The position of each window's chunk, shape ``[windows]``."""
         return owners(self.starts, len(self.parts))
 
-    def texts(self) -> list[str]:
-        """What is embedded of each window."""
-        return [indexed_text(part) for part in self.parts]
-
 
 def whole_chunks(chunks: Sequence[Chunk]) -> Windows:
     """Each chunk as one window, of which an embedder reads what it reads."""

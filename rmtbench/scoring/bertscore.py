@@ -13,6 +13,7 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 from rmtbench.core import MetricValue
+from rmtbench.models.embed_files import MINILM, model_folder
 from rmtbench.models.weights import weights_hash
 from rmtbench.scoring.base import Item, MetricKind, Progress
 from rmtbench.scoring.encoders import load_encoder
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     import torch
 
 NAMES = ("bertscore_precision", "bertscore_recall", "bertscore_f1")
-MINILM = "minilm"
 BATCH_TOKENS = 1024
 """Tokens embedded at once: texts are sorted by length, so little of it is padding."""
 PAIRS = 512
@@ -68,7 +68,7 @@ class BertScorer:
         from rmtbench.models.load import choose_device
 
         logging.disable_progress_bar()
-        place = _place(model_name)
+        place = str(model_folder(MINILM)) if model_name == MINILM else model_name
         self._device = choose_device(device)
         encoder = load_encoder(place, model_name, layers or known_layers(model_name), self._device)
         self.layers = encoder.layers
@@ -253,14 +253,6 @@ def _by_tokens(order: Sequence[int], lengths: Sequence[int]) -> Iterator[list[in
         group.append(place)
     if group:
         yield group
-
-
-def _place(model_name: str) -> str:
-    if model_name != MINILM:
-        return model_name
-    from rmtbench.models.embed_files import model_folder
-
-    return str(model_folder(MINILM))
 
 
 def _hash_string(model_name: str, layers: int) -> str:

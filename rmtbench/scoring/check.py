@@ -6,8 +6,8 @@ from pathlib import Path
 
 from rmtbench.errors import MissingError, UserError
 from rmtbench.hub import hub_is_off, look_for_hub
+from rmtbench.models.embed_files import MINILM
 from rmtbench.options import flag
-from rmtbench.scoring.bertscore import MINILM
 
 WEIGHTS = ("*.safetensors", "*.bin")
 

@@ -98,7 +98,7 @@ class Judged:
             "prompt_version": VERSION,
             "prompt_sha256": prompt_hash(),
             **self._judge.facts,
-            "served": sorted({name for each in distinct for name in _served(each)}),
+            "served": sorted({each.served for each in distinct if isinstance(each, Verdict) and each.served}),
             "answers": len(items),
             "without_call": cases.count(None),
             "judged": len(outcomes) - len(failed),
@@ -192,10 +192,6 @@ def _sum(replies: Sequence[JudgeReply]) -> Verdict:
 def _total(counts: Sequence[int | None]) -> int | None:
     known = [count for count in counts if count is not None]
     return sum(known) if len(known) == len(counts) else None
-
-
-def _served(outcome: Outcome) -> list[str]:
-    return [outcome.served] if isinstance(outcome, Verdict) and outcome.served else []
 
 
 def _spent(outcomes: Sequence[Outcome], price: Price | None) -> dict[str, Any]:

@@ -99,5 +99,5 @@ class VerdictCache:
     def _verdict(self, stored: object) -> Verdict:
         try:
             return Verdict(*orjson.loads(without_sum(stored)))
-        except ValueError as error:
+        except (ValueError, TypeError) as error:
             raise self._database.damaged(str(error)) from error

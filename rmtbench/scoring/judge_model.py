@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from rmtbench.errors import AnswerError, UserError
 from rmtbench.models.endpoint.address import find_address, is_endpoint, served_name
+from rmtbench.models.endpoint.dialect import Dialect
 from rmtbench.models.endpoint.endings import finish_of
 from rmtbench.models.endpoint.line import Line, LineSettings, open_line
 from rmtbench.models.endpoint.prices import Price, find_price, read_prices
@@ -25,7 +26,6 @@ from rmtbench.scoring.judge_cache import Case
 from rmtbench.scoring.judge_prompt import CUE, INSTRUCTION, case, prompt
 
 if TYPE_CHECKING:
-    from rmtbench.models.endpoint.dialect import Dialect
     from rmtbench.models.local import LocalModel
     from rmtbench.options.judge import Judging
     from rmtbench.options.request import Request
@@ -127,8 +127,10 @@ class ServedJudge:
 
     @property
     def identity(self) -> str:
-        """Hash over host, model and longest reply; a server shows no weights."""
-        told = f"openai chat\n{self._settings.address.host}\n{self._served}\n{self._longest}"
+        """Hash over host, path, model and longest reply; a server shows no weights."""
+        address = self._settings.address
+        path = "" if address.path in ("", "v1") else f"\npath {address.path}"
+        told = f"openai chat\n{address.host}\n{self._served}\n{self._longest}{path}"
         return hashlib.sha256(told.encode()).hexdigest()
 
     @property
@@ -140,7 +142,7 @@ class ServedJudge:
     def _open(self) -> tuple[Line, Dialect]:
         line = open_line(self._settings, self._served, option=OPTION)
         try:
-            return line, line.find_dialect("chat", self._longest)[0]
+            return line, line.find_dialect(Dialect(), self._longest)[0]
         except UserError as error:
             remedy = error.remedy.replace(flag.think_tokens, flag.judge_think_tokens)
             raise type(error)(error.what, where=f"{OPTION} ({error.where})", remedy=remedy) from None
@@ -153,7 +155,7 @@ class ServedJudge:
         """Send the prompt as one message of a chat: see `Judge.ask`."""
         line, dialect = self._open
         text = prompt(what.question, what.references, what.answer, again=again)
-        reply = line.ask("chat", text, self._longest, dialect, lambda: len(text) // 4)
+        reply = line.ask(text, self._longest, dialect, lambda: len(text) // 4)
         parted = Reasoning(REASONING_MARKS).part(reply.text)
         whole = finish_of(reply.finish_reason) != "length"
         usage = reply.usage

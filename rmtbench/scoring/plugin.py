@@ -89,22 +89,16 @@ def _checked(kind: MetricKind, rows: object, expected: int) -> list[Scored]:
         count = len(rows) if isinstance(rows, Sequence) else type(rows).__name__
         raise UserError(f"it gave {count} rows for {many(expected, 'answer')}")
     names = [value.name for value in kind.values]
-    return [Scored({name: _number(name, row) for name in _known(row, names)}) for row in rows]
+    return [Scored(_values(row, names)) for row in rows]
 
 
-def _known(row: object, names: Sequence[str]) -> Sequence[str]:
+def _values(row: object, names: Sequence[str]) -> dict[str, float | None]:
     if not isinstance(row, dict):
         raise UserError(f"it gave {type(row).__name__} in place of values by name")
     stray = next((name for name in row if name not in names), None)
     if stray is not None:
         raise UserError(f"it gave the value {stray!r}, which it does not declare")
-    return names
-
-
-def _number(name: str, row: dict[str, object]) -> float | None:
-    value = row.get(name)
-    if value is None:
-        return None
-    if not isinstance(value, Real) or not math.isfinite(value):
-        raise UserError(f"its value '{name}' is {value!r}, and no finite number")
-    return float(value)
+    for name, value in row.items():
+        if value is not None and not (isinstance(value, Real) and math.isfinite(value)):
+            raise UserError(f"its value '{name}' is {value!r}, and no finite number")
+    return {name: None if row.get(name) is None else float(row[name]) for name in names}

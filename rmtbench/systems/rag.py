@@ -15,6 +15,7 @@ from rmtbench.models.base import Passage, Prompt
 from rmtbench.models.prompt import passages_text
 from rmtbench.retrieval.base import Chunk, Hit, Index
 from rmtbench.retrieval.budget import fill, most_chunks
+from rmtbench.retrieval.fusion import DEPTH, FusedIndex
 from rmtbench.systems.base import (
     Closing,
     Found,
@@ -74,7 +75,9 @@ class RetrievalAugmented(Closing):
         if settings.top_tokens is not None:
             counted, _ = shared.get(("tokens", *cut), self._count)
             self._tokens, seconds = counted.value, add_seconds(seconds, counted.seconds)
-            self._k = most_chunks(self._tokens, settings.top_tokens)
+            # A chunk that does not fit is passed over, so more are looked at than can fit.
+            least = DEPTH if settings.reranker is None else settings.candidates
+            self._k = max(most_chunks(self._tokens, settings.top_tokens), least)
         key = ("together", *map(id, indexes), settings.reranker, settings.candidates)
         index, _ = shared.get(key, lambda: self._compose(indexes))
         self._index = index
@@ -122,7 +125,6 @@ class RetrievalAugmented(Closing):
         return make_chunk_caches(self._resources.model, passages, limit)
 
     def _compose(self, indexes: Sequence[Index]) -> Index:
-        from rmtbench.retrieval.fusion import FusedIndex
         from rmtbench.retrieval.rerank import RerankedIndex
 
         index = indexes[0] if len(indexes) == 1 else FusedIndex(indexes)

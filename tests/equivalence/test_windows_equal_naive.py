@@ -12,6 +12,7 @@ from word_embedder import WordEmbedder
 from rmtbench.models.base import Embedder
 from rmtbench.models.embed import load_embedder
 from rmtbench.retrieval.base import Chunk, Hit, Index
+from rmtbench.retrieval.chunks import indexed_text
 from rmtbench.retrieval.dense import DenseIndex, build_dense, embed_chunks
 from rmtbench.retrieval.dense_build import build_dense_files
 from rmtbench.retrieval.dense_files import ApproximateIndex, open_dense
@@ -69,7 +70,7 @@ def test_in_memory(embedder: WordEmbedder) -> None:
     cut = cut_chunks(CHUNKS, embedder)
     longest = embedder.max_tokens or 10**9
     assert (len(cut.parts) > 2 * len(CHUNKS)) == (longest == 12)
-    assert embedder.truncated(cut.texts()) == 0
+    assert embedder.truncated([indexed_text(part) for part in cut.parts]) == 0
     assert_naive(build_dense(CHUNKS, embedder), embedder)
 
 

@@ -55,6 +55,14 @@ def test_no_text_gives_no_row(minilm):
     assert minilm.truncated([]) == 0
 
 
+def test_vectors_that_are_not_finite_are_refused():
+    broken = load_embedder("minilm")
+    next(broken._model.parameters()).data[:] = float("nan")
+    with pytest.raises(UserError, match="a vector that is not finite") as caught:
+        broken.embed(["the old mill"])
+    assert caught.value.where == "--embedder minilm"
+
+
 def test_equal_texts_get_equal_bits_in_any_batch(minilm):
     texts = ["an echo", *(f"line {number}" for number in range(40)), "an echo"]
     vectors = minilm.embed(texts)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import ssl
 from collections.abc import Sequence
@@ -19,6 +20,7 @@ from rmtbench.models.endpoint.faults import CERTIFICATES, PROXIES, RequestTarget
 from rmtbench.models.endpoint.line import LineSettings
 from rmtbench.models.endpoint.load import Endpoints, load_endpoint_embedder, load_endpoint_model
 from rmtbench.models.endpoint.model import EndpointModel
+from rmtbench.models.endpoint.prices import Price
 from rmtbench.models.endpoint.replies import lines_of
 from rmtbench.models.endpoint.retry import Patience
 from rmtbench.models.endpoint.usage import read_usage
@@ -26,6 +28,7 @@ from rmtbench.models.prompt import ChatSettings
 
 PROMPT = Prompt((Passage("Arden", "Arden lies on the Oss."),), "Where does Arden lie?")
 COUNTS = {"prompt_tokens": 100, "completion_tokens": 3}
+USED = json.dumps({"choices": [], "usage": COUNTS})
 
 
 def model_of(server: Server, style: Any = "direct", think: int | None = None, **settings: Any) -> EndpointModel:
@@ -55,23 +58,26 @@ def test_unknown_finish_reason_is_normal_and_kept(reason: str | None) -> None:
     assert (generation.final, generation.finish, generation.finish_reason) == ("Old Mill", "eos", reason)
 
 
-@pytest.mark.parametrize("reason", ["length", "max_tokens", "MAX_TOKENS", "model_length"])
+@pytest.mark.parametrize(
+    "reason", ["length", "max_tokens", "MAX_TOKENS", "model_length", "model_context_window_exceeded"]
+)
 def test_every_word_for_the_cap_is_the_cap(reason: str) -> None:
     assert answered(event("Old Mill"), event(None, reason)).finish == "length"
 
 
-@pytest.mark.parametrize("reason", ["content_filter", "refusal", "SAFETY", "tool_calls"])
+@pytest.mark.parametrize("reason", ["content_filter", "refusal", "SAFETY", "sensitive", "tool_calls"])
 def test_what_a_filter_or_a_function_ended_is_no_answer(reason: str) -> None:
     with pytest.raises(AnswerError, match=f"for another reason: {reason}"):
         answered(event("Old"), event(None, reason))
 
 
-def test_an_answer_that_the_server_gave_up_is_asked_for_again() -> None:
+@pytest.mark.parametrize("reason", ["abort", "network_error"])
+def test_an_answer_that_the_server_gave_up_is_asked_for_again(reason: str) -> None:
     asked: list[Any] = []
 
     def instead(body: dict[str, Any]) -> Sent:
         asked.append(body)
-        return stream(event("Old"), event(" Mill", "abort" if len(asked) == 2 else "stop"))
+        return stream(event("Old"), event(" Mill", reason if len(asked) == 2 else "stop"))
 
     with serve(instead=instead) as server:
         [generation] = model_of(server).generate([PROMPT])
@@ -82,6 +88,67 @@ def test_an_answer_that_the_server_gave_up_is_asked_for_again() -> None:
 def test_a_stream_without_a_reason_and_without_done_is_cut(reason: str | None) -> None:
     with pytest.raises(UserError, match="cut in the middle"):
         answered(event("Old"), event(None, reason), done=False)
+
+
+def test_a_refusal_in_a_field_of_its_own_is_no_answer() -> None:
+    with pytest.raises(AnswerError, match="for another reason: refusal"):
+        answered(event(None, delta={"refusal": "I cannot say."}), event(None, "stop"))
+
+
+@pytest.mark.parametrize("tail", ["data: [DONE]\n\n", "data: [DONE]\n\ndata: no JSON\n\n", f"data: {USED}\n\n"])
+def test_a_whole_answer_is_kept_however_its_connection_ends(tail: str) -> None:
+    sent = stream(event("Old Mill"), event(None, "stop"), done=False)
+    with serve(instead=lambda _asked: Sent(sent.body + tail.encode(), lacks=9)) as server:
+        [generation] = model_of(server).generate([PROMPT])
+    assert generation.final == "Old Mill"
+    assert len(server.seen) == 2, "nothing is paid for twice"
+
+
+def test_an_answer_that_lacks_its_usage_too_is_cut() -> None:
+    with (
+        serve(instead=lambda _asked: replace(stream(event("Old Mill", "stop"), done=False), lacks=9)) as server,
+        pytest.raises(UserError, match="cut in the middle"),
+    ):
+        model_of(server)
+
+
+def test_nothing_behind_the_end_of_a_stream_is_part_of_it() -> None:
+    sent = stream(event("Old Mill", "stop"))
+    again = Sent(sent.body + sent.body + b"data: no JSON\n\n")
+    with serve(instead=lambda _asked: again) as server:
+        [generation] = model_of(server).generate([PROMPT])
+    assert generation.final == "Old Mill"
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        Sent(b'{"message": "Internal error"}', "application/json"),
+        Sent(b'{"model": "mini-2026", "choices": []}', "application/json"),
+        stream(),
+        stream({"choices": [], "usage": {"prompt_tokens": 9}}),
+    ],
+)
+def test_a_reply_without_an_answer_is_not_an_empty_one(sent: Sent) -> None:
+    instead, asked = first_yes_then(sent)
+    with serve(instead=instead) as server:
+        model = model_of(server)
+        with pytest.raises(AnswerError, match="a malformed reply, 2 requests"):
+            model.generate([PROMPT])
+    assert len(asked) == 3
+
+
+def test_an_error_that_is_cut_off_is_asked_again() -> None:
+    sent = Sent(b'{"err', "application/json", 503, lacks=900)
+    asked: list[Any] = []
+
+    def instead(body: dict[str, Any]) -> Sent:
+        asked.append(body)
+        return sent if len(asked) == 2 else stream(event("Old Mill", "stop"))
+
+    with serve(instead=instead) as server:
+        [generation] = model_of(server).generate([PROMPT])
+    assert (generation.final, len(asked)) == ("Old Mill", 3)
 
 
 # 2. Lines.
@@ -97,6 +164,12 @@ def test_lines_are_the_same_however_the_bytes_are_cut(size: int) -> None:
     text = "a\r\nb\u2028c\n\n\rd\x85\r\n\r\ne".encode()
     pieces = [text[start : start + size] for start in range(0, len(text), size)]
     assert list(lines_of(pieces)) == ["a", "b\u2028c", "", "", "d\x85", "", "e"]
+
+
+def test_a_compressed_stream_is_read() -> None:
+    packed = gzip.compress(stream(event("Old Mill", "stop")).body)
+    with serve(instead=lambda _asked: Sent(packed, headers=(("content-encoding", "gzip"),))) as server:
+        assert model_of(server).generate([PROMPT])[0].final == "Old Mill"
 
 
 def test_byte_order_mark_and_multiline_events_are_read() -> None:
@@ -381,6 +454,35 @@ def test_what_is_wrong_with_one_question_fails_it_alone(sent: Sent) -> None:
             "prompt and answer of 9,000 tokens exceed the model's context of 8,192 by 808 tokens",
         ),
         (
+            refusal("The decoder prompt (length 9000) is longer than the maximum model length of 8192."),
+            "prompt and answer of 9,000 tokens exceed the model's context of 8,192 by 808 tokens",
+        ),
+        (
+            Sent(
+                b'[{"error": {"code": 400, "message": "The input token count (9000) exceeds the maximum number of '
+                b'tokens allowed (8192)."}}]',
+                "application/json",
+                400,
+            ),
+            "prompt and answer of 9,000 tokens exceed the model's context of 8,192 by 808 tokens",
+        ),
+        (
+            refusal("This model's maximum prompt length is 8192 but the request contains 9000 tokens."),
+            "prompt and answer of 9,000 tokens exceed the model's context of 8,192 by 808 tokens",
+        ),
+        (
+            refusal("Range of input length should be [1, 30720]", "input"),
+            "the prompt exceeds the model's context",
+        ),
+        (
+            refusal(
+                "'max_tokens' is too large: 64. This model's maximum context length is 4096 tokens and your "
+                "request has 4090 input tokens (64 > 4096 - 4090).",
+                "max_tokens",
+            ),
+            "the prompt exceeds the model's context",
+        ),
+        (
             refusal("Request too large for mini on tokens per min (TPM): Limit 30000, Requested 85000", status=429),
             "the prompt exceeds the account's limit a minute",
         ),
@@ -438,6 +540,13 @@ def test_what_will_never_pass_is_not_asked_again() -> None:
         ({"cache_read_input_tokens": 900}, 1000, 900),  # counted apart: added
         ({"prompt_tokens_details": None, "cached_tokens": 64}, 100, 64),
         ({"prompt_tokens_details": {"cached_tokens": 64}, "prompt_cache_hit_tokens": 0}, 100, 64),
+        # proxies that send 0 under each name that they know
+        ({"prompt_tokens_details": {"cached_tokens": 0}, "prompt_cache_hit_tokens": 64}, 100, 64),
+        ({"prompt_cache_hit_tokens": 0, "cached_tokens": 64, "input_tokens": 0}, 100, 64),
+        ({"prompt_tokens_details": {"cached_tokens": 0}, "input_tokens_details": {"cached_tokens": 64}}, 100, 64),
+        # counted apart, as the total shows
+        ({"cache_read_input_tokens": 64, "total_tokens": 167}, 164, 64),
+        ({"cache_read_input_tokens": 64, "total_tokens": 103}, 100, 64),
     ],
 )
 def test_cached_tokens_have_many_names_absence_is_not_zero(
@@ -478,10 +587,46 @@ def test_reasoning_beside_the_written_tokens_is_paid_for_too(
 
 
 def test_a_prompt_of_no_tokens_is_no_count() -> None:
-    assert answered(event("Old Mill", "stop"), usage(prompt_tokens=0)).prompt_tokens > 0
+    generation = answered(event("Old Mill", "stop"), usage(prompt_tokens=0, completion_tokens=0))
+    assert generation.prompt_tokens > 0
+    assert generation.written_tokens > 0
+
+
+@pytest.mark.parametrize(
+    "events",
+    [
+        [{**event("Old Mill", "stop"), "timings": {"cache_n": -1}},
+         {"choices": [], "usage": COUNTS, "timings": {"cache_n": 64, "prompt_n": 36}}],
+        [{"choices": [{"index": 0, "delta": {"content": "Old Mill"}, "finish_reason": "stop",
+                       "usage": {**COUNTS, "cached_tokens": 64}}]}],
+        [{**event("Old "), "usage": {"prompt_tokens": 100, "cached_tokens": 64}},
+         {**event("Mill", "stop"), "usage": {"prompt_tokens": None, "completion_tokens": 3}}],
+    ],
+    ids=["llama.cpp", "Moonshot", "in parts"],
+)  # fmt: skip
+def test_counts_are_found_wherever_a_server_sends_them(events: list[dict[str, Any]]) -> None:
+    generation = answered(*events)
+    assert (generation.prompt_tokens, generation.cached_tokens, generation.written_tokens) == (100, 64, 3)
 
 
 # 6. Content, names and cues.
+@pytest.mark.parametrize(
+    "last",
+    [
+        {"index": 0, "delta": {}, "message": {"content": "Old Mill"}, "finish_reason": "stop"},
+        {"index": 0, "delta": None, "message": {"content": "Old Mill"}, "finish_reason": "stop"},
+        {"index": 0, "text": "Old Mill", "delta": {"content": ""}, "finish_reason": "stop"},
+    ],
+)
+def test_a_message_that_is_sent_once_more_is_not_doubled(last: dict[str, Any]) -> None:
+    assert answered(event("Old Mill"), {"choices": [last]}).final == "Old Mill"
+
+
+def test_text_beside_an_empty_text_field_is_not_lost() -> None:
+    both = {"index": 0, "text": "", "delta": {"content": "Old Mill"}, "finish_reason": "stop"}
+    assert answered({"choices": [both]}).final == "Old Mill"
+
+
 @pytest.mark.parametrize(
     "parts",
     [
@@ -598,9 +743,50 @@ def test_an_embedder_that_numbers_nothing_is_read_in_order() -> None:
     assert list(made[:, 1] / made[:, 0]) == pytest.approx([0.5, 1.5, 2.5])
 
 
-def test_vectors_not_finite_or_of_another_model_are_refused() -> None:
-    with serve(instead=lambda _body: vectors([0], value="NaN")) as server, pytest.raises(UserError, match="not finite"):
+def rows(*rows: dict[str, Any], **more: Any) -> Sent:
+    return Sent(json.dumps({"data": rows, "model": "mini", **more}).encode(), "application/json")
+
+
+def test_an_embedder_may_number_nothing_or_send_base64() -> None:
+    sent = rows({"embedding": [3.0, 4.0]}), rows({"index": 0, "embedding": "AABAQAAAgEA="})
+    for one in sent:
+        with serve(instead=lambda _asked, one=one: one) as server:
+            assert embedder_of(server).embed(["a"]).tolist() == [[pytest.approx(0.6), pytest.approx(0.8)]]
+
+
+@pytest.mark.parametrize(
+    ("usage", "tokens"), [({"prompt_tokens": None, "total_tokens": None}, 0), ({"total_tokens": 5}, 5), (None, 0)]
+)
+def test_an_embedder_that_tells_no_tokens_has_no_cost(usage: Any, tokens: int) -> None:
+    sent = rows({"index": 0, "embedding": [3.0, 4.0]}, usage=usage)
+    price = Price("mini", None, 1.0, 1.0, 0.0, "USD", "us", "2026-01-02")
+    with serve(instead=lambda _asked: sent) as server:
+        line = LineSettings(find_address(server.url, None, {"OPENAI_API_KEY": KEY}))
+        embedder, facts = load_endpoint_embedder("openai:mini", Endpoints(embedder=line, prices=(price,)))
+    assert embedder.tokens == tokens
+    assert (facts["price"] is None) == (tokens == 0)
+
+
+def test_an_error_in_place_of_embeddings_says_what_server_said() -> None:
+    sent = Sent(b'{"error": {"message": "no such engine"}}', "application/json")
+    with serve(instead=lambda _asked: sent) as server, pytest.raises(UserError, match="no such engine"):
         embedder_of(server)
+
+
+@pytest.mark.parametrize("value", ["NaN", "1e300", "null"])
+def test_vectors_without_a_direction_are_refused(value: str) -> None:
+    with serve(instead=lambda _body: vectors([0], value=value)) as server, pytest.raises(UserError, match="not finite"):
+        embedder_of(server)
+
+
+@pytest.mark.parametrize("vector", [[], [0.0, 0.0], None])
+def test_a_vector_of_zeros_is_refused(vector: list[float] | None) -> None:
+    sent = rows({"index": 0, "embedding": vector})
+    with serve(instead=lambda _asked: sent) as server, pytest.raises(UserError, match="a vector that is zero"):
+        embedder_of(server)
+
+
+def test_vectors_of_another_model_are_refused() -> None:
     names = iter(["a", "a", "b"])
     with serve(instead=lambda _body: vectors([0], next(names))) as server:
         embedder = embedder_of(server)
@@ -621,6 +807,19 @@ def test_what_tells_two_embedders_apart_is_in_their_hash() -> None:
 
 
 # 8. The way to the server.
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+@pytest.mark.parametrize("ask", [model_of, embedder_of])
+def test_no_redirect_gets_the_key_or_a_prompt(ask: Any, status: int) -> None:
+    with serve() as other:
+        place = other.url.replace("127.0.0.1", "me:hunter2@localhost") + "/chat/completions?token=q1w2"
+        sent = Sent(b"", status=status, headers=(("location", place),))
+        with serve(instead=lambda _asked: sent) as server, pytest.raises(UserError, match="redirects to") as caught:
+            ask(replace(server, url=f"{server.url}?api-version=2024-10-21"))
+    assert f"localhost:{other.url.split(':')[2].removesuffix('/v1')} ({status})" in str(caught.value)
+    assert not {"hunter2", "q1w2"} & set(str(caught.value).replace("@", " ").replace("=", " ").split())
+    assert (len(server.seen), other.keys) == (1, [])
+
+
 def test_a_query_of_base_url_goes_with_every_request_behind_path() -> None:
     with serve() as server:
         address = find_address(f"{server.url}?api-version=2024-02-01&tenant=s3cr3t", None, {"OPENAI_API_KEY": KEY})
@@ -639,6 +838,17 @@ def test_without_a_version_in_query_key_goes_in_one_header_alone() -> None:
         model_of(server)
     assert server.paths == ["/v1/chat/completions"]
     assert "api-key" not in server.headers[0]
+
+
+def test_headers_for_openais_own_server_go_to_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_CUSTOM_HEADERS", "X-Gateway: hunter2\nAuthorization: Bearer hunter2")
+    for name in ("OPENAI_ORG_ID", "OPENAI_PROJECT_ID", "OPENAI_ADMIN_KEY"):
+        monkeypatch.setenv(name, "hunter2")
+    with serve() as server:
+        model_of(server)
+        embedder_of(server)
+    assert server.keys == [KEY, KEY]
+    assert "hunter2" not in str(server.headers)
 
 
 @pytest.mark.parametrize(

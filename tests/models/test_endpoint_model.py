@@ -173,6 +173,9 @@ def test_the_two_numbers_are_read_from_what_servers_write(message: str, told: st
     [
         ({"retry-after": "7"}, 7.0),
         ({"retry-after": "0.5"}, 0.5),
+        ({"retry-after": " 30s "}, 30.0),
+        ({"retry-after": "-1"}, None),
+        ({"retry-after": "1.2.3"}, None),
         ({"retry-after-ms": "250", "retry-after": "9"}, 0.25),
         ({"retry-after": "soon"}, None),
         ({}, None),

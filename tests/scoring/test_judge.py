@@ -15,6 +15,7 @@ from report_runs import add_run, spec_of
 
 from rmtbench.errors import UserError
 from rmtbench.journal.layout import RunFolder
+from rmtbench.models.database import with_sum
 from rmtbench.models.endpoint.prices import Price
 from rmtbench.options.judge import Judging
 from rmtbench.scoring.judge_cache import Case, Verdict, VerdictCache
@@ -309,6 +310,24 @@ def test_what_is_no_verdict_in_the_file_is_damage(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="the cache of verdicts is damaged") as caught:
         cache.read([CASE])
     assert "delete the file: it holds nothing that is not asked for again" in caught.value.remedy
+
+
+def test_a_verdict_with_other_fields_is_damage_and_no_traceback(tmp_path: Path) -> None:
+    cache = VerdictCache(tmp_path, "a" * 64)
+    cache.write(CASE, VERDICT)
+    [file] = tmp_path.glob("*.sqlite")
+    with sqlite3.connect(file) as database:
+        database.execute("UPDATE checked_verdicts SET verdict = ?", (with_sum(b"[true, 1]"),))
+    with pytest.raises(UserError, match="the cache of verdicts is damaged"):
+        cache.read([CASE])
+
+
+def test_judges_at_two_paths_of_one_host_are_two_judges() -> None:
+    urls = ("http://h/v1", "http://h", "http://h/team-b/v1", "http://other/v1")
+    judges = [find_judge(Judging(judge="openai:m", judge_base_url=url), {}) for url in urls]
+    identities = [judge.identity for judge in judges if judge is not None]
+    assert identities[0] == identities[1]
+    assert len(set(identities)) == 3
 
 
 def test_an_interruption_keeps_the_verdicts_so_far(run: RunFolder, kept: Path) -> None:

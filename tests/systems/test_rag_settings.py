@@ -115,6 +115,23 @@ def test_a_budget_of_tokens_is_filled_and_never_exceeded(
         assert scores == sorted(scores, reverse=True)
 
 
+@pytest.mark.parametrize("name", RETRIEVING)
+def test_chunk_that_fits_behind_some_too_long_ones_is_shown(
+    name: str, build: Build, towns: Draw, tiny_model: LocalModel
+) -> None:
+    text = "The Harrow bridge is long, and Marla Quist built the Harrow bridge by the market in"
+    documents = [Document(f"long {year}", "T", f"{text} {year}.") for year in (1911, 1912, 1913)]
+    documents.append(Document("short", "T", "Carts."))
+    question = replace(towns.corpus.questions[0], text="Who built the Harrow bridge?")
+    corpus = replace(towns.corpus, documents=tuple(documents), questions=(question,))
+    [tokens] = tiny_model.count_tokens([passages_text([Passage("T", documents[0].text)])])
+    settings: Any = (("top_tokens", str(tokens * 3 // 2)),)
+    with build(name, top_k=None, chunk_tokens=256, settings=settings) as system:
+        system.prepare(corpus)
+        [answer] = system.answer([question])
+    assert [found.document_id.partition(" ")[0] for found in answer.retrieved] == ["long", "short"]
+
+
 def test_token_splitting_fills_chunks_that_sentences_leave_short(build: Build, towns: Draw) -> None:
     with SharedWork() as shared:
         by_sentence = build("rag-sparse", shared=shared).prepare(towns.corpus)

@@ -79,8 +79,9 @@ class Address:
 
     @property
     def headers(self) -> dict[str, str]:
-        """Headers beside the client's own: Azure's servers, known by their query, take the key under another name."""
-        return {"api-key": self.key} if AZURES_QUERY in self.query and self.key != NO_KEY else {}
+        """The headers with the key. Azure's servers, known by their query, take it under another name too."""
+        azures = {"api-key": self.key} if AZURES_QUERY in self.query and self.key != NO_KEY else {}
+        return {"Authorization": f"Bearer {self.key}", **azures}
 
     def redact(self, text: str) -> str:
         """A text without the key and without what the URL holds beside host and path: servers repeat what they get."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
-import math
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from rmtbench.errors import AnswerError, ContextTooLongError, ServerGoneError, U
 from rmtbench.models.base import Role
 from rmtbench.models.embed_windows import Piece, Reads, Span, cut_windows, words_of
 from rmtbench.models.endpoint.address import PREFIX
-from rmtbench.models.endpoint.faults import RefusedError
+from rmtbench.models.endpoint.faults import RefusedError, StreamError
 from rmtbench.models.endpoint.line import Line
 from rmtbench.models.endpoint.tokenizer import TiktokenTokenizer, load_endpoint_tokenizer
 from rmtbench.options import flag
@@ -129,7 +129,7 @@ class EndpointEmbedder:
             facts.append(f"served {self._served}")
         return "\n".join(facts)
 
-    def _request(self, texts: list[str], *, first: bool = False) -> list[list[float]]:
+    def _request(self, texts: list[str], *, first: bool = False) -> list[NDArray[np.float32]]:
         line, model = self._line, self._line.asked.model
 
         def send(seconds: float) -> _Made:
@@ -137,13 +137,14 @@ class EndpointEmbedder:
             made: Any = line.client.embeddings.create(
                 model=model, input=texts, encoding_format="float", timeout=seconds
             )
-            return _Made(_in_order(made.data, len(texts)), made.usage.prompt_tokens if made.usage else 0, made.model)
+            if told := getattr(made, "error", None):
+                raise StreamError(told)
+            tokens = (made.usage.prompt_tokens or made.usage.total_tokens or 0) if made.usage else 0
+            return _Made(_in_order(made.data, len(texts)), int(tokens), made.model)
 
         host = line.settings.address.host
         try:
             made = line.call(send, lambda: sum(map(len, texts)) // CHARACTERS_A_TOKEN, first=first)
-        except ServerGoneError:
-            raise
         except AnswerError as error:
             if len(texts) > 1 and isinstance(error, RefusedError | ContextTooLongError):
                 raise _TooManyError from None
@@ -159,14 +160,16 @@ class EndpointEmbedder:
         return made.vectors
 
     def _check(self, made: _Made) -> None:
-        """Refuse vectors of another width or without finite numbers, and those of a model by another name."""
+        """Refuse vectors of another width or without a direction, and those of a model by another name."""
+        import numpy as np
+
         host = self._line.settings.address.host
         width, wrong = self.dimension or len(made.vectors[0]), ""
         for vector in made.vectors:
-            if len(vector) != width:
-                wrong = f"a vector of {len(vector)} numbers in place of {width}"
-            elif not all(map(math.isfinite, vector)):
-                wrong = "a vector with numbers that are not finite"
+            if vector.shape != (width,):
+                wrong = f"a vector of {vector.size} numbers in place of {width}"
+            elif not 0 < np.linalg.norm(vector) < np.inf:
+                wrong = "a vector that is zero or not finite"
         if wrong:
             raise UserError(
                 f"{host} gave {wrong}",
@@ -187,24 +190,34 @@ class EndpointEmbedder:
 class _Made:
     """A whole reply: vectors in the texts' order, tokens embedded, and the model's name by the server."""
 
-    vectors: list[list[float]]
+    vectors: list[NDArray[np.float32]]
     tokens: int
     served: str | None
 
 
-def _in_order(rows: Sequence[Any], count: int) -> list[list[float]]:
-    """The vectors in the texts' order: by their numbers, or as they come where a server gives all the number 0.
+def _in_order(rows: Sequence[Any], count: int) -> list[NDArray[np.float32]]:
+    """The vectors in the texts' order: by their numbers, or as they come where a server numbers none, or all 0.
 
     Raises:
         ValueError: There is not one vector a text.
     """
-    numbers = [int(row.index) for row in rows]
+    numbers = [int(row.index or 0) for row in rows]
     if set(numbers) == {0}:
         numbers = list(range(len(rows)))
-    found = {number: [float(value) for value in row.embedding] for number, row in zip(numbers, rows, strict=True)}
+    found = {number: _vector(row.embedding) for number, row in zip(numbers, rows, strict=True)}
     if sorted(found) != list(range(count)):
         raise ValueError("not one vector a text")
     return [found[number] for number in range(count)]
+
+
+def _vector(sent: str | Sequence[float]) -> NDArray[np.float32]:
+    """A vector from its numbers; or from base64, which some servers send whatever they are asked for."""
+    import numpy as np
+
+    if isinstance(sent, str):
+        return np.frombuffer(base64.b64decode(sent), dtype="<f4").astype(np.float32)
+    with np.errstate(over="ignore"):  # what is too large becomes infinite, and is refused
+        return np.atleast_1d(np.asarray(sent, dtype=np.float32))
 
 
 def _reads(model: str) -> Reads:

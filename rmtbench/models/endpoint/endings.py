@@ -6,14 +6,18 @@ from rmtbench.core import Finish
 from rmtbench.errors import AnswerError
 from rmtbench.models.endpoint.faults import TransientError
 
-BY_CAP = frozenset({"length", "max_tokens", "max_length", "max_output_tokens", "model_length"})
+BY_CAP = frozenset(
+    {"length", "max_tokens", "max_length", "max_output_tokens", "model_length", "model_context_window_exceeded"}
+)
 """The answer reached the cap of tokens, or the end of the model's context."""
-INTERRUPTED = frozenset({"abort", "aborted", "cancelled", "error", "insufficient_system_resource", "timeout"})
+INTERRUPTED = frozenset(
+    {"abort", "aborted", "cancelled", "error", "insufficient_system_resource", "network_error", "timeout"}
+)
 """The server gave up: the same request can be made again."""
 WITHHELD = frozenset(
     {
         "blocklist", "content_filter", "content_filtered", "function_call", "guardrail_intervened",
-        "prohibited_content", "recitation", "refusal", "safety", "spii", "tool_calls", "tool_use",
+        "prohibited_content", "recitation", "refusal", "safety", "sensitive", "spii", "tool_calls", "tool_use",
     }
 )  # fmt: skip
 """What was written is no answer: a filter or a refusal ended it, or a call of a function that nobody offered."""

@@ -38,7 +38,11 @@ PROXIES = ("ALL_PROXY", "all_proxy", "HTTPS_PROXY", "https_proxy", "HTTP_PROXY",
 """Environment variables that the client reads."""
 
 _TOO_LONG = re.compile(
-    r"context.{0,20}(length|window|size|limit)|(input|prompt).{0,20}too long|too many.{0,8}tokens", re.IGNORECASE
+    r"context.{0,20}(length|window|size|limit)|(input|prompt).{0,20}too long|too many.{0,8}tokens"
+    # vLLM and Google; xAI; Alibaba; Moonshot; text-generation-inference
+    r"|(input|prompt).{0,40}(longer than|exceeds)|maximum prompt length|range of input length|model token limit"
+    r"|`inputs`.{0,30}must (be <=|have less than)",
+    re.IGNORECASE,
 )
 _LARGER_THAN_A_MINUTE = re.compile(r"request too large", re.IGNORECASE)
 """A request of more tokens than an account may send in a minute: it never passes."""
@@ -48,7 +52,7 @@ _SMALL_CAP = re.compile(
 )
 _NEGATIVE_CAP = re.compile(r"got -\d", re.IGNORECASE)
 """A server that subtracts the prompt from its context and complains of the rest: the prompt is too long."""
-_LIMIT = re.compile(r"(?:maximum|max|limit|length|window|size)[^0-9]{0,40}(\d[\d,]*)", re.IGNORECASE)
+_LIMIT = re.compile(r"(?:maximum|max(?!_)|limit|length|window|size)[^0-9[]{0,40}(\d[\d,]*)", re.IGNORECASE)
 _NUMBER = re.compile(r"\d[\d,]*")
 
 
@@ -82,26 +86,16 @@ class RefusedError(AnswerError):
     """A request that the server refuses as it is.
 
     Attributes:
-        status: Of HTTP.
         param: The parameter that it refuses, as the error's field names it, else its text; None where neither does.
     """
 
-    def __init__(self, text: str, status: int, param: str | None) -> None:
+    def __init__(self, text: str, param: str | None = None) -> None:
         super().__init__(text)
-        self.status, self.param = status, param
+        self.param = param
 
 
 class SmallCapError(RefusedError):
     """The server refuses a cap of so few tokens: it wants more, or the model could not finish within it."""
-
-
-def of_reading(error: Exception) -> Exception:
-    """What went wrong while a reply was read: any exception of the transport, whatever it is, means a cut."""
-    if isinstance(error, TransientError | StreamError | ValueError | AttributeError | TypeError | LookupError):
-        return error
-    return TransientError(
-        "no reply in time" if "Timeout" in type(error).__name__ else "the stream was cut in the middle"
-    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +119,6 @@ def explain(error: Exception, asked: RequestTarget) -> TransientError | UserErro
     """
     import openai
 
-    host = asked.address.host
     if isinstance(error, TransientError | UserError | AnswerError):
         return error
     if isinstance(error, openai.APITimeoutError):
@@ -135,11 +128,13 @@ def explain(error: Exception, asked: RequestTarget) -> TransientError | UserErro
         return _of_connection(error, asked)
     if isinstance(error, openai.APIStatusError):
         return _of_status(error, asked)
-    if isinstance(error, openai.APIResponseValidationError | ValueError | AttributeError | TypeError | LookupError):
-        return TransientError("a malformed reply")
     if isinstance(error, StreamError):
         return _of_stream(error, asked)
-    return AnswerError(f"{host}: {type(error).__name__}")
+    if isinstance(error, openai.APIResponseValidationError | ValueError | AttributeError | TypeError | LookupError):
+        return TransientError("a malformed reply")
+    # The transport's own exceptions, whichever it is, while a body is read: of a reply or of an error.
+    slow = "Timeout" in type(error).__name__
+    return TransientError("no reply in time" if slow else "the stream was cut in the middle")
 
 
 def of_environment(error: Exception, environ: Mapping[str, str]) -> UserError:
@@ -197,7 +192,7 @@ def _of_stream(error: StreamError, asked: RequestTarget) -> TransientError | Ans
         return ContextTooLongError(_too_long(message, said))
     code = str(error.told.get("code")) if isinstance(error.told, Mapping) else ""
     if code in map(str, WRONG) or _is_moderated(error.told):
-        return RefusedError(f"{asked.address.host} refuses the request ({code}, in the stream): {said}", 200, None)
+        return RefusedError(f"{asked.address.host} refuses the request ({code}, in the stream): {said}")
     return TransientError(f"an error in the stream: {said}")
 
 
@@ -206,7 +201,7 @@ def _of_status(error: APIStatusError, asked: RequestTarget) -> TransientError | 
     message, named = _message(error), _named_parameter(error)
     said = _said(message, address)
     if named in OURS and status in (403, 404):
-        return RefusedError(f"{address.host} refuses the request ({status}): {said}", status, named)
+        return RefusedError(f"{address.host} refuses the request ({status}): {said}", named)
     if (hopeless := _of_account(error, asked)) is not None:
         return hopeless
     if (too_long := _of_length(error, message, named, said)) is not None:
@@ -218,14 +213,21 @@ def _of_status(error: APIStatusError, asked: RequestTarget) -> TransientError | 
             f"{address.host} refuses so small a cap of tokens ({status}): {said}; "
             f"give more with {flag.think_tokens} or {flag.max_answer_tokens}"
         )
-        return SmallCapError(text, status, named)
+        return SmallCapError(text, named)
     param = named or next((name for name in OURS if _names(message, name)), None)
-    return RefusedError(f"{address.host} refuses the request ({status}): {said}", status, param)
+    return RefusedError(f"{address.host} refuses the request ({status}): {said}", param)
 
 
 def _of_account(error: APIStatusError, asked: RequestTarget) -> UserError | None:
-    """What stops the whole run: a wrong key or name, or an empty account."""
+    """What stops the whole run: a wrong URL, key or name, or an empty account."""
     address, status = asked.address, int(error.status_code)
+    if 300 <= status < 400:
+        found = re.match(r"https?://(?:[^/?#]*@)?([^/?#]+)", error.response.headers.get("location", ""))
+        return UserError(
+            f"{address.host} redirects to {found[1] if found else 'another path'} ({status}), which is not followed",
+            where=f"{asked.option} {asked.model}",
+            remedy="give the base URL to which it redirects, if you trust that server with your key",
+        )
     if status in (401, 403) and not _is_moderated(error.body):
         return UserError(
             f"{address.host} does not take the key of the environment variable {address.key_variable} ({status})",
@@ -299,8 +301,7 @@ def _message(error: APIStatusError) -> str:
 
 def _too_long(message: str, said: str) -> str:
     """By how many tokens a prompt is too long, from the two numbers that servers name."""
-    found = _LIMIT.search(message)
-    limit = int(found[1].replace(",", "")) if found else 0
+    limit = min((int(number.replace(",", "")) for number in _LIMIT.findall(message)), default=0)
     needed = max((int(number.replace(",", "")) for number in _NUMBER.findall(message)), default=0)
     if not limit or needed <= limit:
         return f"the prompt exceeds the model's context (the server: {said})"
@@ -317,8 +318,8 @@ def _retry_after(headers: Mapping[str, str]) -> float | None:
         text = headers.get("retry-after")
         if text is None:
             return None
-        if re.fullmatch(r"[0-9.]+", text.strip()):
-            return float(text)
+        if found := re.fullmatch(r"([0-9.]+) ?s?", text.strip()):
+            return float(found[1])
         moment = parsedate_to_datetime(text)
         moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
         return max(0.0, (moment - datetime.now(UTC)).total_seconds())

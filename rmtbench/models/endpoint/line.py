@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from rmtbench.errors import AnswerError, ServerGoneError, UserError
-from rmtbench.models.endpoint.address import Address
+from rmtbench.models.endpoint.address import OPENAI_URL, Address
 from rmtbench.models.endpoint.dialect import Dialect
 from rmtbench.models.endpoint.endings import check_not_interrupted, ended_by_cap
 from rmtbench.models.endpoint.faults import (
@@ -18,7 +18,6 @@ from rmtbench.models.endpoint.faults import (
     SmallCapError,
     explain,
     of_environment,
-    of_reading,
 )
 from rmtbench.models.endpoint.limits import MinuteLimit
 from rmtbench.models.endpoint.replies import Reply, read_events
@@ -28,13 +27,17 @@ from rmtbench.options import flag
 if TYPE_CHECKING:
     from openai import OpenAI
 
-Api = Literal["chat", "completions"]
 Result = TypeVar("Result")
 
 KNOCKS = 3
 """How often a server is looked for that has never answered yet."""
 PROBE_TOKENS = 16
 """Longest reply to the first request, where the server takes so small a cap."""
+SENT = frozenset(
+    {"accept", "accept-encoding", "api-key", "authorization", "connection", "content-length", "content-type", "host",
+     "user-agent"}
+)  # fmt: skip
+"""The headers that a server other than OpenAI's own gets."""
 
 
 @dataclass(frozen=True)
@@ -110,121 +113,66 @@ class Line:
         return self.retrying.call(tried, count_tokens, KNOCKS if first else None)
 
     def ask(
-        self,
-        api: Api,
-        text: str,
-        max_tokens: int,
-        dialect: Dialect,
-        count_tokens: Callable[[], int],
-        *,
-        first: bool = False,
-        system: str | None = None,
+        self, text: str, max_tokens: int, dialect: Dialect, count_tokens: Callable[[], int], *, first: bool = False
     ) -> Reply:
         """One prompt, one reply.
 
         Args:
-            api: ``chat`` sends the text as the user's message, ``completions`` as it is.
             text: The whole prompt.
             max_tokens: Longest answer.
             dialect: How to say it.
             count_tokens: Tokens of the prompt, for the limit a minute.
             first: As for `call`.
-            system: The system message of a chat; None for none.
 
         Raises:
             UserError: As `call`; AnswerError too.
         """
+        chats, model = dialect.api == "chat", self.asked.model
+        api: Any = self.client.chat.completions if chats else self.client.completions
         # As the body's own fields, which go out as they stand: as arguments, the client would compare each with its
         # declared type, a sixth of a call's time.
-        messages = [{"role": "system", "content": system}] if system is not None else []
-        messages.append({"role": "user", "content": text})
-        said = {"messages": messages} if api == "chat" else {"prompt": text}
-        body = {**dialect.parameters(max_tokens), **said}
+        required = {"model": model, "messages": []} if chats else {"model": model, "prompt": ""}
+        body = dialect.body(text, max_tokens)
 
         def send(seconds: float) -> Reply:
             began = self.clock.now()
-            model = self.asked.model
-            if api == "chat":
-                asking: Any = self.client.chat.completions.with_streaming_response.create(
-                    model=model, messages=[], extra_body=body, timeout=seconds
-                )
-            else:
-                asking = self.client.completions.with_streaming_response.create(
-                    model=model, prompt="", extra_body=body, timeout=seconds
-                )
-            with asking as response:
-                try:
-                    reply = read_events(response.iter_bytes(), self.clock.now, began, seconds)
-                except Exception as error:  # noqa: BLE001 - whichever transport the client has under it
-                    fault = of_reading(error)
-                else:
-                    check_not_interrupted(reply.finish_reason)
-                    return reply
-            raise fault
+            with api.with_streaming_response.create(**required, extra_body=body, timeout=seconds) as response:
+                reply = read_events(response.iter_bytes(), self.clock.now, began, seconds)
+            check_not_interrupted(reply.finish_reason)
+            return reply
 
         return self.call(send, lambda: count_tokens() + max_tokens, first=first)
 
-    def ask_for_little(
-        self,
-        api: Api,
-        text: str,
-        caps: Sequence[int],
-        dialect: Dialect,
-        count_tokens: Callable[[], int],
-        *,
-        system: str | None = None,
-    ) -> Reply:
-        """One reply of which the text does not matter, with the smallest cap that the server takes.
-
-        Args:
-            api: As for `ask`.
-            text: The whole prompt.
-            caps: Longest answers, the smallest first; at least one.
-            dialect: How to say it.
-            count_tokens: As for `ask`.
-            system: As for `ask`.
-
-        Raises:
-            UserError: As `call`; AnswerError too.
-        """
-        for cap in caps[:-1]:
-            try:
-                return self.ask(api, text, cap, dialect, count_tokens, system=system)
-            except SmallCapError:
-                continue
-        return self.ask(api, text, caps[-1], dialect, count_tokens, system=system)
-
-    def find_dialect(self, api: Api, longest: int, system: str | None = None) -> tuple[Dialect, Reply]:
+    def find_dialect(self, dialect: Dialect, longest: int) -> tuple[Dialect, Reply]:
         """Ask something short, so that a wrong key, name or URL is met before anything else, and learn how to ask.
 
         Args:
-            api: As for `ask`.
+            dialect: What the user wants: a system message that the server does not take is met here too.
             longest: Most tokens of a real answer, reasoning included: what is asked for where less is refused, or where
                 the model spends less on reasoning alone.
-            system: The system message, so that a server that takes none is met here too.
 
         Raises:
             UserError: There is no answer, for whatever reason, or the model has no room to write any text.
         """
-        dialect = Dialect(effort=self.settings.reasoning_effort)
         cap = PROBE_TOKENS
         while True:
             try:
-                reply = self.ask(api, "Say yes.", cap, dialect, lambda: PROBE_TOKENS, first=True, system=system)
+                reply = self.ask("Say yes.", cap, dialect, lambda: PROBE_TOKENS, first=True)
             except SmallCapError as error:
                 if cap >= longest:
-                    raise self._silent(error, api) from None
+                    raise self._silent(error, dialect) from None
                 cap = longest
                 continue
             except RefusedError as error:
                 other = dialect.without(error.param)
                 if other is None:
-                    raise self._silent(error, api) from None
+                    raise self._silent(error, dialect) from None
                 dialect = other
                 continue
             except (AnswerError, ServerGoneError) as error:
-                raise self._silent(error, api) from None
-            if not spent_on_reasoning(reply):
+                raise self._silent(error, dialect) from None
+            reasoned = reply.reasoning or reply.usage.reasoning
+            if not reasoned or reply.text.strip() or not ended_by_cap(reply.finish_reason):
                 return dialect, reply
             if cap >= longest:
                 raise self._no_room(cap)
@@ -237,9 +185,9 @@ class Line:
             remedy=f"give it room with {flag.think_tokens}=4096, or less to do with {flag.reasoning_effort}=low",
         )
 
-    def _silent(self, error: AnswerError | ServerGoneError, api: Api) -> UserError:
+    def _silent(self, error: AnswerError | ServerGoneError, dialect: Dialect) -> UserError:
         remedy = "check the URL and that the server is up; nothing was asked yet"
-        if api == "chat" and "status 5" in str(error):
+        if dialect.api == "chat" and "status 5" in str(error):
             # Some servers fail so, without a word, where the model has no chat format (transformers serve does).
             remedy = f"see the server's log; a model without a chat format takes {flag.api} completions"
         elif isinstance(error, SmallCapError):
@@ -260,12 +208,6 @@ class Line:
         )
 
 
-def spent_on_reasoning(reply: Reply) -> bool:
-    """Whether a model wrote no text because reasoning took all tokens that it was allowed."""
-    reasoned = bool(reply.reasoning or reply.usage.reasoning)
-    return reasoned and ended_by_cap(reply.finish_reason) and not reply.text.strip()
-
-
 def open_line(settings: LineSettings, model: str, *, option: str = flag.model) -> Line:
     """Open a line; nothing is sent yet.
 
@@ -277,16 +219,24 @@ def open_line(settings: LineSettings, model: str, *, option: str = flag.model) -
     Raises:
         UserError: The environment names a proxy or certificates that cannot be used.
     """
-    from openai import OpenAI
+    from openai import DefaultHttpxClient, OpenAI
+
+    def keep_ours(request: Any) -> None:  # noqa: ANN401 - of whichever transport the client has under it
+        # The client adds what the environment says for OpenAI's own server: organization, project, and any headers.
+        for name in set(request.headers) - SENT:
+            if not name.startswith("x-stainless-"):  # it reads these itself
+                del request.headers[name]
 
     clock = Clock(now=time.monotonic)
     address = settings.address
+    hooks = {} if address.url.startswith(OPENAI_URL.removesuffix("v1")) else {"request": [keep_ours]}
     try:
         client = OpenAI(
             api_key=address.key,
             base_url=address.base,
             default_query=address.query,
             default_headers=address.headers,
+            http_client=DefaultHttpxClient(follow_redirects=False, event_hooks=hooks),  # a key is for one server
             max_retries=0,
             timeout=settings.patience.deadline,
         )

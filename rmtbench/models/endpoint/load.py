@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from rmtbench.core import AnswerStyle
 from rmtbench.models.endpoint.address import served_name
+from rmtbench.models.endpoint.dialect import Api, Dialect
 from rmtbench.models.endpoint.embedder import BATCH, EndpointEmbedder
-from rmtbench.models.endpoint.line import Api, LineSettings, open_line
+from rmtbench.models.endpoint.line import LineSettings, open_line
 from rmtbench.models.endpoint.model import EndpointModel
 from rmtbench.models.endpoint.prices import Price, find_price
 from rmtbench.models.endpoint.tokenizer import NoTokenizer, load_endpoint_tokenizer
@@ -85,7 +86,8 @@ def load_endpoint_model(
     contract = _contract(words, style, endpoints.api, chat)
     think_tokens = granted_tokens(words, chat.think_tokens)
     system = chat.system if endpoints.api == "chat" else None  # else it is in the prompt's text
-    dialect, reply = line.find_dialect(endpoints.api, max_answer_tokens + think_tokens, system)
+    wanted = Dialect(endpoints.api, system, endpoints.model.reasoning_effort)
+    dialect, reply = line.find_dialect(wanted, max_answer_tokens + think_tokens)
     counts = not isinstance(words, NoTokenizer)
     if not counts and reply.usage.prompt is None:
         words.encode("")  # raises, because nothing counts the tokens of the answers
@@ -115,7 +117,7 @@ def load_endpoint_model(
         "system_prompt": chat.system,
         **endpoints.model.facts(),
     }
-    return EndpointModel(line, endpoints.api, dialect, contract, max_answer_tokens, provenance, think_tokens, system)
+    return EndpointModel(line, dialect, contract, max_answer_tokens, provenance, think_tokens)
 
 
 def _contract(words: PreTrainedTokenizerBase, style: AnswerStyle, api: Api, chat: ChatSettings) -> PromptContract:
@@ -156,5 +158,6 @@ def load_endpoint_embedder(name: str, endpoints: Endpoints) -> tuple[EndpointEmb
     line = open_line(endpoints.embedder, served, option=flag.embedder)
     embedder = EndpointEmbedder(line, endpoints.embed_batch)
     host = endpoints.embedder.address.host
-    price = find_price(endpoints.prices, served, host)
+    # Without a server's count nothing is known of the cost.
+    price = find_price(endpoints.prices, served, host) if embedder.tokens else None
     return embedder, {"endpoint": host, "price": None if price is None else price.row()}

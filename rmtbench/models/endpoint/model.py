@@ -19,7 +19,8 @@ from rmtbench.models.base import Generation, HeldPrefix, Passage, Prompt
 from rmtbench.models.batches import in_batches
 from rmtbench.models.endpoint.dialect import Dialect
 from rmtbench.models.endpoint.endings import finish_of
-from rmtbench.models.endpoint.line import Api, Line
+from rmtbench.models.endpoint.faults import SmallCapError
+from rmtbench.models.endpoint.line import Line
 from rmtbench.models.endpoint.replies import Reply
 from rmtbench.models.endpoint.tokenizer import NoTokenizer
 from rmtbench.models.prompt import FINAL_MARK, PromptContract
@@ -39,24 +40,20 @@ class EndpointModel:
 
     Attributes:
         line: The line to its server.
-        api: How prompts are sent.
-        dialect: Which parameters the server takes.
+        dialect: How prompts are sent, and which parameters the server takes.
         contract: Makes its prompts; holds the tokenizer that counts for budgets.
         max_answer_tokens: Most tokens of an answer, without its reasoning.
         provenance: Id, host, served name, tokenizer hash: see `rmtbench.models.endpoint.load`.
         think_tokens: Tokens of reasoning that the server is granted besides; 0 where nothing shows that it reasons.
-        system: The system prompt of a chat; None for the server's own.
         context_limit: None: the server alone knows it, and refuses what is longer.
     """
 
     line: Line
-    api: Api
     dialect: Dialect
     contract: PromptContract
     max_answer_tokens: int
     provenance: Mapping[str, Any]
     think_tokens: int = 0
-    system: str | None = None
     context_limit: int | None = None
     _counting: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
@@ -105,10 +102,13 @@ class EndpointModel:
         """
         text = self._text(passages, WARMING_QUESTION)
         # A cap of 1 where the server takes it: nothing of the answer is used.
-        caps = [cap for cap in WARMING_CAPS if cap < self.max_new_tokens] + [self.max_new_tokens]
-        reply = self.line.ask_for_little(
-            self.api, text, caps, self.dialect, lambda: self._count_sent(text), system=self.system
-        )
+        for cap in sorted({*WARMING_CAPS, self.max_new_tokens}):
+            try:
+                reply = self.line.ask(text, cap, self.dialect, lambda: self._count_sent(text))
+                break
+            except SmallCapError:
+                if cap >= self.max_new_tokens:
+                    raise
         self._check_served(reply)
         warming = self._tokens(reply, text)
         counts = {
@@ -127,9 +127,7 @@ class EndpointModel:
 
     def _answer(self, prompt: Prompt) -> Generation:
         text = self._text(prompt.passages, prompt.question)
-        reply = self.line.ask(
-            self.api, text, self.max_new_tokens, self.dialect, lambda: self._count_sent(text), system=self.system
-        )
+        reply = self.line.ask(text, self.max_new_tokens, self.dialect, lambda: self._count_sent(text))
         self._check_served(reply)
         tokens, first = self._tokens(reply, text), reply.first_seconds
         reasoning, written = self._parted(reply)
@@ -161,7 +159,8 @@ class EndpointModel:
 
     def _count_sent(self, text: str) -> int:
         """Tokens of a prompt's text and the system prompt, by the tokenizer that was named."""
-        return sum(self.count_tokens([text] if self.system is None else [text, self.system]))
+        system = self.dialect.system
+        return sum(self.count_tokens([text] if system is None else [text, system]))
 
     def _parted(self, reply: Reply) -> tuple[str, str]:
         """Reasoning, sent apart or between marks, and what was written after it."""

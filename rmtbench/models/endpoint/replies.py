@@ -67,35 +67,16 @@ def read_events(chunks: Iterable[bytes], now: Callable[[], float], began: float,
         StreamError: The server tells of an error in place of an event.
         ValueError: An event is not in the protocol's form; or AttributeError, TypeError, LookupError.
     """
-    heard = _Heard()
-    pending = ""  # an event's data so far: it may go on in the next data line
-    whole: list[str] = []  # lines of a body that is one JSON object
-    moment = 0.0
-    for line in lines_of(chunks):
-        moment = now() - began
-        if moment > deadline:  # looked at in every line: some servers keep a line open with comments
-            raise TransientError("no reply in time")
-        if whole or (line.lstrip().startswith("{") and not heard.seconds):
-            whole.append(line)
-        elif not line and pending:
-            raise ValueError("an event is not JSON")
-        elif line.startswith(DATA):
-            pending += line[len(DATA) :].strip()
-            if pending == DONE:
-                heard.complete, pending = True, ""
-                continue
-            try:
-                event = json.loads(pending)
-            except ValueError:
-                continue
-            pending = ""
-            heard.hear(event, moment)
-    if pending:
-        raise ValueError("the last event is not JSON")
-    if whole:
-        heard.hear(json.loads("\n".join(whole)), moment)
-        heard.complete, heard.first = True, None
-    return heard.reply(streamed=not whole)
+    heard = _Heard(deadline)
+    try:
+        for line in lines_of(chunks):
+            heard.hear_line(line, now() - began)
+        heard.end()
+    except Exception:
+        # A whole answer is not paid for twice because its server closes the connection the wrong way.
+        if not (heard.done or (heard.finish and heard.usage)):
+            raise
+    return heard.reply()
 
 
 def lines_of(chunks: Iterable[bytes]) -> Iterator[str]:
@@ -124,55 +105,101 @@ def lines_of(chunks: Iterable[bytes]) -> Iterator[str]:
 class _Heard:
     """A reply while it is read."""
 
+    deadline: float
     texts: list[str] = field(default_factory=list)
     thoughts: list[str] = field(default_factory=list)
-    usage: Mapping[str, Any] = field(default_factory=dict)
+    usage: dict[str, Any] = field(default_factory=dict)
     finish: str | None = None
     served: str | None = None
     fingerprint: str | None = None
     first: float | None = None
     seconds: float = 0.0
-    complete: bool = False
+    done: bool = False
+    answered: bool = False  # whether there was an answer at all, even an empty one
+    refused: bool = False
+    pending: str = ""  # an event's data so far: it may go on in the next data line
+    body: list[str] = field(default_factory=list)  # lines of a reply that is one JSON object
 
-    def hear(self, event: Mapping[str, Any], moment: float) -> None:
-        """Take in one event, which came after so many seconds."""
+    def hear_line(self, line: str, moment: float) -> None:
+        """Take in one line, which came after so many seconds; nothing behind ``[DONE]`` counts."""
+        if moment > self.deadline:  # looked at in every line: some servers keep a line open with comments
+            raise TransientError("no reply in time")
+        if self.done:
+            return
+        if self.body or (line.lstrip().startswith("{") and not self.seconds):
+            self.body.append(line)
+            self.seconds = moment
+        elif not line and self.pending:
+            raise ValueError("an event is not JSON")
+        elif line.startswith(DATA):
+            self.pending += line[len(DATA) :].strip()
+            if self.pending == DONE:
+                self.done, self.pending = True, ""
+                return
+            try:
+                event = json.loads(self.pending)
+            except ValueError:
+                return
+            self.pending, self.seconds = "", moment
+            self.hear(event)
+
+    def end(self) -> None:
+        """Take in the end."""
+        if self.pending:
+            raise ValueError("the last event is not JSON")
+        if self.body:
+            self.hear(json.loads("\n".join(self.body)))
+            self.done = True
+
+    def hear(self, event: Mapping[str, Any]) -> None:
+        """Take in one event."""
         if event.get("error") or event.get("object") == "error":
             raise StreamError(event.get("error") or event)
-        self.seconds = moment
         self.served = event.get("model") or self.served
         self.fingerprint = event.get("system_fingerprint") or self.fingerprint
-        self.usage = event.get("usage") or self.usage
+        self._count(event.get("usage"))
+        timings = event.get("timings")
+        if isinstance(timings, Mapping) and timings.get("cache_n", -1) >= 0:  # llama.cpp, which says -1 before it knows
+            self.usage["cached_tokens"] = timings["cache_n"]
         for choice in event.get("choices") or ():
             if choice.get("index"):
                 continue  # only one answer is asked for
-            text, thought = _said(choice if "text" in choice else choice.get("delta") or choice.get("message") or {})
+            self.answered = True
+            self._count(choice.get("usage"))  # Moonshot's
+            # Some servers send beside the last piece the whole message once more.
+            said = next((choice[name] for name in ("delta", "message") if name in choice), choice) or {}
+            text, thought = _said(said)
             if text:
-                self.first = moment if self.first is None else self.first
+                self.first = self.seconds if self.first is None else self.first
                 self.texts.append(text)
             if thought:
                 self.thoughts.append(thought)
+            self.refused = self.refused or bool(said.get("refusal"))
             reason = choice.get("finish_reason")
-            if reason in NO_REASON:
-                reason = None
-            if reason is not None:
+            if reason not in (None, *NO_REASON):
                 self.finish = str(reason) or self.finish or ""
-                self.complete = self.complete or bool(reason)
 
-    def reply(self, *, streamed: bool) -> Reply:
+    def _count(self, usage: Mapping[str, Any] | None) -> None:
+        self.usage |= {name: count for name, count in (usage or {}).items() if count is not None}
+
+    def reply(self) -> Reply:
         """The whole of it.
 
         Raises:
             TransientError: The end is missing.
+            ValueError: There is no answer in it.
         """
-        if not self.complete:
+        if not (self.done or self.finish):
             raise TransientError("the stream was cut in the middle")
+        if not self.answered:
+            raise ValueError("a reply without an answer")
         first = self.seconds if self.first is None else self.first
         return Reply(
             text="".join(self.texts),
             reasoning="".join(self.thoughts),
-            finish_reason=self.finish,
+            finish_reason="refusal" if self.refused and not self.texts else self.finish,
             usage=read_usage(self.usage),
-            first_seconds=first if streamed else None,
+            first_seconds=None if self.body else first,
             seconds=self.seconds,
             served=self.served,
             fingerprint=self.fingerprint,

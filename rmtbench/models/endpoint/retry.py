@@ -58,11 +58,7 @@ class Patience:
 
 
 class Retrying:
-    """Calls a server, again where it helps. One for each server, shared by all threads.
-
-    Attributes:
-        retries: Requests so far that were made again.
-    """
+    """Calls a server, again where it helps. One for each server, shared by all threads."""
 
     def __init__(
         self, host: str, patience: Patience, clock: Clock, requests: MinuteLimit | None, tokens: MinuteLimit | None
@@ -73,7 +69,6 @@ class Retrying:
         self._last_success = float("-inf")
         self._given_up = 0
         self._gone: str | None = None
-        self.retries = 0
 
     def call(
         self, send: Callable[[float], Result], count_tokens: Callable[[], int], knocks: int | None = None
@@ -105,8 +100,6 @@ class Retrying:
             most = knocks if knocks is not None and fault.unreachable else self._patience.attempts
             if attempt >= most or pause >= self._left(began):
                 raise self._give_up(fault, attempt, began) from None
-            with self._lock:
-                self.retries += 1
             self._clock.sleep(pause)
         raise AssertionError("unreachable")
 

@@ -37,9 +37,11 @@ class Usage:
 def read_usage(usage: Mapping[str, Any]) -> Usage:
     """Read the counts of a reply.
 
-    A prompt count of 0 is no count, because no prompt is empty. Where more tokens are cached than read, the server
-    counts the two apart, and the cached ones are added to the prompt. What the total has beyond both counts was written
-    as reasoning: xAI and Google do not count it as output, and it is paid for.
+    A prompt count of 0 is no count, because no prompt is empty; beside it, neither is 0 written. Some proxies send 0
+    under each name that they know, so of two names for one count the larger one holds. Where more tokens are cached
+    than read, or the total holds those cached beside those read, the server counts the two apart, and the cached ones
+    are added to the prompt. What the total has beyond both counts was written as reasoning: xAI and Google do not count
+    it as output, and it is paid for.
 
     Args:
         usage: The ``usage`` object of a reply; may be empty.
@@ -47,31 +49,28 @@ def read_usage(usage: Mapping[str, Any]) -> Usage:
     Raises:
         TypeError: A count is not a whole number from 0.
     """
-    prompt, output = _first(usage, PROMPT) or None, _first(usage, OUTPUT)
-    within = _first(_details(usage, PROMPT_DETAILS), ("cached_tokens",))
-    cached = _first(usage, CACHED) if within is None else within
-    reasoning = _first(_details(usage, OUTPUT_DETAILS), ("reasoning_tokens",))
-    total = _first(usage, ("total_tokens",))
-    if prompt is not None and total is not None and (within is not None or not cached):
-        beyond = total - prompt - (output or 0)
-        if beyond > 0 and (output is None or reasoning in (None, 0, beyond)):
-            output, reasoning = (output or 0) + beyond, reasoning if output is None else beyond
-    if prompt is not None and cached is not None and cached > prompt:
+    prompt, output, total = _most(PROMPT, usage) or None, _most(OUTPUT, usage), _most(("total_tokens",), usage)
+    if prompt is None:
+        output = output or None
+    within = _most(("cached_tokens",), *_details(usage, PROMPT_DETAILS))
+    cached = _most(CACHED, usage, {} if within is None else {"cached_tokens": within})
+    reasoning = _most(("reasoning_tokens",), *_details(usage, OUTPUT_DETAILS))
+    beyond = 0 if prompt is None or total is None else total - prompt - (output or 0)
+    if prompt is not None and cached and (cached > prompt or (not within and beyond == cached)):
         prompt += cached
+    elif beyond > 0 and (within is not None or not cached) and (output is None or reasoning in (None, 0, beyond)):
+        output, reasoning = (output or 0) + beyond, reasoning if output is None else beyond
     return Usage(prompt, cached, output, reasoning)
 
 
-def _details(usage: Mapping[str, Any], names: Sequence[str]) -> Mapping[str, Any]:
-    return next((usage[name] for name in names if isinstance(usage.get(name), Mapping)), {})
+def _details(usage: Mapping[str, Any], names: Sequence[str]) -> list[Mapping[str, Any]]:
+    return [usage[name] for name in names if isinstance(usage.get(name), Mapping)]
 
 
-def _first(counts: Mapping[str, Any], names: Sequence[str]) -> int | None:
-    """The first count of these names that is there."""
-    for name in names:
-        value = counts.get(name)
-        if value is None:
-            continue
+def _most(names: Sequence[str], *places: Mapping[str, Any]) -> int | None:
+    """The largest count of these names in these places; None where there is none."""
+    found = [(name, place[name]) for place in places for name in names if place.get(name) is not None]
+    for name, value in found:
         if not isinstance(value, int) or isinstance(value, bool) or value < 0:
             raise TypeError(f"{name} is no count")
-        return value
-    return None
+    return max((value for _, value in found), default=None)
