@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 FACTS = "gguf.json"
 """What a converted folder was made from. It is written last, before the folder gets its name."""
 
-VERSION = 2
+VERSION = 1
 """Part of a converted folder's name: raise it when the conversion changes."""
 
 GPT2_SPLIT = frozenset({"gpt-2", "gpt2", "default", "phi-2", "olmo", "dolma"})
@@ -199,7 +199,7 @@ def _whole(folder: Path, digest: str) -> bool:
     try:
         made = json.loads((folder / FACTS).read_text(encoding="utf-8"))
         files: Mapping[str, int] = made["files"]
-        known: bool = made["sha256"] == digest and made["left_out"] == 0
+        known: bool = made["sha256"] == digest and made["left_out"] == 0 and made["words"] == "as llama.cpp"
         return known and all((folder / name).stat().st_size == files[name] for name in files)
     except (OSError, ValueError, KeyError):
         return False
@@ -224,6 +224,7 @@ def _make(path: Path, digest: str, folder: Path, option: str) -> None:
             "tensors": dict(Counter(header.tensors.values()).most_common()),
             "read_as": "dequantised to float32",
             "left_out": 0,  # folders of before this was looked at do not say so, and are made again
+            "words": "as llama.cpp",  # nor how texts are cut
             "made_by": {name: version(name) for name in ("gguf", "transformers", "tokenizers")},
             "files": {file.name: file.stat().st_size for file in sorted(part.iterdir())},
         }
