@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Callable, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
@@ -269,6 +270,9 @@ def _from_pretrained(name: str, dtype: torch.dtype, device: str) -> PreTrainedMo
     import torch
 
     try:
+        ends = Path(name).expanduser() / "generation_config.json"
+        if ends.is_file():
+            json.loads(ends.read_bytes())  # transformers would go on without the end tokens of a damaged file
         model, found = _by_attention(name, dtype)
         check_complete(found, name, flag.model)
         _check_unread(model, found, name)

@@ -173,6 +173,15 @@ def test_a_missing_model_is_one_line_with_a_remedy(name, what, remedy):
     assert remedy in caught.value.remedy
 
 
+@pytest.mark.parametrize(
+    ("text", "what"), [("{", "cannot be loaded"), ('{"eos_token_id": ["</s>"]}', "eos_token_id has '</s>'")]
+)
+def test_damaged_end_tokens_are_refused_not_left_out(saved, text, what):
+    (saved / "generation_config.json").write_text(text)
+    with pytest.raises(UserError, match=what):
+        load_model(str(saved))
+
+
 @pytest.mark.parametrize("text", ["{", "{}", "[]"])
 def test_a_damaged_tokenizer_is_one_line(saved, text):
     (saved / "tokenizer.json").write_text(text)
