@@ -165,9 +165,9 @@ class LlamaCpp:
 
 def ours(model: LocalModel, prefix: PrefixKV, batch: int) -> Ask:
     """Return a function that answers questions over a held prefix, as `cag` does."""
+    from rmtbench.kvcache.exact.shared import greedy_continuous
     from rmtbench.kvcache.exact.shared_places import SharedPlaces
     from rmtbench.kvcache.exact.suffixes import Suffixes
-    from rmtbench.models.decode import greedy_continuous
 
     places = SharedPlaces(model, prefix, Suffixes(prefix, batch, QUESTION_TOKENS + ANSWER_TOKENS))
 

@@ -274,10 +274,10 @@ def _step_seconds(bench: Bench, prefix: PrefixKV, batch: int, way: How | None = 
 
 def _asking(bench: Bench, prefix: PrefixKV, batch: int, way: How | None) -> Callable[[], float]:
     """Return what answers a batch and gives the seconds of a step; the way is that of `cag` where none is named."""
+    from rmtbench.kvcache.exact.shared import greedy_continuous
     from rmtbench.kvcache.exact.shared_places import make_places
     from rmtbench.kvcache.exact.static_places import choose_step, is_plain
     from rmtbench.kvcache.exact.suffixes import Suffixes
-    from rmtbench.models.decode import greedy_continuous
 
     if way is None:
         way, _ = choose_step(bench.model, plain=is_plain(prefix), no_graphs="")

@@ -47,9 +47,9 @@ def ours(model: LocalModel) -> Way:
     """Return a way that reads a context and answers over it, as `cag` does."""
     from experiments.beside_llama_cpp import QUESTION_TOKENS
     from rmtbench.kvcache.exact.prefill import prefill
+    from rmtbench.kvcache.exact.shared import greedy_continuous
     from rmtbench.kvcache.exact.shared_places import SharedPlaces
     from rmtbench.kvcache.exact.suffixes import Suffixes
-    from rmtbench.models.decode import greedy_continuous
 
     def measure(ids: Sequence[int]) -> Speed:
         began = time.perf_counter()

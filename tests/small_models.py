@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -45,11 +45,11 @@ def save_adapter(base: Path, folder: Path, config: Any = None) -> Path:
     return folder
 
 
-def gguf_tensors() -> dict[str, np.ndarray]:
+def gguf_tensors(vocabulary: int = VOCABULARY) -> dict[str, np.ndarray]:
     """The float32 tensors of the small GGUF model, by llama.cpp's names."""
     numbers = np.random.default_rng(5)
     shapes: dict[str, tuple[int, ...]] = {
-        "token_embd.weight": (VOCABULARY, HIDDEN),
+        "token_embd.weight": (vocabulary, HIDDEN),
         "blk.0.attn_norm.weight": (HIDDEN,),
         "blk.0.attn_q.weight": (HIDDEN, HIDDEN),
         "blk.0.attn_k.weight": (HIDDEN // HEADS, HIDDEN),
@@ -70,6 +70,9 @@ def write_gguf(
     architecture: str = "llama",
     pre: str | None = "gpt-2",
     tokenizer: bool = True,
+    template: str | None = TEMPLATE,
+    special: Sequence[str] = SPECIAL,
+    words: Sequence[str] = (),
     keys: Mapping[str, Any] | None = None,
     extra: Mapping[str, np.ndarray] | None = None,
 ) -> Path:
@@ -80,6 +83,9 @@ def write_gguf(
         architecture: What it says it is.
         pre: Its pre-tokenizer's name.
         tokenizer: Whether it has one.
+        template: Its chat template.
+        special: Its control tokens; the second begins a text, and the third ends one.
+        words: More tokens, which no merge makes.
         keys: More metadata, texts and numbers.
         extra: More tensors.
     """
@@ -96,7 +102,7 @@ def write_gguf(
     writer.add_rope_dimension_count(HIDDEN // HEADS)
     writer.add_rope_freq_base(THETA)
     writer.add_layer_norm_rms_eps(1e-5)
-    writer.add_vocab_size(VOCABULARY)
+    writer.add_vocab_size(VOCABULARY + len(words))
     for name, value in (keys or {}).items():
         add = {bool: writer.add_bool, int: writer.add_uint32, float: writer.add_float32, str: writer.add_string}
         add[type(value)](name, value)
@@ -105,13 +111,14 @@ def write_gguf(
         if pre is not None:
             writer.add_tokenizer_pre(pre)
         # One merge, of two spaces: it tells pre-tokenizers apart.
-        writer.add_token_list([*SPECIAL, *bytes_to_unicode().values(), "ĠĠ"])
-        writer.add_token_types([3] * len(SPECIAL) + [1] * 257)
+        writer.add_token_list([*special, *bytes_to_unicode().values(), "ĠĠ", *words])
+        writer.add_token_types([3] * len(special) + [1] * (257 + len(words)))
         writer.add_token_merges(["Ġ Ġ"])
         writer.add_bos_token_id(1)
         writer.add_eos_token_id(2)
-        writer.add_chat_template(TEMPLATE)
-    for name, tensor in {**gguf_tensors(), **(extra or {})}.items():
+        if template is not None:
+            writer.add_chat_template(template)
+    for name, tensor in {**gguf_tensors(VOCABULARY + len(words)), **(extra or {})}.items():
         if ".ffn_" in name and tensor.ndim == 2:
             kind = gguf.GGMLQuantizationType.Q8_0
             writer.add_tensor(name, gguf.quantize(tensor, kind), raw_dtype=kind)

@@ -82,10 +82,11 @@ def random_ids(model: LocalModel, count: int, seed: int) -> list[int]:
 
 def by_shared_prefix(model: LocalModel, prefix: PrefixKV, questions: Sequence[Ids], batch: int) -> Measured:
     """Answer over the shared prefix, as `cag` does."""
+    from rmtbench.kvcache.exact.shared import greedy_continuous
     from rmtbench.kvcache.exact.shared_places import make_places
     from rmtbench.kvcache.exact.static_places import choose_step
     from rmtbench.kvcache.exact.suffixes import Suffixes
-    from rmtbench.models.decode import greedy_continuous, never
+    from rmtbench.models.decode import never
 
     suffixes = Suffixes(prefix, batch, QUESTION_TOKENS + ANSWER_TOKENS)
     places = make_places(model, prefix, suffixes, choose_step(model, plain=True, no_graphs="")[0])
@@ -149,11 +150,11 @@ def without_cache(model: LocalModel, context: Ids, question: Ids) -> tuple[Measu
     """Answer one question by reading its whole context, as `full-context` does. Return the context's cache too."""
     from rmtbench.kvcache.base import PrefixKV
     from rmtbench.kvcache.exact.prefill import prefill
-    from rmtbench.kvcache.exact.shared import FOR_FEW
+    from rmtbench.kvcache.exact.shared import FOR_FEW, greedy_continuous
     from rmtbench.kvcache.exact.shared_places import make_places
     from rmtbench.kvcache.exact.static_places import choose_step
     from rmtbench.kvcache.exact.suffixes import Suffixes
-    from rmtbench.models.decode import greedy_continuous, never
+    from rmtbench.models.decode import never
 
     how, _ = choose_step(model, plain=True, no_graphs=FOR_FEW)
     wait, rounds = synchroniser(model.device), list[Round]()

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, overload
 
 if TYPE_CHECKING:
     import torch
@@ -51,3 +51,23 @@ class PrefixKV:
 
             moved = list(torch.stack(layers).cpu().unbind())
         return PrefixKV(tuple(moved[: len(self.keys)]), tuple(moved[len(self.keys) :]), self.token_ids)
+
+
+@dataclass(frozen=True)
+class LayersOnDemand(Sequence["torch.Tensor"]):
+    """Keys or values of all layers, each made or brought when it is asked for, and not held beside the others."""
+
+    layers: int
+    get: Callable[[int], torch.Tensor]
+
+    def __len__(self) -> int:
+        return self.layers
+
+    @overload
+    def __getitem__(self, number: int) -> torch.Tensor: ...
+    @overload
+    def __getitem__(self, number: slice) -> Sequence[torch.Tensor]: ...
+    def __getitem__(self, number: int | slice) -> torch.Tensor | Sequence[torch.Tensor]:
+        if isinstance(number, slice):
+            raise TypeError("layers that are made or brought one by one cannot be held side by side")
+        return self.get(range(self.layers)[number])

@@ -1,4 +1,4 @@
-"""What whoever waits for a cache is told: how far the reading is, and why a stored cache was not used."""
+"""Callbacks while a cache is read or loaded: how far it is, and why a stored cache was not used."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ class ReadProgress:
     """How far a context has been read.
 
     Attributes:
-        done: Tokens read, those that stood ready included.
+        done: Tokens read or loaded so far.
         total: Tokens of the context.
-        tokens_per_second: Of those that were read now.
+        tokens_per_second: Speed of reading, without the tokens that were loaded.
     """
 
     done: int
@@ -27,11 +27,11 @@ def _ignore(_told: object) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Watch:
-    """Callbacks of whoever waits; by default nobody does.
+    """Callbacks; by default, they do nothing.
 
     Attributes:
-        reading: Gets one entry a chunk.
-        notice: Gets one line of words.
+        reading: Gets the progress after each chunk.
+        notice: Gets one line of text.
     """
 
     reading: Callable[[ReadProgress], None] = _ignore

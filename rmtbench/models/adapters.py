@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -228,7 +228,7 @@ def _fill(wrapped: Any, adapter: AdapterFiles, where: str) -> None:  # noqa: ANN
             (lacking, "are missing"),
         ) if keys]  # fmt: skip
         raise UserError(
-            f"the adapter '{adapter.name}' does not fit this model: {_and(told) or 'it holds no tensor'}",
+            f"the adapter '{adapter.name}' does not fit this model: {' and '.join(told) or 'it holds no tensor'}",
             where=where,
             remedy=f"give the base model it was trained on: {_stated(adapter)}",
         )
@@ -246,10 +246,6 @@ def _refused(adapter: AdapterFiles, what: str, error: Exception, where: str) -> 
 
 def _stated(adapter: AdapterFiles) -> str:
     return str(adapter.config.get("base_model_name_or_path") or "its configuration does not name one")
-
-
-def _and(parts: Sequence[str]) -> str:
-    return " and ".join(parts)
 
 
 def _json(path: Path, where: str) -> dict[str, Any]:

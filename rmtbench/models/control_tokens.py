@@ -26,7 +26,7 @@ def control_marks(tokenizer: PreTrainedTokenizerBase) -> re.Pattern[str] | None:
     Added tokens that are ordinary text, such as runs of spaces, are not.
     """
     added = getattr(tokenizer, "added_tokens_decoder", {}).values()
-    template = tokenizer.chat_template if isinstance(tokenizer.chat_template, str) else ""
+    template = str(tokenizer.chat_template or "")  # of several, their dictionary
     of_reasoning = {mark for pair in REASONING_MARKS for mark in (pair.opening, pair.closing)}
     marks = {
         token.content

@@ -6,11 +6,10 @@ sentence-transformers takes seconds; any other goes through that library. Knows 
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from rmtbench.errors import UserError
+from rmtbench.errors import UserError, first_line
 from rmtbench.models.base import Role
 from rmtbench.models.embed_files import (
     Layout,
@@ -72,10 +71,10 @@ class TransformersEmbedder(PassageReader):
 
     def __init__(self, name: str, layout: Layout, device: str = "cpu") -> None:
         import torch
-        from safetensors import SafetensorError
         from transformers import AutoModel, AutoTokenizer
 
         from rmtbench.models.linear import use_onednn
+        from rmtbench.models.load import check_complete
 
         try:
             self._tokenizer = AutoTokenizer.from_pretrained(
@@ -83,13 +82,16 @@ class TransformersEmbedder(PassageReader):
                 split_special_tokens=True,  # marks such as [SEP] in a document are text
                 trust_remote_code=False,
             )
-            model: Any = AutoModel.from_pretrained(layout.folder, dtype=torch.float32, trust_remote_code=False)
-        except (OSError, ValueError, RuntimeError, SafetensorError, pickle.UnpicklingError) as error:
+            model, found = AutoModel.from_pretrained(
+                layout.folder, dtype=torch.float32, output_loading_info=True, trust_remote_code=False
+            )
+        except Exception as error:  # files of others can fail in any way
             raise UserError(
-                f"the embedder cannot be loaded ({str(error).splitlines()[0]})",
+                f"the embedder cannot be loaded ({first_line(error)})",
                 where=str(layout.folder),
                 remedy=f"download the model again, or name another with {flag.embedder}",
             ) from error
+        check_complete(found, name, flag.embedder, unread="pooler")
         self._model: Any = model.to(device).eval()
         use_onednn(self._model)
         self._pooling = layout.pooling

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from rmtbench.errors import UserError
 from rmtbench.models.chat_format import render
+from rmtbench.options import flag
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -22,9 +24,16 @@ _QUESTION, _ANSWER, _NEXT = "What is that?", "rmtbench-turn", "And this?"
 
 
 def end_ids(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:
-    """Return every token that ends an answer of this model."""
+    """Return every token that ends an answer of this model.
+
+    Raises:
+        UserError: The model's configuration names an end token that is no number.
+    """
     configured = getattr(model.generation_config, "eos_token_id", None)
     ids = configured if isinstance(configured, list) else [configured]
+    if wrong := [token for token in ids if not isinstance(token, int | None)]:
+        what = f"the model's eos_token_id has {wrong[0]!r}, which is no number"
+        raise UserError(what, where=flag.model, remedy="fetch generation_config.json and config.json again")
     named = {int(token) for token in [*ids, tokenizer.eos_token_id] if token is not None}
     return frozenset(named | end_of_turn_ids(tokenizer))
 

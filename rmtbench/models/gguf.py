@@ -32,8 +32,17 @@ VERSION = 1
 GPT2_SPLIT = frozenset({"gpt-2", "gpt2", "default", "phi-2", "olmo", "dolma"})
 """Values of `tokenizer.ggml.pre` that mean GPT-2's own pattern (llama.cpp, src/llama-vocab.cpp)."""
 
+CONTROL = 3
+"""The type of a control token in a GGUF file."""
+
 DIGITS_SPLIT = frozenset({"smollm", "starcoder", "refact", "command-r", "codeshell"})
 """Values that mean single digits first, then GPT-2's pattern (same source)."""
+
+WHOLE_WORDS = frozenset(
+    {"llama3", "llama-v3", "llama-bpe", "falcon3", "falcon-h1", "pixtral", "midm-2.0", "lfm2", "jina-v5-nano", "tekken"}
+)
+"""Values with which a word of the vocabulary is one token whatever the merges are, and a text begins with the start
+token if the file does not say (same source)."""
 
 _NEUTRAL = {"logit_scale": 1.0, "residual_scale": 1.0, "embedding_scale": 1.0, "attention.scale": 0.0}
 """Scales that change nothing at these values; 0 stands for "the usual one"."""
@@ -190,7 +199,7 @@ def _whole(folder: Path, digest: str) -> bool:
     try:
         made = json.loads((folder / FACTS).read_text(encoding="utf-8"))
         files: Mapping[str, int] = made["files"]
-        known: bool = made["sha256"] == digest and made["left_out"] == 0
+        known: bool = made["sha256"] == digest and made["left_out"] == 0 and made["words"] == "as llama.cpp"
         return known and all((folder / name).stat().st_size == files[name] for name in files)
     except (OSError, ValueError, KeyError):
         return False
@@ -215,6 +224,7 @@ def _make(path: Path, digest: str, folder: Path, option: str) -> None:
             "tensors": dict(Counter(header.tensors.values()).most_common()),
             "read_as": "dequantised to float32",
             "left_out": 0,  # folders of before this was looked at do not say so, and are made again
+            "words": "as llama.cpp",  # nor how texts are cut
             "made_by": {name: version(name) for name in ("gguf", "transformers", "tokenizers")},
             "files": {file.name: file.stat().st_size for file in sorted(part.iterdir())},
         }
@@ -275,7 +285,28 @@ def _tokenizer(path: Path, header: Header, option: str) -> PreTrainedTokenizerBa
         words.backend_tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
             [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
         )
+    if kind == "gpt2" and named in WHOLE_WORDS:
+        words.backend_tokenizer.model.ignore_merges = True
+        if "tokenizer.ggml.add_bos_token" not in header.metadata:
+            words.add_bos_token = True
+    _check_control_tokens(path, words, option)
     return words
+
+
+def _check_control_tokens(path: Path, words: PreTrainedTokenizerBase, option: str) -> None:
+    """Refuse a tokenizer that would cut control tokens of the chat format, or a start or end token, into pieces."""
+    from transformers.integrations.gguf import get_gguf_tokenizer
+
+    stated = get_gguf_tokenizer(str(path))[1]
+    named = {stated.get("bos_token_id"), stated.get("eos_token_id")}
+    for number, (token, kind) in enumerate(zip(stated["tokens"], stated.get("token_type") or (), strict=False)):
+        used = kind == CONTROL and (number in named or token in str(words.chat_template))
+        if used and words.convert_tokens_to_ids(token) != number:
+            raise UserError(
+                f"transformers does not read the control token {token} of '{path.name}' as one token",
+                where=option,
+                remedy="give the original model's folder or hub id: prompts would be cut into other tokens",
+            )
 
 
 def _model(path: Path, header: Header, option: str) -> PreTrainedModel:
@@ -341,11 +372,9 @@ def _give_llama3_rope(path: Path, header: Header, config: PretrainedConfig) -> N
 def _unread(header: Header, config: PretrainedConfig) -> list[str]:
     """What the file states and the model's configuration does not have, as sentences without a full stop."""
     rope = getattr(config, "rope_parameters", None) or {}
-    scaling = header.stated("rope.scaling.type")
     has = {
         "rope.freq_base": rope.get("rope_theta", getattr(config, "rope_theta", None)),
         "rope.scaling.type": str(rope.get("rope_type", "default")).replace("default", "none").replace("llama3", "none"),
-        "rope.scaling.factor": rope.get("factor", 1.0) if scaling not in (None, "none") else None,
         "attention.key_length": getattr(config, "head_dim", None),
         "attention.sliding_window": getattr(config, "sliding_window", None),
         "attn_logit_softcapping": getattr(config, "attn_logit_softcapping", None),
@@ -353,16 +382,16 @@ def _unread(header: Header, config: PretrainedConfig) -> list[str]:
         "block_count": getattr(config, "num_hidden_layers", None),
         "attention.head_count": getattr(config, "num_attention_heads", None),
     }
+    if header.stated("rope.scaling.type") not in (None, "none"):
+        has["rope.scaling.factor"] = rope.get("factor", 1.0)
     unread = []
     for key, value in has.items():
         stated = header.stated(key)
-        if key == "rope.scaling.factor" and value is None:
-            continue
         if isinstance(stated, int | float | str) and stated not in (0, value):
             unread.append(f"it states {key} {stated}, the model read has {value}")
     for key, neutral in _NEUTRAL.items():
         stated = header.stated(key)
-        if stated is not None and stated not in (0, 1, neutral):
+        if stated not in (None, 0, neutral):
             unread.append(f"it states {key} {stated}")
     factors = [name for name in header.tensors if re.match(r"rope_(freqs|factors)", name.rpartition("blk.")[2])]
     if factors and rope.get("rope_type", "default") == "default":

@@ -32,7 +32,8 @@ _TOKENIZER_NOISE = ("chat_template", "model_max_length", "name_or_path", "is_loc
 """Fields of a `tokenizer_config.json` that stand elsewhere or change no token."""
 
 _TOKENIZER_FILES = (
-    "tokenizer.json", "vocab.txt", "vocab.json", "merges.txt", "added_tokens.json", "special_tokens_map.json",
+    "tokenizer.json", "tekken.json", "vocab.txt", "vocab.json", "merges.txt", "added_tokens.json",
+    "special_tokens_map.json",
 )  # fmt: skip
 
 

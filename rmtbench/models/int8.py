@@ -31,6 +31,9 @@ FEW_ROWS = 8
 quarter of the blocks' time for one row, as long for eight). In float32 it takes five times as long as blocks for one
 row, and longer with each row, so that blocks serve all of them."""
 
+MULTIPLE = 16
+"""Of the numbers that torch's operator reads at once: with other widths it reads what lies behind a row of weights."""
+
 
 @dataclass(frozen=True)
 class Int8Weights:
@@ -50,7 +53,8 @@ class Int8Weights:
         """Multiply ``[..., in]`` to ``[..., out]``, and add what is given."""
         rows = given.reshape(-1, given.shape[-1])
         found: torch.Tensor
-        if given.dtype == torch.bfloat16 and given.device.type == "cpu" and len(rows) <= FEW_ROWS:
+        few = len(rows) <= FEW_ROWS and not rows.shape[-1] % MULTIPLE
+        if given.dtype == torch.bfloat16 and given.device.type == "cpu" and few:
             found = torch.ops.aten._weight_int8pack_mm(rows, self.integers, self.scale)  # noqa: SLF001 - named so
         else:
             found = self._by_blocks(rows)

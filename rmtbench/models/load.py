@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Callable, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
@@ -20,7 +21,7 @@ from rmtbench.models.identity import identity_of, tokenizer_source
 from rmtbench.models.local import LocalModel
 from rmtbench.models.prompt import CONTRACT_VERSION, ChatSettings, chat_facts, make_contract, think_budget
 from rmtbench.models.random_geometry import build_random, geometry, is_random
-from rmtbench.models.sources import PACKAGED, SHIPPED, Source, find_source, to_convert
+from rmtbench.models.sources import PACKAGED, SHIPPED, Source, find_source, folder_name, to_convert
 from rmtbench.models.weights import add_weights, weights_hash
 from rmtbench.options import flag
 from rmtbench.options.model import Weights
@@ -55,7 +56,7 @@ def choose_device(device: str) -> str:
     if number and not (number.isdecimal() and int(number) < count):
         numbered = f"{kind}:0 to {kind}:{count - 1}" if count > 1 else f"{kind}:0"
         raise UserError(f"no device '{device}' here", where=flag.device, remedy=f"devices found: {numbered}")
-    return device
+    return "cpu" if kind == "cpu" else device
 
 
 def choose_dtype(dtype: str, device: str) -> str:
@@ -203,7 +204,7 @@ def _tokenizer(source: Source, tokenizer: str | None) -> PreTrainedTokenizerBase
     path = tokenizer_source(source, tokenizer).path
     try:
         words: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(path, trust_remote_code=False)
-    except (OSError, ValueError, KeyError) as error:
+    except Exception as error:  # files of others can fail in any way; the tokenizers package raises a plain Exception
         named = tokenizer or source.name
         raise _missing("tokenizer", named, flag.tokenizer if tokenizer else flag.model, error) from error
     return _without_limit(words)
@@ -269,8 +270,12 @@ def _from_pretrained(name: str, dtype: torch.dtype, device: str) -> PreTrainedMo
     import torch
 
     try:
+        ends = Path(name).expanduser() / "generation_config.json"
+        if ends.is_file():
+            json.loads(ends.read_bytes())  # transformers would go on without the end tokens of a damaged file
         model, found = _by_attention(name, dtype)
         check_complete(found, name, flag.model)
+        _check_unread(model, found, name)
         loaded: PreTrainedModel = model.to(device).eval()
     except (UserError, MemoryError, torch.OutOfMemoryError):
         raise
@@ -316,8 +321,24 @@ def check_complete(found: Mapping[str, Any], name: str, option: str, *, unread: 
         raise UserError(
             f"the weights of '{name}' lack {len(lacking)} tensors of its architecture, such as {lacking[0]}",
             where=option,
-            remedy="fetch all of its files again; an embedder or encoder is no model that answers",
+            remedy="fetch all of its files again"
+            + ("; an embedder or encoder is no model that answers" if option == flag.model else ""),
         )
+
+
+def _check_unread(model: PreTrainedModel, found: Mapping[str, Any], name: str) -> None:
+    """Refuse a bias, or a scale of weights, that the configuration leaves out: answers would be another model's."""
+    import torch
+
+    layers = dict(model.named_modules())
+    for key in sorted(found["unexpected_keys"]):
+        place, _, tensor = key.rpartition(".")
+        if isinstance(layers.get(place), torch.nn.Linear) and tensor.startswith(("bias", "weight_")):
+            raise UserError(
+                f"the model made of the configuration of '{name}' has no place for its tensor {key}",
+                where=flag.model,
+                remedy="fetch config.json again: it must be that of these weights",
+            )
 
 
 def _check_vocabulary(model: PreTrainedModel, words: PreTrainedTokenizerBase, option: str) -> None:
@@ -361,7 +382,7 @@ def _missing(noun: str, name: str, option: str, error: Exception) -> UserError:
 
 def _public_name(name: str) -> str:
     """Return a hub id as it is, and only the last part of a path: results hold no path of this machine."""
-    return Path(name).name if Path(name).expanduser().exists() else name
+    return folder_name(Path(name)) if Path(name).expanduser().exists() else name
 
 
 def _tokenizer_name(source: Source, tokenizer: str | None) -> str:

@@ -88,7 +88,7 @@ class LocalModel:
             ContextTooLongError: A prompt with its answer is longer than the model's context.
             UserError: The model cannot serve a batch.
         """
-        # Imports torch, which whoever counts tokens for a server must not wait for; `load_model` has imported it.
+        # It imports torch, for which a run that only counts a server's tokens must not wait.
         from rmtbench.models.readers import OwnPrompts
 
         check_batch(self.model, len(prompts))

@@ -36,17 +36,17 @@ FINAL_MARK = "Answer:"
 CUE = {"direct": "Answer:", "bridge": "Reasoning:"}
 """What stands last in a prompt: the answer goes on from there."""
 
-_CONTEXT_SLOT, _QUESTION_SLOT = "<<rmtbench-context>>", "<<rmtbench-question>>"
+_CONTEXT_SLOT, _QUESTION_SLOT, _SYSTEM_SLOT = "<<rmtbench-context>>", "<<rmtbench-question>>", "<<rmtbench-system>>"
 CONTRACT_VERSION = 2
 """Raise it whenever a change to this file changes a prompt: it stands in every run's provenance."""
 
 
 @dataclass(frozen=True, slots=True)
 class ChatSettings:
-    """What a user may set of the chat.
+    """Chat settings.
 
     Attributes:
-        system: The system prompt; None for what the chat format does by itself.
+        system: The system prompt; None for the chat format's default.
         think_tokens: Most tokens of reasoning; None for `DEFAULT_THINK_TOKENS` where a model reasons. 0 closes a
             reasoning that the chat format has opened.
     """
@@ -176,12 +176,12 @@ def passages_text(passages: Sequence[Passage]) -> str:
 def make_contract(
     tokenizer: PreTrainedTokenizerBase, style: AnswerStyle, chat: ChatSettings | None = None
 ) -> PromptContract:
-    """Lay the template out for a tokenizer, inside its chat format where it has one.
+    """Make the prompt contract of a tokenizer, inside its chat format if it has one.
 
     Args:
         tokenizer: The model's tokenizer.
         style: The answer style.
-        chat: What is set of the chat; None for nothing.
+        chat: Chat settings; None for the defaults.
 
     Raises:
         UserError: The chat format refuses a user's message alone or the system prompt, or does not keep one of them in
@@ -227,12 +227,12 @@ def think_budget(contract: PromptContract, chat: ChatSettings | None = None) -> 
 
 
 def chat_facts(contract: PromptContract, ends: frozenset[int], chat: ChatSettings | None = None) -> dict[str, Any]:
-    """What is recorded of the chat: end tokens as texts, marks of reasoning with their budget, and the system prompt.
+    """Return what results record about the chat: end tokens as texts, reasoning marks and budget, the system prompt.
 
     Args:
         contract: The model's.
         ends: The tokens that end an answer.
-        chat: What was set.
+        chat: Chat settings.
     """
     marks, opened = contract.reasoning.marks, contract.reasoning.opened
     return {
@@ -252,12 +252,15 @@ def _rendered(tokenizer: PreTrainedTokenizerBase, message: str, system: str | No
     try:
         if not system:
             return render_strictly(tokenizer, [user], answering=True)
-        text = render_strictly(tokenizer, [{"role": "system", "content": system}, user], answering=True)
+        text, slotted = (
+            render_strictly(tokenizer, [{"role": "system", "content": said}, user], answering=True)
+            for said in (system, _SYSTEM_SLOT)
+        )
     except TemplateError as error:
         if system and render(tokenizer, [user], answering=True) is not None:
             raise _no_system(f"refuses a system prompt ({error})") from error
         raise _unusable(f"refuses a user's message alone ({error})") from error
-    if system not in text:
+    if system not in text or _SYSTEM_SLOT not in slotted:  # the text may hold the same words elsewhere
         raise _no_system("does not show the system prompt to the model in one piece")
     return text
 

@@ -5,13 +5,12 @@ Runs on transformers alone, which gives the scores of sentence-transformers' `Cr
 
 from __future__ import annotations
 
-import pickle
 import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from rmtbench.errors import UserError
+from rmtbench.errors import UserError, first_line
 from rmtbench.hub import look_for_hub
 from rmtbench.models.embed import token_limit
 from rmtbench.models.embed_files import hash_files, transformer_files
@@ -53,10 +52,10 @@ class CrossEncoder:
             UserError: There is none, it is damaged, or it gives more than one score.
         """
         import torch
-        from safetensors import SafetensorError
         from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
         from rmtbench.models.linear import use_onednn
+        from rmtbench.models.load import check_complete
 
         folder = _folder(name)
         try:
@@ -65,12 +64,12 @@ class CrossEncoder:
                 split_special_tokens=True,  # marks such as [SEP] in a document are text
                 trust_remote_code=False,
             )
-            model: Any = AutoModelForSequenceClassification.from_pretrained(
-                folder, dtype=torch.float32, trust_remote_code=False
+            model, found = AutoModelForSequenceClassification.from_pretrained(
+                folder, dtype=torch.float32, output_loading_info=True, trust_remote_code=False
             )
-        except (OSError, ValueError, KeyError, RuntimeError, SafetensorError, pickle.UnpicklingError) as error:
+        except Exception as error:  # files of others can fail in any way
             raise UserError(
-                f"the reranker cannot be loaded ({str(error).splitlines()[0]})",
+                f"the reranker cannot be loaded ({first_line(error)})",
                 where=f"{flag.reranker} {name}",
                 remedy="give the folder or hub id of a cross-encoder",
             ) from error
@@ -80,7 +79,8 @@ class CrossEncoder:
                 where=f"{flag.reranker} {name}",
                 remedy="give a cross-encoder that was trained to rank, such as cross-encoder/ms-marco-MiniLM-L6-v2",
             )
-        self._model = model.to(device).eval()
+        check_complete(found, name, flag.reranker)
+        self._model: Any = model.to(device).eval()
         use_onednn(self._model)
         self.max_tokens = token_limit(self._tokenizer, model.config)
         self.name = reranker_label(name)

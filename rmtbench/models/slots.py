@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch  # noqa: TC002 - whoever imports this module has it already
+import torch  # noqa: TC002 - every importer of this module has it already
 from transformers.cache_utils import Cache, CacheLayerMixin
 
 

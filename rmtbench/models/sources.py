@@ -108,6 +108,11 @@ def find_source(name: str, adapter: str | None = None, option: str = flag.model,
     return _with_adapter(_base_of(files, option, fetch=fetch), files, "")
 
 
+def folder_name(folder: Path) -> str:
+    """Return the last part of a path; of one such as ``.``, that of the folder that it leads to."""
+    return folder.name if folder.name not in ("", "..") else folder.resolve().name
+
+
 def packaged_file(name: str) -> Path | None:
     """Return the GGUF file that a name or path stands for; None where it stands for something else."""
     if name in PACKAGED:
@@ -126,7 +131,9 @@ def describe(name: str) -> str:
     wanted = PACKAGED[name]
     if (file := wanted.file()) is not None:
         return f"ready: {file.name} of the package {wanted.distribution} {_version(wanted.distribution)}"
-    if _in_hub_cache(wanted.hub):
+    from huggingface_hub import try_to_load_from_cache
+
+    if isinstance(try_to_load_from_cache(wanted.hub, "config.json"), str):
         return f"ready: {wanted.hub} in the hub cache"
     return f"missing: {wanted.command}"
 
@@ -154,7 +161,7 @@ def _base(name: str, option: str, *, fetch: bool) -> Source:
     folder = Path(name).expanduser()
     if folder.is_dir():
         # Only a path of the home folder is spelt out: transformers knows the others.
-        return Source(name, str(folder) if name.startswith("~") else name, folder.name)
+        return Source(name, str(folder) if name.startswith("~") else name, folder_name(folder))
     if name.startswith((".", "/", "~")):
         raise UserError("no such folder", where=f"{option} {name}", remedy="give the folder that holds config.json")
     if fetch:
@@ -203,12 +210,6 @@ def _reach_hub(name: str, wanted: Packaged, option: str, *, fetch: bool) -> None
             where=option,
             remedy=f"{wanted.command} (make install does it)",
         ) from error
-
-
-def _in_hub_cache(name: str) -> bool:
-    from huggingface_hub import try_to_load_from_cache
-
-    return isinstance(try_to_load_from_cache(name, "config.json"), str)
 
 
 def _version(distribution: str) -> str:

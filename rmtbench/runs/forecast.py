@@ -15,6 +15,7 @@ from rmtbench.journal.layout import RunFolder, run_id
 from rmtbench.journal.record import Asked, RunRecord, read_run
 from rmtbench.measure import share_of_rounds
 from rmtbench.models.endpoint.address import is_endpoint
+from rmtbench.models.load import choose_device
 from rmtbench.runs.provenance import machine_facts
 from rmtbench.systems.base import SystemKind
 from rmtbench.systems.registry import find_system, working_systems
@@ -170,9 +171,9 @@ def _done_here(path: Path) -> bool:
     if not isinstance(device, str) or not isinstance(recorded, Mapping):
         return False
     if device.startswith("cuda"):
-        import torch
-
-        if not torch.cuda.is_available():
+        try:
+            choose_device(device)
+        except UserError:  # this machine has no such GPU
             return False
     return {**recorded, "memory_bytes": 0} == {**machine_facts(device), "memory_bytes": 0}
 

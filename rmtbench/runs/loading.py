@@ -7,7 +7,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rmtbench.core import RunSpec
 from rmtbench.models.base import Embedder, LanguageModel, Reranker, Role
@@ -25,9 +25,6 @@ from rmtbench.runs.served import check_served
 from rmtbench.systems.base import SystemKind
 from rmtbench.systems.registry import find_system
 from rmtbench.systems.resources import LoadedMemory, Resources
-
-if TYPE_CHECKING:
-    from qdrant_client import QdrantClient
 
 
 def load_resources(  # many: all that the runs of a command share
@@ -66,11 +63,17 @@ def load_resources(  # many: all that the runs of a command share
     if is_endpoint(spec.model):
         model = _served_model(specs, endpoints)
     else:
+        from rmtbench.kvcache.exact.warm_up import warm_up  # in every way, whatever the runs are
+
         model = check_served(local or _local_model(spec, device), specs, cache / "verdicts")
-        _warm_up_reading(model)
+        warm_up(model)
         memories = _memories(specs, model, rmt)
     around = surroundings(device, AS_SERVED if is_endpoint(spec.model) else None)
-    client = None if qdrant is None else _open_qdrant(qdrant)
+    client = None
+    if qdrant is not None:
+        from rmtbench.retrieval.qdrant import open_qdrant
+
+        client = open_qdrant(qdrant, os.environ)
     judge = _load_reranker(reranker, device) if reranker is not None and any(s.retrieves for s in specs) else None
     embedders = _load_embedders(specs, device, cache, endpoints, [around["machine"], device, around["threads"]])
     return Resources(
@@ -113,12 +116,6 @@ def _local_model(spec: RunSpec, device: str) -> LocalModel:
         chat=_chat(spec),
     )
     return replace(model, max_answer_tokens=spec.max_answer_tokens)
-
-
-def _open_qdrant(where: str) -> QdrantClient:
-    from rmtbench.retrieval.qdrant import open_qdrant
-
-    return open_qdrant(where, os.environ)
 
 
 def _load_reranker(name: str, device: str) -> Reranker:
@@ -213,13 +210,6 @@ def _warm_up_retrieval(specs: Sequence[RunSpec]) -> None:
         from rmtbench.retrieval.chunks import warm_up
 
         warm_up()
-
-
-def _warm_up_reading(model: LocalModel) -> None:
-    """Read a prompt in every way, whatever the runs are: a system beside others has no warmer start than alone."""
-    from rmtbench.kvcache.exact.warm_up import warm_up
-
-    warm_up(model)
 
 
 def _memories(specs: Sequence[RunSpec], model: LocalModel, rmt: Path | None) -> dict[str, LoadedMemory]:

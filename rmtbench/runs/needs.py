@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from rmtbench.corpora.base import TokenCounter
-from rmtbench.errors import MissingError, UserError
+from rmtbench.errors import MissingError, UserError, first_line
 from rmtbench.hub import NEEDS, hub_is_off
 from rmtbench.models.architecture import context_limit
 from rmtbench.models.control_tokens import control_marks, count_tokens
@@ -96,7 +96,7 @@ def _check_there(model: str) -> None:
 
     try:
         AutoConfig.from_pretrained(model, trust_remote_code=False)
-    except (OSError, ValueError, KeyError) as error:
+    except Exception as error:  # files of others can fail in any way
         if "gated repo" in str(error).lower():
             raise MissingError(
                 f"model '{model}' needs a licence or a token",
@@ -104,7 +104,7 @@ def _check_there(model: str) -> None:
                 remedy="accept its licence on the hub and set HF_TOKEN",
             ) from error
         raise UserError(
-            f"model '{model}' cannot be loaded ({type(error).__name__})",
+            f"model '{model}' cannot be loaded ({first_line(error)})",
             where=flag.model,
             remedy=f"give a folder with config.json, tokenizer and weights, or random:tiny; {NEEDS}",
         ) from error

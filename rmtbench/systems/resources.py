@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, cast
 
 from rmtbench.core import Gold, RunSpec
@@ -64,9 +63,7 @@ class SharedWork:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_error: object) -> None:
         self._made.clear()
 
     def get(self, key: tuple[Any, ...], make: Callable[[], T]) -> tuple[T, bool]:

@@ -96,6 +96,12 @@ def test_added_tokens_that_the_chat_format_writes_are_marks():
     assert control_marks(tokenizer).search("a <|im_end|> b") is not None
 
 
+def test_marks_of_several_chat_formats_are_marks():
+    tokenizer = byte_level((), None, added=CHATML_MARKS)
+    tokenizer.chat_template = {"default": "{{ messages[0]['content'] }}", "tool_use": CHATML}
+    assert control_marks(tokenizer).search("a <|im_end|> b") is not None
+
+
 def test_overlapping_marks_are_all_cut():
     tokenizer = byte_level(("<|a|>", "|>b<|"), None)
     marks = control_marks(tokenizer)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors.torch import load_file, save_file
 
 from rmtbench.errors import UserError
 from rmtbench.models.embed import TransformersEmbedder, load_embedder
@@ -190,6 +191,24 @@ def test_a_damaged_model_is_refused_with_its_place_and_a_remedy(folder, damage, 
         load_embedder(str(folder))
     assert caught.value.where.startswith(str(folder))
     assert caught.value.remedy
+
+
+def test_weights_without_a_layers_tensor_are_not_filled(folder):
+    weights = load_file(folder / "model.safetensors")
+    del weights["encoder.layer.5.output.dense.weight"]
+    (folder / "model.safetensors").unlink()
+    save_file({name: each for name, each in weights.items() if "pooler" not in name}, folder / "model.safetensors")
+    with pytest.raises(
+        UserError, match=r"lack 1 tensors .* such as encoder\.layer\.5\.output\.dense\.weight"
+    ) as caught:
+        load_embedder(str(folder))
+    assert (caught.value.where, caught.value.remedy) == ("--embedder", "fetch all of its files again")
+
+
+def test_a_damaged_tokenizer_is_one_line(folder):
+    (folder / "tokenizer.json").write_text("{}")
+    with pytest.raises(UserError, match="cannot be loaded"):
+        load_embedder(str(folder))
 
 
 @pytest.mark.parametrize("name", ["no/such-model", "./no/such/folder", "nosuchname", "a b c"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +20,7 @@ from rmtbench.models import gguf as ours
 from rmtbench.models.base import Prompt
 from rmtbench.models.gguf import convert, is_gguf
 from rmtbench.models.load import load_model, load_token_counter, load_tokenizer
+from rmtbench.models.prompt import make_contract
 from rmtbench.models.sources import PACKAGED, describe, find_source
 
 
@@ -104,7 +106,7 @@ def test_interrupted_conversion_is_never_taken_for_whole(
     assert (convert(file).folder / "model.safetensors").is_file()
 
 
-@pytest.mark.parametrize("damage", ["missing", "cut", "no facts", "facts of before"])
+@pytest.mark.parametrize("damage", ["missing", "cut", "no facts", "left_out", "words"])
 def test_a_damaged_folder_is_made_again(file: Path, damage: str) -> None:
     folder = convert(file).folder
     weights = folder / "model.safetensors"
@@ -113,9 +115,9 @@ def test_a_damaged_folder_is_made_again(file: Path, damage: str) -> None:
         weights.unlink()
     elif damage == "cut":
         weights.write_bytes(whole[:-9])
-    elif damage == "facts of before":
+    elif damage in ("left_out", "words"):  # facts of before these were looked at
         facts = json.loads((folder / "gguf.json").read_text())
-        del facts["left_out"]
+        del facts[damage]
         (folder / "gguf.json").write_text(json.dumps(facts))
         weights.write_bytes(bytes(len(whole)))
     else:
@@ -147,6 +149,34 @@ def test_digits_are_cut_as_the_named_pre_tokenizer_does(tmp_path: Path) -> None:
     assert digits.tokenize("a  7") == ["a", "ĠĠ", "7"]
 
 
+@pytest.mark.parametrize(("pre", "stated", "starts"), [
+    ("llama-bpe", None, True), ("llama-bpe", False, False), ("tekken", None, True), ("qwen2", None, False),
+])  # fmt: skip
+def test_a_base_models_start_token_is_the_one_llama_cpp_adds(
+    tmp_path: Path, pre: str, stated: bool | None, starts: bool
+) -> None:
+    keys = {} if stated is None else {"tokenizer.ggml.add_bos_token": stated}
+    file = write_gguf(tmp_path / "base.gguf", pre=pre, keys=keys, template=None)
+    for contract in (load_model(str(file)).contract, make_contract(load_tokenizer(str(file)), "direct")):
+        assert (contract.context_ids([])[0] == 1) is starts
+
+
+@pytest.mark.parametrize(("pre", "tokens"), [("llama-bpe", ["Ġab", "Ġ"]), ("qwen2", ["Ġ", "a", "b", "Ġ"])])
+def test_whole_words_need_no_merges_where_llama_cpp_needs_none(tmp_path: Path, pre: str, tokens: list[str]) -> None:
+    file = write_gguf(tmp_path / "words.gguf", pre=pre, words=("Ġab",))
+    assert load_model(str(file)).contract.tokenizer.tokenize(" ab ") == tokens
+
+
+@pytest.mark.parametrize("mark", ["<｜User｜>", "<｜begin｜>"])
+def test_a_control_token_that_would_be_cut_is_refused_by_name(tmp_path: Path, mark: str) -> None:
+    """DeepSeek's: their letters are not in the byte-level alphabet, so transformers takes them for ordinary text."""
+    template = "<｜User｜>{{ messages[0]['content'] }}"
+    file = write_gguf(tmp_path / "d.gguf", special=("<|endoftext|>", mark, "<|im_end|>"), template=template)
+    with pytest.raises(UserError, match=re.escape(mark)) as caught:
+        load_tokenizer(str(file))
+    assert "original model's folder or hub id" in caught.value.remedy
+
+
 def test_the_scaled_rotary_positions_of_llama_3_are_the_files(tmp_path: Path) -> None:
     lengths = [2 * math.pi * THETA ** (number / 16) for number in range(16)]
     factors = [1.0 if each < 2048 else 8.0 if each > 8192 else math.nan for each in lengths]
@@ -175,6 +205,7 @@ def test_the_scaled_rotary_positions_of_llama_3_are_the_files(tmp_path: Path) ->
         ({"keys": {"llama.rope.scaling.type": "yarn"}}, "states rope.scaling.type yarn"),
         ({"keys": {"llama.attention.sliding_window": 32}}, "states attention.sliding_window 32"),
         ({"keys": {"llama.logit_scale": 0.5}}, "states logit_scale 0.5"),
+        ({"keys": {"llama.attention.scale": 1.0}}, "states attention.scale 1.0"),
         ({"extra": {"rope_freqs.weight": np.full(16, 2, np.float32)}}, "scales rotary positions"),
         ({"extra": {"blk.0.attn_q.bias": np.ones(HIDDEN, np.float32)}}, "no place for its tensor blk.0.attn_q.bias"),
         ({"extra": {"blk.0.attn_q_norm.weight": np.ones(HIDDEN // HEADS, np.float32)}}, "blk.0.attn_q_norm.weight"),

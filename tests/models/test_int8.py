@@ -72,14 +72,16 @@ def test_product_is_that_of_dequantised_weights(shape: tuple[int, int], rows: in
 
 
 @pytest.mark.parametrize("rows", [1, FEW_ROWS, FEW_ROWS + 1, 70])
-def test_product_in_bfloat16_is_exact_to_its_rounding(rows: int) -> None:
-    layer = Int8Linear(layer_of(96, 64, torch.bfloat16), by_onednn=False)
-    given = torch.randn(rows, 64).bfloat16()
+@pytest.mark.parametrize("width", [64, 16, 36, 40, 33])
+def test_product_in_bfloat16_is_exact_to_its_rounding(rows: int, width: int) -> None:
+    """Also of widths that torch's operator for few rows reads beyond their end."""
+    layer = Int8Linear(layer_of(96, width, torch.bfloat16), by_onednn=False)
+    given = torch.randn(rows, width).bfloat16()
     with torch.inference_mode():
         found = layer(given)
     exact = given.double() @ (layer.integers.double() * layer.scale.double()[:, None]).T
     assert found.dtype == torch.bfloat16
-    torch.testing.assert_close(found.double(), exact, atol=2**-8 * float(exact.abs().max()), rtol=0)
+    torch.testing.assert_close(found.double(), exact, atol=2**-7 * float(exact.abs().max()), rtol=0)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
@@ -127,11 +129,15 @@ def test_logits_are_those_of_the_dequantised_model(kind: str) -> None:
     assert float((found - native).abs().max()) > 1e-4
 
 
-@pytest.mark.parametrize("onednn", [False, True])
-def test_the_step_of_few_operators_serves_int8(onednn: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("onednn", "sizes"), [
+    (False, {}), (False, {"hidden_size": 36, "intermediate_size": 50, "head_dim": 16}),
+    (True, {"hidden_size": 512, "intermediate_size": 640, "initializer_range": 0.05}),
+])  # fmt: skip
+def test_the_step_of_few_operators_serves_int8(
+    onednn: bool, sizes: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(linear, "processor_name", lambda: "AMD EPYC" if onednn else "Intel(R) Xeon(R)")
-    wide = {"hidden_size": 512, "intermediate_size": 640, "initializer_range": 0.05} if onednn else {}
-    model = llama(**wide)
+    model = llama(**sizes)
     use_int8(model)
     plain, held = dequantised(model), stored_bytes(model)
     assert find_step(model) is not None

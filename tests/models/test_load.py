@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from small_models import save_model
 from transformers import AutoModelForCausalLM, LlamaConfig, MambaConfig, MambaForCausalLM, MistralConfig
 
 from rmtbench.errors import AnswerError, UserError
@@ -100,6 +101,22 @@ def test_folder_is_named_by_its_own_name_and_hashed_by_weights(saved):
     assert load_model(str(saved)).provenance["weights_sha256"] != first.provenance["weights_sha256"]
 
 
+def test_folder_given_as_a_dot_is_named_by_its_own_name(saved, monkeypatch):
+    monkeypatch.chdir(saved)
+    assert [load_model(name).provenance[key] for name in (".", "../my-model/.") for key in ("id", "tokenizer")] == [
+        "my-model"
+    ] * 4
+
+
+def test_biases_that_the_configuration_leaves_out_are_refused(tmp_path):
+    folder = save_model(tmp_path / "biased", attention_bias=True)
+    load_model(str(folder))
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "attention_bias": False}))
+    with pytest.raises(UserError, match=r"no place for its tensor model\.layers\.0\.self_attn\.k_proj\.bias"):
+        load_model(str(folder))
+
+
 def test_prompt_beyond_context_is_refused_with_both_numbers(saved):
     model = replace(load_model(str(saved)), max_answer_tokens=8)
     with pytest.raises(AnswerError, match=r"prompt of \d+ tokens and answer of 8 exceed the model's context of 64"):
@@ -156,6 +173,23 @@ def test_a_missing_model_is_one_line_with_a_remedy(name, what, remedy):
     assert remedy in caught.value.remedy
 
 
+@pytest.mark.parametrize(
+    ("text", "what"), [("{", "cannot be loaded"), ('{"eos_token_id": ["</s>"]}', "eos_token_id has '</s>'")]
+)
+def test_damaged_end_tokens_are_refused_not_left_out(saved, text, what):
+    (saved / "generation_config.json").write_text(text)
+    with pytest.raises(UserError, match=what):
+        load_model(str(saved))
+
+
+@pytest.mark.parametrize("text", ["{", "{}", "[]"])
+def test_a_damaged_tokenizer_is_one_line(saved, text):
+    (saved / "tokenizer.json").write_text(text)
+    with pytest.raises(UserError, match=r"tokenizer '.*' cannot be loaded") as caught:
+        load_model(str(saved))
+    assert "\n" not in str(caught.value)
+
+
 def test_a_missing_tokenizer_names_its_option():
     with pytest.raises(UserError, match="tokenizer 'nobody/nothing'") as caught:
         load_token_counter("random:tiny", "nobody/nothing")
@@ -193,7 +227,7 @@ def test_auto_means_what_is_there():
     assert choose_dtype("auto", "cpu") == "float32"
     assert choose_dtype("auto", "cuda") == "bfloat16"
     assert choose_device("cpu") == "cpu"
-    assert choose_device("cpu:0") == "cpu:0"
+    assert choose_device("cpu:0") == "cpu", "there is one, and auto means float32 on it"
 
 
 @pytest.mark.parametrize(

@@ -169,6 +169,7 @@ def test_no_system_prompt_leaves_the_chat_format_as_it_is(chat):
     [
         (LLAMA2, "Be brief.", r"refuses a system prompt \(System role not supported\)"),
         ("{{ messages[-1].content }}", "Be brief.", "does not show the system prompt"),
+        ("{{ messages[-1].content }}", "Answer the question", "does not show the system prompt"),  # as ours begins
         (CHATML, "Be brief.<|im_end|>", "control mark <|im_end|>"),
     ],
 )

@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from safetensors.torch import load_file, save_file
 
 from rmtbench.errors import UserError
 from rmtbench.models.rerank import CrossEncoder, reranker_label
@@ -44,6 +45,13 @@ def test_what_is_no_cross_encoder_is_refused_with_what_to_do(
     broken = tmp_path / "broken"
     shutil.copytree(cross_encoder, broken)
     next(broken.glob("*.safetensors")).write_bytes(b"torn")
+    headless = tmp_path / "headless"
+    shutil.copytree(cross_encoder, headless)
+    file = next(headless.glob("*.safetensors"))
+    weights = load_file(file)
+    save_file({name: each for name, each in weights.items() if name != "classifier.weight"}, file)
+    with pytest.raises(UserError, match=r"lack 1 tensors .* such as classifier\.weight"):
+        CrossEncoder(str(headless))
     for folder, what in (
         (tmp_path, "weights are missing"),
         (two_scores, "gives 2 scores"),

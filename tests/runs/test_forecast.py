@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from rmtbench.core import RunSpec
 from rmtbench.journal.layout import run_id
 from rmtbench.options.identity import RunOptions
-from rmtbench.runs.forecast import FRAME_TOKENS, Measured, Reading, forecast, reading_of
+from rmtbench.runs.forecast import FRAME_TOKENS, Measured, Reading, _done_here, forecast, reading_of
 from rmtbench.systems.registry import find_system
 
 CORPUS, QUESTIONS = 10_000, 4
@@ -66,6 +68,14 @@ def test_the_finished_run_that_read_nearest_to_as_much_is_named() -> None:
     found = forecast(spec("cag"), Reading(2_000, 100), [far, near])
     assert found is not None
     assert (found.by, found.seconds) == (run_id(near.spec), pytest.approx(2.0))
+
+
+def test_a_run_on_a_gpu_that_is_not_here_was_not_done_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 1)
+    head = {"schema": 1, "spec": {"device": "cuda:3"}, "provenance": {"machine": {"cores": 4}}}
+    (tmp_path / "spec.json").write_text(json.dumps(head))
+    assert not _done_here(tmp_path)
 
 
 def test_a_run_with_the_same_options_counts_first() -> None:

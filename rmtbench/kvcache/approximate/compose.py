@@ -85,11 +85,13 @@ def turn(keys: torch.Tensor, shift: int, frequencies: torch.Tensor, *, out: torc
 
 
 @torch.inference_mode()
-def check_composable(model: PreTrainedModel) -> torch.Tensor:
+def check_composable(model: PreTrainedModel, where: str = _WHERE, remedy: str = _REMEDY) -> torch.Tensor:
     """Refuse a model whose keys cannot be moved; it is tried, with a few tokens at two places.
 
     Args:
         model: A causal language model of transformers.
+        where: What needs to move them, for the error.
+        remedy: What to do instead.
 
     Returns:
         Its rotary frequencies, for `compose`.
@@ -98,15 +100,17 @@ def check_composable(model: PreTrainedModel) -> torch.Tensor:
         UserError: It has no rotary positions, or turns its keys in another way; or its attention is not the shared
             prefix's: see `check_shared_prefix`.
     """
-    check_shared_prefix(model, _WHERE, _REMEDY)
+    check_shared_prefix(model, where, remedy)
+    name = type(model).__name__
     frequencies = getattr(getattr(model.base_model, "rotary_emb", None), "inv_freq", None)
     if not isinstance(frequencies, torch.Tensor):
-        raise _refused(model, "no rotary positions, so that its keys cannot be moved")
+        raise UserError(f"{name} has no rotary positions, so that its keys cannot be moved", where=where, remedy=remedy)
     for near, far in zip(_probe(model, 0), _probe(model, PROBE_SHIFT), strict=True):
         moved = torch.empty_like(near)
         turn(near, PROBE_SHIFT, frequencies, out=moved)
         if not torch.allclose(moved, far, rtol=0, atol=TOLERANCE * float(far.abs().max())):
-            raise _refused(model, "layers whose rotary positions are of another kind than the one that can be moved")
+            what = f"{name} has layers whose rotary positions are of another kind than the one that can be moved"
+            raise UserError(what, where=where, remedy=remedy)
     return frequencies
 
 
@@ -117,7 +121,3 @@ def _probe(model: PreTrainedModel, start: int) -> list[torch.Tensor]:
     positions = torch.arange(start, start + PROBE_TOKENS, device=model.device)[None]
     model.base_model(input_ids=tokens, position_ids=positions, past_key_values=cache, use_cache=True)
     return [layer.keys[0].float() for layer in cache.layers]
-
-
-def _refused(model: PreTrainedModel, reason: str) -> UserError:
-    return UserError(f"{type(model).__name__} has {reason}", where=_WHERE, remedy=_REMEDY)

@@ -1,4 +1,4 @@
-"""Parts' keys and values kept in memory by their token ids, those used longest ago let go once a limit is reached."""
+"""Keys and values of texts in memory, by token ids; beyond a limit, those used longest ago are removed."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 
 
 class PartCaches:
-    """Caches of texts that are read by themselves.
+    """Caches of texts that are each read alone.
 
     Args:
         model: The model that reads.
-        limit: Most bytes of all together; one that is larger is read each time.
+        limit: Most bytes of all caches together; a larger one is not kept.
     """
 
     def __init__(self, model: LocalModel, limit: int) -> None:
@@ -28,7 +28,7 @@ class PartCaches:
         self.bytes = 0
 
     def get(self, ids: Sequence[int]) -> Obtained:
-        """One text's keys and values: those that are held, or read now and then held."""
+        """Return a text's keys and values; they are read now if they are not in memory."""
         key = tuple(ids)
         if (found := self._held.get(key)) is not None:
             self._held.move_to_end(key)

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from rmtbench.errors import UserError
+from rmtbench.kvcache.approximate.compose import check_composable
 from rmtbench.kvcache.base import PrefixKV
 from rmtbench.kvcache.exact.attention import attend, attend_to_prefix, merge
 from rmtbench.models.architecture import attention_of, register_attention
@@ -124,15 +125,12 @@ def _expected_attention(model: LocalModel, context: PrefixKV, _kept: int) -> lis
     With queries of mean m and covariance C before rotation, and R the mean rotation of the positions behind the
     context: ``E[exp(q k / sqrt d)] = exp(k R m / sqrt d + k R C R' k / 2d)``.
     """
-    rotary = getattr(model.model.base_model, "rotary_emb", None)
+    where, remedy = f"{flag.prune}=expected-attention", "choose another of " + ", ".join(METHODS)
+    if 2 * len(check_composable(model.model, where, remedy)) != context.keys[0].shape[-1]:
+        what = f"{type(model.model).__name__} does not rotate whole keys by position, which this method needs"
+        raise UserError(what, where=where, remedy=remedy)
+    rotary: Any = model.model.base_model.rotary_emb
     device, tokens = context.keys[0].device, context.tokens
-    width = 0 if rotary is None else _rotation(rotary, torch.zeros(1, device=device))[0].shape[-1]
-    if rotary is None or width != context.keys[0].shape[-1]:
-        raise UserError(
-            f"{type(model.model).__name__} does not rotate whole keys by position, which this method needs",
-            where=f"{flag.prune}=expected-attention",
-            remedy="choose another of " + ", ".join(METHODS),
-        )
     sums: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
     scales: dict[int, float] = {}
     for start in range(0, tokens, CHUNK_TOKENS):

@@ -5,13 +5,13 @@ Source: KIVI (Liu et al., 2024, arXiv 2402.02750), without its window of recent 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import overload
 
 import torch
 
-from rmtbench.kvcache.base import PrefixKV
+from rmtbench.errors import UserError
+from rmtbench.kvcache.base import LayersOnDemand, PrefixKV
+from rmtbench.options import flag
 
 BITS = (8, 4)
 
@@ -60,7 +60,7 @@ def encode(numbers: torch.Tensor, bits: int, group: int, *, by_channel: bool) ->
     """Put keys or values into few bits.
 
     Args:
-        numbers: ``[heads, tokens, width]``, the width even.
+        numbers: ``[heads, tokens, width]``; in 4 bits, the width even.
         bits: 8 or 4.
         group: Tokens of a group.
         by_channel: Whether the group's tokens share a scale, one a channel; else the channels do, one a token.
@@ -74,23 +74,6 @@ def encode(numbers: torch.Tensor, bits: int, group: int, *, by_channel: bool) ->
     if bits == 4:
         codes = codes[..., : width // 2] | (codes[..., width // 2 :] << 4)
     return Codes(codes, lowest, step, bits, tokens, numbers.dtype)
-
-
-@dataclass(frozen=True)
-class _Layers(Sequence[torch.Tensor]):
-    """All layers, each read back when it is asked for and not kept."""
-
-    codes: tuple[Codes, ...]
-
-    def __len__(self) -> int:
-        return len(self.codes)
-
-    @overload
-    def __getitem__(self, layer: int) -> torch.Tensor: ...
-    @overload
-    def __getitem__(self, layer: slice) -> Sequence[torch.Tensor]: ...
-    def __getitem__(self, layer: int | slice) -> torch.Tensor | Sequence[torch.Tensor]:
-        return _Layers(self.codes[layer]) if isinstance(layer, slice) else self.codes[layer].read()
 
 
 @dataclass(frozen=True)
@@ -113,12 +96,18 @@ def quantise(tensors: PrefixKV, bits: int) -> QuantisedKV:
         bits: 8 or 4.
 
     Raises:
-        ValueError: Another number of bits, or an odd width.
+        UserError: 4 bits, and heads of an odd width.
+        ValueError: Another number of bits.
     """
-    if bits not in BITS or any(layer.shape[2] % 2 for layer in (*tensors.keys, *tensors.values)):
-        raise ValueError(f"{bits} bits for widths of {tensors.keys[0].shape[2]} and {tensors.values[0].shape[2]}")
+    if bits not in BITS:
+        raise ValueError(f"{bits} bits")
+    if bits == 4 and any(layer.shape[2] % 2 for layer in (*tensors.keys, *tensors.values)):
+        what = f"heads of {tensors.keys[0].shape[2]} numbers cannot be put in pairs"
+        raise UserError(what, where=f"{flag.kv_bits}=4", remedy=f"use {flag.kv_bits}=8 with this model")
     keys = tuple(encode(layer, bits, KEY_GROUP, by_channel=True) for layer in tensors.keys)
     values = tuple(encode(layer, bits, 1, by_channel=False) for layer in tensors.values)
     largest = max(key.nbytes + value.nbytes for key, value in zip(tensors.keys, tensors.values, strict=True))
     held = sum(codes.bytes for codes in (*keys, *values)) + largest
-    return QuantisedKV(_Layers(keys), _Layers(values), tensors.token_ids, held)
+    read_keys = LayersOnDemand(len(keys), lambda layer: keys[layer].read())
+    read_values = LayersOnDemand(len(values), lambda layer: values[layer].read())
+    return QuantisedKV(read_keys, read_values, tensors.token_ids, held)

@@ -1,4 +1,4 @@
-"""The store's housekeeping: what lies in it, what may go, and whether the disk has room for one more."""
+"""The store's housekeeping: list its caches, remove them, and make room for a new one."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def size_text(count: float) -> str:
 
 
 def entries(folder: Path, only: Callable[[Path], bool] = lambda _path: True) -> list[Entry]:
-    """Everything in the store, least recently used first; a store that does not exist yet is empty.
+    """Return everything in the store, least recently used first; empty if it does not exist yet.
 
     Args:
         folder: The store.
@@ -70,13 +70,13 @@ def entries(folder: Path, only: Callable[[Path], bool] = lambda _path: True) -> 
 
 def _folders(folder: Path) -> Iterator[Path]:
     for path in folder.iterdir() if folder.is_dir() else ():
-        # Others are somebody else's: a store may be told of a folder that holds other things.
+        # Other folders are not ours: the user may name a folder that holds other things.
         if _OURS.search(path.name) and not path.name.startswith(REMOVED) and path.is_dir():
             yield path
 
 
 def _total(folder: Path) -> int:
-    """Bytes of everything in the store, without a look into any manifest."""
+    """Return the bytes of everything in the store; reads no manifest."""
     total = 0
     for path in _folders(folder):
         with suppress(FileNotFoundError):  # removed by another process meanwhile
@@ -104,7 +104,7 @@ def _measure(path: Path) -> tuple[int, float]:
 
 
 def check(path: Path) -> list[str]:
-    """All that is wrong with a stored cache, by file; nothing for a good one.
+    """Return all that is wrong with a stored cache, by file; an empty list for a good one.
 
     Args:
         path: Its folder.
@@ -124,7 +124,7 @@ def check(path: Path) -> list[str]:
 
 
 def remove(path: Path) -> None:
-    """Take a folder out of the store: at once for whoever looks, then file by file. Whoever has it mapped keeps it."""
+    """Remove a folder: renamed first, so that no process finds half of it. A process that has it mapped keeps it."""
     aside = path.with_name(f"{REMOVED}{path.name}-{time.time_ns()}")
     with suppress(FileNotFoundError):
         path.rename(aside)
@@ -132,7 +132,7 @@ def remove(path: Path) -> None:
 
 
 def collect(folder: Path, limit: int, told: Callable[[str], None]) -> int:
-    """Remove what nobody can use, then the least recently used caches beyond the limit.
+    """Remove caches that cannot be used, then the least recently used ones beyond the limit.
 
     Args:
         folder: The store.
@@ -159,7 +159,7 @@ def collect(folder: Path, limit: int, told: Callable[[str], None]) -> int:
 
 
 def make_room(folder: Path, needed: int, limit: int, told: Callable[[str], None]) -> None:
-    """Make sure that one more cache may come: evict what was not used for longest, and refuse what cannot fit.
+    """Make room for one more cache: evict the least recently used ones, or refuse it if it cannot fit.
 
     Args:
         folder: The store.
@@ -188,7 +188,7 @@ def make_room(folder: Path, needed: int, limit: int, told: Callable[[str], None]
 
 
 def _evict(folder: Path, limit: int, told: Callable[[str], None]) -> None:
-    """Remove the least recently used until the rest fits; what another process makes now is counted and stays."""
+    """Remove the least recently used caches until the rest fits; one that is being made counts, and stays."""
     if _total(folder) <= limit:  # the usual case, which comes with every document of a composed context
         return
     there = entries(folder)

@@ -46,6 +46,11 @@ class LayerShape:
         """Bytes of all values."""
         return self.heads * self.tokens * self.value_width * self.dtype.itemsize
 
+    @property
+    def file_bytes(self) -> int:
+        """Bytes of the whole file."""
+        return len(self.header()) + self.key_bytes + self.value_bytes
+
     def header(self) -> bytes:
         """What stands before the bytes."""
         name, key_end = _NAMES[self.dtype], self.key_bytes
@@ -73,14 +78,12 @@ def create(path: Path, shape: LayerShape) -> None:
     Raises:
         OSError: The disk is too small.
     """
-    header = shape.header()
-    size = len(header) + shape.key_bytes + shape.value_bytes
     with path.open("wb") as stream:
         if hasattr(os, "posix_fallocate"):
-            os.posix_fallocate(stream.fileno(), 0, size)
+            os.posix_fallocate(stream.fileno(), 0, shape.file_bytes)
         else:  # macOS has no such call: a disk that fills up meanwhile refuses a chunk
-            stream.truncate(size)
-        stream.write(header)
+            stream.truncate(shape.file_bytes)
+        stream.write(shape.header())
 
 
 def write_chunk(path: Path, shape: LayerShape, start: int, keys: torch.Tensor, values: torch.Tensor) -> None:
@@ -110,16 +113,12 @@ def read(path: Path) -> tuple[torch.Tensor, torch.Tensor]:
 
 def digest(shape: LayerShape, keys: torch.Tensor, values: torch.Tensor) -> str:
     """SHA-256 that the complete file must have, from the tensors: what the disk made of it shows when it is read."""
-    made = hashlib.sha256(shape.header())
-    for tensor in (keys, values):
-        for head in tensor:
-            made.update(raw(head))
-    return made.hexdigest()
+    return chunk_digest([(keys, values)], behind=shape.header())
 
 
-def chunk_digest(layers: Iterable[tuple[torch.Tensor, torch.Tensor]]) -> str:
-    """SHA-256 over a chunk's keys and values, layer by layer."""
-    made = hashlib.sha256()
+def chunk_digest(layers: Iterable[tuple[torch.Tensor, torch.Tensor]], behind: bytes = b"") -> str:
+    """SHA-256 over a chunk's keys and values, layer by layer, behind some bytes."""
+    made = hashlib.sha256(behind)
     for pair in layers:
         for tensor in pair:
             for head in tensor:

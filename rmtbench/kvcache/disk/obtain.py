@@ -1,4 +1,4 @@
-"""Get a context's keys and values: computed, or loaded from a store and completed; each part with its seconds."""
+"""Get a context's keys and values: compute them, or load them from a store and compute the rest; each part is timed."""
 
 from __future__ import annotations
 
@@ -59,9 +59,9 @@ def obtain(
         model: The model that reads.
         ids: The context, at least one token.
         store: Where caches are kept; None to compute everything and keep nothing.
-        watch: Told how far the reading is, and what the store had.
+        watch: Gets the progress, and what the store had.
         chunk_tokens: Tokens read at once.
-        host: Leave the context in the host's memory; none of it is held on the device.
+        host: Keep the context in the host's memory, and none of it on the device.
 
     Returns:
         The context with its seconds: ``prefill`` without a store; ``load``, and after a miss ``save`` and

@@ -1,6 +1,6 @@
 """Caches on disk, one folder each: found by everything that decides their bytes, and checked before every use.
 
-A cache that is damaged or another one's is a miss, and the watcher is told why. See `docs/explanation/cache-store.md`.
+A cache that is damaged or belongs to another model is a miss, with a notice. See `docs/explanation/cache-store.md`.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from typing import Any
 from rmtbench.kvcache.base import PrefixKV
 from rmtbench.kvcache.disk.eviction import UNFINISHED, Entry, entries, remove
 from rmtbench.kvcache.disk.identity import cache_key, differences, ids_bytes
+from rmtbench.kvcache.disk.layer_file import layer_name, read
 from rmtbench.kvcache.disk.manifest import (
     FILE,
     IDS_FILE,
@@ -41,7 +42,7 @@ class CacheStore:
 
 @dataclass(frozen=True)
 class Wanted:
-    """The one cache that is looked for: its token ids and everything else that decides its bytes."""
+    """The cache that is needed: its token ids and everything else that decides its bytes."""
 
     identity: Mapping[str, Any]
     ids: Sequence[int]
@@ -64,7 +65,7 @@ def load(store: CacheStore, wanted: Wanted, watch: Watch) -> PrefixKV | None:
     Args:
         store: Where to look.
         wanted: What to look for.
-        watch: Told of a hit, and of why a cache that is there was not used.
+        watch: Gets a notice of a hit, and of why a cache that is there was not used.
 
     Returns:
         The tensors, on the CPU; None for a miss.
@@ -88,7 +89,7 @@ def load_beginning(store: CacheStore, wanted: Wanted, watch: Watch) -> PrefixKV 
     Args:
         store: Where to look.
         wanted: What to look for.
-        watch: Told what is reused, and of caches that might have been.
+        watch: Gets a notice of what is reused, and of caches that could have been.
 
     Returns:
         The shared beginning's tensors, on the CPU; None where no cache shares a chunk.
@@ -140,7 +141,7 @@ def publish(
     seconds: Mapping[str, float],
     reused_tokens: int,
 ) -> None:
-    """Complete a cache and give it its name: until the rename nobody sees it, and from then on all of it is there.
+    """Complete a cache and give it its name: before the rename it is not found, and after it, it is whole.
 
     Args:
         store: Where it goes.
@@ -191,8 +192,6 @@ def _checked(folder: Path, manifest: Manifest, wanted: Wanted | None = None) -> 
     Raises:
         DamagedCacheError: Some file is not as it was written, or it is another cache.
     """
-    from rmtbench.kvcache.disk.layer_file import layer_name, read
-
     if wanted is not None and (names := differences(wanted.identity, manifest.identity)):
         raise DamagedCacheError(f"made with another {', '.join(names)}")
     damage = manifest.damage(folder)
@@ -221,6 +220,6 @@ def _common(one: bytes, other: bytes) -> int:
 
 
 def _touch(folder: Path) -> None:
-    """Remember the use; the manifest's time stamp tells it, so that its bytes never change."""
+    """Record the use as the manifest's time stamp, so that its bytes never change."""
     with suppress(OSError):
         os.utime(folder / FILE)

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import overload
 
 import torch
 from transformers.cache_utils import Cache
 
-from rmtbench.kvcache.base import PrefixKV
+from rmtbench.kvcache.base import LayersOnDemand, PrefixKV
 from rmtbench.models.slots import SlotLayer, Window
 
 Pair = tuple[torch.Tensor, torch.Tensor]
@@ -66,26 +65,6 @@ class Carrier:
 
 
 @dataclass(frozen=True)
-class _Side(Sequence[torch.Tensor]):
-    """Keys or values of all layers, each brought when it is asked for."""
-
-    carrier: Carrier
-    side: int
-
-    def __len__(self) -> int:
-        return len(self.carrier.layers)
-
-    @overload
-    def __getitem__(self, layer: int) -> torch.Tensor: ...
-    @overload
-    def __getitem__(self, layer: slice) -> Sequence[torch.Tensor]: ...
-    def __getitem__(self, layer: int | slice) -> torch.Tensor | Sequence[torch.Tensor]:
-        if isinstance(layer, slice):
-            raise TypeError("layers that take turns in one place cannot be held side by side")
-        return self.carrier.layer(range(len(self))[layer])[self.side]
-
-
-@dataclass(frozen=True)
 class OffloadedKV(PrefixKV):
     """`PrefixKV` whose layers stay in the host's memory; of what one gives, nothing may be kept over a layer."""
 
@@ -125,7 +104,9 @@ def offload(tensors: PrefixKV, device: torch.device) -> OffloadedKV:
     carrier = Carrier(layers, device)
     on_device = sum(tensor.nbytes for pair in carrier.places for tensor in pair)
     on_host = sum(host_bytes(tensor.nbytes, pinned=pinned) for pair in layers for tensor in pair)
-    return OffloadedKV(_Side(carrier, 0), _Side(carrier, 1), tensors.token_ids, layers, on_device + on_host)
+    keys = LayersOnDemand(len(layers), lambda layer: carrier.layer(layer)[0])
+    values = LayersOnDemand(len(layers), lambda layer: carrier.layer(layer)[1])
+    return OffloadedKV(keys, values, tensors.token_ids, layers, on_device + on_host)
 
 
 def to_host(tensor: torch.Tensor, *, pinned: bool) -> torch.Tensor:

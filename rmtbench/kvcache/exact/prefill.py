@@ -88,15 +88,14 @@ def prefill(
 
 def fill(cache: SlotCache | HostSlotCache, known: PrefixKV, device: torch.device) -> None:
     """Copy a context to the beginning of an empty cache of one row, on the device."""
-    for layer, keys, values in zip(cache.layers, known.keys, known.values, strict=True):
+    for layer, keys, values in zip(cache.layers, known.keys, known.values, strict=False):  # the last may have none
         layer.lazy_initialization(keys[None, :, :0].to(device), values[None, :, :0].to(device))
         layer.keys[0, :, : known.tokens] = keys
         layer.values[0, :, : known.tokens] = values
 
 
 def _span(cache: SlotCache | HostSlotCache, ids: Sequence[int], start: int, end: int) -> PrefixKV:
-    return PrefixKV(
-        tuple(layer.keys[0, :, start:end] for layer in cache.layers),
-        tuple(layer.values[0, :, start:end] for layer in cache.layers),
-        tuple(ids[start:end]),
-    )
+    """Views of the tokens; Gemma 3n's last layers have none of their own, but read those of earlier ones."""
+    layers = [layer for layer in cache.layers if layer.is_initialized]
+    keys, values = (tuple(getattr(layer, side)[0, :, start:end] for layer in layers) for side in ("keys", "values"))
+    return PrefixKV(keys, values, tuple(ids[start:end]))

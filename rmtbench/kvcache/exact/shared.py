@@ -5,23 +5,23 @@ Exact: what it answers is what the model answers without a cache.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from itertools import chain
-from types import TracebackType
 from typing import Self
 
 from rmtbench.errors import AnswerError, out_of_memory
 from rmtbench.kvcache.base import PrefixKV
 from rmtbench.kvcache.exact.reading import ReadContext, read_in_chunks, tokenise
 from rmtbench.kvcache.exact.shared_places import SharedPlaces, make_places
-from rmtbench.kvcache.exact.static_places import StaticPlaces, choose_step, is_plain
+from rmtbench.kvcache.exact.static_places import StaticPlaces, Tokens, choose_step, is_plain
 from rmtbench.kvcache.exact.suffixes import Suffixes
 from rmtbench.kvcache.watching import NOBODY
 from rmtbench.measure import Timed, add_seconds, free_memory
 from rmtbench.models.architecture import check_shared_prefix
 from rmtbench.models.base import Generation, Passage
-from rmtbench.models.batches import no_room
-from rmtbench.models.decode import Decoded, Ids, greedy_continuous
+from rmtbench.models.batches import failed, no_room
+from rmtbench.models.decode import Decoded, Finishes, Forward, GreedyRows, Ids
 from rmtbench.models.local import LocalModel
 
 
@@ -60,9 +60,7 @@ class SharedPrefixCache:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_error: object) -> None:
         self._held = self._places = self._turn = None
 
     @property
@@ -108,7 +106,7 @@ class SharedPrefixCache:
 
         Yields:
             One result a question. `error` says why there is none: the others are answered all the same. Seconds are
-            the question's share of the forwards: see `greedy_continuous`.
+            the question's share of the forwards: see `GreedyRows`.
 
         Raises:
             RuntimeError: The prefix was closed, or other questions were asked before all of these were answered: there
@@ -126,7 +124,7 @@ class SharedPrefixCache:
                 try:
                     self._check(tail)
                 except AnswerError as error:
-                    done[number] = Generation("", "", "error", (), 0, 0, 0.0, 0.0, str(error))
+                    done[number] = failed(error)
                     continue
                 lengths[number] = self._tokens + len(tail)
                 yield number, tail
@@ -149,6 +147,7 @@ class SharedPrefixCache:
         With one place, the question that it held fails, and the others go on.
         """
         begun: dict[int, Ids] = {}
+        finish, most = self._model.finish, self._model.max_new_tokens
 
         def watched(some: Iterator[tuple[int, Ids]]) -> Iterator[tuple[int, Ids]]:
             for number, tail in some:
@@ -156,9 +155,12 @@ class SharedPrefixCache:
                 yield number, tail
 
         while True:
+            if self._places is None:
+                raise RuntimeError("the prefix is closed")
             again = list(begun.items())  # those that were in their places when memory was missing
             try:
-                for number, decoded in self._in_places(watched(chain(again, prompts))):
+                rows = watched(chain(again, prompts))
+                for number, decoded in greedy_continuous(self._places, rows, self._batch, finish, most):
                     del begun[number]
                     yield number, decoded
             except (RuntimeError, MemoryError) as error:
@@ -174,12 +176,6 @@ class SharedPrefixCache:
             number = next(iter(begun))
             del begun[number]
             yield number, Decoded((), "error", 0.0, 0.0, no_room(1, lacking))
-
-    def _in_places(self, prompts: Iterator[tuple[int, Ids]]) -> Iterator[tuple[int, Decoded]]:
-        if self._places is None:
-            raise RuntimeError("the prefix is closed")
-        model = self._model
-        return greedy_continuous(self._places, prompts, self._batch, model.finish, model.max_new_tokens)
 
     def _hold(self, prefix: PrefixKV) -> None:
         """Take the rows' places and get their steps ready; if memory is missing, half as many until they fit."""
@@ -215,6 +211,44 @@ class SharedPrefixCache:
         if needed > room:
             raise AnswerError(f"question and answer of {needed} tokens exceed the {room} kept for them")
         self._model.check_length(self._tokens + len(tail))
+
+
+def greedy_continuous(
+    places: SharedPlaces | StaticPlaces,
+    prompts: Iterator[tuple[int, Ids]],
+    count: int,
+    finish: Finishes,
+    max_tokens: int,
+) -> Iterator[tuple[int, Decoded]]:
+    """Answer greedily as many prompts as there come: when a row ends, the next prompt takes its place.
+
+    Over places that are `behind`, a forward begins before the tokens of the one before it are known. So a row that ends
+    by a token, and not by `max_tokens`, has read one token in vain.
+
+    Args:
+        places: Holds what all prompts continue.
+        prompts: A key and what is left to read, at least one token, of each; asked for when a place is free.
+        count: How many places there are.
+        finish: Tells from a row's tokens so far whether it has ended.
+        max_tokens: Most tokens of an answer.
+
+    Yields:
+        Key and result of each row as it ends, while no forward runs. Seconds are its shares: see `GreedyRows`.
+    """
+    rows, running = GreedyRows(prompts, count, finish, max_tokens), deque[tuple[Forward, Tokens]]()
+    while True:
+        if (begun := rows.ask()) is not None:
+            running.append((begun, places.start(begun)))
+            if places.behind and len(running) == 1:
+                continue
+        if not running:
+            return
+        forward, tokens = running.popleft()
+        for place in rows.take(forward, tokens()):
+            places.clear(place)
+        if not running:
+            for row in rows.ended():
+                yield row.key, row.decoded(row.prefill, row.decode)
 
 
 def shared_prefix(

@@ -8,26 +8,43 @@ import torch
 
 from rmtbench.kvcache.base import PrefixKV
 from rmtbench.kvcache.exact.shared_attention import NAME
-from rmtbench.kvcache.exact.static_places import How, StaticPlaces
+from rmtbench.kvcache.exact.static_places import How, StaticPlaces, Tokens
 from rmtbench.kvcache.exact.suffixes import Suffixes, plan_round
 from rmtbench.models.architecture import attention_of
-from rmtbench.models.decode import Ids
+from rmtbench.models.decode import Forward, Ids, likeliest, tokens_of
 from rmtbench.models.llama_step import find_step
 from rmtbench.models.local import LocalModel
 
 
 class SharedPlaces:
-    """The rows' places over one prefix, as `rmtbench.models.decode.Places`."""
+    """The rows' places over one prefix. The host chooses each token."""
+
+    behind = False
 
     def __init__(self, model: LocalModel, prefix: PrefixKV, suffixes: Suffixes) -> None:
         self._model, self._prefix, self._suffixes = model.model, prefix, suffixes
         self._step = find_step(model.model)
 
+    def start(self, forward: Forward) -> Tokens:
+        """Run a forward, and return what gives the tokens that its rows get."""
+        logits = self.advance(forward.stepping, forward.last, forward.entering)
+        chosen = tokens_of(likeliest(logits).tolist())
+        return lambda: chosen
+
     @torch.inference_mode()
     def advance(
         self, stepping: Sequence[int], tokens: Ids | torch.Tensor, entering: Sequence[tuple[int, Ids]]
     ) -> torch.Tensor:
-        """One forward over all these tokens in a line: see the protocol. Tokens may be on the device."""
+        """One forward over all these tokens in a line.
+
+        Args:
+            stepping: Places whose rows go on, ascending.
+            tokens: Their next tokens; may be on the device.
+            entering: Places where rows begin, and what is left to read of their prompts.
+
+        Returns:
+            The next logits of the stepping rows, then of those that entered, ``[rows, vocabulary]``.
+        """
         reading = plan_round(self._prefix, self._suffixes, stepping, [(place, len(tail)) for place, tail in entering])
         model, device = self._model, self._model.device
         read = [token for _, tail in entering for token in tail]
@@ -47,7 +64,7 @@ class SharedPlaces:
         return logits[0]
 
     def clear(self, place: int) -> None:
-        """Forget a failed row: see the protocol."""
+        """Forget what a failed row left in its place."""
         self._suffixes.clear(place)
 
 

@@ -11,7 +11,7 @@ from rmtbench.kvcache.base import PrefixKV
 from rmtbench.kvcache.exact.captured_step import Step, capture
 from rmtbench.kvcache.exact.static_step import StaticStep, find_attention, hold, rows_of_steps, write
 from rmtbench.kvcache.exact.suffixes import Suffixes
-from rmtbench.models.decode import Ids, Tokens, likeliest, tokens_of
+from rmtbench.models.decode import Forward, Ids, likeliest, tokens_of
 
 if TYPE_CHECKING:
     from rmtbench.models.local import LocalModel
@@ -61,12 +61,15 @@ def _inexact(model: LocalModel, way: str) -> str:
     return f"the {way} is not exact here ({found})" if found else ""
 
 
+Tokens = Callable[[], Sequence[int | None]]
+"""Waits until a forward has ended, and returns its rows' next tokens; None where the logits are not finite."""
+
 Enter = Callable[[Sequence[int], torch.Tensor, Sequence[tuple[int, Ids]]], torch.Tensor]
-"""As `rmtbench.models.decode.Places.advance`, for tokens that are on the device."""
+"""As `SharedPlaces.advance`, for tokens that are on the device."""
 
 
 class StaticPlaces:
-    """The rows' places, as `rmtbench.models.decode.DevicePlaces`, and as `Places` for who wants the logits.
+    """The rows' places, which keep the last tokens on the device: a forward begins before the host knows them.
 
     Args:
         model: The model.
@@ -75,6 +78,8 @@ class StaticPlaces:
         enter: Forwards in which rows begin, over the same buffers.
         graphs: Whether steps are recorded now and replayed, which needs a CUDA device.
     """
+
+    behind = True
 
     @torch.inference_mode()
     def __init__(
@@ -90,19 +95,19 @@ class StaticPlaces:
         self._steps = list(zip(static, reversed(run), strict=True))
 
     @torch.inference_mode()
-    def start(self, stepping: Sequence[int], entering: Sequence[tuple[int, Ids]]) -> Tokens:
-        """Begin one forward: see the protocol."""
-        return _fetch(self._forward(stepping, entering)[1])
+    def start(self, forward: Forward) -> Tokens:
+        """Begin a forward, and return what waits for the tokens that its rows get."""
+        return _fetch(self._forward(forward.stepping, forward.entering)[1])
 
     @torch.inference_mode()
     def advance(self, stepping: Sequence[int], tokens: Ids, entering: Sequence[tuple[int, Ids]]) -> torch.Tensor:
-        """One forward with these tokens in place of those that were chosen; see the protocol of `Places`."""
+        """One forward with these tokens in place of those that were chosen; as `SharedPlaces.advance`."""
         self._held.tokens[self._index(stepping)] = torch.tensor(tokens, dtype=torch.long).to(self._held.tokens.device)
         return self._forward(stepping, entering)[0].clone()
 
     @torch.inference_mode()
     def clear(self, place: int) -> None:
-        """Forget a failed row: see the protocol."""
+        """Forget what a failed row left in its place."""
         self._suffixes.clear(place)
 
     def _forward(

@@ -16,8 +16,8 @@ import torch
 
 from rmtbench.errors import first_line
 from rmtbench.kvcache.exact.prefill import fill, prefill
-from rmtbench.kvcache.exact.shared_places import SharedPlaces
-from rmtbench.kvcache.exact.static_places import GRAPHS, STATIC, StaticPlaces
+from rmtbench.kvcache.exact.shared_places import SharedPlaces, make_places
+from rmtbench.kvcache.exact.static_places import GRAPHS, STATIC, How, StaticPlaces
 from rmtbench.kvcache.exact.suffixes import Suffixes
 from rmtbench.models.decode import Ids, Reader
 from rmtbench.models.readers import OwnPrompts, SharedPrefix
@@ -228,21 +228,18 @@ def _shared_batch(model: LocalModel, text: Text) -> Iterator[tuple[int, torch.Te
     yield 1, other
 
 
-def _static(model: LocalModel, text: Text, *, graphs: bool = False) -> Iterator[tuple[int, torch.Tensor]]:
+def _static(model: LocalModel, text: Text, how: How = "static") -> Iterator[tuple[int, torch.Tensor]]:
     """Both enter one after the other and go on together; then one goes on alone."""
-    tensors = prefill(model.model, text.context, chunk_tokens=CHUNK)
-    suffixes = Suffixes(tensors, len(text.tails), max(TAILS) + STEPS)
-    enter = SharedPlaces(model, tensors, suffixes).advance
-    places, (first, second) = StaticPlaces(model, tensors, suffixes, enter, graphs=graphs), text.answers
+    places, (first, second) = _places(model, text, 2, how), text.answers
     yield 1, places.advance([], [], [(1, text.tails[1])])[0]
     yield from zip((1, 0), places.advance([1], [second[0]], [(0, text.tails[0])]), strict=True)
     yield from enumerate(places.advance([0, 1], [first[0], second[1]], []))
     yield 0, places.advance([0], [first[1]], [])[0]
 
 
-def _places(model: LocalModel, text: Text, count: int) -> SharedPlaces:
+def _places(model: LocalModel, text: Text, count: int, how: How = "forward") -> SharedPlaces | StaticPlaces:
     tensors = prefill(model.model, text.context, chunk_tokens=CHUNK)
-    return SharedPlaces(model, tensors, Suffixes(tensors, count, max(TAILS) + STEPS))
+    return make_places(model, tensors, Suffixes(tensors, count, max(TAILS) + STEPS), how)
 
 
 _WAYS: Mapping[str, Way] = {
@@ -253,7 +250,7 @@ _WAYS: Mapping[str, Way] = {
     SHARED: _shared,
     SHARED_BATCH: _shared_batch,
     STATIC: _static,
-    GRAPHS: partial(_static, graphs=True),
+    GRAPHS: partial(_static, how="graphs"),
     EMBEDDED: _embedded,
 }
 

@@ -1,6 +1,6 @@
-"""A context read for one question and let go again, by the kernels that read a kept one.
+"""Read a context for one question only, with the kernels that read a cached one.
 
-So whoever compares answers with and without a cache compares the cache, and not two ways of computing attention.
+So a comparison with and without a cache compares the cache, and not two ways of computing attention.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ AnswerUncached = Callable[[Sequence[Prompt]], list[Generation]]
 
 
 def uncached_reader(model: LocalModel) -> tuple[AnswerUncached, str]:
-    """How prompts are answered without a cache.
+    """Return what answers prompts without a cache, and why it does not use the shared prefix's attention.
 
     Args:
         model: The model that answers.
 
     Returns:
-        What answers: it raises `AnswerError` where a prompt with its answer is longer than the model's context. And
-        why it is not by the shared prefix's attention; empty where it is.
+        A function, which raises `AnswerError` if a prompt with its answer is longer than the model's context; and a
+        reason, which is empty if it uses that attention.
     """
     prefix, why = prefix_for(model)
     read = read_shared if prefix == "shared" else read_prefix
@@ -52,7 +52,7 @@ def uncached_reader(model: LocalModel) -> tuple[AnswerUncached, str]:
 
 
 def prefix_for(model: LocalModel) -> tuple[str, str]:
-    """Which prefix an uncached context is read through, and why not the shared one; an empty reason where it is."""
+    """Return which prefix reads an uncached context, and why it is not the shared one; the reason is empty if it is."""
     try:
         check_shared_prefix(model.model, where="full-context")
     except UserError as error:

@@ -1,6 +1,7 @@
-"""The first forwards of a process, outside of every timed part, so that no system pays for what a library sets up.
+"""The first forwards of a process, outside every timed part: in them, libraries set up kernels and memory.
 
-Without them `cag` would pay in its first preparation what `full-context` pays in a warm-up answer that is not timed.
+Without them, this time would be part of `cag`'s first preparation, but not of `full-context`, whose warm-up answer is
+not timed.
 """
 
 from __future__ import annotations
@@ -9,13 +10,13 @@ from typing import TYPE_CHECKING
 
 from rmtbench.errors import out_of_memory
 from rmtbench.kvcache.exact.prefill import CHUNK_TOKENS, fill, prefill
-from rmtbench.kvcache.exact.shared import FOR_FEW
+from rmtbench.kvcache.exact.shared import FOR_FEW, greedy_continuous
 from rmtbench.kvcache.exact.shared_places import make_places
 from rmtbench.kvcache.exact.static_places import choose_step
 from rmtbench.kvcache.exact.suffixes import Suffixes
 from rmtbench.kvcache.exact.uncached import prefix_for
 from rmtbench.measure import free_memory, synchroniser
-from rmtbench.models.decode import greedy, greedy_continuous, never
+from rmtbench.models.decode import greedy, never
 from rmtbench.models.readers import OwnPrompts, forward
 from rmtbench.models.slots import SlotCache
 

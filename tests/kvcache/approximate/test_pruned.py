@@ -155,6 +155,17 @@ def test_keys_rotated_in_part_are_refused() -> None:
         METHODS["expected-attention"](model, PrefixKV(keys, keys, tuple(range(8))), 4)
 
 
+def test_keys_rotated_in_another_way_are_refused() -> None:
+    """Cohere's pairs are neighbours: turned back as halves, its queries would be other ones."""
+    small = {"hidden_size": 64, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4}
+    config = AutoConfig.for_model("cohere", vocab_size=300, num_key_value_heads=4, **small)
+    model = SimpleNamespace(model=AutoModelForCausalLM.from_config(config).eval())
+    keys = tuple(torch.zeros(4, 8, 16) for _ in range(2))
+    with pytest.raises(UserError, match="rotary positions are of another kind") as refused:
+        METHODS["expected-attention"](model, PrefixKV(keys, keys, tuple(range(8))), 4)
+    assert refused.value.where == "--set prune=expected-attention"
+
+
 def test_a_pruned_cache_is_not_cut(tiny_model: LocalModel, context: PrefixKV) -> None:
     with pytest.raises(TypeError, match="cannot be cut"):
         prune(tiny_model, context, 0.5, "streaming").cut(0, 10)

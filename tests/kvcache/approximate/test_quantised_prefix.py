@@ -6,6 +6,7 @@ import pytest
 import torch
 from stored_caches import context
 
+from rmtbench.errors import UserError
 from rmtbench.kvcache.approximate.quantised import KEY_GROUP, encode, quantise
 from rmtbench.kvcache.base import PrefixKV
 from rmtbench.kvcache.exact.prefill import prefill
@@ -63,12 +64,15 @@ def test_bytes_are_of_codes_scales_and_one_layer(bits: int, code_bytes: float) -
     assert quantise(tensors, bits).tokens == tokens
 
 
-def test_other_numbers_of_bits_and_odd_widths_are_refused() -> None:
+def test_other_numbers_of_bits_and_odd_pairs_are_refused() -> None:
     tensors = PrefixKV((numbers(3),), (numbers(3),), (1, 2, 3))
     odd = PrefixKV((numbers(3)[..., :15],), (numbers(3),), (1, 2, 3))
-    for made, bits in ((tensors, 5), (odd, 8)):
-        with pytest.raises(ValueError, match="bits for widths"):
-            quantise(made, bits)
+    with pytest.raises(ValueError, match="5 bits"):
+        quantise(tensors, 5)
+    with pytest.raises(UserError, match="heads of 15 numbers cannot be put in pairs") as refused:
+        quantise(odd, 4)
+    assert (refused.value.where, refused.value.remedy) == ("--set kv-bits=4", "use --set kv-bits=8 with this model")
+    assert torch.allclose(quantise(odd, 8).keys[0], odd.keys[0], rtol=0.01, atol=2.0)
 
 
 @pytest.mark.parametrize("bits", [8, 4])

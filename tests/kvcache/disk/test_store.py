@@ -14,10 +14,14 @@ from small_models import save_adapter, save_model
 from stored_caches import CHUNK, Shop, context, equal
 
 from rmtbench.errors import UserError
+from rmtbench.kvcache.base import PrefixKV
 from rmtbench.kvcache.disk.eviction import check, remove
 from rmtbench.kvcache.disk.identity import differences, model_identity
 from rmtbench.kvcache.disk.manifest import FILE, IDS_FILE, read_manifest
+from rmtbench.kvcache.disk.store import Wanted, load, publish, unfinished_folder
+from rmtbench.kvcache.disk.unfinished import UnfinishedCache
 from rmtbench.kvcache.exact.prefill import prefill
+from rmtbench.kvcache.watching import NOBODY
 from rmtbench.models.load import load_model
 from rmtbench.models.local import LocalModel
 
@@ -50,6 +54,20 @@ def test_half_precision_is_kept_bit_for_bit(shop: Shop, dtype: str) -> None:
     assert loaded.reused_tokens == 75
     assert loaded.tensors.keys[0].dtype is getattr(torch, dtype)
     assert equal(loaded.tensors, made.tensors)
+
+
+def test_layers_of_several_shapes_are_given_back(shop: Shop) -> None:
+    """As Gemma 4 has them: full attention with wider heads, and fewer of them."""
+    sides = [tuple(torch.randn(heads, 32, width) for heads, width in ((2, 4), (1, 6))) for _ in range(2)]
+    context, store = PrefixKV(sides[0], sides[1], tuple(range(32))), shop.store
+    wanted = Wanted({"model": "four", "chunk_tokens": CHUNK}, context.token_ids)
+    made = UnfinishedCache(unfinished_folder(store, wanted), wanted.ids, lambda _: store.folder.mkdir())
+    made.keep(0, context.cut(0, CHUNK))
+    again = UnfinishedCache(made.folder, wanted.ids, lambda _: None)
+    assert equal(again.ready(), context.cut(0, CHUNK))
+    again.keep(CHUNK, context.cut(CHUNK, 32))
+    publish(store, wanted, again, context, {}, 0)
+    assert equal(load(store, wanted, NOBODY), context)
 
 
 def test_loaded_tensors_are_contiguous_and_private(tiny_model: LocalModel, shop: Shop) -> None:

@@ -9,12 +9,13 @@ import torch
 
 from rmtbench.kvcache.base import PrefixKV
 from rmtbench.kvcache.exact.prefill import prefill
+from rmtbench.kvcache.exact.shared import greedy_continuous
 from rmtbench.kvcache.exact.shared_places import make_places
 from rmtbench.kvcache.exact.static_places import GRAPHS, STATIC, How, StaticPlaces
 from rmtbench.kvcache.exact.static_step import find_attention
 from rmtbench.kvcache.exact.suffixes import Suffixes
 from rmtbench.kvcache.exact.trial import try_ways
-from rmtbench.models.decode import Decoded, greedy_continuous
+from rmtbench.models.decode import Decoded, Forward
 from rmtbench.models.load import load_model
 from rmtbench.models.local import LocalModel
 
@@ -66,11 +67,12 @@ def test_a_replay_waits_for_nothing(model: LocalModel) -> None:
     """Torch raises where something waits for the device; only taking the tokens may."""
     _, places = places_of(model, "graphs", 3)
     assert isinstance(places, StaticPlaces)
-    places.start([], [(place, TAILS[place]) for place in range(3)])()
-    places.start([0, 1, 2], [])()
+    step = Forward([0, 1, 2], [], [])
+    places.start(Forward([], [(place, TAILS[place]) for place in range(3)], []))()
+    places.start(step)()
     torch.cuda.set_sync_debug_mode("error")
     try:
-        wait = [places.start([0, 1, 2], []) for _ in range(3)]
+        wait = [places.start(step) for _ in range(3)]
     finally:
         torch.cuda.set_sync_debug_mode("default")
     assert all(len(each()) == 3 for each in wait)

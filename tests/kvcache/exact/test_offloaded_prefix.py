@@ -46,7 +46,7 @@ def test_layers_asked_for_in_any_order_are_the_layers() -> None:
         assert torch.equal(kept.keys[layer], exact.keys[layer])
     with pytest.raises(IndexError):
         kept.keys[5]
-    with pytest.raises(TypeError, match="take turns in one place"):
+    with pytest.raises(TypeError, match="cannot be held side by side"):
         kept.keys[:2]
 
 

@@ -13,13 +13,13 @@ from transformers import AutoConfig, AutoModelForCausalLM
 
 from rmtbench.core import RunSpec
 from rmtbench.kvcache.exact.prefill import prefill
-from rmtbench.kvcache.exact.shared import shared_prefix
+from rmtbench.kvcache.exact.shared import greedy_continuous, shared_prefix
 from rmtbench.kvcache.exact.shared_places import make_places
 from rmtbench.kvcache.exact.static_places import GRAPHS, STATIC, How, choose_step, is_plain
 from rmtbench.kvcache.exact.static_step import rows_of_steps
 from rmtbench.kvcache.exact.suffixes import Suffixes
 from rmtbench.kvcache.exact.trial import try_ways
-from rmtbench.models.decode import Decoded, Finishes, Ids, greedy_continuous
+from rmtbench.models.decode import Decoded, Finishes, Ids
 from rmtbench.models.load import load_model
 from rmtbench.models.local import LocalModel
 from rmtbench.options.identity import RunOptions

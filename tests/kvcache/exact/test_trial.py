@@ -14,6 +14,7 @@ from transformers import AutoConfig, AutoModelForCausalLM
 from rmtbench.core import RunSpec
 from rmtbench.errors import UserError
 from rmtbench.kvcache.exact import trial, verdict
+from rmtbench.kvcache.exact.prefill import prefill
 from rmtbench.kvcache.exact.trial import EMBEDDED, OWN, OWN_BATCH, PLAIN, PLAIN_BATCH, SHARED, SHARED_BATCH, try_ways
 from rmtbench.kvcache.exact.uncached import prefix_for
 from rmtbench.models.local import LocalModel
@@ -51,6 +52,14 @@ def test_a_plain_llama_is_exact_in_every_way(tiny_model: LocalModel) -> None:
 def test_rounding_in_half_precision_is_no_difference(tiny_model: LocalModel, dtype: torch.dtype) -> None:
     half = replace(tiny_model, model=copy.deepcopy(tiny_model.model).to(dtype))
     assert inexact(half) == set()
+
+
+def test_layers_that_share_keys_are_read_by_the_plain_prefix(tiny_model: LocalModel) -> None:
+    model = made(tiny_model, "gemma3n_text", head_dim=16, num_hidden_layers=4, num_kv_shared_layers=2, sliding_window=8,
+                 layer_types=["sliding_attention", "full_attention"] * 2, vocab_size_per_layer_input=30522,
+                 hidden_size_per_layer_input=8)  # fmt: skip
+    assert try_ways(model, [OWN, PLAIN]) == {OWN: "", PLAIN: ""}
+    assert len(prefill(model.model, range(100, 120), chunk_tokens=8).keys) == 2
 
 
 def hide_first_slot(update: Callable[..., tuple[torch.Tensor, torch.Tensor]]) -> Callable[..., object]:
