@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -23,6 +23,7 @@ from rmtbench.plural import many
 from rmtbench.rmt.base import BaseIdentity
 from rmtbench.rmt.decoder import RecurrentDecoder
 from rmtbench.rmt.gradient import states_after
+from rmtbench.rmt.learning import Notes, precision
 from rmtbench.rmt.segments import cut
 from rmtbench.rmt.storage import save_pretrained
 from rmtbench.rmt.walk import read_rows
@@ -213,7 +214,7 @@ class RecallPairs:
     def __init__(
         self,
         model: RecurrentDecoder,
-        notes: Callable[[], Mapping[str, Any]] = dict,
+        notes: Notes = dict,
         *,
         task: PairTask = KEY_VALUE_TASK,
         mixed_precision: bool = True,
@@ -242,8 +243,7 @@ class RecallPairs:
     def loss(self, batch: tuple[Pairs, bool]) -> tuple[torch.Tensor, Mapping[str, float], int]:
         """Read the texts and ask; the figure is the share of values without an error."""
         pairs, full = batch
-        device = self._model.device.type
-        with torch.autocast(device, torch.bfloat16, enabled=self._mixed_precision):
+        with precision(self._model, mixed=self._mixed_precision):
             memory = self._task.read(self._model, pairs)
             loss, right = recall(self._model, memory, pairs.asked, self._task.key_tokens)
         return loss, {"accuracy" if full else "shorter": float(right.float().mean())}, pairs.written.numel()
