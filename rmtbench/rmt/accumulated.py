@@ -45,18 +45,6 @@ def walk_abreast(model: Recurrent, rows: Sequence[Sequence[Ids]], memory: torch.
         yield Step(active, (number,) * len(active), segments, read)
 
 
-def read_rows_apart(
-    model: Recurrent, rows: Sequence[Sequence[Ids]], memory: torch.Tensor | None = None
-) -> list[torch.Tensor]:
-    """The memory after all segments of each row, ``[kept tokens, hidden]`` each; arguments as for `walk_abreast`."""
-    first = model.initial_memory(len(rows)) if memory is None else memory
-    found = list(first)
-    for step in walk_abreast(model, rows, first):
-        for place, row in enumerate(step.rows):
-            found[row] = step.read.memory[place]
-    return found
-
-
 @torch.inference_mode()
 def read_streams_apart(
     model: Recurrent,

@@ -6,38 +6,25 @@ from collections.abc import Callable, Iterable, Sequence
 
 import torch
 
-from rmtbench.rmt.accumulated import read_streams_apart, side_by_side
+from rmtbench.rmt.accumulated import read_streams_apart
 from rmtbench.rmt.base import Ids, Recurrent, Step
 
 
-@torch.inference_mode()
 def read_streams(
     model: Recurrent,
     streams: Sequence[Iterable[Ids]],
     memory: torch.Tensor | None = None,
     watch: Callable[[Step], None] = lambda _: None,
 ) -> torch.Tensor:
-    """Read texts side by side, each to its own end, without gradient.
-
-    Memory that accumulates has to be of one length: `read_streams_apart` is for texts of unequal numbers of segments.
+    """Return the memories of `read_streams_apart` as one tensor, ``[texts, kept tokens, hidden]``; of one length each.
 
     Args:
         model: Reads; whether it drops out is its own mode's affair.
         streams: Segments of each text, such as pieces of it that a question follows.
-        memory: Before the texts, ``[texts, memory tokens, hidden]``; None for the learned one.
-        watch: Told every step, for progress, perplexity, or what is known along the way. What it keeps, stays.
-
-    Returns:
-        The memory after each text, ``[texts, memory tokens, hidden]``; a text without segments keeps what it had.
+        memory: Before the texts, ``[texts, kept tokens, hidden]``; None for the learned one.
+        watch: Gets every step, for progress, perplexity, or what is known along the way.
     """
-    if model.config.accumulates:
-        return torch.stack(read_streams_apart(model, streams, memory, watch))
-    held = (model.initial_memory(len(streams)) if memory is None else memory).clone()
-    for number, rows, segments in side_by_side(streams):
-        read = model.read_segment(held[rows], segments)
-        held[rows] = read.memory
-        watch(Step(tuple(rows), (number,) * len(rows), tuple(segments), read))
-    return held
+    return torch.stack(read_streams_apart(model, streams, memory, watch))
 
 
 def read_to_ends(

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch.utils.checkpoint import checkpoint
 
-from rmtbench.rmt.accumulated import read_rows_apart, walk_abreast
+from rmtbench.rmt.accumulated import walk_abreast
 from rmtbench.rmt.base import Ids, Recurrent, Step
 
 
@@ -52,27 +52,23 @@ def walk(
         yield Step(active, tuple(len(rows[row]) - left for row in active), segments, read)
 
 
+def read_rows_apart(
+    model: Recurrent, rows: Sequence[Sequence[Ids]], memory: torch.Tensor | None = None, *, recompute: bool = False
+) -> list[torch.Tensor]:
+    """Return the memory after all segments of each row, ``[kept tokens, hidden]``; arguments as for `walk`.
+
+    A row without any segment keeps the memory that it had.
+    """
+    first = model.initial_memory(len(rows)) if memory is None else memory
+    found = list(first)
+    for step in walk(model, rows, first, recompute=recompute):
+        for place, row in enumerate(step.rows):
+            found[row] = step.read.memory[place]
+    return found
+
+
 def read_rows(
     model: Recurrent, rows: Sequence[Sequence[Ids]], memory: torch.Tensor | None = None, *, recompute: bool = False
 ) -> torch.Tensor:
-    """The memory after all segments of each row.
-
-    Memory that accumulates has to be of one length: `read_rows_apart` is for rows of unequal numbers of segments.
-
-    Args:
-        model: Reads.
-        rows: Segments of each row; a row without any keeps the memory that it had.
-        memory: As for `walk`.
-        recompute: As for `walk`.
-
-    Returns:
-        ``[rows, memory tokens, hidden]``, in the order of the rows.
-    """
-    if model.config.accumulates:
-        return torch.stack(read_rows_apart(model, rows, memory))
-    first = model.initial_memory(len(rows)) if memory is None else memory
-    for step in walk(model, rows, first, recompute=recompute):
-        last = step
-    if not any(rows):
-        return first
-    return first.index_copy(0, torch.tensor(last.rows, device=first.device), last.read.memory)
+    """Return the memories of `read_rows_apart` as one tensor, ``[rows, kept tokens, hidden]``; of one length each."""
+    return torch.stack(read_rows_apart(model, rows, memory, recompute=recompute))
