@@ -6,7 +6,7 @@ fields. `check.py` makes a pydantic model from the same declarations, and import
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import MISSING, dataclass, field, fields, replace
 from functools import cache
 from inspect import get_annotations
@@ -131,6 +131,24 @@ class Option:
     def choices(self) -> tuple[str, ...]:
         """Its values, if they are a fixed list."""
         return get_args(self.plain_type) if get_origin(self.plain_type) is Literal else ()
+
+
+def refuse_given(given: object, names: Iterable[str], why: str, remedy: str) -> None:
+    """Refuse options that have no effect.
+
+    Args:
+        given: An object of a family of options.
+        names: Fields that have no effect, unless they have their defaults.
+        why: Such as ``without --base-too``.
+        remedy: What to do.
+
+    Raises:
+        UserError: The first that was given.
+    """
+    options = options_of(type(given))
+    for option in (options[name] for name in names):
+        if getattr(given, option.field) != option.default:
+            raise UserError(f"means nothing {why}", where=option.flag, remedy=remedy)
 
 
 def refusal(error: ValueError, where: str) -> UserError:

@@ -164,8 +164,11 @@ def test_a_pair_that_is_a_segment_has_to_fit_it() -> None:
         ({"base": "random:tiny"}, "--base", "does not know the symbols of key-values"),
         ({"base": "random:4x100"}, "--base", "does not know the symbols of key-values"),
         ({"segment_tokens": 10}, "--segment-tokens", "cut pairs of 4 in two"),
-        ({"asked": 2}, "--task", "every pair is asked for at its end"),
-        ({"kind": "encoder"}, "--task", "is read by a decoder"),
+        ({"asked": 2}, "--asked", "every pair is asked for at its end"),
+        ({"kind": "encoder"}, "--kind", "a decoder reads it"),
+        ({"names": "all"}, "--names", "every pair is asked for at its end"),
+        ({"along": 3}, "--along", "every pair is asked for at its end"),
+        ({"style": "direct"}, "--answer-style", "every pair is asked for at its end"),
     ],
 )
 def test_a_plan_that_makes_no_sense_is_refused(changes: dict, where: str, said: str) -> None:

@@ -46,6 +46,7 @@ def test_trained_memory_and_official_files_take_place_of_files(tmp_path: Path) -
     requests = read_sweep(EXPERIMENTS / "rmt-lengths.yaml", data, rmt=memory).requests
     assert {one.request.data_dir for one in requests} == {data}
     assert {(one.request.systems[0], one.request.rmt) for one in requests} == {
+        ("closed-book", None),
         ("rmt-text", None),  # keeps notes in words
         ("rmt-query-first", memory),
         ("rmt-memory", memory),
