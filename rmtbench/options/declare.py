@@ -134,13 +134,7 @@ class Option:
 
 
 def refuse_given(given: object, names: Iterable[str], why: str, remedy: str) -> None:
-    """Refuse options that have no effect.
-
-    Args:
-        given: An object of a family of options.
-        names: Fields that have no effect, unless they have their defaults.
-        why: Such as ``without --base-too``.
-        remedy: What to do.
+    """Refuse options without an effect, unless they have their defaults; `why` is such as ``without --base-too``.
 
     Raises:
         UserError: The first that was given.

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from rmtbench.rmt.accumulated import side_by_side
 from rmtbench.rmt.associative import AssociationPass, blocks_of
 from rmtbench.rmt.base import Ids
 from rmtbench.rmt.layer_stack import Entry, associations_of, check_diagonal
+from rmtbench.rmt.streaming import side_by_side
 
 if TYPE_CHECKING:
     from rmtbench.rmt.decoder import RecurrentDecoder

@@ -9,7 +9,7 @@ import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
@@ -31,9 +31,6 @@ from rmtbench.rmt.storage import Stored, start_from, wrap
 from rmtbench.rmt.tasks.base import Task, sample_of
 from rmtbench.rmt.tasks.registry import BABILONG, make_task
 from rmtbench.training.base import LOG, Objective, Promotion, Recipe, Stage
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedModel
 
 FULL_ROWS_UP_TO = 8
 """Segments up to which a step has all rows; beyond, fewer, so that a step reads no more."""
@@ -158,8 +155,9 @@ def make_training(plan: MemoryTraining) -> tuple[Objective, Recipe]:
     if device == "cpu" or (config.by_gradient and not plan.first_order):
         # The fused kernels' backward is slow on short segments there, and cannot be differentiated anywhere.
         base.model.set_attn_implementation("eager")
-    if plan.fused:
-        _fuse(base.model)
+    if plan.fused:  # each layer by itself: the model's code around them stays as it is
+        for layer in blocks_of(base.model):
+            layer.forward = torch.compile(layer.forward, dynamic=True)
     learnt = _make_task(plan, base)
     recipe = make_recipe(plan, _data(plan, base, config, learnt, start))
     # The task's own name holds no path of this machine, and an encoder has its own style.
@@ -262,15 +260,7 @@ def _data(plan: MemoryTraining, base: Base, config: RmtConfig, task: Task, start
 def notes_of(
     plan: MemoryTraining, recipe: Recipe, start: Stored | None, about: Mapping[str, Any], size: str = "segments"
 ) -> Notes:
-    """Return what makes a memory's notes: its plan, the memory that it began with, and the curve of its training.
-
-    Args:
-        plan: Its `out` holds the log.
-        recipe: The training's.
-        start: The memory that it began with.
-        about: What else to note.
-        size: The setting that tells the stages apart.
-    """
+    """Return what makes a memory's notes: its plan, the memory that it began with, and the curve of its training."""
 
     def notes() -> Mapping[str, Any]:
         told = ("mode", "names", "curriculum", "rate", "seed", "mixed", "along", "asked", "rows")
@@ -280,12 +270,6 @@ def notes_of(
         return made | curve(plan.out / LOG, recipe, size)
 
     return notes
-
-
-def _fuse(model: PreTrainedModel) -> None:
-    """Compile each layer by itself: the model's code around them stays as it is."""
-    for layer in blocks_of(model):
-        layer.forward = torch.compile(layer.forward, dynamic=True)
 
 
 def _refuse(where: str, what: str, remedy: str) -> None:

@@ -170,12 +170,7 @@ class Objective(Protocol):
 
 
 def share_right(names: Sequence[str], right: Sequence[bool]) -> dict[str, float]:
-    """Return the share of right answers under each name, such as a question's kind.
-
-    Args:
-        names: Of each answer.
-        right: Whether each answer is right.
-    """
+    """Return the share of right answers under each name, such as a question's kind."""
     by_name: dict[str, list[bool]] = {}
     for name, each in zip(names, right, strict=True):
         by_name.setdefault(name, []).append(each)
