@@ -22,7 +22,7 @@ from rmtbench.corpora.miniature.styles import STYLES
 from rmtbench.errors import UserError, nearest
 from rmtbench.models.load import choose_device
 from rmtbench.models.prompt import PromptContract, make_contract
-from rmtbench.training.base import Objective, Promotion, Recipe, Stage
+from rmtbench.training.base import Objective, Promotion, Recipe, Stage, share_right
 
 if TYPE_CHECKING:
     from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
@@ -129,10 +129,7 @@ class ReadingObjective:
         loss = torch.nn.functional.cross_entropy(logits.float(), batch.expected)
         wrong = (logits.argmax(-1) != batch.expected).long()
         failed = torch.zeros(len(batch.kinds), dtype=torch.long, device=wrong.device).index_add_(0, batch.owner, wrong)
-        right: dict[str, list[float]] = {}
-        for kind, errors in zip(batch.kinds, failed.tolist(), strict=True):
-            right.setdefault(kind, []).append(float(errors == 0))
-        return loss, {kind: sum(each) / len(each) for kind, each in right.items()}, batch.ids.numel()
+        return loss, share_right(batch.kinds, (failed == 0).tolist()), batch.ids.numel()
 
     def export(self, folder: Path) -> None:
         """Write weights in bfloat16 and the tokenizer, as transformers reads them."""

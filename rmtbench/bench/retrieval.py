@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 Query = TypeVar("Query")
 Found = TypeVar("Found")
 
+SYLLABLES = "ba do fen gar hi jo kel lu mor ni pra qui ros sta tir vu"
 WARM_UP = 5
 """Queries asked before the clock starts."""
 
@@ -135,24 +136,7 @@ def invent_chunks(count: int, seed: int) -> list[Chunk]:
         seed: Decides every word.
     """
     draw = random.Random(seed)  # noqa: S311  # not for secrets
-    syllables = [
-        "ba",
-        "do",
-        "fen",
-        "gar",
-        "hi",
-        "jo",
-        "kel",
-        "lu",
-        "mor",
-        "ni",
-        "pra",
-        "qui",
-        "ros",
-        "sta",
-        "tir",
-        "vu",
-    ]
+    syllables = SYLLABLES.split()
     vocabulary = ["".join(draw.choices(syllables, k=draw.randint(1, 4))) for _ in range(20_000)]
     weights = [1 / rank for rank in range(1, len(vocabulary) + 1)]
     chunks = []

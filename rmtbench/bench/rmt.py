@@ -22,10 +22,10 @@ from rmtbench.models.load import choose_device, choose_dtype
 from rmtbench.models.local import LocalModel
 from rmtbench.options import flag
 from rmtbench.options.benches import MemoryReading, RmtBench
-from rmtbench.options.declare import refusal
+from rmtbench.options.declare import refusal, refuse_given
 from rmtbench.options.texts import token_count
 from rmtbench.rmt.storage import CONFIG, Stored, read_stored
-from rmtbench.rmt.tasks.registry import check_task, make_task
+from rmtbench.rmt.tasks.registry import BABILONG, check_task, make_task
 from rmtbench.runs.memories import SHIPPED
 from rmtbench.runs.provenance import surroundings
 
@@ -107,6 +107,8 @@ def run(asked: RmtBench, *, report: Callable[[LengthProgress], None] = lambda _p
     """
     wanted = parse_lengths(asked.lengths, asked.samples)
     check_task(asked.task)
+    if asked.task.startswith(BABILONG):
+        refuse_given(asked, ("names",), "for an official file, which has names of its own", "leave it out")
     folder = shipped_memory(asked.task) if asked.memory is None else asked.memory
     stored = read_stored(folder)
     opening = open_by(asked, folder, stored)

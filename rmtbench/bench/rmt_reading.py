@@ -9,7 +9,6 @@ import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from itertools import chain, islice
 from typing import Any
 
@@ -54,14 +53,13 @@ def read_by_memory(
         UserError: A text is too short for the task, or an answer does not fit the model.
     """
     batch = min(batch, texts.length.samples)
-    reading = _MemoryReader(local, model, texts, batch, query_first, _Count(watch))
     samples = [texts.sample(number) for number in range(-batch, 0)]
     # Everything is done once before the clock starts: kernels are chosen, caches filled, threads started.
     started = read_to_ends(
-        model, [islice(reading.stream(sample, sample.segments), WARM_SEGMENTS) for sample in samples]
+        model, [islice(_stream(sample, sample.segments, query_first), WARM_SEGMENTS) for sample in samples]
     )
     _ask(local, model, started, samples)
-    return _measured(local, texts, reading.batches(), batch)
+    return _measured(local, texts, _by_memory(local, model, texts, batch, query_first, _Count(watch)), batch)
 
 
 def read_in_full(
@@ -140,38 +138,26 @@ class _Count:
         self.add(sum(map(len, step.segments)))
 
 
-@dataclass(frozen=True, slots=True)
-class _MemoryReader:
-    """One length, read by memory."""
+def _stream(sample: Sample, segments: Iterable[Ids], query_first: bool) -> Iterator[Ids]:
+    """The segments as the memory reads them."""
+    for segment in segments:
+        yield [*segment, *sample.question] if query_first else segment
 
-    local: LocalModel
-    model: RecurrentDecoder
-    texts: Texts
-    batch: int
-    query_first: bool
-    count: _Count
 
-    def stream(self, sample: Sample, segments: Iterable[Ids]) -> Iterator[Ids]:
-        for segment in segments:
-            yield [*segment, *sample.question] if self.query_first else segment
-
-    def batches(self) -> Iterator[_Done]:
-        for first in range(0, self.texts.length.samples, self.batch):
-            numbers = range(first, min(first + self.batch, self.texts.length.samples))
-            samples = [self.texts.sample(number) for number in numbers]
-            supplies = [_Supply(sample.segments) for sample in samples]
-            streams = [self.stream(sample, supply) for sample, supply in zip(samples, supplies, strict=True)]
-            clock = Stopwatch(synchroniser(self.local.device))
-            with clock.part("read"):
-                memory = read_to_ends(self.model, streams, self.count.step)
-            with clock.part("answer"):
-                answers = _ask(self.local, self.model, memory, samples)
-            yield _Done(
-                sum(supply.tokens for supply in supplies),
-                clock.seconds,
-                sum(supply.seconds for supply in supplies),
-                _graded(self.local, samples, answers),
-            )
+def _by_memory(
+    local: LocalModel, model: RecurrentDecoder, texts: Texts, batch: int, query_first: bool, count: _Count
+) -> Iterator[_Done]:
+    for first in range(0, texts.length.samples, batch):
+        samples = [texts.sample(number) for number in range(first, min(first + batch, texts.length.samples))]
+        supplies = [_Supply(sample.segments) for sample in samples]
+        streams = [_stream(sample, supply, query_first) for sample, supply in zip(samples, supplies, strict=True)]
+        clock = Stopwatch(synchroniser(local.device))
+        with clock.part("read"):
+            memory = read_to_ends(model, streams, count.step)
+        with clock.part("answer"):
+            answers = _ask(local, model, memory, samples)
+        tokens, text_seconds = sum(supply.tokens for supply in supplies), sum(supply.seconds for supply in supplies)
+        yield _Done(tokens, clock.seconds, text_seconds, _graded(local, samples, answers))
 
 
 def _in_full(local: LocalModel, texts: Texts, watch: Callable[[int], None]) -> Iterator[_Done]:
@@ -223,14 +209,10 @@ def _graded(
         reference = local.contract.final_answer(raw)
         if not reference:  # an empty answer would then count as right
             raise ValueError(f"the task's answer {raw!r} has no final answer in style '{local.contract.style}'")
-        judge = sample.judge or partial(_exactly, reference)
-        right = bool(answer.final) and judge(answer.final)
+        exact = exact_match(answer.final, (reference,), "squad") == 1
+        right = bool(answer.final) and (exact if sample.judge is None else sample.judge(answer.final))
         graded.append((sample.kind, right, answer.finish != "length"))
     return graded
-
-
-def _exactly(reference: str, answer: str) -> bool:
-    return exact_match(answer, (reference,), "squad") == 1
 
 
 def _measured(local: LocalModel, texts: Texts, batches: Iterator[_Done], batch: int) -> dict[str, Any]:

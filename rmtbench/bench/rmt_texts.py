@@ -62,10 +62,6 @@ class Length:
     tokens: int
     samples: int
 
-    def segments(self, size: int) -> int:
-        """Return how many segments of `size` tokens a text has."""
-        return -(-self.tokens // size)
-
 
 @dataclass(frozen=True, slots=True)
 class Texts:
@@ -90,7 +86,7 @@ class Texts:
     @property
     def segments(self) -> int:
         """Number of segments of a text."""
-        return self.length.segments(self.piece)
+        return -(-self.length.tokens // self.piece)
 
     @property
     def tokens(self) -> int:

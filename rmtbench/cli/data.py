@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+from dataclasses import replace
 from itertools import chain
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -130,7 +131,7 @@ def export(asked: ExportedDraw) -> None:
 
 def _describe(kind: DatasetKind, asked: FirstDraws, count_tokens: TokenCounter) -> dict[str, Any]:
     """Return source and sizes of a data set, or why it is not here. It never asks the hub, whose files can be large."""
-    from rmtbench.corpora.open import DATA_VARIABLE
+    from rmtbench.corpora.open import DATA_VARIABLE, has_official_files
     from rmtbench.errors import UserError
     from rmtbench.spec import profile_defaults
 
@@ -142,7 +143,7 @@ def _describe(kind: DatasetKind, asked: FirstDraws, count_tokens: TokenCounter) 
         )
         return _missing(kind.name, kind.label, unnamed)
     try:
-        dataset = _open(asked, kind.name)
+        dataset = _open(asked if has_official_files(kind.name) else replace(asked, data_dir=None), kind.name)
     except UserError as error:
         return _missing(kind.name, kind.label, error)
     sizes = [_measure(dataset, size, count_tokens, asked.seed) for size in kind.sizes]

@@ -123,6 +123,8 @@ def main() -> None:
     except KeyboardInterrupt:
         code = 130
     if code == 130:
+        if "RMTBENCH_PART_OF_WORKERS" in os.environ:  # a terminal interrupts it, and so does the command
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
         typer.echo(_interrupted(sys.argv[1:]), err=True)
     sys.exit(code or 0)
 

@@ -73,7 +73,7 @@ def rmt(
 @takes(AdapterTraining)
 def adapter(asked: AdapterTraining) -> None:
     """Train a LoRA adapter that reads documents. An interrupted training resumes with the same command."""
-    from rmtbench.training.adapter import make
+    from rmtbench.training.adapter_recipe import make
     from rmtbench.training.loop import train
 
     _use_threads(asked.threads)

@@ -35,12 +35,14 @@ def open_dataset(name: str, data_dir: Path | None, environ: Mapping[str, str], *
         generated: Whether the miniature in the data set's style is meant where no files are named, instead of the hub.
 
     Raises:
-        UserError: The name is unknown, or the data is missing or not in its format.
+        UserError: The name is unknown, the data is missing or not in its format, or `data_dir` has no effect on it.
     """
     kind = known_datasets().get(name)
     if kind is None:
         if name in broken_datasets():  # a folder of that name is not meant
             raise broken_datasets()[name]
+        if is_folder(name):
+            _refuse_files(f"'{name}' is a folder of your own", data_dir)
         return _open_own(name)
     if is_plugin(name):
         return GuardedDataset(name, lambda: _open_kind(kind, data_dir, environ, generated=generated))
@@ -50,6 +52,7 @@ def open_dataset(name: str, data_dir: Path | None, environ: Mapping[str, str], *
 def _open_kind(kind: DatasetKind, data_dir: Path | None, environ: Mapping[str, str], *, generated: bool) -> Dataset:
     name = kind.name
     if kind.embedded is not None:
+        _refuse_files(f"{name} comes with the package", data_dir)
         return kind.embedded()
     given = data_dir or (Path(environ[DATA_VARIABLE]) if environ.get(DATA_VARIABLE) else None)
     if given is not None:
@@ -65,6 +68,18 @@ def _open_kind(kind: DatasetKind, data_dir: Path | None, environ: Mapping[str, s
     from rmtbench.corpora.hub import load_hub
 
     return _files_of(kind).make(*load_hub(name, kind.hub))
+
+
+def has_official_files(name: str) -> bool:
+    """Whether a name is of a data set that official files can be named for."""
+    kind = known_datasets().get(name)
+    return kind is not None and kind.embedded is None
+
+
+def _refuse_files(why: str, data_dir: Path | None) -> None:
+    if data_dir is not None:
+        what = f"{why}, and has no official files"
+        raise UserError(what, where=f"{flag.data_dir} {data_dir}", remedy=f"leave {flag.data_dir} out")
 
 
 def is_folder(name: str) -> bool:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Literal
 
-from rmtbench.options.declare import option
+from rmtbench.options.declare import option, options_of, refuse_given
 from rmtbench.options.machine import Precision, Threads
 from rmtbench.options.texts import chunk_count, token_counts, whole_numbers
 
@@ -55,6 +55,14 @@ class RetrievalBench(QualityBench, ScaleBench):
 
     TITLE: ClassVar[str] = "rmtbench bench retrieval"
 
+    def __post_init__(self) -> None:
+        if self.dataset:
+            refuse_given(self, options_of(ScaleBench), "with --dataset", "leave one of both out")
+            return
+        refuse_given(self, options_of(QualityBench), "without --dataset", "give --dataset, or leave it out")
+        if not self.in_files:
+            refuse_given(self, ("folder", "kind"), "without --on-disk", "give --on-disk, or leave it out")
+
 
 @dataclass(frozen=True, kw_only=True)
 class KvBench(Precision):
@@ -99,3 +107,7 @@ class RmtBench(MemoryReading):
     batch: int = option(20, "Texts read side by side.", at_least=1)
     base_too: bool = option(False, "Let the base model read them in full, too.")
     base_samples: int = option(10, "Texts of each length for the base model.", at_least=1)
+
+    def __post_init__(self) -> None:
+        if not self.base_too:
+            refuse_given(self, ("base_samples",), "without --base-too", "give --base-too, or leave it out")

@@ -6,7 +6,7 @@ fields. `check.py` makes a pydantic model from the same declarations, and import
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import MISSING, dataclass, field, fields, replace
 from functools import cache
 from inspect import get_annotations
@@ -18,7 +18,16 @@ from rmtbench.errors import UserError
 REQUIRED: Any = MISSING
 """The default of an option that has none: the user, a profile or the data decides."""
 
-Heeded = Literal["", "retrieves", "counts words", "embeds", "keeps a cache", "keeps a memory", "writes notes"]
+Heeded = Literal[
+    "",
+    "retrieves",
+    "counts words",
+    "embeds",
+    "keeps a cache",
+    "keeps a memory",
+    "reads with a memory",
+    "writes notes",
+]
 """What a system that uses the option does; empty for an option that every system uses."""
 
 Place = Literal["", "a server", "a served model", "a served embedder", "a local model", "this machine"]
@@ -122,6 +131,18 @@ class Option:
     def choices(self) -> tuple[str, ...]:
         """Its values, if they are a fixed list."""
         return get_args(self.plain_type) if get_origin(self.plain_type) is Literal else ()
+
+
+def refuse_given(given: object, names: Iterable[str], why: str, remedy: str) -> None:
+    """Refuse options without an effect, unless they have their defaults; `why` is such as ``without --base-too``.
+
+    Raises:
+        UserError: The first that was given.
+    """
+    options = options_of(type(given))
+    for option in (options[name] for name in names):
+        if getattr(given, option.field) != option.default:
+            raise UserError(f"means nothing {why}", where=option.flag, remedy=remedy)
 
 
 def refusal(error: ValueError, where: str) -> UserError:

@@ -6,8 +6,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from rmtbench.errors import UserError
-from rmtbench.options.declare import option, options_of, stated
+from rmtbench.options.declare import option, refuse_given, stated
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,24 +43,18 @@ class MemoryForm:
     )
 
     def __post_init__(self) -> None:
-        if self.memory != "accumulate" and self.memory_last is not None:
-            self._refuse("memory_last", "--memory accumulate")
+        if self.memory != "accumulate":
+            self._refuse("--memory accumulate", "memory_last")
         if self.write != "gradient":
-            for name in ("inner_steps", "inner_rate", "first_order", "write_head", "window_tokens"):
-                if name in self.changed:
-                    self._refuse(name, "--write gradient")
+            self._refuse("--write gradient", "inner_steps", "inner_rate", "first_order", "write_head", "window_tokens")
 
     @property
     def changed(self) -> dict[str, Any]:
         """The fields that are not at their defaults: what files hold, so that those of usual memories stay the same."""
         return {each.name: value for each in fields(self) if (value := getattr(self, each.name)) != each.default}
 
-    def _refuse(self, name: str, other: str) -> None:
-        raise UserError(
-            f"means nothing without {other}",
-            where=options_of(type(self))[name].flag,
-            remedy=f"give {other}, or leave it out",
-        )
+    def _refuse(self, other: str, *names: str) -> None:
+        refuse_given(self, names, f"without {other}", f"give {other}, or leave it out")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,7 +104,13 @@ class Memory(MemoryChoices):
 
     TITLE: ClassVar[str] = "Recurrent memory (rmt-...)"
 
-    rmt: Path | None = option(None, "Folder of a trained memory.", shown="the one shipped for the model", labelled=True)
+    rmt: Path | None = option(
+        None,
+        "Folder of a trained memory.",
+        shown="the one shipped for the model",
+        labelled=True,
+        heeded="reads with a memory",
+    )
     rmt_chunk_tokens: int = option(5000, "Longest section, for rmt-text.", at_least=1, heeded="writes notes")
     rmt_memory_tokens: int = option(1024, "Longest notes, for rmt-text.", at_least=1, heeded="writes notes")
 

@@ -114,7 +114,8 @@ class Associations(torch.nn.Module):
         self._features, self._width = 2 * SHIFTS * keys, width
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            self.layers = torch.nn.ModuleList(Layer(width, keys) for _ in blocks)
+            self._each = [Layer(width, keys) for _ in blocks]
+        self.layers = torch.nn.ModuleList(self._each)
         self.to(model.device)
         self._now: AssociationPass | None = None
         for number, block in enumerate(blocks):
@@ -164,7 +165,7 @@ class Associations(torch.nn.Module):
             return None
         states = args[0] if args else named["hidden_states"]
         with torch.autocast(states.device.type, enabled=False):
-            found = self._layer(number).read(
+            found = self._each[number].read(
                 at_least_float32(states), self._now.values[:, number], self._now.amounts[:, number]
             )
         states = states + found.to(states.dtype)
@@ -175,16 +176,11 @@ class Associations(torch.nn.Module):
             return
         states = output[0] if isinstance(output, tuple) else output
         with torch.autocast(states.device.type, enabled=False):
-            self._now.written[number] = self._layer(number).write(
+            self._now.written[number] = self._each[number].write(
                 at_least_float32(states[:, -self._now.places :]),
                 self._now.values[:, number],
                 self._now.amounts[:, number],
             )
-
-    def _layer(self, number: int) -> Layer:
-        layer = self.layers[number]
-        assert isinstance(layer, Layer)  # noqa: S101 - for the type checker
-        return layer
 
 
 def blocks_of(model: PreTrainedModel) -> Sequence[torch.nn.Module]:

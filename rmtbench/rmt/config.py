@@ -65,22 +65,21 @@ class RmtConfig:
                 where="segment_tokens",
                 remedy=f"set segment_tokens to at least memory_tokens ({memory})",
             )
-        self._at_least_one("memory_tokens")
+        for field in ("memory_tokens", "backprop_segments", "lora_rank", "lora_alpha"):
+            value = getattr(self, field)
+            if value is not None and value < 1:
+                raise UserError(f"{field} is {value}", where=field, remedy=f"set {field} to at least 1")
         if memory > segment:
             raise UserError(
                 f"a memory of {memory} tokens is larger than a segment of {segment}",
                 where="memory_tokens",
                 remedy=f"set memory_tokens to at most {segment}, or lengthen the segment",
             )
-        if self.backprop_segments is not None:
-            self._at_least_one("backprop_segments")
         if self.associates and self.kind == "encoder":
             raise UserError(
                 "an encoder has no associative memory", where="update", remedy="choose latched, or a decoder"
             )
         self._check_form()
-        self._at_least_one("lora_rank")
-        self._at_least_one("lora_alpha")
         if (self.special_ids is None) != (self.kind == "decoder"):
             raise UserError(
                 "an encoder needs the ids of its [CLS] and [SEP], and a decoder takes none",
@@ -173,8 +172,3 @@ class RmtConfig:
         if self.accumulates and self.associates:
             remedy = "choose latched, gated or overwrite"
             raise UserError("associations do not accumulate segment by segment", where="update", remedy=remedy)
-
-    def _at_least_one(self, field: str) -> None:
-        value = getattr(self, field)
-        if value < 1:
-            raise UserError(f"{field} is {value}", where=field, remedy=f"set {field} to at least 1")

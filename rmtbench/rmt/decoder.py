@@ -20,13 +20,12 @@ from rmtbench.models.decode import Decoded, greedy
 from rmtbench.models.readers import OwnPrompts
 from rmtbench.options import flag
 from rmtbench.options.memory import MemoryForm
-from rmtbench.rmt.accumulated import read_rows_apart
 from rmtbench.rmt.base import BaseIdentity, Ids, SegmentRead
 from rmtbench.rmt.config import RmtConfig
 from rmtbench.rmt.gradient import write_by_gradient
 from rmtbench.rmt.module import RecurrentModule
 from rmtbench.rmt.segments import stacked
-from rmtbench.rmt.walk import read_rows
+from rmtbench.rmt.walk import read_rows, read_rows_apart
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -42,13 +41,14 @@ class RecurrentDecoder(RecurrentModule):
             UserError: The model has too few positions for a segment, or cannot be read through.
         """
         check_supported(model)
-        config.check_room(getattr(model.config, "max_position_embeddings", None))
+        positions: int | None = getattr(model.config, "max_position_embeddings", None)
+        config.check_room(positions)
         _check_window(model, config)
         _check_head(model.eval())
         _check_hidden(model)
         super().__init__(model, config, identity)
-        self._positions: int | None = getattr(model.config, "max_position_embeddings", None)
-        self._positions = min(filter(None, (self._positions, sliding_window(model))), default=None)
+        # A sliding window must reach from the last token back to the memory.
+        self._positions = min(filter(None, (positions, sliding_window(model))), default=None)
 
     def with_form(self, form: MemoryForm) -> RecurrentDecoder:
         """The same decoder, of whose form only what decides use differs: what is kept, and the gradient steps.
@@ -122,12 +122,11 @@ class RecurrentDecoder(RecurrentModule):
         """
         self.check_lengths([len(segment) for segment in segments])
         check_batch(self.base, len(segments))
-        limit = getattr(self.base.config, "max_position_embeddings", None)
         kept = [self.tokens_of(row[None]).shape[1] for row in memory]
         needed = max(own + len(segment) for own, segment in zip(kept, segments, strict=True)) + max_tokens
-        if limit is not None and needed > limit:
+        if self._positions is not None and needed > self._positions:
             raise AnswerError(
-                f"memory, last segment and answer of {needed} tokens exceed the model's {limit} positions"
+                f"memory, last segment and answer of {needed} tokens exceed the model's {self._positions} positions"
             )
         return MemoryPrompts(self, memory, segments, max_tokens)
 

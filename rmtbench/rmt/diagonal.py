@@ -7,7 +7,7 @@ is the same; sums may be added up in another order.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,7 @@ import torch
 from rmtbench.rmt.associative import AssociationPass, blocks_of
 from rmtbench.rmt.base import Ids
 from rmtbench.rmt.layer_stack import Entry, associations_of, check_diagonal
+from rmtbench.rmt.streaming import side_by_side
 
 if TYPE_CHECKING:
     from rmtbench.rmt.decoder import RecurrentDecoder
@@ -63,17 +64,17 @@ def read_diagonally(
     memory = model.initial_memory(len(streams)) if memory is None else memory
     held = [part.transpose(0, 1).contiguous() for part in associations.parts(memory[:, tokens:])]  # layers first
     flight: list[Segment] = []  # of the layers first to last, the newest segment first
-    states, first, read, source = memory.new_empty(0), 0, 0, _side_by_side(streams)
+    states, first, read, source = memory.new_empty(0), 0, 0, side_by_side(streams)
     named: Mapping[str, Any] = {}
     while True:
-        segments = next(source, None)
-        if segments is None:
+        _, rows, given = next(source, (0, [], []))
+        if not rows:
             first += 1
         else:
-            entry, segment = _enter(model, memory, segments)
+            entry, segment = _enter(model, memory, rows, given)
             states = torch.cat([entry.states[None], states]) if flight else entry.states[None]
             flight, named = [segment, *flight], entry.named
-            read += sum(map(len, segments))
+            read += sum(map(len, given))
             watch(read)
         if not flight:
             break
@@ -96,10 +97,14 @@ class _EnteredError(Exception):
         self.entry = entry
 
 
-def _enter(model: RecurrentDecoder, memory: torch.Tensor, segments: Sequence[Ids]) -> tuple[Entry, Segment]:
-    """What the first layer gets of a segment of each row, all filled up to a full one."""
+def _enter(
+    model: RecurrentDecoder, memory: torch.Tensor, rows: Sequence[int], given: Sequence[Ids]
+) -> tuple[Entry, Segment]:
+    """Return what the first layer gets of some rows' segments, all filled up to a full one, as are the other rows."""
     size, tokens = model.config.segment_tokens, model.tokens_of(memory)
-    model.check_lengths([len(segment) for segment in segments if len(segment)])
+    model.check_lengths([len(segment) for segment in given])
+    by_row = dict(zip(rows, given, strict=True))
+    segments = [by_row.get(row, ()) for row in range(len(memory))]
     filled = [[*segment, *[0] * (size - len(segment))] for segment in segments]
     inputs = model.joined(tokens, model.embed(torch.tensor(filled, device=model.device)), model.memory.written(tokens))
     entry = _first_entry(model, inputs)
@@ -152,20 +157,3 @@ def _where_read(flight: Sequence[Segment], old: torch.Tensor, new: torch.Tensor)
         return new
     reading = torch.stack([segment.lengths > 0 for segment in flight])
     return torch.where(reading.view(*reading.shape, *[1] * (new.dim() - 2)), new, old)
-
-
-def _side_by_side(streams: Sequence[Iterable[Ids]]) -> Iterator[list[Ids]]:
-    """The next segment of every text, an empty one where a text has ended, until all have."""
-    sources, ended = [iter(stream) for stream in streams], set[int]()
-    while True:
-        segments: list[Ids] = []
-        for row, source in enumerate(sources):
-            segment = None if row in ended else next(source, None)
-            if segment is None:
-                ended.add(row)
-            elif not len(segment):
-                raise ValueError("a segment without tokens")
-            segments.append([] if segment is None else segment)
-        if len(ended) == len(sources):
-            return
-        yield segments

@@ -6,8 +6,7 @@ Training goes back through these steps, so that weights and first memory become 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -74,7 +73,8 @@ def write_by_gradient(model: RecurrentModule, memory: torch.Tensor, segments: Se
     outer = torch.is_grad_enabled() and not torch.is_inference_mode_enabled()
     second = outer and not form.first_order
     text = None
-    with _differentiable():  # nothing that was made in inference mode can take part
+    # Whatever the mode outside; nothing that was made in inference mode can take part.
+    with torch.inference_mode(mode=False), torch.enable_grad():
         windows = windows_of(segments, form.window_tokens, model.device)
         memory = memory if outer else memory.clone()
         before, tokens = _start(model, memory)
@@ -185,10 +185,3 @@ def _in_rows(states: torch.Tensor, windows: TokenWindows, lengths: Sequence[int]
 def _memory(model: RecurrentModule) -> GradientMemory:
     assert isinstance(model.memory, GradientMemory)  # noqa: S101 - for the type checker
     return model.memory
-
-
-@contextmanager
-def _differentiable() -> Iterator[None]:
-    """Keep gradients in the block, whatever the mode around it."""
-    with torch.inference_mode(mode=False), torch.enable_grad():
-        yield

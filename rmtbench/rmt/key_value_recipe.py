@@ -6,25 +6,27 @@ import hashlib
 import json
 import random
 from collections.abc import Mapping
-from typing import Any
 
 from rmtbench.errors import UserError
 from rmtbench.models.load import choose_device
 from rmtbench.options import flag
+from rmtbench.options.declare import refuse_given
 from rmtbench.options.training import MemoryTraining
 from rmtbench.rmt.associative_retrieval import ASSOCIATIVE_RETRIEVAL, REWRITE
 from rmtbench.rmt.config import RmtConfig
 from rmtbench.rmt.decoder import RecurrentDecoder
 from rmtbench.rmt.key_values import KEY_VALUE_TASK, PairTask, RecallPairs, build_base
-from rmtbench.rmt.recipes import check_plan, config_of, curve, described, recipe_of, stages_of
+from rmtbench.rmt.recipes import check_plan, config_of, notes_of, recipe_of, stages_of
 from rmtbench.rmt.recipes import make_training as make_usual
 from rmtbench.rmt.storage import start_from
-from rmtbench.training.base import LOG, Objective, Recipe
+from rmtbench.training.base import Objective, Recipe
 
 FULL_ROWS_UP_TO = 16
 """Pairs up to which a step has all rows; beyond, fewer, so that a step reads no more."""
 PAIR_TASKS: Mapping[str, PairTask] = {each.name: each for each in (KEY_VALUE_TASK, ASSOCIATIVE_RETRIEVAL, REWRITE)}
 """By name."""
+UNUSED = ("kind", "mode", "names", "along", "asked", "style", "fused")
+"""Options that have no effect on these tasks."""
 JUDGED_STEPS = 20
 """Steps by which a promotion is decided."""
 
@@ -39,23 +41,15 @@ def make_training(plan: MemoryTraining) -> tuple[Objective, Recipe]:
     if task is None:
         return make_usual(plan)
     check_plan(plan)
-    if plan.kind != "decoder" or plan.mode != "memory" or plan.asked != 1 or plan.fused:
-        raise UserError(
-            f"{task.name} is read by a decoder and every pair is asked for at its end",
-            where=flag.task,
-            remedy=f"leave {flag.kind}, {flag.mode}, {flag.asked} and {flag.fused} out",
-        )
+    why = f"for {task.name}: a decoder reads it, and every pair is asked for at its end"
+    refuse_given(plan, UNUSED, why, "leave it out")
     base, identity = build_base(plan.base, plan.seed)
     config = config_of(plan, "decoder")
     model = RecurrentDecoder(base.to(choose_device(plan.device)), config, identity)
     start = start_from(plan.start, model) if plan.start else None
     begun = None if start is None else start.weights_sha256
     recipe = make_recipe(plan, _data(plan, task, config, identity.weights_sha256, begun))
-
-    def notes() -> Mapping[str, Any]:
-        told = {"task": task.name, **described(plan), **curve(plan.out / LOG, recipe, "pairs")}
-        return told if start is None else {**told, "start": {"weights_sha256": start.weights_sha256, **start.notes}}
-
+    notes = notes_of(plan, recipe, start, {"task": task.name}, "pairs")
     return RecallPairs(model, notes, task=task, mixed_precision=plan.mixed_precision), recipe
 
 

@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -23,6 +23,7 @@ from rmtbench.plural import many
 from rmtbench.rmt.base import BaseIdentity
 from rmtbench.rmt.decoder import RecurrentDecoder
 from rmtbench.rmt.gradient import states_after
+from rmtbench.rmt.learning import Notes, precision
 from rmtbench.rmt.segments import cut
 from rmtbench.rmt.storage import save_pretrained
 from rmtbench.rmt.walk import read_rows
@@ -92,8 +93,15 @@ class PairTask:
             )
 
     def read(self, model: RecurrentDecoder, pairs: Pairs, times: int = 1) -> torch.Tensor:
-        """The memory after texts, ``[texts, kept tokens, hidden]``; arguments as for `read_pairs`."""
-        return read_pairs(model, pairs.written, times, self.pair_tokens if self.apart else None)
+        """Return the memory after texts, ``[texts, kept tokens, hidden]``.
+
+        Args:
+            model: Reads.
+            pairs: The texts.
+            times: How often each text is read, each time with the memory of the time before.
+        """
+        size = self.pair_tokens if self.apart else model.config.segment_tokens
+        return read_rows(model, [list(cut(text, size)) * times for text in pairs.written.flatten(1).tolist()])
 
 
 def build_base(name: str, seed: int) -> tuple[PreTrainedModel, BaseIdentity]:
@@ -139,39 +147,20 @@ def build_base(name: str, seed: int) -> tuple[PreTrainedModel, BaseIdentity]:
     return model, BaseIdentity(name, digest.hexdigest())
 
 
-def draw_pairs(texts: int, pairs: int, chance: random.Random) -> torch.Tensor:
+def draw_pairs(texts: int, pairs: int, chance: random.Random) -> Pairs:
     """Draw texts.
 
     Args:
         texts: How many.
         pairs: Of each text, at most `KEYS`.
         chance: Random numbers.
-
-    Returns:
-        Token ids, ``[texts, pairs, PAIR]``.
     """
     drawn = []
     for _ in range(texts):
         for key, value in zip(chance.sample(range(KEYS), pairs), chance.choices(range(KEYS), k=pairs), strict=True):
             drawn += [*divmod(key, SYMBOLS), *(SYMBOLS + each for each in divmod(value, SYMBOLS))]
-    return torch.tensor(drawn).view(texts, pairs, PAIR)
-
-
-def read_pairs(model: RecurrentDecoder, pairs: torch.Tensor, times: int = 1, size: int | None = None) -> torch.Tensor:
-    """The memory after texts of pairs.
-
-    Args:
-        model: Reads.
-        pairs: ``[texts, pairs, tokens of a pair]``.
-        times: How often each text is read, each time with the memory of the time before.
-        size: Tokens of a segment; None for the model's.
-
-    Returns:
-        ``[texts, kept tokens, hidden]``.
-    """
-    size = size or model.config.segment_tokens
-    rows = [list(cut(text, size)) * times for text in pairs.flatten(1).tolist()]
-    return read_rows(model, rows)
+    written = torch.tensor(drawn).view(texts, pairs, PAIR)
+    return Pairs(written, written)
 
 
 def recall(
@@ -199,12 +188,7 @@ def recall(
     return nats, (logits.argmax(-1) == expected).all(-1).view(texts, count)
 
 
-def _draw_key_values(texts: int, pairs: int, chance: random.Random) -> Pairs:
-    drawn = draw_pairs(texts, pairs, chance)
-    return Pairs(drawn, drawn)
-
-
-KEY_VALUE_TASK = PairTask(KEY_VALUES, _draw_key_values, key_tokens=PAIR // 2, pair_tokens=PAIR, most=KEYS)
+KEY_VALUE_TASK = PairTask(KEY_VALUES, draw_pairs, key_tokens=PAIR // 2, pair_tokens=PAIR, most=KEYS)
 
 
 class RecallPairs:
@@ -213,7 +197,7 @@ class RecallPairs:
     def __init__(
         self,
         model: RecurrentDecoder,
-        notes: Callable[[], Mapping[str, Any]] = dict,
+        notes: Notes = dict,
         *,
         task: PairTask = KEY_VALUE_TASK,
         mixed_precision: bool = True,
@@ -242,8 +226,7 @@ class RecallPairs:
     def loss(self, batch: tuple[Pairs, bool]) -> tuple[torch.Tensor, Mapping[str, float], int]:
         """Read the texts and ask; the figure is the share of values without an error."""
         pairs, full = batch
-        device = self._model.device.type
-        with torch.autocast(device, torch.bfloat16, enabled=self._mixed_precision):
+        with precision(self._model, mixed=self._mixed_precision):
             memory = self._task.read(self._model, pairs)
             loss, right = recall(self._model, memory, pairs.asked, self._task.key_tokens)
         return loss, {"accuracy" if full else "shorter": float(right.float().mean())}, pairs.written.numel()

@@ -20,7 +20,7 @@ from rmtbench.rmt.segments import stacked
 from rmtbench.rmt.storage import save_pretrained
 from rmtbench.rmt.tasks.base import Task
 from rmtbench.rmt.walk import walk
-from rmtbench.training.base import Stage
+from rmtbench.training.base import Stage, share_right
 
 HEAD = "head.safetensors"
 """An encoder's head, beside its memory."""
@@ -51,7 +51,7 @@ class AnswerFromMemory:
     def loss(self, batch: Batch) -> tuple[torch.Tensor, Mapping[str, float], int]:
         """Read the rows and ask; figures are shares of answers without an error, which greedy decoding would give."""
         model = self._model
-        with _precision(model, wanted=self._mixed_precision):
+        with precision(model, mixed=self._mixed_precision):
             groups = memory_groups(model, batch)
             states = [answer_states(model, memory, asked) for memory, asked in groups]
             logits = model.logits(states[0] if len(states) == 1 else torch.cat(states)).float()
@@ -93,8 +93,8 @@ class ChooseFromMemory:
     def loss(self, batch: Batch) -> tuple[torch.Tensor, Mapping[str, float], int]:
         """Read the rows and choose; figures are shares of right choices."""
         model = self._model
-        with _precision(model, wanted=self._mixed_precision):
-            memory, queries = memories(model, batch)
+        with precision(model, mixed=self._mixed_precision):
+            [(memory, queries)] = memory_groups(model, batch)
             cue = model.read_segment(memory, [query.question for query in queries]).cue
             logits = self._module.head(cue).float()
         expected = torch.tensor([self._labels[tuple(query.answer)] for query in queries], device=model.device)
@@ -127,46 +127,29 @@ class Choosing(torch.nn.Module):
             self.head = Head(model.memory.tokens.embedding_dim, answers).to(model.device)
 
 
-def memory_groups(model: RecurrentDecoder, batch: Batch) -> list[tuple[torch.Tensor, list[Query]]]:
-    """The memories that a batch's questions are asked from, those of equal length together.
+def memory_groups(model: RecurrentDecoder | RecurrentEncoder, batch: Batch) -> list[tuple[torch.Tensor, list[Query]]]:
+    """Read a batch, and return the memories that its questions are asked from, those of equal length together.
 
     Returns:
-        Of each group ``[questions, kept tokens, hidden]``, and its questions in that order.
-    """
-    if not model.config.accumulates:
-        return [memories(model, batch)]
-    groups: dict[int, tuple[list[torch.Tensor], list[Query]]] = {}
-    for step in walk(model, batch.rows):
-        for place, key in enumerate(zip(step.rows, step.numbers, strict=True)):
-            asked = [query for query in batch.queries if (query.row, query.after) == key]
-            found, queries = groups.setdefault(step.read.memory.shape[1], ([], []))
-            found += [step.read.memory[place]] * len(asked)
-            queries += asked
-    return [(torch.stack(found), queries) for found, queries in groups.values() if queries]
-
-
-def memories(model: RecurrentDecoder | RecurrentEncoder, batch: Batch) -> tuple[torch.Tensor, list[Query]]:
-    """The memories that a batch's questions are asked from.
-
-    Returns:
-        ``[questions, memory tokens, hidden]``, and the questions in that order.
+        Of each group ``[questions, kept tokens, hidden]``, and its questions in that order. Only memory that
+        accumulates has more than one group.
     """
     wanted = dict[tuple[int, int], list[Query]]()
     for query in batch.queries:
         wanted.setdefault((query.row, query.after), []).append(query)
     longest = max(map(len, batch.rows))
     depth = min(longest, model.config.backprop_segments or longest)
-    found: list[torch.Tensor] = []
-    queries: list[Query] = []
     # The steps of a gradient cannot be recomputed within another one's.
     recompute = depth > RECOMPUTE_ABOVE and not model.config.by_gradient
+    groups: dict[int, tuple[list[torch.Tensor], list[Query]]] = {}
     for step in walk(model, batch.rows, recompute=recompute):
         asked = [wanted.get(key, []) for key in zip(step.rows, step.numbers, strict=True)]
         here = [place for place, each in enumerate(asked) for _ in each]
         if here:
-            found.append(step.read.memory[here])
+            memories, queries = groups.setdefault(step.read.memory.shape[1], ([], []))
+            memories.append(step.read.memory[here])
             queries += [query for each in asked for query in each]
-    return torch.cat(found), queries
+    return [(torch.cat(memories), queries) for memories, queries in groups.values()]
 
 
 def answer_states(model: RecurrentDecoder, memory: torch.Tensor, queries: Sequence[Query]) -> torch.Tensor:
@@ -197,17 +180,15 @@ def answer_states(model: RecurrentDecoder, memory: torch.Tensor, queries: Sequen
 
 def _figures(queries: Sequence[Query], right: Sequence[bool]) -> dict[str, float]:
     """Shares of right answers by figure and, where there are several kinds, by kind at the end of full rows."""
-    several = len({query.kind for query in queries}) > 1
-    by_name: dict[str, list[bool]] = {}
-    for query, each in zip(queries, right, strict=True):
-        by_name.setdefault(query.figure, []).append(each)
-        if several and query.figure == "accuracy":
-            by_name.setdefault(query.kind, []).append(each)
-    return {name: sum(each) / len(each) for name, each in sorted(by_name.items())}
+    figures = share_right([query.figure for query in queries], right)
+    if len({query.kind for query in queries}) > 1:
+        ends = [(query.kind, each) for query, each in zip(queries, right, strict=True) if query.figure == "accuracy"]
+        figures |= share_right(*zip(*ends, strict=True)) if ends else {}
+    return figures
 
 
-def _precision(model: RecurrentDecoder | RecurrentEncoder, *, wanted: bool) -> torch.autocast:
-    """Matrix products in bfloat16; weights, memory and the loss stay float32."""
+def precision(model: RecurrentDecoder | RecurrentEncoder, *, mixed: bool) -> torch.autocast:
+    """Return the context of a loss: if mixed, matrix products in bfloat16; weights, memory and loss stay float32."""
     # Weights that are cast where no gradient is kept must not be taken again where one is.
     kept = model.config.backprop_segments is None
-    return torch.autocast(model.device.type, torch.bfloat16, enabled=wanted, cache_enabled=kept)
+    return torch.autocast(model.device.type, torch.bfloat16, enabled=mixed, cache_enabled=kept)

@@ -12,6 +12,7 @@ from rmtbench.rmt.associative import AssociationPass, Associations
 from rmtbench.rmt.base import BaseIdentity
 from rmtbench.rmt.config import RmtConfig
 from rmtbench.rmt.memory import make_memory
+from rmtbench.training.optimizers import adapter_factors
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -161,3 +162,4 @@ def _add_adapters(model: PreTrainedModel, config: RmtConfig) -> None:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         inject_adapter_in_model(adapters, model)
+    adapter_factors(model)  # by AdamW

@@ -9,7 +9,7 @@ import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
@@ -17,6 +17,7 @@ from rmtbench.errors import UserError
 from rmtbench.models.embed_files import MINILM
 from rmtbench.models.load import choose_device
 from rmtbench.options import flag
+from rmtbench.options.declare import refuse_given
 from rmtbench.options.memory import MemoryForm
 from rmtbench.options.training import MemoryTraining
 from rmtbench.plural import many
@@ -25,14 +26,11 @@ from rmtbench.rmt.bases import Base, load_base
 from rmtbench.rmt.batches import close_task
 from rmtbench.rmt.config import Kind, RmtConfig
 from rmtbench.rmt.decoder import RecurrentDecoder
-from rmtbench.rmt.learning import AnswerFromMemory, ChooseFromMemory
+from rmtbench.rmt.learning import AnswerFromMemory, ChooseFromMemory, Notes
 from rmtbench.rmt.storage import Stored, start_from, wrap
 from rmtbench.rmt.tasks.base import Task, sample_of
 from rmtbench.rmt.tasks.registry import BABILONG, make_task
 from rmtbench.training.base import LOG, Objective, Promotion, Recipe, Stage
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedModel
 
 FULL_ROWS_UP_TO = 8
 """Segments up to which a step has all rows; beyond, fewer, so that a step reads no more."""
@@ -64,8 +62,13 @@ def check_plan(plan: MemoryTraining) -> None:
         _refuse(flag.mixed, f"a share of {plan.mixed}", "give one from 0 to 1")
     if plan.along < 0:
         _refuse(flag.along, f"{plan.along} segments", "give at least 0")
-    if plan.along and plan.task.startswith(BABILONG):
-        _refuse(flag.along, "rows of BABILong do not say where an answer begins to be known", f"give {flag.along} 0")
+    if plan.task.startswith(BABILONG):
+        if plan.along:
+            what = "rows of BABILong do not say where an answer begins to be known"
+            _refuse(flag.along, what, f"give {flag.along} 0")
+        refuse_given(plan, ("names",), "for official files, which have names of their own", "leave it out")
+    if plan.write == "gradient" and plan.update != "overwrite":
+        refuse_given(plan, ("update",), "for a memory written by gradient", "leave it out")
     if not plan.promote > 0:
         _refuse(flag.promote, f"an accuracy of {plan.promote}", "give one above 0, or above 1 for never")
     if not 0 < plan.rate < math.inf:
@@ -152,18 +155,13 @@ def make_training(plan: MemoryTraining) -> tuple[Objective, Recipe]:
     if device == "cpu" or (config.by_gradient and not plan.first_order):
         # The fused kernels' backward is slow on short segments there, and cannot be differentiated anywhere.
         base.model.set_attn_implementation("eager")
-    if plan.fused:
-        _fuse(base.model)
+    if plan.fused:  # each layer by itself: the model's code around them stays as it is
+        for layer in blocks_of(base.model):
+            layer.forward = torch.compile(layer.forward, dynamic=True)
     learnt = _make_task(plan, base)
     recipe = make_recipe(plan, _data(plan, base, config, learnt, start))
-
-    def notes() -> Mapping[str, Any]:
-        # The task's own name holds no path of this machine, and an encoder has its own style.
-        told = {"task": learnt.name, "style": base.contract.style, **described(plan)}
-        if start is not None:
-            told["start"] = {"weights_sha256": start.weights_sha256, "update": start.config.update, **start.notes}
-        return told | curve(plan.out / LOG, recipe)
-
+    # The task's own name holds no path of this machine, and an encoder has its own style.
+    notes = notes_of(plan, recipe, start, {"task": learnt.name, "style": base.contract.style})
     if isinstance(model, RecurrentDecoder):
         return AnswerFromMemory(model, learnt, notes, mixed_precision=plan.mixed_precision), recipe
     closed = close_task(learnt, plan.segments[-1], CLOSED, random.Random(plan.seed))  # noqa: S311 - reproducible
@@ -192,7 +190,7 @@ def config_of(plan: MemoryTraining, kind: Kind, special_ids: tuple[int, int] | N
     )
 
 
-def curve(log: Path, recipe: Recipe, size: str = "segments") -> dict[str, Any]:
+def curve(log: Path, recipe: Recipe, size: str) -> dict[str, Any]:
     """What a training's log says of its stages: how many steps each took, and how accurate it was at its end.
 
     An accuracy is that which promoted, else the mean of the stage's last five lines; None if none of these has one.
@@ -259,16 +257,19 @@ def _data(plan: MemoryTraining, base: Base, config: RmtConfig, task: Task, start
     return digest.hexdigest()
 
 
-def described(plan: MemoryTraining) -> dict[str, Any]:
-    """What a memory's notes say of its plan."""
-    told = ("mode", "names", "curriculum", "rate", "seed", "mixed", "along", "asked", "rows")
-    return {name: getattr(plan, name) for name in told}
+def notes_of(
+    plan: MemoryTraining, recipe: Recipe, start: Stored | None, about: Mapping[str, Any], size: str = "segments"
+) -> Notes:
+    """Return what makes a memory's notes: its plan, the memory that it began with, and the curve of its training."""
 
+    def notes() -> Mapping[str, Any]:
+        told = ("mode", "names", "curriculum", "rate", "seed", "mixed", "along", "asked", "rows")
+        made = {**about, **{name: getattr(plan, name) for name in told}}
+        if start is not None:
+            made["start"] = {"weights_sha256": start.weights_sha256, "update": start.config.update, **start.notes}
+        return made | curve(plan.out / LOG, recipe, size)
 
-def _fuse(model: PreTrainedModel) -> None:
-    """Compile each layer by itself: the model's code around them stays as it is."""
-    for layer in blocks_of(model):
-        layer.forward = torch.compile(layer.forward, dynamic=True)
+    return notes
 
 
 def _refuse(where: str, what: str, remedy: str) -> None:

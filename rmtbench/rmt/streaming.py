@@ -2,51 +2,69 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import count
 
 import torch
 
-from rmtbench.rmt.accumulated import read_streams_apart, side_by_side
 from rmtbench.rmt.base import Ids, Recurrent, Step
 
 
-@torch.inference_mode()
 def read_streams(
     model: Recurrent,
     streams: Sequence[Iterable[Ids]],
     memory: torch.Tensor | None = None,
     watch: Callable[[Step], None] = lambda _: None,
 ) -> torch.Tensor:
-    """Read texts side by side, each to its own end, without gradient.
-
-    Memory that accumulates has to be of one length: `read_streams_apart` is for texts of unequal numbers of segments.
-
-    Args:
-        model: Reads; whether it drops out is its own mode's affair.
-        streams: Segments of each text, such as pieces of it that a question follows.
-        memory: Before the texts, ``[texts, memory tokens, hidden]``; None for the learned one.
-        watch: Told every step, for progress, perplexity, or what is known along the way. What it keeps, stays.
-
-    Returns:
-        The memory after each text, ``[texts, memory tokens, hidden]``; a text without segments keeps what it had.
-    """
-    if model.config.accumulates:
-        return torch.stack(read_streams_apart(model, streams, memory, watch))
-    held = (model.initial_memory(len(streams)) if memory is None else memory).clone()
-    for number, rows, segments in side_by_side(streams):
-        read = model.read_segment(held[rows], segments)
-        held[rows] = read.memory
-        watch(Step(tuple(rows), (number,) * len(rows), tuple(segments), read))
-    return held
+    """Return the memories of `read_streams_apart` as one tensor ``[texts, kept tokens, hidden]``: all of one length."""
+    return torch.stack(read_streams_apart(model, streams, memory, watch))
 
 
 def read_to_ends(
     model: Recurrent, streams: Sequence[Iterable[Ids]], watch: Callable[[Step], None] = lambda _: None
 ) -> torch.Tensor | list[torch.Tensor]:
-    """Read texts of any numbers of segments; arguments as for `read_streams`.
+    """Read texts of any numbers of segments; arguments as for `read_streams_apart`.
 
     Returns:
         The memory after each text, which `RecurrentDecoder.prompts` takes; a list where memory accumulates.
     """
     read = read_streams_apart if model.config.accumulates else read_streams
     return read(model, streams, watch=watch)
+
+
+@torch.inference_mode()
+def read_streams_apart(
+    model: Recurrent,
+    streams: Sequence[Iterable[Ids]],
+    memory: torch.Tensor | None = None,
+    watch: Callable[[Step], None] = lambda _: None,
+) -> list[torch.Tensor]:
+    """Read texts side by side, each to its own end, without gradient.
+
+    Args:
+        model: Reads.
+        streams: Segments of each text.
+        memory: Before the texts, ``[texts, kept tokens, hidden]``; None for the learned one.
+        watch: Told every step.
+
+    Returns:
+        The memory after each text, ``[kept tokens, hidden]``.
+    """
+    held = list(model.initial_memory(len(streams)) if memory is None else memory)
+    for number, rows, segments in side_by_side(streams):
+        read = model.read_segment(torch.stack([held[row] for row in rows]), segments)
+        for place, row in enumerate(rows):
+            held[row] = read.memory[place]
+        watch(Step(tuple(rows), (number,) * len(rows), tuple(segments), read))
+    return held
+
+
+def side_by_side(streams: Sequence[Iterable[Ids]]) -> Iterator[tuple[int, list[int], list[Ids]]]:
+    """Yield each segment's number, the streams that have one of that number, and these segments."""
+    sources = dict(enumerate(map(iter, streams)))
+    for number in count():
+        segments = {row: segment for row, source in sources.items() if (segment := next(source, None)) is not None}
+        sources = {row: sources[row] for row in segments}
+        if not segments:
+            return
+        yield number, list(segments), list(segments.values())

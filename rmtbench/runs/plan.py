@@ -33,7 +33,7 @@ def plan_runs(request: Request, source: Source, *, device: str, dtype: str) -> l
         UserError: A system does not exist, or the trained memory that it needs, or a cache that is to be kept.
     """
     check_device(request, device)
-    kinds = {name: find_system(name) for name in _names(request)}
+    kinds = {name: find_system(name) for name in named_systems(request)}
     retrieves = any("chunks" in kind.needs for kind in kinds.values())
     # A folder's label is a hash over its weights: taken once, not for every run.
     reranker = reranker_label(request.reranker) if request.reranker is not None and retrieves else None
@@ -76,7 +76,8 @@ def left_out_of_all(request: Request) -> list[str]:
     ]
 
 
-def _names(request: Request) -> list[str]:
+def named_systems(request: Request) -> list[str]:
+    """Return the names of a request's systems, each once; ``all`` stands for those that it does not leave out."""
     left_out = left_out_of_all(request) if "all" in request.systems else []
     everything = [name for name in system_names() if name not in left_out]
     wanted = [name for given in request.systems for name in (everything if given == "all" else [given])]

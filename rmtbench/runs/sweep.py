@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Hashable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
 from typing import Annotated, Any
@@ -15,7 +15,7 @@ from typing import Annotated, Any
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from rmtbench.corpora.open import is_folder, open_dataset
+from rmtbench.corpora.open import has_official_files, is_folder, open_dataset
 from rmtbench.corpora.registry import known_datasets
 from rmtbench.errors import UserError, nearest
 from rmtbench.options import flag
@@ -24,6 +24,7 @@ from rmtbench.options.declare import options_of
 from rmtbench.options.engine import Engine
 from rmtbench.options.request import Request, all_options, renamed
 from rmtbench.options.sweeping import Sweeping
+from rmtbench.runs.plan import named_systems
 from rmtbench.spec import make_request, profile_defaults
 from rmtbench.systems.registry import find_system
 
@@ -108,7 +109,7 @@ def read_sweep(
 
     Raises:
         UserError: The file is missing or not YAML, or a key, value, system or data set in it does not exist: which
-            entry, in which line, and what would be right.
+            entry, in which line, and what would be right. Or no entry uses one of the places.
     """
     content, lines = _load(path)
     try:
@@ -126,6 +127,10 @@ def read_sweep(
         where = _entry_place(path, number, lines)
         for request in _requests(profile or file.profile, entry, places, where):
             requests.setdefault(request, where)
+    for name, place in places.items():
+        if place is not None and all(getattr(request, name) is None for request in requests):
+            option = options_of(Sweeping)[name].flag
+            raise UserError(f"no entry of {path.name} has use for it", where=option, remedy="leave it out")
     made = tuple(SweepRequest(where, request) for request, where in requests.items())
     old = {key: renamed()[key] for entry in file.runs for key in entry if key in renamed()}
     return Sweep(file.name or path.stem, file.description.strip(), made, old)
@@ -202,12 +207,15 @@ def _requests(
         _check_single(entry[key], f"{where}, {key}", truth=key in TRUTHS)
     single = entry.keys() - set(MULTIPLIED)
     given = {OPTIONS[key].field: listed[key] if key in LISTS else entry[key] for key in single}
-    given |= {name: place for name, place in places.items() if place is not None}
     made = []
     for values in product(*(listed.get(key, (None,)) for key in MULTIPLIED)):
+        asked = given | dict(zip(MULTIPLIED, values, strict=True))
         try:
-            request = make_request(profile, given | dict(zip(MULTIPLIED, values, strict=True)), os.environ)
+            request = make_request(profile, asked, os.environ)
             _check_names(request)
+            named = {name: place for name, place in places.items() if place is not None and _uses(request, name, place)}
+            if named:
+                request = make_request(profile, asked | named, os.environ)
         except UserError as error:
             raise in_words_of_the_file(error, where) from error
         made.append(request)
@@ -244,6 +252,16 @@ def _check_single(value: object, where: str, *, truth: bool) -> None:
         raise UserError("names nothing", where=where, remedy="fill it in, or leave the key out")
     if isinstance(value, list | dict) or (isinstance(value, bool) and not truth):
         raise UserError(f"must be a text or a number (given: {value!r})", where=where, remedy="mend it")
+
+
+def _uses(request: Request, name: str, place: Path | str) -> bool:
+    """Whether official files, a trained memory or a shard has an effect on a request."""
+    if name == "data_dir":
+        return has_official_files(request.dataset)
+    if name == "rmt":
+        systems = named_systems(replace(request, rmt=Path(place)))
+        return any(find_system(system).memory is not None for system in systems)
+    return True
 
 
 def _check_names(request: Request) -> None:

@@ -12,8 +12,8 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Thread
@@ -82,7 +82,7 @@ def end_with_driver(driver: int) -> None:
     """Have the system interrupt this process when the one that has started it dies, however that is.
 
     Without it, the processes of a killed command would go on, and keep the same command from resuming. Where the system
-    has no such call, the next command waits for them.
+    has no such call, the next command waits for them. Interruptions that came since the process was started come now.
 
     Args:
         driver: Process id of the one that has started it.
@@ -92,6 +92,7 @@ def end_with_driver(driver: int) -> None:
     set_signal_at_parents_death = 1  # PR_SET_PDEATHSIG of <linux/prctl.h>
     with suppress(AttributeError, OSError):
         ctypes.CDLL(None).prctl(set_signal_at_parents_death, signal.SIGINT)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     if os.getppid() != driver:  # it died before that
         raise KeyboardInterrupt
 
@@ -185,9 +186,10 @@ def _work(words: Sequence[str], parts: Sequence[Path], tell: Tell, only: Sequenc
                 continue
             command = [sys.executable, "-m", "rmtbench", *words]
             command += [flag.workers, "1", flag.shard, f"{number}/{len(parts)}", flag.results, str(part)]
-            process = subprocess.Popen(  # noqa: S603 - the user's own words
-                command, env=environ, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, errors="replace"
-            )
+            with _interrupts_blocked():  # until `end_with_driver`: Python would print a traceback
+                process = subprocess.Popen(  # noqa: S603 - the user's own words
+                    command, env=environ, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, errors="replace"
+                )
             listener = Thread(target=_listen, args=(process, f"[{number}/{len(parts)}] ", tell), daemon=True)
             listener.start()
             running.append((process, listener))
@@ -203,6 +205,16 @@ def _work(words: Sequence[str], parts: Sequence[Path], tell: Tell, only: Sequenc
             if process.poll() is None:
                 process.kill()
             listener.join(timeout=5)
+
+
+@contextmanager
+def _interrupts_blocked() -> Iterator[None]:
+    """Block interruptions in this thread, and in processes that the block starts."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _listen(process: subprocess.Popen[str], mark: str, tell: Tell) -> None:

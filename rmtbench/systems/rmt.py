@@ -80,10 +80,11 @@ class FromMemory(Closing):
         memory = parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
         limit, longest = self._model.context_limit, self._model.max_new_tokens
         if self._decoder.config.accumulates and limit is not None and memory.shape[1] + longest >= limit:
+            last = f"{flag.rmt_last}=N, or " if self._reading.config.accumulates else ""
             raise UserError(
                 f"memory of {memory.shape[1]} tokens and an answer of {longest} exceed the model's context of {limit}",
                 where=f"{flag.systems} {self._resources.spec.system}",
-                remedy=f"keep less: {flag.rmt_last}=N, or {flag.rmt_kind}=constant",
+                remedy=f"keep less: {last}{flag.rmt_kind}=constant",
             )
         return memory
 
@@ -180,9 +181,23 @@ def _readers(resources: Resources) -> tuple[LocalModel, RecurrentDecoder]:
 
 
 def _used_as(options: RunOptions, decoder: RecurrentDecoder) -> tuple[RecurrentDecoder, RecurrentDecoder]:
-    """The trained memory as a run asks for it: what reads a text, and what is asked of all that is kept."""
+    """Return the trained memory as a run asks for it: what reads a text, and what is asked of all that is kept.
+
+    Raises:
+        UserError: An option of the run has no effect on this memory, or the memory cannot have that form.
+    """
     form, kind = decoder.config.form, options.rmt_kind
     kept = kind if kind in ("constant", "accumulate") else form.memory
+    if options.rmt_last is not None and kept != "accumulate":
+        raise UserError(
+            "means nothing where only the last segment's memory is kept",
+            where=flag.rmt_last,
+            remedy=f"give {flag.rmt_kind}=accumulate, or leave it out",
+        )
+    if options.rmt_inner_steps is not None and form.write != "gradient":
+        raise UserError(
+            "means nothing for a memory that is written forward", where=flag.rmt_inner_steps, remedy="leave it out"
+        )
     last = form.memory_last if options.rmt_last is None and kept == "accumulate" else options.rmt_last
     form = replace(form, memory=kept, memory_last=last)
     if options.rmt_inner_steps is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -69,7 +69,8 @@ class Recipe:
         warmup_steps: Steps over which the rate rises linearly from nothing.
         decay_from: Fraction of all steps after which the rate falls linearly.
         floor: Fraction of the rate to which it falls.
-        settle_steps: Last steps of all, over which the rate falls again, from the floor to nothing.
+        settle_steps: Last steps of all, over which the rate falls again, from the floor to nothing. They need a floor
+            above 0, and a `decay_from` below 1.
         gradient_clip: Largest norm of the gradient over all parameters.
         seed: Decides every batch, and the random numbers of every step.
         data: Names what is learnt from, where it can change; part of the identity.
@@ -103,6 +104,8 @@ class Recipe:
             raise ValueError(f"recipe {self.name}: snapshots need plain folder names of their own, not {folders}")
         if not 0 <= self.settle_steps < self.steps:
             raise ValueError(f"recipe {self.name}: {self.settle_steps} of {self.steps} steps cannot all settle")
+        if self.settle_steps and not (self.decay_from < 1 and self.floor > 0):
+            raise ValueError(f"recipe {self.name}: to settle, the rate must have fallen to a floor above 0")
         if not (0 <= self.decay_from <= 1 and 0 <= self.floor <= 1 and self.gradient_clip > 0):
             raise ValueError(f"recipe {self.name}: decay_from and floor are fractions, gradient_clip is above 0")
 
@@ -164,6 +167,14 @@ class Objective(Protocol):
     def export(self, folder: Path) -> None:
         """Write the model, as it is now, into an empty folder."""
         ...
+
+
+def share_right(names: Sequence[str], right: Sequence[bool]) -> dict[str, float]:
+    """Return the share of right answers under each name, such as a question's kind."""
+    by_name: dict[str, list[bool]] = {}
+    for name, each in zip(names, right, strict=True):
+        by_name.setdefault(name, []).append(each)
+    return {name: sum(each) / len(each) for name, each in by_name.items()}
 
 
 @dataclass(frozen=True, slots=True)

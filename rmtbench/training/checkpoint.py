@@ -134,9 +134,9 @@ def restore(
         return None
     described = _described(folder / STATE)
     if described["identity"] != recipe.identity:
-        theirs, ours = (f"'{name}' ({identity[:8]})" for name, identity in _names(described, recipe))
+        theirs = f"'{described['recipe']}' ({described['identity'][:8]})"
         raise UserError(
-            f"the checkpoint is of recipe {theirs}, and this is recipe {ours}",
+            f"the checkpoint is of recipe {theirs}, and this is recipe '{recipe.name}' ({recipe.identity[:8]})",
             where=str(folder),
             remedy=f"choose another folder with {flag.out}, or train with the recipe it began with",
         )
@@ -169,10 +169,6 @@ def _described(path: Path) -> dict[str, Any]:
         return {name: row[name] for name in ("recipe", "identity", "tensors_sha256", "state")}
     except (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise _damaged(path, f"{type(error).__name__}: {error}") from error
-
-
-def _names(described: Mapping[str, Any], recipe: Recipe) -> tuple[tuple[str, str], tuple[str, str]]:
-    return (described["recipe"], described["identity"]), (recipe.name, recipe.identity)
 
 
 def _damaged(path: Path, why: str) -> UserError:

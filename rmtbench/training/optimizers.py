@@ -50,6 +50,22 @@ def make_optimizers(module: torch.nn.Module, learning_rate: float) -> list[torch
     return optimizers
 
 
+def adapter_factors(model: torch.nn.Module) -> torch.nn.ModuleList:
+    """Return the low-rank factors of a model's adapter, and have AdamW move them.
+
+    Muon's steps are of full size in every direction, which is too much for factors of a few rows or columns.
+
+    Args:
+        model: Has an adapter of peft.
+    """
+    factors = torch.nn.ModuleList(
+        each for name, each in model.named_modules() if name.endswith(("lora_A.default", "lora_B.default"))
+    )
+    for each in factors:
+        each.by_adamw = True  # type: ignore[assignment]
+    return factors
+
+
 def rate_at(recipe: Recipe, step: int) -> float:
     """The learning rate of a step: a linear rise, a plateau, a linear fall, and another one where steps settle.
 

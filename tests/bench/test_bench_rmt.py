@@ -43,7 +43,7 @@ def loaded(memory: Path):
 
 def samples(task: Words, length: Length = LENGTH, size: int = SEGMENT):
     """The bench's texts, made again."""
-    count = length.segments(size)
+    count = -(-length.tokens // size)
     return [task.sample(count, random.Random(f"0/words/{count}/{number}")) for number in range(length.samples)]
 
 

@@ -175,8 +175,16 @@ def test_a_home_folder_may_be_written_with_a_tilde(tmp_path: Path, monkeypatch: 
     assert open_dataset("squad", Path("~/mine"), {}).facts().questions == 1
 
 
+def test_official_files_of_data_that_has_none_are_refused(tmp_path: Path) -> None:
+    lay(tmp_path, {"mine/documents/a.txt": "Some text."})
+    for name, why in (("handbook", "comes with the package"), (str(tmp_path / "mine"), "is a folder of your own")):
+        with pytest.raises(UserError, match=f"{why}, and has no official files") as caught:
+            open_dataset(name, tmp_path, {})
+        assert (caught.value.where, caught.value.remedy) == (f"--data-dir {tmp_path}", "leave --data-dir out")
+
+
 def test_handbook_is_packages_own_wherever_official_data_lies(tmp_path: Path) -> None:
-    dataset = open_dataset("handbook", tmp_path, {"RMTBENCH_DATA": str(tmp_path)})
+    dataset = open_dataset("handbook", None, {"RMTBENCH_DATA": str(tmp_path)})
     assert (dataset.name, dataset.source.kind, dataset.source.name) == ("handbook", "embedded", "handbook")
 
 
@@ -250,12 +258,12 @@ def test_a_folder_has_one_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 SCRIPT = """
 import sys
-from pathlib import Path
 from rmtbench.corpora.base import DrawRequest
 from rmtbench.corpora.export import export_draw
 from rmtbench.corpora.open import open_dataset
 for name in ("squad", "hotpotqa", "triviaqa", "handbook"):
-    draw = open_dataset(name, Path(sys.argv[1]), {}).draw(DrawRequest("smoke", 0), lambda texts: [500] * len(texts))
+    data = open_dataset(name, None, {"RMTBENCH_DATA": sys.argv[1]})
+    draw = data.draw(DrawRequest("smoke", 0), lambda texts: [500] * len(texts))
     print(draw.corpus.sha256, draw.gold)
 """
 

@@ -11,11 +11,10 @@ from rmt_models import MEMORY, SEGMENT, close, rows_of, words, wrapped
 
 from rmtbench.errors import AnswerError, UserError
 from rmtbench.options.memory import MemoryForm
-from rmtbench.rmt.accumulated import read_rows_apart, read_streams_apart
 from rmtbench.rmt.batches import Batch, Query
 from rmtbench.rmt.learning import AnswerFromMemory, memory_groups
-from rmtbench.rmt.streaming import read_streams
-from rmtbench.rmt.walk import read_rows, walk
+from rmtbench.rmt.streaming import read_streams, read_streams_apart
+from rmtbench.rmt.walk import read_rows, read_rows_apart, walk
 
 ALL, LAST = MemoryForm(memory="accumulate"), MemoryForm(memory="accumulate", memory_last=2)
 NAMES = ("gpt2", "llama", "mini")

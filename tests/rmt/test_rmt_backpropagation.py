@@ -132,6 +132,15 @@ def test_memory_tokens_are_moved_as_a_table_and_not_as_a_matrix() -> None:
     assert [type(optimizer).__name__ for optimizer in optimizers] == ["AdamW"]
 
 
+@pytest.mark.parametrize("name", ["gpt2", "llama", "bert"])
+def test_adapters_beside_a_memory_are_moved_by_adamw_alone(name: str) -> None:
+    model = wrapped(name, trained="lora")
+    [optimizer] = make_optimizers(model, 0.01)
+    assert isinstance(optimizer, torch.optim.AdamW)
+    moved = {id(weight) for group in optimizer.param_groups for weight in group["params"]}
+    assert moved == {id(weight) for weight in model.trained().values()}
+
+
 def test_a_gate_replaces_about_a_quarter_before_it_has_learned() -> None:
     model = wrapped("llama", update="gated")
     memory = model.initial_memory(1)

@@ -132,6 +132,15 @@ def test_answering_leaves_the_memory_as_it_was(name: str) -> None:
     assert torch.equal(first, model.prompts(memory, [words(4)], 2).read())
 
 
+def test_an_answer_ends_before_a_sliding_window_hides_the_memory() -> None:
+    base = base_model("mistral", sliding_window=18, num_key_value_heads=2)
+    model = wrap(base, settings("llama"), IDENTITY).eval()
+    room = 18 - MEMORY - 4
+    assert len(model.generate(rows_of((4,)), never, room)[0].ids) == room
+    with pytest.raises(AnswerError, match="answer of 19 tokens exceed the model's 18 positions"):
+        model.generate(rows_of((4,)), never, room + 1)
+
+
 def test_an_answer_may_fill_the_models_positions_and_no_more() -> None:
     model = wrapped("gpt2")
     room = 64 - MEMORY - 4

@@ -16,7 +16,7 @@ from rmtbench.errors import UserError
 from rmtbench.models.decode import greedy
 from rmtbench.options.training import MemoryTraining
 from rmtbench.rmt.key_value_recipe import make_recipe, make_training
-from rmtbench.rmt.key_values import PAIR, SYMBOLS, RecallPairs, build_base, draw_pairs, read_pairs, recall
+from rmtbench.rmt.key_values import KEY_VALUE_TASK, PAIR, SYMBOLS, RecallPairs, build_base, draw_pairs, recall
 from rmtbench.rmt.storage import read_stored
 from rmtbench.training.base import Progress
 from rmtbench.training.loop import train
@@ -34,23 +34,24 @@ def of(name: str, out: Path = PLAN.out, **changes) -> MemoryTraining:
 
 
 def test_texts_hold_distinct_keys_and_values_of_other_symbols() -> None:
-    texts = draw_pairs(3, 96, random.Random(0))
+    texts = draw_pairs(3, 96, random.Random(0)).written
     assert texts.shape == (3, 96, PAIR)
     for text in texts.tolist():
         assert len({tuple(pair[:2]) for pair in text}) == 96
         assert all(0 <= symbol < SYMBOLS for pair in text for symbol in pair[:2])
         assert all(SYMBOLS <= symbol < 2 * SYMBOLS for pair in text for symbol in pair[2:])
-    assert torch.equal(texts, draw_pairs(3, 96, random.Random(0)))
-    assert not torch.equal(texts, draw_pairs(3, 96, random.Random(1)))
+    assert torch.equal(texts, draw_pairs(3, 96, random.Random(0)).written)
+    assert not torch.equal(texts, draw_pairs(3, 96, random.Random(1)).written)
 
 
 @pytest.mark.parametrize("name", FORMS)
 def test_a_value_is_right_if_greedy_decoding_writes_it(name: str) -> None:
     model = make_training(of(name))[0].module.eval()
     assert not isinstance(model, RecallPairs)
-    pairs = draw_pairs(2, 8, random.Random(0))
+    drawn = draw_pairs(2, 8, random.Random(0))
+    pairs = drawn.written
     with torch.inference_mode():
-        memory = read_pairs(model, pairs)
+        memory = KEY_VALUE_TASK.read(model, drawn)
         prompts = model.prompts(memory.repeat_interleave(8, 0), pairs.flatten(0, 1)[:, :2].tolist(), 2)
         written = [row.ids for row in greedy(prompts, 16, lambda _: None, 2)]
         told = torch.tensor(written).view(2, 8, 2)
@@ -91,9 +92,9 @@ def test_a_loaded_memory_recalls_what_the_trained_one_does(tmp_path: Path) -> No
         folders.append(tmp_path / name / "model")
         pairs, ours = draw_pairs(3, 4, random.Random(5)), objective.module.eval()
         with torch.inference_mode():
-            memories = [read_pairs(model, pairs) for model in (ours, back)]
+            memories = [KEY_VALUE_TASK.read(model, pairs) for model in (ours, back)]
             assert torch.equal(*memories)
-            assert torch.equal(recall(ours, memories[0], pairs)[1], recall(back, memories[1], pairs)[1])
+            assert torch.equal(recall(ours, memories[0], pairs.asked)[1], recall(back, memories[1], pairs.asked)[1])
         assert stored.notes["stages"] == read_stored(folders[-1]).notes["stages"]
         assert [stage["pairs"] for stage in stored.notes["stages"]] == [1, 2]
     figures = run(folders, pairs=(1, 4), steps=(1, 3), texts=3)
@@ -164,8 +165,11 @@ def test_a_pair_that_is_a_segment_has_to_fit_it() -> None:
         ({"base": "random:tiny"}, "--base", "does not know the symbols of key-values"),
         ({"base": "random:4x100"}, "--base", "does not know the symbols of key-values"),
         ({"segment_tokens": 10}, "--segment-tokens", "cut pairs of 4 in two"),
-        ({"asked": 2}, "--task", "every pair is asked for at its end"),
-        ({"kind": "encoder"}, "--task", "is read by a decoder"),
+        ({"asked": 2}, "--asked", "every pair is asked for at its end"),
+        ({"kind": "encoder"}, "--kind", "a decoder reads it"),
+        ({"names": "all"}, "--names", "every pair is asked for at its end"),
+        ({"along": 3}, "--along", "every pair is asked for at its end"),
+        ({"style": "direct"}, "--answer-style", "every pair is asked for at its end"),
     ],
 )
 def test_a_plan_that_makes_no_sense_is_refused(changes: dict, where: str, said: str) -> None:

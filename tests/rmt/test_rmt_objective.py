@@ -17,7 +17,7 @@ from rmtbench.models.decode import greedy
 from rmtbench.rmt import learning
 from rmtbench.rmt.base import Ids
 from rmtbench.rmt.batches import Batch, close_task
-from rmtbench.rmt.learning import AnswerFromMemory, ChooseFromMemory, answer_states, memories
+from rmtbench.rmt.learning import AnswerFromMemory, ChooseFromMemory, answer_states, memory_groups
 from rmtbench.rmt.storage import read_stored
 from rmtbench.rmt.tasks.base import Sample
 from rmtbench.rmt.walk import read_rows, walk
@@ -104,7 +104,7 @@ def test_answers_are_read_as_segment_in_any_batch() -> None:
     model = wrapped("llama", update="gated")
     objective = AnswerFromMemory(model, Symbols(), mixed_precision=False)
     with torch.no_grad():
-        memory, queries = memories(model, drawn(objective, segments=2, rows=6))
+        [(memory, queries)] = memory_groups(model, drawn(objective, segments=2, rows=6))
         got = answer_states(model, memory, queries).split([len(query.answer) for query in queries])
         for row, query in enumerate(queries):
             text = model.read_segment(memory[row : row + 1], [[*query.question, *query.answer[:-1]]]).text[0]
@@ -128,7 +128,7 @@ def test_rows_are_unknown_until_answer_and_asked_at_segments() -> None:
         assert own[-1].after == lengths[row] - 1
         assert all((query.answer[0] == UNKNOWN) == (query.after < told) for query in own)
     model = objective.module
-    memory, queries = memories(model, batch)
+    [(memory, queries)] = memory_groups(model, batch)
     for place in range(0, len(queries), 7):
         query = queries[place]
         alone = read_rows(model, [batch.rows[query.row][: query.after + 1]])
@@ -152,7 +152,7 @@ def test_further_questions_are_asked_from_their_rows_last_memory() -> None:
     batch = drawn(objective, segments=3, rows=5, mixed=0.5, along=1)
     assert [query.figure for query in batch.queries].count("others") == 10
     with torch.no_grad():
-        memory, queries = memories(model, batch)
+        [(memory, queries)] = memory_groups(model, batch)
         assert sorted(map(id, queries)) == sorted(map(id, batch.queries))
         last = read_rows(model, batch.rows)
         for place, query in enumerate(queries):

@@ -63,6 +63,8 @@ def test_without_curriculum_as_much_is_read_in_last_stage_alone() -> None:
         ({"mixed": 1.1}, "--mixed"),
         ({"along": -1}, "--along"),
         ({"task": "babilong:qa1/4k.json"}, "--along"),
+        ({"task": "babilong:qa1/4k.json", "along": 0, "names": "all"}, "--names"),
+        ({"write": "gradient", "update": "per-layer"}, "--update"),
         ({"promote": 0.0}, "--promote-at-accuracy"),
         ({"promote": float("nan")}, "--promote-at-accuracy"),
         ({"rate": 0.0}, "--learning-rate"),

@@ -44,7 +44,13 @@ def test_two_lines_at_head_and_one_in_table_say_what_it_is_for(path: Path) -> No
 def test_trained_memory_and_official_files_take_place_of_files(tmp_path: Path) -> None:
     memory, data = tmp_path / "memory", tmp_path / "data"
     requests = read_sweep(EXPERIMENTS / "rmt-lengths.yaml", data, rmt=memory).requests
-    assert {(one.request.rmt, one.request.data_dir) for one in requests} == {(memory, data)}
+    assert {one.request.data_dir for one in requests} == {data}
+    assert {(one.request.systems[0], one.request.rmt) for one in requests} == {
+        ("closed-book", None),
+        ("rmt-text", None),  # keeps notes in words
+        ("rmt-query-first", memory),
+        ("rmt-memory", memory),
+    }
 
 
 def test_table_3_timing_asks_true_geometry_at_every_size() -> None:

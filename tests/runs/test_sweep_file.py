@@ -101,6 +101,25 @@ def test_official_files_given_apart_replace_folder(write: Write) -> None:
     assert [one.request.data_dir for one in read_sweep(path, Path("here")).requests] == [Path("here")]
 
 
+def test_places_go_only_to_entries_that_use_them(write: Write) -> None:
+    path = write(
+        "runs:\n  - {dataset: handbook, system: rmt-memory}\n  - {dataset: squad, system: cag}\n"
+        "  - {dataset: squad, system: all}\n"
+    )
+    requests = [one.request for one in read_sweep(path, Path("files"), rmt=Path("memory"), shard="1/2").requests]
+    assert [one.rmt for one in requests] == [Path("memory"), None, Path("memory")]
+    assert [one.data_dir for one in requests] == [None, Path("files"), Path("files")]
+    assert {one.shard for one in requests} == {"1/2"}
+
+
+@pytest.mark.parametrize(("place", "option"), [("data_dir", "--data-dir"), ("rmt", "--rmt")])
+def test_a_place_that_no_entry_uses_is_refused(write: Write, place: str, option: str) -> None:
+    path = write("runs:\n  - {dataset: handbook, system: cag}\n")
+    with pytest.raises(UserError, match=f"no entry of {path.name} has use for it") as caught:
+        read_sweep(path, **{place: Path("there")})
+    assert (caught.value.where, caught.value.remedy) == (option, "leave it out")
+
+
 def test_the_name_is_the_files_where_none_is_given(write: Write) -> None:
     assert read_sweep(write("runs: [{dataset: handbook}]")).name == "mine"
 

@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -168,6 +169,23 @@ def test_processes_end_with_the_command_that_started_them(tmp_path: Path) -> Non
         time.sleep(0.05)
     assert not any(Path(f"/proc/{child}").exists() for child in children)
     assert sum(path.read_bytes().count(b"\n") for path in tmp_path.glob(f"{PARTS}/*/*/answers.jsonl")) < 800
+
+
+def test_a_process_interrupted_at_its_start_prints_no_traceback(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start = subprocess.Popen
+
+    def start_and_interrupt(*words: Any, **options: Any) -> Any:
+        process = start(*words, **options)
+        process.send_signal(signal.SIGINT)
+        return process
+
+    monkeypatch.setattr(subprocess, "Popen", start_and_interrupt)
+    said: list[str] = []
+    assert workers._work(["run", "--dataset", "handbook"], [tmp_path / "1-of-1"], said.append) == [130]
+    assert said
+    assert not [line for line in said if "Traceback" in line or "KeyboardInterrupt" in line]
 
 
 def test_an_interrupted_command_merges_what_is_answered(tmp_path: Path) -> None:

@@ -14,11 +14,11 @@ from rmtbench.errors import UserError
 from rmtbench.models.local import LocalModel
 from rmtbench.options.identity import RunOptions
 from rmtbench.options.memory import MemoryForm
-from rmtbench.rmt.accumulated import read_rows_apart
 from rmtbench.rmt.base import BaseIdentity
 from rmtbench.rmt.config import RmtConfig
 from rmtbench.rmt.decoder import RecurrentDecoder
 from rmtbench.rmt.streaming import read_streams
+from rmtbench.rmt.walk import read_rows_apart
 from rmtbench.systems.base import Resources, System
 from rmtbench.systems.registry import find_system
 from rmtbench.systems.resources import LoadedMemory
@@ -154,7 +154,21 @@ def test_what_exceeds_the_context_is_refused_with_a_remedy(kinds: Kinds, towns: 
         ) as caught,
     ):
         system.prepare(towns.corpus)
-    assert "--set rmt-last=N" in caught.value.remedy
+    assert caught.value.remedy == "keep less: --set rmt-kind=constant"
+
+
+@pytest.mark.parametrize(
+    ("options", "option", "said"),
+    [
+        ({"rmt_last": "2"}, "--set rmt-last", "only the last segment's memory is kept"),
+        ({"rmt_last": "2", "rmt_kind": "per-document"}, "--set rmt-last", "only the last segment's memory is kept"),
+        ({"rmt_inner_steps": "2"}, "--set rmt-inner-steps", "a memory that is written forward"),
+    ],
+)
+def test_an_option_without_effect_on_the_memory_is_refused(kinds: Kinds, options: dict, option: str, said: str) -> None:
+    with pytest.raises(UserError, match=said) as caught:
+        kinds(MemoryForm(), **options)
+    assert caught.value.where == option
 
 
 def test_segments_read_diagonally_give_the_same_answers(towns: Draw, tiny_model: LocalModel) -> None:

@@ -17,9 +17,12 @@ from rmtbench.models.adapters import find_adapter, merge_adapter
 from rmtbench.models.load import load_tokenizer
 from rmtbench.models.prompt import PromptContract, make_contract
 from rmtbench.options.training import AdapterTraining
-from rmtbench.training.adapter import NAME, ReadWithAdapter, line_up, make, read, recipe
+from rmtbench.training.adapter import ReadWithAdapter, read
+from rmtbench.training.adapter_recipe import make, recipe
 from rmtbench.training.base import Recipe, Stage
 from rmtbench.training.loop import train
+from rmtbench.training.packed_attention import NAME
+from rmtbench.training.packing import line_up
 from rmtbench.training.real_reading import UNKNOWN, Packed, PackPlan, Rows
 
 PLACES = ("Arden", "Belvoir", "Corley", "Dunmow", "Esk", "Farne")
@@ -118,7 +121,7 @@ def test_packed_questions_read_as_each_alone(contract: PromptContract, rows: Row
 def test_packed_gradient_is_that_of_each_question_alone(
     contract: PromptContract, rows: Rows, monkeypatch: pytest.MonkeyPatch, block: int
 ) -> None:
-    monkeypatch.setattr("rmtbench.training.adapter.BLOCK", block)
+    monkeypatch.setattr("rmtbench.training.packing.BLOCK", block)
     packs = [rows.pack(PackPlan(200, 4, unknown=0.3, empty=0), random.Random(seed)) for seed in (1, 2)]
     packed, plain = tiny_model(contract), tiny_model(contract)
     packed.set_attn_implementation(NAME)

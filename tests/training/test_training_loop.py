@@ -320,6 +320,9 @@ def test_settling_steps_go_from_floor_to_nothing():
     assert [rate_at(settling, step) for step in (100, 110, 119)] == pytest.approx([0.1, 0.05, 0.005])
     with pytest.raises(ValueError, match="120 of 120 steps cannot all settle"):
         replace(settling, settle_steps=120)
+    for wrong in ({"decay_from": 1.0}, {"floor": 0.0}):
+        with pytest.raises(ValueError, match="to settle, the rate must have fallen to a floor above 0"):
+            replace(settling, **wrong)
 
 
 def test_muon_gets_hidden_matrices_and_adamw_all_else():
