@@ -18,7 +18,9 @@ from rmtbench.errors import UserError
 REQUIRED: Any = MISSING
 """The default of an option that has none: the user, a profile or the data decides."""
 
-Heeded = Literal["", "retrieves", "counts words", "embeds", "keeps a cache", "keeps a memory", "writes notes"]
+Heeded = Literal[
+    "", "retrieves", "counts words", "embeds", "keeps a cache", "keeps a memory", "reads with a memory", "writes notes"
+]
 """What a system that uses the option does; empty for an option that every system uses."""
 
 Place = Literal["", "a server", "a served model", "a served embedder", "a local model", "this machine"]

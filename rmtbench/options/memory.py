@@ -111,7 +111,13 @@ class Memory(MemoryChoices):
 
     TITLE: ClassVar[str] = "Recurrent memory (rmt-...)"
 
-    rmt: Path | None = option(None, "Folder of a trained memory.", shown="the one shipped for the model", labelled=True)
+    rmt: Path | None = option(
+        None,
+        "Folder of a trained memory.",
+        shown="the one shipped for the model",
+        heeded="reads with a memory",
+        labelled=True,
+    )
     rmt_chunk_tokens: int = option(5000, "Longest section, for rmt-text.", at_least=1, heeded="writes notes")
     rmt_memory_tokens: int = option(1024, "Longest notes, for rmt-text.", at_least=1, heeded="writes notes")
 

@@ -1,6 +1,6 @@
 """Which options go together, and with which systems, models and machines. All such rules are here or on the fields.
 
-The fields state what holds for one option alone (`Option.needs`, `heeded`, `place`, `not_served`); this file says what
+The fields state what holds for a single option (`Option.needs`, `heeded`, `place`, `not_served`); this file says what
 these words mean, and holds the rules between several options.
 """
 
@@ -35,15 +35,16 @@ class Kind(Protocol):
         ...
 
 
-HEEDED: Mapping[Heeded, str] = {
-    "retrieves": "chunks",
-    "counts words": "words",
-    "embeds": "embedder",
-    "keeps a cache": "prefix-cache",
-    "keeps a memory": "memory",
-    "writes notes": "notes",
+HEEDED: Mapping[Heeded, AbstractSet[str]] = {
+    "retrieves": {"chunks"},
+    "counts words": {"words"},
+    "embeds": {"embedder"},
+    "keeps a cache": {"prefix-cache"},
+    "keeps a memory": {"memory"},
+    "reads with a memory": {"memory", "query-first-memory"},
+    "writes notes": {"notes"},
 }
-"""What a system needs, if it uses an option."""
+"""What a system that uses an option needs: one of these."""
 
 UNHEEDED = {"kv_cache": "no system here has a cache to keep"}
 """What is said of an option that no system uses, if not the usual."""
@@ -186,7 +187,7 @@ def check_places(
 
 
 def _heeds(kind: Kind, option: Option) -> bool:
-    return not option.heeded or HEEDED[option.heeded] in kind.needs
+    return not option.heeded or bool(HEEDED[option.heeded] & kind.needs)
 
 
 def check_heeded(request: Request, kinds: Sequence[Kind], known: Iterable[Kind]) -> None:

@@ -96,6 +96,13 @@ def test_an_option_that_no_system_heeds_is_refused(system: str, given: dict, opt
     assert plan(system, other, **given)
 
 
+def test_a_memory_that_no_system_reads_with_is_refused(saved_memory: Path) -> None:
+    with pytest.raises(UserError, match="no system here has use for it") as caught:
+        plan("cag", rmt=saved_memory)
+    assert (caught.value.where, caught.value.remedy) == ("--rmt", "leave it out, or name rmt-memory")
+    assert plan("cag", "rmt-query-first", rmt=saved_memory)
+
+
 def test_a_spec_with_settings_is_read_back_as_it_was(saved_memory: Path) -> None:
     for spec in plan("rmt-memory", "rmt-text", rmt=saved_memory):
         assert spec_from_row(spec_to_row(spec), "here") == spec
