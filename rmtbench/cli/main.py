@@ -9,6 +9,7 @@ import sys
 import traceback
 from collections.abc import Sequence
 from importlib import import_module
+from pathlib import Path
 from types import FrameType
 from typing import Annotated, Any, cast
 
@@ -18,7 +19,7 @@ import rmtbench
 from rmtbench.cli.encoding import drop_output, use_known_characters
 from rmtbench.cli.plain_text import guard_streams, one_line, plain
 from rmtbench.cli.progress import resumable
-from rmtbench.errors import UserError, of_system
+from rmtbench.errors import UserError, check_home, of_system
 
 # Typer carries click inside and gives a public name only to this child of its UsageError.
 USAGE_ERROR = cast("Any", typer.BadParameter.__base__)
@@ -90,8 +91,10 @@ def main() -> None:
     if not sys.stderr.isatty():
         os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     try:
-        # Whoever reads a command line types --debug where it is noticed: behind the command that failed.
-        words = [word for word in sys.argv[1:] if word != "--debug"]
+        for name, usual in (("RMTBENCH_DATA", ""), ("RMTBENCH_CACHE", os.environ.get("XDG_CACHE_HOME") or "~")):
+            check_home(name, os.environ.get(name) or usual)
+        # Users add --debug at the end of the command that failed.
+        words = [_in_home(word) for word in sys.argv[1:] if word != "--debug"]
         _refuse_empty(words)
         if (driver := os.environ.pop("RMTBENCH_DRIVER", "")).isdecimal():  # one of several processes of a command
             from rmtbench.runs.workers import end_with_driver
@@ -128,7 +131,7 @@ def main() -> None:
 
 
 def _refuse_empty(words: Sequence[str]) -> None:
-    """Refuse an empty word: as the name of a folder it would be the current one, which nobody has named.
+    """Refuse an empty word: as the name of a folder it would mean the current one.
 
     Raises:
         UserError: There is one, such as of a shell variable that is not set.
@@ -140,8 +143,14 @@ def _refuse_empty(words: Sequence[str]) -> None:
             raise UserError("is empty", where=where, remedy="give a value, or leave it out")
 
 
+def _in_home(word: str) -> str:
+    """Return a word with the home folder in place of ``~`` in ``--flag=~/folder``, where most shells leave it."""
+    flag, _, value = word.partition("=~/")
+    return f"{flag}={Path.home() / value}" if value and re.fullmatch(r"--[\w-]+", flag) else word
+
+
 def _interrupted(words: Sequence[str]) -> str:
-    """What an interruption means for a command: some keep what they have done, others begin anew."""
+    """Return the line for an interrupted command, which says what is kept."""
     resumes = {
         "run": "every answer so far is kept",
         "sweep": "every answer so far is kept",
