@@ -1,17 +1,17 @@
 """What a plan will take before it begins: questions, tokens to read, time by what finished runs took, and disk.
 
-Reckoned from each request's first draw; a system that declares nothing of what it reads counts by its questions alone.
+Computed from each request's first draw. A system that does not declare what it reads counts only with its questions.
 No weights are loaded or converted for it.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, MutableMapping, Sequence
+from collections.abc import MutableMapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from rmtbench.core import Draw, RunSpec
+from rmtbench.core import RunSpec
 from rmtbench.corpora.base import TokenCounter
 from rmtbench.runs.bill import Bill, Costs, request_bill, request_costs, seconds_by_limits
 from rmtbench.runs.finished import unfinished
@@ -139,7 +139,8 @@ def estimate(
     draw = _first_draw(session, count_tokens, {} if drawn is None else drawn)
     skipped: list[Misfit] = []
     if specs and not draw.evidence:
-        specs, skipped = with_evidence(specs, _draws(session, count_tokens), request.systems)
+        every = (make_one_draw(session, number, count_tokens) for number in request.draw_numbers)
+        specs, skipped = with_evidence(specs, every, request.systems)
     corpus = sum(draw.documents)
     specs, long = _fitting(specs, draw, limit)
     skipped += long
@@ -165,7 +166,7 @@ def estimate(
 
 
 def _fitting(specs: Sequence[RunSpec], draw: Drawn, limit: int | None) -> tuple[list[RunSpec], list[Misfit]]:
-    """Return the runs that fit the model's context, and those that cannot: their documents alone are too long.
+    """Return the runs that fit the model's context, and those whose documents are already too long.
 
     Raises:
         UserError: None fits.
@@ -195,7 +196,3 @@ def _first_draw(session: Session, count_tokens: TokenCounter, drawn: MutableMapp
         corpus, evidence = made.corpus, any(gold.evidence for gold in made.gold)
         drawn[key] = Drawn(corpus.id, corpus.dataset, documents, len(corpus.questions), evidence)
     return drawn[key]
-
-
-def _draws(session: Session, count_tokens: TokenCounter) -> Iterator[Draw]:
-    return (make_one_draw(session, number, count_tokens) for number in session.request.draw_numbers)

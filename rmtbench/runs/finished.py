@@ -40,7 +40,8 @@ def unfinished(
         return list(specs)
     begun = [spec for spec in specs if RunFolder(results / run_id(spec)).spec.exists()]
     parts = _parts(begun[0]) if begun else {}
-    hashes = {spec.embedder: _embedder(spec.embedder) for spec in begun if spec.embedder is not None}
+    embedders = {spec.embedder for spec in begun if spec.embedder is not None}
+    hashes = {name: None if is_endpoint(name) else embedder_files_hash(name) for name in embedders}
     return [spec for spec in specs if not finished_run(results, spec, parts, hashes.get(spec.embedder or ""), draws)]
 
 
@@ -61,7 +62,3 @@ def _parts(spec: RunSpec) -> Mapping[str, str]:
         return {}
     found = identity_here(spec.model, spec.adapter, spec.tokenizer, spec.seed, spec.options.weights)
     return found.parts if found is not None else {}
-
-
-def _embedder(name: str) -> str | None:
-    return None if is_endpoint(name) else embedder_files_hash(name)

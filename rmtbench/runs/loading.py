@@ -7,7 +7,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rmtbench.core import RunSpec
 from rmtbench.models.base import Embedder, LanguageModel, Reranker, Role
@@ -22,12 +22,8 @@ from rmtbench.runs.at_once import OneAtATime
 from rmtbench.runs.memories import load_memory, memory_folder
 from rmtbench.runs.provenance import surroundings
 from rmtbench.runs.served import check_served
-from rmtbench.systems.base import SystemKind
 from rmtbench.systems.registry import find_system
 from rmtbench.systems.resources import LoadedMemory, Resources
-
-if TYPE_CHECKING:
-    from qdrant_client import QdrantClient
 
 
 def load_resources(  # many: all that the runs of a command share
@@ -66,11 +62,17 @@ def load_resources(  # many: all that the runs of a command share
     if is_endpoint(spec.model):
         model = _served_model(specs, endpoints)
     else:
+        from rmtbench.kvcache.exact.warm_up import warm_up
+
         model = check_served(local or _local_model(spec, device), specs, cache / "verdicts")
-        _warm_up_reading(model)
+        warm_up(model)  # in every way, whatever the runs are: a system beside others has no warmer start than alone
         memories = _memories(specs, model, rmt)
     around = surroundings(device, AS_SERVED if is_endpoint(spec.model) else None)
-    client = None if qdrant is None else _open_qdrant(qdrant)
+    client = None
+    if qdrant is not None:
+        from rmtbench.retrieval.qdrant import open_qdrant
+
+        client = open_qdrant(qdrant, os.environ)
     judge = _load_reranker(reranker, device) if reranker is not None and any(s.retrieves for s in specs) else None
     embedders = _load_embedders(specs, device, cache, endpoints, [around["machine"], device, around["threads"]])
     return Resources(
@@ -113,12 +115,6 @@ def _local_model(spec: RunSpec, device: str) -> LocalModel:
         chat=_chat(spec),
     )
     return replace(model, max_answer_tokens=spec.max_answer_tokens)
-
-
-def _open_qdrant(where: str) -> QdrantClient:
-    from rmtbench.retrieval.qdrant import open_qdrant
-
-    return open_qdrant(where, os.environ)
 
 
 def _load_reranker(name: str, device: str) -> Reranker:
@@ -189,14 +185,10 @@ def _counted_for(specs: Sequence[RunSpec], line: LineSettings | None) -> str | N
     """Return what needs token counts before a server is called; None if nothing does and no tokenizer is needed."""
     if specs[0].size != "all":
         return "corpus sizes"
-    cutting = next((spec.system for spec in specs if _cuts(find_system(spec.system))), None)
+    cutting = next((spec.system for spec in specs if {"chunks", "notes"} & find_system(spec.system).needs), None)
     if cutting is not None:
         return f"the pieces of text that {cutting} reads"
     return "limits of tokens a minute" if line is not None and line.tokens_per_minute is not None else None
-
-
-def _cuts(kind: SystemKind) -> bool:
-    return "chunks" in kind.needs or "notes" in kind.needs
 
 
 def _warm_up_retrieval(specs: Sequence[RunSpec]) -> None:
@@ -213,13 +205,6 @@ def _warm_up_retrieval(specs: Sequence[RunSpec]) -> None:
         from rmtbench.retrieval.chunks import warm_up
 
         warm_up()
-
-
-def _warm_up_reading(model: LocalModel) -> None:
-    """Read a prompt in every way, whatever the runs are: a system beside others has no warmer start than alone."""
-    from rmtbench.kvcache.exact.warm_up import warm_up
-
-    warm_up(model)
 
 
 def _memories(specs: Sequence[RunSpec], model: LocalModel, rmt: Path | None) -> dict[str, LoadedMemory]:
