@@ -159,7 +159,7 @@ DEFECTS = [
     (ENTRY + "{data_dir: 5}", ", line 5, --data-dir", "must be a path (given: 5)", "--help"),
     (ENTRY + "{results: x}", ", line 5", "'results' is the whole command's", "behind rmtbench sweep: --results"),
     (ENTRY + "{profile: mini}", ", line 5", "'profile' is the whole command's", "behind rmtbench sweep: --profile"),
-    (ENTRY + "{cache_limit: much}", ", line 5, cache_limit", "'much' is no size", "give such as 20GB"),
+    (ENTRY + "{kv_cache: on, cache_limit: much}", ", line 5, cache_limit", "'much' is no size", "give such as 20GB"),
     (ENTRY + "{draws: [1, 2]}", ", line 5, draws", "must be a text or a number (given: [1, 2])", "mend it"),
     (ENTRY + "{top_k: [1, x]}", ", line 5, top_k", "must be a whole number (given: 'x')", "--help"),
     (ENTRY + "{model: 7}", ", line 5, model", "must be a valid string (given: 7)", "--help"),
