@@ -10,7 +10,7 @@ import hashlib
 import math
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 from functools import cached_property
 from typing import Literal
 
@@ -22,7 +22,7 @@ Finish = Literal["eos", "stop", "length", "error"]
 """Why an answer ended: end-of-sequence token, the prompt's stop rule, the token limit, or a failure."""
 
 AnswerStyle = Literal["direct", "bridge"]
-"""What the prompt asks for: the answer alone, or short reasoning and then a marked final answer."""
+"""What the prompt asks for: only the answer, or short reasoning and then a marked final answer."""
 
 SourceKind = Literal["official", "hub", "own", "embedded", "miniature"]
 
@@ -37,7 +37,7 @@ MARKERS = "x*soD^v<>PXhdp8H"
 """Markers of figures, a letter each, as matplotlib names them."""
 
 SHIPPED_MODELS = ("mini", "mini-short")
-"""Models that come with the package. They know the miniature's few words, and answer by the `bridge` style alone."""
+"""Models that come with the package. They know the miniature's few words, and answer only in the `bridge` style."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,11 +186,10 @@ class RunSpec:
     adapter: str | None = None
 
     def __post_init__(self) -> None:
-        for name in ("max_answer_tokens", "batch", "chunk_tokens", "draws"):
-            if getattr(self, name) < 1:
+        for name in ("max_answer_tokens", "batch", "chunk_tokens", "draws", "top_k"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
                 raise ValueError(f"{name} must be at least 1")
-        if self.top_k is not None and self.top_k < 1:
-            raise ValueError("top_k must be at least 1")
         if not 0 <= self.chunk_overlap < self.chunk_tokens:
             raise ValueError("chunk_overlap must be at least 0 and smaller than chunk_tokens")
 
@@ -363,13 +362,14 @@ class SystemTraits:
     """
 
     name: str
-    needs: AbstractSet[str] = field(default=frozenset(), kw_only=True)
-    label: str = field(default="", kw_only=True)
-    order: int | None = field(default=None, kw_only=True)
-    family: SystemFamily = field(default="other", kw_only=True)
-    colour: Colour = field(default="black", kw_only=True)
-    marker: str = field(default="d", kw_only=True)
-    twin: str = field(default="", kw_only=True)
+    _: KW_ONLY
+    needs: AbstractSet[str] = frozenset()
+    label: str = ""
+    order: int | None = None
+    family: SystemFamily = "other"
+    colour: Colour = "black"
+    marker: str = "d"
+    twin: str = ""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "needs", frozenset(self.needs))
@@ -398,7 +398,5 @@ class SystemTraits:
 
 
 def _feed(digest: hashlib._Hash, *texts: str) -> None:
-    for text in texts:
-        data = text.encode("utf-8", "surrogatepass")
-        digest.update(len(data).to_bytes(8, "big"))
-        digest.update(data)
+    for data in (text.encode("utf-8", "surrogatepass") for text in texts):
+        digest.update(len(data).to_bytes(8, "big") + data)

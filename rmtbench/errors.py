@@ -91,6 +91,24 @@ def disk_errors(path: Path, option: str) -> Iterator[None]:
         raise
 
 
+def check_home(flag: str, value: object) -> None:
+    """Refuse a path below the home folder of a user who has none.
+
+    Args:
+        flag: The option or environment variable, for the message.
+        value: Its value; only texts and paths that begin with ``~`` are looked at.
+
+    Raises:
+        UserError: There is no such home folder.
+    """
+    if isinstance(value, str | Path) and str(value).startswith("~"):
+        try:
+            Path(value).expanduser()
+        except RuntimeError as error:
+            where = f"{flag} {value}"
+            raise UserError("no such user's home folder", where=where, remedy="write the path in full") from error
+
+
 def of_system(error: OSError) -> UserError:
     """Return what to tell of a file, folder or device that does not do what is asked of it: that is no defect of ours.
 

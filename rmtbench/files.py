@@ -34,7 +34,7 @@ def write_atomically(path: Path, data: bytes, *, mode: int | None = None) -> Non
         mode: Its permissions, from the first moment on; None for the usual ones.
 
     Raises:
-        OSError: The system refuses; it names `path`, since nobody knows the temporary name.
+        OSError: The system refuses; it names `path` and not the temporary file.
     """
     temporary = temporary_of(path)
     remove_left_temporaries(path)

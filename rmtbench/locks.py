@@ -20,7 +20,7 @@ LEASE_SECONDS = 60.0
 """Seconds without a heartbeat after which a holder on another machine counts as dead; a heartbeat comes each third."""
 
 EMPTY_SECONDS = 2.0
-"""Seconds after which a lease that names nobody counts as left by a killed process; `filelock` would never do so."""
+"""Seconds after which a lease without a name counts as left by a killed process; `filelock` keeps it forever."""
 
 _WITHOUT_FLOCK = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP)
 """What file systems without `flock` answer."""
@@ -121,7 +121,7 @@ class Claim:
         """Return whether another holder has taken it over, because this process was stopped for a while."""
         if self._lease.is_lock_held_by_us:
             return False
-        time.sleep(POLL_SECONDS)  # whoever looks whether a lease has run out moves it aside for a moment
+        time.sleep(POLL_SECONDS)  # a process that checks whether a lease has run out moves it aside for a moment
         return not self._lease.is_lock_held_by_us
 
     def holder(self) -> str:
@@ -177,7 +177,7 @@ def take_turn(path: Path, waiting: Callable[[str], None], what: str = "cache") -
 
     Args:
         path: The lock file; made if missing, left in place.
-        waiting: Told once whose end is awaited.
+        waiting: Called once, with a line that names the holder.
         what: What its holder makes, for that message.
 
     Raises:
@@ -194,7 +194,7 @@ def take_turn(path: Path, waiting: Callable[[str], None], what: str = "cache") -
 
 @contextmanager
 def turn_if_free(path: Path) -> Iterator[bool]:
-    """Hold a lock for the length of the block if nobody else does; yields whether it is held.
+    """Hold a lock for the length of the block if it is free; yields whether it is held.
 
     Args:
         path: The lock file; made if missing, left in place.

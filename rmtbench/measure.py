@@ -43,7 +43,7 @@ def parse_bytes(text: str, option: str) -> int:
     Raises:
         UserError: It is none.
     """
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]I?|)B?", text.strip().upper(), re.ASCII)
+    match = re.fullmatch(r"(\d{1,18}(?:\.\d+)?)\s*([KMGT]I?|)B?", text.strip().upper(), re.ASCII)
     if match is None:
         raise UserError(f"'{text}' is no size", where=option, remedy="give such as 20GB, 500MB or 7.5GiB")
     return int(float(match[1]) * _UNITS[match[2]])

@@ -23,7 +23,7 @@ def usual_processes() -> int:
 
 
 def use_one_thread() -> None:
-    """Have NumPy's matrix products take one thread, where it is not loaded yet and nobody has said otherwise.
+    """Limit NumPy's matrix products to one thread, if NumPy is not loaded yet and the user has set nothing else.
 
     For a command whose work `mapped` shares among processes: a second thread waits in a loop for the next small
     product, on a core that another process needs.

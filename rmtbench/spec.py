@@ -9,6 +9,7 @@ from rmtbench.core import SHIPPED_MODELS
 from rmtbench.corpora.open import DATA_VARIABLE
 from rmtbench.corpora.registry import known_datasets
 from rmtbench.errors import UserError, nearest
+from rmtbench.measure import parse_bytes
 from rmtbench.options import flag
 from rmtbench.options.check import checked
 from rmtbench.options.request import Request as Request  # noqa: PLC0414 - what the door lets in
@@ -48,6 +49,8 @@ def make_request(profile: str, given: Mapping[str, Any], environ: Mapping[str, s
     values.setdefault("answer_style", "bridge" if values["model"] in SHIPPED_MODELS else "direct")
     request = checked(values)
     check_chunks(request)
+    parse_bytes(request.cache_limit, flag.cache_limit)
+    parse_bytes(request.chunk_cache_limit, flag.chunk_cache_limit)
     return request
 
 

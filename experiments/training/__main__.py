@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from rmtbench.cli.train import show_training, tell_trained
+from rmtbench.cli.train import train_and_tell
 from rmtbench.errors import UserError
 
 
@@ -25,14 +25,10 @@ def lm(
     import torch
 
     from experiments.training.mini_lm import make
-    from rmtbench.training.loop import train
 
     if threads is not None:
         torch.set_num_threads(threads)
-    objective, made = make(recipe, device)
-    with show_training() as report:
-        trained = train(objective, made, out, report)
-    tell_trained(trained, made.name, out)
+    train_and_tell(*make(recipe, device), out)
 
 
 def main() -> None:

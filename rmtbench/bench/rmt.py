@@ -23,7 +23,7 @@ from rmtbench.models.local import LocalModel
 from rmtbench.options import flag
 from rmtbench.options.benches import MemoryReading, RmtBench
 from rmtbench.options.declare import refusal, refuse_given
-from rmtbench.options.texts import token_count
+from rmtbench.options.texts import large_number
 from rmtbench.rmt.storage import CONFIG, Stored, read_stored
 from rmtbench.rmt.tasks.registry import BABILONG, check_task, make_task
 from rmtbench.runs.memories import SHIPPED
@@ -180,7 +180,7 @@ def parse_tokens(text: str, where: str = flag.lengths) -> int:
         UserError: The text has another form.
     """
     try:
-        return token_count(text)
+        return large_number(text)
     except ValueError as error:
         raise refusal(error, where) from error
 

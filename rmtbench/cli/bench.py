@@ -68,7 +68,7 @@ def kv(asked: KvBench, json_file: JsonFile = None) -> None:
     """Questions a second over a cached context, beside transformers' growing cache, copies of it, and no cache."""
     from rmtbench.bench.kv import run
 
-    _show_rows(run(asked, report=note).to_json(), json_file)
+    show_figures(run(asked, report=note).to_json(), json_file)  # its rows were printed one by one
 
 
 @app.command("rmt")
@@ -96,20 +96,12 @@ def show_table(table: Table, figures: Mapping[str, Any], json_file: Path | None)
 
 
 def show_figures(figures: Mapping[str, Any], json_file: Path | None) -> None:
-    """Print the figures on stderr, and as JSON in the last line of stdout and in the file, if any."""
+    """Print the figures but for rows on stderr, and all as JSON in the last line of stdout and in the file, if any."""
     for name, value in figures.items():
         if isinstance(value, Mapping):
             for inner, entry in value.items():
                 typer.echo(f"  {name}: {inner} = {_figure(entry)}", err=True)
-        else:
-            typer.echo(f"  {name} = {_figure(value)}", err=True)
-    _write(figures, json_file)
-
-
-def _show_rows(figures: Mapping[str, Any], json_file: Path | None) -> None:
-    """Print the figures like `show_figures`, without the rows, which were printed one by one."""
-    for name, value in figures.items():
-        if name != "rows":
+        elif name != "rows":
             typer.echo(f"  {name} = {_figure(value)}", err=True)
     _write(figures, json_file)
 

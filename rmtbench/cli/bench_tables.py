@@ -76,7 +76,8 @@ def rmt_table(figures: RmtFigures) -> Table:
             texts += [MISSING, MISSING] if other["error"] else [score(other["accuracy"], other["standard_error"])]
             texts += [] if other["error"] else [seconds(other["seconds_per_token"] * 1e6)]
         rows.append((*texts, *(_published(figures.published, system, row["tokens"]) for system in systems)))
-    notes = [f"{name}: {_quotient(getattr(figures, name))}" for name in _RATIOS]
+    ratios = {name: getattr(figures, name) for name in _RATIOS}
+    notes = [f"{name}: {MISSING if ratio is None else f'{ratio:.3f}'}" for name, ratio in ratios.items()]
     for name, read in (("memory", figures.rows), ("base model", figures.base_rows)):
         notes += [f"{name}, {row['length']}: {row['error']}" for row in read if row["error"]]
     notes += [f"published: {source}" for source in dict.fromkeys(point["source"] for point in figures.published)]
@@ -104,10 +105,6 @@ def _published(points: Sequence[Mapping[str, Any]], system: str, tokens: int) ->
     near = [point for point in points if point["system"] == system and abs(point["tokens"] - tokens) <= tokens / 10]
     nearest = min(near, key=lambda point: abs(point["tokens"] - tokens), default=None)
     return MISSING if nearest is None else score(nearest["accuracy"])
-
-
-def _quotient(value: float | None) -> str:
-    return MISSING if value is None else f"{value:.3f}"
 
 
 def quality_table(figures: QualityFigures) -> Table:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from rmtbench.errors import UserError, nearest
+from rmtbench.errors import UserError, check_home, nearest
 from rmtbench.plural import many
 
 if TYPE_CHECKING:
@@ -94,7 +94,6 @@ def gc(
 
 def _folder(given: Path | None) -> Path:
     from rmtbench.files import cache_folder
-    from rmtbench.options.check import check_home
 
     check_home("--kv-cache", given)
     return given.expanduser() if given is not None else cache_folder() / "kv"
@@ -123,7 +122,7 @@ def _describe(entry: Entry) -> dict[str, Any]:
     row: dict[str, Any] = {
         "name": entry.name,
         "bytes": entry.bytes,
-        "last_used": _when(entry.last_used),
+        "last_used": datetime.fromtimestamp(entry.last_used, UTC).isoformat(timespec="seconds"),
         "unfinished": entry.unfinished,
         "damage": entry.damage,
     }
@@ -137,10 +136,6 @@ def _describe(entry: Entry) -> dict[str, Any]:
             "seconds": dict(manifest.seconds),
         }
     return row
-
-
-def _when(moment: float) -> str:
-    return datetime.fromtimestamp(moment, UTC).isoformat(timespec="seconds")
 
 
 def _ago(moment: float) -> str:

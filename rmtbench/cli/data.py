@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from dataclasses import replace
+from dataclasses import asdict, replace
 from itertools import chain
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -87,7 +87,7 @@ def check(
 
     dataset = _open(asked, name)
     facts = dataset.facts()
-    source = _source(dataset)
+    source = asdict(dataset.source)
     counts = {"documents": facts.documents, "questions": facts.questions}
     reader = None
     kind = known_datasets().get(name)
@@ -147,7 +147,8 @@ def _describe(kind: DatasetKind, asked: FirstDraws, count_tokens: TokenCounter) 
     except UserError as error:
         return _missing(kind.name, kind.label, error)
     sizes = [_measure(dataset, size, count_tokens, asked.seed) for size in kind.sizes]
-    return {"dataset": kind.name, "label": kind.label, "source": _source(dataset), "sizes": sizes, "problem": None}
+    source = asdict(dataset.source)
+    return {"dataset": kind.name, "label": kind.label, "source": source, "sizes": sizes, "problem": None}
 
 
 def _missing(name: str, label: str, error: Exception) -> dict[str, Any]:
@@ -172,11 +173,6 @@ def _counts(dataset: Dataset, size: str, count_tokens: TokenCounter, seed: int) 
         "documents": len(corpus.documents),
         "questions": len(corpus.questions),
     }
-
-
-def _source(dataset: Dataset) -> dict[str, str]:
-    source = dataset.source
-    return {"kind": source.kind, "name": source.name, "sha256": source.sha256}
 
 
 def _problem(error: Exception) -> dict[str, str]:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from rmtbench.report.tables import Table
 
 MOST_QUESTIONS = 10**12
-"""More of one corpus nobody asks, and beyond some more a cost has no exact digits."""
+"""Above this a cost has no exact digits."""
 
 
 @takes(Deciding)

@@ -8,6 +8,7 @@ from pathlib import Path
 import typer
 
 from rmtbench.errors import UserError
+from rmtbench.hub import hub_is_off
 
 
 def doctor() -> None:
@@ -37,12 +38,10 @@ def doctor() -> None:
         "not set: official squad, hotpotqa and triviaqa come from the hub or --data-dir; the mini profile makes its own"
     )
     if data:
-        found = data if Path(data).is_dir() else f"{data} does not exist"
+        found = data if Path(data).expanduser().exists() else f"{data} does not exist"
     typer.echo(f"{'RMTBENCH_DATA':22} {found}")
-    offline = os.environ.get("HF_HUB_OFFLINE", "") not in {"", "0"}
-    typer.echo(
-        f"{'hub':22} {'offline by HF_HUB_OFFLINE' if offline else 'asked when a model or data set is not local'}"
-    )
+    hub = "offline by HF_HUB_OFFLINE" if hub_is_off() else "asked when a model or data set is not local"
+    typer.echo(f"{'hub':22} {hub}")
     for kind, name, error in broken_plugins():
         typer.echo(f"{f'{kind} {name}':22} broken: {error}; {error.remedy}")
 

@@ -13,7 +13,7 @@ from typing import Annotated, Any, ClassVar
 import typer
 from typer.core import TyperCommand
 
-from rmtbench.errors import UserError, nearest
+from rmtbench.errors import UserError, check_home, nearest
 from rmtbench.options.declare import REQUIRED, Option, options_of, refusal
 from rmtbench.options.request import all_options
 
@@ -106,13 +106,14 @@ def _read(option: Option, word: Any) -> Any:  # noqa: ANN401 - a field's value
         return None
     if option.read is not None:
         try:
-            return option.read(word)
+            value = option.read(word)
         except ValueError as error:
             raise refusal(error, option.flag) from error
-    if str(word).startswith("~"):
-        from rmtbench.options.check import check_home
-
-        check_home(option.flag, word)
+        if option.at_least is not None and min(value if isinstance(value, tuple) else [value]) < option.at_least:
+            what = f"must be at least {option.at_least:g} (given: {word})"
+            raise UserError(what, where=option.flag, remedy=option.help)
+        return value
+    check_home(option.flag, word)
     if option.choices and word not in option.choices:
         remedy = nearest(word, option.choices)
         raise UserError(f"no {option.flag[2:]} '{word}'", where=option.flag, remedy=remedy)

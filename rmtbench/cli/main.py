@@ -9,6 +9,7 @@ import sys
 import traceback
 from collections.abc import Sequence
 from importlib import import_module
+from pathlib import Path
 from types import FrameType
 from typing import Annotated, Any, cast
 
@@ -18,7 +19,7 @@ import rmtbench
 from rmtbench.cli.encoding import drop_output, use_known_characters
 from rmtbench.cli.plain_text import guard_streams, one_line, plain
 from rmtbench.cli.progress import resumable
-from rmtbench.errors import UserError, of_system
+from rmtbench.errors import UserError, check_home, of_system
 
 # Typer carries click inside and gives a public name only to this child of its UsageError.
 USAGE_ERROR = cast("Any", typer.BadParameter.__base__)
@@ -82,35 +83,17 @@ def make_app(words: Sequence[str] = ()) -> typer.Typer:
 def main() -> None:
     """Run the command line; exit with 0, 1 (answers failed), 2 (bad input), 130 (interrupted) or 141 (broken pipe)."""
     debug = "--debug" in sys.argv
-    signal.signal(signal.SIGTERM, _as_interrupt)
-    use_known_characters()
-    guard_streams()
-    # The tokenizers library warns at every fork otherwise, and helps nothing here.
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    if not sys.stderr.isatty():
-        os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    _prepare_process()
     try:
-        # Whoever reads a command line types --debug where it is noticed: behind the command that failed.
-        words = [word for word in sys.argv[1:] if word != "--debug"]
-        _refuse_empty(words)
-        if (driver := os.environ.pop("RMTBENCH_DRIVER", "")).isdecimal():  # one of several processes of a command
-            from rmtbench.runs.workers import end_with_driver
-
-            end_with_driver(int(driver))
+        # Users add --debug at the end of the command that failed.
+        words = [_in_home(word) for word in sys.argv[1:] if word != "--debug"]
+        _check_surroundings(words)
         code = make_app(words)(words, prog_name="rmtbench", standalone_mode=False)
         sys.stdout.flush()
     except UserError as error:
         code = _complain(error, debug=debug)
     except USAGE_ERROR as error:
-        what = error.format_message().rstrip(".")
-        what = re.sub("Input should be a valid integer, .*", "must be a whole number", what)
-        what = re.sub("Input should be a valid number, .*", "must be a number", what).replace("Input should", "must")
-        remedy = f"see {error.ctx.command_path if error.ctx else 'rmtbench'} --help"
-        if what.startswith("Usage:"):  # without any words it is the help, and nothing is wrong with them
-            typer.echo(what)
-            code = 2
-        else:
-            code = _complain(UserError(what, remedy=remedy), debug=debug)
+        code = _misused(error, debug=debug)
     except (BrokenPipeError, SystemExit) as ended:
         if isinstance(ended, SystemExit) and not ended.code:  # a shell was given its completions
             sys.exit(0)
@@ -129,8 +112,34 @@ def main() -> None:
     sys.exit(code or 0)
 
 
+def _prepare_process() -> None:
+    """Set up signals, streams and what libraries print."""
+    signal.signal(signal.SIGTERM, _as_interrupt)
+    use_known_characters()
+    guard_streams()
+    # The tokenizers library warns at every fork otherwise, and helps nothing here.
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    if not sys.stderr.isatty():
+        os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+
+
+def _check_surroundings(words: Sequence[str]) -> None:
+    """Check folders of the environment and the command's words; one of several processes ends with its driver.
+
+    Raises:
+        UserError: A folder is below an unknown home, or a word is empty.
+    """
+    for name, usual in (("RMTBENCH_DATA", ""), ("RMTBENCH_CACHE", os.environ.get("XDG_CACHE_HOME") or "~")):
+        check_home(name, os.environ.get(name) or usual)
+    _refuse_empty(words)
+    if (driver := os.environ.pop("RMTBENCH_DRIVER", "")).isdecimal():
+        from rmtbench.runs.workers import end_with_driver
+
+        end_with_driver(int(driver))
+
+
 def _refuse_empty(words: Sequence[str]) -> None:
-    """Refuse an empty word: as the name of a folder it would be the current one, which nobody has named.
+    """Refuse an empty word: as the name of a folder it would mean the current one.
 
     Raises:
         UserError: There is one, such as of a shell variable that is not set.
@@ -142,8 +151,14 @@ def _refuse_empty(words: Sequence[str]) -> None:
             raise UserError("is empty", where=where, remedy="give a value, or leave it out")
 
 
+def _in_home(word: str) -> str:
+    """Return a word with the home folder in place of ``~`` in ``--flag=~/folder``, where most shells leave it."""
+    flag, _, value = word.partition("=~/")
+    return f"{flag}={Path.home() / value}" if value and re.fullmatch(r"--[\w-]+", flag) else word
+
+
 def _interrupted(words: Sequence[str]) -> str:
-    """What an interruption means for a command: some keep what they have done, others begin anew."""
+    """Return the line for an interrupted command, which says what is kept."""
     resumes = {
         "run": "every answer so far is kept",
         "sweep": "every answer so far is kept",
@@ -152,6 +167,18 @@ def _interrupted(words: Sequence[str]) -> str:
     command = next((word for word in words if not word.startswith("-")), "")
     kept = resumes.get(command)
     return resumable(f"interrupted: {kept}; the same command resumes", words) if kept else "interrupted"
+
+
+def _misused(error: Any, *, debug: bool) -> int:  # noqa: ANN401 - typer's own class, imported by no public name
+    """Tell of words that no command takes; return the exit code."""
+    what = error.format_message().rstrip(".")
+    what = re.sub("Input should be a valid integer, .*", "must be a whole number", what)
+    what = re.sub("Input should be a valid number, .*", "must be a number", what).replace("Input should", "must")
+    if what.startswith("Usage:"):  # without any words it is the help, and nothing is wrong with them
+        typer.echo(what)
+        return 2
+    remedy = f"see {error.ctx.command_path if error.ctx else 'rmtbench'} --help"
+    return _complain(UserError(what, remedy=remedy), debug=debug)
 
 
 def _complain(error: UserError, *, debug: bool) -> int:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import typer
 
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from rmtbench.corpora.base import Dataset, TokenCounter
     from rmtbench.options.request import Request
     from rmtbench.runs.estimate import DrawKey, Drawn, Estimate, Planned
+
+Asked = TypeVar("Asked")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +44,7 @@ class Planning:
     def __init__(self, results: Path, *, fresh: bool) -> None:
         from rmtbench.runs.forecast import finished_runs
         from rmtbench.runs.needs import find_limit
+        from rmtbench.scoring.check import check_scorer
 
         check_results(results)
         self.told: list[tuple[Request, Estimate]] = []
@@ -51,7 +54,7 @@ class Planning:
         for error in unreadable:
             note(f"a finished run tells no time: {error}")
         self._counter, self._limit = cache(_counter_or_error), cache(find_limit)
-        self._scorer, self._embedder = cache(_scorer_error), cache(_embedder_error)
+        self._scorer, self._embedder = cache(_error_of(check_scorer)), cache(_error_of(_check_embedder))
         self._drawn: dict[DrawKey, Drawn] = {}
         self._opened: dict[tuple[object, ...], Dataset | UserError] = {}
 
@@ -86,7 +89,7 @@ class Planning:
         for misfit in made.skipped:
             note(f"{misfit.spec.system} skipped: {misfit.error.what}")
         self.told.append((request, made))
-        self._need(request, where, _judge_error(request))
+        self._need(request, where, _error_of(_check_judge)(request))
         if made.finished == made.runs:  # what is finished needs no model any more
             return
         embedders = dict.fromkeys(run.spec.embedder for run in made.planned if not run.finished)
@@ -159,33 +162,30 @@ def _counter_or_error(model: str, tokenizer: str | None, adapter: str | None) ->
         return error
 
 
-def _scorer_error(name: str) -> UserError | None:
-    """What is wrong with a scorer's model; None where it is here."""
-    from rmtbench.scoring.check import check_scorer
+def _error_of(check: Callable[[Asked], object]) -> Callable[[Asked], UserError | None]:
+    """Return a check that returns its error, or None where nothing is wrong."""
 
-    try:
-        check_scorer(name)
-    except UserError as error:
-        return error
-    return None
+    def error_of(asked: Asked) -> UserError | None:
+        try:
+            check(asked)
+        except UserError as error:
+            return error
+        return None
+
+    return error_of
 
 
-def _embedder_error(name: str | None) -> UserError | None:
-    """What is wrong with an embedder; None where it is here, behind a server, or not needed."""
+def _check_embedder(name: str | None) -> None:
+    """Refuse an embedder that is needed and not here; one behind a server need not be."""
     from rmtbench.models.endpoint.address import is_endpoint
     from rmtbench.runs.needs import check_embedder
 
-    if name is None or is_endpoint(name):
-        return None
-    try:
+    if name is not None and not is_endpoint(name):
         check_embedder(name)
-    except UserError as error:
-        return error
-    return None
 
 
-def _judge_error(request: Request) -> UserError | None:
-    """What is wrong with a judge; None where there is none, or it can be asked. Nothing is contacted or loaded."""
+def _check_judge(request: Request) -> None:
+    """Refuse a judge that cannot be asked. Nothing is contacted or loaded."""
     from rmtbench.models.endpoint.address import MissingKeyError
     from rmtbench.scoring.judge_model import find_judge
 
@@ -193,10 +193,7 @@ def _judge_error(request: Request) -> UserError | None:
         judge = find_judge(request, os.environ)
         _ = judge and judge.name  # finds a local judge's files
     except MissingKeyError as error:
-        return MissingError(error.what, where=f"--judge ({error.where})", remedy=error.remedy)
-    except UserError as error:
-        return error
-    return None
+        raise MissingError(error.what, where=f"--judge ({error.where})", remedy=error.remedy) from error
 
 
 def _said(error: UserError, where: str) -> UserError:

@@ -52,7 +52,7 @@ def say_next(results: Path, shard: str | None) -> None:
 
 
 def resumable(text: str, words: Sequence[str]) -> str:
-    """Return what is said of giving a command again: with ``--fresh`` once more, it would begin anew.
+    """Return a remedy that repeats the command, without ``--fresh`` if the user gave it: that would lose what is done.
 
     Args:
         text: Speaks of "the same command".

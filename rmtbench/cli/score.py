@@ -1,4 +1,4 @@
-"""`rmtbench score`: make all scores anew from the journals."""
+"""`rmtbench score`: make all scores again from the journals."""
 
 from __future__ import annotations
 

@@ -81,6 +81,8 @@ def _plan(made: Sweep, asked: Sweeping) -> int:
 
 def _do(made: Sweep, asked: Sweeping) -> int:
     """Do one request after the other; returns the exit code."""
+    from rmtbench.cli.running import run_request
+
     told: set[str] = set()
     count, began = len(made.requests), time.monotonic()
     number = 0
@@ -90,7 +92,9 @@ def _do(made: Sweep, asked: Sweeping) -> int:
         number += 1
         note(f"[{number}/{count}] {_in_a_line(one)}")
         try:
-            return _run(one.request, asked.results, told, fresh=asked.fresh)
+            if not _has_draws(one.request):
+                return 0
+            return run_request(one.request, asked.results, fresh=asked.fresh, alone=False, told=told)
         finally:
             _say_progress(f"[{number}/{count}]", number, count, time.monotonic() - began)
 
@@ -147,17 +151,10 @@ def _each(made: Sweep, do: Callable[[SweepRequest], int]) -> _Tried:
         except Exception as error:  # noqa: BLE001 - whatever it is, the other requests can still be done
             note(f"{place} failed:")
             typer.echo(plain(traceback.format_exc()), err=True)
-            failures.append((one, _unexpected(error)))
+            remedy = "its traceback stands above; the same command does what is left"
+            failures.append((one, UserError(f"failed ({type(error).__name__}: {error})", remedy=remedy)))
             codes.add(1)
     return _Tried(max(codes), failures)
-
-
-def _run(request: Request, results: Path, told: set[str], *, fresh: bool) -> int:
-    from rmtbench.cli.running import run_request
-
-    if not _has_draws(request):
-        return 0
-    return run_request(request, results, fresh=fresh, alone=False, told=told)
 
 
 def _has_draws(request: Request) -> bool:
@@ -170,13 +167,6 @@ def _has_draws(request: Request) -> bool:
 def _say_progress(place: str, done: int, count: int, seconds: float) -> None:
     left = f", about {duration(seconds / done * (count - done))} left if the others are alike" if done < count else ""
     note(f"{place} ended; {duration(seconds)} so far{left}")
-
-
-def _unexpected(error: Exception) -> UserError:
-    return UserError(
-        f"failed ({type(error).__name__}: {error})",
-        remedy="its traceback stands above; the same command does what is left",
-    )
 
 
 def _say_plan(asked: Sweep) -> None:

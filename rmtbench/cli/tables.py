@@ -121,7 +121,7 @@ class _Command:
 LESS = ("run", "warm-ups", "p90", "timed", "empty", "cut off", "logs", "models", "peak on device", "lowest", "highest")
 """Columns that a narrow terminal drops first, in this order; after them the last figures go."""
 KEPT = ("top-k", "total")
-"""Figures that say which row it is, or that sum the others up: they stay."""
+"""Figures that are never dropped: they name the row, or sum the others up."""
 
 
 def draw_table(table: Table) -> RenderableType:
@@ -137,7 +137,7 @@ def draw_table(table: Table) -> RenderableType:
 
 @dataclass(frozen=True)
 class _Fitting:
-    """A table that is drawn once the terminal's width is known: figures cut into pieces tell nobody anything."""
+    """A table that is drawn once the terminal's width is known, so that no figure is cut."""
 
     table: Table
 

@@ -19,7 +19,7 @@ from rmtbench.options.training import AdapterTraining, MemoryTraining
 from rmtbench.plural import many
 
 if TYPE_CHECKING:
-    from rmtbench.training.base import Progress, Trained
+    from rmtbench.training.base import Objective, Progress, Recipe
 
 ANYTHING = {"ignore_unknown_options": True, "allow_extra_args": True}
 LINE_EVERY_SECONDS = 30.0
@@ -58,15 +58,11 @@ def rmt(
     from rmtbench.options.memory import MemoryForm
     from rmtbench.options.settings import read_settings
     from rmtbench.rmt.key_value_recipe import make_training
-    from rmtbench.training.loop import train
 
     form = read_settings(MemoryForm, {"write": asked.write, "memory": asked.memory}, settings or ())
     plan = replace(asked, **{each.name: getattr(form, each.name) for each in fields(form)})
     _use_threads(asked.threads)
-    objective, recipe = make_training(plan)
-    with show_training() as report:
-        trained = train(objective, recipe, asked.out, report)
-    tell_trained(trained, recipe.name, asked.out)
+    train_and_tell(*make_training(plan), asked.out)
 
 
 @app.command("adapter")
@@ -74,13 +70,9 @@ def rmt(
 def adapter(asked: AdapterTraining) -> None:
     """Train a LoRA adapter that reads documents. An interrupted training resumes with the same command."""
     from rmtbench.training.adapter_recipe import make
-    from rmtbench.training.loop import train
 
     _use_threads(asked.threads)
-    objective, recipe = make(asked)
-    with show_training() as report:
-        trained = train(objective, recipe, asked.out, report)
-    tell_trained(trained, recipe.name, asked.out)
+    train_and_tell(*make(asked), asked.out)
 
 
 def _use_threads(threads: int | None) -> None:
@@ -91,10 +83,14 @@ def _use_threads(threads: int | None) -> None:
         torch.set_num_threads(threads)
 
 
-def tell_trained(trained: Trained, recipe: str, out: Path) -> None:
-    """Print what a training did, or that it had finished before."""
+def train_and_tell(objective: Objective, recipe: Recipe, out: Path) -> None:
+    """Train, show the steps, and print what was done or that it had finished before."""
+    from rmtbench.training.loop import train
+
+    with show_training() as report:
+        trained = train(objective, recipe, out, report)
     if not trained.new_steps:
-        note(f"{out}: recipe '{recipe}' was finished before; nothing to do")
+        note(f"{out}: recipe '{recipe.name}' was finished before; nothing to do")
     note(f"{trained.folder}: {many(trained.steps, 'step')}, {many(trained.tokens, 'token')}, {trained.seconds:.0f} s")
 
 

@@ -6,11 +6,18 @@ import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from types import NoneType
 from typing import Any, TypeVar, overload
 
 from rmtbench.errors import UserError
 
 T = TypeVar("T")
+
+KINDS: Mapping[type, str] = {
+    str: "a text", int: "a whole number", float: "a number", bool: "a truth value", list: "a list", dict: "an object",
+    NoneType: "null",
+}  # fmt: skip
+"""What JSON's types are called in messages."""
 
 _HALF = re.compile(
     rb"\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F])|(?<!\\u[dD][89abAB][0-9a-fA-F]{2})\\u[dD][c-fC-F]"
@@ -134,9 +141,8 @@ def field(row: object, name: str, kind: type[T], where: str) -> T:
         raise UserError(f"field '{name}' is missing", where=where, remedy="see docs/reference/data.md for the format")
     value = row[name]
     if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
-        found = type(value).__name__
         raise UserError(
-            f"field '{name}' must be {kind.__name__}, not {found}",
+            f"field '{name}' must be {KINDS[kind]}, not {KINDS.get(type(value), type(value).__name__)}",
             where=where,
             remedy="see docs/reference/data.md for the format",
         )
@@ -162,9 +168,8 @@ def listed(value: object, kind: type[T], where: str) -> Sequence[T]:
         UserError: It is not a list, or an item has another type.
     """
     if not isinstance(value, list) or not all(isinstance(item, kind) for item in value):
-        raise UserError(
-            f"must be a list of {kind.__name__}", where=where, remedy="see docs/reference/data.md for the format"
-        )
+        what = f"must be a list of {KINDS[kind].partition(' ')[2]}s"
+        raise UserError(what, where=where, remedy="see docs/reference/data.md for the format")
     return value
 
 

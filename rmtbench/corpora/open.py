@@ -5,7 +5,6 @@ Never one in place of another without being asked.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -16,6 +15,7 @@ from rmtbench.corpora.own import read_folder
 from rmtbench.corpora.plugin import GuardedDataset
 from rmtbench.corpora.registry import broken_datasets, is_plugin, known_datasets
 from rmtbench.errors import MissingError, UserError, nearest
+from rmtbench.files import hash_file
 from rmtbench.options import flag
 
 DATA_VARIABLE = "RMTBENCH_DATA"
@@ -86,7 +86,7 @@ def is_folder(name: str) -> bool:
     """Whether a data set's name is the path of a folder; a name that can be no path is none."""
     try:
         return Path(name).expanduser().is_dir()
-    except (OSError, RuntimeError):  # too long, or in the home folder of nobody
+    except (OSError, RuntimeError):  # too long, or below the home folder of an unknown user
         return False
 
 
@@ -173,9 +173,7 @@ def _open_official(kind: DatasetKind, path: Path) -> Dataset:
     official = _files_of(kind)
     rows = official.read(path)
     # TriviaQA's evidence is not hashed here (it can be gigabytes): every draw's own hash covers what it holds.
-    with path.open("rb") as stream:
-        source = Source("official", path.name, hashlib.file_digest(stream, "sha256").hexdigest())
-    return official.make(source, rows)
+    return official.make(Source("official", path.name, hash_file(path)), rows)
 
 
 def _open_own(name: str) -> Dataset:

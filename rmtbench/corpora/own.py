@@ -160,7 +160,9 @@ def _questions_file(folder: Path) -> Path:
     if found:
         raise UserError(f"both {' and '.join(QUESTIONS)} are here", where=str(folder), remedy="keep one of them")
     remedy = f"{JSON_LINES}; or questions.csv with columns question, answer"
-    raise UserError("missing", where=str(folder / QUESTIONS[0]), remedy=remedy)
+    others = ", ".join(sorted(path.name for path in folder.iterdir() if path.stem.lower() == "questions"))
+    what = f"missing (there is {others})" if others else "missing"
+    raise UserError(what, where=str(folder / QUESTIONS[0]), remedy=remedy)
 
 
 def _json_rows(text: str, path: Path) -> Iterator[tuple[int, Any]]:
@@ -223,7 +225,7 @@ def _span(entry: object, texts: Mapping[str, str], where: str) -> Span:
     if isinstance(entry, dict) and "text" in entry and {"start", "end"} & entry.keys():
         raise UserError("both 'text' and 'start' or 'end'", where=where, remedy="narrow it down in one way")
     if isinstance(entry, dict) and "text" in entry:
-        quote = text_field(entry, "text", where)
+        quote = text_field(entry, "text", where).replace("\r\n", "\n")
         start = text.find(quote)
         if start < 0:
             raise UserError("the text does not stand in that document", where=where, remedy="copy it verbatim")

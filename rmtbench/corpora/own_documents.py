@@ -1,6 +1,6 @@
 """Documents of a user's own folder: text as it lies, and PDF, Word, PowerPoint, HTML and EPUB through markitdown.
 
-Every other file is left unread and named, so that nobody takes a folder for read that was half read.
+Every other file is skipped and named, so that a folder that is read only in part is noticed.
 """
 
 from __future__ import annotations
@@ -115,7 +115,7 @@ def plain_text(data: bytes, path: Path) -> str:
     if data.startswith(b"%PDF-") or b"\0" in data:
         raise UserError("no text, whatever its name says", where=str(path), remedy="save its text as UTF-8")
     try:
-        # Windows ends lines with both, the first Macs with a carriage return alone.
+        # Windows ends lines with both, old Macs with a carriage return.
         return data.decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1

@@ -110,10 +110,11 @@ class Squad:
 def _first_paragraphs(
     article: SquadArticle, budget: int, count_tokens: TokenCounter, *, at_least: int = 1
 ) -> tuple[SquadArticle, int]:
-    """The article's paragraphs while the next one fits, and their tokens."""
+    """The article's paragraphs while the next one fits, and their tokens with those of its title."""
     total = 0
     kept: list[SquadParagraph] = []
-    counts = count_tokens([paragraph.text for paragraph in article.paragraphs])
+    before = (f"{article.title}\n", *[SEPARATOR] * len(article.paragraphs))
+    counts = count_tokens([start + each.text for start, each in zip(before, article.paragraphs, strict=False)])
     for paragraph, count in zip(article.paragraphs, counts, strict=True):
         if len(kept) >= at_least and total + count > budget * (1 + TOLERANCE):
             break

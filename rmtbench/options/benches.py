@@ -8,7 +8,7 @@ from typing import ClassVar, Literal
 
 from rmtbench.options.declare import option, options_of, refuse_given
 from rmtbench.options.machine import Precision, Threads
-from rmtbench.options.texts import chunk_count, token_counts, whole_numbers
+from rmtbench.options.texts import large_number, large_numbers, whole_numbers
 
 ON_DISK_ABOVE = 100_000
 """Chunks that the reference libraries are no longer asked to hold in memory."""
@@ -19,7 +19,7 @@ class ScaleBench:
     """Search over invented chunks, in memory or in files."""
 
     chunks: int = option(
-        5000, "Invented chunks: k is 1,000, M is 1,000,000.", at_least=10, read=chunk_count, metavar="N"
+        5000, "Invented chunks: k is 1,000, M is 1,000,000.", at_least=10, read=large_number, metavar="N"
     )
     queries: int = option(200, "Queries to time.", at_least=10)
     on_disk: bool = option(False, "Indexes in files, built in bounded memory (always above 100k chunks).")
@@ -74,7 +74,7 @@ class KvBench(Precision):
     lengths: tuple[int, ...] = option(
         (1_000, 4_000, 21_000),
         "Tokens of the contexts; 85k is the paper's largest.",
-        read=token_counts,
+        read=large_numbers,
         shown="1k,4k,21k",
     )
     batches: tuple[int, ...] = option((1, 8, 32), "Questions at once, comma-separated.", at_least=1, read=whole_numbers)

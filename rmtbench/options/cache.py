@@ -5,20 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from rmtbench.errors import nearest
 from rmtbench.options.declare import option, stated
 
 _SERVERS_OWN = "the server keeps the cache in its own way"
 
-LAYOUTS = ("shared", "plain", "composed")
+Layout = Literal["shared", "plain", "composed"]
 """How `cag` keeps the corpus: once for all rows; in one buffer with the question behind it; or composed of its
 documents' caches, which is not exact."""
-
-
-def _known_layout(layout: str) -> str:
-    if layout not in LAYOUTS:
-        raise ValueError(f"no cache layout '{layout}'; {nearest(layout, LAYOUTS)}")
-    return layout
 
 
 def _few(bits: int | None) -> int | None:
@@ -31,14 +24,13 @@ def _few(bits: int | None) -> int | None:
 class CacheChoices:
     """The part that is the same in a request and in a run's `RunOptions`."""
 
-    cache_layout: str = option(
-        LAYOUTS[0],
+    cache_layout: Layout = option(
+        "shared",
         "How cag keeps the corpus: shared, plain or composed.",
         was="prefix",
         stored="prefix",
         heeded="keeps a cache",
         not_served=_SERVERS_OWN,
-        check=_known_layout,
     )
     recompute: float | None = option(
         None,

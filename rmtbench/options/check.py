@@ -5,10 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Mapping
 from functools import cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
-from rmtbench.errors import UserError
+from rmtbench.errors import UserError, check_home
 from rmtbench.options.declare import REQUIRED, Option, options_of
 from rmtbench.options.request import Request, all_options
 
@@ -27,14 +26,7 @@ def checked(values: Mapping[str, Any]) -> Request:
     Raises:
         UserError: An unknown field, or a value that is none of its option's: which option, and what would be right.
     """
-    from pydantic import ValidationError
-
-    try:
-        model = _model()(**values)
-    except ValidationError as error:
-        raise _in_words(error, all_options()) from error
-    except UnicodeError as error:
-        raise _not_text(values, all_options()) from error
+    model = _validated(_model(), values, all_options())
     for name in model.model_fields_set:
         check_home(option_name(name), getattr(model, name))
     taken = {name: getattr(model, name) for name in type(model).model_fields}
@@ -51,35 +43,20 @@ def checked_part(part: type[Part], values: Mapping[str, Any]) -> Part:
     Raises:
         UserError: As `checked`.
     """
-    from pydantic import ConfigDict, ValidationError, create_model
+    options = options_of(part)
+    model = _validated(_model_of(options), values, options)
+    return part(**{name: getattr(model, name) for name in options})
 
-    config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
-    fields: dict[str, Any] = {name: _field(option) for name, option in options_of(part).items()}
+
+def _validated(model: type[BaseModel], values: Mapping[str, Any], options: Mapping[str, Option]) -> BaseModel:
+    from pydantic import ValidationError
+
     try:
-        model = create_model("Given", __config__=config, **fields)(**values)
+        return model(**values)
     except ValidationError as error:
-        raise _in_words(error, options_of(part)) from error
+        raise _in_words(error, options) from error
     except UnicodeError as error:
-        raise _not_text(values, options_of(part)) from error
-    return part(**{name: getattr(model, name) for name in fields})
-
-
-def check_home(flag: str, value: object) -> None:
-    """Refuse a path below the home folder of a user who has none.
-
-    Args:
-        flag: The option, for the message.
-        value: Its value; only texts and paths that begin with ``~`` are looked at.
-
-    Raises:
-        UserError: There is no such home folder.
-    """
-    if isinstance(value, str | Path) and str(value).startswith("~"):
-        try:
-            Path(value).expanduser()
-        except RuntimeError as error:
-            where = f"{flag} {value}"
-            raise UserError("no such user's home folder", where=where, remedy="write the path in full") from error
+        raise _not_text(values, options) from error
 
 
 def option_name(field: str, options: Mapping[str, Option] | None = None) -> str:
@@ -107,12 +84,16 @@ def as_keys(text: str, flags: Collection[str] = ()) -> str:
 
 @cache
 def _model() -> type[BaseModel]:
+    return _model_of(all_options(), generated=(bool, False))
+
+
+def _model_of(options: Mapping[str, Option], **more: Any) -> type[BaseModel]:  # noqa: ANN401 - fields of pydantic's
     """The declarations as a pydantic model."""
     from pydantic import ConfigDict, create_model
 
     config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
-    fields: dict[str, Any] = {name: _field(option) for name, option in all_options().items()}
-    return create_model("Given", __config__=config, generated=(bool, False), **fields)
+    fields: dict[str, Any] = {name: _field(option) for name, option in options.items()}
+    return create_model("Given", __config__=config, **more, **fields)
 
 
 def _field(option: Option) -> tuple[Any, Any]:
@@ -158,6 +139,8 @@ def _in_words(error: ValidationError, options: Mapping[str, Option]) -> UserErro
         message = "names nothing"
     elif kind == "int_parsing":
         message = "must be a whole number"
+    elif kind == "path_type":
+        message = "must be a path"
     message = (
         message.removeprefix("Value error, ")
         .replace("Input should", "must")

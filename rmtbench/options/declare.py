@@ -19,14 +19,7 @@ REQUIRED: Any = MISSING
 """The default of an option that has none: the user, a profile or the data decides."""
 
 Heeded = Literal[
-    "",
-    "retrieves",
-    "counts words",
-    "embeds",
-    "keeps a cache",
-    "keeps a memory",
-    "reads with a memory",
-    "writes notes",
+    "", "retrieves", "counts words", "embeds", "keeps a cache", "keeps a memory", "reads with a memory", "writes notes"
 ]
 """What a system that uses the option does; empty for an option that every system uses."""
 

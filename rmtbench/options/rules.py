@@ -1,6 +1,6 @@
 """Which options go together, and with which systems, models and machines. All such rules are here or on the fields.
 
-The fields state what holds for one option alone (`Option.needs`, `heeded`, `place`, `not_served`); this file says what
+The fields state what holds for a single option (`Option.needs`, `heeded`, `place`, `not_served`); this file says what
 these words mean, and holds the rules between several options.
 """
 
@@ -44,7 +44,7 @@ HEEDED: Mapping[Heeded, AbstractSet[str]] = {
     "reads with a memory": {"memory", "query-first-memory"},
     "writes notes": {"notes"},
 }
-"""What a system needs, if it uses an option: one of these."""
+"""What a system that uses an option needs: one of these."""
 
 UNHEEDED = {"kv_cache": "no system here has a cache to keep"}
 """What is said of an option that no system uses, if not the usual."""

@@ -8,8 +8,12 @@ from typing import ClassVar
 from rmtbench.options.declare import option
 
 
-def _shard(text: str) -> str:
-    """Check a part of the draws, such as ``2/8``."""
+def shard_of(text: str) -> str:
+    """Read a part of the draws, such as ``2/8``.
+
+    Raises:
+        ValueError: It is none.
+    """
     number, slash, count = text.partition("/")
     if not (slash and number.isdecimal() and count.isdecimal() and 1 <= int(number) <= int(count)):
         raise ValueError("must be N/M with N from 1 to M; give such as 2/8")
@@ -30,5 +34,5 @@ class Run:
     )
     scorer: str = option("minilm", "BERTScore model: minilm, roberta-large, or a path.")
     shard: str | None = option(
-        None, "Do part N of M of the draws only, as N/M; rmtbench merge joins the parts.", check=_shard
+        None, "Do part N of M of the draws only, as N/M; rmtbench merge joins the parts.", check=shard_of
     )

@@ -8,6 +8,7 @@ from typing import ClassVar
 
 from rmtbench.options.declare import option
 from rmtbench.options.engine import Engine
+from rmtbench.options.run import shard_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,5 +24,5 @@ class Sweeping(Engine):
     profile: str | None = option(None, "mini or paper (in place of the file's profile).")
     rmt: Path | None = option(None, "Folder of a trained memory, for rmt-... (in place of the file's rmt).")
     shard: str | None = option(
-        None, "Do part N of M of every run's draws only, as N/M; rmtbench merge joins the parts."
+        None, "Do part N of M of every run's draws only, as N/M; rmtbench merge joins the parts.", read=shard_of
     )

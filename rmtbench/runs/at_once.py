@@ -49,7 +49,8 @@ def answer_in_order(system: Answering, questions: Sequence[Question], at_once: i
     """
     tasks: SimpleQueue[_Task | None] = SimpleQueue()
     stop = threading.Event()
-    for _ in range(min(at_once, len(questions))):
+    threads = min(at_once, len(questions))
+    for _ in range(threads):
         threading.Thread(target=_work, args=(system, tasks, stop), daemon=True).start()
     waiting: deque[Future[Answer]] = deque()
     try:
@@ -66,7 +67,7 @@ def answer_in_order(system: Answering, questions: Sequence[Question], at_once: i
         raise
     finally:
         stop.set()
-        for _ in range(at_once):
+        for _ in range(threads):
             tasks.put(None)
 
 

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
+from operator import add
 
 from rmtbench.core import RunSpec
 from rmtbench.corpora.base import TokenCounter
@@ -48,19 +49,11 @@ class Bill:
 
     def __add__(self, other: Bill) -> Bill:
         """Return the sum of both."""
-        return Bill(
-            self.calls + other.calls,
-            self.sent + other.sent,
-            self.cached + other.cached,
-            self.written + other.written,
-            self.embedded + other.embedded,
-        )
+        return Bill(*map(add, astuple(self), astuple(other)))
 
     def __mul__(self, draws: int) -> Bill:
         """Return the same for several draws."""
-        return Bill(
-            self.calls * draws, self.sent * draws, self.cached * draws, self.written * draws, self.embedded * draws
-        )
+        return Bill(*(count * draws for count in astuple(self)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """What a plan will take before it begins: questions, tokens to read, time by what finished runs took, and disk.
 
-Reckoned from each request's first draw; a system that declares nothing of what it reads counts by its questions alone.
+Computed from each request's first draw. A system that does not declare what it reads counts only with its questions.
 No weights are loaded or converted for it.
 """
 
@@ -166,7 +166,7 @@ def estimate(
 
 
 def _fitting(specs: Sequence[RunSpec], draw: Drawn, limit: int | None) -> tuple[list[RunSpec], list[Misfit]]:
-    """Return the runs that fit the model's context, and those that cannot: their documents alone are too long.
+    """Return the runs that fit the model's context, and those whose documents are already too long.
 
     Raises:
         UserError: None fits.

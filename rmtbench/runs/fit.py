@@ -76,19 +76,6 @@ def refusal_of(misfits: Sequence[Misfit]) -> UserError:
     return UserError(first.what, where=f"{first.where} ({systems})", remedy=first.remedy)
 
 
-def find_without_evidence(specs: Sequence[RunSpec], draws: Iterable[Draw]) -> list[Misfit]:
-    """Return the runs that read only evidence, if no question of any draw has evidence.
-
-    Args:
-        specs: The runs.
-        draws: The draws. Iteration stops at the first one that has a question with evidence.
-    """
-    readers = [spec for spec in specs if "evidence" in find_system(spec.system).needs]
-    if not readers or any(gold.evidence for draw in draws for gold in draw.gold):
-        return []
-    return [Misfit(spec, _without_evidence(spec.system)) for spec in readers]
-
-
 def _without_evidence(system: str) -> UserError:
     return UserError(
         f"no question has evidence, and the {system} reads nothing else",
@@ -105,17 +92,19 @@ def with_evidence(
 
     Args:
         specs: The runs.
-        draws: See `find_without_evidence`.
+        draws: The draws. Iteration stops at the first one that has a question with evidence.
         named: Systems that were asked for by name; an oracle that ``all`` stands for may be left out.
 
     Raises:
         UserError: The oracle was asked for by name, or nothing else is left.
     """
-    misfits = find_without_evidence(specs, draws)
-    skipped = [misfit.spec for misfit in misfits]
-    if misfits and (len(misfits) == len(specs) or any(spec.system in named for spec in skipped)):
+    readers = [spec for spec in specs if "evidence" in find_system(spec.system).needs]
+    if not readers or any(gold.evidence for draw in draws for gold in draw.gold):
+        return list(specs), []
+    misfits = [Misfit(spec, _without_evidence(spec.system)) for spec in readers]
+    if len(readers) == len(specs) or any(spec.system in named for spec in readers):
         raise misfits[0].error
-    return [spec for spec in specs if spec not in skipped], misfits
+    return [spec for spec in specs if spec not in readers], misfits
 
 
 def too_long(

@@ -162,7 +162,7 @@ def finished_runs(results: Path) -> tuple[list[Measured], list[UserError]]:
 
 
 def _done_here(path: Path) -> bool:
-    """Whether a run was done on this machine, by its first file alone.
+    """Whether a run was done on this machine, by its first file.
 
     The system's count of its memory changes by a few bytes at every start.
     """

@@ -22,7 +22,6 @@ from rmtbench.runs.at_once import OneAtATime
 from rmtbench.runs.memories import load_memory, memory_folder
 from rmtbench.runs.provenance import surroundings
 from rmtbench.runs.served import check_served
-from rmtbench.systems.base import SystemKind
 from rmtbench.systems.registry import find_system
 from rmtbench.systems.resources import LoadedMemory, Resources
 
@@ -63,10 +62,10 @@ def load_resources(  # many: all that the runs of a command share
     if is_endpoint(spec.model):
         model = _served_model(specs, endpoints)
     else:
-        from rmtbench.kvcache.exact.warm_up import warm_up  # in every way, whatever the runs are
+        from rmtbench.kvcache.exact.warm_up import warm_up
 
         model = check_served(local or _local_model(spec, device), specs, cache / "verdicts")
-        warm_up(model)
+        warm_up(model)  # in every way, whatever the runs are: a system beside others has no warmer start than alone
         memories = _memories(specs, model, rmt)
     around = surroundings(device, AS_SERVED if is_endpoint(spec.model) else None)
     client = None
@@ -186,14 +185,10 @@ def _counted_for(specs: Sequence[RunSpec], line: LineSettings | None) -> str | N
     """Return what needs token counts before a server is called; None if nothing does and no tokenizer is needed."""
     if specs[0].size != "all":
         return "corpus sizes"
-    cutting = next((spec.system for spec in specs if _cuts(find_system(spec.system))), None)
+    cutting = next((spec.system for spec in specs if {"chunks", "notes"} & find_system(spec.system).needs), None)
     if cutting is not None:
         return f"the pieces of text that {cutting} reads"
     return "limits of tokens a minute" if line is not None and line.tokens_per_minute is not None else None
-
-
-def _cuts(kind: SystemKind) -> bool:
-    return "chunks" in kind.needs or "notes" in kind.needs
 
 
 def _warm_up_retrieval(specs: Sequence[RunSpec]) -> None:

@@ -39,7 +39,7 @@ def memory_folder(given: Path | None, model: str, mode: str) -> Path | None:
 
 
 def memory_label(folder: Path) -> str:
-    """The name under which a memory stands in results: its folder's own, and eight digits of its hash.
+    """Return a memory's name in results: its folder's name, and eight digits of its hash.
 
     Raises:
         UserError: The folder holds no memory, or a damaged one.
@@ -88,7 +88,7 @@ def _copied(model: PreTrainedModel, *, weights: bool) -> PreTrainedModel:
 
     Args:
         model: What is copied.
-        weights: Whether to copy the weights, too. A memory of tokens alone changes none of them, so it shares them.
+        weights: Whether to copy the weights, too. A memory that is only tokens changes none of them, so it shares them.
     """
     shared = [] if weights else [*model.parameters(), *model.buffers()]
     return copy.deepcopy(model, {id(each): each for each in shared})

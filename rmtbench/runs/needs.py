@@ -65,7 +65,7 @@ def _counter(model: str, tokenizer: str | None, adapter: str | None) -> TokenCou
 
 
 def find_limit(model: str, adapter: str | None = None) -> int | None:
-    """Return the most positions of a model by its configuration alone; None without a limit, or behind a server.
+    """Return a model's longest context by its configuration; None without a limit, or behind a server.
 
     Args:
         model: As a request names it; `find_counter` has found it.

@@ -98,12 +98,12 @@ def _options(kind: SystemKind, request: Request, reranker: str | None) -> RunOpt
         stated["memory"] = _memory(kind.name, kind.memory, request)
     if "notes" in kind.needs:
         stated |= {"rmt_chunk_tokens": request.rmt_chunk_tokens, "rmt_memory_tokens": request.rmt_memory_tokens}
-    return RunOptions.of(request, lambda option: _has_effect(option, kind, request), **stated)
 
+    def has_effect(option: Option) -> bool:
+        needed = not option.needs or bool(getattr(request, option.needs))
+        return needed and is_used(option, kind, served=served)
 
-def _has_effect(option: Option, kind: SystemKind, request: Request) -> bool:
-    needed = not option.needs or bool(getattr(request, option.needs))
-    return needed and is_used(option, kind, served=is_endpoint(request.model))
+    return RunOptions.of(request, has_effect, **stated)
 
 
 def _memory(system: str, mode: str, request: Request) -> str:

@@ -11,6 +11,7 @@ from rmtbench.core import Draw, RunSpec
 from rmtbench.corpora.base import Dataset, DrawRequest, TokenCounter
 from rmtbench.corpora.open import open_dataset
 from rmtbench.errors import UserError
+from rmtbench.measure import parse_bytes
 from rmtbench.models.endpoint.address import find_address, is_endpoint, served_name
 from rmtbench.models.endpoint.line import LineSettings
 from rmtbench.models.endpoint.load import AS_SERVED, Endpoints
@@ -139,19 +140,13 @@ def find_store(request: Request, cache: Path) -> CacheStore | None:
     Args:
         request: What was asked.
         cache: The folder of everything that is kept between runs, for a request that names none of its own.
-
-    Raises:
-        UserError: The limit is no size.
     """
-    from rmtbench.measure import parse_bytes
-
-    limit = parse_bytes(request.cache_limit, flag.cache_limit)
     if request.kv_cache is None:
         return None
     from rmtbench.kvcache.disk.store import CacheStore
 
     folder = cache / "kv" if request.kv_cache == "on" else Path(request.kv_cache).expanduser()
-    return CacheStore(folder, limit)
+    return CacheStore(folder, parse_bytes(request.cache_limit, flag.cache_limit))
 
 
 def make_draws(session: Session, count_tokens: TokenCounter, made: Sequence[Draw] = ()) -> list[Draw]:

@@ -6,6 +6,7 @@ An entry of the file holds options of `rmtbench run`; lists of data sets, sizes 
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, replace
 from itertools import product
@@ -17,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from rmtbench.corpora.open import has_official_files, is_folder, open_dataset
 from rmtbench.corpora.registry import known_datasets
-from rmtbench.errors import UserError, nearest
+from rmtbench.errors import UserError, first_line, nearest
 from rmtbench.options import flag
 from rmtbench.options.check import as_keys
 from rmtbench.options.declare import options_of
@@ -33,6 +34,8 @@ OPTIONS = {option.key: option for field, option in all_options().items() if fiel
 
 FLAGS = frozenset(options_of(Sweeping))
 """Fields that `rmtbench sweep` takes as flags, too."""
+COMMANDS = FLAGS - OPTIONS.keys()
+"""Those that no entry may have."""
 
 MULTIPLIED = tuple(key for key, option in OPTIONS.items() if option.multiplies)
 LISTS = tuple(key for key, option in OPTIONS.items() if option.item_type is not None)
@@ -77,7 +80,10 @@ class _File(BaseModel):
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML in which a key that stands twice is an error, and not a value that is silently lost."""
+    """YAML in which nothing is silently lost or changed: no key stands twice, and ``010`` and ``1:30`` are texts.
+
+    YAML 1.1 takes these for 8 and 90. An option that takes a number reads 10 of the first, and refuses the second.
+    """
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         seen = set[str]()
@@ -89,6 +95,13 @@ class _Loader(yaml.SafeLoader):
                 )
             seen.add(name)
         return super().construct_mapping(node, deep)
+
+
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, form) for tag, form in pairs if tag.rpartition(":")[2] not in ("int", "timestamp")]
+    for first, pairs in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+_Loader.add_implicit_resolver("tag:yaml.org,2002:int", re.compile("[-+]?(?:0|[1-9][0-9_]*)$"), list("-+0123456789"))
 
 
 def read_sweep(
@@ -147,7 +160,7 @@ def _load(path: Path) -> tuple[object, list[int]]:
     try:
         node = loader.get_single_node()
         content = None if node is None else loader.construct_document(node)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
+    except (yaml.YAMLError, ValueError, LookupError, AttributeError, RecursionError) as error:  # of a tag such as !!int
         raise _not_yaml(error, path) from error
     finally:
         loader.dispose()
@@ -158,7 +171,7 @@ def _load(path: Path) -> tuple[object, list[int]]:
 
 def _not_yaml(error: Exception, path: Path) -> UserError:
     mark = error.problem_mark if isinstance(error, yaml.MarkedYAMLError) else None
-    what = error.problem if isinstance(error, yaml.MarkedYAMLError) else str(error).splitlines()[0]
+    what = error.problem if isinstance(error, yaml.MarkedYAMLError) else first_line(error)
     return UserError(
         f"not YAML: {what}",
         where=str(path) + (f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""),
@@ -197,8 +210,8 @@ def _requests(
             raise UserError(f"'{key}' is now '{renamed()[key]}'", where=where, remedy="keep one of both")
     entry = {renamed().get(key, key): value for key, value in entry.items()}
     for key in entry:
-        if key in options_of(Engine):
-            remedy = f"leave it out, and give it behind rmtbench sweep: {options_of(Engine)[key].flag}"
+        if key in COMMANDS:
+            remedy = f"leave it out, and give it behind rmtbench sweep: {options_of(Sweeping)[key].flag}"
             raise UserError(f"'{key}' is the whole command's", where=where, remedy=remedy)
         if key not in OPTIONS:
             raise UserError(f"no option '{key}'", where=where, remedy=nearest(str(key), OPTIONS))
@@ -265,7 +278,7 @@ def _uses(request: Request, name: str, place: Path | str) -> bool:
 
 
 def _check_names(request: Request) -> None:
-    """A misspelt system or data set is met now; a folder or file that is not there concerns its own request alone."""
+    """Refuse a misspelt system or data set now; a missing folder or file fails only its own request, later."""
     for name in request.systems:
         if name != "all":
             find_system(name)

@@ -178,14 +178,15 @@ def _work(words: Sequence[str], parts: Sequence[Path], tell: Tell, only: Sequenc
     """Start a process for each part and wait for all; their exit codes, negative for a signal."""
     threads = str(max(1, (os.cpu_count() or 1) // len(parts)))
     mine = {PART_OF_WORKERS: "1", DRIVER: str(os.getpid())}
+    flags_end = words.index("--") if "--" in words else len(words)
     environ = {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads, **os.environ, **mine}
     running: list[tuple[subprocess.Popen[str], Thread]] = []
     try:
         for number, part in enumerate(parts, start=1):
             if only is not None and part not in only:
                 continue
-            command = [sys.executable, "-m", "rmtbench", *words]
-            command += [flag.workers, "1", flag.shard, f"{number}/{len(parts)}", flag.results, str(part)]
+            share = [flag.workers, "1", flag.shard, f"{number}/{len(parts)}", flag.results, str(part)]
+            command = [sys.executable, "-m", "rmtbench", *words[:flags_end], *share, *words[flags_end:]]
             with _interrupts_blocked():  # until `end_with_driver`: Python would print a traceback
                 process = subprocess.Popen(  # noqa: S603 - the user's own words
                     command, env=environ, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, errors="replace"

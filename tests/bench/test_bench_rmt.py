@@ -213,7 +213,7 @@ def test_lengths_are_thousands_and_millions(text: str, tokens: int) -> None:
 
 @pytest.mark.parametrize("text", ["", "k", "4kb", "-1", "0", "9" * 400])
 def test_what_is_no_length_is_refused(text: str) -> None:
-    with pytest.raises(UserError, match="is no length"):
+    with pytest.raises(UserError, match="is no number above 0"):
         rmt.parse_tokens(text)
 
 

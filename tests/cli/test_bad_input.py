@@ -91,6 +91,8 @@ OPTIONS = [
     ("--answer-style long", "--answer-style: must be 'direct' or 'bridge' (given: 'long')", "--answer-style"),
     ("--dtype int3", "--dtype: no dtype 'int3'", "float32, bfloat16, float16"),
     ("--device tpu", "--device: no device 'tpu' here", "cpu"),
+    ("--kv-cache on --cache-limit much", "--cache-limit: 'much' is no size", "give such as 20GB"),
+    ("--chunk-cache --set chunk-cache-limit=much", "--set chunk-cache-limit: 'much' is no size", "give such as 20GB"),
     ("--profile mimi", "--profile: no profile 'mimi'", "did you mean 'mini'?"),
     ("--model random:tinny", "--model: no geometry 'tinny'", "did you mean 'tiny'?"),
     ("--model ./nowhere", "--model ./nowhere: no such folder", "the folder that holds config.json"),
@@ -123,7 +125,7 @@ COMMANDS = [
     ("report nowhere", "nowhere: no such folder", "rmtbench run --help"),
     ("data check hotpot", "NAME: no data set 'hotpot'", "did you mean 'hotpotqa'?"),
     ("data export --dataset handbook", "Missing option '--out'", "rmtbench data export --help"),
-    ("bench retrieval --chunks 1", "--chunks: '1' is no number of at least 10 chunks", "5000, 50k or 1M"),
+    ("bench retrieval --chunks 1", "--chunks: must be at least 10 (given: 1)", "Invented chunks"),
     ("bench retrieval --draws 2", "--draws: means nothing without --dataset", "give --dataset, or leave it out"),
     ("bench retrieval --folder kept", "--folder: means nothing without --on-disk", "give --on-disk, or leave it out"),
     ("bench retrieval --dataset handbook --chunks 50k", "--chunks: means nothing with --dataset", "leave one of both"),
@@ -133,8 +135,11 @@ COMMANDS = [
         "--names: means nothing for an official file",
         "leave it out",
     ),
+    ("bench kv --batches 1,0", "--batches: must be at least 1 (given: 1,0)", "Questions at once"),
+    (f"cache gc --cache-limit {'9' * 400}GB", "is no size", "give such as 20GB"),
+    ("sweep nowhere --shard 9/8", "error: --shard: must be N/M with N from 1 to M", "give such as 2/8"),
     ("bench rmt --memory nowhere", "nowhere: no trained memory here", "rmtbench train rmt"),
-    ("bench rmt --memory nowhere --lengths 4x", "--lengths: '4x' is no length", "4k"),
+    ("bench rmt --memory nowhere --lengths 4x", "--lengths: '4x' is no number above 0", "4k"),
     ("bench rmt --task detekt", "--task: no task 'detekt'", "did you mean 'detect'?"),
     ("bench overhead --questions 4", "rmtbench bench overhead: this bench", "python -m experiments.benches overhead"),
     ("train lm --out DIR", "rmtbench train lm: the mini model", "python -m experiments.training"),
@@ -146,6 +151,23 @@ def test_every_other_command_says_it_the_same_way(
     rmtbench: Command, kept: Path, words: str, place: str, remedy: str
 ) -> None:
     check(rmtbench(*(kept if word == "RESULTS" else word for word in words.split())), place, remedy)
+
+
+@pytest.mark.parametrize("name", ["RMTBENCH_DATA", "RMTBENCH_CACHE"])
+def test_a_variable_with_the_home_of_nobody_is_named(
+    rmtbench: Command, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setenv(name, "~nobody-of-this-name/x")
+    check(rmtbench("cache", "list"), f"{name} ~nobody-of-this-name/x: no such user's home", "the path in full")
+
+
+def test_a_home_folder_that_the_shell_left_is_found(
+    rmtbench: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    said = rmtbench(*WORDS[:-1], "--results=~/made", "--dry-run")
+    assert said.code == 0, said.err
+    assert f"from this machine in {tmp_path / 'made'}" in said.err
 
 
 PARAGRAPH = {"context": "Founded in 1642.", "qas": [{"id": "s1", "question": "When?", "answers": []}]}
@@ -181,7 +203,7 @@ ROWS = [
     (GOOD + '{"question": " ", "answers": "x"}', "line 2: field 'question' is blank", "fill it in"),
     (
         GOOD + '{"question": 7, "answers": "x"}',
-        "line 2: field 'question' must be str, not int",
+        "line 2: field 'question' must be a text, not a whole number",
         "docs/reference/data.md",
     ),
     (GOOD + '{"question": "Who?", "answers": "x", "evidence": ["b.md"]}', "line 2, evidence 0", "documents/"),
@@ -269,7 +291,9 @@ def test_a_results_folder_that_cannot_be_written_is_named(
     rmtbench: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "file").write_text("")
-    check(rmtbench(*WORDS, tmp_path / "file"), "cannot be written (Not a directory)", "choose another folder")
+    (tmp_path / "link").symlink_to("nowhere")
+    for name in ("file", "link"):
+        check(rmtbench(*WORDS, tmp_path / name), "cannot be written (Not a directory)", "choose another folder")
     make = os.mkdir
 
     def forbidden(path: str | Path, *rest: object, **options: object) -> None:

@@ -220,6 +220,14 @@ def test_a_system_that_cannot_be_closed_keeps_its_answers(
     assert [len(rows) for rows in journals(tmp_path / "results").values()] == [2, 2]
 
 
+def test_doctor_reads_variables_as_a_run_does(rmtbench: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RMTBENCH_DATA", "~")
+    monkeypatch.setenv("HF_HUB_OFFLINE", "false")
+    said = rmtbench("doctor").out
+    assert "RMTBENCH_DATA          ~\n" in said
+    assert "hub                    asked when a model or data set is not local" in said
+
+
 def test_doctor_lists_every_broken_plugin_with_its_reason(rmtbench: Command, install: Install) -> None:
     groups = (("systems", "a"), ("datasets", "b"), ("metrics", "c"))
     for group, name in groups:

@@ -197,7 +197,7 @@ BAD_ROWS = [
     (asking(answers=["", " "]), ", line 2", "question without a reference answer", "fill in 'answers'"),
     (asking(id=" "), ", line 2", "field 'id' is blank", "fill it in or leave it out"),
     (asking(id="q1"), "", "question id 'q1' stands twice", "make the ids unique"),
-    (asking(evidence="a.md"), ", line 2", "field 'evidence' must be list, not str", SCHEMA),
+    (asking(evidence="a.md"), ", line 2", "field 'evidence' must be a list, not a text", SCHEMA),
     (asking(evidence=["b.md"]), FIRST, "no document 'b.md'", "name a file as it lies under documents/"),
     (
         asking(evidence=["a.md", "A.md"]),
@@ -205,8 +205,8 @@ BAD_ROWS = [
         "no document 'A.md'",
         "name a file as it lies under documents/",
     ),
-    (asking(about="a.md"), ", line 2", "field 'about' must be list, not str", SCHEMA),
-    (asking(about=[7]), ", line 2", "field 'about' must be str, not int", SCHEMA),
+    (asking(about="a.md"), ", line 2", "field 'about' must be a list, not a text", SCHEMA),
+    (asking(about=[7]), ", line 2", "field 'about' must be a text, not a whole number", SCHEMA),
     (asking(about=["b.md"]), ", line 2, about 0", "no document 'b.md'", "name a file as it lies under documents/"),
     (asking(evidence=[7]), FIRST, "not an object", SCHEMA),
     (asking(evidence=[{"text": "1642"}]), FIRST, "field 'document' is missing", SCHEMA),
@@ -238,7 +238,7 @@ BAD_ROWS = [
     ),
     (asking(id=None), ", line 2", "field 'id' must be a text or a whole number", "mend it or leave it out"),
     (asking(id=True), ", line 2", "field 'id' must be a text or a whole number", "mend it or leave it out"),
-    (asking(kind=None), ", line 2", "field 'kind' must be str, not NoneType", SCHEMA),
+    (asking(kind=None), ", line 2", "field 'kind' must be a text, not null", SCHEMA),
     (b'{"question": "a", "question": "b", "answers": "c"}', ", line 2", "key 'question' stands twice", "keep one"),
     (b"[" * 200_000, ", line 2", "nested too deeply", "mend the file"),
     (
@@ -323,6 +323,19 @@ def test_missing_questions_are_told(tmp_path: Path) -> None:
         "missing",
         remedy,
     )
+
+
+def test_a_file_of_questions_by_another_name_is_named(tmp_path: Path) -> None:
+    write(tmp_path / "documents" / "a.md", "Text.")
+    write(tmp_path / "Questions.json", "[]")
+    with pytest.raises(UserError, match=r"questions\.jsonl: missing \(there is Questions\.json\)"):
+        open_dataset(str(tmp_path), None, {})
+
+
+def test_a_quote_with_the_files_own_ends_of_lines_is_found(tmp_path: Path) -> None:
+    quote = {"document": "c.md", "text": "One.\r\nTwo."}
+    made = draw(opened(tmp_path, {"c.md": b"# C\r\nOne.\r\nTwo.\r\n"}, asking(evidence=[quote])), "all")
+    assert made.gold[0].evidence == ((Span("c.md", 0, 9),),)
 
 
 def refused(folder: Path) -> tuple[str, str, str]:

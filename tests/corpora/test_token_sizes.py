@@ -42,10 +42,10 @@ def hotpot(rows: int) -> HotpotQA:
     return HotpotQA(SOURCE, made)
 
 
-def squad(articles: int) -> Squad:
+def squad(articles: int, title: str = "") -> Squad:
     made = [
         SquadArticle(
-            f"A{number}",
+            f"A{number}{title}",
             tuple(
                 SquadParagraph(
                     f"{number}-{place} " + "word " * 99, (SquadQuestion(f"{number}-{place}", "Which?", (("word", 4),)),)
@@ -82,8 +82,12 @@ def test_squad_takes_whole_articles_and_cuts_last() -> None:
     tokens, documents, questions = total(squad(3), "2k")
     assert (documents, questions) == (2, 20)
     assert 1_960 <= tokens <= 2_040
-    with pytest.raises(UserError, match="size '8k' needs 8,000 tokens; there are 4,500"):
+    with pytest.raises(UserError, match="size '8k' needs 8,000 tokens; there are 4,503"):
         squad(3).draw(DrawRequest("8k", 0), count)
+
+
+def test_squad_counts_titles_too() -> None:
+    assert total(squad(3, " word" * 49), "1k") == (950, 1, 9)
 
 
 @pytest.mark.parametrize("style", ["squad", "hotpotqa", "triviaqa"])

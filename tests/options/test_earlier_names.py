@@ -20,7 +20,7 @@ def test_an_earlier_flag_of_a_run_still_works(words: tuple[str, ...]) -> None:
     said = CliRunner().invoke(make_app(["run"]), ["run", "--system", "cag", *words])
     assert f"--prefix {NOTE.format('--cache-layout')}" in said.stderr
     assert isinstance(said.exception, UserError)
-    assert "no cache layout 'plian'" in str(said.exception)
+    assert "must be 'shared', 'plain' or 'composed' (given: 'plian')" in str(said.exception)
 
 
 @pytest.mark.parametrize(("old", "new"), train.RmtCommand.RENAMED.items())

@@ -7,18 +7,18 @@ from typing import Any
 import pytest
 
 from rmtbench.options.declare import refusal
-from rmtbench.options.texts import chunk_count, token_count, token_counts, whole_numbers
+from rmtbench.options.texts import large_number, large_numbers, whole_numbers
 
 
 @pytest.mark.parametrize(
     ("read", "text", "value"),
     [
         (whole_numbers, "1, 2,4", (1, 2, 4)),
-        (token_count, "1.5M", 1_500_000),
-        (token_counts, "500,4k", (500, 4_000)),
-        (chunk_count, "50k", 50_000),
-        (chunk_count, "1M", 1_000_000),
-        (chunk_count, "10", 10),
+        (large_number, "1.5M", 1_500_000),
+        (large_numbers, "500,4k", (500, 4_000)),
+        (large_number, "50k", 50_000),
+        (large_number, "1M", 1_000_000),
+        (large_number, "10", 10),
     ],
 )
 def test_a_text_is_read(read: Any, text: str, value: object) -> None:
@@ -29,9 +29,8 @@ def test_a_text_is_read(read: Any, text: str, value: object) -> None:
     ("read", "text", "what", "remedy"),
     [
         (whole_numbers, "1,two", "'1,two' is no list of whole numbers", "write 1,2,4"),
-        (token_counts, "4k,", "'' is no length", "give such as 4k, 128k or 2M"),
-        (chunk_count, "1m", "'1m' is no number of at least 10 chunks", "give such as 5000, 50k or 1M"),
-        (chunk_count, "9", "'9' is no number of at least 10 chunks", "give such as 5000, 50k or 1M"),
+        (large_numbers, "4k,", "'' is no number above 0", "give such as 500, 4k or 2M"),
+        (large_number, "1G", "'1G' is no number above 0", "give such as 500, 4k or 2M"),
     ],
 )
 def test_what_is_none_is_refused_with_what_to_write(read: Any, text: str, what: str, remedy: str) -> None:

@@ -85,6 +85,16 @@ def test_lists_multiply_out_in_order(write: Write) -> None:
     assert sweep.requests[8].request.model == "c"
 
 
+def test_a_number_with_a_leading_zero_is_decimal(write: Write) -> None:
+    [one] = read_sweep(write("name: 2024-01-01\nruns: [{seed: 010, draws: 1_0}]")).requests
+    assert (one.request.seed, one.request.draws) == (10, 10)
+
+
+def test_the_commands_memory_is_for_entries_that_read_with_one(write: Write, tmp_path: Path) -> None:
+    asked = read_sweep(write("runs: [{system: cag}, {system: rmt-query-first}, {}]"), rmt=tmp_path).requests
+    assert [one.request.rmt for one in asked] == [None, tmp_path, tmp_path]
+
+
 def test_a_request_that_stands_twice_is_made_once(write: Write) -> None:
     sweep = read_sweep(write("runs:\n  - {dataset: [handbook, handbook]}\n  - {dataset: handbook, system: all}\n"))
     assert len(sweep.requests) == 1
@@ -135,7 +145,10 @@ DEFECTS = [
     ("runz: [{}]\nruns: [{}]", "", "no key 'runz'", "did you mean 'runs'?"),
     ("profile: papr\nruns: [{}]", ", profile", "no profile 'papr'", "did you mean 'paper'?"),
     ("runs:\n  - [unclosed", ", line 2, column", "not YAML", "mend the file"),
-    ("runs:\n  - {when: 2024-13-99}", "", "not YAML: month must be", "mend the file"),
+    ("runs:\n  - {when: !!timestamp 2024-13-99}", "", "not YAML: ValueError: month must be", "mend the file"),
+    ("runs:\n  - {seed: !!int ''}", "", "not YAML: IndexError", "mend the file"),
+    ("runs:\n  - {seed: !!timestamp x}", "", "not YAML: AttributeError", "mend the file"),
+    ("runs:\n  - {seed: !!bool x}", "", "not YAML: KeyError", "mend the file"),
     ("name: \x07", "", "not YAML", "mend the file"),
     ("runs:\n  - {seed: 1, seed: 2}", ", line 2, column 15", "key 'seed' stands twice", "mend the file"),
     ("runs: [{}]\nruns: [{}]", ", line 2, column 1", "key 'runs' stands twice", "mend the file"),
@@ -161,6 +174,11 @@ DEFECTS = [
         "must be a valid integer, got a number with a fractional part (given: 1.5)",
         "--help",
     ),
+    (ENTRY + "{seed: 1:30}", ", line 5, seed", "must be a whole number (given: '1:30')", "--help"),
+    (ENTRY + "{data_dir: 5}", ", line 5, --data-dir", "must be a path (given: 5)", "--help"),
+    (ENTRY + "{results: x}", ", line 5", "'results' is the whole command's", "behind rmtbench sweep: --results"),
+    (ENTRY + "{profile: mini}", ", line 5", "'profile' is the whole command's", "behind rmtbench sweep: --profile"),
+    (ENTRY + "{kv_cache: on, cache_limit: much}", ", line 5, cache_limit", "'much' is no size", "give such as 20GB"),
     (ENTRY + "{draws: [1, 2]}", ", line 5, draws", "must be a text or a number (given: [1, 2])", "mend it"),
     (ENTRY + "{top_k: [1, x]}", ", line 5, top_k", "must be a whole number (given: 'x')", "--help"),
     (ENTRY + "{model: 7}", ", line 5, model", "must be a valid string (given: 7)", "--help"),

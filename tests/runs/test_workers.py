@@ -43,9 +43,9 @@ def script(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def work(results: Path, count: int = 2) -> tuple[int, Sequence[str]]:
+def work(results: Path, count: int = 2, *more: str) -> tuple[int, Sequence[str]]:
     said: list[str] = []
-    return run_in_workers(["run", "--system", "cag"], count, results, said.append).code, said
+    return run_in_workers(["run", "--system", "cag", *more], count, results, said.append).code, said
 
 
 def answer(results: Path, draw: int, *names: str, said: str = "blue", text: str = "It is blue.") -> None:
@@ -69,6 +69,12 @@ def test_every_process_has_its_part(script: Path) -> None:
     assert code == 0
     assert sorted(line[:6] for line in said) == ["[1/2] ", "[2/2] "]
     assert any("run --system cag --workers 1 --shard 2/2" in line for line in said)
+
+
+def test_flags_of_a_part_stand_before_two_dashes(script: Path) -> None:
+    _, said = work(script / "results", 2, "--", "plan.yaml")
+    part = script / "results" / PARTS / "2-of-2"
+    assert f"[2/2] -m rmtbench run --system cag --workers 1 --shard 2/2 --results {part} -- plan.yaml" in said
 
 
 def test_a_killed_process_is_started_once_more(script: Path) -> None:

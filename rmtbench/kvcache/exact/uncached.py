@@ -66,7 +66,7 @@ def kernels_of(model: LocalModel, prefix: str, *, plain: bool = True, no_graphs:
 
     Args:
         model: The model.
-        prefix: How its keys and values are kept: see `rmtbench.options.cache.LAYOUTS`.
+        prefix: How its keys and values are kept: see `rmtbench.options.cache.Layout`.
         plain: Whether they stay on the device, in the model's own numbers.
         no_graphs: Why no CUDA graphs are wanted; empty where they are.
 

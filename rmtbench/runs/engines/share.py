@@ -232,7 +232,7 @@ class _Sharing:
             UserError: The worker has another model than the run was begun with, or the disk is full.
         """
         owner, draw = task.owner, task.draw
-        assert draw is not None  # noqa: S101 - a check has last words alone
+        assert draw is not None  # noqa: S101 - a check sends only its last message
         if isinstance(message, Begun):
             owner.begin(worker, draw, message)
             return

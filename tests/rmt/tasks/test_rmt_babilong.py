@@ -83,7 +83,11 @@ def test_where_every_text_is_longer_it_is_said(file: Path) -> None:
         ('{"input": "a", "question": "b", "target": "c"}\n{"input"', "not JSON", "bad.json, line 2, column 9"),
         ('[{"input": "a", "question": "b"}]', "field 'target' is missing", "bad.json, row 1"),
         ('{"input": "a", "question": " ", "target": "c"}', "field 'question' is blank", "bad.json, line 1"),
-        ('[{"input": 3, "question": "b", "target": "c"}]', "field 'input' must be str, not int", "bad.json, row 1"),
+        (
+            '[{"input": 3, "question": "b", "target": "c"}]',
+            "field 'input' must be a text, not a whole number",
+            "bad.json, row 1",
+        ),
         ("[3]", "not an object", "bad.json, row 1"),
         ("PAR1\x00\x01", "a Parquet file", "bad.json"),
     ],
