@@ -86,7 +86,10 @@ def position_records(grid: Grid, metric: str = METRIC) -> list[Record]:
 
 
 def time_records(grid: Grid) -> list[Record]:
-    """Seconds a question with and without cache, and with the preparation shared over the questions asked."""
+    """Seconds a question with and without cache, and with the preparation shared over the questions asked.
+
+    Axes of time are logarithmic: a run that took 0 seconds is in no figure of times.
+    """
     return [
         _who(grid, size, row, run)
         | {
@@ -96,7 +99,7 @@ def time_records(grid: Grid) -> list[Record]:
             "timed": run.summary.timed,
         }
         for size, row, run in _shown(grid)
-        if row.traits.twin and run.summary.mean_seconds["total"] is not None
+        if row.traits.twin and run.summary.mean_seconds["total"]
     ]
 
 
@@ -118,7 +121,7 @@ def cost_records(grid: Grid) -> list[Record]:
         lines = [
             (row, run, line)
             for row, run in grid.at(size)
-            if run is not None and row.traits.in_use and (line := cost_line(grid.full_label(row), run)) is not None
+            if run is not None and row.traits.in_use and (line := cost_line(grid.full_label(row), run)) and line.each
         ]
         if len(lines) > 1:
             records += [
@@ -145,7 +148,7 @@ def frontier_records(grid: Grid) -> list[Record]:
             if run is not None
             and run.scored
             and (mean := run.summary.means.get(METRIC)) is not None
-            and (seconds := run.seconds_with_preparation) is not None
+            and (seconds := run.seconds_with_preparation)
         ]
         for row, run, mean, seconds in points:
             beaten = any(

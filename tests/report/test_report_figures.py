@@ -166,11 +166,11 @@ def test_intervals_of_figures_are_those_of_tables(tmp_path):
         assert {record["system"]: (record["low"], record["high"]) for record in made} == known
 
 
-def test_runs_that_took_no_time_are_drawn(tmp_path):
+def test_runs_that_took_no_time_are_in_no_figure_of_times(tmp_path):
     for system in ("cag", "full-context"):
         add_run(tmp_path, spec_of(system), seconds=0.0, prepare={"prefill": 0.0})
     drawn, _ = make_figures(sections_of(tmp_path))
-    assert "figures/time-by-size-1" in [figure.stem for figure in drawn]
+    assert [figure.stem for figure in drawn] == ["figures/score-1"]
 
 
 def test_length_needs_two_sizes_of_the_same_system(tmp_path):

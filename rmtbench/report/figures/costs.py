@@ -46,8 +46,6 @@ def draw_times(records: Sequence[Record], label: str, systems: Systems) -> Figur
         for number, (name, field, colour, hatch) in enumerate(bars):
             for place, size in enumerate(sizes):
                 for record in where(own, label=name.partition(", with preparation")[0], size=size):
-                    if not record[field]:  # a logarithm has no place for 0 seconds
-                        continue
                     spot = place + width * (number - (len(bars) - 1) / 2)
                     axes.bar(
                         spot, record[field], width * 0.92, color=colour, hatch=hatch, edgecolor="white", linewidth=0,
@@ -68,8 +66,8 @@ def draw_times(records: Sequence[Record], label: str, systems: Systems) -> Figur
             ],
         )
         axes.grid(visible=False, axis="x")
-        if known := [record[field] for record in own for _, field, _, _ in bars if record[field]]:
-            axes.set_ylim(10 ** math.floor(math.log10(min(known))), 1.8 * max(known))
+        known = [record[field] for record in own for _, field, _, _ in bars if record[field]]
+        axes.set_ylim(10 ** math.floor(math.log10(min(known))), 1.8 * max(known))
     share_legend(figure)
     name_figure(figure, "Time with and without cache", label)
     return figure
