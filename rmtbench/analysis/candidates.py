@@ -7,12 +7,14 @@ from collections.abc import Iterable, Sequence
 from typing import TypeVar
 
 from rmtbench.analysis.contest import Candidate, Contest, Family
+from rmtbench.analysis.judging import JUDGED
 from rmtbench.analysis.metrics import values_made
 from rmtbench.analysis.pairs import compare_all, compare_each, compare_sums
 from rmtbench.analysis.run_figures import RunFigures, Sums, spared
 from rmtbench.analysis.score_interval import score_interval
 from rmtbench.analysis.sections import Grid, Row, Section
 from rmtbench.core import MetricValue
+from rmtbench.options import flag
 from rmtbench.plural import many
 
 _Value = TypeVar("_Value")
@@ -145,7 +147,8 @@ def _unusable(run: RunFigures, value: MetricValue) -> str:
     summary, name = run.summary, value.name
     finds = value.of == "retrieval"
     made, applicable = summary.means.get(name), summary.applicable.get(name, 0)
-    missing = f"{name} does not apply to it" if finds and run.scored else f"no {name} yet: rmtbench score makes it"
+    makes = f"rmtbench score {flag.judge} MODEL" if name == JUDGED else "rmtbench score"
+    missing = f"{name} does not apply to it" if finds and run.scored else f"no {name} yet: {makes} makes it"
     reasons = (
         (run.random_weights and not finds, "random weights: its scores mean nothing"),
         (run.reads_other_english and not finds, f"{run.spec.model} knows the miniature alone: no score counts"),

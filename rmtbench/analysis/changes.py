@@ -12,13 +12,13 @@ from rmtbench.analysis.contest import Candidate, Contest, Terms, difference, lin
 
 MOST_CHANGES = 3
 MOST_LOSS = 0.1
-"""A larger loss is told of no system, however cheap: nobody would take it."""
+"""A system that loses more is not named, however cheap it is."""
 LARGEST_SHARE = 0.25
-"""Of the chosen one's score; a loss above it is told of no system either."""
+"""Of the chosen one's score; a system that loses more is not named either."""
 LEAST_SAVING = 1.2
 """Name a system with a lower score only if the chosen one costs at least this many times as much."""
 FARTHEST = 1000.0
-"""Numbers of questions so many times more, or fewer, than those that were asked for are not told."""
+"""Numbers of questions so many times more, or fewer, than those that were asked for are left out."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""The corpora that a section's runs read, each told once however many systems read it."""
+"""The corpora that a section's runs read, each listed once."""
 
 from __future__ import annotations
 

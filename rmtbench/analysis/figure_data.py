@@ -8,8 +8,10 @@ from dataclasses import replace
 from statistics import fmean
 from typing import Any
 
-from rmtbench.analysis.break_even import CostLine, cost_line
-from rmtbench.analysis.run_figures import FIFTHS, RunFigures, Sums
+from rmtbench.analysis.break_even import cost_line
+from rmtbench.analysis.pairs import CONFIDENCE
+from rmtbench.analysis.run_figures import FIFTHS, RunFigures
+from rmtbench.analysis.score_interval import Ends, interval_by_cluster, score_interval
 from rmtbench.analysis.sections import Grid, Row
 from rmtbench.analysis.stats.clustered import standard_error_of_sums
 
@@ -29,16 +31,15 @@ def score_records(grid: Grid) -> list[Record]:
         mean = run.summary.means.get(METRIC)
         if not run.scored or mean is None:
             continue
-        error = run.standard_errors.get(METRIC) if run.complete else None
-        low, high = _interval(mean, error, run.units)
+        # Of one draw the interval would say nothing of other documents, and a figure has no room to say so.
+        ends = score_interval(run, METRIC) if run.units > 1 else None
         records.append(
             _who(grid, size, row, run)
             | {
                 "tokens": six_digits(run.summary.corpus_tokens),
                 "metric": METRIC,
                 "mean": six_digits(mean),
-                "low": six_digits(low),
-                "high": six_digits(high),
+                **_interval(ends),
                 "draws": run.summary.draws,
                 "questions": run.summary.expected,
             }
@@ -48,7 +49,11 @@ def score_records(grid: Grid) -> list[Record]:
 
 def length_records(grid: Grid) -> list[Record]:
     """The same of systems that were run at two lengths or more."""
-    return _of_several_sizes(score_records(grid))
+    records = score_records(grid)
+    sizes: dict[str, set[str]] = {}
+    for record in records:
+        sizes.setdefault(record["label"], set()).add(record["size"])
+    return [record for record in records if len(sizes[record["label"]]) > 1]
 
 
 def position_records(grid: Grid, metric: str = METRIC) -> list[Record]:
@@ -63,16 +68,17 @@ def position_records(grid: Grid, metric: str = METRIC) -> list[Record]:
         if (row.top_k or 0) < most[size, row.system]:
             continue
         for fifth in sorted(fifths):
-            mean, low, high, facts = _mean_of_sums(fifths[fifth])
+            sums = fifths[fifth]
+            facts = sum(number for _, number in sums.values())
+            error = standard_error_of_sums(list(sums.values()))
             records.append(
                 _who(grid, size, row, run)
                 | {
                     "position": six_digits((fifth + 0.5) / FIFTHS),
                     "metric": metric,
-                    "mean": six_digits(mean),
-                    "low": six_digits(low),
-                    "high": six_digits(high),
-                    "draws": len(fifths[fifth]) if run.unit == "draw" else run.summary.draws,
+                    "mean": six_digits(math.fsum(total for total, _ in sums.values()) / facts),
+                    **_interval(interval_by_cluster(run, metric, sums, error)),
+                    "draws": len(sums) if run.unit == "draw" else run.summary.draws,
                     "facts": facts,
                 }
             )
@@ -80,7 +86,10 @@ def position_records(grid: Grid, metric: str = METRIC) -> list[Record]:
 
 
 def time_records(grid: Grid) -> list[Record]:
-    """Seconds a question with and without cache, and with the preparation shared over the questions asked."""
+    """Seconds a question with and without cache, and with the preparation shared over the questions asked.
+
+    Axes of time are logarithmic: a run that took 0 seconds is in no figure of times.
+    """
     return [
         _who(grid, size, row, run)
         | {
@@ -90,7 +99,7 @@ def time_records(grid: Grid) -> list[Record]:
             "timed": run.summary.timed,
         }
         for size, row, run in _shown(grid)
-        if row.traits.twin and run.summary.mean_seconds["total"] is not None
+        if row.traits.twin and run.summary.mean_seconds["total"]
     ]
 
 
@@ -105,18 +114,15 @@ def memory_records(grid: Grid) -> list[Record]:
     return list(records.values())
 
 
-def cost_lines(grid: Grid, size: str) -> list[tuple[Row, RunFigures, CostLine]]:
-    """The lines of cost of all systems in use at one size."""
-    runs = [(row, run) for row, run in grid.at(size) if run is not None and row.traits.in_use]
-    lines = [(row, run, cost_line(grid.full_label(row), run)) for row, run in runs]
-    return [(row, run, line) for row, run, line in lines if line is not None]
-
-
 def cost_records(grid: Grid) -> list[Record]:
     """Total seconds of so many questions about one corpus, preparation included; at least two systems a size."""
     records = []
     for size in grid.sizes:
-        lines = cost_lines(grid, size)
+        lines = [
+            (row, run, line)
+            for row, run in grid.at(size)
+            if run is not None and row.traits.in_use and (line := cost_line(grid.full_label(row), run)) and line.each
+        ]
         if len(lines) > 1:
             records += [
                 _who(grid, size, row, run)
@@ -142,7 +148,7 @@ def frontier_records(grid: Grid) -> list[Record]:
             if run is not None
             and run.scored
             and (mean := run.summary.means.get(METRIC)) is not None
-            and (seconds := run.seconds_with_preparation) is not None
+            and (seconds := run.seconds_with_preparation)
         ]
         for row, run, mean, seconds in points:
             beaten = any(
@@ -165,13 +171,6 @@ def _shown(grid: Grid) -> Iterator[tuple[str, Row, RunFigures]]:
     return ((size, row, run) for size in grid.sizes for row, run in grid.at(size) if run is not None)
 
 
-def _of_several_sizes(records: list[Record]) -> list[Record]:
-    sizes: dict[str, set[str]] = {}
-    for record in records:
-        sizes.setdefault(record["label"], set()).add(record["size"])
-    return [record for record in records if len(sizes[record["label"]]) > 1]
-
-
 def _who(grid: Grid, size: str, row: Row, run: RunFigures) -> Record:
     return {
         "dataset": grid.name,
@@ -184,18 +183,10 @@ def _who(grid: Grid, size: str, row: Row, run: RunFigures) -> Record:
     }
 
 
-def _mean_of_sums(sums: Sums) -> tuple[float, float | None, float | None, int]:
-    """Mean, interval and number of values, from sums by draw: see `rmtbench.analysis.stats.clustered`."""
-    count = sum(number for _, number in sums.values())
-    mean = math.fsum(total for total, _ in sums.values()) / count
-    error = standard_error_of_sums(list(sums.values()))
-    return mean, *_interval(mean, error, len(sums)), count
-
-
-def _interval(mean: float, error: float | None, draws: int) -> tuple[float | None, float | None]:
-    from rmtbench.analysis.stats.intervals import t_interval
-
-    return t_interval(mean, error, draws)
+def _interval(ends: Ends | None) -> Record:
+    """Both ends of a 95 % interval and its level; nothing where there is none."""
+    low, high = ends or (None, None)
+    return {"low": six_digits(low), "high": six_digits(high), "level": None if ends is None else CONFIDENCE}
 
 
 def six_digits(value: float | None) -> float | None:

@@ -180,17 +180,13 @@ def judged_run(run: RunColumns) -> JudgedRun | None:
         incorrect=values.count(0.0),
         not_judged=values.count(None),
         agreement={
-            metric: _agreement(asked, judged, run.columns.scores.get(metric), least)
+            metric: _agreement(asked, judged, scores, least)
             for metric, least in BESIDE.items()
-            if all(metric in run.columns.scores and run.columns.scores[metric].kinds[at] != ABSENT for at in asked)
+            if (scores := run.columns.scores.get(metric)) and all(scores.kinds[at] != ABSENT for at in asked)
         },
     )
 
 
-def _agreement(asked: Iterable[int], judged: Scores, scores: Scores | None, least: float) -> Agreement:
-    pairs = [
-        (judged.values[at] == 1.0, scores is not None and scores.values[at] >= least)
-        for at in asked
-        if judged.kinds[at] == GIVEN
-    ]
+def _agreement(asked: Iterable[int], judged: Scores, scores: Scores, least: float) -> Agreement:
+    pairs = [(judged.values[at] == 1.0, scores.values[at] >= least) for at in asked if judged.kinds[at] == GIVEN]
     return Agreement(*(pairs.count(pair) for pair in ((True, True), (True, False), (False, True), (False, False))))

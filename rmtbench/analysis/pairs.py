@@ -68,6 +68,17 @@ class Pair:
         """Whether p stays below 0.05 after Holm's adjustment and the interval does not hold 0: neither is enough."""
         return excludes_zero(self.low, self.high, self.adjusted)
 
+    @property
+    def needed(self) -> int | None:
+        """Units that would show a difference as large as this one, before Holm; None where that is undefined."""
+        from rmtbench.analysis.stats.power import clusters_needed, minimum_detectable_effect
+
+        if self.detectable is None:
+            return None
+        # The detectable effect is the standard error times this.
+        factor = minimum_detectable_effect(1.0, self.units) or 1.0
+        return clusters_needed(self.difference, self.detectable / factor, self.units)
+
 
 def excludes_zero(low: float | None, high: float | None, adjusted: float | None) -> bool:
     """Whether a difference is proven: by the interval and by the adjusted test, so that no two tables disagree."""

@@ -30,21 +30,35 @@ def score_interval(run: RunFigures, metric: str) -> Ends | None:
     if run.unit == "question" and all(_same(total, 0) or _same(total, count) for total, count in sums.values()):
         # The same question has the same outcome in every draw: it is one trial.
         return _exact(sum(not _same(total, 0) for total, _ in sums.values()), len(sums))
-    if len(sums) > 1:
-        return _clustered(run, metric, sums)
-    return _of_one_draw(run, metric, sums)
+    if len(sums) == 1:
+        return _of_one_draw(run, metric, sums)
+    found = interval_by_cluster(run, metric, sums, run.standard_errors.get(metric))
+    return _of_questions(sums) if found is None and _right_or_wrong(run, metric, sums) else found
 
 
-def _clustered(run: RunFigures, metric: str, sums: Sums) -> Ends | None:
+def interval_by_cluster(run: RunFigures, metric: str, sums: Sums, error: float | None) -> Ends | None:
+    """Return the 95 % interval of the mean of these sums by Student's t, or exact where no cluster differs.
+
+    Args:
+        run: The run.
+        metric: Name of one of its metrics.
+        sums: Its sums by cluster: all, or those of a part of its values.
+        error: The clustered standard error of their mean; None where it is undefined.
+
+    Returns:
+        Both ends; None for one cluster, and where all clusters have the same mean and it is neither 0 nor 1.
+    """
     from rmtbench.analysis.stats.intervals import t_interval
 
-    error, mean = run.standard_errors.get(metric), _mean(sums)
-    if error and error > _ROUNDING:
-        return _on_scale(run, metric, sums, t_interval(mean, error, len(sums)))
-    if _same(mean, 0) or _same(mean, 1):
+    mean = _mean(sums)
+    if error is None:
+        return None
+    if error > _ROUNDING:
+        return _on_scale(run, metric, t_interval(mean, error, len(sums)))
+    if _from_0_to_1(run, metric) and (_same(mean, 0) or _same(mean, 1)):
         # All or none in every draw: a draw is one trial, whatever depends on whatever within it.
         return _exact(0 if _same(mean, 0) else len(sums), len(sums))
-    return _of_questions(sums) if _right_or_wrong(run, metric, sums) else None
+    return None
 
 
 def _of_one_draw(run: RunFigures, metric: str, sums: Sums) -> Ends | None:
@@ -57,18 +71,21 @@ def _of_one_draw(run: RunFigures, metric: str, sums: Sums) -> Ends | None:
     spread = run.squares.get(metric, 0.0) - count * mean**2
     if count < 2 or spread <= _ROUNDING:
         return None
-    return _on_scale(run, metric, sums, t_interval(mean, math.sqrt(spread / (count - 1) / count), count))
+    return _on_scale(run, metric, t_interval(mean, math.sqrt(spread / (count - 1) / count), count))
 
 
-def _on_scale(run: RunFigures, metric: str, sums: Sums, ends: tuple[float | None, float | None]) -> Ends | None:
+def _on_scale(run: RunFigures, metric: str, ends: tuple[float | None, float | None]) -> Ends | None:
     """Both ends, within 0 to 1 where the values are. A plugin's metric may count words, or go to 100."""
     low, high = ends
     if low is None or high is None:
         return None
-    # Of values from 0 to 1 no square is larger than the value.
-    if run.squares.get(metric, 0.0) > math.fsum(total for total, _ in sums.values()) + _ROUNDING:
-        return low, high
-    return max(0.0, low), min(1.0, high)
+    return (max(0.0, low), min(1.0, high)) if _from_0_to_1(run, metric) else (low, high)
+
+
+def _from_0_to_1(run: RunFigures, metric: str) -> bool:
+    """Whether a metric's values may all be from 0 to 1: no square of such a value is larger than the value."""
+    total = math.fsum(total for total, _ in run.by_cluster[metric].values())
+    return run.squares.get(metric, 0.0) <= total + _ROUNDING
 
 
 def _of_questions(sums: Sums) -> Ends:

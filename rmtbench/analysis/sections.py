@@ -245,9 +245,11 @@ class Grid:
     native: Mapping[tuple[str, Row], RunFigures] = field(default_factory=dict)
 
     def label(self, row: Row) -> str:
-        """Return the row's name in this grid, with embedder and windows if the same system has several of them."""
+        """Return the row's name in this grid, with what tells it from other rows: name, embedder and windows."""
         alike = [other for other in self.rows if other.system == row.system]
         parts = [row.label]
+        if any(other.traits.label == row.traits.label for other in self.rows if other.system != row.system):
+            parts.append(f"system {row.system}")
         if row.embedder and len({other.embedder for other in alike}) > 1:
             parts.append(row.embedder)
         if _WINDOWS not in row.settings and any(_WINDOWS in other.settings for other in alike):

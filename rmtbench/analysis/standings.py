@@ -61,7 +61,7 @@ def standings(contest: Contest, leader: int, others: Sequence[int], margin: floa
 
 
 def fewest_without_variation(contest: Contest, margin: float) -> int:
-    """Units without any difference that show two systems to be alike: as many as hold the questions that would do."""
+    """Return the number of units without any difference that is needed to call two systems as good as each other."""
     from rmtbench.analysis.stats.power import trials_to_exclude
 
     questions = contest.questions / contest.units if contest.unit == "draw" else 1.0
@@ -93,6 +93,8 @@ def _state(contest: Contest, pair: PairedDifference, margin: float, found: float
         return "alike"  # whatever the difference is, it is none that matters
     if proven and pair.difference > 0:
         return "worse"
+    if abs(pair.difference) > margin:
+        return "unknown"  # too few units for the test to prove what was seen, however little it varies
     if found is None:
         return "alike" if pair.clusters >= fewest_without_variation(contest, margin) else "unknown"
     return "alike" if found <= margin else "unknown"

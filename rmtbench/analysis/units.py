@@ -1,7 +1,7 @@
 """What a run's answers are a sample of: draws of documents, or questions about documents that are all there are.
 
-Of a folder that is read whole every draw holds the same documents. Its draws are no witnesses of one another, however
-many there are; its questions are, of the questions that these documents will get.
+Every draw of a folder that is read whole has the same documents, so its draws are not independent. Its questions are
+then the sample, of the questions that these documents will get.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from typing import Literal
 from rmtbench.journal.record import Key, RunHead, RunRecord
 
 Unit = Literal["draw", "question"]
-"""What is independent of its like: everything within one is dependent."""
+"""What errors are clustered by: values of different units are independent."""
 
 FEWEST_UNITS = 6
-"""With fewer no exchange of two systems is rarer than 0.05: see `rmtbench.analysis.stats.resampling.sign_flip_test`."""
+"""With fewer units no sign-flip test has a p below 0.05: see `rmtbench.analysis.stats.resampling.sign_flip_test`."""
 
 WHOLE_SIZE = "all"
 WHOLE_KINDS = frozenset({"own", "embedded"})

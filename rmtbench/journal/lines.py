@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from io import BufferedWriter
@@ -26,12 +27,6 @@ def dumps(row: Mapping[str, Any]) -> str:
 def encode(row: Mapping[str, Any]) -> bytes:
     """`dumps` as one line of UTF-8; half a surrogate pair, which a model can write, is stored as ``?``."""
     return (dumps(row) + "\n").encode("utf-8", "replace")
-
-
-def read_lines(path: Path) -> Iterator[dict[str, Any]]:
-    """Yield the rows of a JSON-lines file, without a torn last line: `read_numbered` without the places."""
-    for _, row in read_numbered(path):
-        yield row
 
 
 def read_numbered(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -78,13 +73,19 @@ def number_rows(lines: Iterable[bytes], path: Path) -> Iterator[tuple[str, dict[
 
 
 def _read_slowly(line: bytes, where: str) -> object:
-    """What orjson refuses: the standard library takes some of it (NaN, half a surrogate pair), and words the errors."""
+    """What orjson refuses: the standard library takes half a surrogate pair, and words the errors."""
     try:
-        return json.loads(line.decode())
+        return json.loads(line.decode(), parse_float=_finite, parse_constant=_finite)
     except (ValueError, RecursionError) as error:
         raise UserError(
             f"damaged: not JSON ({error})", where=where, remedy=f"remove that line, or start anew with {flag.fresh}"
         ) from error
+
+
+def _finite(text: str) -> float:
+    if not math.isfinite(number := float(text)):
+        raise ValueError(f"{text} is no finite number")
+    return number
 
 
 class LineWriter:

@@ -16,7 +16,7 @@ from rmtbench.journal.layout import RunFolder
 from rmtbench.journal.lines import encode, read_numbered, refuse_link
 from rmtbench.journal.lock import only_writer
 from rmtbench.journal.order import BY_DRAW
-from rmtbench.journal.packed import packed_of
+from rmtbench.journal.packed import refuse_packed
 from rmtbench.journal.rows import key_from_row, spec_from_row
 from rmtbench.journal.writer import check_same_model
 from rmtbench.options import flag
@@ -105,7 +105,8 @@ def _merge_run(folders: Sequence[Path], target: Path, *, adding: bool) -> Merged
         **{name: b"".join(map(encode, rows)) for name, rows in joined.items()},
         "sessions": b"".join(encode({**row, "session": number}) for number, row in enumerate(sessions.values())),
     }
-    _refuse_other_places(target)
+    refuse_packed(target)
+    refuse_link(target)
     with disk_errors(target, flag.results):
         target.mkdir(parents=True, exist_ok=True)
         with only_writer(RunFolder(target).lock) as check_lock:
@@ -198,14 +199,6 @@ def _check_equal(name: str, one: Row, other: Row, part: _Part, owner: _Part) -> 
         where=str(getattr(part.folder, name)),
         remedy="leave one of the two parts out",
     )
-
-
-def _refuse_other_places(target: Path) -> None:
-    """Refuse to write beside a packed run, or through a link."""
-    refuse_link(target)
-    if packed := packed_of(target):
-        remedy = f"rmtbench pack {packed} --undo makes a folder of it again"
-        raise UserError("this run is packed", where=str(packed), remedy=remedy)
 
 
 def _refuse_losses(folder: RunFolder, answers: Sequence[Row]) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path, PosixPath
+from shlex import quote
 from typing import IO, Any
 
 from rmtbench.errors import UserError, disk_errors
@@ -70,6 +71,13 @@ def packed_of(folder: Path) -> Path | None:
     folder = folder if folder.name else folder.absolute()  # "." has no name
     packed = folder.with_name(folder.name + SUFFIX) if folder.name else folder
     return packed if packed.is_file() and not folder.is_dir() else None
+
+
+def refuse_packed(folder: Path) -> None:
+    """Raise a UserError if a run is packed: nothing is written to it."""
+    if packed := packed_of(folder):
+        remedy = f"rmtbench pack {quote(str(packed))} --undo makes a folder of it again"
+        raise UserError("this run is packed, and nothing can be added to it", where=str(packed), remedy=remedy)
 
 
 def file_of(folder: Path, name: str) -> Path:

@@ -7,7 +7,6 @@ import shutil
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from shlex import quote
 from types import TracebackType
 from typing import Any, Self
 
@@ -15,9 +14,9 @@ from rmtbench.core import Answer, Corpus, Draw, Prepared, Question, RunSpec, Sys
 from rmtbench.errors import UserError, disk_errors
 from rmtbench.journal.checks import read_json, value_at
 from rmtbench.journal.layout import RunFolder, run_id
-from rmtbench.journal.lines import LineWriter, encode, read_lines, read_numbered, refuse_link, write_whole
+from rmtbench.journal.lines import LineWriter, encode, read_numbered, refuse_link, write_whole
 from rmtbench.journal.lock import only_writer
-from rmtbench.journal.packed import packed_of
+from rmtbench.journal.packed import refuse_packed
 from rmtbench.journal.record import Key
 from rmtbench.journal.rows import (
     answer_to_row,
@@ -56,12 +55,7 @@ class RunWriter:
         self._check_lock: Callable[[], None] = _never_opened
 
     def __enter__(self) -> Self:
-        if packed := packed_of(self.folder.path):
-            raise UserError(
-                "this run is packed, and nothing can be added to it",
-                where=str(packed),
-                remedy=f"rmtbench pack {quote(str(packed))} --undo makes a folder of it again",
-            )
+        refuse_packed(self.folder.path)
         refuse_link(self.folder.path)
         with disk_errors(self.folder.path, flag.results):
             self.folder.path.mkdir(parents=True, exist_ok=True)
@@ -164,7 +158,7 @@ class RunWriter:
         self.done = _keys(folder.answers)
         self._gold = _keys(folder.gold)
         self._corpora = {draw: row["sha256"] for draw, row in _corpora(folder.corpora).items()}
-        self._sessions = sum(1 for _ in read_lines(folder.sessions))
+        self._sessions = sum(1 for _ in read_numbered(folder.sessions))
 
 
 def check_same_model(before: Mapping[str, Any], now: Mapping[str, Any], folder: RunFolder) -> None:

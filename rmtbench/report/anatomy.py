@@ -9,9 +9,9 @@ from rmtbench.analysis.run_figures import TIMINGS, RunFigures
 from rmtbench.analysis.sections import Grid, row_of
 from rmtbench.options import flag
 from rmtbench.report import numbers
-from rmtbench.report.notes import mark_notes, marks, preparation_text, shared_notes
+from rmtbench.report.notes import mark_notes, preparation_text, shared_notes
 from rmtbench.report.numbers import MISSING
-from rmtbench.report.tables import Table
+from rmtbench.report.tables import Table, row_cells
 
 PARTS = ("tokenize", "chunk", "embed", "index", "prefill", "save", "load")
 """Order of preparation's parts; a system's own parts follow."""
@@ -50,8 +50,8 @@ WHO = ("size", "system", "run", "top-k")
 
 def who(grid: Grid, run: RunFigures) -> tuple[str, ...]:
     """Return the cells of `WHO` for a run."""
-    top_k = "" if run.spec.top_k is None else str(run.spec.top_k)
-    return (run.spec.size, f"{grid.label(row_of(run))} {marks(run)}".rstrip(), run.hash, top_k)
+    label, top_k = row_cells(grid, row_of(run), run)
+    return (run.spec.size, label, run.hash, top_k)
 
 
 def _answer_table(grid: Grid, runs: Sequence[RunFigures]) -> Table:

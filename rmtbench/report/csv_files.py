@@ -24,7 +24,7 @@ def records(sections: Sequence[Section]) -> dict[str, list[Record]]:
     """Every table's records, by the file's name without its ending.
 
     Args:
-        sections: All sections; a record holds its section's setting, so that files pool none of them silently.
+        sections: All sections; each record has its section's setting, because a file holds runs of all sections.
     """
     grids = [(section, grid) for section in sections for grid in section.grids]
     parts = parts_of([run for section in sections for run in section.runs])

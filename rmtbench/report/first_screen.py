@@ -37,7 +37,7 @@ class Block:
 
     Attributes:
         section: The section's title.
-        title: Data set, size and model.
+        title: Data set, size and model; if several blocks have the same, also what sets their sections apart.
         about: Tier of evidence, source of the data, what was asked, machine.
         said: The verdict in two sentences; of runs whose answers mean nothing also the one by recall.
         table: All systems.
@@ -77,53 +77,55 @@ def first_screen(
     known, found = (
         {(one.section, one.dataset, one.size): (one, it) for one, it in each} for each in (decided, retrieval)
     )
+    places = [(section, grid, size) for section in sections for grid in section.grids for size in grid.sizes]
+    titles = [
+        f"{grid.name} {size}, {dict(section.setting)['model'].removesuffix(' (random weights)')}"
+        for section, grid, size in places
+    ]
     return tuple(
-        _block(section, grid, size, known.get(key := (section.title, grid.name, size)), found.get(key))
-        for section in sections
-        for grid in section.grids
-        for size in grid.sizes
+        _block(
+            section,
+            grid,
+            size,
+            title if titles.count(title) == 1 else f"{grid.name} {size}, {section.title}",
+            known.get(key := (section.title, grid.name, size)),
+            found.get(key),
+        )
+        for (section, grid, size), title in zip(places, titles, strict=True)
     )
 
 
-def _block(section: Section, grid: Grid, size: str, decided: Decided | None, retrieval: Decided | None) -> Block:
+def _block(
+    section: Section, grid: Grid, size: str, title: str, decided: Decided | None, retrieval: Decided | None
+) -> Block:
     runs = [run for _, run in grid.at(size) if run is not None]
-    title = f"{grid.name} {size}, {dict(section.setting)['model'].removesuffix(' (random weights)')}"
-    about = _about(section, runs)
-    unscored = sum(not run.scored for run in runs if run.summary.answered)
+    said: tuple[str, ...] = (NO_VERDICT,)
+    short, settle, command, here = NO_VERDICT, "", "", ""
     if decided is None:
         table, legend = _quick_table(grid, size)
-        return Block(
-            section=section.title,
-            title=title,
-            about=about,
-            said=(NO_VERDICT,),
-            table=table,
-            comparable=comparable(runs),
-            legend=legend,
-            short=f"{title} ({_tiers(runs)}): {NO_VERDICT}",
-            unscored=unscored,
-        )
-    (contest, common), verdict, terms = without_common(decided[0]), decided[1], Terms()
-    said = sentences(contest, terms, verdict)
-    if verdict.choice is None and retrieval is not None and retrieval[1].choice is not None:
-        said = (*said, f"By recall: {' '.join(sentences(without_common(retrieval[0])[0], terms, retrieval[1]))}")
-    settle = settling(contest, verdict)
-    command, here = (settling_command(contest, verdict, runs, paths=paths) for paths in (False, True))
-    if command and contest.unit == "question":
-        settle += " Add those that the folder does not have yet, then:"
+    else:
+        (contest, common), verdict, terms = without_common(decided[0]), decided[1], Terms()
+        said, table = sentences(contest, terms, verdict), _table(contest, terms, verdict, runs, common)
+        short, legend = f"{said[0]}{_sureness(verdict)}", _legend(contest, terms, verdict, runs)
+        if verdict.choice is None and retrieval is not None and retrieval[1].choice is not None:
+            said = (*said, f"By recall: {' '.join(sentences(without_common(retrieval[0])[0], terms, retrieval[1]))}")
+        settle = settling(contest, verdict)
+        command, here = (settling_command(contest, verdict, runs, paths=paths) for paths in (False, True))
+        if command and contest.unit == "question":
+            settle += " Add those that the folder does not have yet, then:"
     return Block(
         section=section.title,
         title=title,
-        about=about,
+        about=_about(section, runs),
         said=said,
+        table=table,
+        comparable=comparable(runs),
+        legend=legend,
+        short=f"{title} ({_tiers(runs)}): {short}",
         settle=settle,
         command=command,
         here=here,
-        table=_table(contest, terms, verdict, runs, common),
-        comparable=comparable(runs),
-        legend=_legend(contest, terms, verdict, runs),
-        short=f"{title} ({_tiers(runs)}): {said[0]}{_sureness(verdict)}",
-        unscored=unscored,
+        unscored=sum(not run.scored for run in runs if run.summary.answered),
     )
 
 

@@ -58,7 +58,7 @@ _SPECIAL = {
 def escape(text: str) -> str:
     """A text as LaTeX prints it literally on one line.
 
-    Accented Latin letters stay; a sign that the standard fonts lack is told by its number, such as ``[U+4E2D]``.
+    Accented Latin letters stay; a character that the standard fonts lack becomes its number, such as ``[U+4E2D]``.
 
     Args:
         text: Any text.

@@ -1,4 +1,4 @@
-"""Tables as Markdown that GitHub draws. Whatever stands in a text, it stays in its cell."""
+"""Tables as Markdown for GitHub. Texts are escaped, so that none leaves its cell."""
 
 from __future__ import annotations
 

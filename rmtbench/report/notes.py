@@ -192,26 +192,22 @@ def cache_notes(runs: Iterable[RunFigures]) -> list[str]:
 
 def agreement_notes(grid: Grid) -> list[str]:
     """Say of each run that is not exact, or has int8 weights, how many of its answers are those of the exact one."""
-    notes = []
-    for run in inexact(grid.shown.values()):
-        found = agreement(grid, run)
-        told = (
-            "no exact run has answered the same questions"
+    runs = list(grid.shown.values())
+    compared = [("not exact", run, agreement(grid, run), "exact run", "the exact run's") for run in inexact(runs)]
+    compared += [
+        ("int8 weights", run, native_agreement(grid, run), "run with native weights", "those with native weights")
+        for run in quantised(runs)
+    ]
+    return [
+        f"{kind}: {run.spec.size} {name_of(run)}: "
+        + (
+            f"no {other} has answered the same questions"
             if found is None
-            else f"{found.equal:,} of {found.compared:,} answers are token for token the exact run's "
+            else f"{found.equal:,} of {found.compared:,} answers are token for token {theirs} "
             f"({found.rate:.1%}; run {found.exact.hash})"
         )
-        notes.append(f"not exact: {run.spec.size} {name_of(run)}: {told}")
-    for run in quantised(grid.shown.values()):
-        found = native_agreement(grid, run)
-        told = (
-            "no run with native weights has answered the same questions"
-            if found is None
-            else f"{found.equal:,} of {found.compared:,} answers are token for token those with native weights "
-            f"({found.rate:.1%}; run {found.exact.hash})"
-        )
-        notes.append(f"int8 weights: {run.spec.size} {name_of(run)}: {told}")
-    return notes
+        for kind, run, found, other, theirs in compared
+    ]
 
 
 def question_notes(grid: Grid) -> list[str]:

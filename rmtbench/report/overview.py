@@ -5,9 +5,9 @@ from __future__ import annotations
 from rmtbench.analysis.run_figures import RunFigures
 from rmtbench.analysis.sections import Grid, Row
 from rmtbench.report import numbers
-from rmtbench.report.notes import marks, preparation_text, score_notes, shared_notes
+from rmtbench.report.notes import preparation_text, score_notes, shared_notes
 from rmtbench.report.numbers import MISSING
-from rmtbench.report.tables import Table, score_text
+from rmtbench.report.tables import Table, row_cells, score_text
 
 METRICS = (("em", "EM"), ("f1", "F1"), ("recall", "recall"))
 
@@ -31,13 +31,11 @@ def overview_table(grid: Grid) -> Table:
 
 
 def _figures(grid: Grid, row: Row, run: RunFigures | None) -> tuple[str, ...]:
-    top_k = "" if row.top_k is None else str(row.top_k)
     if run is None:
-        return (grid.label(row), top_k, *[MISSING] * (len(METRICS) + 4))
+        return (*row_cells(grid, row, run), *[MISSING] * (len(METRICS) + 4))
     summary = run.summary
     return (
-        f"{grid.label(row)} {marks(run)}".rstrip(),
-        top_k,
+        *row_cells(grid, row, run),
         *(score_text(run, metric) for metric, _ in METRICS),
         numbers.seconds(summary.median_seconds["total"]),
         numbers.seconds(summary.p90_seconds["total"]),

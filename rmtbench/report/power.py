@@ -1,4 +1,4 @@
-"""What the draws at hand can show: which differences stand after Holm, which do not, and how many draws those need."""
+"""What the draws at hand can show: which differences are significant after Holm, and how many draws others need."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from collections.abc import Iterable, Sequence
 
 from rmtbench.analysis.metrics import LABELS
 from rmtbench.analysis.pairs import Pair
-from rmtbench.analysis.power import power_of
 from rmtbench.analysis.sections import Grid
 from rmtbench.analysis.units import FEWEST_UNITS
 from rmtbench.report.numbers import MISSING
@@ -30,8 +29,9 @@ def power_table(grid: Grid, compared: Iterable[tuple[str, Sequence[Pair]]]) -> T
     unit = shown[0][1][0].unit
     return Table(
         title=f"What these {unit}s can show in {LABELS[shown[0][1][0].metric]}, {grid.name}",
-        caption="Significant: below 0.05 after Holm. Detectable: the true difference that four of five experiments "
-        f"find, of the middle pair. Needed: {unit}s for the largest difference that is not significant, before Holm.",
+        caption="Significant: below 0.05 after Holm, and an interval without 0. Detectable: the true difference that "
+        f"four of five experiments find, of the middle pair. Needed: {unit}s for the largest difference that is not "
+        "significant, before Holm.",
         columns=("size", f"{unit}s", "pairs", "significant", "smallest of these", "largest of the others", "detectable",
                  "needed"),
         rows=tuple(_row(grid, size, pairs) for size, pairs in shown),
@@ -40,19 +40,21 @@ def power_table(grid: Grid, compared: Iterable[tuple[str, Sequence[Pair]]]) -> T
 
 
 def _row(grid: Grid, size: str, pairs: Sequence[Pair]) -> tuple[str, ...]:
-    power = power_of(pairs)
-    stand, others = power.significant, power.others
+    significant = [abs(pair.difference) for pair in pairs if pair.significant]
+    other = max((pair for pair in pairs if not pair.significant), key=lambda pair: abs(pair.difference), default=None)
+    detectable = sorted(pair.detectable for pair in pairs if pair.detectable is not None)
+    largest = needed = MISSING
+    if other is not None:
+        names = f"({grid.full_label(other.first[0])}, {grid.full_label(other.second[0])})"
+        largest = f"{signed(abs(other.difference))} {names}"
+        needed = UNDEFINED if other.needed is None else f"{other.needed:,}"
     return (
         size,
-        " or ".join(map(str, power.units)),
+        " or ".join(map(str, sorted({pair.units for pair in pairs}))),
         str(len(pairs)),
-        str(len(stand)),
-        signed(min(abs(pair.difference) for pair in stand)) if stand else MISSING,
-        f"{signed(abs(others[0].difference))} {_names(grid, others[0])}" if others else MISSING,
-        UNDEFINED if power.detectable is None else f"{power.detectable:.3f}",
-        MISSING if not others else UNDEFINED if power.needed is None else f"{power.needed:,}",
+        str(len(significant)),
+        signed(min(significant)) if significant else MISSING,
+        largest,
+        f"{detectable[len(detectable) // 2]:.3f}" if detectable else UNDEFINED,
+        needed,
     )
-
-
-def _names(grid: Grid, pair: Pair) -> str:
-    return f"({grid.full_label(pair.first[0])}, {grid.full_label(pair.second[0])})"

@@ -15,9 +15,9 @@ from rmtbench.analysis.run_figures import RunFigures
 from rmtbench.analysis.sections import Grid, Section
 from rmtbench.plural import many
 from rmtbench.report import numbers
-from rmtbench.report.notes import mark_notes, marks, name_of
+from rmtbench.report.notes import mark_notes, name_of
 from rmtbench.report.numbers import MISSING
-from rmtbench.report.tables import Table, score_text
+from rmtbench.report.tables import Table, row_cells, score_text
 
 WRONG = "§"
 COLUMNS = (
@@ -51,8 +51,7 @@ def paper_comparison_table(section: Section, grid: Grid) -> Table | None:
         rows.append(
             (
                 each.size,
-                f"{grid.label(row)} {marks(run)}".rstrip(),
-                "" if row.top_k is None else str(row.top_k),
+                *row_cells(grid, row, run),
                 score_text(run, PAPER_METRIC),
                 f"{published}{WRONG if score is not None and score.wrong else ''}",
                 MISSING if score is None else f"{score.logged:.4f}",
@@ -121,7 +120,7 @@ def differences(section: Section, grid: Grid) -> tuple[str, ...]:
 
 def paper_comparison_records(section: Section, grid: Grid) -> list[Record]:
     """The table's figures for scripts."""
-    records = []
+    records, told = [], "; ".join(differences(section, grid))
     for each in corresponding(grid):
         run, score = each.run, each.score
         measured = run.summary.means.get(PAPER_METRIC) if run.scored else None
@@ -138,7 +137,7 @@ def paper_comparison_records(section: Section, grid: Grid) -> list[Record]:
                 published_mean_seconds=each.published_seconds,
                 measured_preparation_seconds=each.preparation,
                 published_preparation_seconds=each.published_preparation,
-                differences="; ".join(differences(section, grid)),
+                differences=told,
                 source=PAPER,
             )
         )

@@ -8,7 +8,7 @@ from rmtbench.analysis.contest import Contest
 from rmtbench.analysis.decision import Verdict
 from rmtbench.analysis.figure_data import Record
 from rmtbench.analysis.metrics import FIRST, LABELS
-from rmtbench.analysis.pairs import LEVEL, Pair, why_left_out
+from rmtbench.analysis.pairs import CONFIDENCE, LEVEL, Pair, why_left_out
 from rmtbench.analysis.run_figures import RunFigures
 from rmtbench.analysis.sections import Grid, Row
 from rmtbench.analysis.units import FEWEST_UNITS, Unit
@@ -81,8 +81,7 @@ def leader_records(contest: Contest, verdict: Verdict) -> list[Record]:
             "other_run_id": contest.candidates[each.place].run_id,
             "state": each.state,
             "difference": _digits(each.difference),
-            "low": _digits(each.low),
-            "high": _digits(each.high),
+            **_interval(each.low, each.high),
             "p_adjusted": _digits(each.p),
             "comparisons": verdict.comparisons,
             "detectable": _digits(each.detectable),
@@ -185,8 +184,7 @@ def pair_record(grid: Grid, size: str, pair: Pair) -> Record:
         **name("first", *pair.first),
         **name("second", *pair.second),
         "difference": _digits(pair.difference),
-        "low": _digits(pair.low),
-        "high": _digits(pair.high),
+        **_interval(pair.low, pair.high),
         "p": _digits(pair.p),
         "p_holm": _digits(pair.adjusted),
         "significant": pair.significant,
@@ -205,6 +203,10 @@ def signed(value: float) -> str:
 def p_text(p: float | None) -> str:
     """A p-value with three decimals, ``<.001`` below, or that it is undefined."""
     return UNDEFINED if p is None else "<.001" if p < 0.001 else f"{p:.3f}".removeprefix("0")
+
+
+def _interval(low: float | None, high: float | None) -> Record:
+    return {"low": _digits(low), "high": _digits(high), "level": None if low is None else CONFIDENCE}
 
 
 def _digits(value: float | None) -> float | None:

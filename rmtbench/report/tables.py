@@ -120,7 +120,7 @@ def score_table(grid: Grid) -> Table:
         f"{MISSING}: nothing was run; n/a: the metric does not apply.",
         columns=("size", "system", "top-k", *(value.label for value in values), "answered", "failed"),
         rows=tuple(
-            (size, *_who(grid, row, run), *(score_text(run, value.name) for value in values), *_outcome(run))
+            (size, *row_cells(grid, row, run), *(score_text(run, value.name) for value in values), *_outcome(run))
             for size in grid.sizes
             for row, run in grid.at(size)
         ),
@@ -156,7 +156,9 @@ def time_table(grids: Sequence[Grid]) -> Table | None:
     notes = []
     for grid in grids:
         compared = cache_comparison(grid)
-        rows += [(grid.name, size, _who(grid, row, run)[0], *_times(run, base)) for size, row, run, base in compared]
+        rows += [
+            (grid.name, size, row_cells(grid, row, run)[0], *_times(run, base)) for size, row, run, base in compared
+        ]
         shown = [run for _, _, run, _ in compared if run is not None]
         told = mark_notes(shown) + shared_notes(shown) + (question_notes(grid) if compared else [])
         notes += [f"{grid.name}: {note}" for note in told]
@@ -198,7 +200,8 @@ def score_text(run: RunFigures | None, metric: str) -> str:
     return numbers.score(mean, error, marks(run))
 
 
-def _who(grid: Grid, row: Row, run: RunFigures | None) -> tuple[str, str]:
+def row_cells(grid: Grid, row: Row, run: RunFigures | None) -> tuple[str, str]:
+    """Return the cells that name a row: its label with its run's marks, and its top-k."""
     signs = marks(run) if run is not None else ""
     return (f"{grid.label(row)} {signs}".rstrip(), "" if row.top_k is None else str(row.top_k))
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from rmtbench.analysis.contest import Terms
 from rmtbench.analysis.decision import Decided, decide_all
@@ -23,6 +22,7 @@ from rmtbench.options import flag
 from rmtbench.report import csv_files, latex, markdown
 from rmtbench.report.anatomy import anatomy_tables
 from rmtbench.report.figures import FOLDER
+from rmtbench.report.figures.make import drawing
 from rmtbench.report.first_screen import Block, first_screen
 from rmtbench.report.judge_tables import judge_tables
 from rmtbench.report.overview import overview_table
@@ -43,9 +43,6 @@ from rmtbench.report.significance import (
     pairs_table,
 )
 from rmtbench.report.tables import Chapter, Table, corpora_table, model_table, paper_table, score_table, time_table
-
-if TYPE_CHECKING:
-    from rmtbench.report.figures.make import Drawn
 
 TABLES = ("table2-*.csv", "published.csv")
 """Files of tables of which a report may have fewer than the one before it."""
@@ -126,7 +123,7 @@ def write_report(
     page_blocks = None if quick else _page_blocks(results, folder, passages)
     sections = make_sections(_read(results, page_blocks, processes))
     large = isinstance(page_blocks, BlocksBeside)  # of few answers the figures take less time than other processes
-    with _drawing(() if quick else sections, training_logs, processes if large else 1) as figures:
+    with drawing(() if quick else sections, training_logs, processes=processes if large else 1) as figures:
         decided = () if quick else _decide(sections, all_pairs=all_pairs)
         compared = [() if quick else _pairs(section.grids) for section in sections]
         drawn, files = figures()
@@ -190,31 +187,6 @@ class _Made:
     published: bool
 
 
-@contextmanager
-def _drawing(
-    sections: Sequence[Section], logs: Sequence[Path], processes: int
-) -> Iterator[Callable[[], tuple[tuple[Drawn, ...], dict[str, bytes]]]]:
-    """Other processes draw the sections' figures meanwhile; the trainings' curves come behind them.
-
-    For tables alone nothing that draws is loaded.
-    """
-    if not sections and not logs:
-        yield lambda: ((), {})
-        return
-    from rmtbench.report.figures.make import drawing, training_figure
-
-    with drawing(sections, processes=processes) as finished:
-
-        def figures() -> tuple[tuple[Drawn, ...], dict[str, bytes]]:
-            drawn, files = finished()
-            if not logs:
-                return drawn, files
-            curves, curve_files = training_figure(logs)
-            return (*drawn, curves), files | curve_files
-
-        yield figures
-
-
 def _decide(sections: Sequence[Section], *, all_pairs: bool) -> tuple[Decided, ...]:
     """What may be chosen between, by every value of answers, under the usual terms. NumPy is loaded here."""
     from rmtbench.analysis.candidates import make_contests
@@ -244,9 +216,10 @@ def _pairs(grids: Sequence[Grid]) -> tuple[Compared, ...]:
 def _add_records(records: dict[str, list[Record]], made: _Made) -> None:
     """The figures of comparisons and of what is published, for scripts."""
     setting = {name.replace(" ", "_"): value for name, value in made.section.setting}
+    datasets = {grid.name: grid.dataset for grid in made.section.grids}
     for contest, verdict in made.decided:
         if rows := leader_records(contest, verdict):
-            name = csv_files.slug(contest.dataset.partition(" (")[0])
+            name = csv_files.slug(datasets[contest.dataset])
             records.setdefault(f"leader-{name}", []).extend(row | setting for row in rows)
     for grid, size, found in made.pairs:
         if found:
@@ -268,7 +241,9 @@ def _chapter(made: _Made) -> Chapter:
     tables: list[Table | None] = [*map(overview_table, grids), model_table(section), corpora_table(section)]
     for grid in grids:
         tables += [score_table(grid), paper_table(grid)]
-        tables += _leader_tables(made, grid)
+        tables += [
+            leader_table(*each) for each in made.decided if (each[0].metric, each[0].dataset) == (FIRST, grid.name)
+        ]
         tables += [matrix_table(grid, size, found) for other, size, found in shown if other is grid]
         tables.append(power_table(grid, [(size, found) for other, size, found in shown if other is grid]))
     tables.append(time_table(grids))
@@ -280,11 +255,6 @@ def _chapter(made: _Made) -> Chapter:
     anatomy += [table for grid in grids for table in anatomy_tables(grid)]
     anatomy += [pairs_table(grid, size, found) for grid, size, found in shown]
     return Chapter(section, _existing(tables), _existing(anatomy))
-
-
-def _leader_tables(made: _Made, grid: Grid) -> list[Table | None]:
-    own = [each for each in made.decided if (each[0].metric, each[0].dataset) == (FIRST, grid.name)]
-    return [leader_table(contest, verdict) for contest, verdict in own]
 
 
 def _existing(tables: Sequence[Table | None]) -> tuple[Table, ...]:

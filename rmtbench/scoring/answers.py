@@ -1,6 +1,6 @@
 """The metrics `em` and `f1`: exact match and token F1 by the official rules of SQuAD v1.1, HotpotQA and TriviaQA.
 
-Other data sets are scored by SQuAD's rules. The best of all references counts.
+A user's own folder is scored by SQuAD's rules. The best of all references counts.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def normal_form(dataset: str) -> Callable[[str], str]:
 
 
 def _rules(dataset: str) -> str:
-    """The data set whose official rules apply: the one that another package's names, and SQuAD where none is known."""
+    """The data set whose official rules apply: the one that another package's names, and SQuAD for own folders."""
     kind = known_datasets().get(dataset)
     return "squad" if kind is None else kind.normal_form
 

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 from rmtbench.analysis.earlier_systems import system_of
 from rmtbench.analysis.run_figures import summarize
+from rmtbench.corpora.registry import known_datasets
 from rmtbench.errors import UserError, disk_errors
 from rmtbench.journal.checks import read_json
 from rmtbench.journal.lines import encode, refuse_link, write_whole
-from rmtbench.journal.packed import packed_of
+from rmtbench.journal.packed import packed_of, refuse_packed
 from rmtbench.journal.record import Key, RunRecord, read_run
 from rmtbench.journal.rows import system_to_row
 from rmtbench.options import flag
@@ -73,7 +74,7 @@ def score_runs(
 
     Raises:
         UserError: An unknown metric, a missing scorer model or judge, a packed run without these scores, or a damaged
-            run.
+            run, or one on a data set whose rules are not known here.
     """
     chosen = frozenset(metrics or ())
     names = metric_names() if metrics is None else metrics
@@ -89,7 +90,10 @@ def score_runs(
     enough = scorer_model if metrics is None and judge is None else None
     unlike = _made_unlike(runs)
     todo = [run for run in runs if run.folder.path in unlike or not _stands(run, asked, enough)]
-    _refuse_packed(todo)
+    for run in todo:
+        refuse_packed(run.folder.path)
+        refuse_link(run.folder.path)
+    _refuse_unknown_rules(todo)
     if not todo:
         return []
     made = [
@@ -126,13 +130,14 @@ def _without_verdicts(run: RunRecord, kept: KeptVerdicts) -> list[str]:
     return [f"{told}: give the same {flag.judge} again, which is asked for these only"]
 
 
-def _refuse_packed(runs: Sequence[RunRecord]) -> None:
-    """Refuse runs that cannot be written."""
-    if packed := next((each for run in runs if (each := packed_of(run.folder.path))), None):
-        remedy = f"rmtbench pack {packed} --undo makes a folder of it again"
-        raise UserError("this run is packed: see rmtbench pack --undo", where=str(packed), remedy=remedy)
+def _refuse_unknown_rules(runs: Sequence[RunRecord]) -> None:
+    """Refuse runs on a data set of another package that is gone: only the package says whose rules score answers."""
     for run in runs:
-        refuse_link(run.folder.path)
+        for row in run.corpora:
+            if row["source"]["kind"] != "own" and row["dataset"] not in known_datasets():
+                what = f"data set '{row['dataset']}' is not known here, so neither are the rules that score its answers"
+                remedy = "install the package that it came from, or move the run out of this folder"
+                raise UserError(what, where=str(run.folder.path), remedy=remedy)
 
 
 def _item(run: RunRecord, key: Key) -> Item:

@@ -143,3 +143,9 @@ def test_what_a_cache_holds_was_read_once(tmp_path):
     one = contests_of(tmp_path)[0].candidates[0]
     assert one.tokens == (20.0, 21_000.0, 3.0)
     assert one.prepared_tokens == 21_000.0
+
+
+def test_who_was_not_judged_is_told_how_to_be(tmp_path):
+    add_run(tmp_path, spec_of("cag"))
+    [made] = contests_of(tmp_path, "judged")
+    assert unfit(made) == {"cag": "no judged yet: rmtbench score --judge MODEL makes it"}

@@ -234,3 +234,25 @@ def test_unfit_system_is_never_chosen_and_reason_stands_in_table():
 def test_terms_that_make_no_sense_are_refused(wrong):
     with pytest.raises(ValueError, match=r"question|above zero"):
         Terms(**wrong)
+
+
+def test_a_difference_that_matters_is_never_as_good():
+    base = [500] * 6
+    made = contest({"a": ([500 + more for more in (30, 30, 30, 30, 30, -1)], {}), "b": (base, {})}, questions=1000)
+    verdict = decide(made, Terms())
+    [standing] = verdict.standings
+    assert standing.detectable < 0.02 < standing.difference
+    assert (verdict.kind, standing.state, verdict.units_needed) == ("more data", "unknown", 1)
+
+
+def test_a_constant_difference_that_holm_hides_is_unproven():
+    base = [50, 51, 49, 50, 52, 48]
+    systems = {name: ([right - less for right in base], {}) for name, less in (("a", 0), ("b", 5), ("c", 6), ("d", 7))}
+    verdict = decide(contest(systems, questions=100, all_pairs=True), Terms())
+    assert {each.state for each in verdict.standings} == {"unknown"}
+    assert (verdict.kind, verdict.units_needed) == ("more data", 2)
+
+
+def test_a_margin_next_to_nothing_is_decided():
+    made = contest({"a": ([5] * 6, {}), "b": ([5] * 6, {})})
+    assert decide(made, Terms(margin=1e-17)).kind == "more data"

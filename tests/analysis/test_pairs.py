@@ -56,6 +56,7 @@ def test_a_large_difference_in_many_draws_is_marked(tmp_path):
     grid = grid_of(tmp_path)
     pairs = compare_all(grid, "small", "f1")
     assert pairs[0].significant
+    assert pair_record(grid, "small", pairs[0])["level"] == 0.95
     matrix = matrix_table(grid, "small", pairs)
     assert matrix.rows == (("1 closed-book", "", "−0.700★"), ("2 cag", ".008", ""))
     row = pairs_table(grid, "small", pairs).rows[0]
@@ -73,7 +74,7 @@ def test_with_one_draw_all_but_the_difference_is_undefined(tmp_path):
     assert matrix.rows[1][1] == "?"
     assert any("with one draw nothing but the difference is defined" in note for note in matrix.notes)
     record = pair_record(grid, "small", pairs[0])
-    assert [record[name] for name in ("low", "high", "p", "p_holm", "detectable")] == [None] * 5
+    assert [record[name] for name in ("low", "high", "level", "p", "p_holm", "detectable")] == [None] * 6
 
 
 def test_fewer_than_six_draws_are_said_to_show_nothing(tmp_path):

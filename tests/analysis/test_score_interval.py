@@ -78,3 +78,7 @@ def test_an_unfinished_run_has_no_interval(tmp_path):
     add_run(tmp_path, spec_of("cag"), answered=5)
     [run] = read_figures(tmp_path)
     assert score_interval(run, "em") is None
+
+
+def test_another_scale_without_variation_has_no_interval(tmp_path):
+    assert interval_of(tmp_path, [[0, 2]] * 6, metric="words") is None

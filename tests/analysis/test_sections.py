@@ -1,5 +1,7 @@
 """Runs that must not be pooled never stand in one section, and nothing else keeps runs apart."""
 
+import json
+
 import pytest
 from report_runs import EMBEDDER, PROVENANCE, add_run, append, spec_of
 
@@ -184,3 +186,13 @@ def test_a_long_setting_is_shown_by_its_beginning_and_a_hash() -> None:
     assert all(len(label) < 70 and "\n" not in label for label in labels)
     assert len(labels) == 2
     assert label("Be brief.") == "cag, system_prompt=Be brief."
+
+
+def test_two_systems_of_one_label_are_told_apart(tmp_path):
+    for name in ("one", "two"):
+        folder = add_run(tmp_path, spec_of(name))
+        head = json.loads(folder.spec.read_text())
+        folder.spec.write_text(json.dumps(head | {"system": {"name": name, "label": "Mine"}}))
+    [section] = sections(tmp_path)
+    [grid] = section.grids
+    assert [grid.full_label(row) for row in grid.rows] == ["Mine, system one", "Mine, system two"]

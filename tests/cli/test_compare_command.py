@@ -291,6 +291,6 @@ def test_packed_runs_are_compared_by_path_name_or_hash(rmtbench, tmp_path):
     for pair in named:
         said = rmtbench("compare", *pair, "--results", tmp_path)
         assert (said.code, said.out) == (before.code, before.out)
-    assert rmtbench("score", tmp_path).err.count("packed: see rmtbench pack --undo") == 1
+    assert rmtbench("score", tmp_path).err.count("this run is packed, and nothing can be added to it") == 1
     assert rmtbench("pack", tmp_path, "--undo").code == 0
     assert sorted(tmp_path.iterdir()) == sorted([first, second])

@@ -12,22 +12,26 @@ from journal_runs import append
 from rmtbench.errors import UserError
 from rmtbench.files import temporary_of
 from rmtbench.journal.checks import SCHEMA
-from rmtbench.journal.lines import LineWriter, drop_torn_line, encode, read_lines, write_whole
+from rmtbench.journal.lines import LineWriter, drop_torn_line, encode, read_numbered, write_whole
 
 ROWS = [{"n": 1, "text": "ein Fluß"}, {"n": 2, "text": "line\nbreak"}]
 
 
+def rows_of(path):
+    return [row for _, row in read_numbered(path)]
+
+
 def numbers(path):
-    return [row["n"] for row in read_lines(path)]
+    return [row["n"] for row in rows_of(path)]
 
 
 def test_what_was_appended_is_read_back_with_the_schema_version(tmp_path):
     append(tmp_path / "a.jsonl", *ROWS)
-    assert list(read_lines(tmp_path / "a.jsonl")) == [{"schema": SCHEMA, **row} for row in ROWS]
+    assert rows_of(tmp_path / "a.jsonl") == [{"schema": SCHEMA, **row} for row in ROWS]
 
 
 def test_a_missing_file_has_no_rows(tmp_path):
-    assert list(read_lines(tmp_path / "none.jsonl")) == []
+    assert rows_of(tmp_path / "none.jsonl") == []
 
 
 def test_a_row_is_on_disk_before_append_returns(tmp_path):
@@ -92,7 +96,7 @@ def test_a_damaged_line_in_middle_is_an_error_with_file_and_line(tmp_path, line,
     path = tmp_path / "answers.jsonl"
     path.write_bytes(encode({"n": 1}) + line + encode({"n": 3}))
     with pytest.raises(UserError) as caught:
-        list(read_lines(path))
+        rows_of(path)
     assert caught.value.what.startswith(what)
     assert caught.value.where == f"{path}, line 2"
     assert "--fresh" in caught.value.remedy
@@ -115,7 +119,7 @@ def test_another_schema_version_is_refused_first(tmp_path, row, found, remedy):
     path = tmp_path / "answers.jsonl"
     path.write_text(json.dumps(row) + "\n")
     with pytest.raises(UserError) as caught:
-        list(read_lines(path))
+        rows_of(path)
     assert caught.value.what == f"written by another version of rmtbench (schema {found}, this version reads {SCHEMA})"
     assert (caught.value.where, caught.value.remedy) == (f"{path}, line 1", remedy)
 

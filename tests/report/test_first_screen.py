@@ -280,3 +280,12 @@ def test_own_documents_need_more_questions(tmp_path):
     assert block.command == "rmtbench run --dataset town --size all --model org/model-8b --system full-context,cag"
     assert block.here.startswith("rmtbench run --dataset /docs/town ")
     assert "/docs" not in repr(replace(block, here=""))
+
+
+def test_blocks_of_two_machines_have_two_titles(tmp_path):
+    add_run(tmp_path, spec_of("cag"))
+    add_run(tmp_path, spec_of("full-context"), provenance={"machine": "four cores"})
+    add_run(tmp_path, spec_of("cag", size="large"))
+    named = "hotpotqa small, org/model-8b, official data, cpu float32, latency; machine"
+    titles = {block.title for block in blocks_of(tmp_path)}
+    assert titles == {f"{named} two cores", f"{named} four cores", "hotpotqa large, org/model-8b"}

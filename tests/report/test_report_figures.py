@@ -12,13 +12,14 @@ from report_runs import add_run, append, spec_of
 from rmtbench.analysis import figure_data as records
 from rmtbench.analysis.learning_curves import points, read_log, stages
 from rmtbench.analysis.run_figures import make_run_figures
+from rmtbench.analysis.score_interval import score_interval
 from rmtbench.analysis.sections import make_sections
 from rmtbench.core import Corpus, Document, Gold, Question, Source, Span, SystemTraits
 from rmtbench.errors import UserError
 from rmtbench.journal.find import find_runs
 from rmtbench.journal.record import read_run
 from rmtbench.journal.rows import evidence_positions
-from rmtbench.report.figures.make import make_figures, training_figure
+from rmtbench.report.figures.make import drawing, training_figure
 from rmtbench.report.figures.style import look_of
 from rmtbench.systems.registry import our_systems
 
@@ -27,6 +28,11 @@ PNG = b"\x89PNG"
 
 def sections_of(results):
     return make_sections(make_run_figures(read_run(path)) for path in find_runs(results))
+
+
+def make_figures(sections):
+    with drawing(sections) as finished:
+        return finished()
 
 
 def grid_of(results):
@@ -130,12 +136,41 @@ def test_a_data_set_named_like_a_formula_is_drawn_as_text(tmp_path):
 
 
 def test_intervals_are_students_t_and_none_of_one_draw(tmp_path):
-    add_run(tmp_path, spec_of("cag"))
+    add_run(tmp_path, spec_of("cag", draws=6))
     add_run(tmp_path, spec_of("oracle", draws=1))
     by_system = {record["system"]: record for record in records.score_records(grid_of(tmp_path))}
-    # Draws of means 0.5 and 0.6: an error of .05, and t of one degree of freedom is 12.706.
-    assert by_system["cag"]["low"] == pytest.approx(0.55 - 12.7062 * 0.05, abs=1e-4)
-    assert by_system["oracle"]["low"] is None
+    # Three draws of mean 0.5 and three of 0.6: an error of .02236, and t of five degrees of freedom is 2.5706.
+    assert by_system["cag"]["low"] == pytest.approx(0.55 - 2.5706 * 0.0223607, abs=1e-5)
+    assert by_system["cag"]["level"] == 0.95
+    assert (by_system["oracle"]["low"], by_system["oracle"]["level"]) == (None, None)
+
+
+def set_scores(folder, values):
+    """Give the answers of a run these F1."""
+    rows = [json.loads(line) for line in folder.scores.read_text().splitlines()]
+    folder.scores.unlink()
+    append(folder.scores, [row | {"scores": {"f1": value}} for row, value in zip(rows, values, strict=True)])
+
+
+def test_intervals_of_figures_are_those_of_tables(tmp_path):
+    right = add_run(tmp_path, spec_of("cag", draws=6))
+    place_evidence(right, lambda _: 0.1)
+    set_scores(right, [1.0] * 24)
+    two = add_run(tmp_path, spec_of("full-context"))
+    place_evidence(two, lambda _: 0.1)
+    set_scores(two, [1.0] * 4 + [0.5] * 4)
+    grid = grid_of(tmp_path)
+    known = {run.spec.system: tuple(map(records.six_digits, score_interval(run, "f1"))) for run in grid.shown.values()}
+    assert known == {"cag": (pytest.approx(0.025 ** (1 / 6), abs=1e-6), 1.0), "full-context": (0.0, 1.0)}
+    for made in (records.score_records(grid), records.position_records(grid)):
+        assert {record["system"]: (record["low"], record["high"]) for record in made} == known
+
+
+def test_runs_that_took_no_time_are_in_no_figure_of_times(tmp_path):
+    for system in ("cag", "full-context"):
+        add_run(tmp_path, spec_of(system), seconds=0.0, prepare={"prefill": 0.0})
+    drawn, _ = make_figures(sections_of(tmp_path))
+    assert [figure.stem for figure in drawn] == ["figures/score-1"]
 
 
 def test_length_needs_two_sizes_of_the_same_system(tmp_path):

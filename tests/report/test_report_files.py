@@ -326,3 +326,10 @@ def test_records_are_json_with_null_for_what_is_missing(tmp_path):
     assert [(row["dataset"], row["system"], row["mean_seconds"]) for row in missing] == [
         ("squad", "full-context", None)
     ]
+
+
+def test_files_of_a_folder_with_brackets_share_its_name(tmp_path):
+    for system in ("cag", "full-context"):
+        add_run(tmp_path, spec_of(system, dataset="notes (2024)", data="own:notes@1"), kind="own")
+    names = {path.name for path in write_report(tmp_path).folder.glob("*-notes*")}
+    assert names == {f"{kind}-notes-2024.csv" for kind in ("table2", "pairs", "leader")}

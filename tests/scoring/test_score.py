@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from report_runs import add_run, spec_of
 
+from rmtbench.errors import UserError
 from rmtbench.journal.layout import RunFolder
 from rmtbench.journal.packed import pack
 from rmtbench.scoring.score import score_runs
@@ -54,3 +55,13 @@ def test_a_packed_run_by_another_scorer_stands(runs: list[RunFolder]) -> None:
     before = runs[1].summary.read_bytes()
     score_runs([run.path for run in runs], METRICS)
     assert runs[1].summary.read_bytes() == before
+
+
+def test_a_data_set_that_is_gone_is_not_scored_by_other_rules(tmp_path: Path) -> None:
+    gone = add_run(tmp_path, spec_of(dataset="gone", data="embedded:gone:dd44"), kind="embedded", score=None)
+    own = add_run(tmp_path, spec_of(dataset="gone", data="own:gone:dd44"), kind="own", score=None)
+    with pytest.raises(UserError, match="data set 'gone' is not known here") as refused:
+        score_runs([gone.path], METRICS)
+    assert "install the package that it came from" in refused.value.remedy
+    assert not gone.scores.exists()
+    assert score_runs([own.path], METRICS) == []

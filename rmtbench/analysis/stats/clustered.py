@@ -1,6 +1,6 @@
-"""Standard error of a mean over answers that share contexts. Answers of one draw are no independent witnesses.
+"""Standard error of a mean over answers that share contexts: the answers of one draw are not independent.
 
-Standard library only: tables need no more of this room, and a report must start without numpy.
+Standard library only: a quick report runs without NumPy.
 """
 
 from __future__ import annotations
@@ -9,17 +9,17 @@ import math
 from collections.abc import Sequence
 
 Clusters = Sequence[Sequence[float]]
-"""Values, one a question, by the draw they belong to: dependent within, independent between."""
+"""Values, one a question, by draw: dependent within a draw, independent between draws."""
 
 
 def filled(clusters: Clusters) -> list[Sequence[float]]:
-    """The clusters that hold any value.
+    """Return the clusters that have a value.
 
     Args:
         clusters: The values of each cluster.
 
     Raises:
-        ValueError: A value is not finite: a test would count it as no evidence and look significant.
+        ValueError: A value is not finite.
     """
     if not all(math.isfinite(value) for values in clusters for value in values):
         raise ValueError("a value is not a finite number")
@@ -27,7 +27,7 @@ def filled(clusters: Clusters) -> list[Sequence[float]]:
 
 
 def clustered_standard_error(clusters: Clusters) -> float | None:
-    """Standard error of the mean of all values, when only values of different clusters are independent.
+    """Return the standard error of the mean of all values; only values of different clusters are independent.
 
     With n values in C clusters it is ``sqrt(C / (C - 1) * sum_c (sum_{i in c} (s_i - mean))^2) / n``, the
     cluster-robust error of Liang and Zeger (1986) as Miller (arXiv 2411.00640) recommends it for benchmarks, with the

@@ -1,6 +1,6 @@
 """A mean with its clustered confidence interval.
 
-Student's t with C - 1 degrees of freedom: with few draws the normal quantile would promise too much.
+Student's t with C - 1 degrees of freedom: with few draws the normal quantile gives too narrow an interval.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ class MeanEstimate:
     """A mean over questions and what is known of its error.
 
     Attributes:
-        mean: Of all values alike, so that a cluster weighs by its questions.
+        mean: Of all values, so that a cluster with more questions weighs more.
         standard_error: Clustered; None where it is undefined.
         low: Lower end of the interval, in the values' unit and not cut to their range; None where it is undefined.
         high: Upper end.

@@ -1,4 +1,4 @@
-"""Many comparisons at once: the chance that any of them misleads must stay what one comparison's is."""
+"""p-values adjusted for the number of comparisons."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 
 def holm(p_values: Sequence[float | None]) -> tuple[float | None, ...]:
-    """p-values adjusted for their number by Holm's step-down method (1979); dependence between them does no harm.
+    """Adjust p-values for their number by Holm's step-down method (1979), which allows any dependence between them.
 
-    With m of them, the k-th smallest becomes the largest of ``min(1, (m - j + 1) * p_j)`` over j up to k. Those below
-    0.05 afterwards have together a chance of 5 % to hold any false positive.
+    With m of them, the k-th smallest becomes the largest of ``min(1, (m - j + 1) * p_j)`` over j up to k. The chance
+    of any false positive among those below 0.05 afterwards is at most 5 %.
 
     Args:
         p_values: One a comparison; None where it is undefined, and so neither tested nor counted.

@@ -1,4 +1,4 @@
-"""Systems on the same questions: what is hard for all cancels, and small differences show.
+"""Differences between systems on the same questions: how hard a question is cancels out.
 
 The one comparison of `rmtbench compare`, `rmtbench decide` and the report. The caller makes sure that the systems
 answered the same questions and differ in nothing else.
@@ -79,7 +79,7 @@ class Pairs:
 
     Attributes:
         clusters: By draw, the value of the first and of the second for each question that both have.
-        only_first: Questions that only the first has a value for; they are in no comparison, and must be told.
+        only_first: Questions that only the first has a value for; no comparison uses them.
         only_second: Questions that only the second has a value for.
     """
 

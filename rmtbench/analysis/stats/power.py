@@ -1,6 +1,6 @@
 """What a number of draws can show, and how many would show a given difference.
 
-Nothing found is not no difference.
+A difference that was not found may still exist.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def minimum_detectable_effect(
 def trials_to_exclude(rate: float) -> int:
     """Return the fewest independent trials that would have shown an event of this rate, where none did.
 
-    The smallest n with ``(1 - rate)^n <= 0.05``: the "rule of three", near ``3 / rate``.
+    The smallest n with ``(1 - rate)^n <= 0.05``: the "rule of three", near ``3 / rate``; at most `MOST_CLUSTERS`.
 
     Args:
         rate: How often the event happens, between 0 and 1.
@@ -54,7 +54,7 @@ def trials_to_exclude(rate: float) -> int:
     """
     if not 0 < rate < 1:
         raise ValueError("a rate lies between 0 and 1")
-    return math.ceil(math.log(0.05) / math.log(1 - rate))
+    return math.ceil(min(math.log(0.05) / math.log1p(-rate), MOST_CLUSTERS))
 
 
 def clusters_needed(

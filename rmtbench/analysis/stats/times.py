@@ -1,7 +1,7 @@
 """How many times as long one system takes as another, on the same questions.
 
-Times are skewed and scale with the question, so that their logarithms are compared. Whoever calls has dropped warm-ups
-and never pairs rows of different batch size, concurrency or engine.
+Times are skewed and scale with the question, so their logarithms are compared. The caller leaves out warm-ups and pairs
+only rows of the same batch size, concurrency and engine.
 """
 
 from __future__ import annotations

@@ -56,20 +56,15 @@ class Drawn:
     chapter: int | None
 
 
-def make_figures(sections: Sequence[Section], *, processes: int = 1) -> tuple[tuple[Drawn, ...], dict[str, bytes]]:
-    """Draw every figure: see `drawing`."""
-    with drawing(sections, processes=processes) as finished:
-        return finished()
-
-
 @contextmanager
 def drawing(
-    sections: Sequence[Section], *, processes: int = 1
+    sections: Sequence[Section], logs: Sequence[Path] = (), *, processes: int = 1
 ) -> Iterator[Callable[[], tuple[tuple[Drawn, ...], dict[str, bytes]]]]:
     """Draw every figure that the runs hold the data of, while the caller does something else.
 
     Args:
         sections: Runs of different ones share no figure.
+        logs: Of trainings, whose curves are one figure, behind the others.
         processes: At most so many draw at once: see `rmtbench.processes.mapped`. One draws when the figures are asked
             for.
 
@@ -86,10 +81,12 @@ def drawing(
                 drawn.append(Drawn(f"{FOLDER}/{kind.name}-{chapter + 1}", kind.title, label_of(section), chapter))
                 tasks.append(_Task(place, shown, drawn[-1].label, systems))
     with mapped(_draw, tasks, processes) as found:
-        yield lambda: (tuple(drawn), _files(drawn, tasks, found))
+        yield lambda: _finish(drawn, tasks, found, logs)
 
 
-def _files(drawn: Sequence[Drawn], tasks: Sequence[_Task], pictures: Iterable[tuple[bytes, bytes]]) -> dict[str, bytes]:
+def _finish(
+    drawn: Sequence[Drawn], tasks: Sequence[_Task], pictures: Iterable[tuple[bytes, bytes]], logs: Sequence[Path]
+) -> tuple[tuple[Drawn, ...], dict[str, bytes]]:
     files: dict[str, bytes] = {}
     for figure, task, (png, svg) in zip(drawn, tasks, pictures, strict=True):
         files |= {
@@ -97,7 +94,10 @@ def _files(drawn: Sequence[Drawn], tasks: Sequence[_Task], pictures: Iterable[tu
             f"{figure.stem}.svg": svg,
             f"{figure.stem}.csv": to_csv(task.records).encode(),
         }
-    return files
+    if not logs:
+        return tuple(drawn), files
+    curves, curve_files = training_figure(logs)
+    return (*drawn, curves), files | curve_files
 
 
 @dataclass(frozen=True, slots=True)

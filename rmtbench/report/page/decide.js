@@ -151,12 +151,13 @@ globalThis.Decision = (() => {
       const within = pair.error && pair.low !== null && -terms.margin <= pair.low && pair.high <= terms.margin;
       if (within) return "alike";
       if (proven && pair.mean > 0) return "worse";
+      if (Math.abs(pair.mean) > terms.margin) return "unknown";
       if (detectable === null) return contest.units >= withoutVariation() ? "alike" : "unknown";
       return detectable <= terms.margin ? "alike" : "unknown";
     }
     function withoutVariation() {
       const questions = contest.unit === "draw" ? contest.questions / contest.units : 1;
-      return Math.max(FEWEST_UNITS, Math.ceil(Math.ceil(Math.log(LEVEL) / Math.log(1 - terms.margin)) / questions));
+      return Math.max(FEWEST_UNITS, Math.ceil(Math.ceil(Math.log(LEVEL) / Math.log1p(-terms.margin)) / questions));
     }
     function unitsFor(effect, error) {
       const enough = (units) => factor(units, level) * (error * Math.sqrt(contest.units / units)) <= effect;

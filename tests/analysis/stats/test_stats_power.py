@@ -7,7 +7,7 @@ import scipy.stats
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rmtbench.analysis.stats.power import clusters_needed, minimum_detectable_effect, trials_to_exclude
+from rmtbench.analysis.stats.power import MOST_CLUSTERS, clusters_needed, minimum_detectable_effect, trials_to_exclude
 
 
 def test_with_many_clusters_it_is_millers_formula():
@@ -70,6 +70,11 @@ def test_what_is_no_significance_or_power_is_refused(significance, power):
 def test_trials_without_event_exclude_a_rate(rate: float, trials: int) -> None:
     assert trials_to_exclude(rate) == trials
     assert (1 - rate) ** trials <= 0.05 < (1 - rate) ** (trials - 1)
+
+
+@pytest.mark.parametrize("rate", [1e-17, 5e-324])
+def test_a_tiny_rate_is_excluded_by_no_number_that_counts(rate: float) -> None:
+    assert trials_to_exclude(rate) == MOST_CLUSTERS
 
 
 def test_a_rate_of_zero_is_excluded_by_no_number_of_trials() -> None:
