@@ -1,5 +1,6 @@
 """The committed results are what the report makes of the runs beside them, and what README and docs show of them."""
 
+import csv
 import io
 import re
 import shutil
@@ -88,3 +89,37 @@ def test_the_example_of_a_decision_is_that_of_committed_results(made: WrittenRep
     Console(width=120, file=drawn).print(draw_verdict(contest, terms, decide(contest, terms)))
     printed = [line.strip() for line in drawn.getvalue().splitlines() if line.strip()]
     assert [line.strip() for line in block[1].splitlines() if line.strip()] == printed
+
+
+FINDINGS = {
+    "gold evidence": ("2k", "oracle", "smollm2+reading"),
+    "whole context: 1k": ("1k", "cag", "smollm2+reading"),
+    "2k": ("2k", "cag", "smollm2+reading"),
+    "4k": ("4k", "cag", "smollm2+reading"),
+    "7k": ("7k", "cag", "smollm2+reading"),
+    "4k by BM25, top-3 passages of 128 tokens": ("4k", "rag-sparse", "smollm2+reading"),
+    "4k by MiniLM, the same": ("4k", "rag-dense", "smollm2+reading"),
+    "21k by BM25, the same": ("small", "rag-sparse", "smollm2+reading"),
+    "21k by MiniLM, the same": ("small", "rag-dense", "smollm2+reading"),
+    "no documents": ("2k", "closed-book", "smollm2+reading"),
+    "without the adapter: gold evidence": ("2k", "oracle", "smollm2"),
+    "without the adapter: whole context, 2k": ("2k", "cag", "smollm2"),
+    "without the adapter: no documents": ("2k", "closed-book", "smollm2"),
+}
+"""Rows of the findings' table about real text, by the runs that they come from."""
+
+
+def test_the_findings_about_real_text_are_those_of_the_report() -> None:
+    text = (ROOT / "docs" / "findings.md").read_text(encoding="utf-8")
+    lines = text[text.index("| exact match | SQuAD | HotpotQA | TriviaQA |") :].split("\n\n")[0].splitlines()[2:]
+    shown = {cells[0]: cells[1:4] for cells in ([cell.strip() for cell in line.split("|")[1:]] for line in lines)}
+    assert shown.keys() == FINDINGS.keys()
+    for number, name in enumerate(("squad", "hotpotqa", "triviaqa")):
+        table = (ROOT / "results" / "real" / "report" / f"table2-{name}.csv").read_text(encoding="utf-8")
+        rows = {(row["size"], row["system"], row["model"]): row for row in csv.DictReader(io.StringIO(table))}
+        for label, key in FINDINGS.items():
+            measured = [float(rows[key][column] or "nan") for column in ("em", "em_standard_error") if key in rows]
+            figures = re.findall(r"\.\d+", shown[label][number].partition("(")[0])
+            assert len(figures) <= len(measured), (name, label)
+            for figure, true in zip(figures, measured, strict=False):
+                assert float(figure) == pytest.approx(true, abs=0.00501), (name, label)
