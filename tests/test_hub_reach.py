@@ -13,6 +13,12 @@ import pytest
 from rmtbench import hub
 
 
+@pytest.fixture(autouse=True)
+def without_official_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Real rows that the machine has would decide the model, and what is missing."""
+    monkeypatch.delenv("RMTBENCH_DATA", raising=False)
+
+
 @pytest.fixture
 def closed(monkeypatch: pytest.MonkeyPatch) -> str:
     """An address of this machine where nothing listens, as the hub's."""

@@ -28,13 +28,10 @@ OF_OTHERS = {"--no-", "--no-deps", "--python", "--porcelain", "--help"}
 """Flags of pip, uv and git, the one that every command has, and the beginning of those that switch off."""
 UNDECLARED = {
     ("analysis/run_comparison.py", "--fail-if-worse"),
-    ("journal/merge.py", "--undo"),
     ("journal/packed.py", "--undo"),
-    ("journal/writer.py", "--undo"),
     ("scoring/judge.py", "--metrics"),
     ("scoring/kinds.py", "--metrics"),
     ("scoring/plugin.py", "--metrics"),
-    ("scoring/score.py", "--undo"),
     ("spec.py", "--set"),
 }
 """Flags that no option declares, with the modules outside whose texts spell them. Remove lines, and add none."""

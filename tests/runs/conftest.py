@@ -1,4 +1,7 @@
-"""A saved memory of the tiny model, which has learned nothing: what it answers means nothing, how it is used does."""
+"""No official files in the environment, and a saved memory of the tiny model.
+
+The memory has learned nothing: what it answers means nothing, how it is used does.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,12 @@ from rmtbench.models.local import LocalModel
 from rmtbench.rmt.base import BaseIdentity
 from rmtbench.rmt.config import RmtConfig
 from rmtbench.rmt.storage import save_pretrained, wrap
+
+
+@pytest.fixture(autouse=True)
+def without_official_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Real rows that the machine has would decide the model."""
+    monkeypatch.delenv("RMTBENCH_DATA", raising=False)
 
 
 @pytest.fixture(scope="session")

@@ -177,7 +177,7 @@ def test_a_worker_stays_with_the_job_that_it_has_loaded(tmp_path: Path) -> None:
 
 
 def test_a_job_that_cannot_be_done_stops_no_other(plain: Path, tmp_path: Path) -> None:
-    broken = work(asked(rmt=tmp_path / "none"), 1)
+    broken = work(asked(), 1)
     specs = tuple(spec for spec in broken.job.specs if spec.system == "closed-book")
     wrong = Work(Job(1, broken.job.request, specs, "no-device"), broken.draws)
     [failure] = shared(tmp_path / "results", [wrong, work(asked())], PoolHere(1))
