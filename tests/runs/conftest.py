@@ -6,6 +6,7 @@ The memory has learned nothing: what it answers means nothing, how it is used do
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,10 +17,12 @@ from rmtbench.rmt.config import RmtConfig
 from rmtbench.rmt.storage import save_pretrained, wrap
 
 
-@pytest.fixture(autouse=True)
-def without_official_files(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture(scope="module", autouse=True)
+def without_official_files() -> Iterator[None]:
     """Real rows that the machine has would decide the model."""
-    monkeypatch.delenv("RMTBENCH_DATA", raising=False)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("RMTBENCH_DATA", raising=False)
+        yield
 
 
 @pytest.fixture(scope="session")
