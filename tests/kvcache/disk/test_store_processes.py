@@ -141,6 +141,7 @@ def test_waiting_names_holder_and_dead_holder_is_ignored(tmp_path: Path) -> None
     def waiting(text: str) -> None:
         told.append(text)
         child.kill()
+        child.wait()  # until then its number is in use
 
     with take_turn(lock, waiting):
         assert told == [f"waiting for process {child.pid}, which makes this cache now"]
