@@ -245,7 +245,7 @@ class Grid:
     native: Mapping[tuple[str, Row], RunFigures] = field(default_factory=dict)
 
     def label(self, row: Row) -> str:
-        """Return the row's name in this grid, with what tells it from other rows: name, embedder and windows."""
+        """Return the row's name in this grid; system, embedder and windows are added where two rows have one name."""
         alike = [other for other in self.rows if other.system == row.system]
         parts = [row.label]
         if any(other.traits.label == row.traits.label for other in self.rows if other.system != row.system):

@@ -151,7 +151,7 @@ def _each(made: Sweep, do: Callable[[SweepRequest], int]) -> _Tried:
         except Exception as error:  # noqa: BLE001 - whatever it is, the other requests can still be done
             note(f"{place} failed:")
             typer.echo(plain(traceback.format_exc()), err=True)
-            remedy = "its traceback stands above; the same command does what is left"
+            remedy = "see the traceback above; the same command does the rest"
             failures.append((one, UserError(f"failed ({type(error).__name__}: {error})", remedy=remedy)))
             codes.add(1)
     return _Tried(max(codes), failures)

@@ -77,7 +77,7 @@ def left_out_of_all(request: Request) -> list[str]:
 
 
 def named_systems(request: Request) -> list[str]:
-    """Return the names of a request's systems, each once; ``all`` stands for those that it does not leave out."""
+    """Return the names of a request's systems, each once; ``all`` means every system but those left out."""
     left_out = left_out_of_all(request) if "all" in request.systems else []
     everything = [name for name in system_names() if name not in left_out]
     wanted = [name for given in request.systems for name in (everything if given == "all" else [given])]

@@ -54,7 +54,7 @@ class UnfinishedCache:
             return None
         (self.folder / CHUNKS).write_bytes(b"".join(line + b"\n" for line in good))
         if done == 0:
-            return None  # all is made anew, missing files too
+            return None  # every file is made again, those that are missing too
         self._shapes = _shapes(layers, len(self._ids))
         keys, values = zip(*((keys[:, :done], values[:, :done]) for keys, values in layers), strict=True)
         return PrefixKV(keys, values, tuple(self._ids[:done]))

@@ -211,7 +211,7 @@ def _in_order(rows: Sequence[Any], count: int) -> list[NDArray[np.float32]]:
 
 
 def _vector(sent: str | Sequence[float]) -> NDArray[np.float32]:
-    """A vector from its numbers; or from base64, which some servers send whatever they are asked for."""
+    """Return a vector from its numbers, or from base64: some servers send it although numbers were asked for."""
     import numpy as np
 
     if isinstance(sent, str):

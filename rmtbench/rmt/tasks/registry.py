@@ -31,7 +31,7 @@ def task_names() -> tuple[str, ...]:
 
 
 def check_task(name: str) -> None:
-    """Refuse a name that no task has; of an official file or documents, its form alone is looked at.
+    """Refuse a name that no task has. Whether its file or folder exists is not checked.
 
     Raises:
         UserError: No task is called so.
